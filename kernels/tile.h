@@ -1,0 +1,104 @@
+// One kernel source, three meanings. A kernel is a program over *work items* (voxels, rows or tiles):
+//
+//   KERNEL(name, (parameters), (arguments)) { ... }
+//
+//   FOR_VOXELS(i, n)            plain voxel kernels: every i in 0..n-1 once; nothing else is needed
+//   FOR_TILES(t, count)         tile kernels: every t once; the body is a tile program:
+//     TILE_SHARED(type, a, n)     scratch of the tile, declared before FOR_TILES
+//     TILE_FOR(i, n)              1-D cooperative loop
+//     TILE_FOR2(j, i, nj, ni)     2-D: i runs along contiguous memory
+//     TILE_FOR3(k, j, i, nk, nj, ni)
+//     TILE_SYNC()                 barrier: what was written before it may be read after it
+//   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
+//
+// 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads.
+// 2. CPU: tiles are dealt to OpenMP tasks; inside a tile loops run in order, the innermost vectorised.
+// 3. CPU, -DTILE_TEST_THREADS: each tile is run by eight real threads with strided loops and a real
+//    barrier, tiles in shuffled order. Only tests use it: it shows a missing TILE_SYNC to ThreadSanitizer.
+//
+// Rules: no standard headers, no static state, float unless said otherwise, 64-bit indices (Index),
+// arrays C-contiguous with the last axis fastest.
+#pragma once
+
+typedef long long Index;
+typedef unsigned char u8;
+
+struct Complex {
+  float re, im;
+};
+
+#define TILE_ARGS(...) __VA_ARGS__
+
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+
+#define FN __device__ __forceinline__
+#define RESTRICT __restrict__
+#define TILE_PICK(cpu, gpu) (gpu)
+#define KERNEL(name, parameters, arguments) extern "C" __global__ void __launch_bounds__(256) name parameters
+#define FOR_VOXELS(i, n)                                                          \
+  for (Index i = (Index)blockIdx.x * 256 + threadIdx.y * 32 + threadIdx.x; i < (n); \
+       i += (Index)gridDim.x * 256)
+#define FOR_TILES(t, count) for (Index t = blockIdx.x; t < (count); t += gridDim.x)
+#define TILE_SHARED(type, name, n) __shared__ type name[n]
+#define TILE_FOR(i, n) for (int i = threadIdx.y * 32 + threadIdx.x; i < (n); i += 256)
+#define TILE_FOR2(j, i, nj, ni)                    \
+  for (int j = threadIdx.y; j < (nj); j += 8)      \
+    for (int i = threadIdx.x; i < (ni); i += 32)
+#define TILE_FOR3(k, j, i, nk, nj, ni)             \
+  for (int k = 0; k < (nk); ++k)                   \
+    for (int j = threadIdx.y; j < (nj); j += 8)    \
+      for (int i = threadIdx.x; i < (ni); i += 32)
+#define TILE_SYNC() __syncthreads()
+#define INFINITY_F __int_as_float(0x7f800000)
+FN int float_bits(float x) { return __float_as_int(x); }
+FN float bits_float(int x) { return __int_as_float(x); }
+FN float fsqrt(float x) { return sqrtf(x); }
+FN float ffloor(float x) { return floorf(x); }
+FN float fround(float x) { return rintf(x); }
+FN float fabs1(float x) { return fabsf(x); }
+
+#else
+
+#define FN static inline __attribute__((always_inline))
+#define RESTRICT __restrict__
+#define TILE_PICK(cpu, gpu) (cpu)
+#define INFINITY_F __builtin_inff()
+#define TILE_EXPORT extern "C" __attribute__((visibility("default")))
+FN int float_bits(float x) { return __builtin_bit_cast(int, x); }
+FN float bits_float(int x) { return __builtin_bit_cast(float, x); }
+FN float fsqrt(float x) { return __builtin_sqrtf(x); }
+FN float ffloor(float x) { return __builtin_floorf(x); }
+FN float fround(float x) { return __builtin_rintf(x); }
+FN float fabs1(float x) { return __builtin_fabsf(x); }
+
+#ifndef TILE_TEST_THREADS
+
+struct TileTask {
+  Index task, tasks;  // this task's number and how many there are: items are dealt in contiguous ranges
+};
+#define KERNEL(name, parameters, arguments)                                             \
+  static void name##_task(TileTask tile_task, TILE_ARGS parameters);                    \
+  TILE_EXPORT void name(Index tasks, int threads, TILE_ARGS parameters) {               \
+    _Pragma("omp parallel for schedule(dynamic) num_threads(threads)")                  \
+    for (Index task = 0; task < tasks; ++task)                                          \
+      name##_task(TileTask{task, tasks}, TILE_ARGS arguments);                          \
+  }                                                                                     \
+  static void name##_task(TileTask tile_task, TILE_ARGS parameters)
+#define TILE_RANGE(i, n)                                           \
+  for (Index i = (n) * tile_task.task / tile_task.tasks,           \
+             i##_end = (n) * (tile_task.task + 1) / tile_task.tasks; \
+       i < i##_end; ++i)
+#define FOR_VOXELS(i, n) _Pragma("GCC ivdep") TILE_RANGE(i, n)
+#define FOR_TILES(t, count) TILE_RANGE(t, count)
+#define TILE_SHARED(type, name, n) alignas(64) type name[n]
+#define TILE_FOR(i, n) _Pragma("omp simd") for (int i = 0; i < (n); ++i)
+#define TILE_FOR2(j, i, nj, ni) for (int j = 0; j < (nj); ++j) TILE_FOR(i, ni)
+#define TILE_FOR3(k, j, i, nk, nj, ni) for (int k = 0; k < (nk); ++k) TILE_FOR2(j, i, nj, ni)
+#define TILE_SYNC() ((void)0)
+
+#else
+
+#include "tile_test.h"
+
+#endif
+#endif

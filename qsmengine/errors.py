@@ -1,0 +1,44 @@
+"""Exceptions of qsmengine, each with the exit code that the command line returns for it."""
+
+from __future__ import annotations
+
+
+class QsmengineError(Exception):
+    """Base of every expected error: its text is one readable message; `exit_code` is the process's."""
+
+    exit_code = 1
+
+
+class UsageError(QsmengineError):
+    """A command, option, preset or configuration value is wrong."""
+
+    exit_code = 2
+
+
+class InputError(QsmengineError):
+    """A file or array cannot be used.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with the offending values.
+    source
+        File (or argument) at fault; put in front of the message.
+    field
+        Header or sidecar field at fault.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, source: object = None, field: str | None = None) -> None:
+        self.source = None if source is None else str(source)
+        self.field = field
+        prefix = "" if source is None else f"{source}: "
+        infix = "" if field is None else f"{field}: "
+        super().__init__(f"{prefix}{infix}{message}")
+
+
+class DeviceError(QsmengineError):
+    """The machine lacks what was asked for: a GPU, a driver, memory, an optional package."""
+
+    exit_code = 4

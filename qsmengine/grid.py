@@ -1,0 +1,149 @@
+"""The voxel grid: the only owner of geometry (shape, affine, voxel size, B0 direction, field strength)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.errors import InputError
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Vector3: TypeAlias = tuple[float, float, float]
+
+MIN_VOXEL_SIZE, MAX_VOXEL_SIZE = 0.05, 10.0
+"""Voxel edges outside this range [mm] are taken for a unit mistake."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A three-dimensional voxel grid placed in scanner space.
+
+    Parameters
+    ----------
+    shape
+        Voxels along the array axes (x, y, z).
+    affine
+        4 x 4 matrix from voxel indices to scanner (RAS+) coordinates [mm].
+    field_strength
+        Static field B0 [T]; None where it does not matter (diffusion, labels).
+    b0_override
+        B0 direction in array axes, for data whose affine does not tell it; normalised on entry.
+
+    Raises
+    ------
+    InputError
+        For a shape that is not three positive numbers, a singular or non-finite affine, voxel edges
+        outside 0.05 to 10 mm, a field strength that is not positive, a zero direction.
+    """
+
+    shape: tuple[int, int, int]
+    affine: FloatArray = field(compare=False)
+    field_strength: float | None = None
+    b0_override: Vector3 | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"need three positive dimensions, got {self.shape}", field="shape")
+        affine = np.array(self.affine, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InputError(f"not a finite 4 x 4 matrix: {affine.tolist()}", field="affine")
+        object.__setattr__(self, "shape", shape)
+        affine.setflags(write=False)
+        object.__setattr__(self, "affine", affine)
+        sizes = self.voxel_size
+        if min(sizes) < MIN_VOXEL_SIZE or max(sizes) > MAX_VOXEL_SIZE:
+            raise InputError(
+                f"voxel edges {tuple(round(s, 6) for s in sizes)} mm lie outside "
+                f"{MIN_VOXEL_SIZE}..{MAX_VOXEL_SIZE} mm: is the header in another unit?",
+                field="pixdim",
+            )
+        if abs(np.linalg.det(affine[:3, :3] / np.asarray(sizes))) < 1e-3:
+            raise InputError("voxel axes are linearly dependent", field="affine")
+        if self.field_strength is not None and not 0.0 < self.field_strength < 30.0:
+            raise InputError(f"{self.field_strength} T is not a field strength", field="MagneticFieldStrength")
+        if self.b0_override is not None:
+            object.__setattr__(self, "b0_override", _unit(self.b0_override, "b0_direction"))
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.affine.tobytes(), self.field_strength, self.b0_override))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grid) and hash(self) == hash(other)
+
+    @classmethod
+    def from_voxel_size(
+        cls,
+        shape: tuple[int, int, int],
+        voxel_size: Vector3,
+        *,
+        field_strength: float | None = None,
+        b0_direction: Vector3 | None = None,
+    ) -> Grid:
+        """Axis-aligned grid with `voxel_size` [mm], for arrays that come without an affine."""
+        affine = np.diag([*voxel_size, 1.0])
+        return cls(shape, affine, field_strength, b0_direction)
+
+    @property
+    def voxel_size(self) -> Vector3:
+        """Edge lengths of a voxel [mm]: the norms of the affine's columns."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel [mm^3]: |det| of the affine."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def b0_direction(self) -> Vector3:
+        """Unit vector of B0 (scanner z) in array axes: b = R^T e_z, R = affine with columns of length 1.
+
+        Normalising the columns first is what keeps anisotropic oblique voxels right; the inverse
+        affine's third column, normalised afterwards, is up to tens of degrees off.
+        """
+        if self.b0_override is not None:
+            return self.b0_override
+        rotation = self.affine[:3, :3] / np.asarray(self.voxel_size)
+        return _unit(tuple(rotation[2]), "affine")
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def handedness(self) -> float:
+        """Sign of the affine's determinant: +1 for RAS-like storage, -1 for LAS-like storage."""
+        return float(np.sign(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def required_field_strength(self) -> float:
+        """Field strength [T]; raises InputError where it was never given."""
+        if self.field_strength is None:
+            raise InputError("field strength is needed here and was not given", field="MagneticFieldStrength")
+        return self.field_strength
+
+    def replace(self, **changes: Any) -> Grid:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
+        """Same shape, and affines that put every corner within `tolerance` [mm] of each other."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
+        corners[:, :3] *= np.asarray(self.shape) - 1
+        return bool(np.abs(corners @ (self.affine - other.affine).T).max() <= tolerance)
+
+
+def _unit(vector: tuple[float, ...], name: str) -> Vector3:
+    v = np.asarray(vector, dtype=np.float64)
+    norm = float(np.linalg.norm(v))
+    if v.shape != (3,) or not np.isfinite(norm) or norm < 1e-6:
+        raise InputError(f"not a direction: {vector}", field=name)
+    x, y, z = (v / norm).tolist()
+    return x, y, z
