@@ -9,6 +9,9 @@
 //     TILE_FOR2(j, i, nj, ni)     2-D: i runs along contiguous memory
 //     TILE_FOR3(k, j, i, nk, nj, ni)
 //     TILE_SYNC()                 barrier: what was written before it may be read after it
+//   FOR_LANES(l)                voxel fits with small matrices: TILE_LANES voxels side by side, one a lane;
+//     PRIVATE(type, m, n)         n numbers of each lane's own (registers on a GPU), declared before it,
+//     AT(m, i, l)                 number i of lane l
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
 //
 // 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads.
@@ -49,6 +52,10 @@ struct Complex {
     for (int j = threadIdx.y; j < (nj); j += 8)    \
       for (int i = threadIdx.x; i < (ni); i += 32)
 #define TILE_SYNC() __syncthreads()
+#define TILE_LANES 256
+#define PRIVATE(type, name, n) type name[n]
+#define AT(m, i, l) m[i]
+#define FOR_LANES(l) for (int l = threadIdx.y * 32 + threadIdx.x, l##_once = 1; l##_once; l##_once = 0)
 #define INFINITY_F __int_as_float(0x7f800000)
 FN int float_bits(float x) { return __float_as_int(x); }
 FN float bits_float(int x) { return __int_as_float(x); }
@@ -70,6 +77,10 @@ FN float fsqrt(float x) { return __builtin_sqrtf(x); }
 FN float ffloor(float x) { return __builtin_floorf(x); }
 FN float fround(float x) { return __builtin_rintf(x); }
 FN float fabs1(float x) { return __builtin_fabsf(x); }
+
+#define TILE_LANES 64
+#define PRIVATE(type, name, n) alignas(64) type name[(n) * TILE_LANES]
+#define AT(m, i, l) m[(i) * TILE_LANES + (l)]
 
 #ifndef TILE_TEST_THREADS
 
@@ -95,6 +106,7 @@ struct TileTask {
 #define TILE_FOR2(j, i, nj, ni) for (int j = 0; j < (nj); ++j) TILE_FOR(i, ni)
 #define TILE_FOR3(k, j, i, nk, nj, ni) for (int k = 0; k < (nk); ++k) TILE_FOR2(j, i, nj, ni)
 #define TILE_SYNC() ((void)0)
+#define FOR_LANES(l) TILE_FOR(l, TILE_LANES)
 
 #else
 

@@ -1,0 +1,5 @@
+// What the CPU library says of itself.
+
+extern "C" __attribute__((visibility("default"))) const char* qsmengine_sources_hash() {
+  return QSMENGINE_SOURCES_HASH;
+}

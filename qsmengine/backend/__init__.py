@@ -1,0 +1,1 @@
+"""Devices, FFTs and kernels: the only home of cupy and ctypes."""

@@ -1,0 +1,85 @@
+"""The compiled CPU library: choosing the variant for this processor, loading it, calling kernels."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from qsmengine.backend.kernel import Kernel
+from qsmengine.backend.sources import library_candidates, sources_hash
+from qsmengine.errors import DeviceError
+
+ITEMS_PER_TASK = 16384
+"""Work items dealt to one task: small enough to balance threads, large enough to hide the dealing."""
+
+_SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
+
+
+def variants() -> tuple[str, ...]:
+    """Library variants this processor can run, best first."""
+    machine = platform.machine().lower()
+    if machine in {"aarch64", "arm64"}:
+        return ("neon",)
+    return ("v3", "v2") if {"avx2", "fma", "bmi2", "f16c"} <= _cpu_flags() else ("v2",)
+
+
+@cache
+def load_library() -> tuple[ctypes.CDLL, str]:
+    """The CPU library and its variant's name.
+
+    Raises
+    ------
+    DeviceError
+        When it was not built, or was built from other sources than those on disk.
+    """
+    tried: list[str] = []
+    for variant in variants():
+        for path in library_candidates(variant):
+            if path.is_file():
+                return _checked(path), variant
+            tried.append(str(path))
+    raise DeviceError(f"the compiled CPU kernels are missing (run `make kernels`); looked at {', '.join(tried)}")
+
+
+def call(kernel: Kernel, threads: int, values: Mapping[str, Any]) -> None:
+    """Run `kernel` on NumPy arrays."""
+    sizes = kernel.bind(values)
+    tasks = max(1, min(4096, -(-kernel.work_items(sizes) // ITEMS_PER_TASK)))
+    pointers = []
+    for arg in kernel.arguments:
+        value = values[arg.name]
+        pointers.append(value.ctypes.data if arg.is_array else value)
+    _function(kernel)(tasks, threads, *pointers, *(sizes[d] for d in kernel.dims))
+
+
+@cache
+def _function(kernel: Kernel) -> Any:
+    library, _ = load_library()
+    function = getattr(library, kernel.name)
+    types: list[Any] = [ctypes.c_longlong, ctypes.c_int]
+    types += [ctypes.c_void_p if a.is_array else _SCALARS[a.type] for a in kernel.arguments]
+    types += [ctypes.c_longlong] * len(kernel.dims)
+    function.argtypes, function.restype = types, None
+    return function
+
+
+def _checked(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    library.qsmengine_sources_hash.restype = ctypes.c_char_p
+    built = library.qsmengine_sources_hash().decode()
+    if built != sources_hash():
+        raise DeviceError(f"{path} was built from other kernel sources ({built}): run `make kernels`")
+    return library
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    line = next((row for row in text.splitlines() if row.startswith("flags")), "")
+    return set(line.partition(":")[2].split())

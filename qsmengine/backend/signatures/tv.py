@@ -1,0 +1,51 @@
+"""Signatures of kernels/tv.cu."""
+
+from __future__ import annotations
+
+from qsmengine.backend.kernel import Kernel
+
+TV_GRADIENT_STEP = Kernel(
+    "tv_gradient_step",
+    "tv.cu",
+    """
+    x: in f32 [nx ny nz]
+    p: in f32 [3 nx ny nz]
+    p_out: out f32 [3 nx ny nz]
+    adjoint: out f32 [nx ny nz]
+    t: f32
+    hx: f32
+    hy: f32
+    hz: f32
+    """,
+    items="nx ny nz",
+)
+
+TV_DATA_STEP = Kernel(
+    "tv_data_step",
+    "tv.cu",
+    """
+    ax: inout f32 [nx ny nz]
+    u: inout f32 [nx ny nz]
+    f: in f32 [nx ny nz]
+    w2: in f32 [nx ny nz]
+    mu: f32
+    """,
+    items="nx ny nz",
+)
+
+TV_KSPACE_STEP = Kernel(
+    "tv_kspace_step",
+    "tv.cu",
+    """
+    gradient: inout c64 [nx ny nh]
+    data: inout c64 [nx ny nh]
+    response: in f32 [nx ny nh]
+    ex: in f32 [nx]
+    ey: in f32 [ny]
+    ez: in f32 [nh]
+    mu1: f32
+    mu2: f32
+    scale: f32
+    """,
+    items="nx ny nh",
+)

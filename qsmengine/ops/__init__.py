@@ -1,0 +1,1 @@
+"""Linear operators: arrays in, arrays out, adjoints where they are asked for."""

@@ -1,0 +1,91 @@
+"""The grid a solver works on: the mask's bounding box with a margin, at sizes that FFTs like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import fast_size
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A box cut out of an image and zero-padded for circular convolutions.
+
+    Parameters
+    ----------
+    image_shape
+        Shape of the images that go in and come out.
+    start, stop
+        Corners of the box in the image.
+    shape
+        Shape of the solver's arrays; the box sits at their origin corner.
+    device
+        Where solver arrays live.
+    """
+
+    image_shape: tuple[int, ...]
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    shape: tuple[int, int, int]
+    device: Device
+
+    @classmethod
+    def around(cls, mask: Array, margin: int, device: Device) -> Domain:
+        """The bounding box of `mask` with at least `margin` empty voxels after it on every axis.
+
+        Raises
+        ------
+        InputError
+            For an empty mask.
+        """
+        start, stop = bounding_box(mask)
+        sizes = [fast_size(b - a + margin) for a, b in zip(start, stop, strict=True)]
+        return cls(tuple(mask.shape), start, stop, (sizes[0], sizes[1], sizes[2]), device)
+
+    @property
+    def image_box(self) -> tuple[slice, ...]:
+        """Where the box lies in the image."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def box(self) -> tuple[slice, ...]:
+        """Where the box lies in solver arrays."""
+        return tuple(slice(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
+
+    def insert(self, image: Array, mask: Array | None = None) -> Array:
+        """Solver array float32 with the box of `image` (times `mask`) and zeros around it."""
+        array = self.device.zeros(self.shape)
+        part = self.device.asarray(image[self.image_box])
+        if mask is not None:
+            inside = self.device.asarray(mask[self.image_box], bool)
+            part = self.device.xp.where(inside, part, self.device.xp.float32(0))
+        array[self.box] = part
+        return array
+
+    def extract(self, array: Array) -> Array:
+        """Image float32 with the box of a solver array and zeros around it."""
+        image = self.device.zeros(self.image_shape)
+        image[self.image_box] = array[self.box]
+        return image
+
+
+def bounding_box(mask: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First corner and one past the last corner of the True voxels.
+
+    Raises
+    ------
+    InputError
+        For an empty mask.
+    """
+    start, stop = [], []
+    for axis in range(mask.ndim):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        occupied = mask.any(axis=others).nonzero()[0]
+        if occupied.size == 0:
+            raise InputError("the mask is empty", field="mask")
+        start.append(int(occupied[0]))
+        stop.append(int(occupied[-1]) + 1)
+    return tuple(start), tuple(stop)

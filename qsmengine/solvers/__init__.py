@@ -1,0 +1,1 @@
+"""Optimisers: they know operators and kernels, nothing of MRI."""

@@ -1,0 +1,85 @@
+"""What a method tells the engine about itself when it registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.errors import UsageError
+from qsmengine.grid import Grid
+from qsmengine.stages.params import Params
+
+
+@dataclass(frozen=True)
+class Method:
+    """One registered method of a stage.
+
+    Parameters
+    ----------
+    stage
+        Stage it belongs to: ``phase-offset``, ``unwrap``, ``field``, ``mask``, ``background``,
+        ``inversion``, ``relaxometry``, ``reference``, ``diffusion``.
+    name
+        What users type.
+    run
+        ``run(*inputs, grid, params, *, device)`` with the inputs by their names; returns one array or a
+        NamedTuple whose fields are `outputs`.
+    params
+        Parameter class with defaults.
+    inputs
+        Names of the arguments it needs; a name that ends in ``?`` is optional. Besides arrays these are
+        ``echo_times`` [s], ``b_values`` [s/mm^2] and ``b_vectors``.
+    outputs
+        Name -> unit of each result.
+    summary
+        One line for tables and ``--list``.
+    doi
+        Source.
+    bytes_per_voxel
+        Bound on the peak memory above inputs and outputs, per voxel of the image (padding included).
+    linear
+        True where the result is linear in the first input.
+    """
+
+    stage: str
+    name: str
+    run: Callable[..., Any]
+    params: type[Params]
+    inputs: tuple[str, ...]
+    outputs: Mapping[str, str]
+    summary: str
+    doi: str
+    bytes_per_voxel: int
+    linear: bool = False
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def required_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that must be given."""
+        return tuple(name for name in self.inputs if not name.endswith("?"))
+
+    def __call__(
+        self, inputs: Mapping[str, Any], grid: Grid, params: Params, *, device: Device, **options: Any
+    ) -> dict[str, Array]:
+        """Run on named inputs; returns named outputs.
+
+        Raises
+        ------
+        UsageError
+            For an input that is missing or unknown.
+        """
+        known = {name.rstrip("?") for name in self.inputs}
+        missing = [name for name in self.required_inputs if inputs.get(name) is None]
+        unknown = sorted(set(inputs) - known)
+        if missing or unknown:
+            raise UsageError(
+                f"{self.stage} method {self.name} needs {', '.join(self.inputs)}; "
+                f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
+            )
+        result = self.run(**inputs, grid=grid, params=params, device=device, **options)
+        if len(self.outputs) == 1:
+            return {next(iter(self.outputs)): result}
+        return {name: getattr(result, name) for name in self.outputs}
