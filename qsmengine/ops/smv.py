@@ -1,0 +1,33 @@
+"""The spherical mean value: a harmonic function equals its mean over every sphere around a point."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import RealFFT
+from qsmengine.data import Array
+from qsmengine.grid import Vector3
+
+
+def sphere_offsets(radius: float, voxel_size: Vector3) -> Array:
+    """Voxel offsets (n, 3) whose centres lie within `radius` [mm] of the origin's."""
+    reach = [int(radius / h + 1e-6) for h in voxel_size]
+    axes = [np.arange(-r, r + 1) for r in reach]
+    offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    distance2 = ((offsets * np.asarray(voxel_size)) ** 2).sum(axis=1)
+    inside: Array = offsets[distance2 <= (radius * (1 + 1e-6)) ** 2]
+    return inside
+
+
+def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Device) -> tuple[Array, int]:
+    """Half spectrum (complex64) of the sphere of `radius` [mm] with sum 1, and its number of voxels.
+
+    The sphere is binary: voxels whose centre lies inside, centred on index 0 with wrap-around.
+    """
+    offsets = sphere_offsets(radius, voxel_size)
+    count = len(offsets)
+    host = np.zeros(fft.shape, dtype=np.float32)
+    x, y, z = (offsets % np.asarray(fft.shape)).T
+    host[x, y, z] = np.float32(1.0 / count)
+    return fft.forward(device.asarray(host)), count
