@@ -84,11 +84,30 @@ def fast_size(n: int) -> int:
     return m
 
 
+def fast_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Smallest grid that holds `shape` and transforms fast on every axis.
+
+    Besides fast sizes it asks that planes of the spectrum do not lie a multiple of 512 bytes apart: the
+    pass along x would then use a few cache sets only, at a third of the speed.
+    """
+    x, y0, z0 = (fast_size(n) for n in shape)
+    candidates = [(y, z) for y in _next_fast(y0, 4) for z in _next_fast(z0, 4) if y * (z // 2 + 1) % 64]
+    y, z = min(candidates, key=lambda yz: yz[0] * yz[1])
+    return x, y, z
+
+
 def fft_library(device: Device) -> str:
     """Name of the library that transforms on `device`: ``cufft``, ``fftw`` or ``scipy``."""
     if device.kind == "cuda":
         return "cufft"
     return "scipy" if _pyfftw() is None else "fftw"
+
+
+def _next_fast(n: int, count: int) -> list[int]:
+    sizes = [fast_size(n)]
+    while len(sizes) < count:
+        sizes.append(fast_size(sizes[-1] + 2))
+    return sizes
 
 
 def _is_smooth(m: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.fft import fast_size
+from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 
@@ -42,8 +42,8 @@ class Domain:
             For an empty mask.
         """
         start, stop = bounding_box(mask)
-        sizes = [fast_size(b - a + margin) for a, b in zip(start, stop, strict=True)]
-        return cls(tuple(mask.shape), start, stop, (sizes[0], sizes[1], sizes[2]), device)
+        nx, ny, nz = (b - a + margin for a, b in zip(start, stop, strict=True))
+        return cls(tuple(mask.shape), start, stop, fast_shape((nx, ny, nz)), device)
 
     @property
     def image_box(self) -> tuple[slice, ...]:
