@@ -14,7 +14,6 @@ GAMMA_HZ_PER_T = 42.576e6
 TWO_PI = 2.0 * math.pi
 
 
-
 def ppm_per_hz(field_strength: float) -> float:
     """Factor from [Hz] to [ppm] at `field_strength` [T]: 1e6 / (gamma B0)."""
     return 1e6 / (GAMMA_HZ_PER_T * field_strength)

@@ -1,0 +1,83 @@
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from qsmengine.grid import Grid
+from qsmengine.io import write_atomic, write_image, write_json, write_text
+
+GRID = Grid.from_voxel_size((6, 5, 4), (1.0, 1.0, 1.0))
+
+
+def fail(*_args, **_kwargs):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("where", ["os.replace", "os.fsync"])
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, where, existed):
+    target = tmp_path / "map.nii.gz"
+    if existed:
+        write_image(target, np.zeros(GRID.shape), GRID)
+    before = target.read_bytes() if existed else None
+    monkeypatch.setattr(f"qsmengine.io.atomic.{where}", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_image(target, np.ones(GRID.shape), GRID)
+    assert [path.name for path in tmp_path.iterdir()] == (["map.nii.gz"] if existed else [])
+    assert not existed or target.read_bytes() == before
+
+
+def test_an_interrupt_while_bytes_are_produced_leaves_nothing(tmp_path):
+    def chunks():
+        yield b"first"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(tmp_path / "x.bin", chunks())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_that_come_back_different_are_noticed(tmp_path, monkeypatch):
+    real_fsync = os.fsync
+
+    def corrupt(descriptor):
+        os.pwrite(descriptor, b"X", 0)
+        real_fsync(descriptor)
+
+    monkeypatch.setattr("qsmengine.io.atomic.os.fsync", corrupt)
+    with pytest.raises(OSError, match="read back differ"):
+        write_text(tmp_path / "x.txt", "hello")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_target_is_untouched_until_the_very_end(tmp_path):
+    target = tmp_path / "x.txt"
+    target.write_text("old")
+    seen = []
+
+    def chunks():
+        yield b"new "
+        seen.append(target.read_text())
+        yield b"text"
+
+    write_atomic(target, chunks(), check=lambda path: seen.append((path.parent, path.read_text())))
+    assert seen == ["old", (tmp_path, "new text")]
+    assert target.read_text() == "new text"
+
+
+def test_folders_are_made_and_permissions_follow_the_umask(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_json(tmp_path / "a" / "b" / "c.json", {"x": [1.5], "name": "µ"})
+    finally:
+        os.umask(old)
+    path = tmp_path / "a" / "b" / "c.json"
+    assert path.read_text(encoding="utf-8") == '{\n  "x": [\n    1.5\n  ],\n  "name": "µ"\n}\n'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_json_without_a_meaning_elsewhere_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,278 @@
+import json
+import math
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from qsmengine.demo_data import demo_path
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
+from qsmengine.io import load_gre, load_mask
+
+TIMES = (0.004, 0.009, 0.021)
+SHAPE = (9, 8, 7)
+
+
+@pytest.fixture
+def truth(rng):
+    magnitude = rng.uniform(1, 100, (*SHAPE, 3)).astype(np.float32)
+    phase = rng.uniform(-math.pi, math.pi, (*SHAPE, 3)).astype(np.float32)
+    return magnitude, phase
+
+
+@pytest.fixture
+def files(save, truth):
+    """Echoes as 3-D files with sidecars, given in the order 3, 1, 2 by name."""
+
+    def _files(**changes):
+        out = {"magnitude": [], "phase": []}
+        for echo in (2, 0, 1):
+            sidecar = {"EchoTime": TIMES[echo], "MagneticFieldStrength": 3} | changes.get("sidecar", {})
+            for part, array in zip(("magnitude", "phase"), truth, strict=True):
+                name = f"sub-1_echo-{3 - echo}_part-{part[:3]}_MEGRE.nii.gz"
+                out[part].append(save(name, array[..., echo], sidecar=sidecar))
+        return out
+
+    return _files
+
+
+def check(loaded, truth, order=(0, 1, 2)):
+    series = loaded.series
+    for got, expected in zip((series.magnitude, series.phase), truth, strict=True):
+        np.testing.assert_allclose(got, expected[..., list(order)], rtol=1e-5, atol=2e-6)
+        assert got.flags.c_contiguous
+        assert got.dtype == np.float32
+
+
+def test_files_are_ordered_by_echo_time_not_by_name(files, truth):
+    given = files()
+    loaded = load_gre(**given)
+    check(loaded, truth)
+    assert loaded.series.echo_times == TIMES
+    assert loaded.series.grid.field_strength == 3.0
+    mixed = load_gre(given["magnitude"], given["phase"][::-1])
+    check(mixed, truth)
+    assert set(loaded.sources) >= {*given["magnitude"], *given["phase"]}
+    assert sum(path.suffix == ".json" for path in loaded.sources) == 6
+
+
+def test_4d_files_take_their_times_from_the_arguments(save, truth):
+    loaded = load_gre(save("m.nii.gz", truth[0]), save("p.nii", truth[1]), echo_times=TIMES, field_strength=7)
+    check(loaded, truth)
+    shuffled = load_gre(
+        save("m.nii.gz", truth[0]), save("p.nii", truth[1]), echo_times=[0.009, 0.021, 0.004], field_strength=7
+    )
+    check(shuffled, truth, order=(2, 0, 1))
+    assert shuffled.series.echo_times == TIMES
+
+
+def test_a_4d_file_may_list_its_times_in_the_sidecar(save, truth):
+    facts = {"EchoTime": list(TIMES), "MagneticFieldStrength": "3"}
+    loaded = load_gre(save("m.nii", truth[0], sidecar=facts), save("p.nii", truth[1]))
+    check(loaded, truth)
+    assert any("read as a number" in note for note in loaded.notes)
+    with pytest.raises(InputError, match=r"m\.json: EchoTime: 1 echo times for 3 volumes"):
+        load_gre(save("m.nii", truth[0], sidecar={"EchoTime": 0.004}), save("p.nii", truth[1]))
+
+
+def test_complex_and_real_imaginary_files_give_magnitude_and_phase(save, truth):
+    signal = (truth[0] * np.exp(1j * truth[1])).astype(np.complex64)
+    facts = {"echo_times": TIMES, "field_strength": 3.0}
+    check(load_gre(save("c.nii.gz", signal), **facts), truth)
+    parts = {"real": save("r.nii", signal.real), "imag": save("i.nii", signal.imag)}
+    check(load_gre(**parts, **facts), truth)
+    flipped = load_gre(**parts, **facts, phase_sign=-1)
+    np.testing.assert_allclose(flipped.series.phase, -truth[1], atol=1e-5)
+
+
+def test_the_phase_sign_turns_the_phase(files, truth):
+    loaded = load_gre(**files(), phase_sign=-1)
+    np.testing.assert_allclose(loaded.series.phase, -truth[1], atol=1e-6)
+    assert any("sign reversed" in note for note in loaded.notes)
+
+
+def test_parts_that_are_no_series_are_refused(files, save, truth):
+    given = files()
+    for parts in ({}, {"phase": given["phase"]}, {"real": given["phase"]}, given | {"real": given["phase"]}):
+        with pytest.raises(UsageError, match="needed are magnitude and phase"):
+            load_gre(**parts)
+    with pytest.raises(InputError, match="magnitude needs phase beside it"):
+        load_gre(given["magnitude"])
+    with pytest.raises(InputError, match=r"c\.nii: datatype: phase is complex"):
+        load_gre(given["magnitude"][0], save("c.nii", truth[1][..., 0].astype(np.complex64)))
+
+
+@pytest.mark.parametrize("field", ["EchoTime", "MagneticFieldStrength"])
+def test_a_field_found_nowhere_names_file_field_and_search(files, field):
+    with pytest.raises(InputError) as caught:
+        load_gre(**files(sidecar={field: None}))
+    text = str(caught.value)
+    assert "echo-1_part-mag_MEGRE.nii.gz: " + field in text
+    assert "part-mag_MEGRE.json" in text
+    assert "part-pha_MEGRE.json" in text
+    assert "give " in text
+
+
+def test_milliseconds_are_refused_with_the_right_seconds(files):
+    with pytest.raises(InputError, match=r"MEGRE\.json: EchoTime: .*if these are milliseconds, give 0\.004"):
+        load_gre(**files(sidecar={"EchoTime": 4.0}))
+    with pytest.raises(InputError, match=r"give 0\.004 0\.008 0\.012"):
+        load_gre(**files(), echo_times=[4, 8, 12])
+
+
+def test_arguments_win_over_sidecars_with_a_note(files, truth):
+    loaded = load_gre(**files(sidecar={"EchoTime": 4.0}), echo_times=[0.03, 0.01, 0.02], field_strength=1.5)
+    check(loaded, truth)
+    assert loaded.series.echo_times == (0.01, 0.02, 0.03)
+    assert loaded.series.grid.field_strength == 1.5
+    assert any("field strength 1.5 T was given" in note for note in loaded.notes)
+    other = load_gre(**files(), echo_times=[0.03, 0.01, 0.02])
+    assert any("echo times" in note for note in other.notes)
+
+
+def test_equal_echo_times_are_refused(files):
+    with pytest.raises(InputError, match=r"EchoTime: .*not ascending and distinct"):
+        load_gre(**files(sidecar={"EchoTime": 0.004}))
+
+
+def test_parts_that_disagree_are_refused(files):
+    given = files()
+    path = given["phase"][0].with_name(given["phase"][0].name.replace(".nii.gz", ".json"))
+    path.write_text(json.dumps({"EchoTime": 0.022, "MagneticFieldStrength": 3}))
+    with pytest.raises(InputError, match=r"EchoTime: .*0\.022.* in the other parts"):
+        load_gre(**given)
+    path.write_text(json.dumps({"EchoTime": TIMES[2], "MagneticFieldStrength": 7}))
+    with pytest.raises(InputError, match=r"MagneticFieldStrength: 7 T, .* has 3 T"):
+        load_gre(**given)
+    with pytest.raises(InputError, match="phase: 2 volumes, magnitude has 3"):
+        load_gre(given["magnitude"], given["phase"][:2])
+    with pytest.raises(InputError, match="EchoTime: 2 given, there are 3 volumes"):
+        load_gre(**given, echo_times=[0.1, 0.2])
+
+
+def test_a_field_strength_in_gauss_is_refused(files):
+    with pytest.raises(InputError, match=r"MagneticFieldStrength: 30000.0 T is not a field strength"):
+        load_gre(**files(sidecar={"MagneticFieldStrength": 30000}))
+
+
+def test_grids_that_differ_are_refused_with_both(files, save, truth):
+    given = files()
+    other = save("p.nii", truth[1][:-1, ..., 0], sidecar={"EchoTime": TIMES[0]})
+    with pytest.raises(InputError, match=r"p\.nii: dim: has shape \(8, 8, 7\), .* has \(9, 8, 7\)"):
+        load_gre(given["magnitude"], [*given["phase"][:2], other])
+    for shift, fits in ((5e-4, True), (2e-3, False)):
+        affine = nib.load(given["magnitude"][0]).affine.copy()
+        affine[0, 3] += shift
+        moved = save("q.nii", truth[1][..., 1], affine=affine, sidecar={"EchoTime": TIMES[1]})
+        phases = [*given["phase"][:2], moved]
+        if fits:
+            load_gre(given["magnitude"], phases)
+        else:
+            with pytest.raises(InputError, match=r"q\.nii: affine: has the affine \[\[.*has \[\["):
+                load_gre(given["magnitude"], phases)
+
+
+def test_a_few_unusable_values_become_zero_and_many_stop_the_session(save, truth):
+    facts = {"echo_times": TIMES, "field_strength": 3}
+    magnitude, phase = (array.copy() for array in truth)
+    magnitude[0, 0, :3, 0] = np.nan, np.inf, -1.0
+    phase[1, 1, 1, 2] = np.nan
+    loaded = load_gre(save("m.nii", magnitude), save("p.nii", phase), **facts)
+    assert (loaded.series.magnitude[0, 0, :3, 0] == 0).all()
+    assert loaded.series.phase[1, 1, 1, 2] == 0
+    text = " ".join(loaded.notes)
+    for part in (
+        "2 of 1512 magnitude values are NaN",
+        "1 of 1512 phase values",
+        "1 of 1512 magnitude values are neg",
+    ):
+        assert part in text
+    magnitude[:2] = np.nan
+    with pytest.raises(
+        InputError, match=r"m\.nii: \d+ of 1512 magnitude values are NaN or infinite \(more than 5%\)"
+    ):
+        load_gre(save("m.nii", magnitude), save("p.nii", phase), **facts)
+
+
+def test_no_signal_is_refused(save, truth):
+    facts = {"echo_times": TIMES, "field_strength": 3}
+    magnitude, phase = (array.copy() for array in truth)
+    magnitude[..., 1] = 0
+    with pytest.raises(InputError, match=r"m\.nii: every value of echo 2 is 0"):
+        load_gre(save("m.nii", magnitude), save("p.nii", phase), **facts)
+    phase[..., 2] = 0
+    with pytest.raises(InputError, match=r"p\.nii: phase is constant \(0\) in volume 3"):
+        load_gre(save("n.nii", truth[0]), save("p.nii", phase), **facts)
+    signal = truth[0].astype(np.complex64)
+    with pytest.raises(InputError, match="phase of echo 1 is constant"):
+        load_gre(save("c.nii", signal), **facts)
+
+
+def test_five_dimensions_are_refused(save):
+    path = save("m.nii", np.ones((3, 3, 3, 2, 2), np.float32))
+    with pytest.raises(InputError, match=r"dim: has shape \(3, 3, 3, 2, 2\)"):
+        load_gre(path, path, echo_times=[0.1], field_strength=3)
+
+
+def test_the_real_two_echo_head_loads_as_nibabel_reads_it():
+    folder = demo_path("philips-gre-2echo-brain")
+    loaded = load_gre(sorted(folder.glob("*_mag.nii.gz"))[::-1], sorted(folder.glob("*_phase.nii.gz")))
+    assert loaded.series.echo_times == (0.0023, 0.0046)
+    assert loaded.series.grid.field_strength == 3.0
+    for echo in (1, 2):
+        for part, got in (("mag", loaded.series.magnitude), ("phase", loaded.series.phase)):
+            expected = nib.load(folder / f"echo-{echo}_{part}.nii.gz").get_fdata()
+            np.testing.assert_allclose(got[..., echo - 1], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_real_crop_loads_with_its_slope_trap(test_data):
+    folder = test_data / "romeo-gre-crop"
+    loaded = load_gre(
+        folder / "Mag.nii.gz", folder / "Phase.nii.gz", echo_times=(0.004, 0.008, 0.012), field_strength=3
+    )
+    assert loaded.series.phase.shape == (51, 51, 41, 3)
+    assert loaded.series.phase.max() == pytest.approx(math.pi, abs=1e-5)
+    np.testing.assert_array_equal(
+        loaded.series.phase, np.asarray(nib.load(folder / "Phase.nii.gz").dataobj.get_unscaled())
+    )
+
+
+GRID = Grid((12, 12, 12), np.diag([1.0, 1.0, 1.0, 1.0]))
+
+
+@pytest.fixture
+def ball():
+    x = np.indices(GRID.shape) - 5.5
+    return (x**2).sum(axis=0) < 30
+
+
+def test_a_mask_loads_and_is_binarised_above_a_half(save, ball):
+    mask, notes = load_mask(save("m.nii.gz", ball.astype(np.uint8), affine=GRID.affine), GRID)
+    np.testing.assert_array_equal(mask, ball)
+    assert mask.dtype == bool
+    assert mask.flags.c_contiguous
+    assert notes == [f"{mask_path(notes)}: the mask has only {ball.sum()} voxels"]
+    soft = np.where(ball, 255, 0.4).astype(np.float32)
+    mask, notes = load_mask(save("s.nii", soft, affine=GRID.affine), GRID)
+    np.testing.assert_array_equal(mask, ball)
+    assert any("values 0.4 .. 255 binarised above 0.5" in note for note in notes)
+    _, notes = load_mask(save("f.nii", np.ones(GRID.shape, np.uint8), affine=GRID.affine), GRID)
+    assert any("covers the whole image" in note for note in notes)
+
+
+def mask_path(notes):
+    return notes[0].split(": ")[0]
+
+
+def test_an_empty_or_misplaced_mask_is_refused(save, ball):
+    with pytest.raises(InputError, match=r"e\.nii: empty mask: .*largest 0\.4"):
+        load_mask(save("e.nii", np.where(ball, 0.4, 0).astype(np.float32), affine=GRID.affine), GRID)
+    with pytest.raises(
+        InputError, match=r"s\.nii: dim: has shape \(12, 12, 11\), the image has \(12, 12, 12\)"
+    ):
+        load_mask(save("s.nii", ball[..., 1:].astype(np.uint8), affine=GRID.affine), GRID)
+    with pytest.raises(InputError, match=r"a\.nii: affine"):
+        load_mask(save("a.nii", ball.astype(np.uint8), affine=np.diag([1, 1, 1.01, 1])), GRID)
+    with pytest.raises(InputError, match="three dimensions"):
+        load_mask(save("d.nii", np.stack([ball, ball], 3).astype(np.uint8), affine=GRID.affine), GRID)

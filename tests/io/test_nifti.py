@@ -1,0 +1,280 @@
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io import read_image, read_stored, write_image
+from qsmengine.io.nifti import BLOCK, scale_stored
+
+OBLIQUE = nib.affines.from_matvec(
+    nib.eulerangles.euler2mat(0.3, -0.2, 0.1) @ np.diag([-0.8, 0.9, 2.5]), [3.0, -20.0, 11.0]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.lists(st.integers(1, 7), min_size=3, max_size=4).filter(lambda s: len(s) == 3 or s[3] > 1),
+    dtype=st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]),
+    endian=st.sampled_from("<>"),
+    version=st.sampled_from([1, 2]),
+    name=st.sampled_from(["a.nii", "a.nii.gz"]),
+    scale=st.sampled_from([(None, None), (0.0, 3.0), (float("nan"), 0.0), (2.0, -4096.0), (0.37, 0.0)]),
+    seed=st.integers(0, 2**31),
+)
+def test_every_layout_reads_as_nibabel_reads_it(save, shape, dtype, endian, version, name, scale, seed):
+    random = np.random.default_rng(seed)
+    array = random.integers(0, 120, shape).astype(dtype)
+    path = save(name, array, slope=scale[0], inter=scale[1], version=version, endian=endian)
+    got, grid, header = read_image(path)
+    expected = nib.load(path)
+    assert got.dtype == np.float32
+    assert got.flags.f_contiguous
+    np.testing.assert_allclose(got, np.asarray(expected.dataobj).reshape(got.shape), rtol=3e-7, atol=1e-4)
+    np.testing.assert_array_equal(grid.affine, expected.affine)
+    assert header.dtype == np.dtype(dtype).newbyteorder(endian)
+
+
+def test_a_header_and_image_pair_is_read_from_either_name(tmp_path, rng):
+    array = rng.standard_normal((4, 5, 6)).astype(np.float32)
+    nib.save(nib.Nifti1Pair(array, OBLIQUE), tmp_path / "pair.hdr")
+    for name in ("pair.hdr", "pair.img"):
+        got, grid, header = read_image(tmp_path / name)
+        np.testing.assert_array_equal(got, array)
+        np.testing.assert_allclose(grid.affine, OBLIQUE, rtol=1e-6)
+        assert header.data_path == tmp_path / "pair.img"
+
+
+def test_a_wrong_extension_is_seen_through(save, tmp_path, rng):
+    array = rng.integers(0, 9, (3, 4, 5)).astype(np.int16)
+    plain = save("plain.nii", array).rename(tmp_path / "really_plain.nii.gz")
+    packed = save("packed.nii.gz", array).rename(tmp_path / "really_packed.nii")
+    np.testing.assert_array_equal(read_image(plain).array, array)
+    np.testing.assert_array_equal(read_image(packed).array, array)
+
+
+def test_trailing_single_dimensions_are_dropped_and_flat_images_get_a_third(save):
+    assert read_image(save("a.nii", np.ones((3, 4, 5, 1), np.float32))).array.shape == (3, 4, 5)
+    assert read_image(save("b.nii", np.ones((3, 4), np.float32))).array.shape == (3, 4, 1)
+    assert read_image(save("c.nii", np.ones((3, 4, 5, 1, 3), np.float32))).array.shape == (3, 4, 5, 3)
+
+
+def test_gzip_members_after_the_first_belong_to_the_image(save, tmp_path, rng):
+    array = rng.standard_normal((6, 6, 6)).astype(np.float32)
+    content = save("a.nii", array).read_bytes()
+    path = tmp_path / "two.nii.gz"
+    path.write_bytes(gzip.compress(content[:500]) + gzip.compress(content[500:]))
+    np.testing.assert_array_equal(read_image(path).array, array)
+
+
+def test_complex_voxels_need_a_complex_type(save, rng):
+    array = (rng.standard_normal((3, 4, 5)) + 1j * rng.standard_normal((3, 4, 5))).astype(np.complex128)
+    path = save("c.nii.gz", array, slope=2.0, inter=0.0)
+    got = read_image(path, dtype=np.complex64).array
+    assert got.dtype == np.complex64
+    np.testing.assert_allclose(got, 2 * array, rtol=1e-6)
+    with pytest.raises(InputError, match=r"c\.nii\.gz: datatype: holds complex numbers"):
+        read_image(path)
+
+
+def test_labels_are_read_as_integers_and_only_where_they_are(save):
+    labels = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    got = read_image(save("l.nii", labels), dtype=np.int32).array
+    assert got.dtype == np.int32
+    np.testing.assert_array_equal(got, labels)
+    with pytest.raises(InputError, match="not integers"):
+        read_image(save("h.nii", labels + 0.5), dtype=np.int32)
+    with pytest.raises(InputError, match="do not fit uint8"):
+        read_image(save("n.nii", labels - 1), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.7, 0.999])
+def test_a_truncated_gzip_names_file_and_bytes(save, rng, keep):
+    path = save("cut.nii.gz", rng.standard_normal((32, 32, 32)).astype(np.float32))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(InputError, match=r"cut\.nii\.gz: truncated.*\d+ decompressed bytes"):
+        read_image(path)
+
+
+def test_a_gzip_with_a_wrong_checksum_is_refused(save, rng):
+    path = save("crc.nii.gz", rng.standard_normal((16, 16, 16)).astype(np.float32))
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"crc\.nii\.gz: damaged: CRC.*after \d+ bytes"):
+        read_image(path)
+
+
+def test_a_short_file_says_how_much_is_missing(save, test_data):
+    path = save("short.nii", np.ones((5, 5, 5), np.float32))
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(
+        InputError, match=r"short\.nii: truncated: the header needs 852 bytes, the file has 849"
+    ):
+        read_image(path)
+    with pytest.raises(InputError, match="the file has 352"):
+        read_image(test_data / "canon-dwi-brain-oblique" / "axial_tilted_header.nii")
+
+
+def test_a_gzip_holding_less_than_its_header_claims_is_refused_before_allocation(save, monkeypatch):
+    path = save("lie.nii.gz", np.zeros((8, 8, 8), np.float32))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[42:48] = np.array([400, 400, 400], "<i2").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("allocated")
+
+    monkeypatch.setattr("qsmengine.io.nifti.np.empty", refuse)
+    with pytest.raises(InputError, match=r"lie\.nii\.gz.*256000352 bytes, the gzip stream holds 2400"):
+        read_image(path)
+
+
+def test_an_enormous_claim_is_refused_by_its_ratio(save):
+    path = save("bomb.nii.gz", np.zeros((8, 8, 8), np.float32))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[42:48] = np.array([4096, 4096, 4096], "<i2").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(InputError, match=r"bomb\.nii\.gz: dim: .*1000 times"):
+        read_image(path)
+
+
+def test_bytes_after_the_voxels_are_noted(save):
+    for name in ("a.nii", "a.nii.gz"):
+        path = save(name, np.ones((3, 3, 3), np.uint8))
+        content = path.read_bytes()
+        more = gzip.compress(b"tail") if name.endswith("gz") else b"tail"
+        path.write_bytes(content + more)
+        image = read_image(path)
+        assert image.array.all()
+        assert image.header.notes == ["4 bytes after the voxels ignored"]
+
+
+def test_a_missing_file_a_folder_and_an_unfetched_annex_file_are_told_apart(tmp_path):
+    with pytest.raises(InputError, match=r"none\.nii: no such file$"):
+        read_image(tmp_path / "none.nii")
+    (tmp_path / "link.nii.gz").symlink_to(tmp_path / ".git" / "annex" / "objects" / "x")
+    with pytest.raises(InputError, match="datalad get"):
+        read_image(tmp_path / "link.nii.gz")
+    (tmp_path / "pointer.nii.gz").write_text("/annex/objects/MD5E-s123--abc.nii.gz\n")
+    with pytest.raises(InputError, match="datalad get"):
+        read_image(tmp_path / "pointer.nii.gz")
+    with pytest.raises(InputError, match="cannot be opened"):
+        read_image(tmp_path)
+
+
+def test_scaling_of_long_integers_keeps_float64_accuracy(rng):
+    stored = rng.integers(2**30, 2**31 - 1, (20, 10, 5)).astype(np.int32)
+    got = scale_stored(stored, 1.0, -float(2**30))
+    np.testing.assert_allclose(got, stored - 2.0**30, rtol=1e-7)
+
+
+def test_scaling_in_blocks_equals_scaling_at_once(rng):
+    stored = np.asfortranarray(rng.integers(0, 4096, (128, 128, 70)).astype(np.int16))
+    assert stored.size > BLOCK
+    np.testing.assert_allclose(scale_stored(stored, 0.25, 3.0), stored * 0.25 + 3.0, rtol=1e-6)
+
+
+def test_stored_values_ignore_slope_and_intercept(save):
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    image = read_stored(save("s.nii", array, slope=2.0, inter=-7.0, endian=">"))
+    np.testing.assert_array_equal(image.array, array)
+    assert image.array.dtype.isnative
+    assert (image.header.slope, image.header.intercept, image.header.is_scaled) == (2.0, -7.0, True)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=3, max_size=4).filter(lambda s: len(s) == 3 or s[3] > 1),
+    dtype=st.sampled_from([np.float32, np.float64, np.float16, ">f4", bool, np.uint8, np.int64, np.uint16]),
+    order=st.sampled_from("CF"),
+    name=st.sampled_from(["o.nii", "o.nii.gz"]),
+    seed=st.integers(0, 2**31),
+)
+def test_what_is_written_is_what_nibabel_and_we_read(tmp_path, shape, dtype, order, name, seed):
+    random = np.random.default_rng(seed)
+    array = np.asarray((random.standard_normal(shape) * 100).astype(dtype), order=order)
+    grid = Grid(tuple(shape[:3]), OBLIQUE)
+    write_image(tmp_path / name, array, grid)
+    got, got_grid, header = read_image(tmp_path / name, dtype=np.float64)
+    np.testing.assert_array_equal(got, array.astype(np.float32) if array.dtype.kind == "f" else array)
+    assert header.dtype.kind in ("f" if array.dtype.kind == "f" else "iu")
+    assert got_grid.matches(grid, 1e-4)
+    peer = nib.load(tmp_path / name)
+    np.testing.assert_array_equal(np.asarray(peer.dataobj).reshape(got.shape), got)
+    np.testing.assert_allclose(peer.header.get_qform(), OBLIQUE, atol=1e-5)
+
+
+def test_a_written_header_says_what_it_should(tmp_path, rng):
+    array = rng.standard_normal((4, 5, 6))
+    write_image(
+        tmp_path / "m.nii.gz",
+        array,
+        Grid((4, 5, 6), OBLIQUE),
+        intent="estimate",
+        description="chi",
+        xform_code=4,
+    )
+    header = nib.load(tmp_path / "m.nii.gz").header
+    raw = gzip.decompress((tmp_path / "m.nii.gz").read_bytes())
+    assert header.get_data_dtype() == np.float32
+    assert np.frombuffer(raw, "<f4", 2, 112).tolist() == [1.0, 0.0]
+    assert (header["sform_code"], header["qform_code"]) == (4, 4)
+    assert header.get_xyzt_units()[0] == "mm"
+    assert (header.get_intent()[0], bytes(header["descrip"]).rstrip(b"\0")) == ("estimate", b"chi")
+
+
+def test_an_affine_with_shear_is_written_as_sform_only(tmp_path):
+    sheared = OBLIQUE.copy()
+    sheared[:3, 0] += 0.2 * sheared[:3, 1]
+    write_image(tmp_path / "s.nii", np.ones((3, 3, 3)), Grid((3, 3, 3), sheared))
+    got = read_image(tmp_path / "s.nii")
+    assert (got.header.sform_code, got.header.qform_code) == (1, 0)
+    assert any("not orthogonal" in note for note in got.header.notes)
+    np.testing.assert_allclose(got.grid.affine, sheared, rtol=1e-6)
+
+
+def test_integers_take_the_smallest_type_that_holds_them(tmp_path):
+    for value, name in ((200, "uint8"), (-1, "int16"), (40000, "int32")):
+        write_image(tmp_path / "l.nii", np.full((2, 2, 2), value), Grid((2, 2, 2), OBLIQUE))
+        assert nib.load(tmp_path / "l.nii").get_data_dtype().name == name
+    with pytest.raises(InputError, match="not written"):
+        write_image(tmp_path / "l.nii", np.full((2, 2, 2), 2**40), Grid((2, 2, 2), OBLIQUE))
+    with pytest.raises(InputError, match="complex64"):
+        write_image(tmp_path / "l.nii", np.ones((2, 2, 2), np.complex64), Grid((2, 2, 2), OBLIQUE))
+
+
+def test_an_array_off_its_grid_or_an_unknown_extension_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"\(2, 2, 3\) does not fit a grid of \(2, 2, 2\)"):
+        write_image(tmp_path / "a.nii", np.ones((2, 2, 3)), Grid((2, 2, 2), OBLIQUE))
+    with pytest.raises(InputError, match=r"\.nii or \.nii\.gz"):
+        write_image(tmp_path / "a.mgz", np.ones((2, 2, 2)), Grid((2, 2, 2), OBLIQUE))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_voxels_give_equal_bytes_whatever_the_memory_order_and_the_process(tmp_path):
+    code = (
+        "import sys, numpy as np; from qsmengine.grid import Grid; from qsmengine.io import write_image;"
+        "a = np.random.default_rng(5).standard_normal((90, 80, 70)).astype('f4');"
+        "a = np.asarray(a, order=sys.argv[2]) if sys.argv[2] != 'V' else np.repeat(a, 2, axis=0)[::2];"
+        "write_image(sys.argv[1], a, Grid.from_voxel_size(a.shape, (1, 1, 2)))"
+    )
+    digests = set()
+    for order in "CFV":
+        path = tmp_path / f"{order}.nii.gz"
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        subprocess.run([sys.executable, "-c", code, str(path), order], check=True, env=environment)
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+    assert (tmp_path / "C.nii.gz").read_bytes()[4:8] == b"\0\0\0\0"
+    assert read_image(tmp_path / "C.nii.gz").array.nbytes > BLOCK
