@@ -1,6 +1,6 @@
 // One ADMM iteration for   min_x  1/2 ||W (A x - f)||^2 + lambda || |grad x| ||_1,   A a convolution.
 // Splits z1 = grad x and z2 = A x with scaled multipliers p = u1 and u = u2; periodic forward differences.
-#include "tile.h"
+#include "vmath.h"
 
 // Tile of the gradient step: TX x TY rows of TZ voxels; the z extent is no power of two on the CPU.
 #define TX 4
@@ -15,22 +15,27 @@
 
 FN Index wrapped(Index i, Index n) { return i < 0 ? i + n : (i >= n ? i - n : i); }
 
-// With g = grad x + p: the multiplier becomes g projected on the ball of radius t, and the rest of the
-// step needs z1 - p' = g - 2 p'.
-FN void gradient_point(const float* x0, const float* xi, const float* xj, const float* px, const float* py,
-                       const float* pz, int k, Index z, float t, float hx, float hy, float hz, float* q,
-                       float* out) {
+struct Step {
+  float px, py, pz;  // new multiplier: g = grad x + p projected on the ball of radius t
+  float rx, ry, rz;  // z1 - p_new = g - 2 p_new, what the rest of the step needs
+};
+
+// x0, xi, xj: rows of x at a voxel's own place and one on along the first and the second axis.
+FN Step gradient_point(const float* x0, const float* xi, const float* xj, const float* px, const float* py,
+                       const float* pz, int k, Index z, float t, float hx, float hy, float hz) {
   float gx = (xi[k] - x0[k]) * hx + px[z];
   float gy = (xj[k] - x0[k]) * hy + py[z];
   float gz = (x0[k + 1] - x0[k]) * hz + pz[z];
   float norm = fsqrt(gx * gx + gy * gy + gz * gz);
-  float scale = norm > t ? t / norm : 1.0f;
-  q[0] = gx * scale;
-  q[1] = gy * scale;
-  q[2] = gz * scale;
-  out[0] = gx - 2.0f * q[0];
-  out[1] = gy - 2.0f * q[1];
-  out[2] = gz - 2.0f * q[2];
+  float scale = t / fmax2(norm, t);
+  Step s;
+  s.px = gx * scale;
+  s.py = gy * scale;
+  s.pz = gz * scale;
+  s.rx = gx - 2.0f * s.px;
+  s.ry = gy - 2.0f * s.py;
+  s.rz = gz - 2.0f * s.pz;
+  return s;
 }
 
 // p_out = projection of grad x + p on |.| <= t;  adjoint = grad^T (z1 - p_out). hx = 1 / voxel_x [1/mm] ...
@@ -59,26 +64,33 @@ KERNEL(tv_gradient_step,
     TILE_SYNC();
     for (int i = 0; i < mx + 1; ++i) {
       Index plane = wrapped(x0 + i - 1, nx) * ny;
-      TILE_FOR2(j, k, my + 1, mz) {
+      // Row j = 0 and all of plane i = 0 belong to tiles before this one: needed, not written.
+      int before = i > 0 ? 1 : my + 1;
+      TILE_FOR2(j, k, before, mz) {
         Index base = (plane + wrapped(y0 + j - 1, ny)) * nz;
-        float q[3], out[3];
-        gradient_point(&XS(i, j, 1), &XS(i + 1, j, 1), &XS(i, j + 1, 1), p + base, p + n + base,
-                       p + 2 * n + base, k, z0 + k, t, hx, hy, hz, q, out);
-        R(0, i, j, k + 1) = out[0];
-        R(1, i, j, k + 1) = out[1];
-        R(2, i, j, k + 1) = out[2];
-        if (i > 0 && j > 0) {
-          p_out[base + z0 + k] = q[0];
-          p_out[n + base + z0 + k] = q[1];
-          p_out[2 * n + base + z0 + k] = q[2];
-        }
+        Step s = gradient_point(&XS(i, j, 1), &XS(i + 1, j, 1), &XS(i, j + 1, 1), p + base, p + n + base,
+                                p + 2 * n + base, k, z0 + k, t, hx, hy, hz);
+        R(0, i, j, k + 1) = s.rx;
+        R(1, i, j, k + 1) = s.ry;
+        R(2, i, j, k + 1) = s.rz;
+      }
+      TILE_FOR2(row, k, my + 1 - before, mz) {
+        int j = row + 1;
+        Index base = (plane + y0 + row) * nz;
+        Step s = gradient_point(&XS(i, j, 1), &XS(i + 1, j, 1), &XS(i, j + 1, 1), p + base, p + n + base,
+                                p + 2 * n + base, k, z0 + k, t, hx, hy, hz);
+        R(0, i, j, k + 1) = s.rx;
+        R(1, i, j, k + 1) = s.ry;
+        R(2, i, j, k + 1) = s.rz;
+        p_out[base + z0 + k] = s.px;
+        p_out[n + base + z0 + k] = s.py;
+        p_out[2 * n + base + z0 + k] = s.pz;
       }
       TILE_FOR(j, my + 1) {
         Index base = (plane + wrapped(y0 + j - 1, ny)) * nz;
-        float q[3], out[3];
-        gradient_point(&XS(i, j, 0), &XS(i + 1, j, 0), &XS(i, j + 1, 0), p + base, p + n + base,
-                       p + 2 * n + base, 0, z_before, t, hx, hy, hz, q, out);
-        R(2, i, j, 0) = out[2];
+        Step s = gradient_point(&XS(i, j, 0), &XS(i + 1, j, 0), &XS(i, j + 1, 0), p + base, p + n + base,
+                                p + 2 * n + base, 0, z_before, t, hx, hy, hz);
+        R(2, i, j, 0) = s.rz;
       }
     }
     TILE_SYNC();
