@@ -77,11 +77,11 @@ FN float ffloor(float x) { return __builtin_floorf(x); }
 FN float fround(float x) { return __builtin_rintf(x); }
 FN float fabs1(float x) { return __builtin_fabsf(x); }
 
+#ifndef TILE_TEST_THREADS
+
 #define TILE_LANES 64
 #define PRIVATE(type, name, n) alignas(64) type name[(n) * TILE_LANES]
 #define AT(m, i, l) m[(i) * TILE_LANES + (l)]
-
-#ifndef TILE_TEST_THREADS
 
 struct TileTask {
   Index task, tasks;  // this task's number and how many there are: items are dealt in contiguous ranges
