@@ -14,8 +14,8 @@ FN float dipole_value(float kx, float ky, float kz, float bx, float by, float bz
 // A bin at the Nyquist frequency stands for +f and -f at once: there the mean over both signs keeps the
 // spectrum that of a real kernel, which an oblique b would otherwise break.
 KERNEL(dipole_kspace,
-       (float* dipole, float bx, float by, float bz, float dkx, float dky, float dkz, Index nz_real,
-        Index nx, Index ny, Index nh),
+       (float* dipole, float bx, float by, float bz, float dkx, float dky, float dkz, Index nz_real, Index nx,
+        Index ny, Index nh),
        (dipole, bx, by, bz, dkx, dky, dkz, nz_real, nx, ny, nh)) {
   FOR_TILES(row, nx * ny) {
     Index x = row / ny, y = row % ny;

@@ -38,18 +38,17 @@ struct Complex {
 #define RESTRICT __restrict__
 #define TILE_PICK(cpu, gpu) (gpu)
 #define KERNEL(name, parameters, arguments) extern "C" __global__ void __launch_bounds__(256) name parameters
-#define FOR_VOXELS(i, n)                                                          \
-  for (Index i = (Index)blockIdx.x * 256 + threadIdx.y * 32 + threadIdx.x; i < (n); \
-       i += (Index)gridDim.x * 256)
+#define FOR_VOXELS(i, n) \
+  for (Index i = (Index)blockIdx.x * 256 + threadIdx.y * 32 + threadIdx.x; i < (n); i += (Index)gridDim.x * 256)
 #define FOR_TILES(t, count) for (Index t = blockIdx.x; t < (count); t += gridDim.x)
 #define TILE_SHARED(type, name, n) __shared__ type name[n]
 #define TILE_FOR(i, n) for (int i = threadIdx.y * 32 + threadIdx.x; i < (n); i += 256)
-#define TILE_FOR2(j, i, nj, ni)                    \
-  for (int j = threadIdx.y; j < (nj); j += 8)      \
+#define TILE_FOR2(j, i, nj, ni)               \
+  for (int j = threadIdx.y; j < (nj); j += 8) \
     for (int i = threadIdx.x; i < (ni); i += 32)
-#define TILE_FOR3(k, j, i, nk, nj, ni)             \
-  for (int k = 0; k < (nk); ++k)                   \
-    for (int j = threadIdx.y; j < (nj); j += 8)    \
+#define TILE_FOR3(k, j, i, nk, nj, ni)          \
+  for (int k = 0; k < (nk); ++k)                \
+    for (int j = threadIdx.y; j < (nj); j += 8) \
       for (int i = threadIdx.x; i < (ni); i += 32)
 #define TILE_SYNC() __syncthreads()
 #define TILE_LANES 256
@@ -78,33 +77,40 @@ FN float ffloor(float x) { return __builtin_floorf(x); }
 FN float fround(float x) { return __builtin_rintf(x); }
 FN float fabs1(float x) { return __builtin_fabsf(x); }
 
+#ifndef TILE_TEST_THREADS
+
 #define TILE_LANES 64
 #define PRIVATE(type, name, n) alignas(64) type name[(n) * TILE_LANES]
 #define AT(m, i, l) m[(i) * TILE_LANES + (l)]
 
-#ifndef TILE_TEST_THREADS
-
 struct TileTask {
   Index task, tasks;  // this task's number and how many there are: items are dealt in contiguous ranges
 };
-#define KERNEL(name, parameters, arguments)                                             \
-  static void name##_task(TileTask tile_task, TILE_ARGS parameters);                    \
-  TILE_EXPORT void name(Index tasks, int threads, TILE_ARGS parameters) {               \
-    _Pragma("omp parallel for schedule(dynamic) num_threads(threads)")                  \
-    for (Index task = 0; task < tasks; ++task)                                          \
-      name##_task(TileTask{task, tasks}, TILE_ARGS arguments);                          \
-  }                                                                                     \
+#define KERNEL(name, parameters, arguments)                                                             \
+  static void name##_task(TileTask tile_task, TILE_ARGS parameters);                                    \
+  TILE_EXPORT void name(Index tasks, int threads, TILE_ARGS parameters) {                               \
+    _Pragma("omp parallel for schedule(dynamic) num_threads(threads)")                                  \
+    for (Index task = 0; task < tasks; ++task) name##_task(TileTask{task, tasks}, TILE_ARGS arguments); \
+  }                                                                                                     \
   static void name##_task(TileTask tile_task, TILE_ARGS parameters)
-#define TILE_RANGE(i, n)                                           \
-  for (Index i = (n) * tile_task.task / tile_task.tasks,           \
+#define TILE_RANGE(i, n)                                             \
+  for (Index i = (n) * tile_task.task / tile_task.tasks,             \
              i##_end = (n) * (tile_task.task + 1) / tile_task.tasks; \
        i < i##_end; ++i)
-#define FOR_VOXELS(i, n) _Pragma("GCC ivdep") TILE_RANGE(i, n)
+#define FOR_VOXELS(i, n) \
+  _Pragma("GCC ivdep")   \
+  TILE_RANGE(i, n)
 #define FOR_TILES(t, count) TILE_RANGE(t, count)
 #define TILE_SHARED(type, name, n) alignas(64) type name[n]
-#define TILE_FOR(i, n) _Pragma("omp simd") for (int i = 0; i < (n); ++i)
-#define TILE_FOR2(j, i, nj, ni) for (int j = 0; j < (nj); ++j) TILE_FOR(i, ni)
-#define TILE_FOR3(k, j, i, nk, nj, ni) for (int k = 0; k < (nk); ++k) TILE_FOR2(j, i, nj, ni)
+#define TILE_FOR(i, n) \
+  _Pragma("omp simd")  \
+  for (int i = 0; i < (n); ++i)
+#define TILE_FOR2(j, i, nj, ni)  \
+  for (int j = 0; j < (nj); ++j) \
+    TILE_FOR(i, ni)
+#define TILE_FOR3(k, j, i, nk, nj, ni) \
+  for (int k = 0; k < (nk); ++k)       \
+    TILE_FOR2(j, i, nj, ni)
 #define TILE_SYNC() ((void)0)
 #define FOR_LANES(l) TILE_FOR(l, TILE_LANES)
 

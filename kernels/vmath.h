@@ -20,7 +20,8 @@ FN float flog(float x) {
   float f = m - 1.0f;
   float s = f / (2.0f + f);
   float z = s * s;
-  float series = z * (0.66666667f + z * (0.40000000f + z * (0.28571429f + z * (0.22222222f + z * 0.18181818f))));
+  float series =
+      z * (0.66666667f + z * (0.40000000f + z * (0.28571429f + z * (0.22222222f + z * 0.18181818f))));
   float half_square = 0.5f * f * f;
   float fe = (float)e;
   return fe * 0.693145752f + (fe * 1.42860677e-6f + (f - (half_square - s * (half_square + series))));
@@ -31,7 +32,8 @@ FN float fexp(float x) {
   float t = clampf(x, -87.0f, 88.0f);
   float n = fround(t * 1.44269504f);
   float r = (t - n * 0.693145752f) - n * 1.42860677e-6f;
-  float p = 1.0f + r * (1.0f + r * (0.5f + r * (0.16666667f + r * (0.041666667f + r * (0.0083333333f + r * 0.0013888889f)))));
+  float p = 1.0f + r * (1.0f + r * (0.5f + r * (0.16666667f +
+                                                r * (0.041666667f + r * (0.0083333333f + r * 0.0013888889f)))));
   float scaled = p * bits_float(((int)n + 127) << 23);
   return x < -87.0f ? 0.0f : scaled;
 }
@@ -60,7 +62,10 @@ FN float fatan2(float y, float x) {
   int reduce = q > 0.41421356f;
   float t = reduce ? (q - 1.0f) / (q + 1.0f) : q;
   float z = t * t;
-  float a = t + t * z * (-0.33333333f + z * (0.19999994f + z * (-0.14284089f + z * (0.11090861f + z * (-0.0879286f + z * 0.0562f)))));
+  float a =
+      t + t * z *
+              (-0.33333333f +
+               z * (0.19999994f + z * (-0.14284089f + z * (0.11090861f + z * (-0.0879286f + z * 0.0562f)))));
   a = reduce ? a + 0.78539816f : a;
   a = ay > ax ? 1.57079633f - a : a;
   a = x < 0.0f ? PI_F - a : a;

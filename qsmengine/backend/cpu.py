@@ -42,7 +42,9 @@ def load_library() -> tuple[ctypes.CDLL, str]:
             if path.is_file():
                 return _checked(path), variant
             tried.append(str(path))
-    raise DeviceError(f"the compiled CPU kernels are missing (run `make kernels`); looked at {', '.join(tried)}")
+    raise DeviceError(
+        f"the compiled CPU kernels are missing (run `make kernels`); looked at {', '.join(tried)}"
+    )
 
 
 def call(kernel: Kernel, threads: int, values: Mapping[str, Any]) -> None:

@@ -134,7 +134,9 @@ def _pyfftw() -> Any:
 
 
 class _Fftw:
-    def __init__(self, shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device
+    ) -> None:
         pyfftw = _pyfftw()
         real, spectrum = device.empty(shape), device.empty(spectrum_shape, np.complex64)
         options: dict[str, Any] = {"axes": (0, 1, 2), "threads": device.threads}

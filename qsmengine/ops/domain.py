@@ -83,7 +83,7 @@ def bounding_box(mask: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     start, stop = [], []
     for axis in range(mask.ndim):
         others = tuple(a for a in range(mask.ndim) if a != axis)
-        occupied = mask.any(axis=others).nonzero()[0]
+        occupied = mask.any(axis=others, keepdims=True).reshape(-1).nonzero()[0]
         if occupied.size == 0:
             raise InputError("the mask is empty", field="mask")
         start.append(int(occupied[0]))

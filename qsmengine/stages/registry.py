@@ -1,5 +1,7 @@
-"""The methods there are. A line here enrols a method everywhere: CLI, configuration, contract tests,
-docs, bench and the QSM-CI submission.
+"""The methods there are.
+
+A line here enrols a method everywhere: CLI, configuration, contract tests, docs, bench and the QSM-CI
+submission.
 """
 
 from __future__ import annotations

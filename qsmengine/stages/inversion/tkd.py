@@ -44,7 +44,8 @@ def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, devic
     gain = float((response / clipped).mean(dtype=np.float64)) if params.rescale else 1.0
     inverse = (1.0 / (gain * clipped)).astype(np.float32)
     chi = RealFFT(domain.shape, device).filter(domain.insert(local_field, mask), inverse)
-    return xp.where(mask, domain.extract(chi), np.float32(0))
+    result: Array = xp.where(mask, domain.extract(chi), np.float32(0))
+    return result
 
 
 METHODS = (

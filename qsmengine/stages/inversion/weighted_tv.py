@@ -72,7 +72,8 @@ def weighted_tv(
         tolerance=params.tolerance,
         callback=callback,
     )
-    return device.xp.where(mask, domain.extract(chi), np.float32(0))
+    result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
+    return result
 
 
 METHODS = (

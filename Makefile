@@ -1,0 +1,75 @@
+# Every target does its own set-up: a virtual environment in .venv, the build tools, the package with
+# its dependencies, the compiled kernels in build/kernels. Repeated calls find it done.
+#
+#   make demo      reconstructions of the bundled data into demo-output/
+#   make test      linters, types, import directions, and the test suite
+#   make kernels   rebuild the CPU library after a change in kernels/
+#   make lint | format | sanitize | bench | wheel | clean
+#
+# PYTHON=/path/to/python chooses the interpreter (3.11 or newer); JOBS=N the test processes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+  $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+KERNEL_FILES := $(wildcard kernels/*.cu kernels/*.h kernels/*.cpp)
+TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu)
+
+CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
+
+.PHONY: demo test lint format kernels sanitize bench wheel clean
+
+demo: $(VENV)/.installed-all kernels
+	$(BIN)/qsmengine demo --out demo-output
+
+test: $(VENV)/.installed-dev kernels
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/clang-format --dry-run --Werror $(KERNEL_FILES) $(TEST_KERNEL_FILES)
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(KERNEL_FILES) $(TEST_KERNEL_FILES)
+
+kernels: $(VENV)/.tools
+	@mkdir -p build
+	@$(CMAKE) -G Ninja -S . -B build/kernels -DCMAKE_BUILD_TYPE=Release > build/configure.log \
+	  || { cat build/configure.log; exit 1; }
+	@$(CMAKE) --build build/kernels
+
+sanitize: $(VENV)/.installed-dev kernels
+	$(BIN)/python -m pytest tests/kernels -k "sanitizer or races or shuffled"
+
+bench: $(VENV)/.installed-dev kernels
+	$(BIN)/python -m bench kernels
+	$(BIN)/python -m bench tv
+
+wheel: $(VENV)/.tools
+	$(BIN)/python -m pip wheel --no-build-isolation --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.tools:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or give PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(NEW_ENOUGH)' || \
+	  { echo "PYTHON=$(PYTHON): qsmengine needs Python 3.11 or newer, this is $$("$(PYTHON)" --version 2>&1)" >&2; exit 1; }
+	@command -v c++ >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || test -n "$$CXX" || \
+	  { echo "No C++ compiler found: install g++ or clang++" >&2; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.11" "cmake>=3.22" ninja
+	@touch $@
+
+# The editable install compiles the kernels into build/kernels, where the package finds them.
+$(VENV)/.installed-%: $(VENV)/.tools pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$*]"
+	@touch $@

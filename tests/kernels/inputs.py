@@ -1,0 +1,62 @@
+"""Random arguments for any kernel, made from its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.kernel import DTYPES, Arg, Kernel
+
+SIZES = {
+    "many tiles": (9, 11, 149, 5, 3, 7),
+    "odd": (5, 7, 33, 3, 5, 4),
+    "even": (4, 6, 8, 2, 4, 6),
+    "thin": (1, 3, 1, 2, 3, 1),
+}
+"""Sizes of a kernel's dimensions in order; the first has several tiles on every axis."""
+
+Values = dict[str, Any]
+Constraint = Callable[[Values, Mapping[str, int], np.random.Generator], None]
+
+
+def _dipole(values: Values, sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    values["nz_real"] = 2 * (sizes["nh"] - 1)
+
+
+CONSTRAINTS: dict[str, Constraint] = {"dipole_kspace": _dipole}
+"""Kernels some of whose arguments depend on each other or have a narrower range than their type."""
+
+DIMENSIONS: dict[str, dict[str, int]] = {}
+"""Kernels some of whose dimensions are not free."""
+
+
+def dimensions(kernel: Kernel, case: str) -> dict[str, int]:
+    free = dict(zip(kernel.dims, SIZES[case], strict=False))
+    return free | DIMENSIONS.get(kernel.name, {})
+
+
+def random_values(kernel: Kernel, sizes: Mapping[str, int], rng: np.random.Generator) -> Values:
+    """Arguments by name; outputs hold random numbers too, so what a kernel leaves unwritten shows."""
+    values: Values = {arg.name: _random(arg, sizes, rng) for arg in kernel.arguments}
+    constrain = CONSTRAINTS.get(kernel.name)
+    if constrain is not None:
+        constrain(values, sizes, rng)
+    return values
+
+
+def _random(arg: Arg, sizes: Mapping[str, int], rng: np.random.Generator) -> Any:
+    dtype = DTYPES[arg.type]
+    if not arg.is_array:
+        return float(rng.uniform(0.1, 1.0)) if dtype.kind == "f" else 1
+    shape = tuple(int(d) if d.isdigit() else sizes[d] for d in arg.dims)
+    if dtype.kind == "c":
+        return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
+    if dtype.kind == "f":
+        return rng.uniform(0.05, 1.0, shape).astype(dtype)
+    return rng.integers(0, 2, shape).astype(dtype)
+
+
+def outputs(kernel: Kernel, values: Values) -> Values:
+    return {a.name: values[a.name] for a in kernel.arguments if a.role in {"out", "inout"}}

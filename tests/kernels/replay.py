@@ -1,0 +1,30 @@
+"""Runs one kernel of a test build on every size: `python -m tests.kernels.replay LIBRARY KERNEL`.
+
+A process of its own, because a sanitizer's runtime must be loaded before Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import numpy as np
+
+from qsmengine.backend.kernel import Kernel
+from qsmengine.backend.signatures import all_kernels
+from tests.kernels.broken import BROKEN
+from tests.kernels.calling import call
+from tests.kernels.inputs import SIZES, dimensions, random_values
+
+
+def main(library: str, name: str) -> None:
+    kernels: dict[str, Kernel] = {k.name: k for k in (*all_kernels(), *BROKEN)}
+    loaded = ctypes.CDLL(library)
+    for case in SIZES:
+        rng = np.random.default_rng(7)
+        call(loaded, kernels[name], random_values(kernels[name], dimensions(kernels[name], case), rng))
+    print("replayed", name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,110 @@
+"""Test builds of single kernel sources with the system compiler, kept under build/ until something changes."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from qsmengine.backend.sources import source_directory
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = (
+    "-x c++ -std=c++17 -fno-math-errno -fno-trapping-math -fno-signed-zeros -fvisibility=hidden "
+    "-ffp-contract=off -fPIC -shared -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-unused-parameter"
+).split()
+VARIANTS = {
+    "fast": ["-O3", "-fopenmp"],
+    "threads": ["-O2", "-DTILE_TEST_THREADS", "-pthread"],
+    "races": ["-O1", "-g", "-DTILE_TEST_THREADS", "-pthread", "-fsanitize=thread"],
+    "memory": ["-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"],
+}
+RUNTIMES = {"races": ("libtsan.so",), "memory": ("libasan.so", "libubsan.so")}
+REPORT = "SANITIZER REPORT"
+
+
+@cache
+def compiler() -> str:
+    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
+        if name and shutil.which(name):
+            return name
+    pytest.fail("no C++ compiler: set CXX")
+
+
+@cache
+def _compiler_version() -> str:
+    return subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def build(source: Path, variant: str, extra: tuple[str, ...] = ()) -> Path:
+    """Shared library of one kernel source in one of VARIANTS."""
+    headers = source_directory()
+    flags = [*BASE, *VARIANTS[variant], *extra]
+    key = hashlib.sha256(" ".join([compiler(), _compiler_version(), *flags]).encode())
+    for path in [source, *sorted(headers.glob("*.h"))]:
+        key.update(path.name.encode() + path.read_bytes())
+    folder = ROOT / "build" / "test-kernels"
+    library = folder / f"{source.stem}-{variant}-{key.hexdigest()[:16]}.so"
+    if not library.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            target = Path(temporary) / "kernel.so"
+            command = [compiler(), *flags, f"-I{headers}", str(source), "-o", str(target)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+            target.replace(library)
+    return library
+
+
+def load(source: Path, variant: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(build(source, variant)))
+
+
+def replay(library: Path, variant: str, kernel: str) -> str:
+    """Run one kernel on random inputs in a process with the sanitizer's runtime; returns its report or ""."""
+    command = [sys.executable, "-m", "tests.kernels.replay", str(library), kernel]
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": " ".join(_runtime(name) for name in RUNTIMES[variant]),
+        "TSAN_OPTIONS": "exitcode=66 halt_on_error=1",
+        "ASAN_OPTIONS": "exitcode=66 detect_leaks=0",
+        "UBSAN_OPTIONS": "exitcode=66 print_stacktrace=1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONMALLOC": "malloc",
+    }
+    done = _run(command, environment)
+    if "unexpected memory mapping" in done.stderr:
+        # kernels with very random addresses leave ThreadSanitizer no room for its shadow
+        done = _run(["setarch", "-R", *command], environment)
+        if "unexpected memory mapping" in done.stderr or "personality" in done.stderr:
+            pytest.skip("ThreadSanitizer cannot run with this machine's address randomisation")
+    if done.returncode == 0:
+        assert "replayed" in done.stdout, done.stdout + done.stderr
+        return ""
+    return f"{REPORT} ({done.returncode})\n{done.stderr[-6000:]}"
+
+
+def _run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@cache
+def _runtime(name: str) -> str:
+    path = subprocess.run(
+        [compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(path).is_absolute():
+        pytest.skip(f"{compiler()} has no {name}")
+    return path
