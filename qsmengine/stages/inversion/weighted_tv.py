@@ -30,8 +30,8 @@ class WeightedTvParams(Params):
 
     lam: float = Field(5e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
-    mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
-    iterations: int = Field(150, ge=1, description="iteration limit")
+    mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
+    iterations: int = Field(120, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
     margin: int = Field(16, ge=0, description="voxels of zeros after the mask's box on every axis")
 

@@ -1,0 +1,102 @@
+"""Real FFTs against numpy.fft in double precision."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.backend.fft import RealFFT, fast_shape, fast_size, fft_library
+from qsmengine.errors import InputError
+
+SHAPES = [(8, 10, 12), (7, 9, 5), (16, 1, 3), (6, 8, 15)]
+
+
+@pytest.fixture(params=["installed", "scipy"])
+def library(request, monkeypatch):
+    if request.param == "scipy":
+        monkeypatch.setitem(sys.modules, "pyfftw", None)
+    return request.param
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_forward_and_inverse_equal_numpy(shape, device, library, rng):
+    x = rng.standard_normal(shape).astype(np.float32)
+    fft = RealFFT(shape, device)
+    spectrum = fft.forward(device.asarray(x))
+    expected = np.fft.rfftn(x.astype(np.float64))
+    assert np.abs(to_numpy(spectrum) - expected).max() <= 2e-6 * np.abs(expected).max()
+    assert np.abs(to_numpy(fft.inverse(spectrum)) - x).max() <= 2e-6
+
+
+def test_forward_keeps_its_input_and_unscaled_inverse_leaves_the_factor(device, library, rng):
+    shape = (6, 8, 10)
+    x = device.asarray(rng.standard_normal(shape))
+    before = to_numpy(x).copy()
+    fft = RealFFT(shape, device)
+    spectrum = fft.forward(x)
+    assert np.array_equal(to_numpy(x), before)
+    unscaled = to_numpy(fft.inverse(spectrum, scaled=False))
+    assert np.allclose(unscaled * fft.scale, before, atol=1e-5)
+
+
+def test_one_plan_serves_many_arrays_and_unaligned_ones(device, rng):
+    shape = (6, 8, 10)
+    fft = RealFFT(shape, device)
+    raw = rng.standard_normal(6 * 8 * 10 + 1).astype(np.float32)
+    for x in (raw[:-1].reshape(shape), raw[1:].reshape(shape), np.asfortranarray(raw[1:].reshape(shape))):
+        assert np.allclose(to_numpy(fft.forward(device.asarray(x))), np.fft.rfftn(x), atol=1e-4)
+
+
+def test_filter_is_circular_convolution(device, rng):
+    shape = (6, 8, 10)
+    fft = RealFFT(shape, device)
+    x = rng.standard_normal(shape).astype(np.float32)
+    shifted = np.zeros(shape, np.float32)
+    shifted[2, 0, 3] = 1.0
+    response = fft.forward(device.asarray(shifted))
+    result = to_numpy(fft.filter(device.asarray(x), response))
+    assert np.allclose(result, np.roll(x, (2, 3), axis=(0, 2)), atol=1e-5)
+
+
+def test_wrong_shape_is_an_error_before_anything_runs(device):
+    with pytest.raises(InputError, match=r"planned for \(4, 4, 4\) got an array of shape \(4, 4, 5\)"):
+        RealFFT((4, 4, 4), device).forward(device.zeros((4, 4, 5)))
+
+
+def test_same_input_gives_the_same_bytes(device, rng):
+    x = device.asarray(rng.standard_normal((20, 18, 16)))
+    first = to_numpy(RealFFT((20, 18, 16), device).forward(x)).tobytes()
+    assert to_numpy(RealFFT((20, 18, 16), device).forward(x)).tobytes() == first
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 11, 97, 121, 250, 257, 499])
+def test_fast_sizes_are_even_seven_smooth_and_minimal(n):
+    def smooth(m):
+        for p in (2, 3, 5, 7):
+            while m % p == 0:
+                m //= p
+        return m == 1
+
+    size = fast_size(n)
+    assert size >= n
+    assert size % 2 == 0
+    assert smooth(size)
+    assert not any(smooth(m) for m in range(max(n, 2), size) if m % 2 == 0)
+
+
+@pytest.mark.parametrize("shape", [(163, 233, 198), (256, 256, 160), (8, 8, 8), (128, 128, 64), (64, 512, 254)])
+def test_fast_shapes_hold_the_box_without_aliasing_planes(shape):
+    fast = fast_shape(shape)
+    assert all(f >= n for f, n in zip(fast, shape, strict=True))
+    assert fast[1] * (fast[2] // 2 + 1) % 64 != 0
+    assert np.prod(fast) <= 1.35 * np.prod(shape)
+
+
+def test_the_library_is_named(device, monkeypatch):
+    assert fft_library(device) in ({"fftw", "scipy"} if device.kind == "cpu" else {"cufft"})
+    if device.kind == "cpu":
+        monkeypatch.setitem(sys.modules, "pyfftw", None)
+        assert fft_library(device) == "scipy"

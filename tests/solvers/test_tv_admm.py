@@ -1,0 +1,108 @@
+"""Total-variation deconvolution: one iteration against NumPy, optimality of the result, stopping."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_GRADIENT_STEP
+from qsmengine.ops.dipole import dipole_response
+from qsmengine.solvers.tv_admm import TvProblem, solve_tv
+
+SPACING = (1.0, 0.8, 2.0)
+
+
+def gradient(x):
+    return np.stack([(np.roll(x, -1, a) - x) / h for a, h in enumerate(SPACING)])
+
+
+def gradient_adjoint(g):
+    return sum((np.roll(g[a], 1, a) - g[a]) / h for a, h in enumerate(SPACING))
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 144), (5, 9, 7), (3, 17, 33), (9, 6, 150), (2, 1, 1), (6, 10, 289)])
+def test_gradient_step_equals_numpy(shape, device, rng):
+    x = rng.standard_normal(shape).astype(np.float32)
+    p = rng.standard_normal((3, *shape)).astype(np.float32)
+    p_out, adjoint = device.empty(p.shape), device.empty(shape)
+    t = 0.9
+    launch(
+        TV_GRADIENT_STEP, device, x=device.asarray(x), p=device.asarray(p), p_out=p_out, adjoint=adjoint, t=t,
+        hx=1 / SPACING[0], hy=1 / SPACING[1], hz=1 / SPACING[2],
+    )  # fmt: skip
+    g = gradient(x.astype(float)) + p
+    projected = g * np.minimum(1.0, t / np.maximum(np.linalg.norm(g, axis=0), 1e-30))
+    assert np.abs(to_numpy(p_out) - projected).max() <= 2e-6
+    assert np.abs(to_numpy(adjoint) - gradient_adjoint(g - 2 * projected)).max() <= 3e-5
+
+
+def test_data_step_equals_numpy(device, rng):
+    ax, u, f = rng.standard_normal((3, 5, 6, 7)).astype(np.float32)
+    w2 = rng.uniform(0, 2, ax.shape).astype(np.float32) * (rng.random(ax.shape) > 0.3)
+    on_device = {"ax": device.asarray(ax.copy()), "u": device.asarray(u.copy())}
+    launch(TV_DATA_STEP, device, **on_device, f=device.asarray(f), w2=device.asarray(w2), mu=0.3)
+    z = (w2 * f + 0.3 * (ax + u)) / (w2 + 0.3)
+    assert np.allclose(to_numpy(on_device["u"]), ax + u - z, atol=1e-6)
+    assert np.allclose(to_numpy(on_device["ax"]), z - (ax + u - z), atol=2e-6)
+
+
+def small_problem(device, rng, lam):
+    shape = (16, 14, 18)
+    response = dipole_response(shape, SPACING, (0.0, 0.6, 0.8), device)
+    truth = np.zeros(shape)
+    truth[4:10, 3:9, 5:12] = 0.1
+    truth[7:12, 6:11, 8:15] -= 0.07
+    truth -= truth.mean()
+    field = np.fft.irfftn(np.fft.rfftn(truth) * to_numpy(response), s=shape, axes=(0, 1, 2))
+    weight = (rng.random(shape) > 0.2) * rng.uniform(0.5, 1.5, shape)
+    problem = TvProblem(response, device.asarray(field), device.asarray(weight), SPACING, lam)
+    return problem, truth, weight, to_numpy(response).astype(float)
+
+
+def objective(x, problem, weight, response):
+    residual = np.fft.irfftn(np.fft.rfftn(x) * response, s=x.shape, axes=(0, 1, 2)) - to_numpy(problem.data)
+    tv = np.linalg.norm(gradient(x), axis=0).sum()
+    return 0.5 * ((weight * residual) ** 2).sum() + problem.lam * tv
+
+
+def test_the_result_is_a_minimum(device, rng):
+    problem, _, weight, response = small_problem(device, rng, lam=1e-3)
+    x = to_numpy(
+        solve_tv(problem, device, mu_gradient=0.02, mu_data=0.1, iterations=1500, tolerance=0.0)
+    ).astype(float)
+    best = objective(x, problem, weight, response)
+    other = to_numpy(solve_tv(problem, device, mu_gradient=0.1, mu_data=0.5, iterations=2500, tolerance=0.0))
+    assert objective(other.astype(float), problem, weight, response) == pytest.approx(best, rel=1e-3)
+    for scale in (1e-3, 1e-2):
+        for _ in range(20):
+            step = rng.standard_normal(x.shape) * scale
+            assert objective(x + step, problem, weight, response) > best * (1 - 1e-5)
+    assert objective(x * 0.98, problem, weight, response) > best * (1 - 1e-5)
+
+
+def test_noise_free_truth_is_recovered(device, rng):
+    problem, truth, _, _ = small_problem(device, rng, lam=1e-6)
+    x = to_numpy(solve_tv(problem, device, mu_gradient=1e-3, mu_data=0.1, iterations=1500, tolerance=0.0))
+    assert np.linalg.norm(x - truth) <= 0.02 * np.linalg.norm(truth)
+
+
+def test_it_tells_how_it_stopped_and_can_be_stopped(device, rng):
+    problem, *_ = small_problem(device, rng, lam=1e-4)
+    options = {"mu_gradient": 0.02, "mu_data": 0.1}
+
+    def run(**kwargs):
+        seen = []
+        answer = kwargs.pop("answer", None)
+        solve_tv(problem, device, **options, callback=lambda s: seen.append(s) or answer, **kwargs)
+        return seen
+
+    loose = run(iterations=500, tolerance=0.05)
+    assert loose[-1].reason == "converged"
+    assert loose[-1].residual <= 0.05 < loose[-2].residual
+    limited = run(iterations=25, tolerance=1e-9)
+    assert [s.iteration for s in limited] == [10, 20, 25]
+    assert limited[-1].reason == "iterations"
+    stopped = run(iterations=500, tolerance=1e-9, answer=False)
+    assert [(s.iteration, s.reason) for s in stopped] == [(10, None)]

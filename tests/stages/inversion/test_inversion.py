@@ -1,0 +1,105 @@
+"""Dipole inversion: TKD against its formula, weighted TV against truth and against TKD."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.backend.fft import fast_shape
+from qsmengine.grid import Grid
+from qsmengine.stages.inversion.tkd import TkdParams, tkd
+from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
+
+SHAPE = (44, 40, 36)
+
+
+def head(rng, voxel=(1.0, 1.0, 1.0), b0=(0.0, 0.0, 1.0)):
+    """An ellipsoid with spheres of other susceptibility, and its field on a grid twice as large."""
+    centred = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in SHAPE], indexing="ij"))
+    mask = ((centred / np.array([16, 15, 13])[:, None, None, None]) ** 2).sum(0) < 1
+    chi = np.zeros(SHAPE)
+    for value in (0.12, 0.06, -0.05, -0.03):
+        centre = rng.uniform(-7, 7, 3)
+        chi[((centred - centre[:, None, None, None]) ** 2).sum(0) < rng.uniform(3, 5) ** 2] = value
+    chi *= mask
+    big = tuple(2 * n for n in SHAPE)
+    k = np.stack(np.meshgrid(*[np.fft.fftfreq(n, h) for n, h in zip(big, voxel, strict=True)], indexing="ij"))
+    with np.errstate(invalid="ignore"):
+        d = 1 / 3 - np.einsum("i...,i->...", k, b0) ** 2 / (k**2).sum(0)
+    d[0, 0, 0] = 0
+    field = np.fft.ifftn(np.fft.fftn(chi, s=big, axes=(0, 1, 2)) * d).real[tuple(slice(0, n) for n in SHAPE)]
+    return chi, mask, field, Grid.from_voxel_size(SHAPE, voxel, field_strength=3.0, b0_direction=b0)
+
+
+def nrmse(estimate, truth, mask):
+    e, t = estimate[mask] - estimate[mask].mean(), truth[mask] - truth[mask].mean()
+    return np.linalg.norm(e - t) / np.linalg.norm(t)
+
+
+def test_tkd_equals_its_formula(device, rng):
+    field = rng.standard_normal((12, 14, 16))
+    mask = np.ones(field.shape, bool)
+    grid = Grid.from_voxel_size(field.shape, (1.0, 1.5, 2.0), b0_direction=(0.0, 0.6, 0.8))
+    chi = to_numpy(tkd(device.asarray(field), mask, grid, TkdParams(threshold=0.2, rescale=False, margin=0), device=device))
+    shape = fast_shape(field.shape)
+    assert shape == (12, 14, 16)
+    k = np.stack(np.meshgrid(*[np.fft.fftfreq(n, h) for n, h in zip(shape, (1, 1.5, 2), strict=True)], indexing="ij"))
+    mirror = tuple(np.ix_(*[(-np.arange(n)) % n for n in shape]))
+    with np.errstate(invalid="ignore"):
+        d = 1 / 3 - (0.6 * k[1] + 0.8 * k[2]) ** 2 / (k**2).sum(0)
+    d[0, 0, 0] = 0
+    d = 0.5 * (d + d[mirror])
+    inverse = np.where(np.abs(d) > 0.2, 1 / np.where(d == 0, 1, d), np.where(d < 0, -1, 1) / 0.2)
+    expected = np.fft.ifftn(np.fft.fftn(field) * inverse).real
+    near = np.abs(np.abs(d) - 0.2) < 1e-6
+    assert not near.any()
+    assert np.abs(chi - expected).max() <= 2e-4
+
+
+def test_rescaling_undoes_the_underestimation(device, rng):
+    chi, mask, field, grid = head(rng)
+    plain = to_numpy(tkd(field, mask, grid, TkdParams(rescale=False), device=device))
+    scaled = to_numpy(tkd(field, mask, grid, TkdParams(), device=device))
+
+    def slope(estimate):
+        return np.polyfit(chi[mask], estimate[mask], 1)[0]
+
+    assert abs(1 - slope(scaled)) < abs(1 - slope(plain))
+
+
+@pytest.mark.parametrize(
+    ("voxel", "b0"), [((1.0, 1.0, 1.0), (0.0, 0.0, 1.0)), ((0.9, 1.1, 1.4), (0.0, np.sin(0.4), np.cos(0.4)))]
+)
+def test_weighted_tv_recovers_a_noise_free_head(device, rng, voxel, b0):
+    chi, mask, field, grid = head(rng, voxel, b0)
+    tv = to_numpy(weighted_tv(field, mask, grid, WeightedTvParams(), device=device))
+    direct = to_numpy(tkd(field, mask, grid, TkdParams(), device=device))
+    assert nrmse(tv, chi, mask) <= 0.08
+    assert nrmse(tv, chi, mask) <= 0.3 * nrmse(direct, chi, mask)
+    assert (tv[~mask] == 0).all()
+
+
+def test_weighted_tv_believes_its_weights(device, rng):
+    chi, mask, field, grid = head(rng)
+    noise = np.where(rng.random(SHAPE) < 0.3, 0.02, 0.0005)
+    noisy = field + noise * rng.standard_normal(SHAPE)
+    flat = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device))
+    weighted = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device, weight=1 / noise))
+    assert nrmse(weighted, chi, mask) < 0.5 * nrmse(flat, chi, mask)
+
+
+def test_the_unit_of_the_weights_does_not_matter(device, rng):
+    _, mask, field, grid = head(rng)
+    params = WeightedTvParams(iterations=20)
+    weight = rng.uniform(0.5, 2, SHAPE)
+    first = weighted_tv(field, mask, grid, params, device=device, weight=weight)
+    second = weighted_tv(field, mask, grid, params, device=device, weight=1000 * weight)
+    assert np.abs(to_numpy(first) - to_numpy(second)).max() <= 1e-5
+
+
+def test_lambda_is_given_by_its_name():
+    assert WeightedTvParams(**{"lambda": 1e-3}).lam == 1e-3
+    with pytest.raises(ValidationError):
+        WeightedTvParams(**{"lambda": -1.0})
