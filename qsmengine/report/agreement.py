@@ -141,20 +141,21 @@ def _scatter(axes: Axes, pairs: list[_Pair], quantity: str) -> None:
         line = np.array(limits)
         axes.plot(line, slope * line + intercept, color=ESTIMATE, linewidth=1.0, zorder=2)
         summary += f"\nslope {slope:.3f}, intercept {intercept:.3g}"
-    named = set()
-    for pair in pairs:
+    named: list[str] = []
+    for pair in sorted(pairs, key=lambda p: p.truth):
         marker = MARKERS[pair.hemisphere]
         axes.plot(
             pair.truth, pair.estimate, marker, color=ESTIMATE, markersize=6, markeredgecolor=PAPER, zorder=3
         )
         if pair.region not in named:
-            named.add(pair.region)
+            named.append(pair.region)
+            above = len(named) % 2 == 1
             axes.annotate(
                 pair.region,
                 (pair.truth, pair.estimate),
-                xytext=(6, -3),
+                xytext=(-6, 3) if above else (6, -3),
                 textcoords="offset points",
-                **text_style(6.5, INK, ha="left", va="top"),
+                **text_style(6.5, INK, ha="right" if above else "left", va="bottom" if above else "top"),
             )
     axes.text(0.04, 0.96, summary, transform=axes.transAxes, **text_style(8, INK, va="top"))
     note = "triangles point to the side of the brain; dashed: identity"
@@ -178,7 +179,9 @@ def _bars(axes: Axes, pairs: list[_Pair], quantity: str) -> None:
     for label, colour, shift, means, sds in series:
         axes.barh(y + shift, means, height=0.38, color=colour, label=label, zorder=2)
         spread = np.nan_to_num(sds)
-        axes.errorbar(means, y + shift, xerr=spread, fmt="none", ecolor=GREY, elinewidth=0.8, capsize=2.0, zorder=3)
+        axes.errorbar(
+            means, y + shift, xerr=spread, fmt="none", ecolor=GREY, elinewidth=0.8, capsize=2.0, zorder=3
+        )
     axes.axvline(0.0, color=INK, linewidth=0.8, zorder=1)
     axes.set_yticks(y, [p.region for p in ordered])
     axes.set_xlabel(f"mean and SD over voxels, {quantity}", **text_style(8.5, INK))

@@ -19,7 +19,7 @@ Window: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Style:
-    """Colour map, window (None: from the image) and unit of a kind of map; factor from the file's unit to it."""
+    """Colour map, window (None: from the image) and unit of a kind of map; factor from the file's unit."""
 
     colours: str
     window: Window | None
