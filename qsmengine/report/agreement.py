@@ -141,22 +141,22 @@ def _scatter(axes: Axes, pairs: list[_Pair], quantity: str) -> None:
         line = np.array(limits)
         axes.plot(line, slope * line + intercept, color=ESTIMATE, linewidth=1.0, zorder=2)
         summary += f"\nslope {slope:.3f}, intercept {intercept:.3g}"
-    named: list[str] = []
-    for pair in sorted(pairs, key=lambda p: p.truth):
+    ordered = sorted(pairs, key=lambda p: p.truth)
+    first = {pair.region: pair for pair in reversed(ordered)}
+    for pair in ordered:
         marker = MARKERS[pair.hemisphere]
         axes.plot(
             pair.truth, pair.estimate, marker, color=ESTIMATE, markersize=6, markeredgecolor=PAPER, zorder=3
         )
-        if pair.region not in named:
-            named.append(pair.region)
-            above = len(named) % 2 == 1
-            axes.annotate(
-                pair.region,
-                (pair.truth, pair.estimate),
-                xytext=(-6, 3) if above else (6, -3),
-                textcoords="offset points",
-                **text_style(6.5, INK, ha="right" if above else "left", va="bottom" if above else "top"),
-            )
+    for i, pair in enumerate(sorted(first.values(), key=lambda p: p.truth)):
+        above = i % 2 == 1 or i == len(first) - 1
+        axes.annotate(
+            pair.region,
+            (pair.truth, pair.estimate),
+            xytext=(-6, 3) if above else (6, -3),
+            textcoords="offset points",
+            **text_style(6.5, INK, ha="right" if above else "left", va="bottom" if above else "top"),
+        )
     axes.text(0.04, 0.96, summary, transform=axes.transAxes, **text_style(8, INK, va="top"))
     note = "triangles point to the side of the brain; dashed: identity"
     axes.text(0.98, 0.02, note, transform=axes.transAxes, **text_style(6, GREY, ha="right"))
