@@ -132,7 +132,7 @@ def _pairs(
 def _scatter(axes: Axes, pairs: list[_Pair], quantity: str) -> None:
     x, y = np.array([p.truth for p in pairs]), np.array([p.estimate for p in pairs])
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-    margin = 0.12 * (high - low) or 1.0
+    margin = 0.3 * (high - low) or 1.0
     limits = (low - margin, high + margin)
     axes.plot(limits, limits, color=GREY, linewidth=0.9, linestyle="--", zorder=1)
     summary = f"RMSE {np.sqrt(np.mean((y - x) ** 2)):.3g}"
