@@ -1,0 +1,44 @@
+"""Figures without global state, written whole and with the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from qsmengine.errors import InputError
+from qsmengine.io.atomic import write_atomic
+
+FONT = "DejaVu Sans"
+DPI = 150
+
+
+def new_figure(width: float, height: float, colour: str) -> Figure:
+    """Make an empty figure of `width` x `height` [inch] on its own Agg canvas."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor=colour)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_png(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, atomically, without date or software name in it.
+
+    Raises
+    ------
+    InputError
+        For a path that does not end in .png.
+    """
+    path = Path(path)
+    if path.suffix != ".png":
+        raise InputError("a figure's name ends in .png", source=path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    write_atomic(path, [buffer.getvalue()])
+
+
+def text_style(size: float, colour: str, **more: Any) -> dict[str, Any]:
+    """Keywords for a text of `size` points, independent of the user's matplotlib settings."""
+    return {"fontsize": size, "color": colour, "fontfamily": FONT, **more}

@@ -1,0 +1,128 @@
+"""Gather the region tables and participants of a BIDS derivatives folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from qsmengine.errors import InputError
+from qsmengine.stats.region_files import COLUMNS, split_column
+from qsmengine.stats.tables import read_table
+
+TABLE_PATTERN = "*_desc-dgm_stats.tsv"
+ENTITY = re.compile(r"(?:^|_)(sub|ses)-([0-9A-Za-z]+)(?=_)")
+CELL = ("region", "hemisphere", "map", "statistic")
+"""What names one value of a participant's table; map is empty for volume_mm3 and n_voxels."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What a derivatives folder says of a cohort, as read.
+
+    Parameters
+    ----------
+    measures
+        Tidy: participant_id, session_id, source (file), region, hemisphere, map, statistic, value.
+    participants
+        participants.tsv, one row per participant_id ("sub-01"), every other column as text.
+    """
+
+    measures: pd.DataFrame
+    participants: pd.DataFrame
+
+
+def collect_tables(derivatives: str | Path, *, participants: str | Path | None = None) -> pd.DataFrame:
+    """Every value of every ``*_desc-dgm_stats.tsv`` below `derivatives`, with participants.tsv joined on.
+
+    Parameters
+    ----------
+    derivatives
+        BIDS derivatives folder with ``sub-*`` folders.
+    participants
+        participants.tsv; the one in `derivatives` when None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: participant_id, session_id, source, region, hemisphere, map, statistic, value, and the
+        columns of participants.tsv (text). A value that is n/a is NaN.
+
+    Raises
+    ------
+    InputError
+        When there is no table, a table or participants.tsv cannot be read, a participant_id stands there
+        twice.
+    """
+    cohort = read_cohort(derivatives, participants=participants)
+    return cohort.measures.merge(cohort.participants, on="participant_id", how="left", validate="many_to_one")
+
+
+def read_cohort(derivatives: str | Path, *, participants: str | Path | None = None) -> Cohort:
+    """Tables and participants apart, so that a participant without table, or without row, is seen.
+
+    Parameters and errors as in :func:`collect_tables`.
+    """
+    folder = Path(derivatives)
+    if not folder.is_dir():
+        raise InputError("no such folder", source=folder)
+    files = sorted(path for subject in folder.glob("sub-*") for path in subject.rglob(TABLE_PATTERN))
+    if not files:
+        raise InputError(f"no sub-*/**/{TABLE_PATTERN} below it", source=folder)
+    table = folder / "participants.tsv" if participants is None else Path(participants)
+    measures = pd.concat([_read_values(path) for path in files], ignore_index=True)
+    return Cohort(measures, _read_participants(table))
+
+
+def _read_participants(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    if "participant_id" not in table:
+        raise InputError(
+            f"has no such column; columns: {', '.join(table.columns)}", source=path, field="participant_id"
+        )
+    if table["participant_id"].isna().any():
+        row = int(table["participant_id"].isna().to_numpy().argmax()) + 2
+        raise InputError(f"line {row} has none", source=path, field="participant_id")
+    table["participant_id"] = "sub-" + table["participant_id"].str.strip().str.removeprefix("sub-")
+    doubles = table.loc[table["participant_id"].duplicated(), "participant_id"].unique().tolist()
+    if doubles:
+        raise InputError(f"{', '.join(doubles)} more than once", source=path, field="participant_id")
+    return table
+
+
+def _read_values(path: Path) -> pd.DataFrame:
+    """One region table as tidy rows."""
+    entities = dict(ENTITY.findall(path.name))
+    if "sub" not in entities:
+        raise InputError("the file name has no sub- entity", source=path)
+    table = read_table(path)
+    for key in ("region", "hemisphere"):
+        if key not in table or table[key].isna().any():
+            raise InputError(
+                "is missing in some rows" if key in table else "no such column", source=path, field=key
+            )
+    if table.duplicated(["region", "hemisphere"]).any():
+        row = table[table.duplicated(["region", "hemisphere"])].iloc[0]
+        raise InputError(f"{row['region']} {row['hemisphere']} stands there twice", source=path, field="region")
+    measures = [c for c in table.columns if c in {"n_voxels", "volume_mm3"} or c not in COLUMNS]
+    tidy = table.melt(["region", "hemisphere"], measures, var_name="column", value_name="value")
+    tidy["value"] = _numbers(tidy, path)
+    cells = {c: ("", c) if c in COLUMNS else split_column(c) for c in measures}
+    tidy["map"] = tidy["column"].map({c: cell[0] for c, cell in cells.items()})
+    tidy["statistic"] = tidy["column"].map({c: cell[1] for c, cell in cells.items()})
+    tidy.insert(0, "source", str(path))
+    tidy.insert(0, "session_id", entities.get("ses"))
+    tidy.insert(0, "participant_id", f"sub-{entities['sub']}")
+    return tidy[["participant_id", "session_id", "source", *CELL, "value"]]
+
+
+def _numbers(tidy: pd.DataFrame, path: Path) -> pd.Series[float]:
+    numbers = pd.to_numeric(tidy["value"], errors="coerce").astype("float64")
+    wrong = tidy[numbers.isna() & tidy["value"].notna()]
+    if len(wrong):
+        raise InputError(
+            f"{wrong['value'].iloc[0]!r} is not a number", source=path, field=str(wrong["column"].iloc[0])
+        )
+    return numbers

@@ -1,0 +1,222 @@
+"""Label tables: which number of a segmentation is which structure, on which side.
+
+Built in are the numbers of FSL FIRST, FreeSurfer's aseg and SynthSeg, and two atlases in
+MNI152NLin2009cAsym space that come with their label images:
+
+- ``cit168``: subcortical nuclei, Pauli et al. 2018, doi:10.1038/sdata.2018.63 (CC BY 4.0)
+- ``thalamus-hcp``: thalamic nuclei, Najdenovska et al. 2018, doi:10.1038/sdata.2018.270 (CC BY-SA 4.0)
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qsmengine.errors import InputError, UsageError
+
+DATA = Path(__file__).parent / "data"
+
+LABEL_TABLES = {
+    "fsl-first": "fsl-first_dseg.tsv",
+    "freesurfer-aseg": "freesurfer-aseg_dseg.tsv",
+    "synthseg": "synthseg_dseg.tsv",
+    "cit168": "tpl-MNI152NLin2009cAsym_atlas-CIT168_dseg.tsv",
+    "thalamus-hcp": "tpl-MNI152NLin2009cAsym_atlas-ThalamusHCP_dseg.tsv",
+}
+"""Built-in label tables: name -> file in the package."""
+
+ATLASES = {
+    "cit168": "tpl-MNI152NLin2009cAsym_res-01_atlas-CIT168_dseg.nii.gz",
+    "thalamus-hcp": "tpl-MNI152NLin2009cAsym_res-01_atlas-ThalamusHCP_dseg.nii.gz",
+}
+"""Atlases with a label image: name -> file in the package."""
+
+SIDES = {
+    **dict.fromkeys(("l", "lh", "left"), "left"),
+    **dict.fromkeys(("r", "rh", "right"), "right"),
+    **dict.fromkeys(("", "b", "m", "n/a", "midline", "bilateral", "both"), "midline"),
+}
+SIDE_FIRST = re.compile(r"^((?:ctx|wm)[-_. ])?(left|right|lh|rh|l|r)[-_. ](.+)$", re.IGNORECASE)
+SIDE_LAST = re.compile(r"^()(.+)[-_. ](left|right|lh|rh|l|r)$", re.IGNORECASE)
+LUT_LINE = re.compile(r"^\s*(\d+)\s+(\S.*?)(?:\s+\d+\s+\d+\s+\d+(?:\s+[\d.]+)?)?\s*$")
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure of a segmentation.
+
+    Parameters
+    ----------
+    index
+        Value of its voxels in the label image, >= 1.
+    name
+        Structure without its side; left and right of a pair share it.
+    hemisphere
+        "left", "right" or "midline".
+    abbreviation
+        Short name, may be empty.
+    group
+        Set of structures it belongs to ("dgm" for deep grey matter), may be empty.
+    """
+
+    index: int
+    name: str
+    hemisphere: str = "midline"
+    abbreviation: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The labels of one segmentation, in the order of their indices; indices are distinct."""
+
+    name: str
+    labels: tuple[Label, ...]
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise InputError("holds no label", source=self.name)
+        indices = [label.index for label in self.labels]
+        doubles = (
+            sorted({i for i in indices if indices.count(i) > 1}) if len(set(indices)) < len(indices) else []
+        )
+        if doubles:
+            raise InputError(f"label {doubles[0]} stands in two rows", source=self.name, field="index")
+        labels = tuple(sorted(self.labels, key=lambda label: label.index))
+        object.__setattr__(self, "labels", _distinct_names(labels))
+
+    def select(self, group: str) -> LabelTable:
+        """Take the labels of one `group`; raises UsageError, naming the groups there are, for another."""
+        chosen = tuple(label for label in self.labels if label.group == group)
+        if not chosen:
+            groups = sorted({label.group for label in self.labels if label.group})
+            raise UsageError(
+                f"{self.name}: no label belongs to group {group!r}; groups: {', '.join(groups) or 'none'}"
+            )
+        return LabelTable(self.name, chosen)
+
+
+def load_label_table(name_or_path: str | Path) -> LabelTable:
+    """Read a label table.
+
+    Parameters
+    ----------
+    name_or_path
+        "fsl-first", "freesurfer-aseg", "synthseg", "cit168", "thalamus-hcp", or a file: BIDS
+        ``dseg.tsv`` (columns index and name; hemisphere, abbreviation, group where present), CSV with
+        Region_Index and Region_Name, or FreeSurfer's colour table (number, name, R G B A). Where no
+        hemisphere column tells the side it is taken from the name ("Left-Putamen", "Pu_LH"). Label 0
+        is background and left out.
+
+    Raises
+    ------
+    UsageError
+        For a name that is neither built in nor a file.
+    InputError
+        For a file that is none of these formats; the message names the line.
+    """
+    name = str(name_or_path)
+    if name in LABEL_TABLES:
+        return LabelTable(name, _read_labels(DATA / LABEL_TABLES[name]))
+    path = Path(name_or_path)
+    if not path.is_file():
+        close = difflib.get_close_matches(name, LABEL_TABLES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; built in: {', '.join(LABEL_TABLES)}"
+        raise UsageError(f"{name} is neither a built-in label table nor a file{hint}")
+    return LabelTable(name, _read_labels(path))
+
+
+def atlas_image(name: str) -> Path:
+    """Path of the label image of a bundled atlas ("cit168", "thalamus-hcp"), in MNI152NLin2009cAsym space.
+
+    Raises
+    ------
+    UsageError
+        For another name.
+    """
+    if name not in ATLASES:
+        raise UsageError(f"no atlas {name!r}; bundled: {', '.join(ATLASES)}")
+    return DATA / ATLASES[name]
+
+
+def _read_labels(path: Path) -> tuple[Label, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"not a text file ({error.reason})", source=path) from None
+    header = next((line for line in lines if line.strip()), "")
+    for delimiter, index, name in (("\t", "index", "name"), (",", "region_index", "region_name")):
+        columns = [column.strip().lower() for column in header.split(delimiter)]
+        if index in columns and name in columns:
+            return _read_columns(path, lines, delimiter, index, name)
+    return _read_lut(path, lines)
+
+
+def _read_columns(path: Path, lines: list[str], delimiter: str, index: str, name: str) -> tuple[Label, ...]:
+    reader = csv.reader(lines, delimiter=delimiter)
+    columns = [column.strip().lower() for column in next(row for row in reader if row)]
+    labels = []
+    for values in reader:
+        if not any(value.strip() for value in values):
+            continue
+        row = dict(zip(columns, (value.strip() for value in values), strict=False))
+        if not row.get(index, "").isdecimal() or not row.get(name):
+            raise InputError(
+                f"line {reader.line_num}: need a whole number and a name, got {values}",
+                source=path,
+                field=index,
+            )
+        if int(row[index]) == 0:
+            continue
+        label = _label(int(row[index]), row[name])
+        if "hemisphere" in row:
+            side = row["hemisphere"].lower()
+            if side not in SIDES:
+                raise InputError(
+                    f"line {reader.line_num}: {side!r} is not left, right or midline",
+                    source=path,
+                    field="hemisphere",
+                )
+            label = Label(label.index, row[name], SIDES[side])
+        labels.append(replace(label, abbreviation=row.get("abbreviation", ""), group=row.get("group", "")))
+    return tuple(labels)
+
+
+def _read_lut(path: Path, lines: list[str]) -> tuple[Label, ...]:
+    labels = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = LUT_LINE.match(line)
+        if match is None:
+            raise InputError(
+                f"line {number}: {line.strip()[:60]!r} is no label; need a BIDS dseg.tsv (index, name), "
+                "a CSV (Region_Index, Region_Name) or lines of number, name, R G B A",
+                source=path,
+            )
+        if int(match[1]) != 0:
+            labels.append(_label(int(match[1]), match[2]))
+    return tuple(labels)
+
+
+def _label(index: int, full_name: str) -> Label:
+    if match := SIDE_FIRST.match(full_name):
+        return Label(index, (match[1] or "") + match[3], SIDES[match[2].lower()])
+    if match := SIDE_LAST.match(full_name):
+        return Label(index, match[2], SIDES[match[3].lower()])
+    return Label(index, full_name)
+
+
+def _distinct_names(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Append the index where a (name, hemisphere) came before: rows of a table must be told apart."""
+    seen: set[tuple[str, str]] = set()
+    distinct = []
+    for label in labels:
+        if (label.name, label.hemisphere) in seen:
+            label = replace(label, name=f"{label.name}_{label.index}")  # noqa: PLW2901
+        seen.add((label.name, label.hemisphere))
+        distinct.append(label)
+    return tuple(distinct)

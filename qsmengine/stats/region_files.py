@@ -1,0 +1,128 @@
+"""Region tables from and to files: images in, TSV with a data dictionary out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.nifti import read_image
+from qsmengine.stats.labels import LabelTable
+from qsmengine.stats.regions import STATISTICS, region_table
+from qsmengine.stats.tables import Dictionary, write_table
+
+COLUMNS: Dictionary = {
+    "index": {"Description": "Value of the structure's voxels in the label image; n/a for both sides together"},
+    "region": {"Description": "Structure, without its side"},
+    "hemisphere": {
+        "Description": "Side of the structure",
+        "Levels": {
+            "left": "left",
+            "right": "right",
+            "bilateral": "voxels of left and right together",
+            "midline": "structure without sides",
+        },
+    },
+    "abbreviation": {"Description": "Short name of the structure"},
+    "group": {"Description": "Set of structures it belongs to; dgm is deep grey matter"},
+    "n_voxels": {"Description": "Voxels of the region, inside and outside the mask", "Units": "count"},
+    "volume_mm3": {
+        "Description": "Volume of all voxels of the region; n/a where the label or one of two sides is absent",
+        "Units": "mm^3",
+    },
+}
+COUNTS = {"n_valid": "count", "coverage": "1"}
+
+
+def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[str, str]) -> None:
+    """Write a region table as BIDS TSV and its data dictionary as JSON beside it.
+
+    Parameters
+    ----------
+    table
+        From :func:`qsmengine.stats.regions.region_table`.
+    path
+        File to write, ending in .tsv; the dictionary has the same name with .json.
+    units
+        Unit of each map in BIDS notation: {"chi": "ppm", "fa": "1", "md": "mm^2/s"}.
+
+    Raises
+    ------
+    InputError
+        When a map of the table has no unit.
+    """
+    write_table(table, path, _dictionary(table, units, path))
+
+
+def tabulate_regions(
+    labels: str | Path,
+    label_table: LabelTable,
+    maps: Mapping[str, str | Path],
+    path: str | Path,
+    *,
+    units: Mapping[str, str],
+    mask: str | Path | None = None,
+    group: str | None = None,
+) -> pd.DataFrame:
+    """Read a label image, maps and a mask, write the region table to `path` (.tsv), and return it.
+
+    The table holds each map in the unit of its file. Parameters are those of
+    :func:`qsmengine.stats.regions.region_table` with files in place of arrays, and `units` as in
+    :func:`write_region_table`.
+
+    Raises
+    ------
+    InputError
+        When an image cannot be read, is not on the grid of the labels (shapes or affines are named), or
+        a map has no unit.
+    """
+    label_array, grid = read_image(labels, dtype=np.int32)[:2]
+    arrays = {name: _read_on(grid, labels, file) for name, file in maps.items()}
+    mask_array = None if mask is None else _read_on(grid, labels, mask)
+    table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
+    write_region_table(table, path, units=units)
+    return table
+
+
+def _dictionary(table: pd.DataFrame, units: Mapping[str, str], path: str | Path) -> Dictionary:
+    dictionary: dict[str, Mapping[str, Any]] = dict(COLUMNS)
+    for column in (str(c) for c in table.columns if c not in COLUMNS):
+        name, statistic = split_column(column)
+        if name not in units:
+            raise InputError(f"no unit given for map {name!r}", source=path, field="units")
+        dictionary[column] = {
+            "Description": f"{STATISTICS[statistic]} of {name}; n/a with fewer than 10 valid voxels"
+            if statistic not in COUNTS
+            else f"{STATISTICS[statistic]} of {name}",
+            "Units": COUNTS.get(statistic, units[name]),
+        }
+    return dictionary
+
+
+def split_column(column: str) -> tuple[str, str]:
+    """Map and statistic of a column: "chi_n_valid" -> ("chi", "n_valid"); InputError for another column."""
+    for statistic in STATISTICS:
+        if column.endswith(f"_{statistic}") and len(column) > len(statistic) + 1:
+            return column[: -len(statistic) - 1], statistic
+    raise InputError(f"column {column!r} is not MAP_STATISTIC", field=column)
+
+
+def _read_on(grid: Grid, reference: str | Path, path: str | Path) -> Array:
+    array, own = read_image(path, dtype=np.float32)[:2]
+    if own.shape != grid.shape:
+        raise InputError(
+            f"shape {own.shape} differs from {grid.shape} of {reference}", source=path, field="shape"
+        )
+    if not own.matches(grid):
+        raise InputError(
+            f"{own.affine.round(4).tolist()} differs from {grid.affine.round(4).tolist()} of {reference}",
+            source=path,
+            field="affine",
+        )
+    return array
