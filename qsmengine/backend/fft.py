@@ -8,6 +8,7 @@ such plans come close to measured ones.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -139,7 +140,7 @@ class _Fftw:
     ) -> None:
         pyfftw = _pyfftw()
         real, spectrum = device.empty(shape), device.empty(spectrum_shape, np.complex64)
-        options: dict[str, Any] = {"axes": (0, 1, 2), "threads": device.threads}
+        options: dict[str, Any] = {"axes": (0, 1, 2), "threads": _useful_threads(shape, device)}
         self._forward = pyfftw.FFTW(real, spectrum, flags=("FFTW_ESTIMATE",), **options)
         flags = ("FFTW_ESTIMATE", "FFTW_DESTROY_INPUT")
         self._inverse = pyfftw.FFTW(spectrum, real, direction="FFTW_BACKWARD", flags=flags, **options)
@@ -151,6 +152,11 @@ class _Fftw:
     def inverse(self, spectrum: Array, out: Array) -> None:
         self._inverse.update_arrays(spectrum, out)
         self._inverse.execute()
+
+
+def _useful_threads(shape: tuple[int, int, int], device: Device) -> int:
+    """One thread for small transforms: waking others costs more than they do."""
+    return device.threads if math.prod(shape) >= 32**3 else 1
 
 
 class _Scipy:

@@ -8,7 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from qsmengine.backend.device import ALIGNMENT, array_module, cpu, cuda_devices, device_of, resolve_device, to_numpy
+from qsmengine.backend.device import (
+    ALIGNMENT,
+    array_module,
+    cpu,
+    cuda_devices,
+    device_of,
+    resolve_device,
+    to_numpy,
+)
 from qsmengine.errors import DeviceError, UsageError
 
 
@@ -54,6 +62,8 @@ def test_an_array_tells_its_device_and_module(device):
 
 
 def test_importing_the_package_does_not_import_cupy():
-    code = "import qsmengine, sys; print(sorted({'cupy', 'pandas', 'nibabel', 'matplotlib'} & set(sys.modules)))"
+    code = (
+        "import qsmengine, sys; print(sorted({'cupy', 'pandas', 'nibabel', 'matplotlib'} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -49,7 +49,10 @@ def test_permuting_axes_permutes_the_field(device, rng):
     field = convolve(chi, voxel, b, device)
     order = (2, 0, 1)
     permuted = convolve(
-        np.ascontiguousarray(chi.transpose(order)), tuple(voxel[a] for a in order), tuple(b[a] for a in order), device
+        np.ascontiguousarray(chi.transpose(order)),
+        tuple(voxel[a] for a in order),
+        tuple(b[a] for a in order),
+        device,
     )
     assert np.abs(permuted - field.transpose(order)).max() <= 2e-6
 
