@@ -15,7 +15,7 @@ SHARED_LIMIT = 48 * 1024
 """Static shared memory a block may have on every architecture [bytes]."""
 
 ACCEPTED_SPILLS = {"tv_gradient_step": 80}
-"""Kernel -> spilled bytes known and accepted: where ptxas keeps to 64 registers (sm_80 or sm_90, by version)."""
+"""Kernel -> spilled bytes accepted: where ptxas keeps to 64 registers (sm_80 or sm_90, by version)."""
 
 
 def sources() -> list[str]:
