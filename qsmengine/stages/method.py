@@ -41,6 +41,8 @@ class Method:
         Source.
     bytes_per_voxel
         Bound on the peak memory above inputs and outputs, per voxel of the image (padding included).
+    bytes_per_volume
+        What is added to `bytes_per_voxel` for every volume of a series (echoes, diffusion weightings).
     linear
         True where the result is linear in the first input.
     """
@@ -54,6 +56,7 @@ class Method:
     summary: str
     doi: str
     bytes_per_voxel: int
+    bytes_per_volume: int = 0
     linear: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
 
