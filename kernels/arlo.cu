@@ -72,7 +72,7 @@ KERNEL(two_echo_decay,
   FOR_VOXELS(i, n) {
     float s1 = fmax2(first[i], 0.0f), s2 = fmax2(second[i], 0.0f);
     int positive = s1 > 0.0f && s2 > 0.0f;
-    float log_ratio = flog(positive ? s1 : 1.0f) - flog(positive ? s2 : 1.0f);
+    float log_ratio = flog(positive ? s1 / s2 : 1.0f);
     float rate = clampf(log_ratio / (time2 - time1), 0.0f, largest);
     rate = positive ? rate : (s1 > 0.0f ? largest : 0.0f);
     float e1 = fexp(-rate * time1), e2 = fexp(-rate * time2), power = e1 * e1 + e2 * e2;
