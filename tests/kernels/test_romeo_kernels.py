@@ -63,8 +63,8 @@ def test_weights_equal_the_formula(shape, second):
     phase, other, magnitude, mask = random_volume(shape, 1)
     cost = DEVICE.empty((3, *shape), np.uint8)
     launch(
-        ROMEO_WEIGHTS, DEVICE, phase=phase, other=other, magnitude=magnitude, mask=mask.view(np.uint8), cost=cost,
-        ratio=0.4, second=second,
+        ROMEO_WEIGHTS, DEVICE, phase=phase, other=other, magnitude=magnitude, mask=mask.view(np.uint8),
+        cost=cost, ratio=0.4, second=second,
     )  # fmt: skip
     expected = reference_cost(phase, other, magnitude, mask, 0.4, second)
     np.testing.assert_array_equal(cost == 0, expected == 0)

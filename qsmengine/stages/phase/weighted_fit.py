@@ -17,6 +17,7 @@ References: Gilbert et al. 2012, 10.1002/mrm.23012; Conturo & Smith 1990, 10.100
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -96,7 +97,7 @@ def weighted_fit(
     unit = ppm_per_rad(grid.required_field_strength, 1.0 / _MILLISECONDS)
     phase, weights = echo_first(unwrapped, device), echo_first(magnitude, device)
     inside = checked_mask(mask, grid, device)
-    scale = 1.0 / _median_magnitude(weights[0], inside, device)
+    scale = 1.0 / _median_magnitude(weights[0], inside)
     shape = tuple(inside.shape)
     slope, information, residual = (device.empty(shape) for _ in range(3))
     launch(
@@ -124,9 +125,9 @@ def weighted_fit(
     return FieldResult(slope, noise)
 
 
-def _median_magnitude(magnitude: Array, inside: Array, device: Device) -> float:
+def _median_magnitude(magnitude: Array, inside: Array) -> float:
     value = _median(magnitude[inside > 0])
-    if not value > 0 or not bool(device.xp.isfinite(value)):
+    if not value > 0 or not math.isfinite(value):
         raise InputError(f"the median of the first echo in the mask is {value}", field="magnitude")
     return value
 
