@@ -14,6 +14,7 @@ typedef long long Index;
 typedef unsigned char u8;
 
 const double kTwoPi = 6.283185307179586476925;
+const double kPerTurn = 1.0 / kTwoPi;
 const int kCosts = 256;
 const int kTurns = 1024;       // wrap counts -1024 .. 1023 are told apart
 const Index kSampleStep = 16;  // every 16th voxel tells the echo pair's phase
@@ -52,7 +53,7 @@ struct Branch {
   }
 
   void add(const Volume& v, Index i) {
-    long n = std::lround(v.unwrapped[i] / kTwoPi) + kTurns;
+    long n = (long)std::nearbyint(v.unwrapped[i] * kPerTurn) + kTurns;
     n = n < 0 ? 0 : (n >= 2 * kTurns ? 2 * kTurns - 1 : n);
     ++turns[n];
     if (n < low) low = n;
@@ -112,18 +113,28 @@ int edge(const Volume& v, Index i, int direction) {
   return lower < 0 ? 0 : (int)(v.voxels[lower] >> 8 * (direction - 3) & 255u);
 }
 
+// Opens the edges of axis `axis`, up and down, that lead to waiting voxels.
+inline void open_axis(const Volume& v, Queue& queue, Index i, Packed here, int axis) {
+  Index stride = v.stride[axis];
+  int shift = 8 * axis;
+  int up = (int)(here >> shift & 255u);
+  if (up && v.state(i + stride) == 1) queue.push(up, i + stride, axis + 3);
+  if (i < stride) return;
+  Packed lower = v.voxels[i - stride];
+  int down = (int)(lower >> shift & 255u);
+  if (down && lower >> 24 == 1u) queue.push(down, i - stride, axis);
+}
+
 void open_edges(const Volume& v, Queue& queue, Index i) {
-  for (int direction = 0; direction < 6; ++direction) {
-    int cost = edge(v, i, direction);
-    if (cost == 0) continue;
-    Index next = i + step(v, direction);
-    if (v.state(next) == 1) queue.push(cost, next, direction < 3 ? direction + 3 : direction - 3);
-  }
+  Packed here = v.voxels[i];
+  open_axis(v, queue, i, here, 0);
+  open_axis(v, queue, i, here, 1);
+  open_axis(v, queue, i, here, 2);
 }
 
 void settle(Volume& v, Index i, float reference) {
   double phase = v.unwrapped[i];
-  v.unwrapped[i] = (float)(phase + kTwoPi * std::nearbyint((reference - phase) / kTwoPi));
+  v.unwrapped[i] = (float)(phase + kTwoPi * std::nearbyint((reference - phase) * kPerTurn));
   v.set_settled(i);
 }
 
