@@ -26,71 +26,104 @@
 
 FN int slot_of(int block) { return block < KEPT ? block : KEPT; }
 
-// One Jacobi rotation that zeroes a_pq of a symmetric 3 x 3 matrix (r: the remaining index); v gathers the
-// rotations as columns p and q.
-FN void rotate(float& app, float& aqq, float& apq, float& arp, float& arq, float& v0p, float& v0q, float& v1p,
-               float& v1q, float& v2p, float& v2q) {
-  float h = aqq - app, twice = 2.0f * apq;
-  float denominator = fabs1(h) + fsqrt(h * h + twice * twice);
-  float t = denominator > 0.0f ? (h < 0.0f ? -twice : twice) / denominator : 0.0f;
-  float c = 1.0f / fsqrt(1.0f + t * t), s = t * c;
-  app -= t * apq;
-  aqq += t * apq;
-  apq = 0.0f;
-  float rp = c * arp - s * arq, rq = s * arp + c * arq;
-  arp = rp, arq = rq;
-  float x0 = c * v0p - s * v0q, y0 = s * v0p + c * v0q;
-  float x1 = c * v1p - s * v1q, y1 = s * v1p + c * v1q;
-  float x2 = c * v2p - s * v2q, y2 = s * v2p + c * v2q;
-  v0p = x0, v1p = x1, v2p = x2;
-  v0q = y0, v1q = y1, v2q = y2;
+struct Vector {
+  float x, y, z;
+};
+
+FN Vector cross(Vector a, Vector b) {
+  Vector c = {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
+  return c;
+}
+FN float dot(Vector a, Vector b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+FN Vector mix(float s, Vector a, float t, Vector b) {
+  Vector c = {s * a.x + t * b.x, s * a.y + t * b.y, s * a.z + t * b.z};
+  return c;
+}
+FN Vector pick(int first, Vector a, Vector b) {
+  Vector c = {first ? a.x : b.x, first ? a.y : b.y, first ? a.z : b.z};
+  return c;
 }
 
-FN void exchange(int wanted, float& a, float& b) {
-  float first = wanted ? b : a, second = wanted ? a : b;
-  a = first;
-  b = second;
+struct Eigen {
+  float value1, value2, value3;
+  Vector v1, v2, v3;
+};
+
+// Eigenpairs, descending, of C = [xx xy xz; xy yy yz; xz yz zz] with trace 0, |C|^2 = 6 and determinant 2 r
+// (or C = 0, r = 0). The values solve x^3 - 3 x = 2 r. For r >= 0 the largest lies in [sqrt 3, 2], at least
+// sqrt 3 from the others: root and vector are well conditioned however close the other two are. These
+// follow from the 2 x 2 problem in the plane across. For r < 0 the same is done with -C.
+FN Eigen eigenpairs(float xx, float xy, float xz, float yy, float yz, float zz, float r) {
+  int flip = r < 0.0f;
+  float sign = flip ? -1.0f : 1.0f, q = fabs1(r);
+  float x = 1.73205081f + q * (0.32141f - 0.05346f * q);
+  x -= (x * (x * x - 3.0f) - 2.0f * q) / (3.0f * x * x - 3.0f);
+  x -= (x * (x * x - 3.0f) - 2.0f * q) / (3.0f * x * x - 3.0f);
+  // Every row of C - x is perpendicular to the vector: take the longest of their cross products.
+  Vector row1 = {sign * xx - x, sign * xy, sign * xz}, row2 = {sign * xy, sign * yy - x, sign * yz};
+  Vector row3 = {sign * xz, sign * yz, sign * zz - x};
+  Vector a = cross(row1, row2), b = cross(row1, row3), c = cross(row2, row3);
+  float aa = dot(a, a), bb = dot(b, b), cc = dot(c, c);
+  int ab = aa > bb;
+  float best = ab ? aa : bb;
+  Vector v = pick(best > cc, pick(ab, a, b), c);
+  float inverse = 1.0f / fsqrt(fmax2(best, cc));
+  v = mix(inverse, v, 0.0f, v);
+  // u, w: the plane across v.
+  int wide = fabs1(v.x) > fabs1(v.y);
+  float across = 1.0f / fsqrt(v.z * v.z + (wide ? v.x * v.x : v.y * v.y));
+  Vector u = {wide ? -v.z * across : 0.0f, wide ? 0.0f : v.z * across, (wide ? v.x : -v.y) * across};
+  Vector w = cross(v, u);
+  Vector cu = {xx * u.x + xy * u.y + xz * u.z, xy * u.x + yy * u.y + yz * u.z, xz * u.x + yz * u.y + zz * u.z};
+  Vector cw = {xx * w.x + xy * w.y + xz * w.z, xy * w.x + yy * w.y + yz * w.z, xz * w.x + yz * w.y + zz * w.z};
+  float half = 0.5f * (dot(u, cu) - dot(w, cw)), off = dot(u, cw);
+  float radius = fsqrt(half * half + off * off);
+  // Twice the angle of the larger vector of the plane has cosine half / radius and sine off / radius.
+  float along = half < 0.0f ? off : radius + half, beside = half < 0.0f ? radius - half : off;
+  float length = along * along + beside * beside;
+  int turned = length > 0.0f;
+  float shrink = turned ? 1.0f / fsqrt(length) : 1.0f;
+  along = turned ? along * shrink : 1.0f;
+  beside *= shrink;
+  Vector larger = mix(along, u, beside, w), smaller = mix(-beside, u, along, w);
+  float lone = sign * x, centre = -0.5f * lone;
+  Eigen e;
+  e.value1 = flip ? centre + radius : lone;
+  e.value2 = flip ? centre - radius : centre + radius;
+  e.value3 = flip ? lone : centre - radius;
+  e.v1 = pick(flip, larger, v);
+  e.v2 = pick(flip, smaller, larger);
+  e.v3 = pick(flip, v, smaller);
+  return e;
 }
 
-// Sort the pairs (value, vector) a and b so that a's value is the larger.
-FN void order(float* a, float* b) {
-  int wanted = a[0] < b[0];
-  exchange(wanted, a[0], b[0]);
-  exchange(wanted, a[1], b[1]);
-  exchange(wanted, a[2], b[2]);
-  exchange(wanted, a[3], b[3]);
+FN float determinant(float xx, float xy, float xz, float yy, float yz, float zz) {
+  return xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz);
 }
 
-// Eigenpairs (value, x, y, z) in descending order of a symmetric matrix xx xy xz yy yz zz. Four cyclic sweeps
-// leave nothing beside the diagonal in float32, near degeneracy too.
-FN void eigenpairs(const float* d, float* first, float* second, float* third) {
-  float xx = d[0], xy = d[1], xz = d[2], yy = d[3], yz = d[4], zz = d[5];
-  float v00 = 1.0f, v01 = 0.0f, v02 = 0.0f, v10 = 0.0f, v11 = 1.0f, v12 = 0.0f, v20 = 0.0f, v21 = 0.0f, v22 = 1.0f;
-#pragma GCC unroll 4
-  for (int sweep = 0; sweep < 4; ++sweep) {
-    rotate(xx, yy, xy, xz, yz, v00, v01, v10, v11, v20, v21);
-    rotate(xx, zz, xz, xy, yz, v00, v02, v10, v12, v20, v22);
-    rotate(yy, zz, yz, xy, xz, v01, v02, v11, v12, v21, v22);
-  }
-  first[0] = xx, first[1] = v00, first[2] = v10, first[3] = v20;
-  second[0] = yy, second[1] = v01, second[2] = v11, second[3] = v21;
-  third[0] = zz, third[1] = v02, third[2] = v12, third[3] = v22;
-  order(first, second);
-  order(second, third);
-  order(first, second);
-}
-
-// Signals of one block of volumes into s. `index`: the voxels of this tile, ascending; `run`: consecutive.
-FN void load_block(float* s, const float* signal, const int* index, int run, int block, int volumes, Index n) {
+// Signals of one block of volumes into s; `peak` keeps the largest seen. `index`: the voxels of this tile,
+// ascending; `run`: consecutive.
+FN void load_block(float* s, float* peak, const float* signal, const int* index, int run, int block, int volumes,
+                   Index n) {
   for (int j = 0; j < BLOCK; ++j) {
     int v = block * BLOCK + j;
     const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
     if (run) {
       const float* start = volume + index[0];
-      FOR_LANES(l) { AT(s, j, l) = start[l]; }
+      FOR_LANES(l) { AT(peak, 0, l) = fmax2(AT(s, j, l) = start[l], AT(peak, 0, l)); }
     } else {
-      FOR_LANES(l) { AT(s, j, l) = volume[index[l]]; }
+      FOR_LANES(l) { AT(peak, 0, l) = fmax2(AT(s, j, l) = volume[index[l]], AT(peak, 0, l)); }
     }
+  }
+}
+
+// Ask for one block of volumes of the next tile (voxels `next`) while this one is worked on: more streams than a
+// CPU's prefetcher follows. A GPU hides the latency by itself.
+FN void fetch_block(const float* signal, const int* next, int block, int volumes, Index n) {
+  for (int j = 0; j < TILE_PICK(BLOCK, 0); ++j) {
+    int v = block * BLOCK + j;
+    const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
+    for (int i = 0; i < TILE_LANES; i += 16) TILE_PICK(__builtin_prefetch(volume + next[i], 0, 3), (void)volume);
   }
 }
 
@@ -161,6 +194,12 @@ FN void correct(float* c, const float* m, const float* r) {
   }
 }
 
+FN void put_vector(float* out, int plane, Vector v, float keep, int l) {
+  AT(out, plane, l) = v.x * keep;
+  AT(out, plane + 1, l) = v.y * keep;
+  AT(out, plane + 2, l) = v.z * keep;
+}
+
 // All maps of lane l from its c: `up` = R^-1 row by row, `unit` = 1 / b_max; `top` = what S was divided by, 0
 // where there is nothing to fit.
 FN void describe(float* out, const float* c, const float* top, const float* up, float unit, int l) {
@@ -171,34 +210,32 @@ FN void describe(float* out, const float* c, const float* top, const float* up, 
 #pragma GCC unroll 7
     for (int k = i; k < UNKNOWNS; ++k) beta[i] += up[i * UNKNOWNS + k] * AT(c, k, l);
   }
-  const float* d = beta + 1;
-  float mean = (d[0] + d[3] + d[5]) * (1.0f / 3.0f);
-  float dev[6] = {d[0] - mean, d[1], d[2], d[3] - mean, d[4], d[5] - mean};
-  float off = d[1] * d[1] + d[2] * d[2] + d[4] * d[4];
-  float dev2 = dev[0] * dev[0] + dev[3] * dev[3] + dev[5] * dev[5] + 2.0f * off;
-  float all2 = d[0] * d[0] + d[3] * d[3] + d[5] * d[5] + 2.0f * off;
-  float e1[4], e2[4], e3[4];
-  eigenpairs(dev, e1, e2, e3);
-  float norm = fsqrt(dev2);
-  float shrink = norm > 0.0f ? 1.0f / norm : 0.0f;
-  float mode = 7.34846923f * (e1[0] * shrink) * (e2[0] * shrink) * (e3[0] * shrink);
+  float xx = beta[1], xy = beta[2], xz = beta[3], yy = beta[4], yz = beta[5], zz = beta[6];
+  float mean = (xx + yy + zz) * (1.0f / 3.0f);
+  float off = 2.0f * (xy * xy + xz * xz + yz * yz);
+  float dx = xx - mean, dy = yy - mean, dz = zz - mean;
+  float deviation2 = dx * dx + dy * dy + dz * dz + off, all2 = xx * xx + yy * yy + zz * zz + off;
+  // p: the deviator's norm / sqrt 6; C = deviator / p has determinant 2 mode.
+  float p = fsqrt(deviation2 * (1.0f / 6.0f));
+  float shrink = p > 0.0f ? 1.0f / p : 0.0f;
+  dx *= shrink, dy *= shrink, dz *= shrink;
+  float ox = xy * shrink, oy = xz * shrink, oz = yz * shrink;
+  float mode = clampf(0.5f * determinant(dx, ox, oy, dy, oz, dz), -1.0f, 1.0f);
+  Eigen e = eigenpairs(dx, ox, oy, dy, oz, dz, mode);
   float keep = AT(top, 0, l) > 0.0f ? 1.0f : 0.0f;
   float scaled = keep * unit;
 #pragma GCC unroll 6
-  for (int i = 0; i < 6; ++i) AT(out, i, l) = d[i] * scaled;
-  AT(out, OUT_VALUES, l) = (mean + e1[0]) * scaled;
-  AT(out, OUT_VALUES + 1, l) = (mean + e2[0]) * scaled;
-  AT(out, OUT_VALUES + 2, l) = (mean + e3[0]) * scaled;
-#pragma GCC unroll 3
-  for (int i = 0; i < 3; ++i) {
-    AT(out, OUT_VECTORS + i, l) = e1[1 + i] * keep;
-    AT(out, OUT_VECTORS + 3 + i, l) = e2[1 + i] * keep;
-    AT(out, OUT_VECTORS + 6 + i, l) = e3[1 + i] * keep;
-  }
-  AT(out, OUT_FA, l) = all2 > 0.0f ? 1.22474487f * norm / fsqrt(all2) * keep : 0.0f;
+  for (int i = 0; i < 6; ++i) AT(out, i, l) = beta[1 + i] * scaled;
+  AT(out, OUT_VALUES, l) = (mean + p * e.value1) * scaled;
+  AT(out, OUT_VALUES + 1, l) = (mean + p * e.value2) * scaled;
+  AT(out, OUT_VALUES + 2, l) = (mean + p * e.value3) * scaled;
+  put_vector(out, OUT_VECTORS, e.v1, keep, l);
+  put_vector(out, OUT_VECTORS + 3, e.v2, keep, l);
+  put_vector(out, OUT_VECTORS + 6, e.v3, keep, l);
+  AT(out, OUT_FA, l) = all2 > 0.0f ? fsqrt(1.5f * deviation2 / all2) * keep : 0.0f;
   AT(out, OUT_MD, l) = mean * scaled;
-  AT(out, OUT_RD, l) = (mean + 0.5f * (e2[0] + e3[0])) * scaled;
-  AT(out, OUT_MODE, l) = clampf(mode, -1.0f, 1.0f) * keep;
+  AT(out, OUT_RD, l) = (mean + 0.5f * p * (e.value2 + e.value3)) * scaled;
+  AT(out, OUT_MODE, l) = mode * keep;
   AT(out, OUT_S0, l) = fexp(beta[0]) * AT(top, 0, l);
 }
 
@@ -215,6 +252,7 @@ KERNEL(tensor_fit,
   PRIVATE(float, logs, (KEPT + 1) * BLOCK);
   PRIVATE(float, scale, 1);
   PRIVATE(float, least, 1);
+  PRIVATE(float, peak, 1);
   PRIVATE(float, top, 1);
   PRIVATE(float, c, UNKNOWNS);
   PRIVATE(float, w, BLOCK);
@@ -224,16 +262,16 @@ KERNEL(tensor_fit,
   PRIVATE(float, out, MAPS);
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
+    const int* next = tile + 1 < fitted / TILE_LANES ? index + TILE_LANES : index;
     int run = index[TILE_LANES - 1] - index[0] == TILE_LANES - 1;
-    FOR_LANES(l) { AT(top, 0, l) = 0.0f; }
+    FOR_LANES(l) { AT(peak, 0, l) = 0.0f; }
     for (int b = 0; b < (int)blocks; ++b) {
       float* s = &AT(logs, slot_of(b) * BLOCK, 0);
-      load_block(s, signal, index, run, b, (int)volumes, n);
-      for (int j = 0; j < BLOCK; ++j) FOR_LANES(l) { AT(top, 0, l) = fmax2(AT(s, j, l), AT(top, 0, l)); }
+      load_block(s, peak, signal, index, run, b, (int)volumes, n);
     }
     // S is divided by the power of two at or below its largest value: exact, and the logarithms stay small.
     FOR_LANES(l) {
-      float largest = AT(top, 0, l);
+      float largest = AT(peak, 0, l);
       int usable = largest > 1e-30f && largest < 1e30f;
       int exponent = float_bits(usable ? largest : 1.0f) & 0x7f800000;
       AT(scale, 0, l) = bits_float(0x7f000000 - exponent);
@@ -243,7 +281,8 @@ KERNEL(tensor_fit,
     for (int k = 0; k < UNKNOWNS; ++k) FOR_LANES(l) { AT(c, k, l) = 0.0f; }
     for (int b = 0; b < (int)blocks; ++b) {
       float* s = &AT(logs, slot_of(b) * BLOCK, 0);
-      if (b >= KEPT) load_block(s, signal, index, run, b, (int)volumes, n);
+      if (b >= KEPT) load_block(s, peak, signal, index, run, b, (int)volumes, n);
+      fetch_block(signal, next, b, (int)volumes, n);
       log_block(s, scale, least);
       ADD_BLOCK(c, UNKNOWNS, basis + b * UNKNOWNS * BLOCK, s)
     }
@@ -253,7 +292,7 @@ KERNEL(tensor_fit,
       for (int b = 0; b < (int)blocks; ++b) {
         float* s = &AT(logs, slot_of(b) * BLOCK, 0);
         if (b >= KEPT) {
-          load_block(s, signal, index, run, b, (int)volumes, n);
+          load_block(s, peak, signal, index, run, b, (int)volumes, n);
           log_block(s, scale, least);
         }
         const float* q = basis + b * UNKNOWNS * BLOCK;
