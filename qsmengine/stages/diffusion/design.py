@@ -82,7 +82,8 @@ def _checked(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]
     b = np.asarray(b_values, dtype=np.float64)
     g = np.asarray(b_vectors, dtype=np.float64)
     if b.ndim != 1 or g.shape != (b.size, 3) or b.size == 0:
-        raise InputError(f"{b.shape} b-values and {g.shape} directions do not fit (N and N x 3)", field="bval/bvec")
+        message = f"b-values of shape {b.shape} and directions of shape {g.shape} do not fit (N and N x 3)"
+        raise InputError(message, field="bval/bvec")
     if not (np.isfinite(b).all() and np.isfinite(g).all() and b.min() >= 0):
         raise InputError("b-values and directions must be finite, b-values not negative", field="bval/bvec")
     norms = np.linalg.norm(g, axis=1)
@@ -90,7 +91,8 @@ def _checked(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]
     bad = np.where(none, b > B0_THRESHOLD, np.abs(norms - 1.0) > NORM_TOLERANCE)
     if bad.any():
         v = int(np.flatnonzero(bad)[0])
-        raise InputError(f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is no unit vector", field="bvec")
+        message = f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is no unit vector"
+        raise InputError(message, field="bvec")
     return b, np.where(none[:, None], 0.0, g / np.where(none, 1.0, norms)[:, None])
 
 

@@ -15,8 +15,10 @@ _ORDERS = ((0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1))
 
 
 class Planes(NamedTuple):
-    """`array` (volume, voxel), C-contiguous float32 on the device; `order`: the image axes from slowest to
-    fastest along voxel; `shape`: (x, y, z).
+    """A series in planes.
+
+    `array` is (volume, voxel), C-contiguous float32 on the device; `order` the image axes from slowest to
+    fastest along voxel; `shape` (x, y, z).
     """
 
     array: Array

@@ -153,9 +153,8 @@ def _fit(
 
 def _check_shapes(signal: Array, mask: Array, b_values: Array, grid: Grid) -> None:
     if signal.ndim != 4 or tuple(signal.shape[:3]) != grid.shape or tuple(mask.shape) != grid.shape:
-        raise InputError(
-            f"signal {tuple(signal.shape)} and mask {tuple(mask.shape)} do not fit the grid {grid.shape}", field="shape"
-        )
+        shapes = f"signal {tuple(signal.shape)} and mask {tuple(mask.shape)}"
+        raise InputError(f"{shapes} do not fit the grid {grid.shape}", field="shape")
     if signal.shape[3] != len(b_values):
         raise InputError(f"{signal.shape[3]} volumes, {len(b_values)} b-values", field="bval/bvec")
     if grid.size > MAX_VOXELS:
@@ -167,7 +166,8 @@ def _voxel_list(mask: Array, planes: Planes, device: Device) -> Array:
     inside = xp.flatnonzero(planes.flatten(xp.asarray(mask))).astype(np.int32)
     if not inside.size:
         raise InputError("the mask is empty", field="mask")
-    return xp.concatenate([inside, xp.full(-inside.size % VOXEL_TILE, inside[-1], np.int32)])
+    padded: Array = xp.concatenate([inside, xp.full(-inside.size % VOXEL_TILE, inside[-1], np.int32)])
+    return padded
 
 
 def _result(maps: Array, planes: Planes) -> TensorResult:
