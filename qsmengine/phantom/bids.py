@@ -23,7 +23,12 @@ MAPS: Mapping[str, tuple[str, str, dict[str, str], str]] = {
     "r2star": ("anat", "R2starmap", {}, "transverse relaxation rate of gradient echoes"),
     "m0": ("anat", "PDmap", {}, "proton density relative to water"),
     "total_field": ("anat", "fieldmap", {"desc": "total"}, "field after shimming"),
-    "background_field": ("anat", "fieldmap", {"desc": "background"}, "field of all but the brain, after shimming"),
+    "background_field": (
+        "anat",
+        "fieldmap",
+        {"desc": "background"},
+        "field of all but the brain, after shimming",
+    ),
     "local_field": ("anat", "fieldmap", {"desc": "local"}, "field of the susceptibility inside the brain mask"),
     "fa": ("dwi", "dwimap", {"model": "tensor", "param": "fa"}, "fractional anisotropy"),
     "md": ("dwi", "dwimap", {"model": "tensor", "param": "md"}, "mean diffusivity"),
@@ -110,7 +115,9 @@ def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
     mask = BidsName({"sub": subject, "desc": "brain"}, "mask")
     _write(folder / "anat", mask, head.mask, head.grid, {"Type": "Brain"})
     labels = BidsName({"sub": subject}, "dseg")
-    _write(folder / "anat", labels, head.labels, head.grid, {"Description": "labels of SynthSeg's training map"})
+    _write(
+        folder / "anat", labels, head.labels, head.grid, {"Description": "labels of SynthSeg's training map"}
+    )
     rows = ["index\tname", *(f"{label}\t{name}" for label, name in head.label_names.items())]
     write_text(folder / "anat" / BidsName({"sub": subject}, "dseg", ".tsv").filename, "\n".join(rows) + "\n")
 

@@ -141,7 +141,7 @@ def dwi_signal(
     sigma = 0.0 if snr is None else float(s0[reference].mean(dtype=np.float64)) / snr
     for volume, (b, g) in enumerate(zip(b_values, series.array_axis_vectors, strict=True)):
         weights = [(1 + (i != j)) * g[i] * g[j] for i, j in COMPONENTS]
-        diffusion = np.tensordot(tensors, np.float32(weights), axes=1)
+        diffusion = np.tensordot(tensors, np.asarray(weights, dtype=np.float32), axes=1)
         clean = s0 * np.exp(np.float32(-b) * diffusion)
         if sigma:
             clean += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)

@@ -54,9 +54,7 @@ class FieldModel:
     device: Device
 
     @classmethod
-    def on_cpu(
-        cls, shape: tuple[int, int, int], voxel_size: Vector3, b0_direction: Vector3
-    ) -> FieldModel:
+    def on_cpu(cls, shape: tuple[int, int, int], voxel_size: Vector3, b0_direction: Vector3) -> FieldModel:
         """Model with the default number of threads."""
         return cls(shape, voxel_size, b0_direction, resolve_device("cpu"))
 

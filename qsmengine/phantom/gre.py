@@ -98,8 +98,8 @@ def gre_signal(
         if snr is not None:
             if echo == 0:
                 sigma = float(size[reference].mean(dtype=np.float64)) / snr
-            for part in (signal.real, signal.imag):
-                part += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
+            signal.real += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
+            signal.imag += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
         signal += np.complex64(0)  # no negative zeros: where there is no signal the phase is 0
         magnitude[..., echo] = np.abs(signal)
         phase[..., echo] = np.angle(signal)

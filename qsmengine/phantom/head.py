@@ -172,7 +172,7 @@ def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:
         return fine
     air = np.float32(tissue_table()["air"].chi)
     m0 = resampler.average(fine.m0)
-    safe = np.where(m0 > 0, m0, np.float32(1))
+    safe: FloatImage = np.where(m0 > 0, m0, np.float32(1)).astype(np.float32)
     return TissueMaps(
         chi=resampler.average(fine.chi - air) + air,
         r2star=resampler.average(fine.r2star * fine.m0) / safe,

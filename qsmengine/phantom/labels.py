@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -48,11 +49,12 @@ class HeadIndex:
 
     def lookup(self, values: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """(x, y, z) array of one value per region, given in the order of `regions`."""
-        return np.asarray(values, dtype=dtype)[self.index]
+        return np.take(np.asarray(values, dtype=dtype), self.index, mode="clip")
 
 
+@cache
 def load_head_index() -> HeadIndex:
-    """The label map as stored: 1 mm, RAS, with its table."""
+    """The label map as stored: 1 mm, RAS, with its table. Read once; the array is read-only."""
     folder = resources.files("qsmengine.phantom") / "data"
     table = (folder / "head01_dseg.tsv").read_text(encoding="utf-8").splitlines()
     regions = []
@@ -61,7 +63,9 @@ def load_head_index() -> HeadIndex:
         regions.append(Region(int(label), name, hemisphere, tissue, brain == "1"))
     with resources.as_file(folder / "head01_dseg.nii.gz") as path:
         image = read_image(path, dtype=np.uint8)
-    return HeadIndex(np.ascontiguousarray(image.array), tuple(regions), image.grid)
+    index = np.ascontiguousarray(image.array)
+    index.setflags(write=False)
+    return HeadIndex(index, tuple(regions), image.grid)
 
 
 def load_head_labels() -> tuple[LabelArray, Grid]:

@@ -47,7 +47,8 @@ def neck_field(chi: FloatImage, model: FieldModel, length: float) -> FloatImage:
 
 def _interpolate(field: npt.NDArray[np.float64], model: FieldModel, resampler: Resampler) -> FloatImage:
     for axis, (n, ratio) in enumerate(zip(model.shape, resampler.ratios, strict=True)):
-        matrix = _spline_matrix(field.shape[axis], (np.arange(n) + 0.5) / ratio - 0.5)
+        positions = np.asarray((np.arange(n) + 0.5) / ratio - 0.5, dtype=np.float64)
+        matrix = _spline_matrix(field.shape[axis], positions)
         field = np.moveaxis(np.tensordot(matrix, field, axes=(1, axis)), 0, axis)
     return np.ascontiguousarray(field, dtype=np.float32)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +97,8 @@ class Resampler:
                 rows.append(row)
                 columns.append(column)
                 weights.append((min(high, column + 1) - max(low, column)) / ratio)
-        matrix = csr_matrix((np.float32(weights), (rows, columns)), shape=(target, n))
+        entries = np.asarray(weights, dtype=np.float32)
+        matrix: Any = csr_matrix((entries, (np.asarray(rows), np.asarray(columns))), shape=(target, n))
         moved = np.moveaxis(image, axis, 0)
-        flat = matrix @ moved.reshape(n, -1)
+        flat: FloatImage = matrix @ moved.reshape(n, -1)
         return np.moveaxis(flat.reshape(target, *moved.shape[1:]), 0, axis)

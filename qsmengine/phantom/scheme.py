@@ -13,7 +13,7 @@ STEPS = 400
 
 @cache
 def repulsion_directions(count: int) -> tuple[tuple[float, float, float], ...]:
-    """`count` unit vectors that minimise the energy sum of 1 / distance between all of them and their antipodes.
+    """`count` unit vectors of least energy: sum of 1 / distance between all of them and their antipodes.
 
     Gradient descent from a Fibonacci spiral on the half sphere: the same directions every time.
 
@@ -39,7 +39,9 @@ def repulsion_directions(count: int) -> tuple[tuple[float, float, float], ...]:
     return tuple((float(a), float(b), float(c)) for a, b, c in points)
 
 
-def default_scheme(directions: int = 32, b_value: float = 1000.0, b0_volumes: int = 2) -> tuple[FloatArray, FloatArray]:
+def default_scheme(
+    directions: int = 32, b_value: float = 1000.0, b0_volumes: int = 2
+) -> tuple[FloatArray, FloatArray]:
     """b-values (volume,) [s/mm^2] and b-vectors (volume, 3): `b0_volumes` at b = 0, then one shell."""
     b_values = np.concatenate([np.zeros(b0_volumes), np.full(directions, b_value)])
     b_vectors = np.concatenate([np.zeros((b0_volumes, 3)), np.array(repulsion_directions(directions))])

@@ -21,7 +21,7 @@ SCALE = 100.0
 
 @dataclass(frozen=True)
 class Shim:
-    """Shim currents: `coefficients` [ppm] of TERMS in coordinates (array axes) around `centre` [mm] / 100 mm."""
+    """`coefficients` [ppm] of TERMS; coordinates along the array axes from `centre` [mm] in units of 100 mm."""
 
     coefficients: tuple[float, ...]
     centre: Vector3
@@ -41,12 +41,8 @@ def fit_shim(field: FloatImage, mask: npt.NDArray[np.bool_], voxel_size: Vector3
     """The shim that minimises the sum of squares of `field` (x, y, z) [ppm] inside `mask`."""
     indices = np.nonzero(mask)
     centre = tuple(float((i.mean() + 0.5) * h) for i, h in zip(indices, voxel_size, strict=True))
-    x, y, z = (
-        ((i + 0.5) * h - c) / SCALE for i, h, c in zip(indices, voxel_size, centre, strict=True)
-    )
-    design = np.stack(
-        [np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 2 * z * z - x * x - y * y]
-    )
+    x, y, z = (((i + 0.5) * h - c) / SCALE for i, h, c in zip(indices, voxel_size, centre, strict=True))
+    design = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 2 * z * z - x * x - y * y])
     values = field[indices].astype(np.float64)
     solution = np.linalg.lstsq(design @ design.T, design @ values, rcond=None)[0]
     return Shim(tuple((-solution).tolist()), (centre[0], centre[1], centre[2]))

@@ -72,7 +72,7 @@ def tissue_maps(
     """Property maps of `head` at `field_strength` [T].
 
     Inside the brain three independent smooth random fields g of unit variance vary the table's values:
-    chi + texture (\\|chi\\| + 0.02 ppm) g, r2star (1 + texture g), m0 (1 + texture g / 2). CSF varies in chi
+    chi + texture (abs(chi) + 0.02 ppm) g, r2star (1 + texture g), m0 (1 + texture g / 2). CSF varies in chi
     only through the 0.02 ppm.
 
     Parameters
