@@ -17,8 +17,8 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.ops.domain import bounding_box
 from qsmengine.phantom.gre import SIGNAL_SCALE
 from qsmengine.phantom.labels import HeadIndex
-from qsmengine.phantom.resample import Resampler
-from qsmengine.phantom.tissue import FloatImage, region_tissues
+from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.tissue import region_tissues
 
 ECHO_TIME = 0.08
 """Spin-echo time of the diffusion series [s]."""
@@ -39,13 +39,13 @@ def fibre_direction(position: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     """Unit fibre directions (n, 3) at positions (n, 3) [mm], relative to the centre of the brain.
 
     Left to right at the midline above the centre (corpus callosum), turning with the distance from it to
-    a fan in the sagittal plane (corona radiata); vertical below the centre (brain stem). Smooth as an
-    axis everywhere.
+    a fan in the sagittal plane (corona radiata). Below the centre the turn happens ever closer to the
+    midline, so the brain stem is vertical. Mirror-symmetric; smooth as an axis but for the midline below
+    the centre, which no symmetric field can avoid.
     """
     x, y, z = position.T
-    upper = 1.0 / (1.0 + np.exp(-np.clip(z / 5.0, -50.0, 50.0)))
-    lateral = np.tanh(x / 15.0)
-    turn = 0.5 * np.pi * (upper * lateral + (1.0 - upper))
+    width = 15.0 / (1.0 + np.exp(-np.clip(z / 5.0, -50.0, 50.0))) + 0.05
+    turn = 0.5 * np.pi * np.tanh(x / width)
     fan = 0.6 * y / 50.0
     side = np.sin(turn)
     return np.stack([np.cos(turn), side * np.sin(fan), side * np.cos(fan)], axis=1)

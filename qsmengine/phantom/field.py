@@ -27,7 +27,7 @@ from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.fft import RealFFT, fast_size
 from qsmengine.errors import InputError
 from qsmengine.grid import Vector3
-from qsmengine.phantom.tissue import FloatImage
+from qsmengine.phantom.resample import FloatImage
 
 Octant = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qsmengine.data import GreSeries, check_echo_times
 from qsmengine.grid import Grid
-from qsmengine.phantom.tissue import FloatImage
+from qsmengine.phantom.resample import FloatImage
 from qsmengine.units import rad_per_ppm
 
 SIGNAL_SCALE = 1000.0

@@ -16,10 +16,10 @@ from qsmengine.phantom.field import FieldModel
 from qsmengine.phantom.gre import Coil, gre_signal, smooth_coil
 from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, region_names
 from qsmengine.phantom.neck import neck_field
-from qsmengine.phantom.resample import Resampler
+from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.scheme import default_scheme
 from qsmengine.phantom.shim import Shim, fit_shim
-from qsmengine.phantom.tissue import FloatImage, TissueMaps, tissue_maps, tissue_table
+from qsmengine.phantom.tissue import TissueMaps, tissue_maps, tissue_table
 
 ECHO_TIMES = (0.004, 0.012, 0.020, 0.028)
 """Default echo times [s]."""

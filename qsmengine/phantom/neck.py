@@ -10,12 +10,10 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from qsmengine.grid import Grid
 from qsmengine.phantom.field import FieldModel
-from qsmengine.phantom.resample import Resampler
-from qsmengine.phantom.tissue import FloatImage
+from qsmengine.phantom.resample import FloatImage, Resampler, interpolate
 
 COARSE = 6.0
 """Least voxel edge of the coarse grid [mm]."""
@@ -41,21 +39,5 @@ def neck_field(chi: FloatImage, model: FieldModel, length: float) -> FloatImage:
     lowest = np.repeat(chi[:, :, :1], model.shape[2], axis=2)
     column[:, :, :below] = resampler.average(lowest)[:, :, :1]
     coarse_model = replace(model, shape=column.shape, voxel_size=resampler.voxel_size)
-    field = coarse_model.field(column)[:, :, below:].astype(np.float64)
-    return _interpolate(field, model, resampler)
-
-
-def _interpolate(field: npt.NDArray[np.float64], model: FieldModel, resampler: Resampler) -> FloatImage:
-    for axis, (n, ratio) in enumerate(zip(model.shape, resampler.ratios, strict=True)):
-        positions = np.asarray((np.arange(n) + 0.5) / ratio - 0.5, dtype=np.float64)
-        matrix = _spline_matrix(field.shape[axis], positions)
-        field = np.moveaxis(np.tensordot(matrix, field, axes=(1, axis)), 0, axis)
-    return np.ascontiguousarray(field, dtype=np.float32)
-
-
-def _spline_matrix(n: int, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Rows that interpolate values at 0 .. n - 1 with a cubic spline at `positions`."""
-    from scipy.interpolate import make_interp_spline
-
-    spline = make_interp_spline(np.arange(n), np.eye(n), k=min(3, n - 1))
-    return np.asarray(spline(positions))
+    field = coarse_model.field(column)[:, :, below:]
+    return interpolate(field, model.shape, resampler.ratios)

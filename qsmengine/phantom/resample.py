@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.grid import Grid, Vector3
-from qsmengine.phantom.tissue import FloatImage
+
+FloatImage = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -102,3 +103,29 @@ class Resampler:
         moved = np.moveaxis(image, axis, 0)
         flat: FloatImage = matrix @ moved.reshape(n, -1)
         return np.moveaxis(flat.reshape(target, *moved.shape[1:]), 0, axis)
+
+
+def interpolate(coarse: FloatImage, shape: tuple[int, ...], ratios: tuple[float, ...]) -> FloatImage:
+    """Cubic spline through `coarse` at the voxel centres of a finer grid with the same first corner.
+
+    Parameters
+    ----------
+    coarse
+        (x, y, z).
+    shape
+        Of the finer grid.
+    ratios
+        Coarse voxel edge in fine voxels, per axis.
+    """
+    for axis, (n, ratio) in enumerate(zip(shape, ratios, strict=True)):
+        matrix = _spline_matrix(coarse.shape[axis], (np.arange(n) + 0.5) / ratio - 0.5)
+        coarse = np.moveaxis(np.tensordot(matrix, coarse, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(coarse)
+
+
+def _spline_matrix(n: int, positions: npt.NDArray[Any]) -> FloatImage:
+    """Rows that interpolate values at 0 .. n - 1 with a cubic spline at `positions`."""
+    from scipy.interpolate import make_interp_spline
+
+    spline = make_interp_spline(np.arange(n), np.eye(n), k=min(3, n - 1))
+    return np.asarray(spline(positions), dtype=np.float32)

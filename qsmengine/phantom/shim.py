@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.grid import Vector3
-from qsmengine.phantom.tissue import FloatImage
+from qsmengine.phantom.resample import FloatImage
 
 TERMS = ("1", "x", "y", "z", "xy", "yz", "xz", "x2-y2", "2z2-x2-y2")
 SCALE = 100.0

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from qsmengine.ops.domain import bounding_box
 from qsmengine.phantom.labels import HeadIndex
-
-FloatImage = npt.NDArray[np.float32]
+from qsmengine.phantom.resample import FloatImage, interpolate
 
 TABLE_FIELD = 3.0
 """Field strength of the table [T]."""
-TEXTURE_LENGTH = 3.0
-"""Standard deviation of the smoothing of the texture's noise [voxels of the label map, 1 mm]."""
+TEXTURE_LATTICE = 3.0
+"""Spacing of the lattice the texture is drawn on [voxels of the label map, 1 mm]."""
 TEXTURE_FLOOR = 0.02
 """Susceptibility [ppm] added to |chi| when the texture is scaled, so that tissue near 0 varies too."""
 
@@ -104,11 +103,15 @@ def tissue_maps(
 
 
 def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator) -> FloatImage:
-    """Gaussian white noise smoothed with TEXTURE_LENGTH, scaled to mean 0 and variance 1."""
+    """Gaussian noise of mean 0 and variance 1, smooth over about 10 voxels (full width at half maximum).
+
+    White noise on a lattice of TEXTURE_LATTICE voxels is smoothed there and interpolated by cubic splines.
+    """
     from scipy.ndimage import gaussian_filter
 
-    noise: FloatImage = rng.standard_normal(shape, dtype=np.float32)
-    noise = gaussian_filter(noise, TEXTURE_LENGTH, mode="wrap", truncate=3.0)
-    noise -= np.float32(noise.mean(dtype=np.float64))
-    noise /= np.float32(noise.std(dtype=np.float64))
-    return noise
+    lattice = tuple(math.ceil(n / TEXTURE_LATTICE) + 1 for n in shape)
+    noise = gaussian_filter(rng.standard_normal(lattice, dtype=np.float32), 1.0, mode="wrap")
+    fine = interpolate(noise, shape, (TEXTURE_LATTICE,) * 3)
+    fine -= np.float32(fine.mean(dtype=np.float64))
+    fine /= np.float32(fine.std(dtype=np.float64))
+    return fine
