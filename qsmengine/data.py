@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -134,7 +135,7 @@ def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
             f"{times} exceeds 1 s: echo times are in seconds; if these are milliseconds, give {suggestion}",
             field="EchoTime",
         )
-    if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(times)):
         raise InputError(f"{times} are not ascending and distinct", field="EchoTime")
     return times
 

@@ -31,11 +31,16 @@ class InputError(QsmengineError):
     exit_code = 3
 
     def __init__(self, message: str, *, source: object = None, field: str | None = None) -> None:
+        self.message = message
         self.source = None if source is None else str(source)
         self.field = field
         prefix = "" if source is None else f"{source}: "
         infix = "" if field is None else f"{field}: "
         super().__init__(f"{prefix}{infix}{message}")
+
+    def at(self, source: object) -> InputError:
+        """Return the same error with the file at fault named, where a lower layer could not know it."""
+        return InputError(self.message, source=source, field=self.field)
 
 
 class DeviceError(QsmengineError):

@@ -128,11 +128,11 @@ class Grid:
         return self.field_strength
 
     def replace(self, **changes: Any) -> Grid:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)
 
     def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Same shape, and affines that put every corner within `tolerance` [mm] of each other."""
+        """Tell whether shapes are equal and every corner lies within `tolerance` [mm] of the other's."""
         if self.shape != other.shape:
             return False
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)

@@ -1,0 +1,206 @@
+"""What the files of one series must have in common: grid, echo times, field strength."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from qsmengine.data import check_echo_times
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.header import ImageHeader, read_header
+from qsmengine.io.sidecars import Sidecar, read_sidecar
+
+ECHO_TIME_TOLERANCE = 1e-6
+"""Difference [s] up to which echo times of two sidecars are the same."""
+FIELD_TOLERANCE = 0.02
+"""Difference [T] up to which field strengths are the same."""
+
+
+@dataclass(frozen=True)
+class SeriesFile:
+    """A file of a series before its voxels are read."""
+
+    path: Path
+    header: ImageHeader
+    grid: Grid
+    sidecar: Sidecar
+
+    @property
+    def n_volumes(self) -> int:
+        """Number of 3-D volumes."""
+        return self.header.shape[3] if len(self.header.shape) > 3 else 1
+
+
+@dataclass(frozen=True)
+class EchoGroup:
+    """The files of one part ("magnitude", "phase", "real", "imag") in the order given."""
+
+    name: str
+    files: tuple[SeriesFile, ...]
+
+    @property
+    def n_volumes(self) -> int:
+        """Number of echoes."""
+        return sum(file.n_volumes for file in self.files)
+
+    @property
+    def title(self) -> str:
+        """All file names, for messages."""
+        return ", ".join(str(file.path) for file in self.files)
+
+    @property
+    def sources(self) -> Iterator[Path]:
+        """Images and the sidecars that apply to them."""
+        for file in self.files:
+            yield file.path
+            yield from file.sidecar.files
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """Notes of headers and sidecars."""
+        for file in self.files:
+            yield from (f"{file.path}: {note}" for note in file.header.notes)
+            yield from file.sidecar.notes
+
+
+def open_group(name: str, paths: Sequence[Path]) -> EchoGroup:
+    """Read the headers and sidecars of one part; raises InputError for files of more than four dimensions."""
+    files = []
+    for path in paths:
+        header, grid = read_header(path)
+        if len(header.shape) > 4:
+            raise InputError(
+                f"has shape {header.shape}; three or four dimensions are needed", source=path, field="dim"
+            )
+        files.append(SeriesFile(path, header, grid, read_sidecar(path)))
+    return EchoGroup(name, tuple(files))
+
+
+def check_same_grid(found: Grid, path: Path, wanted: Grid, of_what: object) -> None:
+    """Raise InputError, with both shapes or affines, unless the two grids agree within 1e-3 mm."""
+    if found.shape != wanted.shape:
+        raise InputError(f"has shape {found.shape}, {of_what} has {wanted.shape}", source=path, field="dim")
+    if not found.matches(wanted):
+        ours, theirs = (np.round(grid.affine[:3], 4).tolist() for grid in (found, wanted))
+        raise InputError(f"has the affine {ours}, {of_what} has {theirs}", source=path, field="affine")
+
+
+def common_grid(groups: Sequence[EchoGroup]) -> Grid:
+    """Grid of the first file; raises InputError where another file's differs or the counts of volumes do."""
+    first = groups[0].files[0]
+    for group in groups:
+        for file in group.files:
+            check_same_grid(file.grid, file.path, first.grid, first.path)
+        if group.n_volumes != groups[0].n_volumes:
+            raise InputError(
+                f"{group.n_volumes} volumes, {groups[0].name} has {groups[0].n_volumes}",
+                source=group.title,
+                field=group.name,
+            )
+    return first.grid
+
+
+def common_echo_times(
+    groups: Sequence[EchoGroup], given: Sequence[float] | None, notes: list[str]
+) -> tuple[tuple[float, ...], list[list[int]]]:
+    """Echo times [s], ascending, and per group the order that its volumes must be put in.
+
+    `given` wins over the sidecars. A group without times of its own follows the first group that has some.
+    """
+    own = [_sidecar_times(group, strict=given is None) for group in groups]
+    if given is not None:
+        times = [float(time) for time in given]
+        if len(times) != groups[0].n_volumes:
+            raise InputError(f"{len(times)} given, there are {groups[0].n_volumes} volumes", field="EchoTime")
+        if any(found is not None and not _agree(found, times) for found in own):
+            notes.append(f"echo times {sorted(times)} s were given; the sidecars say otherwise")
+        own = [times] * len(groups)
+    known = next((found for found in own if found is not None), None)
+    if known is None:
+        _missing(groups, "EchoTime", "give echo_times in seconds")
+    for group, found in zip(groups, own, strict=True):
+        if found is not None and not _agree(found, known):
+            raise InputError(
+                f"{sorted(found)} s here, {sorted(known)} s in the other parts",
+                source=group.files[0].path,
+                field="EchoTime",
+            )
+    orders = [sorted(range(len(known)), key=(found or known).__getitem__) for found in own]
+    try:
+        return check_echo_times(tuple(sorted(known))), orders
+    except InputError as error:
+        raise error.at(groups[0].title) from error
+
+
+def common_field_strength(groups: Sequence[EchoGroup], given: float | None, notes: list[str]) -> float:
+    """Field strength [T]: `given`, else what the sidecars agree on; raises InputError where there is none."""
+    sidecars = [file.sidecar for group in groups for file in group.files]
+    if given is not None:
+        value = float(given)
+        others = [sidecar.values.get("MagneticFieldStrength", value) for sidecar in sidecars]
+        if any(other != value for other in others):
+            notes.append(f"field strength {value:g} T was given; the sidecars say {others}")
+        return value
+    found = [(sidecar, said) for sidecar in sidecars if (said := sidecar.field_strength) is not None]
+    if not found:
+        _missing(groups, "MagneticFieldStrength", "give field_strength in tesla")
+    first, agreed = found[0]
+    for sidecar, other in found:
+        if abs(other - agreed) > FIELD_TOLERANCE:
+            raise InputError(
+                f"{other:g} T, {first.image} has {agreed:g} T",
+                source=sidecar.image,
+                field="MagneticFieldStrength",
+            )
+    return agreed
+
+
+def _missing(groups: Sequence[EchoGroup], field: str, remedy: str) -> NoReturn:
+    searched = dict.fromkeys(
+        place for group in groups for file in group.files for place in file.sidecar.searched
+    )
+    raise InputError(
+        f"not found; searched {', '.join(searched)}; {remedy}", source=groups[0].files[0].path, field=field
+    )
+
+
+def _sidecar_times(group: EchoGroup, *, strict: bool) -> list[float] | None:
+    try:
+        return _strict_times(group)
+    except InputError:
+        if strict:
+            raise
+        return None
+
+
+def _strict_times(group: EchoGroup) -> list[float] | None:
+    per_file = [file.sidecar.numbers("EchoTime") for file in group.files]
+    if all(times is None for times in per_file):
+        return None
+    flat: list[float] = []
+    for file, times in zip(group.files, per_file, strict=True):
+        if times is None:
+            file.sidecar.missing("EchoTime", "other files of the series have one; give echo_times in seconds")
+        if len(times) != file.n_volumes:
+            raise InputError(
+                f"{len(times)} echo times for {file.n_volumes} volumes; give echo_times in seconds",
+                source=file.sidecar.origin["EchoTime"],
+                field="EchoTime",
+            )
+        flat += times
+    if max(flat) > 1.0:
+        try:
+            check_echo_times(tuple(flat))
+        except InputError as error:
+            raise error.at(group.files[0].sidecar.origin["EchoTime"]) from error
+    return flat
+
+
+def _agree(times: Sequence[float], others: Sequence[float]) -> bool:
+    pairs = zip(sorted(times), sorted(others), strict=False)
+    return len(times) == len(others) and all(abs(a - b) <= ECHO_TIME_TOLERANCE for a, b in pairs)

@@ -1,0 +1,100 @@
+"""Files that appear whole or not at all.
+
+A write goes to a temporary file in the target's folder, is flushed and synced, read back and compared
+with the checksum of what was written, and only then renamed over the target; the folder is synced last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from isal import isal_zlib
+
+from qsmengine.io._stream import CHUNK
+
+Buffer = bytes | bytearray | memoryview
+
+
+def write_atomic(
+    path: str | Path, chunks: Iterable[Buffer], *, check: Callable[[Path], None] | None = None
+) -> None:
+    """Write `chunks` to `path` so that a reader sees the old file or the whole new one, never a part.
+
+    Parameters
+    ----------
+    path
+        Target; its folder is made where missing.
+    chunks
+        Bytes, in order.
+    check
+        Called with the finished temporary file before it is renamed; an exception from it stops the write.
+
+    Raises
+    ------
+    OSError
+        From the file system (also where the bytes read back differ); the temporary file is then deleted
+        and a previous file at `path` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
+    try:
+        length, checksum = _write(temporary, chunks)
+        _verify(temporary, length, checksum)
+        if check is not None:
+            check(temporary)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    write_atomic(path, [text.encode("utf-8")])
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented JSON with a final newline, atomically; NaN and infinity raise ValueError."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _write(temporary: Path, chunks: Iterable[Buffer]) -> tuple[int, int]:
+    length, checksum = 0, 0
+    with temporary.open("xb") as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+            length += len(chunk)
+            checksum = isal_zlib.crc32(chunk, checksum)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return length, checksum
+
+
+def _verify(temporary: Path, length: int, checksum: int) -> None:
+    found_length, found = 0, 0
+    with temporary.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            found_length += len(chunk)
+            found = isal_zlib.crc32(chunk, found)
+    if (found_length, found) != (length, checksum):
+        raise OSError(f"{temporary}: {found_length} bytes read back differ from the {length} written")
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

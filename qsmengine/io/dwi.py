@@ -1,0 +1,88 @@
+"""Diffusion-weighted series from an image and its gradient table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import DwiSeries
+from qsmengine.errors import InputError
+from qsmengine.io._clean import zero_nonfinite
+from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
+from qsmengine.io.header import read_header
+from qsmengine.io.nifti import read_image
+from qsmengine.io.sidecars import image_stem
+
+
+@dataclass(frozen=True)
+class DwiLoaded:
+    """A series, what was decided while loading it, and the files it came from."""
+
+    series: DwiSeries
+    notes: list[str]
+    sources: tuple[Path, ...]
+
+
+def load_dwi(
+    dwi: str | Path,
+    bval: str | Path | None = None,
+    bvec: str | Path | None = None,
+    *,
+    dtype: npt.DTypeLike = np.float32,
+) -> DwiLoaded:
+    """Load a diffusion series.
+
+    Parameters
+    ----------
+    dwi
+        4-D image.
+    bval, bvec
+        Gradient table in FSL's frame; by default beside the image under its name.
+    dtype
+        Type of the signal; the stored integer type avoids any conversion where the header does not scale.
+
+    Returns
+    -------
+    DwiLoaded
+        Signal (x, y, z, volume) in the file's own (Fortran) memory order; b-values [s/mm^2]; b-vectors
+        (volume, 3) in FSL's frame, unit or zero.
+
+    Raises
+    ------
+    InputError
+        Naming the file: no table, three counts that differ, zero directions at b > 0, no signal, more than
+        5 % NaN or infinite values.
+    """
+    dwi = Path(dwi)
+    bval, bvec = (_table(dwi, given, ending) for given, ending in ((bval, ".bval"), (bvec, ".bvec")))
+    header, _ = read_header(dwi)
+    if len(header.shape) > 4:
+        raise InputError(f"has shape {header.shape}; four dimensions are needed", source=dwi, field="dim")
+    b_values, notes = read_b_values(bval)
+    b_vectors, more = read_b_vectors(bvec)
+    volumes = header.shape[3] if len(header.shape) == 4 else 1
+    if not volumes == len(b_values) == len(b_vectors):
+        raise InputError(
+            f"{volumes} volumes, {len(b_values)} b-values in {bval}, {len(b_vectors)} directions in {bvec}",
+            source=dwi,
+            field="bval/bvec",
+        )
+    b_vectors, cleaned = clean_b_vectors(b_values, b_vectors, bvec)
+    signal, grid, header = read_image(dwi, dtype=dtype)
+    signal = signal.reshape((*grid.shape, volumes), order="F")
+    notes = [*(f"{dwi}: {note}" for note in header.notes), *notes, *more, *cleaned]
+    if signal.dtype.kind == "f":
+        zero_nonfinite(signal, "signal", dwi, notes)
+    if not signal.any():
+        raise InputError("every value is 0: no signal", source=dwi)
+    return DwiLoaded(DwiSeries(signal, b_values, b_vectors, grid), notes, (dwi, bval, bvec))
+
+
+def _table(dwi: Path, given: str | Path | None, ending: str) -> Path:
+    path = Path(given) if given is not None else dwi.with_name(image_stem(dwi.name) + ending)
+    if not path.is_file():
+        raise InputError("no such file" if given is not None else f"not found beside {dwi.name}", source=path)
+    return path

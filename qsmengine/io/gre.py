@@ -1,0 +1,221 @@
+"""Multi-echo gradient-echo series from files: magnitude and phase, real and imaginary, or complex."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import Array, GreSeries
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
+from qsmengine.io._clean import zero_negative, zero_nonfinite
+from qsmengine.io._series import (
+    EchoGroup,
+    check_same_grid,
+    common_echo_times,
+    common_field_strength,
+    common_grid,
+    open_group,
+)
+from qsmengine.io.nifti import read_image, read_stored
+from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
+
+Paths: TypeAlias = str | Path | Sequence[str | Path] | None
+SMALL_MASK = 1000
+"""Masks of fewer voxels get a note."""
+
+
+@dataclass(frozen=True)
+class GreLoaded:
+    """A series, what was decided while loading it, and the files it came from."""
+
+    series: GreSeries
+    notes: list[str]
+    sources: tuple[Path, ...]
+
+
+def load_gre(
+    magnitude: Paths = None,
+    phase: Paths = None,
+    *,
+    real: Paths = None,
+    imag: Paths = None,
+    echo_times: Sequence[float] | None = None,
+    field_strength: float | None = None,
+    phase_sign: int = 1,
+    phase_units: PhaseUnits | None = None,
+) -> GreLoaded:
+    """Load a gradient-echo series; echoes are ordered by echo time.
+
+    Parameters
+    ----------
+    magnitude, phase
+        Several 3-D files or one 4-D file each. Complex files are given as `magnitude` alone.
+    real, imag
+        Instead of magnitude and phase.
+    echo_times
+        [s], one per volume in the order given; wins over the sidecars.
+    field_strength
+        [T]; wins over the sidecars.
+    phase_sign
+        -1 where the scanner's phase falls with rising field.
+    phase_units
+        Override of the detection in :func:`qsmengine.io.phase.phase_to_radians`.
+
+    Returns
+    -------
+    GreLoaded
+        Arrays (x, y, z, echo), C-contiguous float32, phase [rad]; NaN and infinite values set to 0.
+
+    Raises
+    ------
+    InputError
+        Naming file and field: no echo time or field strength anywhere, different grids (more than 1e-3 mm),
+        equal echo times, unknown phase range, no signal, more than 5 % unusable values.
+    UsageError
+        For a combination of parts that is no series.
+    """
+    if phase_sign not in {1, -1}:
+        raise InputError(f"{phase_sign} is neither 1 nor -1", field="phase_sign")
+    groups = _groups(magnitude, phase, real, imag)
+    notes: list[str] = []
+    grid = common_grid(groups)
+    times, orders = common_echo_times(groups, echo_times, notes)
+    grid = _with_field_strength(grid, common_field_strength(groups, field_strength, notes), groups)
+    shape = (*grid.shape, len(times))
+    if groups[-1].name == "phase":
+        magnitudes = _stack(_magnitudes(groups[0]), orders[0], shape)
+        phases = _stack(_phases(groups[1], phase_units, phase_sign, notes), orders[1], shape)
+    else:
+        signal = _from_complex(groups, orders, shape)
+        magnitudes, phases = np.abs(signal), np.angle(signal) * np.float32(phase_sign)
+    _check_signal(magnitudes, phases, groups, notes)
+    for group in groups:
+        notes += group.notes
+    sources = tuple(path for group in groups for path in group.sources)
+    return GreLoaded(GreSeries(magnitudes, phases, times, grid), notes, sources)
+
+
+def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Load a mask on `grid`; values above 0.5 are inside.
+
+    Returns
+    -------
+    mask, notes
+        (x, y, z) bool, C-contiguous; what was decided.
+
+    Raises
+    ------
+    InputError
+        For another shape or place than the grid's (more than 1e-3 mm), and for an empty mask.
+    """
+    path = Path(path)
+    image = read_image(path)
+    check_same_grid(image.grid, path, grid, "the image")
+    notes = list(image.header.notes)
+    values = image.array
+    if values.ndim != 3:
+        raise InputError(f"a mask has three dimensions, this has shape {values.shape}", source=path)
+    zero_nonfinite(values, "mask", path, notes)
+    mask = np.ascontiguousarray(values > 0.5)
+    count = int(np.count_nonzero(mask))
+    if count == 0:
+        raise InputError(f"empty mask: no value above 0.5 (largest {values.max():g})", source=path)
+    if not ((values == 0) | (values == 1)).all():
+        notes.append(f"{path}: values {values.min():g} .. {values.max():g} binarised above 0.5")
+    if count == mask.size:
+        notes.append(f"{path}: the mask covers the whole image")
+    elif count < SMALL_MASK:
+        notes.append(f"{path}: the mask has only {count} voxels")
+    return mask, notes
+
+
+def _groups(magnitude: Paths, phase: Paths, real: Paths, imag: Paths) -> list[EchoGroup]:
+    given = {"magnitude": magnitude, "phase": phase, "real": real, "imag": imag}
+    parts = {name: _as_list(paths) for name, paths in given.items()}
+    names = [name for name, paths in parts.items() if paths]
+    if names not in (["magnitude"], ["magnitude", "phase"], ["real", "imag"]):
+        raise UsageError(
+            f"parts given: {', '.join(names) or 'none'}; needed are magnitude and phase, real and imag, "
+            "or complex files as magnitude"
+        )
+    groups = [open_group(name, parts[name]) for name in names]
+    for group in groups:
+        for file in group.files:
+            if file.header.is_complex != (len(groups) == 1):
+                problem = (
+                    "needs phase beside it" if len(groups) == 1 else "is complex: give it as magnitude alone"
+                )
+                raise InputError(f"{group.name} {problem}", source=file.path, field="datatype")
+    return groups
+
+
+def _as_list(paths: Paths) -> list[Path]:
+    if paths is None:
+        return []
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def _with_field_strength(grid: Grid, field_strength: float, groups: Sequence[EchoGroup]) -> Grid:
+    try:
+        return grid.replace(field_strength=field_strength)
+    except InputError as error:
+        raise error.at(groups[0].title) from error
+
+
+def _magnitudes(group: EchoGroup) -> Iterator[Array]:
+    for file in group.files:
+        yield from _volumes(read_image(file.path).array)
+
+
+def _phases(group: EchoGroup, units: PhaseUnits | None, sign: int, notes: list[str]) -> Iterator[Array]:
+    files = []
+    for file in group.files:
+        stored = read_stored(file.path)
+        files.append(PhaseFile(stored.array, stored.header, file.sidecar.text("Units")))
+    arrays, decided = phase_to_radians(files, units=units, sign=sign)
+    notes += decided
+    for array in arrays:
+        yield from _volumes(array)
+
+
+def _from_complex(groups: Sequence[EchoGroup], orders: list[list[int]], shape: tuple[int, ...]) -> Array:
+    if len(groups) == 1:
+        volumes = (
+            v for file in groups[0].files for v in _volumes(read_image(file.path, dtype=np.complex64).array)
+        )
+        return _stack(volumes, orders[0], shape, np.complex64)
+    signal = np.empty(shape, dtype=np.complex64)
+    signal.real = _stack(_magnitudes(groups[0]), orders[0], shape)
+    signal.imag = _stack(_magnitudes(groups[1]), orders[1], shape)
+    return signal
+
+
+def _volumes(array: Array) -> list[Array]:
+    return [array] if array.ndim == 3 else [array[..., volume] for volume in range(array.shape[3])]
+
+
+def _stack(
+    volumes: Iterator[Array], order: list[int], shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
+) -> Array:
+    """One C-contiguous array of 3-D volumes, the i-th at the place of i in `order`."""
+    out = np.empty(shape, dtype=dtype)
+    for index, volume in enumerate(volumes):
+        out[..., order.index(index)] = volume
+    return out
+
+
+def _check_signal(magnitude: Array, phase: Array, groups: Sequence[EchoGroup], notes: list[str]) -> None:
+    zero_nonfinite(magnitude, "magnitude", groups[0].title, notes)
+    zero_nonfinite(phase, "phase", groups[-1].title, notes)
+    zero_negative(magnitude, "magnitude", groups[0].title, notes)
+    for echo in range(magnitude.shape[3]):
+        if not magnitude[..., echo].any():
+            raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=groups[0].title)
+        if not np.ptp(phase[..., echo]) > 0.0:
+            raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=groups[-1].title)

@@ -1,0 +1,284 @@
+"""NIfTI-1 and NIfTI-2 headers, read with distrust: every claim is checked before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io._stream import ByteSource, open_bytes
+
+MAX_DIMENSION = 4096
+AFFINE_TOLERANCE = 0.1
+"""Distance [mm] between sform and qform at a corner above which a note is made."""
+
+_DTYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 32: "c8", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
+    1024: "i8", 1280: "u8", 1792: "c16",
+}  # fmt: skip
+_REFUSED = {1: "binary", 128: "RGB", 2304: "RGBA", 1536: "float128", 2048: "complex256"}
+_SIZES = {348: 1, 540: 2}
+_MAGIC = {1: (344, {b"n+1": True, b"ni1": False}), 2: (4, {b"n+2": True, b"ni2": False})}
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """Facts of an image file's header, as stored.
+
+    Parameters
+    ----------
+    path, data_path
+        Header file and file of the voxels; different only for .hdr/.img pairs.
+    shape
+        At least three numbers; trailing ones beyond the third are dropped.
+    dtype
+        Stored type with its byte order.
+    offset
+        First byte of the voxels in `data_path`, after decompression.
+    slope, intercept
+        value = slope * stored + intercept; (1, 0) where the header says no scaling (slope 0 or NaN).
+    intent, description
+        Intent name and free text.
+    sform_code, qform_code
+        Codes of the two affines.
+    affine_source
+        "sform", "qform" or "none" (only where the caller allowed it).
+    notes
+        What was decided or looked odd.
+    """
+
+    path: Path
+    data_path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    intercept: float
+    intent: str
+    description: str
+    sform_code: int
+    qform_code: int
+    affine_source: str
+    notes: list[str]
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether stored and true values differ."""
+        return (self.slope, self.intercept) != (1.0, 0.0)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the voxels are complex numbers."""
+        return self.dtype.kind == "c"
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the voxels."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(path: str | Path, *, allow_no_affine: bool = False) -> tuple[ImageHeader, Grid]:
+    """Read and check the header of a NIfTI file (.nii, .nii.gz, .hdr or .img) without reading its voxels.
+
+    Parameters
+    ----------
+    path
+        File; its format is told by its first bytes.
+    allow_no_affine
+        Accept a header with sform and qform codes 0: the grid is then axis-aligned with the pixdim sizes.
+
+    Returns
+    -------
+    ImageHeader, Grid
+        Facts as stored, and the geometry (sform where its code > 0, else qform).
+
+    Raises
+    ------
+    InputError
+        For everything that is not a supported NIfTI header or contradicts itself.
+    """
+    path = _header_path(Path(path))
+    with open_bytes(path) as source:
+        header, single = _parse(source)
+    try:
+        with np.errstate(all="ignore"):
+            return _facts(header, path, single=single, allow_no_affine=allow_no_affine)
+    except InputError as error:
+        raise error.at(path) if error.source is None else error from error
+
+
+def _header_path(path: Path) -> Path:
+    for ending, partner in ((".img", ".hdr"), (".img.gz", ".hdr.gz")):
+        if path.name.endswith(ending):
+            return path.with_name(path.name.removesuffix(ending) + partner)
+    return path
+
+
+def _data_path(path: Path) -> Path:
+    for ending, partner in ((".hdr", ".img"), (".hdr.gz", ".img.gz")):
+        if path.name.endswith(ending):
+            return path.with_name(path.name.removesuffix(ending) + partner)
+    raise InputError("holds only the header of a pair and is not named .hdr", source=path, field="magic")
+
+
+def _parse(source: ByteSource) -> tuple[Any, bool]:
+    block = source.read(540)
+    for order, name in (("<", "little"), (">", "big")):
+        size = int.from_bytes(block[:4], "little" if order == "<" else "big")
+        version = _SIZES.get(size)
+        if version is None:
+            continue
+        if len(block) < size:
+            raise InputError(f"truncated: {len(block)} bytes, a header has {size}", source=source.path)
+        position, magics = _MAGIC[version]
+        single = magics.get(block[position : position + 3])
+        if single is None:
+            raise InputError(
+                f"{name}-endian header without a NIfTI-{version} magic (Analyze 7.5 files are not read)",
+                source=source.path,
+                field="magic",
+            )
+        kind: Any = nib.Nifti1Header if version == 1 else nib.Nifti2Header
+        return kind(block[:size], endianness=order, check=False), single
+    raise InputError(f"not a NIfTI file (it starts with {block[:8]!r})", source=source.path, field="sizeof_hdr")
+
+
+def _facts(header: Any, path: Path, *, single: bool, allow_no_affine: bool) -> tuple[ImageHeader, Grid]:
+    notes: list[str] = []
+    shape = _shape(header)
+    dtype = _dtype(header)
+    slope, intercept = _scaling(header, notes)
+    affine, affine_source = _affine(header, shape, notes, allow_no_affine=allow_no_affine)
+    facts = ImageHeader(
+        path=path,
+        data_path=path if single else _data_path(path),
+        shape=shape,
+        dtype=dtype,
+        offset=_offset(header, single=single),
+        slope=slope,
+        intercept=intercept,
+        intent=str(header["intent_code"]) if _intent(header) is None else str(_intent(header)),
+        description=bytes(header["descrip"].tobytes()).split(b"\0")[0].decode("latin-1"),
+        sform_code=int(header["sform_code"]),
+        qform_code=int(header["qform_code"]),
+        affine_source=affine_source,
+        notes=notes,
+    )
+    return facts, Grid(shape[:3], affine)  # type: ignore[arg-type]
+
+
+def _shape(header: Any) -> tuple[int, ...]:
+    dim = [int(n) for n in header["dim"]]
+    if not 1 <= dim[0] <= 7:
+        raise InputError(f"{dim[0]} dimensions", field="dim[0]")
+    sizes = dim[1 : dim[0] + 1]
+    if min(sizes) < 1 or max(sizes) > MAX_DIMENSION:
+        raise InputError(f"{sizes} are not sizes between 1 and {MAX_DIMENSION}", field="dim")
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    if len(sizes) == 5 and sizes[3] == 1:
+        del sizes[3]
+    return tuple(sizes + [1] * (3 - len(sizes)))
+
+
+def _dtype(header: Any) -> np.dtype[Any]:
+    code = int(header["datatype"])
+    if code not in _DTYPES:
+        name = _REFUSED.get(code, "unknown")
+        raise InputError(
+            f"{name} voxels (code {code}) are not read: real or complex numbers are", field="datatype"
+        )
+    return np.dtype(_DTYPES[code]).newbyteorder(header.endianness)
+
+
+def _offset(header: Any, *, single: bool) -> int:
+    smallest = int(header["sizeof_hdr"]) + 4 if single else 0
+    offset = float(header["vox_offset"])
+    if offset == 0.0:
+        return smallest
+    if not (math.isfinite(offset) and offset >= smallest and offset == int(offset)):
+        raise InputError(f"{offset} is not a position of at least {smallest} bytes", field="vox_offset")
+    return int(offset)
+
+
+def _scaling(header: Any, notes: list[str]) -> tuple[float, float]:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isinf(slope):
+        raise InputError("infinite scaling", field="scl_slope")
+    if slope == 0.0 or math.isnan(slope):
+        if intercept != 0.0 and not math.isnan(intercept):
+            notes.append(f"scl_slope {slope:g} means no scaling; scl_inter {intercept:g} ignored")
+        return 1.0, 0.0
+    if not math.isfinite(intercept):
+        raise InputError(f"{intercept} cannot be added", field="scl_inter")
+    return slope, intercept
+
+
+def _intent(header: Any) -> str | None:
+    try:
+        return str(header.get_intent()[0])
+    except KeyError:
+        return None
+
+
+def _affine(
+    header: Any, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
+) -> tuple[npt.NDArray[np.float64], str]:
+    has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    qform = _qform(header, required=has_qform and not has_sform) if has_qform else None
+    if has_sform:
+        sform = np.asarray(header.get_sform(), dtype=np.float64)
+        if qform is not None:
+            _compare(sform, qform, shape, notes)
+        _check_shear(sform, notes)
+        return sform, "sform"
+    if qform is not None:
+        return qform, "qform"
+    if not allow_no_affine:
+        raise InputError(
+            "sform and qform codes are both 0: the orientation, and with it the B0 direction, is unknown",
+            field="sform_code/qform_code",
+        )
+    notes.append("no affine in the header: axis-aligned voxels of the pixdim sizes assumed")
+    sizes = [abs(float(n)) for n in header["pixdim"][1:4]]
+    return np.diag([*sizes, 1.0]), "none"
+
+
+def _qform(header: Any, *, required: bool) -> npt.NDArray[np.float64] | None:
+    """Affine from the quaternion; where it is not `required`, None instead of an error."""
+    sizes = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    problem = (
+        "" if np.isfinite(sizes).all() and sizes.min() > 0 else f"{sizes.tolist()} are not sizes of voxels"
+    )
+    if not problem:
+        try:
+            return np.asarray(header.get_qform(), dtype=np.float64)
+        except (ValueError, nib.spatialimages.HeaderDataError) as error:
+            problem = f"unusable quaternion: {error}"
+    if required:
+        raise InputError(problem, field="pixdim/quatern")
+    return None
+
+
+def _compare(
+    sform: npt.NDArray[np.float64], qform: npt.NDArray[np.float64], shape: tuple[int, ...], notes: list[str]
+) -> None:
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners[:, :3] *= np.asarray(shape[:3]) - 1
+    distance = float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
+    if not distance <= AFFINE_TOLERANCE:
+        notes.append(f"sform and qform disagree by up to {distance:.3g} mm; the sform is used")
+
+
+def _check_shear(affine: npt.NDArray[np.float64], notes: list[str]) -> None:
+    columns = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
+    cosine = float(np.abs(np.triu(columns.T @ columns, 1)).max())
+    if cosine > 1e-3:
+        notes.append(f"the sform's axes are not orthogonal (cosine {cosine:.3g})")

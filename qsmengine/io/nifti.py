@@ -1,0 +1,252 @@
+"""NIfTI images in and out: checked reads into one buffer, atomic and reproducible writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io._stream import open_bytes
+from qsmengine.io.atomic import Buffer, write_atomic
+from qsmengine.io.header import ImageHeader, read_header
+
+BLOCK = 1 << 20
+"""Elements converted at a time."""
+GZIP_LEVEL = 1
+
+
+class Image(NamedTuple):
+    """An image in memory: `array` (x, y, z[, volume]) in Fortran order, its `grid`, its `header`."""
+
+    array: Array
+    grid: Grid
+    header: ImageHeader
+
+
+def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_affine: bool = False) -> Image:
+    """Read a NIfTI-1 or NIfTI-2 image, plain, gzip or .hdr/.img pair, of either byte order.
+
+    Parameters
+    ----------
+    path
+        File; wrong extensions do not matter.
+    dtype
+        Type of the returned array. A real type refuses complex files, an integer type refuses values
+        that are not integers of its range.
+    allow_no_affine
+        See :func:`qsmengine.io.header.read_header`.
+
+    Returns
+    -------
+    Image
+        value = scl_slope * stored + scl_inter, in the file's own (Fortran) memory order.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the header field: truncated or damaged data, a header that claims more than
+        the file holds, an unsupported type, no affine.
+    """
+    stored, grid, header = read_stored(path, allow_no_affine=allow_no_affine)
+    return Image(_convert(stored, header, np.dtype(dtype)), grid, header)
+
+
+def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
+    """Read the voxels as stored: native byte order, Fortran memory order, slope and intercept not applied."""
+    header, grid = read_header(path, allow_no_affine=allow_no_affine)
+    with open_bytes(header.data_path) as source:
+        source.check_claim(header.offset + header.n_bytes)
+        source.skip_to(header.offset)
+        buffer = np.empty(header.n_bytes, dtype=np.uint8)
+        source.read_exactly(buffer.data)
+        extra = source.finish()
+    if extra:
+        header.notes.append(f"{extra} bytes after the voxels ignored")
+    array = buffer.view(header.dtype)
+    if not header.dtype.isnative:
+        array = array.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
+    return Image(array.reshape(header.shape, order="F"), grid, header)
+
+
+def scale_stored(
+    stored: Array, slope: float, intercept: float, dtype: npt.DTypeLike = np.float32
+) -> npt.NDArray[Any]:
+    """Return slope * stored + intercept as `dtype`, Fortran order, in float64 where float32 is too short.
+
+    The stored array itself is returned where nothing changes.
+    """
+    dtype = np.dtype(dtype)
+    scaled = (slope, intercept) != (1.0, 0.0)
+    if not scaled and stored.dtype == dtype:
+        return stored
+    if not scaled and stored.dtype.itemsize < 4:
+        return stored.astype(dtype, order="F")
+    flat = stored.reshape(-1, order="F")
+    out = np.empty(flat.shape, dtype=dtype)
+    work = _work_type(flat.dtype, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, flat.size, BLOCK):
+            block = flat[start : start + BLOCK].astype(work)
+            if scaled:
+                block *= slope
+                block += intercept
+            out[start : start + BLOCK] = block
+    return out.reshape(stored.shape, order="F")
+
+
+def write_image(
+    path: str | Path,
+    array: Array,
+    grid: Grid,
+    *,
+    intent: str | None = None,
+    description: str = "",
+    xform_code: int = 1,
+) -> None:
+    """Write a NIfTI-1 image atomically: float32 (integers for masks and labels), slope 1, intercept 0.
+
+    Parameters
+    ----------
+    path
+        Target, .nii.gz (gzip, reproducible: no time or name inside) or .nii.
+    array
+        (x, y, z[, volume]). Real floats become float32; booleans and integers the smallest of uint8,
+        int16, int32 that holds them.
+    grid
+        Geometry; its affine is written as sform, and as qform where a quaternion can express it.
+    intent, description
+        NIfTI intent name and up to 79 ASCII characters.
+    xform_code
+        Meaning of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI).
+
+    Raises
+    ------
+    InputError
+        Where the array does not fit the grid or cannot be written.
+    OSError
+        From the file system; nothing is left behind.
+    """
+    path = Path(path)
+    array = np.asarray(array)
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise InputError("images are written as .nii or .nii.gz", source=path)
+    if array.ndim not in {3, 4} or tuple(array.shape[:3]) != grid.shape:
+        raise InputError(f"array of shape {array.shape} does not fit a grid of {grid.shape}", source=path)
+    if max(array.shape) > 32767:
+        raise InputError(f"{array.shape} has a side that NIfTI-1 cannot express", source=path)
+    dtype = _written_type(array, path)
+    header = _make_header(array.shape, dtype, grid, intent, description, xform_code)
+    chunks: Iterator[Buffer] = _image_bytes(header, array, dtype)
+    if path.name.endswith(".gz"):
+        chunks = _gzip(chunks)
+
+    def check(temporary: Path) -> None:
+        found, found_grid = read_header(temporary)
+        same_size = found.n_bytes == array.size * dtype.itemsize
+        if found.dtype != dtype or not same_size or not found_grid.matches(grid):
+            raise OSError(f"{temporary}: the header read back differs from the one written")
+
+    write_atomic(path, chunks, check=check)
+
+
+def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
+    if header.is_complex and dtype.kind != "c":
+        raise InputError(
+            f"holds complex numbers ({header.dtype.name}); real ones are needed here",
+            source=header.path,
+            field="datatype",
+        )
+    if dtype.kind in "fc":
+        return scale_stored(stored, header.slope, header.intercept, dtype)
+    if not header.is_scaled and stored.dtype == dtype:
+        return stored
+    values = scale_stored(stored, header.slope, header.intercept, np.float64)
+    limits = np.iinfo(dtype)
+    with np.errstate(invalid="ignore"):
+        if not (np.isfinite(values).all() and values.min() >= limits.min and values.max() <= limits.max):
+            raise InputError(f"values do not fit {dtype.name} labels", source=header.path, field="datatype")
+        out = values.astype(dtype)
+    if not np.array_equal(out, values):
+        raise InputError("values are not integers, which labels must be", source=header.path, field="datatype")
+    return out
+
+
+def _work_type(stored: np.dtype[Any], wanted: np.dtype[Any]) -> np.dtype[Any]:
+    if stored.kind == "c" or wanted.kind == "c":
+        return np.dtype(np.complex128)
+    small = stored.itemsize < 4 or stored == np.float32
+    return np.dtype(np.float32 if small and wanted == np.float32 else np.float64)
+
+
+def _written_type(array: Array, path: Path) -> np.dtype[Any]:
+    if array.dtype.kind == "f":
+        return np.dtype("<f4")
+    if array.dtype.kind == "b" or array.size == 0:
+        return np.dtype("<u1")
+    if array.dtype.kind in "iu":
+        low, high = int(array.min()), int(array.max())
+        for name in ("<u1", "<i2", "<i4"):
+            if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
+                return np.dtype(name)
+    raise InputError(f"{array.dtype.name} voxels up to this size are not written", source=path)
+
+
+def _make_header(
+    shape: tuple[int, ...], dtype: np.dtype[Any], grid: Grid, intent: str | None, description: str, code: int
+) -> Any:
+    header: Any = cast("Any", nib.Nifti1Header)(endianness="<")
+    header.set_data_shape(shape)
+    header.set_data_dtype(dtype)
+    header.set_sform(grid.affine, code=code)
+    header.set_qform(grid.affine, code=code, strip_shears=True)
+    if not grid.matches(Grid(grid.shape, header.get_qform())):
+        header["qform_code"] = 0
+    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
+    header["vox_offset"] = 352
+    header.set_xyzt_units("mm", "sec")
+    if intent is not None:
+        header.set_intent(intent)
+    header["descrip"] = description.encode("ascii", "replace")[:79]
+    return header
+
+
+def _image_bytes(header: Any, array: Array, dtype: np.dtype[Any]) -> Iterator[Buffer]:
+    yield header.binaryblock + b"\0\0\0\0"
+    if array.dtype == dtype and array.flags.f_contiguous:
+        yield array.reshape(-1, order="F").data.cast("B")
+        return
+    volumes = [array] if array.ndim == 3 else [array[..., v] for v in range(array.shape[3])]
+    depth = max(16, BLOCK // max(1, array.shape[0] * array.shape[1]))
+    with np.errstate(over="ignore"):
+        for volume in volumes:
+            for start in range(0, volume.shape[2], depth):
+                slab = np.asfortranarray(volume[:, :, start : start + depth], dtype=dtype)
+                yield slab.reshape(-1, order="F").data.cast("B")
+
+
+def _gzip(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
+    """Compress in pieces of `BLOCK` bytes whatever the chunks are, so that equal voxels give equal bytes."""
+    engine = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
+    held = bytearray()
+    for chunk in chunks:
+        start = 0
+        if held:
+            start = min(BLOCK - len(held), len(chunk))
+            held += chunk[:start]
+            if len(held) == BLOCK:
+                yield engine.compress(held)
+                held = bytearray()
+        while len(chunk) - start >= BLOCK:
+            yield engine.compress(chunk[start : start + BLOCK])
+            start += BLOCK
+        held += chunk[start:]
+    yield engine.compress(held)
+    yield engine.flush()

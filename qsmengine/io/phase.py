@@ -1,0 +1,239 @@
+"""Units of stored phase: which known range do the values have? Never a min-max stretch.
+
+| range of the values | meaning | phase [rad] |
+|---|---|---|
+| -pi .. pi | radians | v |
+| 0 .. 2 pi | radians | v, minus 2 pi above pi |
+| -4096 .. 4095 | Siemens, as dcm2niix writes it | v pi / 4096 |
+| 0 .. 4095 | Siemens or Philips, raw | (v - 2048) pi / 2048 |
+| -3142 .. 3142 | milliradians (GE, Philips) | v / 1000 |
+| stored values -pi .. pi, scaled ones not | radians under a wrong scl_slope | stored value |
+
+A range counts as found where the series fills it to a tenth at both ends, as wrapped phase does. One rule
+holds for all files of a series; slopes may differ per file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.io.header import ImageHeader
+from qsmengine.io.nifti import scale_stored
+
+PhaseUnits: TypeAlias = Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"]
+"""Names of the known ranges, also the override."""
+
+OVERRIDE = "give phase_units as one of rad, stored-rad, rad-0-2pi, siemens, siemens-raw, mrad"
+
+
+@dataclass(frozen=True)
+class _Range:
+    units: PhaseUnits
+    low: float
+    high: float
+    factor: float
+    zero: float
+    meaning: str
+
+    def contains(self, low: float, high: float) -> bool:
+        slack = 1e-3 * (self.high - self.low)
+        return low >= self.low - slack and high <= self.high + slack
+
+    def is_filled_by(self, low: float, high: float) -> bool:
+        margin = 0.1 * (self.high - self.low)
+        return self.contains(low, high) and low <= self.low + margin and high >= self.high - margin
+
+
+_PI = math.pi
+_RANGES: dict[PhaseUnits, _Range] = {
+    row.units: row
+    for row in (
+        _Range("rad", -_PI, _PI, 1.0, 0.0, "radians"),
+        _Range("rad-0-2pi", 0.0, 2 * _PI, 1.0, 0.0, "radians from 0, 2 pi subtracted above pi"),
+        _Range("siemens", -4096.0, 4095.0, _PI / 4096, 0.0, "Siemens units, times pi / 4096"),
+        _Range("siemens-raw", 0.0, 4095.0, _PI / 2048, 2048.0, "raw Siemens units, (v - 2048) pi / 2048"),
+        _Range("mrad", -3142.0, 3142.0, 1e-3, 0.0, "milliradians"),
+    )
+}
+_STORED = _Range(
+    "stored-rad", -_PI, _PI, 1.0, 0.0, "radians as stored; the header's scl_slope is wrong, ignored"
+)
+
+
+@dataclass(frozen=True)
+class PhaseFile:
+    """A phase image as stored: voxels without slope and intercept, its header, the Units of its sidecar."""
+
+    stored: Array
+    header: ImageHeader
+    declared_units: str | None = None
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Least and greatest finite value of a file, stored and scaled."""
+
+    name: str
+    stored: tuple[float, float]
+    scaled: tuple[float, float]
+
+
+def phase_to_radians(
+    files: Sequence[PhaseFile], *, units: PhaseUnits | None = None, sign: int = 1
+) -> tuple[list[npt.NDArray[np.float32]], list[str]]:
+    """Phase of a series in radians, by one rule for all its files.
+
+    Parameters
+    ----------
+    files
+        The images of one series.
+    units
+        Override of the detection; the values must lie in that range all the same.
+    sign
+        -1 for scanners whose phase falls where the field rises (GE, some Philips).
+
+    Returns
+    -------
+    list of arrays, notes
+        float32 [rad] in [-pi, pi], Fortran order, NaN where stored; what was decided.
+
+    Raises
+    ------
+    InputError
+        For constant phase, a range that is none of the known ones, files of different ranges, values that
+        contradict `units` or the sidecar's Units.
+    """
+    if sign not in {1, -1}:
+        raise InputError(f"{sign} is neither 1 nor -1", field="phase_sign")
+    spans = [_span(file) for file in files]
+    rule = _override(units, spans) if units is not None else _detect(files, spans)
+    notes = [f"phase: {_text(_union(spans, rule))} taken as {rule.meaning}"]
+    if sign == -1:
+        notes.append("phase: sign reversed on request")
+    return [_apply(file, rule, sign) for file in files], notes
+
+
+def _apply(file: PhaseFile, rule: _Range, sign: int) -> npt.NDArray[np.float32]:
+    slope, intercept = (1.0, 0.0) if rule is _STORED else (file.header.slope, file.header.intercept)
+    factor = sign * rule.factor
+    phase: npt.NDArray[Any] = scale_stored(file.stored, slope * factor, (intercept - rule.zero) * factor)
+    if rule.units == "rad-0-2pi":
+        return np.where(np.abs(phase) > np.float32(_PI), phase - np.float32(sign * 2 * _PI), phase)
+    return phase
+
+
+def _span(file: PhaseFile) -> _Span:
+    name = str(file.header.path)
+    stored = _extent(file.stored)
+    if stored is None:
+        raise InputError("no finite phase value", source=name)
+    volumes = file.stored.shape[3] if file.stored.ndim > 3 else 1
+    for volume in range(volumes):
+        extent = _extent(file.stored[..., volume]) if volumes > 1 else stored
+        if extent is None or extent[0] == extent[1]:
+            value = "without a finite value" if extent is None else f"constant ({extent[0]:g})"
+            where = f"volume {volume + 1}" if volumes > 1 else "every voxel"
+            raise InputError(f"phase is {value} in {where}: no signal", source=name)
+    ends = sorted(file.header.slope * value + file.header.intercept for value in stored)
+    return _Span(name, stored, (ends[0], ends[1]))
+
+
+def _extent(values: Array) -> tuple[float, float] | None:
+    low, high = float(values.min()), float(values.max())
+    if math.isfinite(low) and math.isfinite(high):
+        return low, high
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else None
+
+
+def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> _Range:
+    """One rule for all: every file that fills a range must fill the same one; the others must lie in it."""
+    declared = [file.declared_units for file in files]
+    found = [_filled(span) for span in spans]
+    rules = {rule.units: rule for rule in found if rule is not None}
+    if len(rules) > 1:
+        parts = "; ".join(f"{s.name} {_text(s.scaled)}" for s in spans)
+        raise InputError(f"files of one series have phase in different units: {parts}", field="Units")
+    if rules:
+        rule = next(iter(rules.values()))
+    elif "rad" in declared:
+        rule = _RANGES["rad"]
+    else:
+        raise InputError(
+            f"phase values span {_text(_join([s.scaled for s in spans]))} (stored "
+            f"{_text(_join([s.stored for s in spans]))}), none of the known ranges; {OVERRIDE}",
+            source=spans[0].name,
+            field="Units",
+        )
+    for span, unit in zip(spans, declared, strict=True):
+        _check_declared(span, unit, rule)
+        values = _values(span, rule)
+        if not rule.contains(*values) or (
+            unit != "rad" and values[1] - values[0] < 0.05 * (rule.high - rule.low)
+        ):
+            raise InputError(
+                f"phase values span {_text(values)} while the series is in {rule.units}; {OVERRIDE}",
+                source=span.name,
+                field="Units",
+            )
+    return rule
+
+
+def _filled(span: _Span) -> _Range | None:
+    for rule in _RANGES.values():
+        if rule.is_filled_by(*span.scaled):
+            return rule
+    return _STORED if _STORED.is_filled_by(*span.stored) else None
+
+
+def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
+    if unit == "rad" and rule.units not in {"rad", "rad-0-2pi", "stored-rad"}:
+        raise InputError(
+            f"the sidecar says rad, the values span {_text(span.scaled)}, which is {rule.units}; "
+            f"mend the sidecar or {OVERRIDE}",
+            source=span.name,
+            field="Units",
+        )
+    if unit not in {None, "rad", "arbitrary"}:
+        raise InputError(
+            f"{unit!r} is neither 'rad' nor 'arbitrary'; {OVERRIDE}", source=span.name, field="Units"
+        )
+
+
+def _override(units: PhaseUnits, spans: Sequence[_Span]) -> _Range:
+    rule = _STORED if units == "stored-rad" else _RANGES.get(units)
+    if rule is None:
+        raise InputError(f"{units!r} is unknown; {OVERRIDE}", field="phase_units")
+    for span in spans:
+        values = _values(span, rule)
+        if not rule.contains(*values):
+            raise InputError(
+                f"phase values span {_text(values)}, outside {_text((rule.low, rule.high))} of {units}",
+                source=span.name,
+                field="phase_units",
+            )
+    return rule
+
+
+def _values(span: _Span, rule: _Range) -> tuple[float, float]:
+    return span.stored if rule is _STORED else span.scaled
+
+
+def _union(spans: Sequence[_Span], rule: _Range) -> tuple[float, float]:
+    return _join([_values(span, rule) for span in spans])
+
+
+def _join(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in pairs), max(high for _, high in pairs)
+
+
+def _text(pair: tuple[float, float]) -> str:
+    return f"{pair[0]:.6g} .. {pair[1]:.6g}"

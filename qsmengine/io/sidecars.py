@@ -1,0 +1,208 @@
+"""JSON sidecars of images, with BIDS inheritance and errors that say where they looked."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qsmengine.errors import InputError
+from qsmengine.io.bids import BidsName
+
+MAX_BYTES = 16 << 20
+_CONSTANTS = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity)')
+_IMAGE_ENDINGS = (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img")
+_DATASET_MARK = "dataset_description.json"
+
+
+@dataclass
+class Sidecar:
+    """Fields that apply to an image, and where they come from.
+
+    Parameters
+    ----------
+    image
+        The image.
+    values
+        Merged fields; those of the deepest file win.
+    files
+        JSON files that were read, weakest first.
+    searched
+        What was looked for, for messages.
+    origin
+        File that each field comes from.
+    notes
+        What the getters had to mend.
+    """
+
+    image: Path
+    values: dict[str, Any]
+    files: tuple[Path, ...]
+    searched: tuple[str, ...]
+    origin: dict[str, Path]
+    notes: list[str] = field(default_factory=list)
+
+    def number(self, name: str) -> float | None:
+        """Field `name` as a finite number, None where absent; raises InputError where it is something else."""
+        value = self.values.get(name)
+        return None if value is None else self._to_number(name, value)
+
+    def numbers(self, name: str) -> list[float] | None:
+        """Field `name` (a number or a list of them) as a list, None where absent."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        return [self._to_number(name, item) for item in (value if isinstance(value, list) else [value])]
+
+    def text(self, name: str) -> str | None:
+        """Field `name` as text, None where absent."""
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{value!r} is not text", source=self.origin[name], field=name)
+        return value
+
+    def require_number(self, name: str, remedy: str = "") -> float:
+        """Field `name` as a number; raises InputError that lists the files searched and the `remedy`."""
+        value = self.number(name)
+        if value is None:
+            self.missing(name, remedy)
+        return value
+
+    def missing(self, name: str, remedy: str = "") -> NoReturn:
+        """Raise the InputError for an absent field."""
+        raise InputError(
+            f"not found; searched {', '.join(self.searched)}{'; ' + remedy if remedy else ''}",
+            source=self.image,
+            field=name,
+        )
+
+    @property
+    def echo_time(self) -> float | None:
+        """EchoTime [s], None where absent."""
+        return self.number("EchoTime")
+
+    @property
+    def field_strength(self) -> float | None:
+        """MagneticFieldStrength [T], None where absent."""
+        return self.number("MagneticFieldStrength")
+
+    def _to_number(self, name: str, value: Any) -> float:
+        number = math.nan
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            with suppress(ValueError, OverflowError):
+                number = float(value)
+        if not math.isfinite(number):
+            raise InputError(f"{value!r} is not a number", source=self.origin[name], field=name)
+        note = f"{self.origin[name]}: {name}: the text {value!r} read as a number"
+        if isinstance(value, str) and note not in self.notes:
+            self.notes.append(note)
+        return number
+
+
+def read_sidecar(image: str | Path) -> Sidecar:
+    """Collect the JSON fields of `image` by the BIDS inheritance principle.
+
+    From the folder that holds dataset_description.json down to the image's own folder, every JSON file
+    with the image's suffix and a subset of its entities applies; deeper folders win, then files with more
+    entities. Outside a BIDS dataset only the image's own folder counts.
+
+    Raises
+    ------
+    InputError
+        For a JSON file that applies and cannot be read, with line and column.
+    """
+    image = Path(image)
+    stem = image_stem(image.name)
+    beside = image.with_name(stem + ".json")
+    found: list[Path] = []
+    searched: list[str] = []
+    for folder in _folders(image):
+        found += _applicable(folder, stem)
+        if folder != image.parent:
+            searched.append(str(folder / f"*{stem.rsplit('_', 1)[-1]}.json"))
+    searched.append(str(beside))
+    if beside.is_file():
+        found = [path for path in found if path != beside] + [beside]
+    values: dict[str, Any] = {}
+    origin: dict[str, Path] = {}
+    for path in found:
+        content = read_json(path)
+        values.update(content)
+        origin.update(dict.fromkeys(content, path))
+    return Sidecar(image, values, tuple(found), tuple(searched), origin)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object strictly (a byte-order mark is accepted, NaN and trailing commas are not).
+
+    Raises
+    ------
+    InputError
+        Naming file, line and column.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", source=path) from error
+    if raw is None:
+        raise InputError(f"larger than {MAX_BYTES} bytes: not a sidecar", source=path)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = _where(raw[: error.start].decode("utf-8-sig"))
+        raise InputError(f"not UTF-8 at {where}", source=path) from error
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON at {_where(text[: error.pos])}: {error.msg}", source=path) from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"not a sidecar: {error}", source=path) from error
+    for match in _CONSTANTS.finditer(text):
+        if match.group(1):
+            raise InputError(f"not JSON at {_where(text[: match.start()])}: {match.group(1)}", source=path)
+    if not isinstance(content, dict):
+        raise InputError(f"holds a {type(content).__name__}, not an object", source=path)
+    return content
+
+
+def image_stem(name: str) -> str:
+    """File name without the endings of an image."""
+    for ending in _IMAGE_ENDINGS:
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return name.rsplit(".", 1)[0]
+
+
+def _folders(image: Path) -> list[Path]:
+    own = image.parent
+    chain = [own]
+    for folder in own.absolute().parents:
+        if (chain[-1] / _DATASET_MARK).is_file():
+            break
+        chain.append(folder)
+    return chain[::-1] if (chain[-1] / _DATASET_MARK).is_file() else [own]
+
+
+def _applicable(folder: Path, stem: str) -> list[Path]:
+    try:
+        name = BidsName.parse(stem)
+    except InputError:
+        return []
+    candidates = []
+    for path in sorted(folder.glob(f"*{name.suffix}.json")):
+        try:
+            candidate = BidsName.parse(path)
+        except InputError:
+            continue
+        if candidate.is_ancestor_of(name):
+            candidates.append((len(candidate.entities), path))
+    return [path for _, path in sorted(candidates)]
+
+
+def _where(before: str) -> str:
+    return f"line {before.count(chr(10)) + 1} column {len(before) - before.rfind(chr(10))}"
