@@ -58,12 +58,17 @@ class Device:
         array[...] = 0
         return array
 
-    def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32) -> Array:
-        """`array` on the device, C-contiguous, in `dtype`; copies only where something must change."""
+    def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32, *, aligned: bool = True) -> Array:
+        """`array` on the device, C-contiguous, in `dtype`; copies only where something must change.
+
+        CPU arrays are copied to aligned memory too, which FFT plans need; kernels do not, and with
+        ``aligned=False`` a large input is used where it lies.
+        """
         dtype = np.dtype(dtype)
         if self.kind == "cpu":
             host = to_numpy(array)
-            if host.dtype == dtype and host.flags.c_contiguous and host.ctypes.data % ALIGNMENT == 0:
+            placed = not aligned or host.ctypes.data % ALIGNMENT == 0
+            if host.dtype == dtype and host.flags.c_contiguous and placed:
                 return host
             copy = self.empty(host.shape, dtype)
             np.copyto(copy, host, casting="unsafe")

@@ -1,0 +1,15 @@
+"""Signatures of kernels/series.cu."""
+
+from __future__ import annotations
+
+from qsmengine.backend.kernel import Kernel
+
+SERIES_TO_PLANES = Kernel(
+    "series_to_planes",
+    "series.cu",
+    """
+    series: in f32 [n volumes]
+    planes: out f32 [volumes n]
+    """,
+    items="n volumes",
+)

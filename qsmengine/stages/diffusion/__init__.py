@@ -1,0 +1,1 @@
+"""Diffusion models fitted voxel by voxel."""

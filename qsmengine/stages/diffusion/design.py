@@ -1,0 +1,111 @@
+"""Design matrix of the log-linear tensor model, and what the kernel needs of it.
+
+Row v of A is (1, -b gx^2, -2b gx gy, -2b gx gz, -b gy^2, -2b gy gz, -b gz^2) / (1, b_max, ...), so that
+log S_v = (A beta)_v with beta = (log S0, b_max D). With A = Q R the fit runs in the orthonormal columns
+of Q, which is as well conditioned as the problem can be; beta = R^-1 c.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qsmengine.backend.signatures.tensor import VOLUME_BLOCK
+from qsmengine.data import B0_THRESHOLD, Array
+from qsmengine.errors import InputError
+from qsmengine.grid import FloatArray
+
+UNKNOWNS = 7
+RANK_TOLERANCE = 1e-4
+"""Singular values below this part of the largest count as zero: noise would be raised ten thousand times."""
+NORM_TOLERANCE = 1e-2
+"""How far a direction's length may be from 1."""
+
+
+class TensorDesign(NamedTuple):
+    """Coefficients of the fit: float32, volumes in blocks of 8 padded with zeros.
+
+    `basis` (block, 7, 8) is Q, `products` (block, 28, 8) the products of its columns (lower triangle row
+    by row), `up` (7, 7) is R^-1, `b_max` [s/mm^2] the largest b-value.
+    """
+
+    basis: Array
+    products: Array
+    up: Array
+    b_max: float
+
+
+def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> TensorDesign:
+    """Coefficients for a gradient table, computed in float64.
+
+    Parameters
+    ----------
+    b_values
+        (volume,) [s/mm^2]; those up to `b0_threshold` are taken as 0.
+    b_vectors
+        (volume, 3) unit vectors, or zero where b counts as 0.
+
+    Raises
+    ------
+    InputError
+        For counts that differ, values that are not finite or negative, directions that are not unit
+        vectors, and a table that cannot determine a tensor, with its rank.
+    """
+    b_values, b_vectors = _checked(b_values, b_vectors)
+    b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
+    b_max = float(b_values.max())
+    matrix = design_matrix(b_values / (b_max or 1.0), b_vectors)
+    singular = np.linalg.svd(matrix, compute_uv=False)
+    rank = int((singular > RANK_TOLERANCE * singular[0]).sum())
+    if rank < UNKNOWNS:
+        weighted = int((b_values > 0).sum())
+        raise InputError(
+            f"the gradient table has rank {rank}, a tensor and S0 need {UNKNOWNS}: {len(b_values)} volumes, "
+            f"{weighted} of them with b > 0 along {_distinct(b_values, b_vectors)} different directions",
+            field="bval/bvec",
+        )
+    q, r = np.linalg.qr(matrix)
+    rows, columns = np.tril_indices(UNKNOWNS)
+    up = np.linalg.solve(r, np.eye(UNKNOWNS)).astype(np.float32)
+    return TensorDesign(_blocked(q), _blocked(q[:, rows] * q[:, columns]), up, b_max)
+
+
+def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:
+    """(volume, 7) matrix A for the unknowns log S0, D_xx, D_xy, D_xz, D_yy, D_yz, D_zz."""
+    x, y, z = b_vectors.T
+    terms = np.stack([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z], axis=1)
+    return np.concatenate([np.ones((len(b_values), 1)), -b_values[:, None] * terms], axis=1)
+
+
+def _checked(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]:
+    b = np.asarray(b_values, dtype=np.float64)
+    g = np.asarray(b_vectors, dtype=np.float64)
+    if b.ndim != 1 or g.shape != (b.size, 3) or b.size == 0:
+        raise InputError(f"{b.shape} b-values and {g.shape} directions do not fit (N and N x 3)", field="bval/bvec")
+    if not (np.isfinite(b).all() and np.isfinite(g).all() and b.min() >= 0):
+        raise InputError("b-values and directions must be finite, b-values not negative", field="bval/bvec")
+    norms = np.linalg.norm(g, axis=1)
+    none = norms < NORM_TOLERANCE
+    bad = np.where(none, b > B0_THRESHOLD, np.abs(norms - 1.0) > NORM_TOLERANCE)
+    if bad.any():
+        v = int(np.flatnonzero(bad)[0])
+        raise InputError(f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is no unit vector", field="bvec")
+    return b, np.where(none[:, None], 0.0, g / np.where(none, 1.0, norms)[:, None])
+
+
+def _distinct(b_values: FloatArray, b_vectors: FloatArray) -> int:
+    directions = b_vectors[b_values > 0]
+    if not len(directions):
+        return 0
+    same = np.abs(directions @ directions.T) > 1.0 - 1e-6
+    return int((~np.tril(same, -1).any(axis=1)).sum())
+
+
+def _blocked(columns: FloatArray) -> Array:
+    volumes, count = columns.shape
+    blocks = -(-volumes // VOLUME_BLOCK)
+    padded = np.zeros((blocks * VOLUME_BLOCK, count))
+    padded[:volumes] = columns
+    blocked = padded.reshape(blocks, VOLUME_BLOCK, count).transpose(0, 2, 1)
+    return np.ascontiguousarray(blocked, dtype=np.float32)

@@ -1,0 +1,60 @@
+"""A series as planes, one volume after the other: the memory order that voxel kernels read and write."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.series import SERIES_TO_PLANES
+from qsmengine.data import Array
+
+_ORDERS = ((0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1))
+
+
+class Planes(NamedTuple):
+    """`array` (volume, voxel), C-contiguous float32 on the device; `order`: the image axes from slowest to
+    fastest along voxel; `shape`: (x, y, z).
+    """
+
+    array: Array
+    order: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    def flatten(self, image: Array) -> Array:
+        """Values of an image (x, y, z) in the order of the voxels."""
+        return image.transpose(self.order).reshape(-1)
+
+    def unflatten(self, planes: Array) -> Array:
+        """View of (voxel,) as (x, y, z), or of (component, voxel) as (x, y, z, component)."""
+        sizes = tuple(self.shape[axis] for axis in self.order)
+        back = tuple(int(i) for i in np.argsort(self.order))
+        if planes.ndim == 1:
+            return planes.reshape(sizes).transpose(back)
+        return planes.reshape((len(planes), *sizes)).transpose((*(i + 1 for i in back), 0))
+
+
+def as_planes(signal: Array, device: Device) -> Planes:
+    """Bring a series (x, y, z, volume) into planes.
+
+    A float32 array whose volumes follow each other in memory, such as a NIfTI file read in its own
+    (Fortran) order, is used as it stands, without a copy. One whose volumes lie side by side in each
+    voxel (C order) is transposed once; anything else is copied once.
+    """
+    x, y, z, volumes = signal.shape
+    for order in _ORDERS:
+        planes = signal.transpose((3, *order))
+        if planes.flags.c_contiguous:
+            array = device.asarray(planes.reshape(volumes, -1), aligned=False)
+            return Planes(array, order, (x, y, z))
+    for order in _ORDERS:
+        rows = signal.transpose((*order, 3))
+        if rows.flags.c_contiguous:
+            source = device.asarray(rows.reshape(-1, volumes), aligned=False)
+            array = device.empty((volumes, x * y * z))
+            launch(SERIES_TO_PLANES, device, series=source, planes=array)
+            return Planes(array, order, (x, y, z))
+    array = device.asarray(to_numpy(signal).transpose(3, 2, 1, 0), aligned=False).reshape(volumes, -1)
+    return Planes(array, (2, 1, 0), (x, y, z))
