@@ -2,8 +2,9 @@
 
     min over slope [, offset] of  sum_e m_e^2 (phase_e - offset - slope TE_e)^2
 
-in closed form; field = slope / (2 pi gamma B0). The weights are those of maximum likelihood: the variance of phase is that of the complex
-noise over the squared magnitude. With the offset removed beforehand (MCPC-3D-S) the line goes through 0.
+in closed form; field = slope / (2 pi gamma B0). The weights are those of maximum likelihood: the variance of
+phase is that of the complex noise over the squared magnitude. With the offset removed beforehand
+(MCPC-3D-S) the line goes through 0.
 
 noise = sigma / sqrt(sum_e m_e^2 TE_e^2) / (2 pi gamma B0) is the standard deviation of the field, where
 sigma is one number for the image, found from the residuals of the fit. That takes three echoes; with one
