@@ -17,13 +17,14 @@ FN void store_decay(float rate, float s0, int inside, float longest, float* r2st
   *s0_out = signal ? s0 : 0.0f;
 }
 
-// coefficients[j, 0..2]: weights of echoes j, j+1, j+2 in the integral of the parabola through them.
+// coefficients[j, 0..2]: weights of echoes j, j+1, j+2 in the integral of the parabola through them; the last
+// two rows are not used.
 // R2* = sum(I d + c2 d^2) / sum(I^2 + c2 I d), clamped to 0 .. largest [1/s]; 0 outside and without signal.
 KERNEL(arlo_decay,
        (const float* RESTRICT magnitude, const u8* RESTRICT mask, const float* RESTRICT times,
         const float* RESTRICT coefficients, float* RESTRICT r2star, float* RESTRICT t2star,
-        float* RESTRICT s0, float scale, float largest, float longest, Index echo, Index n, Index triple),
-       (magnitude, mask, times, coefficients, r2star, t2star, s0, scale, largest, longest, echo, n, triple)) {
+        float* RESTRICT s0, float scale, float largest, float longest, Index echo, Index n),
+       (magnitude, mask, times, coefficients, r2star, t2star, s0, scale, largest, longest, echo, n)) {
   PRIVATE(float, s, 4);
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index first = t * TILE_LANES;
@@ -31,7 +32,7 @@ KERNEL(arlo_decay,
     FOR_LANES(l) {
       for (int j = 0; j < 4; ++j) AT(s, j, l) = 0.0f;
     }
-    for (Index j = 0; j < triple; ++j) {
+    for (Index j = 0; j < echo - 2; ++j) {
       const float* c = coefficients + 3 * j;
       const float* m = magnitude + j * n + first;
       FOR_LANES(l) {

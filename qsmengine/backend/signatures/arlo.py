@@ -11,7 +11,7 @@ ARLO_DECAY = Kernel(
     magnitude: in f32 [echo n]
     mask: in u8 [n]
     times: in f32 [echo]
-    coefficients: in f32 [triple 3]
+    coefficients: in f32 [echo 3]
     r2star: out f32 [n]
     t2star: out f32 [n]
     s0: out f32 [n]

@@ -9,9 +9,10 @@
    back by 1 mm more and cut with a threshold lowered to 0.8.
 5. Closing by `closing` mm, then filling of holes.
 
-Everything works on the mean complex signal over blocks of voxels with edges up to `resolution`, so that the
-quality depends little on voxel size and noise; distances are in mm. The morphology runs on the host (SciPy):
-arrays of a GPU are copied there. The mask is brought back to the grid by linear interpolation. Assumes a head, not a body; a brain already cut out keeps its outline within a few mm.
+Everything works on the mean complex signal over blocks of voxels with edges up to `resolution`, so the
+quality depends little on voxel size and noise; distances are in mm. Averaging and morphology run on the
+host (NumPy, SciPy): arrays of a GPU are copied there. The mask is brought back to the grid by linear
+interpolation. Assumes a head, not a body; a brain already cut out keeps its outline within a few mm.
 
 References: phase quality: Dymerska et al. 2021, 10.1002/mrm.28563; threshold: Otsu 1979,
 10.1109/TSMC.1979.4310076.

@@ -82,7 +82,7 @@ def arlo(
             device,
             magnitude=signal,
             times=device.asarray(np.asarray(times)),
-            coefficients=device.asarray(integral_weights(np.asarray(times))),
+            coefficients=device.asarray(np.pad(integral_weights(np.asarray(times)), ((0, 2), (0, 0)))),
             scale=1.0 / largest if largest > 0 else 1.0,
             **shared,
         )
