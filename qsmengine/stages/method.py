@@ -10,6 +10,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
+from qsmengine.stages.checks import check_inputs
 from qsmengine.stages.params import Params
 
 
@@ -70,6 +71,8 @@ class Method:
         ------
         UsageError
             For an input that is missing or unknown.
+        InputError
+            For inputs that do not fit the grid or each other (see :func:`check_inputs`).
         """
         known = {name.rstrip("?") for name in self.inputs}
         missing = [name for name in self.required_inputs if inputs.get(name) is None]
@@ -79,6 +82,7 @@ class Method:
                 f"{self.stage} method {self.name} needs {', '.join(self.inputs)}; "
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
             )
+        check_inputs(inputs, grid)
         result = self.run(**inputs, grid=grid, params=params, device=device, **options)
         if len(self.outputs) == 1:
             return {next(iter(self.outputs)): result}
