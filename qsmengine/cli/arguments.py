@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 _FILES = {
     "qsm": {"--magnitude", "-m", "--phase", "-p", "--real", "--imag", "--echo-times"},
+    "phantom": {"--voxel-size", "--echo-times", "--b0-direction", "--modality"},
 }
 _PAIRS = {
     "qsm": {"--set"},
@@ -24,7 +25,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
     done: list[str] = []
     option, values = "", 0
     for argument in arguments:
-        if argument.startswith("-"):
+        if argument.startswith("-") and not _is_number(argument):
             option, values = argument if argument in files | pairs else "", 0
         elif option:
             values += 1
@@ -34,3 +35,11 @@ def spread(arguments: Sequence[str]) -> list[str]:
                 done.append(option)
         done.append(argument)
     return done
+
+
+def _is_number(argument: str) -> bool:
+    try:
+        float(argument)
+    except ValueError:
+        return False
+    return True

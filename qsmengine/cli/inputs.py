@@ -35,3 +35,10 @@ def parse_pairs(pairs: Iterable[str] | None, option: str) -> dict[str, str]:
 def parse_files(pairs: Iterable[str] | None, option: str) -> dict[str, Path]:
     """``K=FILE`` each."""
     return {key: Path(value) for key, value in parse_pairs(pairs, option).items()}
+
+
+def parse_vector(values: tuple[float, ...], option: str) -> tuple[float, float, float]:
+    """Three numbers; raises UsageError naming the option for another count."""
+    if len(values) != 3:
+        raise UsageError(f"{option}: need three numbers, got {len(values)}")
+    return values[0], values[1], values[2]
