@@ -5,7 +5,9 @@ From the Hermitian product of the first two echoes, whose angle d = phase_2 - ph
     offset = phase_1 - TE_1 / (TE_2 - TE_1) unwrap(d).
 
 The offset is smoothed as the complex number exp(i offset) with a Gaussian inside the mask and subtracted
-from every echo. What remains is linear in time through 0, as unwrapping along the echoes needs it.
+from every echo. What remains is linear in time through 0, as unwrapping along the echoes needs it. A
+Gaussian pulls a sloping offset towards its inner neighbours at the edge of the mask; smoothing what is
+left over and subtracting it again (`passes`, Tukey's twicing) takes this bias away.
 
 Assumes one channel (or combined channels), monopolar echoes and an offset that is smooth on the scale of
 the Gaussian. The unwrapped d, hence the field, is known up to one multiple of 1 / (TE_2 - TE_1) [Hz] for
@@ -46,6 +48,7 @@ class Mcpc3dsParams(Params):
         (10.0, 10.0, 5.0), description="standard deviations of the Gaussian along x, y, z, in `unit`; 0: none"
     )
     unit: Literal["voxel", "mm"] = Field("voxel", description="unit of sigma")
+    passes: int = Field(4, ge=1, le=20, description="times that what is left of the offset is smoothed")
 
 
 def mcpc3ds(
@@ -96,20 +99,27 @@ def mcpc3ds(
     inside = checked_mask(mask, grid, device)
     difference = _unwrapped_difference(wrapped, weights, inside, device)
     sigma = params.sigma if params.unit == "voxel" else _in_voxels(params.sigma, grid)
-    re, im = _phasor(wrapped[0], difference, inside, times[0] / (times[1] - times[0]), device)
-    re, im = _smoothed(re, im, inside, sigma, device)
+    ratio = times[0] / (times[1] - times[0])
+    smoothing = _Smoothing(inside, sigma, device)
+    for _ in range(params.passes):
+        re, im = smoothing.apply(*_phasor(wrapped[0], difference, inside, ratio, device))
+        wrapped = _without_offset(wrapped, re, im, inside, device)
+    return echo_last(wrapped)
+
+
+def _without_offset(wrapped: Array, re: Array, im: Array, inside: Array, device: Device) -> Array:
     corrected = device.empty(tuple(wrapped.shape))
-    for echo in range(len(times)):
+    for before, after in zip(wrapped, corrected, strict=True):
         launch(
             SUBTRACT_OFFSET,
             device,
-            phase=wrapped[echo].reshape(-1),
+            phase=before.reshape(-1),
             re=re.reshape(-1),
             im=im.reshape(-1),
             mask=inside.reshape(-1),
-            corrected=corrected[echo].reshape(-1),
+            corrected=after.reshape(-1),
         )
-    return echo_last(corrected)
+    return corrected
 
 
 def _unwrapped_difference(wrapped: Array, weights: Array, inside: Array, device: Device) -> Array:
@@ -146,15 +156,20 @@ def _phasor(
     return re, im
 
 
-def _smoothed(re: Array, im: Array, inside: Array, sigma: Vector3, device: Device) -> tuple[Array, Array]:
-    """Both parts convolved with a Gaussian; dividing by the smoothed mask would not change the angle."""
-    if max(sigma) == 0:
-        return re, im
-    domain = Domain.around(inside > 0, math.ceil(_REACH * max(sigma)), device)
-    fft = RealFFT(domain.shape, device)
-    response = _gaussian(domain.shape, sigma, device)
-    smooth_re, smooth_im = (domain.extract(fft.filter(domain.insert(part), response)) for part in (re, im))
-    return smooth_re, smooth_im
+class _Smoothing:
+    """Convolution of both parts with a Gaussian; dividing by the smoothed mask would not change the angle."""
+
+    def __init__(self, inside: Array, sigma: Vector3, device: Device) -> None:
+        self._none = max(sigma) == 0
+        self._domain = Domain.around(inside > 0, math.ceil(_REACH * max(sigma)), device)
+        self._fft = RealFFT(self._domain.shape, device)
+        self._response = _gaussian(self._domain.shape, sigma, device)
+
+    def apply(self, re: Array, im: Array) -> tuple[Array, Array]:
+        return (re, im) if self._none else (self._part(re), self._part(im))
+
+    def _part(self, part: Array) -> Array:
+        return self._domain.extract(self._fft.filter(self._domain.insert(part), self._response))
 
 
 def _gaussian(shape: tuple[int, int, int], sigma: Vector3, device: Device) -> Array:
