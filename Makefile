@@ -26,7 +26,7 @@ demo: $(VENV)/.installed-all kernels
 
 test: $(VENV)/.installed-dev kernels
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from qsmengine.errors import QsmengineError
+
 COMMANDS = {
     "kernels": "every kernel on each device against the time to move its bytes",
     "stages": "every registered method on a synthetic head",
@@ -22,7 +24,11 @@ def main(argv: list[str]) -> int:
     if argv[0] not in COMMANDS:
         print(f"unknown benchmark {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    result: int | None = import_module(f"bench.{argv[0]}").main(argv[1:])
+    try:
+        result: int | None = import_module(f"bench.{argv[0]}").main(argv[1:])
+    except QsmengineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     return result or 0
 
 

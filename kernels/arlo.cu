@@ -9,7 +9,8 @@ FN float clamped_rate(float numerator, float denominator, float largest) {
 }
 
 // Amplitude by least squares at the known rate, and the three results; t2star = min(1 / R2*, longest).
-FN void store_decay(float rate, float s0, int inside, float longest, float* r2star, float* t2star, float* s0_out) {
+FN void store_decay(float rate, float s0, int inside, float longest, float* r2star, float* t2star,
+                    float* s0_out) {
   int signal = inside && s0 > 0.0f;
   float t2 = rate * longest > 1.0f ? 1.0f / rate : longest;
   *r2star = signal ? rate : 0.0f;
@@ -22,8 +23,8 @@ FN void store_decay(float rate, float s0, int inside, float longest, float* r2st
 // R2* = sum(I d + c2 d^2) / sum(I^2 + c2 I d), clamped to 0 .. largest [1/s]; 0 outside and without signal.
 KERNEL(arlo_decay,
        (const float* RESTRICT magnitude, const u8* RESTRICT mask, const float* RESTRICT times,
-        const float* RESTRICT coefficients, float* RESTRICT r2star, float* RESTRICT t2star,
-        float* RESTRICT s0, float scale, float largest, float longest, Index echo, Index n),
+        const float* RESTRICT coefficients, float* RESTRICT r2star, float* RESTRICT t2star, float* RESTRICT s0,
+        float scale, float largest, float longest, Index echo, Index n),
        (magnitude, mask, times, coefficients, r2star, t2star, s0, scale, largest, longest, echo, n)) {
   PRIVATE(float, s, 4);
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {

@@ -30,8 +30,8 @@ KERNEL(offset_phasor,
 
 // Phase without the angle of (re, im), wrapped again; 0 outside.
 KERNEL(subtract_offset,
-       (const float* RESTRICT phase, const float* RESTRICT re, const float* RESTRICT im, const u8* RESTRICT mask,
-        float* RESTRICT corrected, Index n),
+       (const float* RESTRICT phase, const float* RESTRICT re, const float* RESTRICT im,
+        const u8* RESTRICT mask, float* RESTRICT corrected, Index n),
        (phase, re, im, mask, corrected, n)) {
   FOR_VOXELS(i, n) {
     float value = wrap(phase[i] - fatan2(im[i], re[i]));

@@ -16,7 +16,7 @@ typedef unsigned char u8;
 const double kTwoPi = 6.283185307179586476925;
 const double kPerTurn = 1.0 / kTwoPi;
 const int kCosts = 256;
-const int kTurns = 1024;       // wrap counts -1024 .. 1023 are told apart
+const int kTurns = 1024;  // wrap counts -1024 .. 1023 are told apart
 const Index kSampleStep = 16;  // every 16th voxel tells the echo pair's phase
 const double kTurnPenalty = 0.1;
 
@@ -41,7 +41,7 @@ struct Volume {
 // Wrap counts and the echo pair's phase difference, gathered while a component grows.
 struct Branch {
   const float* other;  // phase of another echo, or null
-  double ratio;        // TE(other) / TE(phase)
+  double ratio;  // TE(other) / TE(phase)
   std::vector<Index> turns = std::vector<Index>(2 * kTurns, 0);
   long low = 2 * kTurns, high = -1;  // range of the counts that are not 0
   double re = 0.0, im = 0.0;
@@ -235,9 +235,7 @@ int guarded(Index n, Work work) {
   if (n > (Index)1 << 29) return kTooLarge;
   try {
     work();
-  } catch (const std::bad_alloc&) {
-    return kOutOfMemory;
-  }
+  } catch (const std::bad_alloc&) { return kOutOfMemory; }
   return kDone;
 }
 

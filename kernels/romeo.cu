@@ -26,15 +26,15 @@ FN u8 edge_cost(float p0, float p1, float p2, float p3, int known0, int known3, 
 }
 
 // One axis: rows of nz voxels; the step to the next voxel on the axis is `stride` rows (x, y) or 0 (z).
-FN u8 row_edge(const float* p, const float* q, const float* m, const u8* mask, Index row, Index stride, Index at,
-               Index size, Index nz, int k, float ratio, int second) {
+FN u8 row_edge(const float* p, const float* q, const float* m, const u8* mask, Index row, Index stride,
+               Index at, Index size, Index nz, int k, float ratio, int second) {
   int has_next = at + 1 < size, has_before = at > 0, has_after = at + 2 < size;
   Index i = row * nz + k;
   Index next = has_next ? i + stride : i, before = has_before ? i - stride : i,
         after = has_after ? i + 2 * stride : i;
   int exists = has_next && mask[i] && mask[next];
-  return edge_cost(p[before], p[i], p[next], p[after], has_before && mask[before], has_after && mask[after], q[i],
-                   q[next], ratio, second, m[i], m[next], exists);
+  return edge_cost(p[before], p[i], p[next], p[after], has_before && mask[before], has_after && mask[after],
+                   q[i], q[next], ratio, second, m[i], m[next], exists);
 }
 
 // cost[axis, x, y, z]: the edge from (x, y, z) to its next voxel on the axis. ratio = TE(phase) / TE(other);

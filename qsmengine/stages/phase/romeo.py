@@ -166,6 +166,6 @@ METHODS = (
         inputs=("phase", "magnitude", "mask", "echo_times"),
         outputs={"unwrapped": "rad", "quality": "1"},
         summary="path-based unwrapping in space and along the echoes", doi="10.1002/mrm.28563",
-        bytes_per_voxel=40,
+        bytes_per_voxel=20, bytes_per_volume=8,
     ),
 )  # fmt: skip
