@@ -1,108 +1,52 @@
-// One ADMM iteration for   min_x  1/2 ||W (A x - f)||^2 + lambda || |grad x| ||_1,   A a convolution.
+// One ADMM iteration for   min_x  1/2 ||W (A x - f)||^2 + lambda ||grad x||_1,   A a convolution.
 // Splits z1 = grad x and z2 = A x with scaled multipliers p = u1 and u = u2; periodic forward differences.
 #include "vmath.h"
 
-// Tile of the gradient step: TX x TY rows of TZ voxels; the z extent is no power of two on the CPU.
-#define TX 4
-#define TY 8
-#define TZ TILE_PICK(144, 32)
-#define HX (TX + 1)
-#define HY (TY + 1)
-#define HZ (TZ + 1)
-#define XS_ROW (TZ + 2)
-#define XS(i, j, k) xs[((i) * (TY + 2) + (j)) * XS_ROW + (k)]
-#define R(c, i, j, k) r[(((c) * HX + (i)) * HY + (j)) * HZ + (k)]
+#define ROWS 8
 
-FN Index wrapped(Index i, Index n) { return i < 0 ? i + n : (i >= n ? i - n : i); }
+FN Index wrapped(Index i, Index n) { return i + (i < 0) * n - (i >= n) * n; }
 
-struct Step {
-  float px, py, pz;  // new multiplier: g = grad x + p projected on the ball of radius t
-  float rx, ry, rz;  // z1 - p_new = g - 2 p_new, what the rest of the step needs
-};
-
-// x0, xi, xj: rows of x at a voxel's own place and one on along the first and the second axis.
-FN Step gradient_point(const float* x0, const float* xi, const float* xj, const float* px, const float* py,
-                       const float* pz, int k, Index z, float t, float hx, float hy, float hz) {
-  float gx = (xi[k] - x0[k]) * hx + px[z];
-  float gy = (xj[k] - x0[k]) * hy + py[z];
-  float gz = (x0[k + 1] - x0[k]) * hz + pz[z];
-  float norm = fsqrt(gx * gx + gy * gy + gz * gz);
-  float scale = t / fmax2(norm, t);
-  Step s;
-  s.px = gx * scale;
-  s.py = gy * scale;
-  s.pz = gz * scale;
-  s.rx = gx - 2.0f * s.px;
-  s.ry = gy - 2.0f * s.py;
-  s.rz = gz - 2.0f * s.pz;
-  return s;
+// One axis at voxel k of a row. With g = difference + old multiplier the new multiplier is g cut off at
+// +-t, and z1 minus it is g - 2 clamp(g). Stores the first, returns grad^T of the second. `before` and
+// `after` are the distances to the neighbours; the step of the one before is done again, not waited for.
+FN float axis_step(const float* x, const float* p, float* p_out, int k, Index before, Index after, float h,
+                   float t) {
+  float own = (x[k + after] - x[k]) * h + p[k];
+  float other = (x[k] - x[k + before]) * h + p[k + before];
+  float own_cut = clampf(own, -t, t);
+  p_out[k] = own_cut;
+  return ((other - own) - 2.0f * (clampf(other, -t, t) - own_cut)) * h;
 }
 
-// p_out = projection of grad x + p on |.| <= t;  adjoint = grad^T (z1 - p_out). hx = 1 / voxel_x [1/mm] ...
+// p_out = grad x + p cut off at +-t;  adjoint = grad^T (z1 - p_out). hx = 1 / voxel_x [1/mm] and so on.
 KERNEL(tv_gradient_step,
        (const float* RESTRICT x, const float* RESTRICT p, float* RESTRICT p_out, float* RESTRICT adjoint,
         float t, float hx, float hy, float hz, Index nx, Index ny, Index nz),
        (x, p, p_out, adjoint, t, hx, hy, hz, nx, ny, nz)) {
-  TILE_SHARED(float, xs, (TX + 2) * (TY + 2) * XS_ROW);
-  TILE_SHARED(float, r, 3 * HX * HY * HZ);
-  Index tiles_x = (nx + TX - 1) / TX, tiles_y = (ny + TY - 1) / TY, tiles_z = (nz + TZ - 1) / TZ;
-  Index n = nx * ny * nz;
-  FOR_TILES(tile, tiles_x * tiles_y * tiles_z) {
-    Index x0 = tile / (tiles_y * tiles_z) * TX, y0 = tile / tiles_z % tiles_y * TY, z0 = tile % tiles_z * TZ;
-    int mx = (int)(nx - x0 < TX ? nx - x0 : TX), my = (int)(ny - y0 < TY ? ny - y0 : TY);
-    int mz = (int)(nz - z0 < TZ ? nz - z0 : TZ);
-    Index z_before = wrapped(z0 - 1, nz), z_after = wrapped(z0 + mz, nz);
-    for (int i = 0; i < mx + 2; ++i) {
-      Index plane = wrapped(x0 + i - 1, nx) * ny;
-      TILE_FOR2(j, k, my + 2, mz) { XS(i, j, k + 1) = x[(plane + wrapped(y0 + j - 1, ny)) * nz + z0 + k]; }
-      TILE_FOR(j, my + 2) {
-        const float* row = x + (plane + wrapped(y0 + j - 1, ny)) * nz;
-        XS(i, j, 0) = row[z_before];
-        XS(i, j, mz + 1) = row[z_after];
-      }
+  Index n = nx * ny * nz, blocks = (ny + ROWS - 1) / ROWS;
+  FOR_TILES(tile, nx * blocks) {
+    Index ix = tile / blocks, y0 = tile % blocks * ROWS;
+    Index x_before = (wrapped(ix - 1, nx) - ix) * ny * nz, x_after = (wrapped(ix + 1, nx) - ix) * ny * nz;
+    int rows = (int)(ny - y0 < ROWS ? ny - y0 : ROWS);
+    TILE_FOR2(j, k, rows, (int)nz - 2) {
+      Index iy = y0 + j, row = (ix * ny + iy) * nz + 1;
+      Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
+      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t);
+      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t);
+      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, -1, 1, hz, t);
+      adjoint[row + k] = a;
     }
-    TILE_SYNC();
-    for (int i = 0; i < mx + 1; ++i) {
-      Index plane = wrapped(x0 + i - 1, nx) * ny;
-      // Row j = 0 and all of plane i = 0 belong to tiles before this one: needed, not written.
-      int before = i > 0 ? 1 : my + 1;
-      TILE_FOR2(j, k, before, mz) {
-        Index base = (plane + wrapped(y0 + j - 1, ny)) * nz;
-        Step s = gradient_point(&XS(i, j, 1), &XS(i + 1, j, 1), &XS(i, j + 1, 1), p + base, p + n + base,
-                                p + 2 * n + base, k, z0 + k, t, hx, hy, hz);
-        R(0, i, j, k + 1) = s.rx;
-        R(1, i, j, k + 1) = s.ry;
-        R(2, i, j, k + 1) = s.rz;
-      }
-      TILE_FOR2(row, k, my + 1 - before, mz) {
-        int j = row + 1;
-        Index base = (plane + y0 + row) * nz;
-        Step s = gradient_point(&XS(i, j, 1), &XS(i + 1, j, 1), &XS(i, j + 1, 1), p + base, p + n + base,
-                                p + 2 * n + base, k, z0 + k, t, hx, hy, hz);
-        R(0, i, j, k + 1) = s.rx;
-        R(1, i, j, k + 1) = s.ry;
-        R(2, i, j, k + 1) = s.rz;
-        p_out[base + z0 + k] = s.px;
-        p_out[n + base + z0 + k] = s.py;
-        p_out[2 * n + base + z0 + k] = s.pz;
-      }
-      TILE_FOR(j, my + 1) {
-        Index base = (plane + wrapped(y0 + j - 1, ny)) * nz;
-        Step s = gradient_point(&XS(i, j, 0), &XS(i + 1, j, 0), &XS(i, j + 1, 0), p + base, p + n + base,
-                                p + 2 * n + base, 0, z_before, t, hx, hy, hz);
-        R(2, i, j, 0) = s.rz;
-      }
+    int ends = nz > 1 ? 2 : 1;
+    TILE_FOR2(j, end, rows, ends) {
+      int k = end == 0 ? 0 : (int)nz - 1;
+      Index iy = y0 + j, row = (ix * ny + iy) * nz;
+      Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
+      Index z_before = wrapped(k - 1, nz) - k, z_after = wrapped(k + 1, nz) - k;
+      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t);
+      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t);
+      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, z_before, z_after, hz, t);
+      adjoint[row + k] = a;
     }
-    TILE_SYNC();
-    for (int i = 1; i < mx + 1; ++i) {
-      TILE_FOR2(j, k, my, mz) {
-        float dx = (R(0, i - 1, j + 1, k + 1) - R(0, i, j + 1, k + 1)) * hx;
-        float dy = (R(1, i, j, k + 1) - R(1, i, j + 1, k + 1)) * hy;
-        float dz = (R(2, i, j + 1, k) - R(2, i, j + 1, k + 1)) * hz;
-        adjoint[((x0 + i - 1) * ny + y0 + j) * nz + z0 + k] = dx + dy + dz;
-      }
-    }
-    TILE_SYNC();
   }
 }
 

@@ -31,7 +31,8 @@ class TvProblem:
     spacing
         Voxel edges, for the gradient per unit of length.
     lam
-        Weight of the isotropic total variation.
+        Weight of the total variation: the sum of |dx|, |dy| and |dz| per unit of length, which keeps
+        the result independent of how the axes are stored.
     """
 
     response: Array

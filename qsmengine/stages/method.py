@@ -10,6 +10,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
+from qsmengine.stages.checks import check_inputs
 from qsmengine.stages.params import Params
 
 
@@ -40,6 +41,8 @@ class Method:
         Source.
     bytes_per_voxel
         Bound on the peak memory above inputs and outputs, per voxel of the image (padding included).
+    bytes_per_volume
+        What is added to `bytes_per_voxel` for every volume of a series (echoes, diffusion weightings).
     linear
         True where the result is linear in the first input.
     """
@@ -53,6 +56,7 @@ class Method:
     summary: str
     doi: str
     bytes_per_voxel: int
+    bytes_per_volume: int = 0
     linear: bool = False
     units: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,6 +74,8 @@ class Method:
         ------
         UsageError
             For an input that is missing or unknown.
+        InputError
+            For inputs that do not fit the grid or each other (see :func:`check_inputs`).
         """
         known = {name.rstrip("?") for name in self.inputs}
         missing = [name for name in self.required_inputs if inputs.get(name) is None]
@@ -79,6 +85,7 @@ class Method:
                 f"{self.stage} method {self.name} needs {', '.join(self.inputs)}; "
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
             )
+        check_inputs(inputs, grid)
         result = self.run(**inputs, grid=grid, params=params, device=device, **options)
         if len(self.outputs) == 1:
             return {next(iter(self.outputs)): result}

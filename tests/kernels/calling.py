@@ -11,7 +11,9 @@ from qsmengine.backend.kernel import Kernel
 _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
 
-def call(library: ctypes.CDLL, kernel: Kernel, values: Mapping[str, Any], tasks: int = 3, threads: int = 1) -> None:
+def call(
+    library: ctypes.CDLL, kernel: Kernel, values: Mapping[str, Any], tasks: int = 3, threads: int = 1
+) -> None:
     sizes = kernel.bind(values)
     types: list[Any] = [ctypes.c_longlong, ctypes.c_int]
     arguments: list[Any] = [tasks, threads]

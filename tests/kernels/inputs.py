@@ -25,10 +25,28 @@ def _dipole(values: Values, sizes: Mapping[str, int], _rng: np.random.Generator)
     values["nz_real"] = 2 * (sizes["nh"] - 1)
 
 
-CONSTRAINTS: dict[str, Constraint] = {"dipole_kspace": _dipole}
+def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Orthonormal basis padded with zero rows; one run of voxels as it comes, one backwards."""
+    rows = np.zeros((sizes["blocks"] * 8, 7))
+    rows[: sizes["volumes"]] = np.linalg.qr(rng.normal(size=(sizes["volumes"], 7)))[0]
+    pairs = np.stack([rows[:, i] * rows[:, k] for i in range(7) for k in range(i + 1)], axis=1)
+    for name, table in (("basis", rows), ("products", pairs)):
+        blocked = table.reshape(sizes["blocks"], 8, -1).transpose(0, 2, 1)
+        values[name] = np.ascontiguousarray(blocked, np.float32)
+    values["up"] = np.triu(rng.uniform(0.5, 1.0, (7, 7))).astype(np.float32)
+    values["min_signal"], values["b_max"] = 1e-3, 1000.0
+    half = sizes["fitted"] // 2
+    index = np.arange(sizes["fitted"], dtype=np.int32)
+    index[half:] = index[half:][::-1]
+    values["voxel_index"] = index
+
+
+CONSTRAINTS: dict[str, Constraint] = {"dipole_kspace": _dipole, "tensor_fit": _tensor_fit}
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
-DIMENSIONS: dict[str, dict[str, int]] = {}
+DIMENSIONS: dict[str, dict[str, int]] = {
+    "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
+}
 """Kernels some of whose dimensions are not free."""
 
 

@@ -23,7 +23,7 @@ def main(library: str, name: str) -> None:
     for case in SIZES:
         rng = np.random.default_rng(7)
         call(loaded, kernels[name], random_values(kernels[name], dimensions(kernels[name], case), rng))
-    print("replayed", name)
+    sys.stdout.write(f"replayed {name}\n")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import pytest
 from qsmengine.backend.sources import source_directory
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = (
-    "-x c++ -std=c++17 -fno-math-errno -fno-trapping-math -fno-signed-zeros -fvisibility=hidden "
-    "-ffp-contract=off -fPIC -shared -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-unused-parameter"
-).split()
+BASE = [
+    *("-x", "c++", "-std=c++17", "-fPIC", "-shared", "-fvisibility=hidden"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=off"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-parameter"),
+]
 VARIANTS = {
     "fast": ["-O3", "-fopenmp"],
     "threads": ["-O2", "-DTILE_TEST_THREADS", "-pthread"],

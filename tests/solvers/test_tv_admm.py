@@ -33,7 +33,7 @@ def test_gradient_step_equals_numpy(shape, device, rng):
         hx=1 / SPACING[0], hy=1 / SPACING[1], hz=1 / SPACING[2],
     )  # fmt: skip
     g = gradient(x.astype(float)) + p
-    projected = g * np.minimum(1.0, t / np.maximum(np.linalg.norm(g, axis=0), 1e-30))
+    projected = np.clip(g, -t, t)
     assert np.abs(to_numpy(p_out) - projected).max() <= 2e-6
     assert np.abs(to_numpy(adjoint) - gradient_adjoint(g - 2 * projected)).max() <= 3e-5
 
@@ -63,7 +63,7 @@ def small_problem(device, rng, lam):
 
 def objective(x, problem, weight, response):
     residual = np.fft.irfftn(np.fft.rfftn(x) * response, s=x.shape, axes=(0, 1, 2)) - to_numpy(problem.data)
-    tv = np.linalg.norm(gradient(x), axis=0).sum()
+    tv = np.abs(gradient(x)).sum()
     return 0.5 * ((weight * residual) ** 2).sum() + problem.lam * tv
 
 

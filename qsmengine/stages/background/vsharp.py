@@ -87,7 +87,7 @@ def vsharp(
 
 def sphere_radii(params: VsharpParams, voxel_size: Vector3) -> list[float]:
     """Radii [mm] in descending order: steps of at least one voxel, none below the longest voxel edge."""
-    smallest = max(params.min_radius, max(voxel_size))
+    smallest = max(params.min_radius, *voxel_size)
     step = max(params.step, min(voxel_size))
     count = max(0, math.floor((params.max_radius - smallest) / step + 1e-6)) + 1
     return [max(params.max_radius, smallest) - i * step for i in range(count)]

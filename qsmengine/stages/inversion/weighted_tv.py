@@ -2,7 +2,8 @@
 
 min_chi 1/2 || W (D chi - field) ||^2 + lambda || grad chi ||_1, solved by ADMM with the splits
 grad chi and D chi. W is the mask, or `weight` inside it scaled to mean 1, so lambda does not depend on
-the weights' unit. The gradient is taken per mm and isotropic (the length of the vector).
+the weights' unit. The total variation sums the absolute differences per mm along the three axes, so
+the result does not depend on how the axes are stored.
 
 Unlike the k-space fit of the plain form, nothing is assumed of the field outside the mask: there W = 0.
 
@@ -28,7 +29,7 @@ from qsmengine.stages.params import Params
 class WeightedTvParams(Params):
     """Parameters of weighted total variation."""
 
-    lam: float = Field(5e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
     iterations: int = Field(120, ge=1, description="iteration limit")

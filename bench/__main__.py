@@ -1,0 +1,30 @@
+"""`python -m bench NAME [options]`; `python -m bench NAME --help` tells the options of one."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "kernels": "every kernel on each device against the time to move its bytes",
+    "stages": "every registered method on a synthetic head",
+    "tv": "one iteration of weighted total variation against its four FFTs alone",
+    "diffusion": "the tensor fit against the fitters that are installed",
+    "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
+    "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
+}
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] in {"-h", "--help"}:
+        print(__doc__, *(f"  {name:10} {text}" for name, text in COMMANDS.items()), sep="\n")
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f"unknown benchmark {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    result: int | None = import_module(f"bench.{argv[0]}").main(argv[1:])
+    return result or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

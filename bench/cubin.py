@@ -1,0 +1,57 @@
+"""`python -m bench cubin`: every kernel compiled for every supported GPU, without one; registers and spills."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import nvrtc
+from qsmengine.backend.signatures import all_kernels
+
+SHARED_LIMIT = 48 * 1024
+"""Static shared memory a block may have on every architecture [bytes]."""
+
+ACCEPTED_SPILLS = {"tv_gradient_step": 80}
+"""Kernel -> spilled bytes accepted: where ptxas keeps to 64 registers (sm_80 or sm_90, by version)."""
+
+
+def sources() -> list[str]:
+    return sorted({k.source for k in all_kernels() if k.source.endswith(".cu")})
+
+
+def problems(usages: Iterable[nvrtc.Usage]) -> list[str]:
+    """One line for every spill that is not accepted, and every block that needs too much shared memory."""
+    found = []
+    for u in usages:
+        accepted = ACCEPTED_SPILLS.get(u.kernel, 0)
+        if u.spills > accepted:
+            found.append(f"{u.kernel} on {u.arch}: spills {u.spills} bytes ({accepted} accepted)")
+        if u.shared_bytes > SHARED_LIMIT:
+            found.append(
+                f"{u.kernel} on {u.arch}: {u.shared_bytes} bytes of shared memory (limit {SHARED_LIMIT})"
+            )
+    return found
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench cubin", description=__doc__)
+    parser.add_argument("--arch", nargs="*", help="architectures (default: all that NVRTC knows)")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    options = parser.parse_args(argv)
+    architectures = options.arch or nvrtc.supported_architectures()
+    usages = [u for s in sources() for a in architectures for u in nvrtc.compile_source(s, a)]
+    print(
+        f"NVRTC {nvrtc.version()}\n{'kernel':32} {'arch':8} {'registers':>9} {'shared':>7} "
+        f"{'stack':>6} {'spills':>7}"
+    )
+    for u in sorted(usages, key=lambda u: u.kernel):
+        print(f"{u.kernel:32} {u.arch:8} {u.registers:9} {u.shared_bytes:7} {u.stack_bytes:6} {u.spills:7}")
+    if options.json is not None:
+        rows = {"nvrtc": nvrtc.version(), "kernels": [asdict(u) for u in usages]}
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    bad = problems(usages)
+    print("\n".join(bad) or "no spills beyond the accepted ones")
+    return 1 if bad else 0

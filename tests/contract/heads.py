@@ -1,0 +1,109 @@
+"""A small synthetic head for every stage: smooth random susceptibility and its field, echoes, tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from qsmengine.grid import Grid
+from qsmengine.stages.method import Method
+
+FIELD_STRENGTH = 3.0
+ECHO_TIMES = (0.005, 0.012, 0.020)
+RAD_PER_PPM_S = 2 * np.pi * 42.576 * FIELD_STRENGTH
+
+
+def _oblique(voxel_size: tuple[float, float, float]) -> np.ndarray:
+    a, b = 0.4, -0.3
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    affine = np.eye(4)
+    affine[:3, :3] = about_x @ about_y @ np.diag(voxel_size)
+    return affine
+
+
+GRIDS = {
+    "even": Grid((28, 32, 24), np.eye(4), FIELD_STRENGTH),
+    "odd": Grid((27, 31, 23), np.eye(4), FIELD_STRENGTH),
+    "anisotropic": Grid((28, 26, 17), np.diag([1.0, 1.2, 1.8, 1.0]), FIELD_STRENGTH),
+    "oblique": Grid((29, 28, 22), _oblique((1.1, 1.0, 1.5)), FIELD_STRENGTH),
+    "flipped": Grid((26, 28, 22), np.diag([-1.0, 1.0, 1.0, 1.0]), FIELD_STRENGTH),
+}
+LARGE = Grid((96, 96, 80), np.eye(4), FIELD_STRENGTH)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Every quantity a stage may ask for, by the name of its argument; arrays are float32."""
+
+    grid: Grid
+    values: dict[str, Any]
+
+    def inputs(self, method: Method) -> dict[str, Any]:
+        """What `method` requires: fresh copies."""
+        return {
+            name: np.array(value) if isinstance(value, np.ndarray) else value
+            for name in method.required_inputs
+            for value in [self.values[name]]
+        }
+
+
+@cache
+def head(name: str, seed: int = 0) -> Head:
+    """The head on one of GRIDS (or "large"); another seed gives another tissue in the same shape."""
+    grid = LARGE if name == "large" else GRIDS[name]
+    rng = np.random.default_rng(seed)
+    points = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in grid.shape), indexing="ij"))
+    mask = (points**2).sum(axis=0) < 0.81
+    chi = _blobs(rng, grid) * 0.1 * mask
+    chi -= mask * chi.sum() / mask.sum()
+    local = _field(chi, grid)
+    x, y, z = points
+    total = local + 0.15 * (x * x - y * y) + 0.2 * z + 0.1 * x * y
+    times = np.array(ECHO_TIMES)
+    proton = (1.0 + 0.2 * _blobs(rng, grid)) * np.where(mask, 1.0, 0.02)
+    magnitude = 500 * proton[..., None] * np.exp(-times * (25 + 8 * _blobs(rng, grid))[..., None])
+    unwrapped = RAD_PER_PPM_S * total[..., None] * times
+    offset = 0.8 + 0.5 * x
+    phase = np.angle(np.exp(1j * (unwrapped + offset[..., None])))
+    noise = 1e-3 * rng.normal(size=phase.shape)
+    values = {
+        "chi": chi, "local_field": local, "total_field": total, "magnitude": magnitude,
+        "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
+    } | _diffusion(rng, grid)  # fmt: skip
+    arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
+    return Head(grid, {**arrays, "mask": mask, "echo_times": ECHO_TIMES})
+
+
+def _blobs(rng: np.random.Generator, grid: Grid) -> np.ndarray:
+    """Smooth noise of unit standard deviation."""
+    smooth = gaussian_filter(rng.normal(size=grid.shape), 2.0)
+    return smooth / smooth.std()
+
+
+def _field(chi: np.ndarray, grid: Grid) -> np.ndarray:
+    frequencies = [np.fft.fftfreq(n, h) for n, h in zip(grid.shape, grid.voxel_size, strict=True)]
+    k = np.stack(np.meshgrid(*frequencies, indexing="ij"))
+    k2 = (k**2).sum(axis=0)
+    k2[0, 0, 0] = 1.0
+    kernel = 1 / 3 - np.tensordot(grid.b0_direction, k, axes=1) ** 2 / k2
+    kernel[0, 0, 0] = 0.0
+    return np.real(np.fft.ifftn(kernel * np.fft.fftn(chi)))
+
+
+def _diffusion(rng: np.random.Generator, grid: Grid) -> dict[str, Any]:
+    vectors = rng.normal(size=(15, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    b_values = np.array([0.0] * 2 + [1000.0] * 15)
+    b_vectors = np.concatenate([np.zeros((2, 3)), vectors])
+    mean = (0.8 + 0.1 * _blobs(rng, grid)) * 1e-3
+    axis = np.stack([_blobs(rng, grid) for _ in range(3)], axis=-1)
+    axis /= np.linalg.norm(axis, axis=-1, keepdims=True)
+    along = np.einsum("xyzi,vi->xyzv", axis, b_vectors) ** 2
+    diffusivity = mean[..., None] * (0.7 + 0.9 * along)
+    signal = 800 * np.exp(-b_values * diffusivity) * (1 + 0.02 * rng.normal(size=along.shape))
+    return {"signal": signal, "b_values": b_values, "b_vectors": b_vectors}

@@ -1,0 +1,48 @@
+"""Running a registered method on a head and comparing results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+from qsmengine.stages.registry import all_methods
+from tests.contract.heads import Head
+
+METHODS = all_methods()
+MASKED = tuple(m for m in METHODS if "mask" in m.required_inputs)
+
+TOLERANCES = {"ppm": 1e-5, "rad": 1e-4}
+"""Largest difference between devices by unit; other units: 1e-4 of the largest value."""
+
+
+def method_id(method: Method) -> str:
+    return f"{method.stage}-{method.name}"
+
+
+def short_params(method: Method) -> Params:
+    """Default parameters; few iterations, since what is promised here does not wait for convergence."""
+    return method.params(**({"iterations": 20} if "iterations" in method.params.model_fields else {}))
+
+
+def run(method: Method, head: Head, device: Device, **changes: Any) -> dict[str, np.ndarray]:
+    """Results of a method, in host memory; `changes` replace inputs."""
+    inputs: Mapping[str, Any] = head.inputs(method) | changes
+    results = method(inputs, head.grid, short_params(method), device=device)
+    return {name: to_numpy(value) for name, value in results.items()}
+
+
+def array_inputs(method: Method) -> tuple[str, ...]:
+    """Names of the required inputs that are images."""
+    return tuple(n for n in method.required_inputs if n not in {"echo_times", "b_values", "b_vectors", "grid"})
+
+
+def assert_same_bytes(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:
+    for name, array in first.items():
+        assert array.tobytes() == second[name].tobytes(), (
+            f"{name} differs by up to {np.abs(array.astype(float) - second[name].astype(float)).max()}"
+        )

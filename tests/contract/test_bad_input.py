@@ -1,0 +1,73 @@
+"""Bad input is refused by every method with an error that names it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import Device
+from qsmengine.errors import InputError, UsageError
+from qsmengine.stages.method import Method
+from tests.contract.heads import head
+from tests.contract.running import MASKED, METHODS, array_inputs, method_id, run
+
+CASES = [(m, name) for m in METHODS for name in array_inputs(m)]
+VALUES = [(m, name) for m in MASKED for name in array_inputs(m) if name != "mask"]
+SERIES = [(m, n) for m in METHODS for n in m.required_inputs if n in {"echo_times", "b_values", "b_vectors"}]
+
+
+def _ids(cases: list[tuple[Method, str]]) -> list[str]:
+    return [f"{method_id(m)}-{name}" for m, name in cases]
+
+
+@pytest.mark.parametrize(("method", "name"), CASES, ids=_ids(CASES))
+def test_wrong_shape_is_named(method: Method, name: str, device: Device) -> None:
+    case = head("even")
+    with pytest.raises(InputError, match=name):
+        run(method, case, device, **{name: case.values[name][:-1]})
+
+
+@pytest.mark.parametrize(("method", "name"), CASES, ids=_ids(CASES))
+def test_wrong_number_of_dimensions_is_named(method: Method, name: str, device: Device) -> None:
+    case = head("even")
+    with pytest.raises(InputError, match=name):
+        run(method, case, device, **{name: case.values[name][:, :, 0]})
+
+
+@pytest.mark.parametrize("method", MASKED, ids=method_id)
+def test_empty_mask_is_named(method: Method, device: Device) -> None:
+    case = head("even")
+    with pytest.raises(InputError, match="mask"):
+        run(method, case, device, mask=np.zeros_like(case.values["mask"]))
+
+
+@pytest.mark.parametrize(("method", "name"), VALUES, ids=_ids(VALUES))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_value_that_is_no_number_inside_the_mask_is_named(
+    method: Method, name: str, value: float, device: Device
+) -> None:
+    case = head("even")
+    array = case.values[name].copy()
+    array[tuple(n // 2 for n in case.grid.shape)] = value
+    with pytest.raises(InputError, match=name):
+        run(method, case, device, **{name: array})
+
+
+@pytest.mark.parametrize(("method", "name"), SERIES, ids=_ids(SERIES))
+def test_wrong_number_of_volumes_is_named(method: Method, name: str, device: Device) -> None:
+    case = head("even")
+    with pytest.raises(InputError, match=r"echo|volume|b-value|EchoTime|bval|bvec"):
+        run(method, case, device, **{name: case.values[name][:-1]})
+
+
+@pytest.mark.parametrize(("method", "name"), CASES, ids=_ids(CASES))
+def test_missing_input_is_a_usage_error_that_names_it(method: Method, name: str, device: Device) -> None:
+    case = head("even")
+    with pytest.raises(UsageError, match=name):
+        run(method, case, device, **{name: None})
+
+
+@pytest.mark.parametrize("method", METHODS, ids=method_id)
+def test_unknown_input_is_a_usage_error_that_names_it(method: Method, device: Device) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        run(method, head("even"), device, nonsense=head("even").values["mask"])

@@ -1,0 +1,65 @@
+"""What methods declare about themselves."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from qsmengine.backend.device import resolve_device
+from qsmengine.stages.method import Method
+from qsmengine.stages.registry import get_method
+from tests.contract.heads import head
+from tests.contract.running import METHODS, array_inputs, method_id, short_params
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
+UNITS = {"ppm", "rad", "1", "1/s", "s", "mm^2/s", "signal", "arbitrary"}
+
+
+def test_names_are_distinct_and_found() -> None:
+    names = [(m.stage, m.name) for m in METHODS]
+    assert len(set(names)) == len(names)
+    assert [get_method(*name) for name in names] == list(METHODS)
+
+
+@every_method
+def test_method_names_its_source_units_and_a_short_summary(method: Method) -> None:
+    assert method.doi.startswith("10.")
+    assert 10 <= len(method.summary) <= 90
+    assert set(method.outputs.values()) <= UNITS
+    assert method.bytes_per_voxel > 0
+
+
+@every_method
+def test_parameters_have_defaults_descriptions_and_no_unknown_names(method: Method) -> None:
+    params = method.params()
+    for name, info in type(params).model_fields.items():
+        assert info.description, name
+        with pytest.raises(ValidationError):
+            setattr(params, name, None)
+    with pytest.raises(ValidationError, match="nonsense"):
+        method.params(nonsense=1)
+
+
+@every_method
+def test_peak_memory_stays_within_the_declared_bytes(method: Method) -> None:
+    """Memory above inputs and outputs that NumPy reports while a method runs on a head that fills its image."""
+    case, device = head("large"), resolve_device("cpu", 1)
+    inputs = {
+        n: device.asarray(v, v.dtype) if n in array_inputs(method) else v
+        for n, v in case.inputs(method).items()
+    }
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        results = method(inputs, case.grid, short_params(method), device=device)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    peak -= sum(np.asarray(r).nbytes for r in results.values())
+    volumes = max(
+        array.shape[3] if array.ndim == 4 else 0 for array in map(inputs.__getitem__, array_inputs(method))
+    )
+    assert peak / case.grid.size <= method.bytes_per_voxel + volumes * method.bytes_per_volume

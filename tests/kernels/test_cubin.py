@@ -1,0 +1,53 @@
+"""Every kernel compiles for every supported GPU without one, and does not spill."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import cubin, nvrtc
+from qsmengine.backend.signatures import all_kernels
+
+REQUIRED = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90")
+
+
+@pytest.fixture(scope="module")
+def architectures() -> tuple[str, ...]:
+    supported = nvrtc.supported_architectures()
+    assert set(REQUIRED) <= set(supported)
+    return supported
+
+
+@pytest.mark.parametrize("source", cubin.sources())
+def test_compiles_without_new_spills_on_every_architecture(source: str, architectures: tuple[str, ...]) -> None:
+    expected = sorted(k.name for k in all_kernels() if k.source == source)
+    for arch in architectures:
+        usages = nvrtc.compile_source(source, arch)
+        assert sorted(u.kernel for u in usages) == expected
+        assert all(u.registers > 0 for u in usages)
+        assert cubin.problems(usages) == []
+
+
+def test_accepted_spills_name_kernels_that_exist() -> None:
+    assert set(cubin.ACCEPTED_SPILLS) <= {k.name for k in all_kernels()}
+
+
+def test_spills_are_seen() -> None:
+    rows = "".join(f"a[{i}] = f(a[{i}], x[i + {i}]); " for i in range(96))
+    text = f"""
+    __device__ float f(float a, float b) {{ return a * b + sqrtf(a); }}
+    extern "C" __global__ void __launch_bounds__(1024, 2) crowded(float* x) {{
+      float a[96];
+      int i = threadIdx.x;
+      for (int k = 0; k < 96; ++k) a[k] = x[k * 7 + i];
+      for (int n = 0; n < 5; ++n) {{ {rows} }}
+      for (int k = 0; k < 96; ++k) x[k * 11 + i] = a[k];
+    }}"""
+    log = nvrtc.compile_text(text, "crowded.cu", ("-arch=sm_90", "--ptxas-options=-v"))
+    (usage,) = nvrtc.parse_log(log, "sm_90")
+    assert usage.spills > 0
+    assert len(cubin.problems([usage])) == 1
+
+
+def test_compile_errors_carry_file_and_line() -> None:
+    with pytest.raises(nvrtc.NvrtcError, match=r"wrong\.cu\(2\)"):
+        nvrtc.compile_text("\nint a = b;\n", "wrong.cu", ("-arch=sm_90",))
