@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import qsmengine
 from qsmengine.errors import DeviceError
 
 _INCLUDE = re.compile(r'^\s*#include\s+"([^"]+)"\s*$', re.MULTILINE)
@@ -20,7 +20,7 @@ _INCLUDE = re.compile(r'^\s*#include\s+"([^"]+)"\s*$', re.MULTILINE)
 @cache
 def source_directory() -> Path:
     """Folder of the kernel sources."""
-    for base in map(Path, qsmengine.__path__):
+    for base in _package_folders():
         for candidate in (base.parent / "kernels", base / "_kernels"):
             if (candidate / "tile.h").is_file():
                 return candidate
@@ -31,7 +31,7 @@ def library_candidates(variant: str) -> list[Path]:
     """Places where the CPU library of `variant` may lie, the source tree's build first."""
     name = f"libqsmengine_{variant}.so"
     found = []
-    for base in map(Path, qsmengine.__path__):
+    for base in _package_folders():
         if (base.parent / "kernels" / "tile.h").is_file():
             found.append(base.parent / "build" / "kernels" / name)
         found.append(base / "_kernels" / name)
@@ -46,6 +46,13 @@ def inlined_source(source: str) -> str:
     directives keep compiler messages pointing at the files.
     """
     return _inline(source_directory() / source, set())
+
+
+def _package_folders() -> list[Path]:
+    """Folders of the package: more than one where an editable install adds the compiled parts."""
+    spec = find_spec("qsmengine")
+    locations = spec.submodule_search_locations if spec else None
+    return [Path(location) for location in locations or ()]
 
 
 def _inline(path: Path, seen: set[str]) -> str:

@@ -1,0 +1,67 @@
+// Weighted linear fit of unwrapped phase over echo time, in closed form; any number of echoes.
+#include "vmath.h"
+
+// Per voxel, with weights w_e = max(scale m_e, floor)^2: minimise  sum_e w_e (phase_e - offset - slope TE_e)^2,
+// offset = 0 unless with_offset. Times in any unit t. slope [rad/t]; information = 1 / variance of the slope
+// for unit noise of the scaled magnitude [t^2]; residual = that sum at its minimum. All 0 outside the mask.
+KERNEL(weighted_field_fit,
+       (const float* RESTRICT phase, const float* RESTRICT magnitude, const u8* RESTRICT mask,
+        const float* RESTRICT times, float* RESTRICT slope, float* RESTRICT information,
+        float* RESTRICT residual, float scale, float floor, int with_offset, Index echo, Index n),
+       (phase, magnitude, mask, times, slope, information, residual, scale, floor, with_offset, echo, n)) {
+  PRIVATE(float, s, 5);
+  FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
+    Index first = t * TILE_LANES;
+    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES);
+    FOR_LANES(l) {
+      for (int j = 0; j < 5; ++j) AT(s, j, l) = 0.0f;
+    }
+    for (Index e = 0; e < echo; ++e) {
+      const float* p = phase + e * n + first;
+      const float* m = magnitude + e * n + first;
+      FOR_LANES(l) {
+        int i = l < count ? l : 0;
+        float a = fmax2(scale * m[i], floor), w = a * a;
+        AT(s, 0, l) += w;
+        AT(s, 1, l) += w * times[e];
+        AT(s, 2, l) += w * p[i];
+      }
+    }
+    FOR_LANES(l) {
+      float inverse = with_offset ? 1.0f / AT(s, 0, l) : 0.0f;
+      AT(s, 1, l) *= inverse;
+      AT(s, 2, l) *= inverse;
+      AT(s, 0, l) = 0.0f;
+    }
+    for (Index e = 0; e < echo; ++e) {
+      const float* p = phase + e * n + first;
+      const float* m = magnitude + e * n + first;
+      FOR_LANES(l) {
+        int i = l < count ? l : 0;
+        float a = fmax2(scale * m[i], floor), w = a * a;
+        float time = times[e] - AT(s, 1, l), value = p[i] - AT(s, 2, l);
+        AT(s, 3, l) += w * time * time;
+        AT(s, 4, l) += w * time * value;
+      }
+    }
+    FOR_LANES(l) { AT(s, 4, l) = AT(s, 4, l) / AT(s, 3, l); }
+    for (Index e = 0; e < echo; ++e) {
+      const float* p = phase + e * n + first;
+      const float* m = magnitude + e * n + first;
+      FOR_LANES(l) {
+        int i = l < count ? l : 0;
+        float a = fmax2(scale * m[i], floor);
+        float error = p[i] - AT(s, 2, l) - AT(s, 4, l) * (times[e] - AT(s, 1, l));
+        AT(s, 0, l) += a * a * error * error;
+      }
+    }
+    FOR_LANES(l) {
+      if (l < count) {
+        int inside = mask[first + l];
+        slope[first + l] = inside ? AT(s, 4, l) : 0.0f;
+        information[first + l] = inside ? AT(s, 3, l) : 0.0f;
+        residual[first + l] = inside ? AT(s, 0, l) : 0.0f;
+      }
+    }
+  }
+}

@@ -1,0 +1,56 @@
+"""Memory that a run may use, per device."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qsmengine.backend.device import Device
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory(device: Device) -> int | None:
+    """Bytes that can still be allocated on `device`; None where the system does not tell.
+
+    On the CPU the smaller of what the machine has left and what the control group (container, batch job)
+    has left; on a GPU what the driver calls free plus what CuPy's pool holds unused.
+    """
+    if device.kind == "cuda":
+        cupy = device.xp
+        with cupy.cuda.Device(device.index):
+            free, _ = cupy.cuda.runtime.memGetInfo()
+            return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+    known = [n for n in (_machine_memory(), _group_memory()) if n is not None]
+    return min(known) if known else None
+
+
+def _machine_memory() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return _page_memory()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+
+
+def _page_memory() -> int | None:
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _group_memory() -> int | None:
+    """What the control group's limit leaves (version 2, then 1); None where there is no limit."""
+    for limit, usage in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most, used = ((_CGROUP / name).read_text(encoding="ascii").strip() for name in (limit, usage))
+        except OSError:
+            continue
+        if most.isdecimal() and int(most) < 1 << 60:
+            return max(0, int(most) - int(used))
+    return None

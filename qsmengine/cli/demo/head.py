@@ -1,0 +1,171 @@
+"""Part 3: a virtual head of 1 mm, whose truth is known, through everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.cli.demo.compare import correlation, nrmse
+from qsmengine.cli.demo.summary import Summary
+from qsmengine.cli.reporter import Reporter
+from qsmengine.io.nifti import write_image
+from qsmengine.phantom import VirtualHead, virtual_head, write_bids
+from qsmengine.phantom.scheme import default_scheme
+from qsmengine.pipeline.api import invert_dipole
+from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.run import RunResult, run_dti
+from qsmengine.pipeline.session import QsmRequest, run_qsm_session
+from qsmengine.report.agreement import agreement
+from qsmengine.report.figures import overview
+from qsmengine.report.panels import Panel
+from qsmengine.stats.labels import load_label_table
+from qsmengine.stats.region_files import tabulate_regions
+
+SNR = 100.0
+SUBJECT = "01"
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Folders of the part: BIDS dataset, truth, results."""
+
+    root: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.root / f"sub-{SUBJECT}" / "anat"
+
+    @property
+    def truth(self) -> Path:
+        return self.root / "derivatives" / "truth" / f"sub-{SUBJECT}" / "anat"
+
+    @property
+    def derivatives(self) -> Path:
+        return self.root / "derivatives" / "qsmengine"
+
+    @property
+    def maps(self) -> Path:
+        return self.derivatives / f"sub-{SUBJECT}" / "anat"
+
+    def map(self, ending: str) -> Path:
+        """File of a result."""
+        return self.maps / f"sub-{SUBJECT}_{ending}"
+
+
+def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summary: Summary) -> None:
+    """Make the head, reconstruct it from its raw files, compare every map with the truth."""
+    reporter.step("3. virtual head: 3 T, 1 mm, four echoes, SNR 100, known truth")
+    places = _Places(out / "virtual-head")
+    head = virtual_head(snr=SNR)
+    write_bids(head, places.root, SUBJECT)
+    echoes = range(1, 1 + len(head.gre.echo_times)) if head.gre else range(0)
+    request = QsmRequest(
+        magnitude=tuple(places.raw / f"sub-{SUBJECT}_echo-{n}_part-mag_MEGRE.nii.gz" for n in echoes),
+        phase=tuple(places.raw / f"sub-{SUBJECT}_echo-{n}_part-phase_MEGRE.nii.gz" for n in echoes),
+        out=places.derivatives,
+        force=True,
+    )
+    with reporter.progress():
+        outcome = run_qsm_session(request, load_config(), device, progress=reporter.on_step)
+    if outcome.result is None:
+        raise AssertionError
+    rows = [*_raw_errors(head, outcome.result), *_inversion_errors(head, device, reporter), *_tensor_errors(device, reporter)]
+    columns = ("map", "from", "error [%]", "correlation")
+    summary.table("Virtual head: error against truth (nrmse without mean, in the mask)", columns, rows)
+    _regions(head, outcome.result, places, summary)
+    _pictures(places)
+
+
+def _raw_errors(head: VirtualHead, result: RunResult) -> list[Any]:
+    """Maps from the raw echoes; R2* with its mean, whose truth is absolute."""
+    mask = to_numpy(result["local_mask"]) & head.mask
+    rows = []
+    for name, title, demean in (
+        ("total_field", "total field", True),
+        ("local_field", "local field", True),
+        ("chi", "chi, weighted TV", True),
+        ("r2star", "R2*", False),
+    ):
+        estimate, truth = to_numpy(result[name]), head.truth[name].array
+        error = nrmse(estimate, truth, mask, demean=demean)
+        rows.append((title, "raw echoes", error, correlation(estimate, truth, mask)))
+    return rows
+
+
+def _inversion_errors(head: VirtualHead, device: Device, reporter: Reporter) -> list[Any]:
+    """Inversion alone: the true local field without noise, whole mask."""
+    field, truth = head.truth["local_field"].array, head.truth["chi"].array
+    rows = []
+    for method, title in (("tkd", "chi, TKD"), ("weighted_tv", "chi, weighted TV")):
+        reporter.detail(f"inverting the true local field: {method}")
+        chi = to_numpy(invert_dipole(field, head.mask, head.grid, method=method, device=device))
+        rows.append((title, "true local field", nrmse(chi, truth, head.mask), correlation(chi, truth, head.mask)))
+    return rows
+
+
+def _tensor_errors(device: Device, reporter: Reporter) -> list[Any]:
+    """Tensor maps of the same head in 2 mm voxels, as diffusion is measured."""
+    reporter.detail("virtual diffusion series, 2 mm")
+    head = virtual_head(voxel_size=(2.0, 2.0, 2.0), snr=SNR, modalities=("dwi",), scheme=default_scheme())
+    if head.dwi is None:
+        raise AssertionError
+    result = run_dti(head.dwi, load_config(), device, mask=head.mask)
+    rows = []
+    for name in ("fa", "md"):
+        estimate, truth = to_numpy(result[name]), head.truth[name].array
+        error = nrmse(estimate, truth, head.mask, demean=False)
+        rows.append((f"{name.upper()}, 2 mm", "raw diffusion", error, correlation(estimate, truth, head.mask)))
+    return rows
+
+
+def _regions(head: VirtualHead, result: RunResult, places: _Places, summary: Summary) -> None:
+    """Table of the deep grey matter, the truth referenced to the same mask as the estimate."""
+    mask = to_numpy(result["local_mask"])
+    truth = head.truth["chi"].array
+    referenced = np.where(mask, truth - np.float32(truth[mask].mean(dtype=np.float64)), np.float32(0))
+    truth_file = places.truth / f"sub-{SUBJECT}_desc-referenced_Chimap.nii.gz"
+    write_image(truth_file, referenced, head.grid)
+    labels = places.truth / f"sub-{SUBJECT}_dseg.nii.gz"
+    tables = {
+        "truth": ({"chi": truth_file}, places.truth / f"sub-{SUBJECT}_desc-dgm_stats.tsv"),
+        "estimate": (
+            {"chi": places.map("Chimap.nii.gz"), "r2star": places.map("R2starmap.nii.gz")},
+            places.map("desc-dgm_stats.tsv"),
+        ),
+    }
+    found = {
+        name: tabulate_regions(
+            labels, load_label_table("synthseg"), maps, path, units={"chi": "ppm", "r2star": "1/s"},
+            mask=places.map("desc-reliable_mask.nii.gz"), group="dgm",
+        ).query("hemisphere in ('bilateral', 'midline')")
+        for name, (maps, path) in tables.items()
+    }  # fmt: skip
+    rows = []
+    pairs = zip(found["truth"].itertuples(), found["estimate"].itertuples(), strict=True)
+    for true, ours in pairs:
+        t, e = 1000 * float(true.chi_mean), 1000 * float(ours.chi_mean)
+        rows.append((str(ours.region), round(float(ours.volume_mm3)), t, e, e - t))
+    columns = ("structure", "volume [mm3]", "truth [ppb]", "estimate [ppb]", "difference [ppb]")
+    summary.table("Virtual head: chi of the deep grey matter, from raw echoes", columns, rows)
+    agreement(
+        tables["truth"][1], tables["estimate"][1], "chi", places.root / "regions.png",
+        "Deep grey matter of the virtual head: truth and estimate",
+    )  # fmt: skip
+
+
+def _pictures(places: _Places) -> None:
+    chi, truth = places.map("Chimap.nii.gz"), places.truth / f"sub-{SUBJECT}_desc-referenced_Chimap.nii.gz"
+    mask = places.map("desc-reliable_mask.nii.gz")
+    panels = [
+        Panel(places.raw / f"sub-{SUBJECT}_echo-4_part-phase_MEGRE.nii.gz", "phase, echo 4", "phase", mask=mask),
+        Panel(places.map("desc-local_fieldmap.nii.gz"), "local field", "field_hz", window=(-6, 6)),
+        Panel(chi, "susceptibility", "chi"),
+        Panel(truth, "truth", "chi"),
+        Panel(chi, "difference", "difference", subtract=truth, unit="ppm", window=(-0.1, 0.1), mask=mask),
+        Panel(places.map("R2starmap.nii.gz"), "R2*", "r2star"),
+    ]
+    overview(panels, places.root / "overview.png", "Virtual head, 3 T, 1 mm, SNR 100")

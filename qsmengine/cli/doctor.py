@@ -1,0 +1,114 @@
+"""``qsmengine doctor``: what is usable on this machine, and why not."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import Annotated, Any
+
+import typer
+
+import qsmengine
+from qsmengine.cli.reporter import Reporter
+
+_OPTIONAL = {
+    "pyfftw": "faster FFTs on the CPU (extra cpu)",
+    "matplotlib": "figures (extra report)",
+    "pandas": "tables (extra stats)",
+    "statsmodels": "group models (extra stats)",
+    "formulaic": "group models (extra stats)",
+    "cupy": "GPU (extra cuda12 or cuda13)",
+}
+
+
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, memory, optional parts."""
+    facts = examine()
+    reporter = Reporter()
+    if as_json:
+        reporter.say(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            reporter.say(f"{name}:")
+            for key, text in value.items():
+                reporter.say(f"  {key:<12} {text}")
+        else:
+            reporter.say(f"{name:<14} {value}")
+
+
+def examine() -> dict[str, Any]:
+    """Facts about the installation and the machine."""
+    from qsmengine.backend.device import cpu
+    from qsmengine.backend.fft import fft_library
+    from qsmengine.backend.memory import available_memory
+    from qsmengine.pipeline.plan import format_bytes
+
+    host = cpu()
+    memory = available_memory(host)
+    return {
+        "qsmengine": qsmengine.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": host.threads,
+        "memory": "unknown" if memory is None else f"{format_bytes(memory)} available",
+        "CPU kernels": _kernels(),
+        "FFT": fft_library(host),
+        "GPU": _gpus(),
+        "optional parts": {name: _package(name, use) for name, use in _OPTIONAL.items()},
+    }
+
+
+def version_line() -> str:
+    """Version, kernels' hash and CUDA state in one line."""
+    from qsmengine.backend.device import cuda_devices
+    from qsmengine.backend.sources import sources_hash
+    from qsmengine.errors import DeviceError
+
+    try:
+        kernels = sources_hash()
+    except DeviceError as error:
+        kernels = str(error)
+    count, reason = cuda_devices()
+    cuda = f"{count} GPU{'s' if count > 1 else ''}" if count else f"no GPU ({reason})"
+    return f"qsmengine {qsmengine.__version__}, kernels {kernels}, CUDA: {cuda}"
+
+
+def _kernels() -> str:
+    from qsmengine.backend.cpu import load_library
+    from qsmengine.backend.sources import sources_hash
+    from qsmengine.errors import DeviceError
+
+    try:
+        _, variant = load_library()
+    except DeviceError as error:
+        return f"not usable: {error}"
+    return f"variant {variant}, sources {sources_hash()}"
+
+
+def _gpus() -> str | dict[str, str]:
+    from qsmengine.backend.device import cuda_devices, resolve_device
+    from qsmengine.backend.memory import available_memory
+    from qsmengine.pipeline.plan import format_bytes
+
+    count, reason = cuda_devices()
+    if count == 0:
+        return f"none usable: {reason}"
+    found = {}
+    for index in range(count):
+        device = resolve_device(f"cuda:{index}")
+        found[str(device)] = f"{format_bytes(available_memory(device) or 0)} free"
+    return found
+
+
+def _package(name: str, use: str) -> str:
+    from importlib import import_module
+
+    try:
+        module = import_module(name)
+    except ImportError:
+        return f"missing: {use}"
+    return str(getattr(module, "__version__", "present"))

@@ -1,0 +1,56 @@
+"""``qsmengine dti``: a diffusion series to tensor maps under dtifit's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli import options
+from qsmengine.cli.reporter import Reporter
+
+
+def dti(  # noqa: D103
+    *,
+    dwi: Annotated[Path, typer.Option("--dwi", "-k", help="4-D diffusion-weighted image")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="what the outputs' names begin with", metavar="PREFIX")],
+    bval: Annotated[Path | None, typer.Option("--bval", "-b", help="b-values; else beside the image")] = None,
+    bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; else beside the image")] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="mask; every voxel with signal when not given")] = None,
+    fit: Annotated[str | None, typer.Option("--fit", help="method, such as ols or wls", metavar="METHOD")] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    preset: options.Preset = "default",
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    log_json: options.LogJson = False,
+) -> None:
+    """Diffusion tensor: FA, MD, eigenvalues and vectors, mode, S0, tensor.
+
+    The files are named as FSL's dtifit names them: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ...
+    """
+    from qsmengine.backend.device import resolve_device
+    from qsmengine.pipeline.config import load_config
+    from qsmengine.pipeline.session import DtiRequest, run_dti_session
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    chosen_fit = [] if fit is None else [f"diffusion.method={fit}"]
+    settings_ = load_config(config, preset=preset, settings=[*chosen_fit, *(settings or ())])
+    chosen = resolve_device(device, threads)
+    request = DtiRequest(dwi=dwi, prefix=out, bval=bval, bvec=bvec, mask=mask, force=force)
+    with reporter.progress():
+        outcome = run_dti_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+    reporter.notes(outcome.notes)
+    if dry_run:
+        from qsmengine.cli.plans import print_plan
+
+        print_plan(reporter, outcome.plan, chosen, outcome.files)
+        return
+    for path in outcome.files:
+        if path.name.endswith(".nii.gz"):
+            reporter.say(str(path), file=str(path))

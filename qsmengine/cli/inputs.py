@@ -1,0 +1,44 @@
+"""Small parsers of option values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from qsmengine.errors import UsageError
+
+
+def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...] | None:
+    """Numbers separated by commas or blanks; None for None. Raises UsageError naming the option."""
+    text = " ".join(texts or ())
+    if not text:
+        return None
+    try:
+        return tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: need numbers separated by commas") from None
+
+
+def parse_pairs(pairs: Iterable[str] | None, option: str) -> dict[str, str]:
+    """``K=V`` each; raises UsageError naming the option for another form or a key given twice."""
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"{option} {pair!r}: write NAME=VALUE")
+        if key in found:
+            raise UsageError(f"{option}: {key} is given twice")
+        found[key] = value
+    return found
+
+
+def parse_files(pairs: Iterable[str] | None, option: str) -> dict[str, Path]:
+    """``K=FILE`` each."""
+    return {key: Path(value) for key, value in parse_pairs(pairs, option).items()}
+
+
+def parse_vector(values: tuple[float, ...], option: str) -> tuple[float, float, float]:
+    """Three numbers; raises UsageError naming the option for another count."""
+    if len(values) != 3:
+        raise UsageError(f"{option}: need three numbers, got {len(values)}")
+    return values[0], values[1], values[2]

@@ -1,0 +1,91 @@
+"""The ``qsmengine`` command: its subcommands, and what becomes of errors.
+
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 invalid input; 4 environment (GPU asked for and
+absent, memory, missing package); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli import demo, doctor, dti, group, phantom, qsm, qsm_ci, regions, stage
+from qsmengine.cli.arguments import spread
+from qsmengine.cli.reporter import print_error
+from qsmengine.errors import DeviceError, QsmengineError, UsageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="qsmengine",
+    help="Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("qsm")(qsm.qsm)
+app.command("dti")(dti.dti)
+app.command("regions")(regions.regions)
+app.command("group")(group.group)
+app.command("phantom")(phantom.phantom)
+app.command("stage")(stage.stage)
+app.command("qsm-ci")(qsm_ci.qsm_ci)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001
+    if value:
+        typer.echo(doctor.version_line())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option("--version", help="print version, kernels and CUDA state", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code. Expected errors become one message on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    log_json = "--log-json" in arguments
+    try:
+        return int(app(spread(arguments), prog_name="qsmengine", standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        print_error("interrupted", log_json=log_json)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001
+        if {"-v", "--verbose"} & set(arguments):
+            traceback.print_exception(error)
+        message, code = describe(error)
+        if message:
+            print_error(message, log_json=log_json)
+        return code
+
+
+def describe(error: Exception) -> tuple[str, int]:
+    """Message and exit code of an error."""
+    if isinstance(error, QsmengineError):
+        return str(error), error.exit_code
+    if hasattr(error, "format_message"):  # wrong options, as typer reports them; empty where it printed help
+        message = error.format_message()
+        return f"{message} (see --help)" if message else "", UsageError.exit_code
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {error}' if str(error) else ''}", DeviceError.exit_code
+    if isinstance(error, ImportError):
+        return f"{error}; a part of the installation is missing, see qsmengine doctor", DeviceError.exit_code
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", QsmengineError.exit_code
+    return f"unexpected {type(error).__name__}: {error} (run with -v for the traceback)", QsmengineError.exit_code

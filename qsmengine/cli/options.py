@@ -1,0 +1,51 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+_COMPUTE = "Computing"
+_CONFIG = "Configuration"
+_OUTPUT = "Output"
+
+Device: TypeAlias = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N", rich_help_panel=_COMPUTE, metavar="DEVICE")
+]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads; all when not given", rich_help_panel=_COMPUTE, metavar="N"),
+]
+ConfigFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--config", help="YAML configuration", rich_help_panel=_CONFIG, metavar="F.yaml")
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="one setting, such as inversion.lambda=2e-4; may be repeated", rich_help_panel=_CONFIG,
+        metavar="KEY=VALUE",
+    ),
+]  # fmt: skip
+Preset: TypeAlias = Annotated[
+    str, typer.Option("--preset", help="bundled configuration to start from", rich_help_panel=_CONFIG)
+]
+DryRun: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="print steps, memory and output names; write nothing", rich_help_panel=_OUTPUT
+    ),
+]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="replace earlier outputs", rich_help_panel=_OUTPUT)
+]
+Verbose: TypeAlias = Annotated[
+    bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks", rich_help_panel=_OUTPUT)
+]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("-q", "--quiet", help="only errors", rich_help_panel=_OUTPUT)
+]
+LogJson: TypeAlias = Annotated[
+    bool, typer.Option("--log-json", help="messages as JSON lines on stderr", rich_help_panel=_OUTPUT)
+]

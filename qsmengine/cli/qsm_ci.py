@@ -1,0 +1,54 @@
+"""``qsmengine qsm-ci``: the submission contract of the QSM-CI benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli import options
+from qsmengine.cli.reporter import Reporter
+
+
+def qsm_ci(  # noqa: D103
+    *,
+    stage: Annotated[
+        str,
+        typer.Argument(help="field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end", metavar="STAGE"),
+    ],
+    input_dir: Annotated[Path, typer.Argument(help="folder with params.json and the images", metavar="INPUT_DIR")],
+    output_dir: Annotated[Path, typer.Argument(help="folder for the result", metavar="OUTPUT_DIR")],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="method; for a span several joined by +, such as vsharp+tkd", metavar="M[+M]"),
+    ] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    config: options.ConfigFile = None,
+    settings: options.Settings = None,
+    preset: options.Preset = "default",
+    force: options.Force = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    log_json: options.LogJson = False,
+) -> None:
+    """Read a QSM-CI input folder, write its result (totalfield, localfield or chimap, in ppm)."""
+    from qsmengine.backend.device import resolve_device
+    from qsmengine.pipeline.qsm_ci import CiRequest, run_qsm_ci
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    request = CiRequest(
+        stage=stage,
+        inputs=input_dir,
+        outputs=output_dir,
+        methods=tuple(method.split("+")) if method else (),
+        config=config,
+        preset=preset,
+        settings=tuple(settings or ()),
+        force=force,
+    )
+    with reporter.progress():
+        path, notes = run_qsm_ci(request, resolve_device(device, threads), progress=reporter.on_step)
+    reporter.notes(notes)
+    reporter.say(str(path), file=str(path))

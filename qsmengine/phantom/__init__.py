@@ -1,0 +1,8 @@
+"""Virtual heads: labels -> tissue -> gradient-echo and diffusion signals, with the truth beside."""
+
+from __future__ import annotations
+
+from qsmengine.phantom.bids import write_bids
+from qsmengine.phantom.head import VirtualHead, virtual_head
+
+__all__ = ["VirtualHead", "virtual_head", "write_bids"]

@@ -1,0 +1,133 @@
+"""The field of a susceptibility distribution, computed in image space.
+
+Every voxel is a uniformly magnetised box. Its field at the centres of all voxels is exact: with the
+demagnetising tensor N(r) of the box and the unit vector b of B0,
+
+    field = chi (1/3 [r = 0] - b^T N(r) b),
+
+N from sums over the box's corners (arc tangents on the diagonal, logarithms off it), Lorentz sphere
+included. The sum over voxels is a convolution on a grid padded to twice the size, so nothing wraps
+around. The k-space dipole of the solvers is not used: reconstructions of these fields do not invert the
+formula they were made with.
+
+References: Newell et al. 1993, 10.1029/93JB00694; Salomir et al. 2003, 10.1002/cmr.b.10083.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, resolve_device
+from qsmengine.backend.fft import RealFFT, fast_size
+from qsmengine.errors import InputError
+from qsmengine.grid import Vector3
+from qsmengine.phantom.resample import FloatImage
+
+Octant = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FieldModel:
+    """Fields of sources on one grid, in free space of susceptibility 0.
+
+    Parameters
+    ----------
+    shape
+        (nx, ny, nz) of sources and field.
+    voxel_size
+        [mm].
+    b0_direction
+        Unit vector in array axes.
+    device
+        CPU device that transforms.
+    """
+
+    shape: tuple[int, int, int]
+    voxel_size: Vector3
+    b0_direction: Vector3
+    device: Device
+
+    @classmethod
+    def on_cpu(cls, shape: tuple[int, int, int], voxel_size: Vector3, b0_direction: Vector3) -> FieldModel:
+        """Model with the default number of threads."""
+        return cls(shape, voxel_size, b0_direction, resolve_device("cpu"))
+
+    @cached_property
+    def _fft(self) -> RealFFT:
+        x, y, z = (fast_size(2 * n) for n in self.shape)
+        return RealFFT((x, y, z), self.device)
+
+    @cached_property
+    def _response(self) -> FloatImage:
+        kernel = self.device.zeros(self._fft.shape)
+        fill_box_dipole(kernel, self.shape, self.voxel_size, self.b0_direction)
+        spectrum = self._fft.forward(kernel)
+        return np.ascontiguousarray(spectrum.real)
+
+    def field(self, chi: FloatImage) -> FloatImage:
+        """Field (x, y, z) [ppm] of the sources `chi` (x, y, z) [ppm], relative to the surroundings.
+
+        Raises
+        ------
+        InputError
+            Where `chi` has another shape.
+        """
+        if chi.shape != self.shape:
+            raise InputError(f"chi has shape {chi.shape}, the field model {self.shape}", field="chi")
+        box = tuple(slice(0, n) for n in self.shape)
+        padded = self.device.zeros(self._fft.shape)
+        padded[box] = chi
+        return np.ascontiguousarray(self._fft.filter(padded, self._response)[box])
+
+
+def fill_box_dipole(
+    kernel: FloatImage, reach: tuple[int, int, int], voxel_size: Vector3, b0_direction: Vector3
+) -> None:
+    """Write the field of one unit voxel at index 0 into `kernel`, up to `reach` - 1 voxels either way.
+
+    Negative offsets stand at the end of each axis, as circular convolution wants them.
+    """
+    even, odd = _octants(reach, voxel_size, b0_direction)
+    for signs in itertools.product((1, -1), repeat=3):
+        values = even.copy()
+        for (i, j), octant in odd.items():
+            values += signs[i] * signs[j] * octant
+        target, source = [], []
+        for sign, n, size in zip(signs, reach, kernel.shape, strict=True):
+            target.append(slice(0, n) if sign > 0 else slice(size - n + 1, size))
+            source.append(slice(0, n) if sign > 0 else slice(n - 1, 0, -1))
+        kernel[tuple(target)] = values[tuple(source)]
+
+
+def _octants(
+    reach: tuple[int, int, int], voxel_size: Vector3, b: Vector3
+) -> tuple[Octant, dict[tuple[int, int], Octant]]:
+    """-b^T N b on offsets >= 0: the part even in every axis, and per pair of axes the part odd in both."""
+    corners = [(np.arange(n + 1) - 0.5) * h for n, h in zip(reach, voxel_size, strict=True)]
+    x = np.meshgrid(*corners, indexing="ij", sparse=True)
+    radius = np.sqrt(x[0] ** 2 + x[1] ** 2 + x[2] ** 2)
+    even = np.zeros(reach)
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        if b[i]:
+            even -= b[i] ** 2 * _corner_sum(np.arctan(x[j] * x[k] / (x[i] * radius)))
+    even[0, 0, 0] += (b[0] ** 2 + b[1] ** 2 + b[2] ** 2) / 3.0
+    odd = {}
+    for i, j in itertools.combinations(range(3), 2):
+        if b[i] and b[j]:
+            k = 3 - i - j
+            odd[i, j] = 2.0 * b[i] * b[j] * _corner_sum(np.arcsinh(x[k] / np.hypot(x[i], x[j])))
+    return even, odd
+
+
+def _corner_sum(values: Octant) -> Octant:
+    """Sum over the eight corners of every box with the product of their signs, over 4 pi."""
+    for axis in range(3):
+        values = np.diff(values, axis=axis)
+    return values / (4.0 * math.pi)

@@ -1,0 +1,106 @@
+"""Multi-echo gradient-echo signals.
+
+S(TE) = m0 c exp(-R2* TE) exp(i (phi_0 + 2 pi gamma B0 TE field)) + noise, with the coil's sensitivity c
+and phase phi_0 smooth in space and the same for every echo. The noise is complex Gaussian; its standard
+deviation per channel is the mean magnitude of `reference` voxels at the first echo over the SNR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import GreSeries, check_echo_times
+from qsmengine.grid import Grid
+from qsmengine.phantom.resample import FloatImage
+from qsmengine.units import rad_per_ppm
+
+SIGNAL_SCALE = 1000.0
+"""Magnitude of water at TE = 0 in the coil's centre [arbitrary]."""
+
+
+@dataclass(frozen=True)
+class Coil:
+    """Receive profile of the combined coil: `sensitivity` (x, y, z) [1], `phase` (x, y, z) [rad]."""
+
+    sensitivity: FloatImage
+    phase: FloatImage
+
+
+def smooth_coil(grid: Grid, rng: np.random.Generator) -> Coil:
+    """A coil with sensitivity rising to the surface and second-order phase.
+
+    Sensitivity 0.8 to 1.3 over the field of view; phase a random quadratic of about 2 rad. The random
+    numbers depend on `rng` alone, so heads of the same seed have the same coil at every voxel size.
+    """
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32) for n in grid.shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    tilt = rng.uniform(-0.08, 0.08, 3)
+    sensitivity = 0.8 + 0.12 * (x * x + y * y + z * z) + (tilt[0] * x + tilt[1] * y + tilt[2] * z)
+    c = rng.uniform(-1.0, 1.0, 9)
+    phase = (
+        np.pi * c[0] + c[1] * x + c[2] * y + c[3] * z + c[4] * (x * y) + c[5] * (y * z) + c[6] * (x * z)
+        + (c[7] * (x * x - y * y) + c[8] * (2 * z * z - x * x - y * y) / 2)
+    )  # fmt: skip
+    return Coil(sensitivity.astype(np.float32), phase.astype(np.float32))
+
+
+def gre_signal(
+    *,
+    total_field: FloatImage,
+    r2star: FloatImage,
+    m0: FloatImage,
+    coil: Coil,
+    grid: Grid,
+    echo_times: tuple[float, ...],
+    snr: float | None,
+    reference: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> GreSeries:
+    """Magnitude and wrapped phase (x, y, z, echo) of a gradient-echo series.
+
+    Parameters
+    ----------
+    total_field, r2star, m0
+        (x, y, z) [ppm], [1/s], [1].
+    coil
+        Receive profile.
+    grid
+        Geometry with the field strength.
+    echo_times
+        [s].
+    snr
+        Mean magnitude over standard deviation per channel in `reference` at the first echo; None: no noise.
+    reference
+        (x, y, z) voxels that define the SNR.
+    rng
+        Source of the noise.
+
+    Raises
+    ------
+    InputError
+        For echo times that are not ascending seconds, or a grid without field strength.
+    """
+    times = check_echo_times(echo_times)
+    shape = (*grid.shape, len(times))
+    magnitude, phase = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    field_strength = grid.required_field_strength
+    proton = m0 * coil.sensitivity * np.float32(SIGNAL_SCALE)
+    sigma = 0.0
+    for echo, time in enumerate(times):
+        size = proton * np.exp(r2star * np.float32(-time))
+        angle = total_field * np.float32(rad_per_ppm(field_strength, time)) + coil.phase
+        signal = np.empty(grid.shape, np.complex64)
+        np.multiply(size, np.cos(angle), out=signal.real)
+        np.multiply(size, np.sin(angle), out=signal.imag)
+        if snr is not None:
+            if echo == 0:
+                sigma = float(size[reference].mean(dtype=np.float64)) / snr
+            signal.real += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
+            signal.imag += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
+        signal += np.complex64(0)  # no negative zeros: where there is no signal the phase is 0
+        magnitude[..., echo] = np.abs(signal)
+        phase[..., echo] = np.angle(signal)
+    return GreSeries(magnitude, phase, times, grid)

@@ -1,0 +1,257 @@
+"""A virtual head: the label map as tissue on a chosen grid, its fields, its signals, its truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import DwiSeries, GreSeries, Map
+from qsmengine.errors import UsageError
+from qsmengine.grid import FloatArray, Grid, Vector3
+from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
+from qsmengine.phantom.field import FieldModel
+from qsmengine.phantom.gre import Coil, gre_signal, smooth_coil
+from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, region_names
+from qsmengine.phantom.neck import neck_field
+from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.scheme import default_scheme
+from qsmengine.phantom.shim import Shim, fit_shim
+from qsmengine.phantom.tissue import TissueMaps, tissue_maps, tissue_table
+
+ECHO_TIMES = (0.004, 0.012, 0.020, 0.028)
+"""Default echo times [s]."""
+NECK_LENGTH = 150.0
+"""Body below the label map [mm]."""
+WHITE_MATTER = (2, 41)
+"""Labels in which the SNR is defined."""
+MODALITIES = ("gre", "dwi")
+
+
+@dataclass(frozen=True)
+class VirtualHead:
+    """Signals of one head and everything they were made from.
+
+    Parameters
+    ----------
+    grid
+        Geometry with field strength and B0 direction.
+    labels
+        (x, y, z) int16, FreeSurfer / SynthSeg numbers.
+    label_names
+        Label -> name.
+    mask
+        (x, y, z) brain.
+    truth
+        Maps by name: `chi`, `local_field`, `background_field`, `total_field` [ppm], `r2star` [1/s], `m0`,
+        with "dwi" also `fa`, `md` [mm^2/s], `v1` (along the array axes) and `s0`. chi is relative to water
+        and covers the whole head; inside the mask it is that of the brain's share of the voxel, so bone
+        that a large voxel at the rim also holds is background. The local field is that of chi inside the
+        mask; background and total field are those after shimming, and total = local + background.
+    shim
+        What was removed from the total field.
+    gre, dwi
+        Series; None unless asked for.
+    settings
+        Arguments of :func:`virtual_head`.
+    """
+
+    grid: Grid
+    labels: LabelArray
+    label_names: Mapping[int, str]
+    mask: npt.NDArray[np.bool_]
+    truth: Mapping[str, Map]
+    shim: Shim
+    gre: GreSeries | None = None
+    dwi: DwiSeries | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+def virtual_head(
+    *,
+    voxel_size: Vector3 = (1.0, 1.0, 1.0),
+    field_strength: float = 3.0,
+    echo_times: Sequence[float] = ECHO_TIMES,
+    b0_direction: Vector3 = (0.0, 0.0, 1.0),
+    snr: float | None = None,
+    seed: int = 0,
+    modalities: Sequence[str] = ("gre",),
+    texture: float = 0.1,
+    scheme: tuple[FloatArray, FloatArray] | None = None,
+) -> VirtualHead:
+    """Make a virtual head.
+
+    Parameters
+    ----------
+    voxel_size
+        [mm], any; tissue is averaged over the voxels' boxes.
+    field_strength
+        [T]; R2* scales with it.
+    echo_times
+        Of the gradient echoes [s].
+    b0_direction
+        B0 in array axes (x right, y front, z up). The head keeps its place in the array; the affine is
+        rotated, as when head and slices are tilted together in the scanner.
+    snr
+        In white matter, per channel of the complex signal, at the first echo and at b = 0; None: no noise.
+    seed
+        Of texture, coil and noise. Texture and coil depend on nothing else.
+    modalities
+        Any of "gre", "dwi".
+    texture
+        Relative standard deviation of tissue properties inside a label.
+    scheme
+        b-values [s/mm^2] and b-vectors (FSL's frame); by default 2 x b = 0 and 32 directions at b = 1000.
+
+    Raises
+    ------
+    UsageError
+        For an unknown modality, an SNR or a texture out of range.
+    InputError
+        For an impossible voxel size, field strength, direction or set of echo times.
+    """
+    _check(snr, texture, modalities)
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+    head = load_head_index()
+    resampler = Resampler(head.grid, voxel_size)
+    grid = tilted_grid(Grid(resampler.shape, resampler.affine, field_strength), b0_direction)
+    brain = head.lookup([region.brain for region in head.regions])
+    mask = resampler.average(brain) > 0.5
+    index = resampler.majority(head.index)
+    labels = np.array([region.label for region in head.regions], np.int16)[index]
+    fine = tissue_maps(head, field_strength, texture=texture, rng=rngs[0])
+    tissue = average_tissue(fine, resampler)
+    chi = np.where(mask, resampler.average(fine.chi * brain), tissue.chi)
+    fields, shim = head_fields(tissue.chi, np.where(mask, chi, np.float32(0)), mask, grid)
+    truth = {"chi": Map(chi, "ppm", grid)}
+    truth |= {name: Map(array, "ppm", grid) for name, array in fields.items()}
+    truth |= {"r2star": Map(tissue.r2star, "1/s", grid), "m0": Map(tissue.m0, "1", grid)}
+    coil = smooth_coil(grid, rngs[1])
+    reference = mask & np.isin(labels, WHITE_MATTER)
+    gre = dwi = None
+    if "gre" in modalities:
+        gre = gre_signal(
+            total_field=fields["total_field"], r2star=tissue.r2star, m0=tissue.m0, coil=coil, grid=grid,
+            echo_times=tuple(echo_times), snr=snr, reference=reference, rng=rngs[2],
+        )  # fmt: skip
+    if "dwi" in modalities:
+        b_values, b_vectors = default_scheme() if scheme is None else scheme
+        tensors, maps = _diffusion(head, resampler, fine, tissue, coil, mask, grid)
+        truth |= maps
+        dwi = dwi_signal(
+            tensors=tensors, s0=maps["s0"].array, b_values=b_values, b_vectors=b_vectors, grid=grid, snr=snr,
+            reference=reference, rng=rngs[3],
+        )  # fmt: skip
+    settings: dict[str, object] = {
+        "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr, "Seed": seed,
+        "B0Direction": list(grid.b0_direction), "Texture": texture,
+    }  # fmt: skip
+    names = region_names(head.regions)
+    return VirtualHead(grid, labels, names, mask, truth, shim, gre, dwi, settings)
+
+
+def tilted_grid(grid: Grid, b0_direction: Vector3) -> Grid:
+    """`grid` (axes along the scanner's) turned about its centre so that B0 lies along `b0_direction`."""
+    target = Grid(grid.shape, grid.affine, b0_override=b0_direction).b0_direction
+    centre = (grid.affine @ [*((np.asarray(grid.shape) - 1) / 2), 1.0])[:3]
+    rotation = _rotation_to_z(np.asarray(target))
+    affine = grid.affine.copy()
+    affine[:3, :3] = rotation @ grid.affine[:3, :3]
+    affine[:3, 3] = rotation @ (grid.affine[:3, 3] - centre) + centre
+    return grid.replace(affine=affine)
+
+
+def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:
+    """Tissue on the resampler's target: chi and m0 are averaged, the rates are averaged with the weight m0.
+
+    Beyond the label map there is air.
+    """
+    if resampler.is_identity:
+        return fine
+    air = np.float32(tissue_table()["air"].chi)
+    m0 = resampler.average(fine.m0)
+    safe: FloatImage = np.where(m0 > 0, m0, np.float32(1)).astype(np.float32)
+    return TissueMaps(
+        chi=resampler.average(fine.chi - air) + air,
+        r2star=resampler.average(fine.r2star * fine.m0) / safe,
+        r2=resampler.average(fine.r2 * fine.m0) / safe,
+        m0=m0,
+    )
+
+
+def head_fields(
+    chi: FloatImage,
+    brain_chi: FloatImage,
+    mask: npt.NDArray[np.bool_],
+    grid: Grid,
+    *,
+    neck: float = NECK_LENGTH,
+) -> tuple[dict[str, FloatImage], Shim]:
+    """Local, background and total field (x, y, z) [ppm], the latter two after shimming.
+
+    Parameters
+    ----------
+    chi
+        (x, y, z) [ppm] relative to water; air surrounds the grid, and below it the lowest slice continues.
+    brain_chi
+        (x, y, z) [ppm]: the sources of the local field.
+    mask
+        Where the shim is fitted.
+    grid
+        Geometry.
+    neck
+        Length of the body below [mm].
+    """
+    model = FieldModel.on_cpu(grid.shape, grid.voxel_size, grid.b0_direction)
+    excess = chi - np.float32(tissue_table()["air"].chi)
+    total = model.field(excess)
+    if neck > 0:
+        total += neck_field(excess, model, neck)
+    local = model.field(brain_chi)
+    shim = fit_shim(total, mask, grid.voxel_size)
+    total += shim.field(grid.shape, grid.voxel_size)
+    return {"local_field": local, "background_field": total - local, "total_field": total}, shim
+
+
+def _diffusion(
+    head: HeadIndex,
+    resampler: Resampler,
+    fine: TissueMaps,
+    tissue: TissueMaps,
+    coil: Coil,
+    mask: npt.NDArray[np.bool_],
+    grid: Grid,
+) -> tuple[FloatImage, dict[str, Map]]:
+    tensors = head_tensors(head, resampler, fine.m0)
+    found = tensor_truth(tensors, mask)
+    s0 = s0_image(tissue.m0, tissue.r2, coil.sensitivity)
+    maps = {
+        "fa": Map(found.fa, "1", grid),
+        "md": Map(found.md, "mm^2/s", grid),
+        "v1": Map(found.v1, "1", grid),
+        "s0": Map(s0, "arbitrary", grid),
+    }
+    return tensors, maps
+
+
+def _rotation_to_z(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The shortest rotation that turns the unit vector `direction` onto z."""
+    axis = np.cross(direction, [0.0, 0.0, 1.0])
+    cosine = float(direction[2])
+    if cosine < -1.0 + 1e-9:
+        return np.diag([1.0, -1.0, -1.0])
+    x, y, z = axis
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + skew + skew @ skew / (1.0 + cosine))
+
+
+def _check(snr: float | None, texture: float, modalities: Sequence[str]) -> None:
+    unknown = [name for name in modalities if name not in MODALITIES]
+    if unknown or isinstance(modalities, str):
+        raise UsageError(f"modalities: {modalities!r} given; a list of {', '.join(MODALITIES)} is needed")
+    if snr is not None and not snr > 0:
+        raise UsageError(f"snr: {snr} is not positive; leave it out for signals without noise")
+    if not 0 <= texture <= 0.5:
+        raise UsageError(f"texture: {texture} lies outside 0 .. 0.5")

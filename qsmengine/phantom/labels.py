@@ -1,0 +1,84 @@
+"""The bundled whole-head label map (origin and licence: data/README.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.grid import Grid
+from qsmengine.io import read_image
+
+LabelArray = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A row of the label table.
+
+    Parameters
+    ----------
+    label
+        FreeSurfer / SynthSeg number.
+    name, hemisphere
+        Name; ``left``, ``right`` or ``n/a``.
+    tissue
+        Class in ``tissue.yaml``.
+    brain
+        Whether voxels of this index belong to the brain mask.
+    """
+
+    label: int
+    name: str
+    hemisphere: str
+    tissue: str
+    brain: bool
+
+
+@dataclass(frozen=True)
+class HeadIndex:
+    """The stored form: `index` (x, y, z) uint8 points into `regions`; two regions may share a label."""
+
+    index: npt.NDArray[np.uint8]
+    regions: tuple[Region, ...]
+    grid: Grid
+
+    def lookup(self, values: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+        """(x, y, z) array of one value per region, given in the order of `regions`."""
+        return np.take(np.asarray(values, dtype=dtype), self.index, mode="clip")
+
+
+@cache
+def load_head_index() -> HeadIndex:
+    """The label map as stored: 1 mm, RAS, with its table. Read once; the array is read-only."""
+    folder = resources.files("qsmengine.phantom") / "data"
+    table = (folder / "head01_dseg.tsv").read_text(encoding="utf-8").splitlines()
+    regions = []
+    for row in table[1:]:
+        _, label, name, hemisphere, tissue, brain = row.split("\t")
+        regions.append(Region(int(label), name, hemisphere, tissue, brain == "1"))
+    with resources.as_file(folder / "head01_dseg.nii.gz") as path:
+        image = read_image(path, dtype=np.uint8)
+    index = np.ascontiguousarray(image.array)
+    index.setflags(write=False)
+    return HeadIndex(index, tuple(regions), image.grid)
+
+
+def load_head_labels() -> tuple[LabelArray, Grid]:
+    """Labels (x, y, z) int16 in FreeSurfer / SynthSeg numbers and their grid (1 mm, RAS, head cropped)."""
+    head = load_head_index()
+    return head.lookup([region.label for region in head.regions], np.int16), head.grid
+
+
+def region_names(regions: tuple[Region, ...]) -> dict[int, str]:
+    """Label -> name, with the hemisphere in front where there is one; air left out."""
+    names = {}
+    for region in regions:
+        side = "" if region.hemisphere == "n/a" else f"{region.hemisphere}_"
+        if region.label:
+            names[region.label] = side + region.name
+    return dict(sorted(names.items()))

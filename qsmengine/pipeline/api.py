@@ -1,0 +1,190 @@
+"""Python interface: arrays in, arrays out, on NumPy or CuPy, no files touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, device_of, resolve_device
+from qsmengine.data import Array, DwiSeries, GreSeries
+from qsmengine.grid import Grid
+from qsmengine.pipeline.config import Config, load_config
+from qsmengine.pipeline.progress import ProgressCallback
+from qsmengine.pipeline.run import QsmResult, TensorMaps, run_dti, run_qsm
+from qsmengine.pipeline.single import parse_params
+from qsmengine.stages.registry import get_method
+
+
+def reconstruct_qsm(
+    magnitude: Array,
+    phase: Array,
+    echo_times: Sequence[float],
+    grid: Grid,
+    *,
+    mask: Array | None = None,
+    labels: Array | None = None,
+    config: Config | Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+    progress: ProgressCallback | None = None,
+) -> QsmResult:
+    """Reconstruct susceptibility from magnitude and wrapped phase.
+
+    Parameters
+    ----------
+    magnitude, phase
+        (x, y, z, echo); phase [rad].
+    echo_times
+        [s].
+    grid
+        Geometry with the field strength [T].
+    mask
+        (x, y, z) brain mask; computed when None.
+    labels
+        (x, y, z) label image for a reference region.
+    config
+        Configuration, or sections that differ from the default preset:
+        ``{"inversion": {"method": "tkd", "threshold": 0.2}}``.
+    device
+        "auto", "cpu", "cuda", "cuda:1"; None takes the device the arrays live on.
+    progress
+        Told about the steps.
+
+    Returns
+    -------
+    QsmResult
+        ``result.chi`` [ppm], ``result.local_field`` [ppm], ``result["r2star"]`` [1/s], ...
+
+    Raises
+    ------
+    InputError
+        For arrays that do not fit, a missing field strength, an empty mask.
+    UsageError
+        For a wrong configuration.
+    DeviceError
+        For a device that is absent or too small.
+    """
+    series = GreSeries(magnitude, phase, tuple(echo_times), grid)
+    return run_qsm(
+        series, _config(config), _device(device, phase), mask=mask, labels=labels, progress=progress
+    )
+
+
+def fit_tensor(
+    signal: Array,
+    b_values: Sequence[float] | Array,
+    b_vectors: Array,
+    grid: Grid,
+    *,
+    mask: Array | None = None,
+    method: str = "ols",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> TensorMaps:
+    """Fit a diffusion tensor.
+
+    Parameters
+    ----------
+    signal
+        (x, y, z, volume).
+    b_values
+        (volume,) [s/mm^2].
+    b_vectors
+        (volume, 3) in FSL's frame (x negated where the affine's determinant is positive).
+    grid
+        Geometry.
+    mask
+        (x, y, z); every voxel with signal when None.
+    method, params
+        Fit and its parameters, see ``qsmengine stage diffusion --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    TensorMaps
+        ``result["fa"]`` [1], ``result["md"]`` [mm^2/s], ``result["v1"]`` (x, y, z, 3), ...
+    """
+    series = DwiSeries(
+        signal, np.asarray(b_values, dtype=np.float64), np.asarray(b_vectors, dtype=np.float64), grid
+    )
+    section = {"method": method, **(params or {})}
+    return run_dti(series, load_config(overrides={"diffusion": section}), _device(device, signal), mask=mask)
+
+
+def unwrap(
+    phase: Array,
+    magnitude: Array,
+    mask: Array,
+    echo_times: Sequence[float],
+    grid: Grid,
+    *,
+    method: str = "romeo",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Unwrap the phase (x, y, z, echo) [rad] of a gradient-echo series inside `mask`; returns [rad]."""
+    inputs = {"phase": phase, "magnitude": magnitude, "mask": mask, "echo_times": tuple(echo_times)}
+    return _run("unwrap", method, inputs, grid, params, _device(device, phase))["unwrapped"]
+
+
+def remove_background(
+    total_field: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    method: str = "vsharp",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> tuple[Array, Array]:
+    """Split off the field of sources outside `mask` from the total field (x, y, z) [ppm].
+
+    Returns
+    -------
+    local_field, mask
+        (x, y, z) [ppm], and where it is defined.
+    """
+    inputs = {"total_field": total_field, "mask": mask}
+    results = _run("background", method, inputs, grid, params, _device(device, total_field))
+    return results["local_field"], results["mask"]
+
+
+def invert_dipole(
+    local_field: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    weight: Array | None = None,
+    method: str = "weighted_tv",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`.
+
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; methods without weights refuse it.
+    """
+    inputs = {"local_field": local_field, "mask": mask}
+    if weight is not None:
+        inputs["weight"] = weight
+    return _run("inversion", method, inputs, grid, params, _device(device, local_field))["chi"]
+
+
+def _run(
+    stage: str,
+    method: str,
+    inputs: Mapping[str, Any],
+    grid: Grid,
+    params: Mapping[str, Any] | None,
+    device: Device,
+) -> dict[str, Array]:
+    chosen = get_method(stage, method)
+    return chosen(inputs, grid, parse_params(chosen, params or {}), device=device)
+
+
+def _config(config: Config | Mapping[str, Any] | None) -> Config:
+    return config if isinstance(config, Config) else load_config(overrides=config)
+
+
+def _device(device: str | Device | None, array: Array) -> Device:
+    return device_of(array) if device is None else resolve_device(device)

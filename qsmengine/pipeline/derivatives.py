@@ -1,0 +1,275 @@
+"""Maps of a run as files: BIDS names, units, sidecars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import qsmengine
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.atomic import write_json
+from qsmengine.io.bids import BidsName, write_dataset_description
+from qsmengine.io.nifti import write_image
+from qsmengine.io.sidecars import image_stem
+from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.plan import Plan
+from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
+from qsmengine.pipeline.run import RunResult
+from qsmengine.pipeline.staging import staged
+from qsmengine.units import hz_per_ppm
+
+_PART = re.compile(
+    r"(?:part|echo|e|ph|pha|phase|mag|magn|magnitude|real|re|imag|imaginary|im|raw)-?(?:\d+|mag|phase|real|imag)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A file of a run: the map it holds and its name's `suffix` and entities; fields are written in Hz."""
+
+    map: str
+    suffix: str
+    entities: Mapping[str, str]
+    description: str
+
+    @property
+    def is_field(self) -> bool:
+        """Whether it is written in [Hz] instead of [ppm]."""
+        return self.suffix == "fieldmap"
+
+
+QSM_PRODUCTS = (
+    Product("chi", "Chimap", {}, "magnetic susceptibility"),
+    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate"),
+    Product("t2star", "T2starmap", {}, "effective transverse relaxation time"),
+    Product("s0", "S0map", {}, "signal at echo time 0"),
+    Product("total_field", "fieldmap", {"desc": "total"}, "field offset from all sources"),
+    Product("local_field", "fieldmap", {"desc": "local"}, "field offset from sources inside the mask"),
+    Product("noise", "fieldmap", {"desc": "noise"}, "standard deviation of the total field"),
+    Product("brain_mask", "mask", {"desc": "brain"}, "mask of the field fit"),
+    Product("local_mask", "mask", {"desc": "reliable"}, "voxels where the local field and chi are defined"),
+)
+
+DTI_PRODUCTS = {
+    "fa": ("FA", "fractional anisotropy"),
+    "md": ("MD", "mean diffusivity"),
+    "ad": ("AD", "axial diffusivity"),
+    "rd": ("RD", "radial diffusivity"),
+    "mo": ("MO", "mode of anisotropy"),
+    "s0": ("S0", "signal without diffusion weighting"),
+    "l1": ("L1", "largest eigenvalue"),
+    "l2": ("L2", "middle eigenvalue"),
+    "l3": ("L3", "smallest eigenvalue"),
+    "v1": ("V1", "direction of the largest eigenvalue, FSL frame"),
+    "v2": ("V2", "direction of the middle eigenvalue, FSL frame"),
+    "v3": ("V3", "direction of the smallest eigenvalue, FSL frame"),
+    "tensor": ("tensor", "diffusion tensor xx xy xz yy yz zz, FSL frame"),
+}
+"""Map -> (ending of the file's name as FSL's dtifit has it, description)."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Names of a session's outputs, taken from its first input.
+
+    A BIDS name with a subject gives a dataset (``sub-X[/ses-Y]/anat/sub-X_..._Chimap.nii.gz``); any other
+    name its parts without echo, magnitude and phase as prefix (``head_mag.nii.gz`` -> ``head_Chimap.nii.gz``).
+    """
+
+    source: BidsName | None
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, path: Path) -> Naming:
+        """Naming after the input `path`."""
+        try:
+            name = BidsName.parse(path)
+        except InputError:
+            name = None
+        if name is not None and "sub" in name.entities:
+            return cls(name)
+        tokens = re.split(r"[_.]", image_stem(path.name))
+        return cls(None, "_".join(token for token in tokens if not _PART.fullmatch(token)))
+
+    def path(self, suffix: str, entities: Mapping[str, str], extension: str = ".nii.gz") -> Path:
+        """File of a product, relative to the output folder."""
+        if self.source is not None:
+            name = self.source.derivative(suffix, extension=extension, **entities)
+            return name.folder / "anat" / name.filename
+        product = BidsName(entities, suffix, extension).filename
+        return Path(f"{self.prefix}_{product}" if self.prefix else product)
+
+
+def qsm_files(plan: Plan, naming: Naming) -> list[Path]:
+    """Every file a QSM run will write, relative to its output folder."""
+    images = [naming.path(p.suffix, p.entities) for p in QSM_PRODUCTS if p.map in plan.kept]
+    sidecars = [_sidecar(path) for path in images]
+    return [*sorted(images), *sorted(sidecars), _provenance_path(naming), Path("dataset_description.json")]
+
+
+def write_qsm(
+    result: RunResult,
+    target: str | Path,
+    naming: Naming,
+    *,
+    config: Config,
+    device: Device,
+    echo_times: Sequence[float],
+    sources: Sequence[Path],
+    notes: Iterable[str] = (),
+    command: str | None = None,
+) -> list[Path]:
+    """Write the maps of a QSM run with sidecars, provenance and dataset description; all files or none.
+
+    Fields are written in [Hz], chi in [ppm], relaxation in [1/s] and [s]; float32, zero outside the mask.
+
+    Returns
+    -------
+    list of Path
+        Files written.
+    """
+    target = Path(target)
+    shared = _common_metadata(result, config, device, sources)
+    shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
+    written: list[Path] = []
+    with staged(target) as folder:
+        for product in QSM_PRODUCTS:
+            if product.map not in result.maps:
+                continue
+            array, unit = _in_file_unit(result, product)
+            path = naming.path(product.suffix, product.entities)
+            metadata = {"Description": product.description, "Units": unit, **shared}
+            metadata |= _estimation(result, product.map)
+            write_map(folder / path, array, result.grid, metadata, description=f"{product.map} [{unit}]")
+            written += [path, _sidecar(path)]
+        record = session_record(result, config, device, sources, notes)
+        write_json(folder / _provenance_path(naming), record)
+        written.append(_provenance_path(naming))
+        if not (target / "dataset_description.json").is_file():
+            write_dataset_description(
+                folder, name="qsmengine maps", version=qsmengine.__version__, command=command
+            )
+            written.append(Path("dataset_description.json"))
+    return [target / path for path in written]
+
+
+def dti_files(plan: Plan, prefix: str | Path) -> list[Path]:
+    """Every file a tensor fit will write."""
+    images = [_dti_path(Path(prefix), ending) for name, (ending, _) in DTI_PRODUCTS.items() if name in plan.kept]
+    return [path for image in images for path in (image, _sidecar(image))]
+
+
+def write_dti(
+    result: RunResult,
+    prefix: str | Path,
+    *,
+    config: Config,
+    device: Device,
+    b_values: npt.NDArray[np.float64],
+    sources: Sequence[Path],
+) -> list[Path]:
+    """Write tensor maps under dtifit's names (``PREFIX_FA.nii.gz``, ...) with sidecars; all files or none."""
+    prefix = Path(prefix)
+    shells = sorted({round(float(b) / 50.0) * 50 for b in b_values})
+    shared = _common_metadata(result, config, device, sources) | {"BValues": shells}
+    written: list[Path] = []
+    with staged(prefix.parent) as folder:
+        for name, (ending, description) in DTI_PRODUCTS.items():
+            if name not in result.maps:
+                continue
+            path = _dti_path(Path(prefix.name), ending)
+            metadata = {"Description": description, "Units": result.units[name], **shared}
+            metadata |= _estimation(result, name)
+            write_map(folder / path, to_numpy(result[name]), result.grid, metadata, description=description)
+            written += [path, _sidecar(path)]
+    return [prefix.parent / path for path in written]
+
+
+def write_map(
+    path: Path, array: npt.NDArray[Any], grid: Grid, metadata: Mapping[str, Any], *, description: str
+) -> None:
+    """One image with its sidecar beside it."""
+    write_image(path, array, grid, description=description)
+    write_json(_sidecar(path), dict(metadata))
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(image_stem(path.name) + ".json")
+
+
+def _dti_path(prefix: Path, ending: str) -> Path:
+    return prefix.with_name(f"{prefix.name}_{ending}.nii.gz")
+
+
+def _provenance_path(naming: Naming) -> Path:
+    return naming.path("prov", {"desc": "qsm"}, ".json")
+
+
+def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any], str]:
+    array = to_numpy(result[product.map])
+    if not product.is_field:
+        return array, result.units[product.map]
+    factor = np.float32(hz_per_ppm(result.grid.required_field_strength))
+    return np.where(np.isfinite(array), array * factor, np.float32(0)), "Hz"
+
+
+def _common_metadata(
+    result: RunResult, config: Config, device: Device, sources: Sequence[Path]
+) -> dict[str, Any]:
+    return {
+        "Sources": [source_uri(path) for path in sources],
+        "B0Direction": [round(b, 7) for b in result.grid.b0_direction],
+        "ConfigurationHash": config.digest,
+        "SoftwareVersions": software(),
+        **machine(device),
+    }
+
+
+def _estimation(result: RunResult, name: str) -> dict[str, Any]:
+    """Step that made a map, and for chi what was subtracted."""
+    makers = [r for r in result.records if name in r.step.outputs.values()]
+    if not makers:
+        return {}
+    described = describe_step(makers[0])
+    entry: dict[str, Any] = {
+        "EstimationAlgorithm": described["Method"],
+        "EstimationReference": f"https://doi.org/{described['DOI']}",
+        "Parameters": described["Parameters"],
+    }
+    if "Solver" in described:
+        entry["Solver"] = described["Solver"]
+    if name == "chi":
+        entry["QSMReference"] = _reference(result)
+    return entry
+
+
+def _reference(result: RunResult) -> dict[str, Any]:
+    record = result.record("reference")
+    if record is None:
+        return {"Region": "none", "SubtractedValue": 0.0, "Units": "ppm"}
+    values = record.step.params.model_dump(mode="json", by_alias=True)
+    values |= {n: _plain(result.facts[n]) for n in record.step.method.outputs if n in result.facts}
+    values["subtracted_value"] = values.pop("value", 0.0)
+    return {key.title().replace("_", ""): value for key, value in values.items()} | {"Units": "ppm"}
+
+
+def _plain(value: Any) -> Any:
+    """A number or text for JSON."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def source_uri(path: Path) -> str:
+    """BIDS URI of an input (``bids:raw:sub-1/anat/...``) inside a dataset, else the file's name."""
+    for folder in path.resolve().parents:
+        if (folder / "dataset_description.json").is_file():
+            return f"bids:raw:{path.resolve().relative_to(folder).as_posix()}"
+    return path.name

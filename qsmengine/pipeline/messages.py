@@ -1,0 +1,47 @@
+"""Words for configuration errors: the key at fault, the nearest known one, the value given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`name` in quotes with the nearest of the `known` names, else with all of them."""
+    names = tuple(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"{name!r}; did you mean {close[0]}?" if close else f"{name!r} (known: {', '.join(names)})"
+
+
+def explain(
+    error: Any, tree: dict[str, Any], known_keys: Callable[[str | None, str | None], tuple[str, ...]]
+) -> str:
+    """One of pydantic's errors as ``section.key: what is wrong``."""
+    section, *rest = map(str, error["loc"])
+    content = tree.get(section)
+    method = content.get("method") if isinstance(content, dict) else None
+    key = ".".join((section, *(part for part in rest if part != method)))
+    kind = error["type"]
+    if kind == "extra_forbidden" and not rest:
+        return f"unknown section {near(section, known_keys(None, None))}"
+    if kind == "extra_forbidden":
+        return f"unknown key {key}; {_suggest(section, rest[-1], known_keys(section, method))}"
+    if kind in {"union_tag_invalid", "literal_error"} and key in {section, f"{section}.method"}:
+        return f"{section}.method: unknown method {near(str(method), _expected(error))}"
+    if kind in {"union_tag_not_found", "missing"}:
+        return f"{key if kind == 'missing' else section + '.method'} is missing"
+    return f"{key}: {error['msg'][:1].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _suggest(section: str, name: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {section}.{close[0]}?"
+    return f"known there: {', '.join(known)}"
+
+
+def _expected(error: Any) -> tuple[str, ...]:
+    context = error.get("ctx", {})
+    text = str(context.get("expected_tags") or context.get("expected", ""))
+    return tuple(text.replace("'", "").replace(" or ", ", ").split(", "))

@@ -1,0 +1,171 @@
+"""What a run will do: its steps in order, the arrays each takes and makes, the memory it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.memory import available_memory
+from qsmengine.errors import DeviceError
+from qsmengine.pipeline.config import Config
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+
+MASK_BYTES = 1
+VALUE_BYTES = 4
+COMPONENTS = {"tensor": 6, "v1": 3, "v2": 3, "v3": 3}
+"""Values per voxel of arrays that hold more than one and no echoes."""
+PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
+NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
+MULTI_ECHO = frozenset({"phase_offset", "relaxometry"})
+"""Sections that need two echoes or more."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One method with its parameters, and how its arguments are named among the run's arrays.
+
+    Parameters
+    ----------
+    section
+        Section of the configuration.
+    method, params
+        What runs.
+    inputs, outputs
+        Argument (or result) of the method -> name of the array in the run.
+    memory
+        Estimated bytes on the device while it runs: arrays kept so far, results, working memory.
+    """
+
+    section: str
+    method: Method
+    params: Params
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    memory: int = 0
+
+    @property
+    def title(self) -> str:
+        """Section and method for people."""
+        return f"{self.section.replace('_', ' ')}: {self.method.name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order, and what was left out and why."""
+
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = field(default=())
+
+    @property
+    def memory(self) -> int:
+        """Largest need of any step [bytes]."""
+        return max((step.memory for step in self.steps), default=0)
+
+
+_RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
+    "mask": ({}, {"mask": "brain_mask"}),
+    "phase_offset": ({"mask": "brain_mask"}, {}),
+    "unwrap": ({"mask": "brain_mask"}, {}),
+    "field": ({"mask": "brain_mask"}, {}),
+    "background": ({"mask": "brain_mask"}, {"mask": "local_mask"}),
+    "inversion": ({"mask": "local_mask"}, {}),
+    "relaxometry": ({"mask": "brain_mask"}, {}),
+    "reference": ({"mask": "local_mask"}, {}),
+}
+"""Sections of a QSM run in order, with the arguments and results that have another name in the run."""
+
+
+def plan_qsm(
+    config: Config, shape: tuple[int, int, int], n_echoes: int, *, has_mask: bool = False, has_labels: bool = False
+) -> Plan:
+    """Steps from a gradient-echo series to susceptibility.
+
+    A mask that is given replaces the mask step; offset removal and relaxometry need two echoes.
+    """
+    present = {"magnitude", "phase", "echo_times", *(["brain_mask"] if has_mask else [])}
+    present |= {"labels"} if has_labels else set()
+    sections = [section for section in _RENAMED if not (section == "mask" and has_mask)]
+    return plan_sections(config, sections, present, shape, n_echoes)
+
+
+def plan_sections(
+    config: Config, sections: Iterable[str], present: Iterable[str], shape: tuple[int, int, int], n_echoes: int
+) -> Plan:
+    """Steps of some sections, in the order given, from the arrays `present`."""
+    notes = []
+    wanted = []
+    for section in sections:
+        if section in MULTI_ECHO and n_echoes < 2:
+            notes.append(f"{section.replace('_', ' ')} left out: it needs two echoes or more")
+        else:
+            wanted.append((section, *_RENAMED[section]))
+    return _plan(config, wanted, set(present), shape, n_echoes, notes)
+
+
+def plan_dti(config: Config, shape: tuple[int, int, int], n_volumes: int) -> Plan:
+    """The one step from a diffusion series to tensor maps."""
+    present = {"signal", "mask", "b_values", "b_vectors"}
+    return _plan(config, [("diffusion", {}, {})], present, shape, n_volumes, [])
+
+
+def check_memory(plan: Plan, device: Device) -> None:
+    """Raise DeviceError for the first step that needs more memory than `device` has left."""
+    have = available_memory(device)
+    if have is None:
+        return
+    for step in plan.steps:
+        if step.memory > have:
+            raise DeviceError(
+                f"step {step.title} needs about {format_bytes(step.memory)} on {device}, "
+                f"{format_bytes(have)} are available"
+            )
+
+
+def format_bytes(count: float) -> str:
+    """Bytes for people, in powers of 1024."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def _plan(
+    config: Config,
+    wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]],
+    present: set[str],
+    shape: tuple[int, int, int],
+    n_volumes: int,
+    notes: list[str],
+) -> Plan:
+    voxels = shape[0] * shape[1] * shape[2]
+    steps: list[Step] = []
+    for section, renamed_inputs, renamed_outputs in wanted:
+        chosen = config.method(section)
+        if chosen is None:
+            notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
+            continue
+        method, params = chosen
+        arguments = {name.rstrip("?"): name for name in method.inputs}
+        inputs = {a: renamed_inputs.get(a, a) for a in arguments}
+        inputs = {a: name for a, name in inputs.items() if name in present or not arguments[a].endswith("?")}
+        outputs = {o: renamed_outputs.get(o, o) for o in method.outputs}
+        present |= set(outputs.values())
+        present |= {"weight"} if "noise" in present else set()
+        held = sum(_bytes_per_voxel(name, n_volumes) for name in present)
+        need = voxels * (held + method.bytes_per_voxel)
+        steps.append(Step(section, method, params, inputs, outputs, need))
+    return Plan(tuple(steps), tuple(notes), tuple(sorted(present)))
+
+
+def _bytes_per_voxel(name: str, n_volumes: int) -> int:
+    if name in NOT_IMAGES:
+        return 0
+    if name.endswith("mask"):
+        return MASK_BYTES
+    if name in PER_ECHO or name == "signal":
+        return VALUE_BYTES * n_volumes
+    return VALUE_BYTES * COMPONENTS.get(name, 1)

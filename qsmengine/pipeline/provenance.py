@@ -1,0 +1,76 @@
+"""Where a result comes from: software, machine, configuration, steps, inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import qsmengine
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import fft_library
+from qsmengine.backend.sources import sources_hash
+from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.run import Record, RunResult
+
+_PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
+
+
+def software() -> dict[str, str]:
+    """Versions of the engine, its kernels and what it computes with; absent packages are left out."""
+    found = {"qsmengine": qsmengine.__version__, "kernels": sources_hash(), "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: Device) -> dict[str, Any]:
+    """Device that computed, and its FFT library."""
+    return {"Device": str(device), "Threads": device.threads, "FFT": fft_library(device)}
+
+
+def describe_step(record: Record) -> dict[str, Any]:
+    """One step as it ran: method, DOI, parameters, seconds, how the solver stopped."""
+    step = record.step
+    entry: dict[str, Any] = {
+        "Stage": step.method.stage,
+        "Method": step.method.name,
+        "DOI": step.method.doi,
+        "Parameters": step.params.model_dump(mode="json", by_alias=True),
+    }
+    if record.solver is not None:
+        status = record.solver
+        entry["Solver"] = {
+            "Iterations": status.iteration,
+            "Residual": float(status.residual),
+            "Tolerance": status.tolerance,
+            "Stopped": status.reason,
+        }
+    return entry
+
+
+def session_record(
+    result: RunResult, config: Config, device: Device, sources: Sequence[Path], notes: Iterable[str]
+) -> dict[str, Any]:
+    """Everything about a run that is not a map, for the provenance file of a session."""
+    return {
+        "Software": software(),
+        **machine(device),
+        "ConfigurationHash": config.digest,
+        "Configuration": config.as_tree(),
+        "Steps": [describe_step(r) | {"Seconds": round(r.seconds, 3)} for r in result.records],
+        "Inputs": [{"File": path.name, "SHA256": file_digest(path)} for path in sources],
+        "Notes": [*notes, *result.notes],
+    }
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,294 @@
+"""Running a plan in memory: a series in, maps out."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, array_module
+from qsmengine.data import B0_THRESHOLD, Array, DwiSeries, GreSeries
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.plan import Plan, Step, check_memory, plan_dti, plan_qsm
+from qsmengine.pipeline.progress import Progress, ProgressCallback
+from qsmengine.solvers.status import SolverStatus
+
+MAX_WEIGHT = 5.0
+"""Largest weight of a voxel in units of the median voxel's."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step did: its seconds, and for iterative solvers how they stopped."""
+
+    step: Step
+    seconds: float
+    solver: SolverStatus | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Maps of a run and how they came about.
+
+    Parameters
+    ----------
+    maps
+        Name -> array (x, y, z[, component]) on `grid`, in the unit of `units`.
+    units
+        Name -> unit.
+    grid
+        Geometry.
+    records
+        Steps in the order they ran.
+    facts
+        Numbers a step reports beside its images, such as the value the reference subtracted.
+    notes
+        What was decided or left out.
+    """
+
+    maps: Mapping[str, Array]
+    units: Mapping[str, str]
+    grid: Grid
+    records: tuple[Record, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Array:
+        """Return the map called `name`."""
+        return self.maps[name]
+
+    @property
+    def seconds(self) -> float:
+        """Time of all steps."""
+        return sum(record.seconds for record in self.records)
+
+    def record(self, section: str) -> Record | None:
+        """Record of a section's step, None where it did not run."""
+        return next((r for r in self.records if r.step.section == section), None)
+
+
+class QsmResult(RunResult):
+    """Maps of a QSM run.
+
+    `maps` holds ``chi`` [ppm], ``local_field``, ``total_field`` and ``noise`` [ppm], ``r2star`` [1/s],
+    ``t2star`` [s], ``s0``, ``quality``, and the masks ``brain_mask`` and ``local_mask`` (where the local field
+    and chi are defined); relaxometry only for two echoes or more.
+    """
+
+    @property
+    def chi(self) -> Array:
+        """Susceptibility (x, y, z) [ppm] after referencing."""
+        return self.maps["chi"]
+
+    @property
+    def local_field(self) -> Array:
+        """Local field (x, y, z) [ppm]."""
+        return self.maps["local_field"]
+
+    @property
+    def total_field(self) -> Array:
+        """Total field (x, y, z) [ppm]."""
+        return self.maps["total_field"]
+
+    @property
+    def mask(self) -> Array:
+        """Voxels (x, y, z) where chi is defined."""
+        return self.maps["local_mask"]
+
+
+class TensorMaps(RunResult):
+    """Maps of a tensor fit under the names of the method's outputs (``fa``, ``md``, ``v1``, ...)."""
+
+
+def run_qsm(
+    series: GreSeries,
+    config: Config,
+    device: Device,
+    *,
+    mask: Array | None = None,
+    labels: Array | None = None,
+    progress: ProgressCallback | None = None,
+) -> QsmResult:
+    """Reconstruct susceptibility from a gradient-echo series.
+
+    Order: mask, offset of the echo phases, unwrapping, field fit, background removal, inversion (weighted
+    by 1 / noise of the field), relaxometry, reference.
+
+    Parameters
+    ----------
+    series
+        Magnitude and wrapped phase (x, y, z, echo) with echo times [s] and a grid with field strength.
+    config
+        Methods and parameters, see :func:`qsmengine.pipeline.config.load_config`.
+    device
+        Where it runs.
+    mask
+        (x, y, z) brain mask; computed when None.
+    labels
+        (x, y, z) label image for a reference region.
+    progress
+        Told before and after each step and while solvers iterate.
+
+    Raises
+    ------
+    InputError
+        For a mask or labels of another shape, an empty mask, a missing field strength.
+    DeviceError
+        Before any work, where a step's estimate exceeds the memory at hand.
+    """
+    grid = series.grid
+    _ = grid.required_field_strength
+    state: dict[str, Any] = {"echo_times": series.echo_times}
+    if mask is not None:
+        state["brain_mask"] = device.asarray(_checked_mask(mask, grid), bool)
+    if labels is not None:
+        _check_shape("labels", labels, grid)
+        state["labels"] = device.asarray(labels, np.int32)
+    plan = plan_qsm(
+        config, grid.shape, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
+    )
+    check_memory(plan, device)
+    state["magnitude"] = device.asarray(series.magnitude)
+    state["phase"] = device.asarray(series.phase)
+    return run_plan(plan, state, grid, device, progress)
+
+
+def run_dti(
+    series: DwiSeries,
+    config: Config,
+    device: Device,
+    *,
+    mask: Array | None = None,
+    progress: ProgressCallback | None = None,
+) -> TensorMaps:
+    """Fit a diffusion tensor to a series.
+
+    Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. Parameters and errors as in
+    :func:`run_qsm`.
+    """
+    b0 = series.b0_volumes
+    if not b0.any():
+        raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2", field="bval")
+    if b0.all():
+        raise InputError(f"no volume with b > {B0_THRESHOLD:g} s/mm^2: nothing is diffusion-weighted", field="bval")
+    plan = plan_dti(config, series.grid.shape, len(series.b_values))
+    check_memory(plan, device)
+    if mask is None:
+        xp = array_module(series.signal)
+        mask = (series.signal[..., xp.asarray(np.flatnonzero(b0))] > 0).all(axis=3)
+    mask = _checked_mask(mask, series.grid)
+    state: dict[str, Any] = {
+        "signal": series.signal,
+        "mask": device.asarray(mask, bool),
+        "b_values": series.b_values,
+        "b_vectors": series.b_vectors,
+    }
+    return TensorMaps(**_run(plan, state, series.grid, device, progress))
+
+
+def field_weight(noise: Array, mask: Array) -> Array:
+    """Weight (x, y, z) [1] of a field's data: median noise / noise in `mask`, at most 5; 0 where unknown.
+
+    Noise [ppm] that is not finite or not positive marks a voxel whose field is not known.
+    """
+    xp = array_module(noise)
+    known = mask & xp.isfinite(noise) & (noise > 0)
+    if not bool(known.any()):
+        raise InputError("the field's noise is known nowhere inside the mask", field="noise")
+    median = float(xp.median(noise[known]))
+    weight = median / xp.where(known, noise, 1.0)
+    return xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
+
+
+def run_plan(
+    plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None = None
+) -> QsmResult:
+    """Run the steps of a plan on the arrays of `state`, which live on `device` under the plan's names."""
+    return QsmResult(**_run(plan, state, grid, device, progress))
+
+
+def _run(
+    plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None
+) -> dict[str, Any]:
+    """Run the steps on `state` (which they extend); arguments of a RunResult."""
+    given = set(state)
+    units: dict[str, str] = {}
+    facts: dict[str, Any] = {}
+    records = []
+    for index, step in enumerate(plan.steps, start=1):
+        if "weight" in step.inputs and "noise" in state:
+            state["weight"] = field_weight(state["noise"], state[step.inputs.get("mask", "local_mask")])
+        now = Progress(step.title, index, len(plan.steps))
+        record, results = _run_step(step, state, grid, device, now, progress)
+        records.append(record)
+        for name, value in results.items():
+            unit = step.method.outputs[name]
+            if getattr(value, "ndim", 0) >= 3:
+                state[step.outputs[name]] = value
+                units[step.outputs[name]] = unit
+            else:
+                facts[name] = value
+        for name in (n for n in step.outputs.values() if n.endswith("mask")):
+            _check_not_empty(state[name], step)
+    maps = {name: array for name, array in state.items() if name in units or name == "brain_mask"}
+    if "brain_mask" in given:
+        units["brain_mask"] = "1"
+    return {
+        "maps": maps, "units": units, "grid": grid, "records": tuple(records), "facts": facts, "notes": plan.notes,
+    }  # fmt: skip
+
+
+def _run_step(
+    step: Step,
+    state: Mapping[str, Any],
+    grid: Grid,
+    device: Device,
+    now: Progress,
+    progress: ProgressCallback | None,
+) -> tuple[Record, dict[str, Any]]:
+    status: list[SolverStatus] = []
+    limit = getattr(step.params, "iterations", None)
+
+    def listen(solver: SolverStatus) -> bool:
+        status.append(solver)
+        if progress is not None and limit:
+            progress(Progress(now.title, now.index, now.total, min(1.0, solver.iteration / limit)))
+        return True
+
+    if progress is not None:
+        progress(now)
+    start = time.perf_counter()
+    inputs = {argument: state[name] for argument, name in step.inputs.items() if name in state}
+    options = {"callback": listen} if "callback" in inspect.signature(step.method.run).parameters else {}
+    results = step.method(inputs, grid, step.params, device=device, **options)
+    device.synchronize()
+    seconds = time.perf_counter() - start
+    if progress is not None:
+        progress(Progress(now.title, now.index, now.total, 1.0, seconds))
+    return Record(step, seconds, status[-1] if status else None), results
+
+
+def _checked_mask(mask: Array, grid: Grid) -> Array:
+    _check_shape("mask", mask, grid)
+    if not bool((mask != 0).any()):
+        raise InputError("empty mask", field="mask")
+    return mask
+
+
+def _check_shape(name: str, array: Array, grid: Grid) -> None:
+    if tuple(array.shape) != grid.shape:
+        raise InputError(f"{name} has shape {tuple(array.shape)}, the image has {grid.shape}", field="shape")
+
+
+def _check_not_empty(mask: Array, step: Step) -> None:
+    if not bool(mask.any()):
+        raise InputError(
+            f"{step.title} left an empty mask: too little signal, or a region too small for its parameters",
+            field="mask",
+        )

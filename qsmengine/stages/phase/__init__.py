@@ -1,0 +1,1 @@
+"""Wrapped phase [rad] -> total field [ppm]: offset removal, unwrapping, fit over the echoes."""

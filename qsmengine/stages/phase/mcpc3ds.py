@@ -1,0 +1,182 @@
+"""MCPC-3D-S: removal of the phase that is there at echo time 0 (receive coil, reconstruction).
+
+From the Hermitian product of the first two echoes, whose angle d = phase_2 - phase_1 holds no offset:
+
+    offset = phase_1 - TE_1 / (TE_2 - TE_1) unwrap(d).
+
+The offset is smoothed as the complex number exp(i offset) with a Gaussian inside the mask and subtracted
+from every echo. What remains is linear in time through 0, as unwrapping along the echoes needs it.
+
+Assumes one channel (or combined channels), monopolar echoes and an offset that is smooth on the scale of
+the Gaussian. The unwrapped d, hence the field, is known up to one multiple of 1 / (TE_2 - TE_1) [Hz] for
+each connected component of the mask: the median of d is taken to lie within half of that. A series of one
+echo has no second equation: it is returned unchanged.
+
+References: Robinson et al. 2017, 10.1002/mrm.25975 (ASPIRE); Eckstein et al. 2018, 10.1002/mrm.26963.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import RealFFT
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.phase import HERMITIAN_PRODUCT, OFFSET_PHASOR, SUBTRACT_OFFSET
+from qsmengine.data import Array
+from qsmengine.grid import Grid, Vector3
+from qsmengine.ops.domain import Domain
+from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+from qsmengine.stages.phase.growth import edge_costs, unwrap_spatially
+
+_REACH = 3.0
+"""Standard deviations after which the Gaussian counts as 0."""
+
+
+class Mcpc3dsParams(Params):
+    """Parameters of MCPC-3D-S."""
+
+    sigma: tuple[float, float, float] = Field(
+        (10.0, 10.0, 5.0), description="standard deviations of the Gaussian along x, y, z, in `unit`; 0: none"
+    )
+    unit: Literal["voxel", "mm"] = Field("voxel", description="unit of sigma")
+
+
+def mcpc3ds(
+    phase: Array,
+    magnitude: Array,
+    mask: Array,
+    echo_times: tuple[float, ...],
+    grid: Grid,
+    params: Mcpc3dsParams,
+    *,
+    device: Device,
+) -> Array:
+    """Remove the phase at echo time 0 from every echo.
+
+    Parameters
+    ----------
+    phase
+        (x, y, z, echo) [rad], wrapped.
+    magnitude
+        (x, y, z, echo), any unit.
+    mask
+        (x, y, z).
+    echo_times
+        (echo,) [s].
+    grid
+        Geometry.
+    params
+        Parameters.
+    device
+        Where to compute. The spatial unwrapping runs on the host (see `growth`).
+
+    Returns
+    -------
+    Array
+        (x, y, z, echo) [rad], wrapped to -pi .. pi, 0 outside the mask (a view of echo-first memory); for
+        a single echo the phase as it came.
+
+    Raises
+    ------
+    InputError
+        For shapes or echo times that do not fit, or an empty mask.
+    """
+    times = check_series(grid, echo_times, phase=phase, magnitude=magnitude)
+    if len(times) == 1:
+        return device.asarray(phase)
+    wrapped = echo_first(phase, device)
+    weights = echo_first(magnitude[..., :2], device)
+    inside = checked_mask(mask, grid, device)
+    difference = _unwrapped_difference(wrapped, weights, inside, device)
+    sigma = params.sigma if params.unit == "voxel" else _in_voxels(params.sigma, grid)
+    re, im = _phasor(wrapped[0], difference, inside, times[0] / (times[1] - times[0]), device)
+    re, im = _smoothed(re, im, inside, sigma, device)
+    corrected = device.empty(tuple(wrapped.shape))
+    for echo in range(len(times)):
+        launch(
+            SUBTRACT_OFFSET,
+            device,
+            phase=wrapped[echo].reshape(-1),
+            re=re.reshape(-1),
+            im=im.reshape(-1),
+            mask=inside.reshape(-1),
+            corrected=corrected[echo].reshape(-1),
+        )
+    return echo_last(corrected)
+
+
+def _unwrapped_difference(wrapped: Array, weights: Array, inside: Array, device: Device) -> Array:
+    angle, magnitude = device.empty(tuple(inside.shape)), device.empty(tuple(inside.shape))
+    launch(
+        HERMITIAN_PRODUCT,
+        device,
+        phase1=wrapped[0].reshape(-1),
+        phase2=wrapped[1].reshape(-1),
+        magnitude1=weights[0].reshape(-1),
+        magnitude2=weights[1].reshape(-1),
+        mask=inside.reshape(-1),
+        angle=angle.reshape(-1),
+        magnitude=magnitude.reshape(-1),
+    )
+    cost = edge_costs(angle, magnitude, inside, device)
+    return unwrap_spatially(angle, cost, inside, device)
+
+
+def _phasor(
+    phase: Array, difference: Array, inside: Array, ratio: float, device: Device
+) -> tuple[Array, Array]:
+    re, im = device.empty(tuple(inside.shape)), device.empty(tuple(inside.shape))
+    launch(
+        OFFSET_PHASOR,
+        device,
+        phase1=phase.reshape(-1),
+        difference=difference.reshape(-1),
+        mask=inside.reshape(-1),
+        re=re.reshape(-1),
+        im=im.reshape(-1),
+        ratio=ratio,
+    )
+    return re, im
+
+
+def _smoothed(re: Array, im: Array, inside: Array, sigma: Vector3, device: Device) -> tuple[Array, Array]:
+    """Both parts convolved with a Gaussian; dividing by the smoothed mask would not change the angle."""
+    if max(sigma) == 0:
+        return re, im
+    domain = Domain.around(inside > 0, math.ceil(_REACH * max(sigma)), device)
+    fft = RealFFT(domain.shape, device)
+    response = _gaussian(domain.shape, sigma, device)
+    smooth_re, smooth_im = (domain.extract(fft.filter(domain.insert(part), response)) for part in (re, im))
+    return smooth_re, smooth_im
+
+
+def _gaussian(shape: tuple[int, int, int], sigma: Vector3, device: Device) -> Array:
+    """Half spectrum exp(-2 pi^2 sum (sigma f)^2) with f [cycles/voxel]."""
+    frequencies = (np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2]))
+    x, y, z = (
+        device.asarray(np.exp(-2.0 * (math.pi * s * f) ** 2)) for s, f in zip(sigma, frequencies, strict=True)
+    )
+    response: Array = x[:, None, None] * y[:, None] * z
+    return response
+
+
+def _in_voxels(sigma: Vector3, grid: Grid) -> Vector3:
+    x, y, z = (s / h for s, h in zip(sigma, grid.voxel_size, strict=True))
+    return x, y, z
+
+
+METHODS = (
+    Method(
+        stage="phase-offset", name="mcpc3ds", run=mcpc3ds, params=Mcpc3dsParams,
+        inputs=("phase", "magnitude", "mask", "echo_times"), outputs={"phase": "rad"},
+        summary="offset at echo time 0 from the first two echoes, smoothed", doi="10.1002/mrm.26963",
+        bytes_per_voxel=100,
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Decay of the magnitude over the echoes: R2*, T2*, amplitude."""

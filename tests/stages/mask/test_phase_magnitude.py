@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from qsmengine.demo_data import demo_path
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io import load_gre
+from qsmengine.stages.mask.phase_magnitude import PhaseMagnitudeParams, phase_magnitude
+from tests.stages.gre import DEVICE
+
+SIX_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)
+
+
+@pytest.fixture(scope="module")
+def head():
+    folder = demo_path("philips-gre-2echo-brain")
+    names = [[folder / f"echo-{echo}_{part}.nii.gz" for echo in (1, 2)] for part in ("mag", "phase")]
+    return load_gre(*names).series
+
+
+@pytest.fixture(scope="module")
+def brain(head):
+    return make(head.magnitude, head.phase, head.echo_times, head.grid)
+
+
+def make(magnitude, phase, times, grid, **params):
+    return phase_magnitude(magnitude, phase, times, grid, PhaseMagnitudeParams(**params), device=DEVICE)
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_real_brain_has_a_plausible_volume_in_one_piece_without_holes(head, brain):
+    assert 1200 < brain.sum() * head.grid.voxel_volume / 1000 < 1550
+    assert ndimage.label(brain, SIX_NEIGHBOURS)[1] == 1
+    assert ndimage.binary_fill_holes(brain).sum() == brain.sum()
+
+
+def test_real_mask_keeps_clear_of_scalp_and_neck(head, brain):
+    magnitude = head.magnitude[..., 0]
+    around = ndimage.binary_fill_holes(
+        ndimage.binary_closing(np.pad(magnitude > 0.08 * magnitude.max(), 4), iterations=4)[4:-4, 4:-4, 4:-4]
+    )
+    depth = ndimage.distance_transform_edt(np.pad(around, ((1, 1), (1, 1), (0, 1))), sampling=3.0)[
+        1:-1, 1:-1, :-1
+    ]
+    assert (depth[brain] < 6.5).mean() < 0.01
+    assert not brain[:, :, :3].any()
+
+
+def test_real_mask_holds_the_inner_brain(head, brain):
+    centre = np.rint(ndimage.center_of_mass(brain)).astype(int)
+    inner = tuple(slice(c - 8, c + 9) for c in centre)
+    assert brain[inner].mean() > 0.99
+
+
+def test_voxel_size_and_noise_change_the_mask_little(head, brain):
+    rng = np.random.default_rng(0)
+    signal = head.magnitude * np.exp(1j * head.phase)
+    fine = np.stack([_twice(signal[..., e].real) + 1j * _twice(signal[..., e].imag) for e in (0, 1)], axis=-1)
+    sigma = 0.1 * np.percentile(head.magnitude, 95)
+    fine = fine + sigma * (rng.standard_normal(fine.shape) + 1j * rng.standard_normal(fine.shape))
+    grid = Grid.from_voxel_size(fine.shape[:3], (1.5, 1.5, 1.5), field_strength=3.0)
+    mask = make(np.abs(fine).astype(np.float32), np.angle(fine).astype(np.float32), head.echo_times, grid)
+    assert dice(mask, np.kron(brain, np.ones((2, 2, 2), bool))) > 0.95
+
+
+def test_one_echo_is_enough(head, brain):
+    alone = make(head.magnitude[..., :1], head.phase[..., :1], head.echo_times[:1], head.grid)
+    assert dice(alone, brain) > 0.97
+
+
+def test_phase_offset_and_units_of_the_magnitude_do_not_matter(head, brain):
+    turned = np.angle(np.exp(1j * (head.phase + 1.0))).astype(np.float32)
+    other = make(head.magnitude * np.float32(1e-6), turned, head.echo_times, head.grid)
+    assert dice(other, brain) > 0.999
+
+
+def test_no_signal_is_an_error(head):
+    with pytest.raises(InputError, match="no signal"):
+        make(np.zeros_like(head.magnitude), head.phase, head.echo_times, head.grid)
+
+
+def _twice(image):
+    return ndimage.zoom(image, 2, order=1, mode="nearest", grid_mode=True)
