@@ -263,7 +263,7 @@ KERNEL(tensor_fit,
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
     const int* next = tile + 1 < fitted / TILE_LANES ? index + TILE_LANES : index;
-    int run = index[TILE_LANES - 1] - index[0] == TILE_LANES - 1;
+    int run = TILE_PICK(index[TILE_LANES - 1] - index[0] == TILE_LANES - 1, 0);
     FOR_LANES(l) { AT(peak, 0, l) = 0.0f; }
     for (int b = 0; b < (int)blocks; ++b) {
       float* s = &AT(logs, slot_of(b) * BLOCK, 0);
@@ -297,8 +297,8 @@ KERNEL(tensor_fit,
         }
         const float* q = basis + b * UNKNOWNS * BLOCK;
         weigh_block(w, r, s, c, q);
-        ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
         ADD_BLOCK(rhs, UNKNOWNS, q, r)
+        ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
       }
       correct(c, m, rhs);
     }

@@ -199,12 +199,13 @@ METHODS = (
     Method(
         stage="diffusion", name="ols", run=ols, params=TensorParams,
         inputs=("signal", "mask", "b_values", "b_vectors"), outputs=_OUTPUTS,
-        summary="tensor by ordinary log-linear least squares", doi="10.1006/jmrb.1994.1037", bytes_per_voxel=24,
+        summary="tensor by ordinary log-linear least squares",
+        doi="10.1006/jmrb.1994.1037", bytes_per_voxel=24, bytes_per_volume=4,
     ),
     Method(
         stage="diffusion", name="wls", run=wls, params=TensorParams,
         inputs=("signal", "mask", "b_values", "b_vectors"), outputs=_OUTPUTS,
         summary="tensor by least squares weighted with the predicted signal",
-        doi="10.1016/j.neuroimage.2006.07.001", bytes_per_voxel=24,
+        doi="10.1016/j.neuroimage.2006.07.001", bytes_per_voxel=24, bytes_per_volume=4,
     ),
 )  # fmt: skip

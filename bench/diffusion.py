@@ -1,0 +1,190 @@
+"""`python -m bench diffusion`: OLS and WLS tensor fits against the fitters that are installed.
+
+MRtrix3's dwi2tensor and DIPY run on the same series in the same rounds with the same number of threads.
+dwi2tensor is timed as a process; what it computes is that time less the time of the same command with a
+mask of one voxel, which reads and writes the same files. Its WLS takes the measured signal as weight
+(`-iter 0`): one weighted fit, where this engine's WLS is an OLS and a weighted fit and adds all maps.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.machine import ROOT
+from bench.timing import Timing, copy_bandwidth, devices, measure, parser, ratio, report, write_json
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.io import write_image
+from qsmengine.stages.diffusion.design import design_matrix
+from qsmengine.stages.diffusion.tensor import TensorParams, TensorResult, ols, wls
+
+METHODS = {"ols": ols, "wls": wls}
+MRTRIX = {"ols": ["-ols", "-iter", "0"], "wls": ["-iter", "0"]}
+DIPY_SHARE = 20
+"""DIPY fits one voxel in this many; its time is multiplied."""
+MAPS_BYTES = 23 * 4
+"""Written per voxel."""
+
+OURS = """
+import sys
+import numpy as np
+from qsmengine.backend.device import resolve_device
+from qsmengine.io import load_dwi, write_image
+from qsmengine.stages.diffusion.tensor import METHODS
+name, folder, threads, outputs = sys.argv[1:]
+dwi = load_dwi(folder + "/dwi.nii").series
+method = next(m for m in METHODS if m.name == name)
+inputs = {"signal": dwi.signal, "mask": np.ones(dwi.grid.shape, bool),
+          "b_values": dwi.b_values, "b_vectors": dwi.b_vectors}
+maps = method(inputs, dwi.grid, method.params(), device=resolve_device("cpu", int(threads)))
+for key in maps if outputs == "all" else ["tensor"]:
+    write_image(f"{folder}/ours_{name}_{key}.nii", maps[key], dwi.grid)
+"""
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser(__doc__, "diffusion")
+    arguments.add_argument("--shape", type=int, nargs=3, default=(112, 112, 60), metavar=("NX", "NY", "NZ"))
+    arguments.add_argument("--directions", type=int, default=64, help="at b = 1000, besides 5 x b = 0")
+    options = arguments.parse_args(argv)
+    shape = (options.shape[0], options.shape[1], options.shape[2])
+    case = Case(shape, options.directions)
+    results = []
+    for device in devices(options):
+        rows = [case.compute(device, options.rounds)]
+        if device.kind == "cpu":
+            rows += case.against_peers(device, max(3, options.rounds // 3))
+        results.append(report("diffusion", device, rows, shape=shape, volumes=len(case.b_values)))
+    write_json(options.json, results)
+    return 0
+
+
+class Case:
+    """A noisy series of random tensors in Fortran order, as a NIfTI file gives it."""
+
+    def __init__(self, shape: tuple[int, int, int], directions: int) -> None:
+        rng = np.random.default_rng(3)
+        vectors = rng.normal(size=(directions, 3))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.b_values = np.concatenate([np.zeros(5), np.full(directions, 1000.0)])
+        self.b_vectors = np.concatenate([np.zeros((5, 3)), vectors])
+        self.grid = Grid.from_voxel_size(shape, (2.0, 2.0, 2.0))
+        factor = rng.normal(size=(3, 3, self.grid.size)) * 0.02
+        tensors = np.einsum("ikn,jkn->ijn", factor, factor) + 2e-4 * np.eye(3)[:, :, None]
+        six = np.stack([tensors[i, j] for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))])
+        beta = np.concatenate([np.log(rng.uniform(300, 1500, (1, self.grid.size))), six])
+        planes = np.empty((len(self.b_values), self.grid.size), np.float32)
+        for row, plane in zip(design_matrix(self.b_values, self.b_vectors), planes, strict=True):
+            plane[:] = np.exp(row @ beta) * np.exp(0.03 * rng.normal(size=self.grid.size))
+        self.signal = planes.reshape(-1, *shape[::-1]).transpose(3, 2, 1, 0)
+        self.mask = np.ones(shape, bool)
+
+    def fit(self, name: str, signal: Array, device: Device) -> TensorResult:
+        """One of this engine's fits."""
+        table = self.b_values, self.b_vectors
+        return METHODS[name](signal, self.mask, *table, self.grid, TensorParams(), device=device)
+
+    def compute(self, device: Device, rounds: int) -> dict[str, Any]:
+        """Both fits with the series on the device, against the time to move their bytes."""
+        signal = self.signal if device.kind == "cpu" else device.xp.asarray(self.signal)
+        runs = {name: lambda name=name: self.fit(name, signal, device) for name in METHODS}
+        timings = measure(runs, device, rounds=rounds)
+        moved = self.signal.nbytes + MAPS_BYTES * self.grid.size
+        floor = moved / copy_bandwidth(device)
+        for name, timing in timings.items():
+            print(
+                f"{device!s:6} {name}  {1e3 * timing.median:8.1f} ms  spread {timing.spread:5.1%}  "
+                f"{1e9 * timing.median / self.grid.size:6.1f} ns/voxel  {timing.median / floor:5.1f} x floor"
+            )
+        times = {name: t.as_dict() for name, t in timings.items()}
+        return {"what": "compute", **times, "bytes": moved, "floor_s": floor}
+
+    def against_peers(self, device: Device, rounds: int) -> list[dict[str, Any]]:
+        """The installed peers, in the same rounds."""
+        rows = [self._dipy(name, device, rounds) for name in METHODS if _has_dipy()]
+        if shutil.which("dwi2tensor") is None:
+            print("dwi2tensor (MRtrix3) is not installed")
+            return rows
+        with tempfile.TemporaryDirectory() as folder:
+            self._write(Path(folder))
+            return rows + [self._mrtrix(name, device, rounds, Path(folder)) for name in METHODS]
+
+    def _dipy(self, name: str, device: Device, rounds: int) -> dict[str, Any]:
+        from dipy.core.gradients import gradient_table
+        from dipy.reconst.dti import TensorModel
+
+        table = gradient_table(self.b_values, bvecs=self.b_vectors)
+        model = TensorModel(table, fit_method=name.upper())
+        voxels = np.ascontiguousarray(self.signal.reshape(-1, len(self.b_values), order="F")[::DIPY_SHARE])
+        runs = {"ours": lambda: self.fit(name, self.signal, device), "dipy": lambda: model.fit(voxels).fa}
+        timings = measure(runs, device, rounds=rounds, warm_up=1)
+        factor = DIPY_SHARE * ratio(timings["dipy"], timings["ours"])
+        print(f"{device!s:6} {name}  DIPY / ours, compute: {factor:.1f}")
+        return {
+            "what": f"{name} against DIPY",
+            **_dicts(timings),
+            "share": DIPY_SHARE,
+            "dipy_over_ours": factor,
+        }
+
+    def _mrtrix(self, name: str, device: Device, rounds: int, folder: Path) -> dict[str, Any]:
+        command = ["dwi2tensor", "-quiet", "-force", "-nthreads", str(device.threads), *MRTRIX[name]]
+        command += ["-fslgrad", str(folder / "dwi.bvec"), str(folder / "dwi.bval"), str(folder / "dwi.nii")]
+        target, one = str(folder / "theirs.nii"), ["-mask", str(folder / "one.nii")]
+        ours = [sys.executable, "-c", OURS, name, str(folder), str(device.threads)]
+        runs: dict[str, Callable[[], object]] = {
+            "ours": lambda: self.fit(name, self.signal, device),
+            "ours_process": lambda: _run([*ours, "tensor"]),
+            "ours_process_all_maps": lambda: _run([*ours, "all"]),
+            "mrtrix_one_voxel": lambda: _run([*command, target, *one]),
+            "mrtrix_process": lambda: _run([*command, target]),
+        }
+        timings = measure(runs, device, rounds=rounds, warm_up=1)
+        pairs = zip(timings["mrtrix_process"].seconds, timings["mrtrix_one_voxel"].seconds, strict=True)
+        timings["mrtrix"] = Timing(tuple(whole - files for whole, files in pairs))
+        compute = ratio(timings["mrtrix"], timings["ours"])
+        process = ratio(timings["mrtrix_process"], timings["ours_process"])
+        for key, timing in timings.items():
+            print(f"{device!s:6} {name}  {key:22} {timing.median:7.3f} s  spread {timing.spread:5.1%}")
+        print(f"{device!s:6} {name}  MRtrix3 / ours, compute: {compute:.1f}, whole process: {process:.1f}")
+        found = {"mrtrix_over_ours": compute, "mrtrix_over_ours_process": process}
+        return {"what": f"{name} against MRtrix3", **_dicts(timings), **found, "command": command}
+
+    def _write(self, folder: Path) -> None:
+        write_image(folder / "dwi.nii", self.signal, self.grid)
+        one = np.zeros(self.grid.shape, np.uint8)
+        one[tuple(n // 2 for n in self.grid.shape)] = 1
+        write_image(folder / "one.nii", one, self.grid)
+        np.savetxt(folder / "dwi.bval", self.b_values[None], fmt="%g")
+        np.savetxt(folder / "dwi.bvec", self.b_vectors.T)
+
+
+def _dicts(timings: dict[str, Timing]) -> dict[str, dict[str, float]]:
+    return {name: timing.as_dict() for name, timing in timings.items()}
+
+
+def _has_dipy() -> bool:
+    try:
+        import dipy  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _run(command: list[str]) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
