@@ -82,8 +82,12 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
     if missing:
         raise UsageError(f"{request.stage} {method.name} needs --input {' '.join(f'{n}=F' for n in missing)}")
     if not request.outputs:
-        raise UsageError(f"give --output NAME=F; {request.stage} {method.name} makes {', '.join(method.outputs)}")
-    sources = [Path(part) for n, text in request.inputs.items() if n != "echo_times" for part in text.split(",")]
+        raise UsageError(
+            f"give --output NAME=F; {request.stage} {method.name} makes {', '.join(method.outputs)}"
+        )
+    sources = [
+        Path(part) for n, text in request.inputs.items() if n != "echo_times" for part in text.split(",")
+    ]
     for path in request.outputs.values():
         if not path.name.endswith((".nii", ".nii.gz")):
             raise UsageError(f"--output {path}: images are written as .nii or .nii.gz")
@@ -132,13 +136,13 @@ def parse_params(method: Method, settings: Sequence[str] | Mapping[str, Any]) ->
         raise UsageError("; ".join(explain(e, tree, lambda *_: known) for e in found)) from None
 
 
-def field_in_ppm(
-    array: Any, path: Path, name: str, *, units: str | None, grid: Grid
-) -> Any:
+def field_in_ppm(array: Any, path: Path, name: str, *, units: str | None, grid: Grid) -> Any:
     """A field as [ppm], by the unit given or the sidecar's ``Units``; raises InputError where neither tells."""
     unit = units or read_sidecar(path).text("Units")
     if unit is None:
-        raise InputError(f"not found for {name}; give --unit {name}=ppm or {name}=Hz", source=path, field="Units")
+        raise InputError(
+            f"not found for {name}; give --unit {name}=ppm or {name}=Hz", source=path, field="Units"
+        )
     if unit == "ppm":
         return array
     if unit == "Hz":
@@ -199,7 +203,9 @@ def _echo_times(text: str | None, images: Mapping[str, Sequence[Path]]) -> tuple
         try:
             return check_echo_times(tuple(float(part) for part in text.split(",")))
         except ValueError:
-            raise UsageError(f"--input echo_times={text}: need numbers of seconds separated by commas") from None
+            raise UsageError(
+                f"--input echo_times={text}: need numbers of seconds separated by commas"
+            ) from None
     for paths in images.values():
         times = [read_sidecar(path).echo_time for path in paths]
         if all(time is not None for time in times):

@@ -47,4 +47,4 @@ def reconstruct_echoes(out: Path, device: Device, reporter: Reporter, summary: S
         ("chi, standard deviation", float(chi.std(dtype=float) * 1000), "ppb"),
         ("time without files", result.seconds, "s"),
     ]
-    summary.table("Real gradient echoes", ("what", "value", "unit"), list(rows))
+    summary.table("Real gradient echoes", ("what", "value", "unit"), rows)
