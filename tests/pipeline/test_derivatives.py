@@ -40,6 +40,8 @@ def sidecar(path):
 def test_dry_run_names_exactly_the_files_of_the_run(session):
     request, dry, outcome = session
     assert sorted(dry.files) == sorted(outcome.files)
+    with pytest.raises(UsageError, match="dry run"):
+        dry.completed()
     assert sorted(p for p in request.out.rglob("*") if p.is_file()) == sorted(outcome.files)
 
 

@@ -33,14 +33,13 @@ def reconstruct_diffusion(out: Path, device: Device, reporter: Reporter, summary
     request = DtiRequest(dwi=data / "dwi.nii.gz", prefix=prefix, mask=mask, force=True)
     with reporter.progress():
         outcome = run_dti_session(request, load_config(), device, progress=reporter.on_step)
-    if outcome.result is None:
-        raise AssertionError
+    result = outcome.completed()
     rows = []
     for name, vendor, scale, shown, unit in (
         ("fa", "vendor_FA_x1000.nii.gz", 1e3, 1.0, "1"),
         ("md", "vendor_ADC.nii.gz", 1e6, 1e6, "1e-6 mm^2/s"),
     ):
-        ours = to_numpy(outcome.result[name])
+        ours = to_numpy(result[name])
         theirs = read_image(data / vendor).array / np.float32(scale)
         difference = median_difference(ours, theirs, tissue) * shown
         rows.append((name.upper(), correlation(ours, theirs, tissue), difference, unit))

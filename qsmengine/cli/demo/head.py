@@ -70,10 +70,9 @@ def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summ
     )
     with reporter.progress():
         outcome = run_qsm_session(request, load_config(), device, progress=reporter.on_step)
-    if outcome.result is None:
-        raise AssertionError
+    result = outcome.completed()
     rows = [
-        *_raw_errors(head, outcome.result),
+        *_raw_errors(head, result),
         *_inversion_errors(head, device, reporter),
         *_tensor_errors(device, reporter),
     ]
@@ -83,7 +82,7 @@ def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summ
         columns,
         rows,
     )
-    _regions(head, outcome.result, places, summary)
+    _regions(head, result, places, summary)
     _pictures(places)
 
 
