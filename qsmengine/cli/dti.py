@@ -11,14 +11,20 @@ from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
 
 
-def dti(  # noqa: D103
+def dti(
     *,
     dwi: Annotated[Path, typer.Option("--dwi", "-k", help="4-D diffusion-weighted image")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="what the outputs' names begin with", metavar="PREFIX")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="what the outputs' names begin with", metavar="PREFIX")
+    ],
     bval: Annotated[Path | None, typer.Option("--bval", "-b", help="b-values; else beside the image")] = None,
     bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; else beside the image")] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="mask; every voxel with signal when not given")] = None,
-    fit: Annotated[str | None, typer.Option("--fit", help="method, such as ols or wls", metavar="METHOD")] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", "-m", help="mask; every voxel with signal when not given")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option("--fit", help="method, such as ols or wls", metavar="METHOD")
+    ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     config: options.ConfigFile = None,

@@ -11,7 +11,7 @@ from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
 
 
-def group(  # noqa: D103
+def group(
     *,
     design: Annotated[Path, typer.Option("--design", help="YAML: outcomes, groups, covariates, correction")],
     derivatives: Annotated[Path, typer.Argument(help="folder with sub-*/**/*_desc-dgm_stats.tsv")],

@@ -39,7 +39,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001
+def _print_version(value: bool) -> None:
     if value:
         typer.echo(doctor.version_line())
         raise typer.Exit
@@ -48,9 +48,11 @@ def _print_version(value: bool) -> None:  # noqa: FBT001
 @app.callback()
 def _options(
     *,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool,
-        typer.Option("--version", help="print version, kernels and CUDA state", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", help="print version, kernels and CUDA state", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU."""
@@ -61,10 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     log_json = "--log-json" in arguments
     try:
-        return int(app(spread(arguments), prog_name="qsmengine", standalone_mode=False) or 0)
+        code = int(app(spread(arguments), prog_name="qsmengine", standalone_mode=False) or 0)
     except KeyboardInterrupt:
-        print_error("interrupted", log_json=log_json)
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001
         if {"-v", "--verbose"} & set(arguments):
             traceback.print_exception(error)
@@ -72,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if message:
             print_error(message, log_json=log_json)
         return code
+    if code == INTERRUPTED:
+        print_error("interrupted", log_json=log_json)
+    return code
 
 
 def describe(error: Exception) -> tuple[str, int]:
@@ -88,4 +92,7 @@ def describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", QsmengineError.exit_code
-    return f"unexpected {type(error).__name__}: {error} (run with -v for the traceback)", QsmengineError.exit_code
+    return (
+        f"unexpected {type(error).__name__}: {error} (run with -v for the traceback)",
+        QsmengineError.exit_code,
+    )

@@ -16,7 +16,9 @@ Device: TypeAlias = Annotated[
 ]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads; all when not given", rich_help_panel=_COMPUTE, metavar="N"),
+    typer.Option(
+        "--threads", min=1, help="CPU threads; all when not given", rich_help_panel=_COMPUTE, metavar="N"
+    ),
 ]
 ConfigFile: TypeAlias = Annotated[
     Path | None, typer.Option("--config", help="YAML configuration", rich_help_panel=_CONFIG, metavar="F.yaml")
@@ -43,9 +45,7 @@ Force: TypeAlias = Annotated[
 Verbose: TypeAlias = Annotated[
     bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks", rich_help_panel=_OUTPUT)
 ]
-Quiet: TypeAlias = Annotated[
-    bool, typer.Option("-q", "--quiet", help="only errors", rich_help_panel=_OUTPUT)
-]
+Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="only errors", rich_help_panel=_OUTPUT)]
 LogJson: TypeAlias = Annotated[
     bool, typer.Option("--log-json", help="messages as JSON lines on stderr", rich_help_panel=_OUTPUT)
 ]

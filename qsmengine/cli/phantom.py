@@ -12,7 +12,7 @@ from qsmengine.cli.reporter import Reporter
 from qsmengine.errors import UsageError
 
 
-def phantom(  # noqa: D103
+def phantom(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="BIDS folder to write into")],
     subject: Annotated[str, typer.Option("--subject", help="label of the subject")] = "01",
@@ -21,7 +21,8 @@ def phantom(  # noqa: D103
     ] = None,
     field_strength: Annotated[float, typer.Option("--field-strength", help="in tesla", metavar="T")] = 3.0,
     echo_times: Annotated[
-        list[str] | None, typer.Option("--echo-times", help="in seconds [default: 0.004 0.012 0.02 0.028]", metavar="S...")
+        list[str] | None,
+        typer.Option("--echo-times", help="in seconds [default: 0.004 0.012 0.02 0.028]", metavar="S..."),
     ] = None,
     b0_direction: Annotated[
         list[str] | None, typer.Option("--b0-direction", help="in array axes [default: 0 0 1]", metavar="X Y Z")
@@ -54,7 +55,9 @@ def phantom(  # noqa: D103
         voxel_size=parse_vector(edges * 3 if len(edges) == 1 else edges, "--voxel-size"),
         field_strength=field_strength,
         echo_times=parse_numbers(echo_times, "--echo-times") or ECHO_TIMES,
-        b0_direction=parse_vector(parse_numbers(b0_direction, "--b0-direction") or (0.0, 0.0, 1.0), "--b0-direction"),
+        b0_direction=parse_vector(
+            parse_numbers(b0_direction, "--b0-direction") or (0.0, 0.0, 1.0), "--b0-direction"
+        ),
         snr=snr,
         seed=seed,
         modalities=tuple(modality or ("gre",)),

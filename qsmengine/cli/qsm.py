@@ -11,25 +11,31 @@ from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
 
 
-def qsm(  # noqa: D103
+def qsm(
     *,
     magnitude: Annotated[
-        list[Path] | None, typer.Option("--magnitude", "-m", help="3-D files, one an echo, or one 4-D file", metavar="F...")
+        list[Path] | None,
+        typer.Option("--magnitude", "-m", help="3-D files, one an echo, or one 4-D file", metavar="F..."),
     ] = None,
-    phase: Annotated[list[Path] | None, typer.Option("--phase", "-p", help="phase, like --magnitude", metavar="F...")] = None,
-    real: Annotated[list[Path] | None, typer.Option("--real", help="instead of magnitude and phase", metavar="F...")] = None,
-    imag: Annotated[list[Path] | None, typer.Option("--imag", help="imaginary part, beside --real", metavar="F...")] = None,
+    phase: Annotated[
+        list[Path] | None, typer.Option("--phase", "-p", help="phase, like --magnitude", metavar="F...")
+    ] = None,
+    real: Annotated[
+        list[Path] | None, typer.Option("--real", help="instead of magnitude and phase", metavar="F...")
+    ] = None,
+    imag: Annotated[
+        list[Path] | None, typer.Option("--imag", help="imaginary part, beside --real", metavar="F...")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the results")],
     echo_times: Annotated[
-        list[str] | None, typer.Option("--echo-times", help="in seconds; else from the sidecars", metavar="S...")
+        list[str] | None,
+        typer.Option("--echo-times", help="in seconds; else from the sidecars", metavar="S..."),
     ] = None,
     field_strength: Annotated[
         float | None, typer.Option("--field-strength", help="in tesla; else from the sidecars", metavar="T")
     ] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; computed when not given")] = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="label image for a reference region")
-    ] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="label image for a reference region")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     config: options.ConfigFile = None,

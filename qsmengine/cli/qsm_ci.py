@@ -11,17 +11,23 @@ from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
 
 
-def qsm_ci(  # noqa: D103
+def qsm_ci(
     *,
     stage: Annotated[
         str,
-        typer.Argument(help="field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end", metavar="STAGE"),
+        typer.Argument(
+            help="field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end", metavar="STAGE"
+        ),
     ],
-    input_dir: Annotated[Path, typer.Argument(help="folder with params.json and the images", metavar="INPUT_DIR")],
+    input_dir: Annotated[
+        Path, typer.Argument(help="folder with params.json and the images", metavar="INPUT_DIR")
+    ],
     output_dir: Annotated[Path, typer.Argument(help="folder for the result", metavar="OUTPUT_DIR")],
     method: Annotated[
         str | None,
-        typer.Option("--method", help="method; for a span several joined by +, such as vsharp+tkd", metavar="M[+M]"),
+        typer.Option(
+            "--method", help="method; for a span several joined by +, such as vsharp+tkd", metavar="M[+M]"
+        ),
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,

@@ -12,10 +12,12 @@ from qsmengine.cli.reporter import Reporter
 from qsmengine.errors import InputError, UsageError
 
 
-def regions(  # noqa: D103
+def regions(
     *,
     labels: Annotated[Path, typer.Option("--labels", help="label image")],
-    maps: Annotated[list[str], typer.Option("--map", help="map and its file; may be repeated", metavar="NAME=F")],
+    maps: Annotated[
+        list[str], typer.Option("--map", help="map and its file; may be repeated", metavar="NAME=F")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="table to write, ending in .tsv")],
     lut: Annotated[
         str,
@@ -24,9 +26,12 @@ def regions(  # noqa: D103
         ),
     ] = "freesurfer-aseg",
     mask: Annotated[Path | None, typer.Option("--mask", help="voxels that count")] = None,
-    group: Annotated[str | None, typer.Option("--group", help="only this group of the table, such as dgm")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="only this group of the table, such as dgm")
+    ] = None,
     units: Annotated[
-        list[str] | None, typer.Option("--unit", help="unit of a map whose sidecar does not tell", metavar="NAME=UNIT")
+        list[str] | None,
+        typer.Option("--unit", help="unit of a map whose sidecar does not tell", metavar="NAME=UNIT"),
     ] = None,
     force: options.Force = False,
     verbose: options.Verbose = False,

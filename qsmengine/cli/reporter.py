@@ -96,7 +96,9 @@ class Reporter:
         if now.seconds is None:
             return
         if self.log_json:
-            self._log("step", now.title, {"index": now.index, "total": now.total, "seconds": round(now.seconds, 3)})
+            self._log(
+                "step", now.title, {"index": now.index, "total": now.total, "seconds": round(now.seconds, 3)}
+            )
         elif not self.quiet:
             self._print(f"[{now.index}/{now.total}] {now.title:<28} {now.seconds:7.2f} s", sys.stderr)
 
@@ -104,7 +106,7 @@ class Reporter:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=stream, flush=True)  # noqa: T201
+            print(text, file=stream, flush=True)
 
     @staticmethod
     def _log(kind: str, text: str, facts: dict[str, Any]) -> None:

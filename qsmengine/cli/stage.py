@@ -12,7 +12,7 @@ from qsmengine.cli.reporter import Reporter
 from qsmengine.errors import UsageError
 
 
-def stage(  # noqa: D103
+def stage(
     *,
     name: Annotated[str | None, typer.Argument(help="stage, such as background", metavar="[NAME]")] = None,
     method: Annotated[str | None, typer.Option("--method", help="method of the stage")] = None,
@@ -25,7 +25,9 @@ def stage(  # noqa: D103
     ] = None,
     units: Annotated[
         list[str] | None,
-        typer.Option("--unit", help="unit (ppm or Hz) of a field whose sidecar does not tell", metavar="K=UNIT"),
+        typer.Option(
+            "--unit", help="unit (ppm or Hz) of a field whose sidecar does not tell", metavar="K=UNIT"
+        ),
     ] = None,
     field_strength: Annotated[
         float | None, typer.Option("--field-strength", help="in tesla; else from the sidecars", metavar="T")

@@ -66,9 +66,7 @@ def reconstruct_qsm(
         For a device that is absent or too small.
     """
     series = GreSeries(magnitude, phase, tuple(echo_times), grid)
-    return run_qsm(
-        series, _config(config), _device(device, phase), mask=mask, labels=labels, progress=progress
-    )
+    return run_qsm(series, _config(config), _device(device, phase), mask=mask, labels=labels, progress=progress)
 
 
 def fit_tensor(

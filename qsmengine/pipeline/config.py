@@ -92,14 +92,19 @@ def config_model() -> type[Config]:
     """Configuration class with a section for every registered stage."""
     sections: dict[str, Any] = {}
     for stage in stage_names():
-        members = tuple(
-            create_model(f"{section_of(stage)}.{m.name}", __base__=m.params, method=(Literal[m.name], ...))
-            for m in methods_of(stage).values()
-        )
-        union = Annotated[reduce(or_, members), Field(discriminator="method")] if len(members) > 1 else members[0]
+        members: list[Any] = [_member(stage, method) for method in methods_of(stage).values()]
+        union = reduce(or_, members)
+        if len(members) > 1:
+            union = Annotated[union, Field(discriminator="method")]
         optional = section_of(stage) in OPTIONAL_SECTIONS
-        sections[section_of(stage)] = (union | None, ...) if optional else (union, ...)  # type: ignore[operator]
+        sections[section_of(stage)] = (union | None if optional else union, ...)
     return create_model("Config", __base__=Config, **sections)
+
+
+def _member(stage: str, method: Method) -> type[Params]:
+    """Parameters of a method with the field `method`, whose only value is the method's name."""
+    name: Any = Literal[method.name]
+    return create_model(f"{section_of(stage)}.{method.name}", __base__=method.params, method=(name, ...))
 
 
 def load_config(

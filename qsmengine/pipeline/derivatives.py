@@ -164,7 +164,9 @@ def write_qsm(
 
 def dti_files(plan: Plan, prefix: str | Path) -> list[Path]:
     """Every file a tensor fit will write."""
-    images = [_dti_path(Path(prefix), ending) for name, (ending, _) in DTI_PRODUCTS.items() if name in plan.kept]
+    images = [
+        _dti_path(Path(prefix), ending) for name, (ending, _) in DTI_PRODUCTS.items() if name in plan.kept
+    ]
     return [path for image in images for path in (image, _sidecar(image))]
 
 

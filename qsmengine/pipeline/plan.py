@@ -79,7 +79,12 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def plan_qsm(
-    config: Config, shape: tuple[int, int, int], n_echoes: int, *, has_mask: bool = False, has_labels: bool = False
+    config: Config,
+    shape: tuple[int, int, int],
+    n_echoes: int,
+    *,
+    has_mask: bool = False,
+    has_labels: bool = False,
 ) -> Plan:
     """Steps from a gradient-echo series to susceptibility.
 

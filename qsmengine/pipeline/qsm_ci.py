@@ -43,10 +43,15 @@ SPANS = {
     "field-mapping": Span(MAPPING, ("phase", "magnitude"), "totalfield", ("unwrap",)),
     "bfr": Span(("background",), ("totalfield",), "localfield", ("background",)),
     "dipole": Span(("inversion",), ("localfield",), "chimap", ("inversion",)),
-    "unwrap+bfr": Span((*MAPPING, "background"), ("phase", "magnitude"), "localfield", ("unwrap", "background")),
+    "unwrap+bfr": Span(
+        (*MAPPING, "background"), ("phase", "magnitude"), "localfield", ("unwrap", "background")
+    ),
     "bfr+dipole": Span(("background", "inversion"), ("totalfield",), "chimap", ("background", "inversion")),
     "end-to-end": Span(
-        (*MAPPING, "background", "inversion"), ("phase", "magnitude"), "chimap", ("unwrap", "background", "inversion")
+        (*MAPPING, "background", "inversion"),
+        ("phase", "magnitude"),
+        "chimap",
+        ("unwrap", "background", "inversion"),
     ),
 }
 _NAMES = {"totalfield": "total_field", "localfield": "local_field", "chimap": "chi"}
@@ -104,9 +109,11 @@ def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Gri
 
     def numbers(key: str, count: int | None) -> tuple[float, ...]:
         given = values.get(key)
-        items = given if isinstance(given, list) else [given]
-        if given is None or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in items):
-            raise InputError("missing" if given is None else f"{given!r} is not numbers", source=path, field=key)
+        if given is None:
+            raise InputError("missing", source=path, field=key)
+        items: list[Any] = given if isinstance(given, list) else [given]
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in items):
+            raise InputError(f"{given!r} is not numbers", source=path, field=key)
         if count is not None and len(items) != count:
             raise InputError(f"{given!r}: need {count} numbers", source=path, field=key)
         return tuple(float(v) for v in items)

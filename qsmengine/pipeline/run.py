@@ -169,23 +169,26 @@ def run_dti(
 ) -> TensorMaps:
     """Fit a diffusion tensor to a series.
 
-    Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. Parameters and errors as in
-    :func:`run_qsm`.
+    Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. Parameters and
+    errors as in :func:`run_qsm`.
     """
     b0 = series.b0_volumes
     if not b0.any():
         raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2", field="bval")
     if b0.all():
-        raise InputError(f"no volume with b > {B0_THRESHOLD:g} s/mm^2: nothing is diffusion-weighted", field="bval")
+        raise InputError(
+            f"no volume with b > {B0_THRESHOLD:g} s/mm^2: nothing is diffusion-weighted", field="bval"
+        )
     plan = plan_dti(config, series.grid.shape, len(series.b_values))
     check_memory(plan, device)
     if mask is None:
         xp = array_module(series.signal)
-        mask = (series.signal[..., xp.asarray(np.flatnonzero(b0))] > 0).all(axis=3)
-    mask = _checked_mask(mask, series.grid)
+        positive: Array = xp.all(series.signal[..., xp.asarray(np.flatnonzero(b0))] > 0, axis=3)
+        mask = positive
+    inside = _checked_mask(mask, series.grid)
     state: dict[str, Any] = {
         "signal": series.signal,
-        "mask": device.asarray(mask, bool),
+        "mask": device.asarray(inside, bool),
         "b_values": series.b_values,
         "b_vectors": series.b_vectors,
     }
@@ -203,7 +206,8 @@ def field_weight(noise: Array, mask: Array) -> Array:
         raise InputError("the field's noise is known nowhere inside the mask", field="noise")
     median = float(xp.median(noise[known]))
     weight = median / xp.where(known, noise, 1.0)
-    return xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
+    limited: Array = xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
+    return limited
 
 
 def run_plan(
@@ -240,8 +244,13 @@ def _run(
     if "brain_mask" in given:
         units["brain_mask"] = "1"
     return {
-        "maps": maps, "units": units, "grid": grid, "records": tuple(records), "facts": facts, "notes": plan.notes,
-    }  # fmt: skip
+        "maps": maps,
+        "units": units,
+        "grid": grid,
+        "records": tuple(records),
+        "facts": facts,
+        "notes": plan.notes,
+    }
 
 
 def _run_step(

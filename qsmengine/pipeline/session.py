@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmengine.backend.device import Device
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, UsageError
 from qsmengine.io.dwi import load_dwi
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
@@ -71,6 +71,12 @@ class Outcome:
     files: Sequence[Path]
     notes: Sequence[str]
     result: RunResult | None = None
+
+    def completed(self) -> RunResult:
+        """Return the result; raises UsageError after a dry run."""
+        if self.result is None:
+            raise UsageError("a dry run has no result")
+        return self.result
 
 
 def run_qsm_session(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,41 +77,48 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
     """
     method = get_method(request.stage, request.method)
     params = parse_params(method, request.settings)
+    files = [text for name, text in request.inputs.items() if name != "echo_times"]
+    sources = [Path(part) for text in files for part in text.split(",")]
+    _check_request(request, method, sources)
+    arrays, grid = _read_inputs(request, method)
+    values = {name: _on_device(name, value, device) for name, value in arrays.items()}
+    results = method(values, grid, params, device=device)
+    shared = {
+        "Sources": [source.name for source in sources],
+        "EstimationAlgorithm": method.name,
+        "EstimationReference": f"https://doi.org/{method.doi}",
+        "Parameters": params.model_dump(mode="json", by_alias=True),
+        "MagneticFieldStrength": grid.field_strength,
+        "SoftwareVersions": software(),
+        **machine(device),
+    }
+    with ExitStack() as stack:
+        parents = {path.parent for path in request.outputs.values()}
+        folders = {parent: stack.enter_context(staged(parent)) for parent in sorted(parents)}
+        for name, path in request.outputs.items():
+            array = to_numpy(results[name])
+            if array.ndim < 3:
+                raise UsageError(f"output {name} is a number, not an image: {array.tolist()}")
+            write_image(folders[path.parent] / path.name, array, grid)
+            metadata = {"Units": method.outputs[name], **shared}
+            write_json(folders[path.parent] / f"{image_stem(path.name)}.json", metadata)
+    return list(request.outputs.values())
+
+
+def _check_request(request: StageRequest, method: Method, sources: Sequence[Path]) -> None:
+    """Raise UsageError for unknown or missing inputs and outputs, and for outputs that must not be written."""
     _check_names("input", request.inputs, [n.rstrip("?") for n in method.inputs])
     _check_names("output", request.outputs, list(method.outputs))
     missing = [name for name in method.required_inputs if name not in request.inputs and name != "echo_times"]
     if missing:
         raise UsageError(f"{request.stage} {method.name} needs --input {' '.join(f'{n}=F' for n in missing)}")
     if not request.outputs:
-        raise UsageError(f"give --output NAME=F; {request.stage} {method.name} makes {', '.join(method.outputs)}")
-    sources = [Path(part) for n, text in request.inputs.items() if n != "echo_times" for part in text.split(",")]
+        makes = ", ".join(method.outputs)
+        raise UsageError(f"give --output NAME=F; {request.stage} {method.name} makes {makes}")
     for path in request.outputs.values():
         if not path.name.endswith((".nii", ".nii.gz")):
             raise UsageError(f"--output {path}: images are written as .nii or .nii.gz")
         check_output(path.parent, [Path(path.name)], sources, force=request.force)
-    arrays, grid = _read_inputs(request, method)
-    values = {name: _on_device(name, value, device) for name, value in arrays.items()}
-    results = method(values, grid, params, device=device)
-    written = []
-    for name, path in request.outputs.items():
-        array = to_numpy(results[name])
-        if array.ndim < 3:
-            raise UsageError(f"output {name} is a number, not an image: {array.tolist()}")
-        metadata = {
-            "Units": method.outputs[name],
-            "Sources": [source.name for source in sources],
-            "EstimationAlgorithm": method.name,
-            "EstimationReference": f"https://doi.org/{method.doi}",
-            "Parameters": params.model_dump(mode="json", by_alias=True),
-            "MagneticFieldStrength": grid.field_strength,
-            "SoftwareVersions": software(),
-            **machine(device),
-        }
-        with staged(path.parent) as folder:
-            write_image(folder / path.name, array, grid)
-            write_json(folder / f"{image_stem(path.name)}.json", metadata)
-        written.append(path)
-    return written
 
 
 def parse_params(method: Method, settings: Sequence[str] | Mapping[str, Any]) -> Params:
@@ -132,13 +140,13 @@ def parse_params(method: Method, settings: Sequence[str] | Mapping[str, Any]) ->
         raise UsageError("; ".join(explain(e, tree, lambda *_: known) for e in found)) from None
 
 
-def field_in_ppm(
-    array: Any, path: Path, name: str, *, units: str | None, grid: Grid
-) -> Any:
+def field_in_ppm(array: Any, path: Path, name: str, *, units: str | None, grid: Grid) -> Any:
     """A field as [ppm], by the unit given or the sidecar's ``Units``; raises InputError where neither tells."""
     unit = units or read_sidecar(path).text("Units")
     if unit is None:
-        raise InputError(f"not found for {name}; give --unit {name}=ppm or {name}=Hz", source=path, field="Units")
+        raise InputError(
+            f"not found for {name}; give --unit {name}=ppm or {name}=Hz", source=path, field="Units"
+        )
     if unit == "ppm":
         return array
     if unit == "Hz":
@@ -199,7 +207,9 @@ def _echo_times(text: str | None, images: Mapping[str, Sequence[Path]]) -> tuple
         try:
             return check_echo_times(tuple(float(part) for part in text.split(",")))
         except ValueError:
-            raise UsageError(f"--input echo_times={text}: need numbers of seconds separated by commas") from None
+            raise UsageError(
+                f"--input echo_times={text}: need numbers of seconds separated by commas"
+            ) from None
     for paths in images.values():
         times = [read_sidecar(path).echo_time for path in paths]
         if all(time is not None for time in times):

@@ -38,7 +38,9 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
         raise UsageError(f"output {target} is a file, not a folder")
     raw = _raw_dataset_above(target.resolve())
     if raw is not None:
-        raise UsageError(f"output folder {target} lies inside the raw dataset {raw}; use {raw / 'derivatives'}/NAME")
+        raise UsageError(
+            f"output folder {target} lies inside the raw dataset {raw}; use {raw / 'derivatives'}/NAME"
+        )
     existing = [path for path in outputs if path.exists() and path.name != _SHARED]
     if existing and not force:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""

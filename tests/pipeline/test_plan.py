@@ -52,17 +52,19 @@ def test_memory_counts_held_arrays_and_the_method_s_own():
 
 
 def test_too_little_memory_is_refused_naming_step_need_and_have(monkeypatch):
-    monkeypatch.setattr(planning, "available_memory", lambda device: 1024)
+    monkeypatch.setattr(planning, "available_memory", lambda _: 1024)
     plan = plan_qsm(load_config(), SHAPE, 3)
     with pytest.raises(DeviceError, match=r"step mask: \w+ needs about .*iB on cpu, 1 KiB are available"):
         check_memory(plan, cpu())
 
 
 def test_unknown_memory_is_not_refused(monkeypatch):
-    monkeypatch.setattr(planning, "available_memory", lambda device: None)
+    monkeypatch.setattr(planning, "available_memory", lambda _: None)
     check_memory(plan_qsm(load_config(), (4000, 4000, 4000), 9), cpu())
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1536, "2 KiB"), (5 << 20, "5 MiB"), (3 << 30, "3.0 GiB")])
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1536, "2 KiB"), (5 << 20, "5 MiB"), (3 << 30, "3.0 GiB")]
+)
 def test_bytes_for_people(count, text):
     assert format_bytes(count) == text

@@ -85,7 +85,9 @@ def test_progress_announces_every_step_and_its_time(ball, quick):
 
 
 def test_solver_tells_its_iterations_and_its_end(ball):
-    config = load_config(settings=["inversion.iterations=12", "inversion.tolerance=0", "background.max_radius=6"])
+    config = load_config(
+        settings=["inversion.iterations=12", "inversion.tolerance=0", "background.max_radius=6"]
+    )
     heard = []
     result = run_qsm(ball.series, config, cpu(), mask=ball.mask, progress=heard.append)
     assert result.record("inversion").solver.iteration == 12
@@ -96,7 +98,12 @@ def test_solver_tells_its_iterations_and_its_end(ball):
 
 def test_reference_region_comes_from_labels(ball):
     config = load_config(
-        settings=["inversion=tkd", "background.max_radius=6", "reference.region=labels", "reference.label_values=[7]"]
+        settings=[
+            "inversion=tkd",
+            "background.max_radius=6",
+            "reference.region=labels",
+            "reference.label_values=[7]",
+        ]
     )
     labels = np.where(ball.chi > 0, 7, 1)
     result = run_qsm(ball.series, config, cpu(), mask=ball.mask, labels=labels)

@@ -12,7 +12,7 @@ from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
 
 
-def demo(  # noqa: D103
+def demo(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the results")] = Path("demo-output"),
     device: options.Device = "auto",

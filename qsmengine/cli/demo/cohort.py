@@ -59,20 +59,22 @@ def compare_groups(out: Path, device: Device, reporter: Reporter, summary: Summa
         path = folder / subject / "anat" / f"{subject}_Chimap.nii.gz"
         write_image(path, estimate, head.grid)
         table = path.with_name(f"{subject}_desc-dgm_stats.tsv")
-        tabulate_regions(labels, load_label_table("synthseg"), {"chi": path}, table, units={"chi": "ppm"}, group="dgm")
+        tabulate_regions(
+            labels, load_label_table("synthseg"), {"chi": path}, table, units={"chi": "ppm"}, group="dgm"
+        )
     write_text(folder / "participants.tsv", "\n".join(people) + "\n")
     write_text(folder / "design.yaml", DESIGN)
     result = run_group_analysis(folder / "design.yaml", folder, folder / "group")
     contrasts = result.ancova[result.ancova["group"] == "patient"]
-    rows = [
-        (
-            str(row.region), SHIFT_PPB[str(row.region)], 1000 * float(row.difference),
-            f"{1000 * float(row.difference_ci_low):.1f} .. {1000 * float(row.difference_ci_high):.1f}", f"{row.p:.2g}",
-        )
-        for row in contrasts.itertuples()
-    ]  # fmt: skip
+    rows = []
+    for row in contrasts.to_dict("records"):
+        low, high = (1000 * row[f"difference_ci_{end}"] for end in ("low", "high"))
+        truth, found = SHIFT_PPB[row["region"]], 1000 * row["difference"]
+        rows.append((row["region"], truth, found, f"{low:.1f} .. {high:.1f}", f"{row['p']:.2g}"))
     columns = ("structure", "truth [ppb]", "difference [ppb]", "95 % interval", "p")
-    summary.table(f"Virtual cohort: patients minus controls, ANCOVA with age, {PER_GROUP} and {PER_GROUP}", columns, rows)
+    summary.table(
+        f"Virtual cohort: patients minus controls, ANCOVA with age, {PER_GROUP} and {PER_GROUP}", columns, rows
+    )
 
 
 def _draw_chi(head: VirtualHead, age: float, rng: np.random.Generator, *, patient: bool) -> np.ndarray:

@@ -28,9 +28,7 @@ def reconstruct_echoes(out: Path, device: Device, reporter: Reporter, summary: S
     )
     with reporter.progress():
         outcome = run_qsm_session(request, load_config(), device, progress=reporter.on_step)
-    result = outcome.result
-    if result is None:
-        raise AssertionError
+    result = outcome.completed()
     mask = folder / "desc-reliable_mask.nii.gz"
     panels = [
         Panel(magnitude[0], "magnitude", "magnitude"),
@@ -47,4 +45,4 @@ def reconstruct_echoes(out: Path, device: Device, reporter: Reporter, summary: S
         ("chi, standard deviation", float(chi.std(dtype=float) * 1000), "ppb"),
         ("time without files", result.seconds, "s"),
     ]
-    summary.table("Real gradient echoes", ("what", "value", "unit"), list(rows))
+    summary.table("Real gradient echoes", ("what", "value", "unit"), rows)

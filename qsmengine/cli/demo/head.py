@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
-from qsmengine.cli.demo.compare import correlation, nrmse
+from qsmengine.cli.demo.compare import correlation, median_difference, nrmse
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.reporter import Reporter
 from qsmengine.io.nifti import write_image
 from qsmengine.phantom import VirtualHead, virtual_head, write_bids
-from qsmengine.phantom.scheme import default_scheme
 from qsmengine.pipeline.api import invert_dipole
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.run import RunResult, run_dti
@@ -71,12 +70,19 @@ def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summ
     )
     with reporter.progress():
         outcome = run_qsm_session(request, load_config(), device, progress=reporter.on_step)
-    if outcome.result is None:
-        raise AssertionError
-    rows = [*_raw_errors(head, outcome.result), *_inversion_errors(head, device, reporter), *_tensor_errors(device, reporter)]
-    columns = ("map", "from", "error [%]", "correlation")
-    summary.table("Virtual head: error against truth (nrmse without mean, in the mask)", columns, rows)
-    _regions(head, outcome.result, places, summary)
+    result = outcome.completed()
+    rows = [
+        *_raw_errors(head, result),
+        *_inversion_errors(head, device, reporter),
+        *_tensor_errors(device, reporter),
+    ]
+    columns = ("map", "from", "error [%]", "correlation", "median |difference|", "unit")
+    summary.table(
+        "Virtual head: error against truth (nrmse, whole mask; fields and chi without their mean)",
+        columns,
+        rows,
+    )
+    _regions(head, result, places, summary)
     _pictures(places)
 
 
@@ -90,36 +96,54 @@ def _raw_errors(head: VirtualHead, result: RunResult) -> list[Any]:
         ("chi", "chi, weighted TV", True),
         ("r2star", "R2*", False),
     ):
-        estimate, truth = to_numpy(result[name]), head.truth[name].array
-        error = nrmse(estimate, truth, mask, demean=demean)
-        rows.append((title, "raw echoes", error, correlation(estimate, truth, mask)))
+        rows.append((title, "raw echoes", *_agreement(to_numpy(result[name]), head, name, mask, demean=demean)))
     return rows
 
 
 def _inversion_errors(head: VirtualHead, device: Device, reporter: Reporter) -> list[Any]:
     """Inversion alone: the true local field without noise, whole mask."""
-    field, truth = head.truth["local_field"].array, head.truth["chi"].array
+    field = head.truth["local_field"].array
     rows = []
     for method, title in (("tkd", "chi, TKD"), ("weighted_tv", "chi, weighted TV")):
         reporter.detail(f"inverting the true local field: {method}")
         chi = to_numpy(invert_dipole(field, head.mask, head.grid, method=method, device=device))
-        rows.append((title, "true local field", nrmse(chi, truth, head.mask), correlation(chi, truth, head.mask)))
+        rows.append((title, "true local field", *_agreement(chi, head, "chi", head.mask)))
     return rows
 
 
 def _tensor_errors(device: Device, reporter: Reporter) -> list[Any]:
     """Tensor maps of the same head in 2 mm voxels, as diffusion is measured."""
     reporter.detail("virtual diffusion series, 2 mm")
-    head = virtual_head(voxel_size=(2.0, 2.0, 2.0), snr=SNR, modalities=("dwi",), scheme=default_scheme())
+    head = virtual_head(voxel_size=(2.0, 2.0, 2.0), snr=SNR, modalities=("dwi",))
     if head.dwi is None:
         raise AssertionError
     result = run_dti(head.dwi, load_config(), device, mask=head.mask)
-    rows = []
-    for name in ("fa", "md"):
-        estimate, truth = to_numpy(result[name]), head.truth[name].array
-        error = nrmse(estimate, truth, head.mask, demean=False)
-        rows.append((f"{name.upper()}, 2 mm", "raw diffusion", error, correlation(estimate, truth, head.mask)))
-    return rows
+    return [
+        (
+            f"{n.upper()}, 2 mm",
+            "raw diffusion",
+            *_agreement(to_numpy(result[n]), head, n, head.mask, demean=False),
+        )
+        for n in ("fa", "md")
+    ]
+
+
+def _agreement(
+    estimate: np.ndarray, head: VirtualHead, name: str, mask: np.ndarray, *, demean: bool = True
+) -> tuple[float, float, float, str]:
+    """Error [%], correlation, median absolute difference and its unit, of a map against the truth."""
+    truth = head.truth[name]
+    factor, unit = {"ppm": (1000.0, "ppb"), "mm^2/s": (1e6, "1e-6 mm^2/s")}.get(truth.unit, (1.0, truth.unit))
+    reference = truth.array
+    if demean:
+        estimate = estimate - estimate[mask].mean(dtype=np.float64)
+        reference = reference - reference[mask].mean(dtype=np.float64)
+    return (
+        nrmse(estimate, reference, mask, demean=demean),
+        correlation(estimate, reference, mask),
+        factor * median_difference(estimate, reference, mask),
+        unit,
+    )
 
 
 def _regions(head: VirtualHead, result: RunResult, places: _Places, summary: Summary) -> None:
@@ -141,14 +165,13 @@ def _regions(head: VirtualHead, result: RunResult, places: _Places, summary: Sum
         name: tabulate_regions(
             labels, load_label_table("synthseg"), maps, path, units={"chi": "ppm", "r2star": "1/s"},
             mask=places.map("desc-reliable_mask.nii.gz"), group="dgm",
-        ).query("hemisphere in ('bilateral', 'midline')")
+        ).query("hemisphere in ('bilateral', 'midline')").to_dict("records")
         for name, (maps, path) in tables.items()
     }  # fmt: skip
     rows = []
-    pairs = zip(found["truth"].itertuples(), found["estimate"].itertuples(), strict=True)
-    for true, ours in pairs:
-        t, e = 1000 * float(true.chi_mean), 1000 * float(ours.chi_mean)
-        rows.append((str(ours.region), round(float(ours.volume_mm3)), t, e, e - t))
+    for true, ours in zip(found["truth"], found["estimate"], strict=True):
+        t, e = 1000 * true["chi_mean"], 1000 * ours["chi_mean"]
+        rows.append((ours["region"], round(ours["volume_mm3"]), t, e, e - t))
     columns = ("structure", "volume [mm3]", "truth [ppb]", "estimate [ppb]", "difference [ppb]")
     summary.table("Virtual head: chi of the deep grey matter, from raw echoes", columns, rows)
     agreement(
@@ -161,7 +184,9 @@ def _pictures(places: _Places) -> None:
     chi, truth = places.map("Chimap.nii.gz"), places.truth / f"sub-{SUBJECT}_desc-referenced_Chimap.nii.gz"
     mask = places.map("desc-reliable_mask.nii.gz")
     panels = [
-        Panel(places.raw / f"sub-{SUBJECT}_echo-4_part-phase_MEGRE.nii.gz", "phase, echo 4", "phase", mask=mask),
+        Panel(
+            places.raw / f"sub-{SUBJECT}_echo-4_part-phase_MEGRE.nii.gz", "phase, echo 4", "phase", mask=mask
+        ),
         Panel(places.map("desc-local_fieldmap.nii.gz"), "local field", "field_hz", window=(-6, 6)),
         Panel(chi, "susceptibility", "chi"),
         Panel(truth, "truth", "chi"),

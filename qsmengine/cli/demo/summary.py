@@ -17,10 +17,10 @@ class Summary:
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._tables: dict[str, tuple[Sequence[str], list[Sequence[Any]]]] = {}
+        self._tables: dict[str, tuple[Sequence[str], Sequence[Sequence[Any]]]] = {}
         self._facts: dict[str, Any] = {}
 
-    def table(self, title: str, columns: Sequence[str], rows: list[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Keep a table: its title, column names, and rows whose cells are texts or numbers."""
         self._tables[title] = (columns, rows)
 
@@ -36,7 +36,13 @@ class Summary:
             for line in layout([columns, *rows]):
                 self._reporter.say(f"  {line}")
         tables = {t: [dict(zip(c, row, strict=True)) for row in rows] for t, (c, rows) in self._tables.items()}
-        content = {"Seconds": round(seconds, 1), **machine(device), "Software": software(), **self._facts, **tables}
+        content = {
+            "Seconds": round(seconds, 1),
+            **machine(device),
+            "Software": software(),
+            **self._facts,
+            **tables,
+        }
         write_json(out / "summary.json", content)
         self._reporter.say()
         self._reporter.say(f"{seconds:.0f} s in all; maps, tables and pictures (*.png) are in {out}")

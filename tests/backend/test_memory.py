@@ -1,0 +1,42 @@
+import os
+
+import pytest
+
+from qsmengine.backend import memory
+from qsmengine.backend.device import cpu
+
+
+@pytest.fixture
+def group(tmp_path, monkeypatch):
+    """Files of a control group."""
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="needs the size of the machine's memory")
+def test_available_memory_is_a_part_of_the_machine_s(group):
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < memory.available_memory(cpu()) <= total
+
+
+@pytest.mark.parametrize(
+    ("limit", "usage"),
+    [("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")],
+)
+def test_limit_of_the_control_group_counts(group, limit, usage):
+    (group / "memory").mkdir()
+    (group / limit).write_text("1000000\n")
+    (group / usage).write_text("400000\n")
+    assert memory.available_memory(cpu()) == 600000
+
+
+def test_group_over_its_limit_has_nothing_left(group):
+    (group / "memory.max").write_text("1000\n")
+    (group / "memory.current").write_text("4000\n")
+    assert memory.available_memory(cpu()) == 0
+
+
+def test_group_without_limit_does_not_count(group):
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("4000\n")
+    assert memory.available_memory(cpu()) > 1 << 20

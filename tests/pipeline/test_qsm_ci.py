@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import cpu
+from qsmengine.errors import InputError, UsageError
+from qsmengine.io.nifti import read_image, write_image
+from qsmengine.pipeline.qsm_ci import CiRequest, nested, run_qsm_ci
+from tests.sessions import ECHO_TIMES, make_ball
+
+SETTINGS = ("background.max_radius=6", "inversion=tkd")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    ball = make_ball(7)
+    inputs = tmp_path / "input"
+    inputs.mkdir()
+    grid = ball.series.grid
+    write_image(inputs / "phase.nii.gz", ball.series.phase, grid)
+    write_image(inputs / "magnitude.nii.gz", ball.series.magnitude, grid)
+    write_image(inputs / "mask.nii.gz", ball.mask, grid)
+    write_image(inputs / "totalfield.nii.gz", ball.total_field * ball.mask, grid)
+    params = {"TE": ECHO_TIMES, "B0": 3.0, "B0_dir": [0, 0, 1], "voxel_size": [2, 2, 2]}
+    (inputs / "params.json").write_text(json.dumps(params))
+    return inputs
+
+
+def run(folder, stage, out, *, settings=SETTINGS, methods=()):
+    path, _ = run_qsm_ci(CiRequest(stage, folder, folder.parent / out, methods, settings=settings), cpu())
+    return path
+
+
+def test_field_mapping_gives_the_field_in_ppm(folder):
+    path = run(folder, "field-mapping", "a")
+    assert path.name == "totalfield.nii.gz"
+    mask = read_image(folder / "mask.nii.gz").array > 0
+    expected = read_image(folder / "totalfield.nii.gz").array
+    error = (read_image(path).array - expected)[mask]
+    assert np.median(np.abs(error - np.median(error))) < 0.01 * expected[mask].std()
+
+
+def test_span_equals_its_stages_one_after_the_other(folder):
+    span = read_image(run(folder, "bfr+dipole", "a")).array
+    local = run(folder, "bfr", "b")
+    assert local.name == "localfield.nii.gz"
+    local.rename(folder / "localfield.nii.gz")
+    np.testing.assert_allclose(read_image(run(folder, "dipole", "c")).array, span, atol=1e-6)
+
+
+def test_end_to_end_and_unwrap_bfr_write_their_output_alone(folder):
+    for stage, name in (("end-to-end", "chimap.nii.gz"), ("unwrap+bfr", "localfield.nii.gz")):
+        out = run(folder, stage, stage).parent
+        assert [p.name for p in out.iterdir()] == [name]
+        assert np.isfinite(read_image(out / name).array).all()
+
+
+def test_method_names_the_parts_of_a_span(folder):
+    by_setting = run(folder, "bfr+dipole", "a")
+    by_method = run(folder, "bfr+dipole", "b", settings=("background.max_radius=6",), methods=("vsharp", "tkd"))
+    assert by_setting.read_bytes() == by_method.read_bytes()
+    with pytest.raises(UsageError, match="background \\+ inversion"):
+        run(folder, "bfr+dipole", "c", methods=("tkd",))
+
+
+def test_config_json_overrides_and_settings_win(folder):
+    (folder / "config.json").write_text(
+        json.dumps({"inversion": {"method": "tkd"}, "background.max_radius": 4})
+    )
+    small = run(folder, "bfr", "a", settings=())
+    wide = run(folder, "bfr", "b", settings=("background.max_radius=6",))
+    assert small.read_bytes() != wide.read_bytes()
+
+
+def test_voxel_size_and_b0_come_from_params(folder):
+    plain = run(folder, "bfr+dipole", "a")
+    params = json.loads((folder / "params.json").read_text())
+    (folder / "params.json").write_text(json.dumps(params | {"B0_dir": [1, 0, 0]}))
+    assert run(folder, "bfr+dipole", "b").read_bytes() != plain.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"B0": None}, "params.json: B0: missing"),
+        ({"B0_dir": [0, 1]}, "params.json: B0_dir: .* need 3 numbers"),
+        ({"voxel_size": ["a", 1, 1]}, "voxel_size: .* is not numbers"),
+        ({"TE": [4, 9, 14]}, "EchoTime"),
+        ({"TE": [0.004]}, "3 echoes, params.json has 1"),
+    ],
+)
+def test_wrong_params_are_refused_by_name(folder, change, message):
+    params = json.loads((folder / "params.json").read_text()) | change
+    (folder / "params.json").write_text(json.dumps(params))
+    with pytest.raises(InputError, match=message):
+        run(folder, "field-mapping", "a")
+    assert not (folder.parent / "a").exists()
+
+
+def test_unknown_stage_suggests_a_near_one(folder):
+    with pytest.raises(UsageError, match="did you mean dipole"):
+        run(folder, "dipol", "a")
+
+
+def test_empty_mask_is_refused(folder):
+    image = read_image(folder / "mask.nii.gz")
+    write_image(folder / "mask.nii.gz", image.array * 0, image.grid)
+    with pytest.raises(InputError, match="empty mask"):
+        run(folder, "bfr", "a")
+
+
+def test_dotted_and_nested_overrides_are_the_same():
+    assert nested({"phase-offset.method": "mcpc3ds", "inversion": {"lambda": 1}}) == nested(
+        {"phase_offset": {"method": "mcpc3ds"}, "inversion.lambda": 1}
+    )

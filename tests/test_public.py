@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import qsmengine as qe
+from tests.sessions import make_ball, write_dwi
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = (
+        "import sys, qsmengine;"
+        "heavy = {'cupy', 'pandas', 'scipy', 'nibabel', 'pydantic', 'typer'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", qe.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(qe, name).__module__.startswith("qsmengine.")
+    assert name in dir(qe)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="denoize"):
+        _ = qe.denoize
+
+
+def test_arrays_go_in_and_arrays_come_out():
+    ball = make_ball(30)
+    series = ball.series
+    result = qe.reconstruct_qsm(
+        series.magnitude, series.phase, series.echo_times, series.grid, mask=ball.mask, device="cpu",
+        config={"inversion": {"method": "tkd"}, "background": {"max_radius": 6}},
+    )  # fmt: skip
+    assert isinstance(result.chi, np.ndarray)
+    assert result.chi.shape == series.grid.shape
+    assert result["r2star"].dtype == np.float32
+
+
+def test_steps_one_by_one_give_what_the_whole_gives():
+    ball = make_ball(31)
+    series, params = ball.series, {"max_radius": 6}
+    config = {"phase_offset": None, "inversion": {"method": "tkd"}, "background": params}
+    whole = qe.reconstruct_qsm(
+        series.magnitude, series.phase, series.echo_times, series.grid, mask=ball.mask, config=config
+    )
+    unwrapped = qe.unwrap(series.phase, series.magnitude, ball.mask, series.echo_times, series.grid)
+    turns = (unwrapped - series.phase)[ball.mask] / (2 * np.pi)
+    np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
+    local, mask = qe.remove_background(whole.total_field, ball.mask, series.grid, params=params)
+    np.testing.assert_array_equal(local, whole.local_field)
+    chi = qe.invert_dipole(local, mask, series.grid, method="tkd")
+    np.testing.assert_allclose(chi[mask] - chi[mask].mean(dtype=float), whole.chi[mask], atol=1e-6)
+
+
+def test_weight_is_taken_by_the_method_that_knows_it_and_refused_by_the_other():
+    ball = make_ball(32)
+    weight = np.where(ball.mask, 1 + ball.chi**2, 0).astype(np.float32)
+    few = {"iterations": 5}
+    plain = qe.invert_dipole(ball.total_field, ball.mask, ball.series.grid, params=few)
+    weighted = qe.invert_dipole(ball.total_field, ball.mask, ball.series.grid, params=few, weight=weight)
+    assert np.abs(plain - weighted).max() > 0
+    with pytest.raises(qe.UsageError, match="unknown: weight"):
+        qe.invert_dipole(ball.total_field, ball.mask, ball.series.grid, method="tkd", weight=weight)
+
+
+def test_wrong_parameter_is_named():
+    ball = make_ball(33)
+    with pytest.raises(qe.UsageError, match=r"did you mean background\.max_radius"):
+        qe.remove_background(ball.total_field, ball.mask, ball.series.grid, params={"max_radus": 3})
+
+
+def test_tensor_from_arrays(tmp_path):
+    path, anisotropy = write_dwi(tmp_path)
+    series = qe.load_dwi(path).series
+    for method in ("ols", "wls"):
+        maps = qe.fit_tensor(series.signal, series.b_values, series.b_vectors, series.grid, method=method)
+        np.testing.assert_allclose(maps["fa"], anisotropy, atol=2e-4)
