@@ -7,13 +7,13 @@
 // Solving for the correction to c in the orthonormal basis keeps float32 normal equations accurate.
 #include "vmath.h"
 
-#define BLOCK 8                 // volumes handled together; the host pads to whole blocks with zeros in Q
-#define KEPT TILE_PICK(32, 0)   // blocks whose logarithms are kept for the second pass, later ones are redone
+#define BLOCK 8  // volumes handled together; the host pads to whole blocks with zeros in Q
+#define KEPT TILE_PICK(32, 0)  // blocks whose logarithms are kept for the second pass, later ones are redone
 #define UNKNOWNS 7
-#define PRODUCTS 28             // entries of a symmetric 7 x 7 matrix, lower triangle row by row
+#define PRODUCTS 28  // entries of a symmetric 7 x 7 matrix, lower triangle row by row
 #define LOWER(i, j) ((i) * ((i) + 1) / 2 + (j))
 #define MAPS 23
-#define SMALL_PIVOT 1e-6f       // a pivot that lost this much of its diagonal is rounding error
+#define SMALL_PIVOT 1e-6f  // a pivot that lost this much of its diagonal is rounding error
 
 // Plane numbers of the output: tensor xx xy xz yy yz zz, eigenvalues, eigenvectors, scalars.
 #define OUT_VALUES 6
@@ -103,8 +103,8 @@ FN float determinant(float xx, float xy, float xz, float yy, float yz, float zz)
 
 // Signals of one block of volumes into s; `peak` keeps the largest seen. `index`: the voxels of this tile,
 // ascending; `run`: consecutive.
-FN void load_block(float* s, float* peak, const float* signal, const int* index, int run, int block, int volumes,
-                   Index n) {
+FN void load_block(float* s, float* peak, const float* signal, const int* index, int run, int block,
+                   int volumes, Index n) {
   for (int j = 0; j < BLOCK; ++j) {
     int v = block * BLOCK + j;
     const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
@@ -123,7 +123,8 @@ FN void fetch_block(const float* signal, const int* next, int block, int volumes
   for (int j = 0; j < TILE_PICK(BLOCK, 0); ++j) {
     int v = block * BLOCK + j;
     const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
-    for (int i = 0; i < TILE_LANES; i += 16) TILE_PICK(__builtin_prefetch(volume + next[i], 0, 3), (void)volume);
+    for (int i = 0; i < TILE_LANES; i += 16)
+      TILE_PICK(__builtin_prefetch(volume + next[i], 0, 3), (void)volume);
   }
 }
 
@@ -133,15 +134,15 @@ FN void log_block(float* s, const float* scale, const float* least) {
 }
 
 // total_k += sum_j coefficients_kj x_j for k < rows: the inner kernel of every sum over volumes.
-#define ADD_BLOCK(total, rows, coefficients, x)                                                  \
-  for (int k = 0; k < (rows); ++k) {                                                             \
-    const float* f = (coefficients) + k * BLOCK;                                                 \
+#define ADD_BLOCK(total, rows, coefficients, x)                                                   \
+  for (int k = 0; k < (rows); ++k) {                                                              \
+    const float* f = (coefficients) + k * BLOCK;                                                  \
     float f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3], f4 = f[4], f5 = f[5], f6 = f[6], f7 = f[7]; \
-    FOR_LANES(l) {                                                                               \
-      float even = f0 * AT(x, 0, l) + f2 * AT(x, 2, l) + f4 * AT(x, 4, l) + f6 * AT(x, 6, l);    \
-      float odd = f1 * AT(x, 1, l) + f3 * AT(x, 3, l) + f5 * AT(x, 5, l) + f7 * AT(x, 7, l);     \
-      AT(total, k, l) += even + odd;                                                             \
-    }                                                                                            \
+    FOR_LANES(l) {                                                                                \
+      float even = f0 * AT(x, 0, l) + f2 * AT(x, 2, l) + f4 * AT(x, 4, l) + f6 * AT(x, 6, l);     \
+      float odd = f1 * AT(x, 1, l) + f3 * AT(x, 3, l) + f5 * AT(x, 5, l) + f7 * AT(x, 7, l);      \
+      AT(total, k, l) += even + odd;                                                              \
+    }                                                                                             \
   }
 
 // Weights w = exp(2 Qc) of one block; r becomes w (y - Qc), with y in `logs`.
@@ -278,7 +279,8 @@ KERNEL(tensor_fit,
       AT(least, 0, l) = usable ? largest * AT(scale, 0, l) * min_signal : 1.0f;
       AT(top, 0, l) = usable ? bits_float(exponent) : 0.0f;
     }
-    for (int k = 0; k < UNKNOWNS; ++k) FOR_LANES(l) { AT(c, k, l) = 0.0f; }
+    for (int k = 0; k < UNKNOWNS; ++k)
+      FOR_LANES(l) { AT(c, k, l) = 0.0f; }
     for (int b = 0; b < (int)blocks; ++b) {
       float* s = &AT(logs, slot_of(b) * BLOCK, 0);
       if (b >= KEPT) load_block(s, peak, signal, index, run, b, (int)volumes, n);
@@ -287,8 +289,10 @@ KERNEL(tensor_fit,
       ADD_BLOCK(c, UNKNOWNS, basis + b * UNKNOWNS * BLOCK, s)
     }
     for (int step = 0; step < reweightings; ++step) {
-      for (int k = 0; k < PRODUCTS; ++k) FOR_LANES(l) { AT(m, k, l) = 0.0f; }
-      for (int k = 0; k < UNKNOWNS; ++k) FOR_LANES(l) { AT(rhs, k, l) = 0.0f; }
+      for (int k = 0; k < PRODUCTS; ++k)
+        FOR_LANES(l) { AT(m, k, l) = 0.0f; }
+      for (int k = 0; k < UNKNOWNS; ++k)
+        FOR_LANES(l) { AT(rhs, k, l) = 0.0f; }
       for (int b = 0; b < (int)blocks; ++b) {
         float* s = &AT(logs, slot_of(b) * BLOCK, 0);
         if (b >= KEPT) {
