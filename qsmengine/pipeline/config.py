@@ -27,7 +27,7 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "default"
-OPTIONAL_SECTIONS = ("phase_offset", "relaxometry", "reference")
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference")
 """Sections that ``none`` switches off."""
 
 Tree: TypeAlias = dict[str, Any]

@@ -117,7 +117,7 @@ def run_qsm_session(
         if not grid.matches(series.grid):
             raise InputError("is not on the grid of the images", source=request.labels, field="affine")
     plan = plan_qsm(
-        config, series.grid.shape, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
+        config, series.grid, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
     )
     naming = Naming.of((request.magnitude or request.real)[0])
     names = qsm_files(plan, naming)
@@ -160,7 +160,7 @@ def run_dti_session(
     if request.mask is not None:
         mask, more = load_mask(request.mask, series.grid)
         notes += more
-    plan = plan_dti(config, series.grid.shape, len(series.b_values))
+    plan = plan_dti(config, series.grid, len(series.b_values))
     files = dti_files(plan, request.prefix)
     folder = request.prefix.parent
     check_output(folder, [path.relative_to(folder) for path in files], sources, force=request.force or dry_run)

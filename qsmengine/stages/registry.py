@@ -18,6 +18,7 @@ _MODULES = (
     "phase.romeo",
     "phase.weighted_fit",
     "mask.phase_magnitude",
+    "mask.field_jumps",
     "background.vsharp",
     "inversion.tkd",
     "inversion.weighted_tv",

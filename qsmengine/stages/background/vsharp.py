@@ -68,8 +68,7 @@ def vsharp(
         When no sphere fits into the mask.
     """
     mask = device.asarray(mask, bool)
-    margin = max(math.ceil(params.max_radius / h) for h in grid.voxel_size)
-    domain = Domain.around(mask, margin, device)
+    domain = Domain.for_kernel(mask, grid, params.max_radius, device)
     fft = RealFFT(domain.shape, device)
     field = domain.insert(total_field, mask)
     filtered, inside = device.zeros(domain.shape), device.zeros(domain.shape)
@@ -126,7 +125,8 @@ METHODS = (
     Method(
         stage="background", name="vsharp", run=vsharp, params=VsharpParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
-        summary="spherical mean values of varying radius", doi="10.1002/mrm.23000", bytes_per_voxel=200,
+        summary="spherical mean values of varying radius", doi="10.1002/mrm.23000",
+        bytes_per_voxel=200, reach=lambda params: params.max_radius,
         linear=True,
     ),
 )  # fmt: skip

@@ -30,13 +30,13 @@ class TkdParams(Params):
 
     threshold: float = Field(0.15, gt=0, lt=2 / 3, description="t: where |D| is smaller, divide by t")
     rescale: bool = Field(True, description="divide by the mean gain to undo the underestimation")
-    margin: int = Field(16, ge=0, description="voxels of zeros after the mask's box on every axis")
+    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
 
 
 def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, device: Device) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
     mask = device.asarray(mask, bool)
-    domain = Domain.around(mask, params.margin, device)
+    domain = Domain.for_kernel(mask, grid, params.margin, device)
     xp = device.xp
     response = dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device)
     clipped = xp.where(abs(response) > params.threshold, response, params.threshold)
@@ -52,6 +52,7 @@ METHODS = (
     Method(
         stage="inversion", name="tkd", run=tkd, params=TkdParams,
         inputs=("local_field", "mask"), outputs={"chi": "ppm"},
-        summary="thresholded k-space division", doi="10.1002/mrm.22135", bytes_per_voxel=60, linear=True,
+        summary="thresholded k-space division", doi="10.1002/mrm.22135",
+        bytes_per_voxel=60, reach=lambda params: params.margin, linear=True,
     ),
 )  # fmt: skip

@@ -29,12 +29,12 @@ from qsmengine.stages.params import Params
 class WeightedTvParams(Params):
     """Parameters of weighted total variation."""
 
-    lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    lam: float = Field(8e-6, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
     iterations: int = Field(120, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
-    margin: int = Field(16, ge=0, description="voxels of zeros after the mask's box on every axis")
+    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
 
 
 def weighted_tv(
@@ -53,7 +53,7 @@ def weighted_tv(
     status and may stop it.
     """
     mask = device.asarray(mask, bool)
-    domain = Domain.around(mask, params.margin, device)
+    domain = Domain.for_kernel(mask, grid, params.margin, device)
     inside = domain.insert(mask if weight is None else weight, mask)
     if weight is not None:
         inside /= np.float32(inside.sum(dtype=np.float64) / mask.sum())
@@ -82,6 +82,6 @@ METHODS = (
         stage="inversion", name="weighted_tv", run=weighted_tv, params=WeightedTvParams,
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="total variation, data weighted inside the mask (ADMM)", doi="10.1002/mrm.25029",
-        bytes_per_voxel=150,
+        bytes_per_voxel=150, reach=lambda params: params.margin,
     ),
 )  # fmt: skip
