@@ -1,8 +1,8 @@
 """Thresholded k-space division (TKD).
 
-chi^(k) = field^(k) / D(k) where |D(k)| > t, and field^(k) sign(D(k)) / t elsewhere. Division by t
-instead of the small D underestimates chi; `rescale` divides by the mean of D(k) / D_t(k), the gain of
-the whole filter.
+chi^(k) = field^(k) / D(k) where |D(k)| > t, and field^(k) sign(D(k)) / t elsewhere; 0 on the cone D = 0.
+Division by t instead of the small D underestimates chi; `rescale` divides by the mean of D(k) / D_t(k),
+the gain of the whole filter.
 
 Assumes that the field outside the mask is zero. It is not, so the cut-off field at the mask's edge and
 noise both turn into streaks; the threshold trades them against underestimation.
@@ -24,6 +24,9 @@ from qsmengine.ops.domain import Domain
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
+CONE = 1e-6
+"""|D| up to this is 0 but for rounding: its sign says nothing."""
+
 
 class TkdParams(Params):
     """Parameters of TKD."""
@@ -39,11 +42,12 @@ def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, devic
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     xp = device.xp
     response = dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device)
-    clipped = xp.where(abs(response) > params.threshold, response, params.threshold)
-    clipped = xp.where((response < 0) & (abs(response) <= params.threshold), -clipped, clipped)
-    gain = float((response / clipped).mean(dtype=np.float64)) if params.rescale else 1.0
+    clipped = xp.where(abs(response) > params.threshold, response, xp.sign(response) * params.threshold)
+    clipped = xp.where(abs(response) > CONE, clipped, xp.inf)
+    fft = RealFFT(domain.shape, device)
+    gain = fft.mean(response / clipped) if params.rescale else 1.0
     inverse = (1.0 / (gain * clipped)).astype(np.float32)
-    chi = RealFFT(domain.shape, device).filter(domain.insert(local_field, mask), inverse)
+    chi = fft.filter(domain.insert(local_field, mask), inverse)
     result: Array = xp.where(mask, domain.extract(chi), np.float32(0))
     return result
 
