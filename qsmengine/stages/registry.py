@@ -17,6 +17,7 @@ _MODULES = (
     "phase.mcpc3ds",
     "phase.romeo",
     "phase.weighted_fit",
+    "phase.nonlinear_fit",
     "mask.phase_magnitude",
     "mask.field_jumps",
     "background.vsharp",
@@ -24,6 +25,7 @@ _MODULES = (
     "inversion.weighted_tv",
     "inversion.reference",
     "relaxometry.arlo",
+    "relaxometry.decay_fit",
     "diffusion.tensor",
 )
 

@@ -41,7 +41,16 @@ def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generat
     values["voxel_index"] = index
 
 
-CONSTRAINTS: dict[str, Constraint] = {"dipole_kspace": _dipole, "tensor_fit": _tensor_fit}
+def _log_linear(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    """Noise below the signal: what is left of echoes in noise is the rounding of a difference."""
+    values["scale"], values["noise_power"] = 1.0, 1e-3
+
+
+CONSTRAINTS: dict[str, Constraint] = {
+    "dipole_kspace": _dipole,
+    "log_linear_decay": _log_linear,
+    "tensor_fit": _tensor_fit,
+}
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
