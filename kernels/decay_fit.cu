@@ -86,8 +86,9 @@ FN float rician_numerator(float y) { return 1.0f + 0.131721f * y; }
 FN float rician_denominator(float y) { return 1.0f + y * (0.473976f + y * 0.150382f); }
 
 // Fit of the mean magnitude sqrt(s^2 + noise^2 (1 + excess)), s = s0 exp(-R2* t), to the scaled magnitudes by
-// Levenberg-Marquardt from the r2star and s0 given; noise = 0 fits s itself. `iterations` trial steps are made,
-// and only those that lower the sum of squares are kept. Results as those of log_linear_decay.
+// Gauss-Newton from the r2star and s0 given; noise = 0 fits s itself. A step that does not lower the sum of
+// squares is not made, and a quarter of it tried instead; `iterations` steps are tried. Results as those of
+// log_linear_decay.
 KERNEL(nonlinear_decay,
        (const float* RESTRICT magnitude, const u8* RESTRICT mask, const float* RESTRICT times,
         float* RESTRICT r2star, float* RESTRICT t2star, float* RESTRICT s0, float* RESTRICT information,
@@ -95,65 +96,68 @@ KERNEL(nonlinear_decay,
         Index echo, Index n),
        (magnitude, mask, times, r2star, t2star, s0, information, residual, scale, noise, largest, longest,
         iterations, echo, n)) {
-  enum { S0, RATE, SUM, N00, N01, N11, G0, G1, KEPT, TRY = KEPT, DAMPING = 2 * KEPT, NUMBERS };
+  enum { S0, RATE, SUM, STEP0, STEP1, INFORMATION, TRIAL, N00, N01, N11, G0, G1, NUMBERS };
   PRIVATE(float, s, NUMBERS);
-  float variance = noise * noise, per_variance = 1.0f / fmax2(variance, 1e-30f), inverse_scale = 1.0f / scale;
+  float variance = noise * noise, per_variance = 1.0f / fmax2(variance, 1e-30f),
+        floor = noise > 0.0f ? 1.0f : 0.0f;
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index first = t * TILE_LANES;
     int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES);
-    float *rate = r2star + first, *time = t2star + first, *signal = s0 + first;
-    for (int j = 0; j < KEPT; ++j)
-      FOR_LANES(l) AT(s, j, l) = 0.0f;
     TILE_FOR(l, count) {
-      AT(s, TRY + S0, l) = scale * signal[l];
-      AT(s, TRY + RATE, l) = rate[l];
+      AT(s, S0, l) = scale * s0[first + l];
+      AT(s, RATE, l) = r2star[first + l];
       AT(s, SUM, l) = 1e30f;
-      AT(s, DAMPING, l) = 1e-2f;
+      AT(s, STEP0, l) = AT(s, STEP1, l) = AT(s, INFORMATION, l) = 0.0f;
     }
     for (int iteration = 0; iteration <= iterations; ++iteration) {
-      for (int j = SUM; j < KEPT; ++j)
-        FOR_LANES(l) AT(s, TRY + j, l) = 0.0f;
+      for (int j = TRIAL; j < NUMBERS; ++j)
+        FOR_LANES(l) AT(s, j, l) = 0.0f;
       for (Index e = 0; e < echo; ++e) {
         const float* m = magnitude + e * n + first;
-        float te = times[e];
+        float time = times[e];
         TILE_FOR(l, count) {
-          float decay = fexp(-AT(s, TRY + RATE, l) * te), clean = AT(s, TRY + S0, l) * decay;
+          float rate = clampf(AT(s, RATE, l) + AT(s, STEP1, l), 0.0f, largest), decay = fexp(-rate * time);
+          float clean = fmax2(AT(s, S0, l) + AT(s, STEP0, l), 0.0f) * decay;
           float y = fmin2(clean * clean * per_variance, 1e6f);
-          float above = rician_numerator(y), below = rician_denominator(y), ratio = above / below;
+          float below = rician_denominator(y), ratio = rician_numerator(y) / below;
           float mean = fsqrt(clean * clean + variance * (1.0f + EXCESS * ratio));
-          float change = EXCESS * (0.131721f - ratio * (0.473976f + 0.300764f * y)) / below;
-          float slope = clean * (1.0f + (variance > 0.0f ? change : 0.0f)) / fmax2(mean, 1e-20f);
-          float d0 = slope * decay, d1 = -slope * clean * te, error = scale * m[l] - mean;
-          AT(s, TRY + SUM, l) += error * error;
-          AT(s, TRY + N00, l) += d0 * d0;
-          AT(s, TRY + N01, l) += d0 * d1;
-          AT(s, TRY + N11, l) += d1 * d1;
-          AT(s, TRY + G0, l) += d0 * error;
-          AT(s, TRY + G1, l) += d1 * error;
+          float change = floor * EXCESS * (0.131721f - ratio * (0.473976f + 0.300764f * y)) / below;
+          float slope = clean * (1.0f + change) / fmax2(mean, 1e-20f);
+          float d0 = slope * decay, d1 = -slope * clean * time, error = scale * m[l] - mean;
+          AT(s, TRIAL, l) += error * error;
+          AT(s, N00, l) += d0 * d0;
+          AT(s, N01, l) += d0 * d1;
+          AT(s, N11, l) += d1 * d1;
+          AT(s, G0, l) += d0 * error;
+          AT(s, G1, l) += d1 * error;
         }
       }
       TILE_FOR(l, count) {
-        int better = AT(s, TRY + SUM, l) < AT(s, SUM, l);
-        for (int j = 0; j < KEPT; ++j) AT(s, j, l) = better ? AT(s, TRY + j, l) : AT(s, j, l);
-        float damping = AT(s, DAMPING, l) * (better ? 0.1f : 10.0f);
-        float a = AT(s, N00, l) * (1.0f + damping), b = AT(s, N01, l), d = AT(s, N11, l) * (1.0f + damping);
+        int better = AT(s, TRIAL, l) < AT(s, SUM, l);
+        float a = AT(s, N00, l), b = AT(s, N01, l), d = AT(s, N11, l);
         float inverse = 1.0f / fmax2(a * d - b * b, 1e-30f);
         float step0 = (d * AT(s, G0, l) - b * AT(s, G1, l)) * inverse;
         float step1 = (a * AT(s, G1, l) - b * AT(s, G0, l)) * inverse;
-        AT(s, TRY + S0, l) = fmax2(AT(s, S0, l) + step0, 0.0f);
-        AT(s, TRY + RATE, l) = clampf(AT(s, RATE, l) + step1, 0.0f, largest);
-        AT(s, DAMPING, l) = clampf(damping, 1e-6f, 1e6f);
+        float s0_tried = fmax2(AT(s, S0, l) + AT(s, STEP0, l), 0.0f);
+        float rate_tried = clampf(AT(s, RATE, l) + AT(s, STEP1, l), 0.0f, largest);
+        float known = fmax2(d - b * b / fmax2(a, 1e-30f), 0.0f);
+        AT(s, S0, l) = better ? s0_tried : AT(s, S0, l);
+        AT(s, RATE, l) = better ? rate_tried : AT(s, RATE, l);
+        AT(s, SUM, l) = better ? AT(s, TRIAL, l) : AT(s, SUM, l);
+        AT(s, STEP0, l) = better ? step0 : 0.25f * AT(s, STEP0, l);
+        AT(s, STEP1, l) = better ? step1 : 0.25f * AT(s, STEP1, l);
+        AT(s, INFORMATION, l) = better ? known : AT(s, INFORMATION, l);
       }
     }
     const u8* inside = mask + first;
+    float *rate = r2star + first, *time = t2star + first, *signal = s0 + first;
     float *to_information = information + first, *to_residual = residual + first;
     TILE_FOR(l, count) {
-      float shared = AT(s, N01, l) * AT(s, N01, l) / fmax2(AT(s, N00, l), 1e-30f);
-      Decay decay = bounded_decay(AT(s, RATE, l), AT(s, S0, l) * inverse_scale, inside[l], longest);
+      Decay decay = bounded_decay(AT(s, RATE, l), AT(s, S0, l) / scale, inside[l], longest);
       rate[l] = decay.r2star;
       time[l] = decay.t2star;
       signal[l] = decay.s0;
-      to_information[l] = inside[l] ? fmax2(AT(s, N11, l) - shared, 0.0f) : 0.0f;
+      to_information[l] = inside[l] ? AT(s, INFORMATION, l) : 0.0f;
       to_residual[l] = inside[l] ? AT(s, SUM, l) : 0.0f;
     }
   }

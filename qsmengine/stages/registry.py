@@ -16,6 +16,7 @@ from qsmengine.stages.method import Method
 _MODULES = (
     "phase.mcpc3ds",
     "phase.romeo",
+    "phase.laplacian",
     "phase.weighted_fit",
     "phase.nonlinear_fit",
     "mask.phase_magnitude",

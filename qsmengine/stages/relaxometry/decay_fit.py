@@ -3,7 +3,7 @@
 Model: s(t) = s0 exp(-R2* t).
 
 `log_linear` fits a line to log s in closed form, with weights s^2 (the inverse variance of log s). `nonlinear`
-minimises sum_e (m_e - s(TE_e))^2 by Levenberg-Marquardt from there: maximum likelihood for Gaussian noise.
+minimises sum_e (m_e - s(TE_e))^2 by damped Gauss-Newton from there: maximum likelihood for Gaussian noise.
 
 Magnitudes have a noise floor: their mean does not fall below sqrt(pi / 2) noise. With `noise_floor` the
 log-linear fit takes the noise off the power, m^2 - 2 noise^2, and leaves out echoes below it; the nonlinear
@@ -54,7 +54,7 @@ class LogLinearParams(Params):
 class NonlinearParams(LogLinearParams):
     """Parameters of the nonlinear fit."""
 
-    steps: int = Field(12, ge=1, le=100, description="Levenberg-Marquardt steps")
+    steps: int = Field(12, ge=1, le=100, description="Gauss-Newton steps")
 
 
 class DecayFitResult(NamedTuple):
