@@ -6,7 +6,7 @@ by Gauss-Newton from the weighted linear fit; field = omega / (2 pi gamma B0). T
 Gaussian at every signal, that of its phase only where the signal is strong: here an echo lost in noise
 pulls with sin(misfit) and not with the misfit, and a phase that is off by 2 pi does not pull at all. Where
 the misfits are small the linear fit comes out: above a signal-to-noise ratio of about 10 at the first echo the
-two agree, below 7 the error is lower by a tenth where noise misled the unwrapping along the echoes. A step is
+two agree, below 7 the error is 1 to 20 % lower where noise misled the unwrapping along the echoes. A step is
 that of the linear fit with sin(misfit) in place of the misfit; since 1 - cos is at most half the square, no
 step raises the sum.
 
