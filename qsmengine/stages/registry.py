@@ -20,6 +20,7 @@ _MODULES = (
     "mask.phase_magnitude",
     "mask.field_jumps",
     "background.vsharp",
+    "background.pdf",
     "inversion.tkd",
     "inversion.weighted_tv",
     "inversion.reference",
