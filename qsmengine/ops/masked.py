@@ -22,10 +22,10 @@ class MaskedConvolution:
     response
         Half spectrum of c, float32 (nx, ny, nz // 2 + 1): real, since c is symmetric.
     w_out, w_in
-        Weights float32 (nx, ny, nz).
+        Weights float32 (nx, ny, nz); None for 1.
     """
 
-    def __init__(self, fft: RealFFT, response: Array, w_out: Array, w_in: Array) -> None:
+    def __init__(self, fft: RealFFT, response: Array, w_out: Array, w_in: Array | None) -> None:
         self._fft, self._response = fft, response
         self._w_out, self._w_in = w_out, w_in
         self._weighted = fft.device.empty(fft.shape)
@@ -51,5 +51,6 @@ class MaskedConvolution:
         """A^T r = W_in C (W_out r)."""
         launch(MASKED_MULTIPLY, self._fft.device, a=self._w_out, b=r, out=self._weighted)
         x = self.convolve(self._weighted)
-        launch(MASKED_SCALE, self._fft.device, y=x, w=self._w_in)
+        if self._w_in is not None:
+            launch(MASKED_SCALE, self._fft.device, y=x, w=self._w_in)
         return x
