@@ -24,6 +24,7 @@ _MODULES = (
     "background.resharp",
     "background.ismv",
     "background.pdf",
+    "background.lbv",
     "inversion.tkd",
     "inversion.weighted_tv",
     "inversion.reference",

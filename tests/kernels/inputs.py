@@ -41,7 +41,16 @@ def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generat
     values["voxel_index"] = index
 
 
-CONSTRAINTS: dict[str, Constraint] = {"dipole_kspace": _dipole, "tensor_fit": _tensor_fit}
+def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    values |= {"fx": 2, "fy": 1, "fz": 2}
+
+
+CONSTRAINTS: dict[str, Constraint] = {
+    "dipole_kspace": _dipole,
+    "mg_prolong": _coarsening,
+    "mg_restrict": _coarsening,
+    "tensor_fit": _tensor_fit,
+}
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
