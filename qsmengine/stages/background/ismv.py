@@ -57,7 +57,7 @@ def ismv(
         When the sphere does not fit into the mask.
     """
     mask = device.asarray(mask, bool)
-    case = sphere_problem(total_field, mask, params.radius, grid.voxel_size, device)
+    case = sphere_problem(total_field, mask, params.radius, grid, device)
     filtering = MaskedConvolution(case.fft, case.high_pass, case.eroded, case.eroded)
     data = filtering.forward(case.field).copy()
     local, _ = solve_cg(
@@ -71,6 +71,6 @@ METHODS = (
         stage="background", name="ismv", run=ismv, params=IsmvParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
         summary="iterated spherical mean values with a fixed rim", doi="10.1002/mrm.24998",
-        bytes_per_voxel=200,
+        bytes_per_voxel=200, reach=lambda params: params.radius,
     ),
 )  # fmt: skip

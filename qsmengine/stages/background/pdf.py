@@ -45,7 +45,7 @@ class PdfParams(Params):
         5e-4, ge=0, description="stop at this residual of the normal equations, relatively"
     )
     shim_order: int = Field(2, ge=-1, le=2, description="order of the shim polynomials; -1 for none")
-    margin: int = Field(16, ge=2, description="voxels for sources after the mask's box on every axis")
+    margin: float = Field(16.0, gt=0, description="room for sources after the mask's box on every axis [mm]")
 
 
 def pdf(
@@ -70,7 +70,7 @@ def pdf(
         For weights that are negative, or zero in the whole mask.
     """
     mask = device.asarray(mask, bool)
-    domain = Domain.around(mask, params.margin, device)
+    domain = Domain.for_kernel(mask, grid, params.margin, device)
     inside = domain.insert(mask)
     weights = inside if weight is None else _normalised(domain.insert(weight, mask))
     field = domain.insert(total_field, mask)
@@ -135,6 +135,6 @@ METHODS = (
         stage="background", name="pdf", run=pdf, params=PdfParams,
         inputs=("total_field", "mask", "weight?"), outputs={"local_field": "ppm", "mask": "1"},
         summary="projection onto dipole fields of outside sources", doi="10.1002/nbm.1670",
-        bytes_per_voxel=150,
+        bytes_per_voxel=150, reach=lambda params: params.margin,
     ),
 )  # fmt: skip

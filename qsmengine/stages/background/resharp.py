@@ -57,7 +57,7 @@ def resharp(
         When the sphere does not fit into the mask.
     """
     mask = device.asarray(mask, bool)
-    case = sphere_problem(total_field, mask, params.radius, grid.voxel_size, device)
+    case = sphere_problem(total_field, mask, params.radius, grid, device)
     filtering = MaskedConvolution(case.fft, case.high_pass, case.eroded, None)
     data = filtering.forward(case.field).copy()
     local, _ = solve_least_squares(
@@ -73,6 +73,6 @@ METHODS = (
         stage="background", name="resharp", run=resharp, params=ResharpParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
         summary="spherical mean values with Tikhonov regularisation", doi="10.1002/mrm.24765",
-        bytes_per_voxel=200,
+        bytes_per_voxel=200, reach=lambda params: params.radius,
     ),
 )  # fmt: skip

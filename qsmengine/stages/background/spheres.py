@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.errors import InputError
-from qsmengine.grid import Vector3
+from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.smv import sphere_spectrum
 
@@ -27,9 +26,7 @@ class SphereProblem(NamedTuple):
     """1 where the whole sphere lies in the mask."""
 
 
-def sphere_problem(
-    total_field: Array, mask: Array, radius: float, voxel_size: Vector3, device: Device
-) -> SphereProblem:
+def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, device: Device) -> SphereProblem:
     """The sphere of `radius` [mm], at least the longest voxel edge, on a grid where it does not wrap around.
 
     Raises
@@ -37,10 +34,10 @@ def sphere_problem(
     InputError
         When the sphere does not fit into the mask.
     """
-    radius = max(radius, *voxel_size)
-    domain = Domain.around(mask, max(math.ceil(radius / h) for h in voxel_size), device)
+    radius = max(radius, *grid.voxel_size)
+    domain = Domain.for_kernel(mask, grid, radius, device)
     fft = RealFFT(domain.shape, device)
-    sphere, count = sphere_spectrum(fft, radius, voxel_size, device)
+    sphere, count = sphere_spectrum(fft, radius, grid.voxel_size, device)
     mean = sphere.real.copy()
     covered = fft.filter(domain.insert(mask), mean)
     eroded = device.asarray(covered >= 1.0 - 0.5 / count)

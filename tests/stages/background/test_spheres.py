@@ -78,14 +78,15 @@ def test_sharp_is_vsharp_with_one_sphere(device):
 
 
 def dense_high_pass(shape, radius, voxel_size):
-    """Matrix of f - S * f on a box that the sphere does not leave, zero around it."""
+    """Matrix of f - S * f on a box, zero around it."""
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, 3)
-    offsets = {tuple(o) for o in sphere_offsets(radius, voxel_size)}
+    offsets = sphere_offsets(radius, voxel_size)
     matrix = np.eye(len(index))
-    for i, a in enumerate(index):
-        for j, b in enumerate(index):
-            if tuple(b - a) in offsets:
-                matrix[i, j] -= 1 / len(offsets)
+    for offset in offsets:
+        neighbours = index + offset
+        exists = ((neighbours >= 0) & (neighbours < shape)).all(axis=1)
+        columns = np.ravel_multi_index(tuple(neighbours[exists].T), shape)
+        matrix[np.flatnonzero(exists), columns] -= 1 / len(offsets)
     return matrix
 
 
