@@ -2,37 +2,39 @@
 // x = x0 + i dx and so on; coefficient [j][a][b] belongs to x^j y^a z^b.
 #include "tile.h"
 
-// moments[j] = sum over x of weight field x^j, for j = 0, 1, 2, per (y, z).
+#define ROWS 8
+#define LANES 32
+
+// moments[b] = sum over z of weight field z^b, for b = 0, 1, 2, per (x, y).
 KERNEL(shim_moments,
-       (const float* RESTRICT weight, const float* RESTRICT field, double* RESTRICT moments, float x0, float dx,
+       (const float* RESTRICT weight, const float* RESTRICT field, double* RESTRICT moments, float z0, float dz,
         Index nx, Index ny, Index nz),
-       (weight, field, moments, x0, dx, nx, ny, nz)) {
-  Index n = ny * nz;
-  PRIVATE(double, sums, 3);
-  FOR_TILES(tile, (n + TILE_LANES - 1) / TILE_LANES) {
-    Index start = tile * TILE_LANES;
-    FOR_LANES(l) {
-      AT(sums, 0, l) = 0.0f;
-      AT(sums, 1, l) = 0.0f;
-      AT(sums, 2, l) = 0.0f;
+       (weight, field, moments, z0, dz, nx, ny, nz)) {
+  Index n = nx * ny;
+  TILE_SHARED(double, sums, 3 * ROWS * LANES);
+  FOR_TILES(tile, (n + ROWS - 1) / ROWS) {
+    Index first = tile * ROWS;
+    int rows = (int)(n - first < ROWS ? n - first : ROWS);
+    TILE_FOR2(j, l, rows, LANES) {
+      for (int b = 0; b < 3; ++b) sums[(b * ROWS + j) * LANES + l] = 0.0f;
     }
-    for (Index ix = 0; ix < nx; ++ix) {
-      float x = x0 + (float)ix * dx;
-      FOR_LANES(l) {
-        Index i = start + l < n ? ix * n + start + l : ix * n;
-        float value = weight[i] * field[i];
-        AT(sums, 0, l) += value;
-        AT(sums, 1, l) += value * x;
-        AT(sums, 2, l) += value * x * x;
+    for (int base = 0; base < (int)nz; base += LANES) {
+      int count = (int)nz - base < LANES ? (int)nz - base : LANES;
+      TILE_FOR2(j, l, rows, count) {
+        Index i = (first + j) * nz + base + l;
+        float value = weight[i] * field[i], z = z0 + (float)(base + l) * dz;
+        sums[j * LANES + l] += value;
+        sums[(ROWS + j) * LANES + l] += value * z;
+        sums[(2 * ROWS + j) * LANES + l] += value * z * z;
       }
     }
-    FOR_LANES(l) {
-      if (start + l < n) {
-        moments[start + l] = AT(sums, 0, l);
-        moments[n + start + l] = AT(sums, 1, l);
-        moments[2 * n + start + l] = AT(sums, 2, l);
-      }
+    TILE_SYNC();
+    TILE_FOR2(b, j, 3, rows) {
+      double sum = 0.0f;
+      for (int l = 0; l < LANES; ++l) sum += sums[(b * ROWS + j) * LANES + l];
+      moments[b * n + first + j] = sum;
     }
+    TILE_SYNC();
   }
 }
 

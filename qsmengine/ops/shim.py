@@ -83,12 +83,12 @@ class ShimProjection:
 
     def _sums(self, weighted: Array) -> Array:
         """Sum of W times `weighted` times each of the 27 monomials, float64."""
-        _, ny, nz = weighted.shape
-        moments = self._device.empty((3, ny, nz), np.float64)
-        x0, dx = self._origin["x0"], self._origin["dx"]
-        launch(SHIM_MOMENTS, self._device, weight=self._weight, field=weighted, moments=moments, x0=x0, dx=dx)
-        _, y, z = self._powers
-        sums: Array = (y.T @ (moments @ z)).reshape(-1)
+        nx, ny, _ = weighted.shape
+        moments = self._device.empty((3, nx, ny), np.float64)
+        z0, dz = self._origin["z0"], self._origin["dz"]
+        launch(SHIM_MOMENTS, self._device, weight=self._weight, field=weighted, moments=moments, z0=z0, dz=dz)
+        x, y, _ = self._powers
+        sums: Array = (x.T @ (moments @ y)).transpose(1, 2, 0).reshape(-1)
         return sums
 
     def _products(self, polynomial: Array) -> Array:

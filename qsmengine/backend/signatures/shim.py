@@ -10,9 +10,9 @@ SHIM_MOMENTS = Kernel(
     """
     weight: in f32 [nx ny nz]
     field: in f32 [nx ny nz]
-    moments: out f64 [3 ny nz]
-    x0: f32
-    dx: f32
+    moments: out f64 [3 nx ny]
+    z0: f32
+    dz: f32
     """,
     items="nx ny nz",
 )

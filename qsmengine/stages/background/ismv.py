@@ -35,7 +35,7 @@ class IsmvParams(Params):
 
     radius: float = Field(5.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
     iterations: int = Field(100, ge=1, description="iteration limit")
-    tolerance: float = Field(1e-4, ge=0, description="stop at this relative residual")
+    tolerance: float = Field(3e-4, ge=0, description="stop at this relative residual")
 
 
 def ismv(

@@ -40,7 +40,7 @@ from qsmengine.stages.params import Params
 class PdfParams(Params):
     """Parameters of PDF."""
 
-    iterations: int = Field(60, ge=1, description="iteration limit; it regularises")
+    iterations: int = Field(50, ge=1, description="iteration limit; it regularises")
     tolerance: float = Field(
         5e-4, ge=0, description="stop at this residual of the normal equations, relatively"
     )

@@ -31,7 +31,7 @@ class ResharpParams(Params):
     """Parameters of RESHARP."""
 
     radius: float = Field(6.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
-    lam: float = Field(1e-3, ge=0, alias="lambda", description="weight of the local field's size")
+    lam: float = Field(1e-4, ge=0, alias="lambda", description="weight of the local field's size")
     iterations: int = Field(100, ge=1, description="iteration limit")
     tolerance: float = Field(
         1e-3, ge=0, description="stop at this residual of the normal equations, relatively"

@@ -11,8 +11,8 @@ from qsmengine.stages.method import Method
 from qsmengine.stages.registry import methods_of
 from tests.stages.background.fields import FLAT, ellipsoid, inside_field, outside_field
 
-TOLERANCE = {"pdf": 5e-5}
-"""[ppm], else 1e-5: rounding grows over the iterations of an ill-posed problem."""
+SHORT = {"pdf": {"iterations": 20}}
+"""Parameters: rounding grows over the iterations of an ill-posed problem, a hundredfold from 20 to 60."""
 
 METHODS = [m for name, m in methods_of("background").items() if name != "vsharp"]
 
@@ -30,8 +30,9 @@ def test_order_and_direction_of_the_axes_do_not_matter(method: Method, axes, fli
     grid = Grid.from_voxel_size(
         tuple(FLAT.shape[a] for a in axes), voxel_size, field_strength=3.0, b0_direction=direction
     )
-    expected = method({"total_field": field, "mask": mask}, FLAT, method.params(), device=device)
-    got = method({"total_field": stored(field), "mask": stored(mask)}, grid, method.params(), device=device)
+    params = method.params(**SHORT.get(method.name, {}))
+    expected = method({"total_field": field, "mask": mask}, FLAT, params, device=device)
+    got = method({"total_field": stored(field), "mask": stored(mask)}, grid, params, device=device)
     assert np.array_equal(to_numpy(got["mask"]), stored(to_numpy(expected["mask"])))
     difference = np.abs(to_numpy(got["local_field"]) - stored(to_numpy(expected["local_field"]))).max()
-    assert difference <= TOLERANCE.get(method.name, 1e-5)
+    assert difference <= 1e-5
