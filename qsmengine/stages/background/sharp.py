@@ -51,6 +51,6 @@ METHODS = (
         stage="background", name="sharp", run=sharp, params=SharpParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
         summary="spherical mean values of one radius", doi="10.1016/j.neuroimage.2010.10.070",
-        bytes_per_voxel=200, reach=lambda params: params.radius, linear=True,
+        bytes_per_voxel=100, reach=lambda params: params.radius, linear=True,
     ),
 )  # fmt: skip
