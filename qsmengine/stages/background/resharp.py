@@ -34,7 +34,7 @@ class ResharpParams(Params):
     lam: float = Field(1e-4, ge=0, alias="lambda", description="weight of the local field's size")
     iterations: int = Field(100, ge=1, description="iteration limit")
     tolerance: float = Field(
-        1e-3, ge=0, description="stop at this residual of the normal equations, relatively"
+        5e-4, ge=0, description="stop at this residual of the normal equations, relatively"
     )
 
 
