@@ -10,7 +10,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.smv import sphere_spectrum
+from qsmengine.ops.smv import balance_spectrum, sphere_spectrum
 
 
 class SphereProblem(NamedTuple):
@@ -29,6 +29,8 @@ class SphereProblem(NamedTuple):
 def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, device: Device) -> SphereProblem:
     """The sphere of `radius` [mm], at least the longest voxel edge, on a grid where it does not wrap around.
 
+    The filter is balanced for oblong voxels: it takes out harmonic functions of second order there too.
+
     Raises
     ------
     InputError
@@ -43,4 +45,5 @@ def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, d
     eroded = device.asarray(covered >= 1.0 - 0.5 / count)
     if not bool(eroded.any()):
         raise InputError(f"the mask is too thin: no sphere of {radius:g} mm fits into it", field="mask")
+    mean += balance_spectrum(fft.shape, radius, grid.voxel_size, device)
     return SphereProblem(domain, fft, domain.insert(total_field, mask), 1.0 - mean, eroded)
