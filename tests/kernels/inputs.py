@@ -46,9 +46,15 @@ def _log_linear(values: Values, _sizes: Mapping[str, int], _rng: np.random.Gener
     values["scale"], values["noise_power"] = 1.0, 1e-3
 
 
+def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    values |= {"fx": 2, "fy": 1, "fz": 2}
+
+
 CONSTRAINTS: dict[str, Constraint] = {
     "dipole_kspace": _dipole,
     "log_linear_decay": _log_linear,
+    "mg_prolong": _coarsening,
+    "mg_restrict": _coarsening,
     "tensor_fit": _tensor_fit,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""

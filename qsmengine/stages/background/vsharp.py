@@ -15,7 +15,6 @@ References: Schweser et al. 2011, 10.1016/j.neuroimage.2010.10.070 (SHARP); Li e
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -29,6 +28,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.smv import sphere_spectrum
+from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
@@ -46,15 +46,6 @@ class VsharpParams(Params):
         if self.min_radius > self.max_radius:
             raise ValueError(f"min_radius {self.min_radius} exceeds max_radius {self.max_radius}")
         return self
-
-
-class BackgroundResult(NamedTuple):
-    """Result of background removal."""
-
-    local_field: Array
-    """(x, y, z) [ppm], 0 outside `mask`."""
-    mask: Array
-    """(x, y, z) bool: where the local field is reliable."""
 
 
 def vsharp(
