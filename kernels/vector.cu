@@ -67,3 +67,12 @@ KERNEL(vec_advance,
     p[i] = s[i] + b * direction;
   }
 }
+
+// s -= damping (x + alpha p).
+KERNEL(vec_damp,
+       (float* RESTRICT s, const float* RESTRICT x, const float* RESTRICT p, const double* RESTRICT alpha,
+        float damping, Index n),
+       (s, x, p, alpha, damping, n)) {
+  float a = (float)alpha[0];
+  FOR_VOXELS(i, n) { s[i] -= damping * (x[i] + a * p[i]); }
+}

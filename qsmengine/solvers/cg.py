@@ -16,10 +16,10 @@ from typing import NamedTuple
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.solvers.status import SolverCallback, SolverStatus
-from qsmengine.solvers.vectors import advance, dot, ratio, step
+from qsmengine.solvers.vectors import advance, damp, dot, ratio, step
 
 Operator = Callable[[Array], Array]
-"""A linear map; it may return the same buffer at every call, and does not change its argument."""
+"""A linear map that keeps its argument. It may use one buffer for its results: they are overwritten."""
 
 
 class Solution(NamedTuple):
@@ -146,7 +146,7 @@ def solve_least_squares(
         step(r, q, alpha, -1.0, device)
         s = adjoint(r)
         if damping:
-            s = s - device.xp.float32(damping) * (x + alpha.astype(x.dtype) * p)
+            damp(s, x, p, alpha, damping, device)
         before, gamma = gamma, dot(s, s, device)
         advance(x, p, s, alpha, ratio(gamma, before, device), device)
         status = stopping.look(status, k, gamma, first)

@@ -6,7 +6,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.vector import VEC_ADVANCE, VEC_DOT, VEC_STEP
+from qsmengine.backend.signatures.vector import VEC_ADVANCE, VEC_DAMP, VEC_DOT, VEC_STEP
 from qsmengine.data import Array
 
 _RUN = 16384
@@ -23,16 +23,23 @@ def dot(a: Array, b: Array, device: Device) -> Array:
 
 
 def step(y: Array, x: Array, length: Array, sign: float, device: Device) -> Array:
-    """y += sign length x in place; returns the sum of the new y^2, float64 (1,) on the device."""
+    """Add sign length x to y in place; returns the sum of the new y^2, float64 (1,) on the device."""
     partial = _partial(y, device)
     launch(VEC_STEP, device, y=y.reshape(-1), x=x.reshape(-1), step=length, sign=sign, partial=partial)
     return _total(partial)
 
 
 def advance(x: Array, p: Array, s: Array, alpha: Array, beta: Array, device: Device) -> None:
-    """x += alpha p, then p = s + beta p, both in place and in one pass."""
+    """Do x += alpha p, then p = s + beta p, in place and in one pass."""
     launch(
         VEC_ADVANCE, device, x=x.reshape(-1), p=p.reshape(-1), s=s.reshape(-1), alpha=alpha, beta=beta
+    )  # fmt: skip
+
+
+def damp(s: Array, x: Array, p: Array, alpha: Array, damping: float, device: Device) -> None:
+    """Subtract damping (x + alpha p) from s in place."""
+    launch(
+        VEC_DAMP, device, s=s.reshape(-1), x=x.reshape(-1), p=p.reshape(-1), alpha=alpha, damping=damping
     )  # fmt: skip
 
 

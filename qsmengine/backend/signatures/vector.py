@@ -40,3 +40,16 @@ VEC_ADVANCE = Kernel(
     """,
     items="n",
 )
+
+VEC_DAMP = Kernel(
+    "vec_damp",
+    "vector.cu",
+    """
+    s: inout f32 [n]
+    x: in f32 [n]
+    p: in f32 [n]
+    alpha: in f64 [1]
+    damping: f32
+    """,
+    items="n",
+)
