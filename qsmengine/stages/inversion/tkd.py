@@ -12,20 +12,15 @@ References: Shmueli et al. 2009, 10.1002/mrm.22135; gain: Schweser et al. 2013, 
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.ops.dipole import dipole_response
-from qsmengine.ops.domain import Domain
+from qsmengine.stages.inversion.setup import divide_field, thresholded_inverse
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
-
-CONE = 1e-6
-"""|D| up to this is 0 but for rounding: its sign says nothing."""
 
 
 class TkdParams(Params):
@@ -38,25 +33,19 @@ class TkdParams(Params):
 
 def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, device: Device) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
-    mask = device.asarray(mask, bool)
-    domain = Domain.for_kernel(mask, grid, params.margin, device)
-    xp = device.xp
-    response = dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device)
-    clipped = xp.where(abs(response) > params.threshold, response, xp.sign(response) * params.threshold)
-    clipped = xp.where(abs(response) > CONE, clipped, xp.inf)
-    fft = RealFFT(domain.shape, device)
-    gain = fft.mean(response / clipped) if params.rescale else 1.0
-    inverse = (1.0 / (gain * clipped)).astype(np.float32)
-    chi = fft.filter(domain.insert(local_field, mask), inverse)
-    result: Array = xp.where(mask, domain.extract(chi), np.float32(0))
-    return result
+
+    def inverse(response: Array, fft: RealFFT) -> Array:
+        return thresholded_inverse(response, fft, params.threshold, below="clip", rescale=params.rescale)
+
+    return divide_field(local_field, mask, grid, inverse, margin=params.margin, device=device)
 
 
 METHODS = (
     Method(
         stage="inversion", name="tkd", run=tkd, params=TkdParams,
         inputs=("local_field", "mask"), outputs={"chi": "ppm"},
-        summary="thresholded k-space division", doi="10.1002/mrm.22135",
+        summary="thresholded k-space division",
+        doi="10.1002/mrm.22135",
         bytes_per_voxel=60, reach=lambda params: params.margin, linear=True,
     ),
 )  # fmt: skip
