@@ -1,7 +1,8 @@
 // Joint non-local means of several components, shift by shift.
 //
 //   d2(i, j) = 1 / (C |P|) sum_c sum_p q_c(i+p) (g_c(i+p) - g_c(j+p))^2        p over the patch
-//   w(i, j)  = 2^-t, t = max(0, scale C |P| d2 - offset), and 0 where t > cut  j over the search window
+//   w(i, j)  = 2^-t, t = 2 max(0, scale C |P| d2 - offset)    j over the search window
+//   w(i, j) = 0 where it is less than `least`
 //   out_c(i) = (w_0 v_c(i) + sum_j w(i, j) m(j) v_c(j)) / (w_0 + sum_j w(i, j) m(j)),   j other than i
 //
 // For one shift s = j - i the squared differences of a plane are summed over the patch axis by axis in
@@ -13,16 +14,16 @@
 #define BLOCK 4
 #define MAX_RADIUS 3
 #define DEPTH 24
-#define ROWS TILE_PICK(16, 8)
+#define ROWS 8
 #define COLUMNS TILE_PICK(160, 32)
 #define STRIDE TILE_PICK(184, 40)
 #define PLANE (ROWS * STRIDE)
 
-// 2^-t for t >= 0, error <= 3e-7 of the value up to t = 120: t = n - r, 2^r by a minimax polynomial, n into
-// the exponent. Adding 1.5 2^23 rounds to the nearest integer and leaves it in the low bits.
+// 2^-t for 0 <= t <= 120, relative error <= 3e-7: -t = n + r, 2^r by a minimax polynomial, n into the exponent.
+// Subtracting from 1.5 2^23 rounds to the nearest integer and leaves it in the low bits.
 FN float exp2_minus(float t) {
-  float shifted = 12582912.0f - fmin2(t, 120.0f);
-  float r = (12582912.0f - shifted) - fmin2(t, 120.0f);
+  float shifted = 12582912.0f - t;
+  float r = (12582912.0f - shifted) - t;
   float p = 0.00961801f + r * 0.00133336f;
   p = 0.24022650f + r * (0.05550344f + r * p);
   p = 1.0f + r * (0.69314718f + r * p);
@@ -31,7 +32,7 @@ FN float exp2_minus(float t) {
 
 struct Block {
   const float* at;  // voxel (0, 0, 0) of the rows in the block's first component
-  Index next;       // distance to the next component
+  Index next;  // distance to the next component
 };
 
 // d (+)= sum_b q_b (g_b(i) - g_b(i + shift))^2 over the components of a block.
@@ -75,7 +76,7 @@ FN void box_of(int radius, float* out, const float* in, int step, int rows, int 
 }
 
 struct Rule {
-  float scale, offset, cut;
+  float scale, offset, least;
 };
 
 // Weights of a plane from the 2R + 1 planes of sums around it; `first` is the slot of the lowest one.
@@ -85,8 +86,9 @@ FN void weigh(float* w, const float* ring, int first, Rule rule, const float* ca
   TILE_FOR2(j, i, rows, width) {
     float sum = 0.0f;
     for (int k = 0; k <= 2 * R; ++k) sum += ring[(first + k) % (2 * R + 1) * PLANE + j * STRIDE + i];
-    float t = fmax2(sum * rule.scale - rule.offset, 0.0f);
-    float weight = t > rule.cut ? 0.0f : exp2_minus(t) * candidate[j * row + i];
+    float half = sum * rule.scale - rule.offset;
+    float weight = exp2_minus(fmin2(half + fabs1(half), 120.0f));  // h + |h| = 2 max(h, 0)
+    weight = (weight < rule.least ? 0.0f : weight) * candidate[j * row + i];
     w[j * STRIDE + i] = weight;
     total[j * out_row + i] += weight;
   }
@@ -125,18 +127,18 @@ struct Volume {
 // Joint non-local means of `values` v with weights from `guide` g (see the top of the file).
 //
 // guide, values, candidate, precision are padded: voxel (0, 0, 0) lies at (margin_x, margin_y, margin_z), margin
-// = search + patch radius. candidate m: weight of a voxel as candidate, 0 outside image and mask. precision q:
+// = search + patch radius; after each row of nz + 2 margin_z lie 7 voxels more. candidate m: weight of a voxel as candidate, 0 outside image and mask. precision q:
 // one map for all components, one for each, or none (q = 1). mask: voxels to filter; 0 elsewhere.
 // filtered: result; total: sum of the weights, w_0 among them; peak: largest weight but w_0.
 // self_peak: w_0 is 1 (0), or the largest other weight (1), 1 where every other weight is 0.
 KERNEL(nlm,
        (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
-        const float* RESTRICT candidate, const u8* RESTRICT mask, float* RESTRICT filtered, float* RESTRICT total,
-        float* RESTRICT peak, float scale, float offset, float cut, int search_x, int search_y, int search_z,
-        int patch_x, int patch_y, int patch_z, int self_peak, Index components, Index px, Index py, Index pz,
-        Index maps, Index nx, Index ny, Index nz),
-       (guide, values, precision, candidate, mask, filtered, total, peak, scale, offset, cut, search_x, search_y,
-        search_z, patch_x, patch_y, patch_z, self_peak, components, px, py, pz, maps, nx, ny, nz)) {
+        const float* RESTRICT candidate, const u8* RESTRICT mask, float* RESTRICT filtered,
+        float* RESTRICT total, float* RESTRICT peak, float scale, float offset, float least, int search_x,
+        int search_y, int search_z, int patch_x, int patch_y, int patch_z, int self_peak, Index components,
+        Index px, Index py, Index pz, Index maps, Index nx, Index ny, Index nz),
+       (guide, values, precision, candidate, mask, filtered, total, peak, scale, offset, least, search_x,
+        search_y, search_z, patch_x, patch_y, patch_z, self_peak, components, px, py, pz, maps, nx, ny, nz)) {
   TILE_SHARED(float, squares, (ROWS + 2 * MAX_RADIUS) * STRIDE);
   TILE_SHARED(float, columns, PLANE);
   TILE_SHARED(float, ring, (2 * MAX_RADIUS + 1) * PLANE);
@@ -144,15 +146,17 @@ KERNEL(nlm,
   TILE_SHARED(int, filled, ROWS);
   Volume in = {pz, py * pz, px * py * pz}, out = {nz, ny * nz, nx * ny * nz};
   Index tiles_y = (ny + ROWS - 1) / ROWS, tiles_z = (nz + COLUMNS - 1) / COLUMNS;
-  Rule rule = {scale, offset, cut};
+  Rule rule = {scale, offset, least};
   int count = (int)components, slots = 2 * patch_x + 1;
   FOR_TILES(tile, (nx + DEPTH - 1) / DEPTH * tiles_y * tiles_z) {
     Index x0 = tile / (tiles_y * tiles_z) * DEPTH, y0 = tile / tiles_z % tiles_y * ROWS;
     Index z0 = tile % tiles_z * COLUMNS, origin = (x0 * ny + y0) * nz + z0;
     int depth = (int)(nx - x0 < DEPTH ? nx - x0 : DEPTH), rows = (int)(ny - y0 < ROWS ? ny - y0 : ROWS);
     int width = (int)(nz - z0 < COLUMNS ? nz - z0 : COLUMNS);
+    int wide = (width + 2 * patch_z + 7) / 8 * 8;  // whole vectors
     // the tile's first voxel in the padded arrays
-    Index corner = (x0 + search_x + patch_x) * in.x + (y0 + search_y + patch_y) * in.y + z0 + search_z + patch_z;
+    Index corner =
+        (x0 + search_x + patch_x) * in.x + (y0 + search_y + patch_y) * in.y + z0 + search_z + patch_z;
     TILE_FOR(j, rows) {
       int any = 0;
       for (Index k = 0; k < depth * (Index)width; ++k)
@@ -177,12 +181,12 @@ KERNEL(nlm,
     Index shifts = any ? (2 * search_x + 1) * shifts_y * shifts_z : 0;
     for (Index s = 0; s < shifts; ++s) {
       if (2 * s + 1 == shifts) continue;
-      Index shift = (s / (shifts_y * shifts_z) - search_x) * in.x + (s / shifts_z % shifts_y - search_y) * in.y +
-                    s % shifts_z - search_z;
+      Index shift = (s / (shifts_y * shifts_z) - search_x) * in.x +
+                    (s / shifts_z % shifts_y - search_y) * in.y + s % shifts_z - search_z;
       for (int x = -patch_x; x < depth + patch_x; ++x) {
         Index first = corner + x * in.x - patch_y * in.y - patch_z;
         for (int c = 0; c < count; c += BLOCK) {
-          int n = count - c < BLOCK ? count - c : BLOCK, high = rows + 2 * patch_y, wide = width + 2 * patch_z;
+          int n = count - c < BLOCK ? count - c : BLOCK, high = rows + 2 * patch_y;
           Block g = {guide + c * in.next + first, in.next};
           Block q = {precision + (maps > 1 ? c * in.next : 0) + first, maps > 1 ? in.next : 0};
           if (c == 0 && maps == 0) square_block<true, false>(n, squares, g, q, shift, in.y, high, wide);
@@ -191,13 +195,14 @@ KERNEL(nlm,
           if (c > 0 && maps > 0) square_block<false, true>(n, squares, g, q, shift, in.y, high, wide);
         }
         TILE_SYNC();
-        box_of(patch_y, columns, squares, STRIDE, rows, width + 2 * patch_z);
+        box_of(patch_y, columns, squares, STRIDE, rows, wide);
         TILE_SYNC();
         box_of(patch_z, ring + (x + patch_x) % slots * PLANE, columns, 1, rows, width);
         if (x < patch_x) continue;
         int centre = x - patch_x;  // planes centre - patch_x .. centre + patch_x lie in the ring
         Index own = origin + centre * out.x, other = corner + centre * in.x + shift;
-        weigh_by(patch_x, weights, ring, centre, rule, candidate + other, in.y, total + own, out.y, rows, width);
+        weigh_by(patch_x, weights, ring, centre, rule, candidate + other, in.y, total + own, out.y, rows,
+                 width);
         for (int c = 0; c < count; c += BLOCK) {
           Block v = {values + c * in.next + other, in.next};
           add_block(count - c < BLOCK ? count - c : BLOCK, filtered + c * out.next + own, out.next, weights, v,

@@ -17,6 +17,8 @@ _MODULES = (
     "phase.mcpc3ds",
     "phase.romeo",
     "phase.weighted_fit",
+    "denoise.mnlm",
+    "denoise.complex_mnlm",
     "mask.phase_magnitude",
     "mask.field_jumps",
     "background.vsharp",

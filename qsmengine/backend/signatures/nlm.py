@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from qsmengine.backend.kernel import Kernel
 
+ROW_SLACK = 7
+"""Voxels after each padded row that the kernel may read: it works in whole vectors."""
+
+TILE_DEPTH = 24
+"""Planes along x that a tile holds."""
+
 NLM = Kernel(
     "nlm",
     "nlm.cu",
@@ -18,7 +24,7 @@ NLM = Kernel(
     peak: out f32 [nx ny nz]
     scale: f32
     offset: f32
-    cut: f32
+    least: f32
     search_x: i32
     search_y: i32
     search_z: i32
