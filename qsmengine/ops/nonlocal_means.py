@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsmengine.backend.device import Device, array_module
+from qsmengine.backend.device import Device, array_module, device_of, to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.memory import available_memory
 from qsmengine.backend.signatures.nlm import NLM, ROW_SLACK, TILE_DEPTH
@@ -89,7 +89,9 @@ def nonlocal_means(
     for start in range(0, values.shape[1], planes):
         stop = min(start + planes, values.shape[1])
         part = _filter_slab(values, mask, guide, precision, rule, device, (start, stop))
-        result[:, start:stop] = part if array_module(result) is array_module(part) else part.get()
+        result[:, start:stop] = (
+            part if whole or device.kind == "cuda" == device_of(values).kind else to_numpy(part)
+        )
     return result
 
 
@@ -139,19 +141,18 @@ def _padded(
         (len(array), high - low, shape[1] + 2 * margin[1], shape[2] + 2 * margin[2] + ROW_SLACK)
     )
     first, last = max(low, 0), min(high, shape[0])
-    inner = (
-        slice(first - low, last - low),
-        *(slice(m, m + n) for m, n in zip(margin[1:], shape[1:], strict=True)),
-    )
+    _, my, mz = margin
+    inner = (slice(first - low, last - low), slice(my, my + shape[1]), slice(mz, mz + shape[2]))
     for target, source in zip(padded, array, strict=True):  # one component at a time crosses to a GPU
         target[inner] = device.asarray(source[first:last], aligned=False)
     if mirrored:
+        xp = device.xp
         for axis, start in enumerate((-low, margin[1], margin[2])):
             for target_index, source_index in _mirror(
                 start, shape[axis], rule.patch[axis], padded.shape[axis + 1]
             ):
-                ahead = (slice(None),) * (axis + 1)
-                padded[(*ahead, target_index)] = padded[(*ahead, source_index)]
+                along = xp.moveaxis(padded, axis + 1, 0)  # a view
+                along[target_index] = along[source_index]
     return padded
 
 
@@ -168,15 +169,15 @@ def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[in
 
 def _slab(values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device) -> int:
     """Planes that fit into half of the memory at hand: whole tiles where there is room for one."""
-    size: int = values.shape[1]
+    size = int(values.shape[1])
     memory = available_memory(device)
     if memory is None:
         return size
     volumes = (
         2 * len(values) + (0 if guide is None else len(guide)) + (0 if precision is None else len(precision))
     )
-    area = math.prod(n + 2 * m for n, m in zip(values.shape[2:], rule.margin[1:], strict=True))
-    planes = memory // 2 // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
+    area = int(math.prod(n + 2 * m for n, m in zip(values.shape[2:], rule.margin[1:], strict=True)))
+    planes: int = memory // 2 // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
     if planes >= size:
         return size
     return max(1, planes // TILE_DEPTH * TILE_DEPTH or planes)

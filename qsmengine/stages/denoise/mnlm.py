@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
@@ -173,8 +173,8 @@ def _box(inside: Array) -> tuple[slice, slice, slice]:
     """Bounding box of the mask."""
     slices = []
     for axis in range(3):
-        line = inside.any(axis=tuple(a for a in range(3) if a != axis))
-        (where,) = line.nonzero()
+        line = to_numpy(array_module(inside).any(inside, axis=tuple(a for a in range(3) if a != axis)))
+        where = np.flatnonzero(line)
         slices.append(slice(int(where[0]), int(where[-1]) + 1))
     return slices[0], slices[1], slices[2]
 

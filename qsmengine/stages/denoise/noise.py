@@ -114,19 +114,20 @@ def _details(image: Array, inside: Array) -> tuple[Array, Array]:
         result[own] = (image[before] - 2 * image[own] + image[after]) / np.float32(math.sqrt(6.0))
         valid[own] = usable[before] & usable[own] & usable[after]
         image, usable = result, valid
-    return image, usable & (image != 0)
+    usable &= image != 0
+    return image, usable
 
 
 def _foreground(image: Array) -> Array:
     """Voxels whose local mean exceeds the noise fourfold, for images without negative values; else all."""
     xp = array_module(image)
-    everywhere = xp.ones(image.shape, bool)
+    everywhere: Array = xp.ones(image.shape, bool)
     if bool((image < 0).any()):
         return everywhere
     mean = box_sum(image, 1) / box_sum(everywhere, 1)
     inside = everywhere
     for _ in range(3):
-        bright = mean > _FOREGROUND * _median_sigma(image, inside)
+        bright: Array = mean > _FOREGROUND * _median_sigma(image, inside)
         if int(bright.sum()) < 100 * MIN_VOXELS:
             break
         inside = bright
