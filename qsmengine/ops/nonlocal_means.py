@@ -14,6 +14,9 @@ from qsmengine.backend.memory import available_memory
 from qsmengine.backend.signatures.nlm import NLM, ROW_SLACK, TILE_DEPTH
 from qsmengine.data import Array
 
+_SMALLEST = 2.0**-119
+"""Weights below are 0: the kernel's powers end at 2^-120."""
+
 Radius = tuple[int, int, int]
 
 
@@ -123,7 +126,7 @@ def _filter_slab(
         peak=device.empty(inner),
         scale=scale / (len(values) * math.prod(2 * r + 1 for r in rule.patch)),
         offset=scale * rule.d0,
-        least=rule.floor,
+        least=max(rule.floor, _SMALLEST),
         self_peak=int(rule.self_peak),
         **{f"search_{axis}": r for axis, r in zip("xyz", rule.search, strict=True)},
         **{f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)},
