@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     options = arguments.parse_args(argv)
     shape = (options.shape[0], options.shape[1], options.shape[2])
     radii = options.search_radius, options.patch_radius
-    rounds = min(options.rounds, 3)
+    rounds = max(2, min(options.rounds, 3))  # each takes minutes
     results = []
     for device in devices(options):
         rows = [_whole(shape, count, radii, device, rounds) for count in COUNTS]

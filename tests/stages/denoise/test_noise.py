@@ -58,5 +58,5 @@ def test_image_without_noise_and_too_few_voxels_are_named():
         estimate_sigma(flat, None, device=CPU)
     few = np.zeros((12, 12, 12), bool)
     few[4:7, 4:7, 4:7] = True
-    with pytest.raises(InputError, match="only [01] voxels"):
+    with pytest.raises(InputError, match=r"only [01] voxels"):
         estimate_sigma(flat + np.arange(12, dtype=np.float32)[:, None, None, None] ** 3 % 7, few, device=CPU)
