@@ -50,7 +50,7 @@ class MnlmParams(Params):
         1, description="of the patches that are compared [voxels], one number or three"
     )
     h: float = Field(1.0, gt=0, description="decay of the weights, in units of the noise")
-    d0: float = Field(2.0, ge=0, description="difference that costs no weight; 2 is the mean in pure noise")
+    d0: float = Field(0.0, ge=0, description="difference that costs no weight; 2 is the mean in pure noise")
     weight_floor: float = Field(1e-4, ge=0, lt=1, description="weights below are taken for 0")
     self_weight: Literal["one", "largest"] = Field(
         "one", description="a voxel's own weight: 1, or the largest of the others"
