@@ -46,7 +46,9 @@ def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
 
 def _check_shape(name: str, array: Array, grid: Grid, inputs: Mapping[str, Any]) -> None:
     table = SERIES.get(name)
-    ndim = 3 if table is None else 4
+    ndim = 4 if table is not None or name == "components" else 3
+    if name == "sigma":
+        ndim = max(3, min(array.ndim, 4))
     if array.ndim != ndim or tuple(array.shape[:3]) != grid.shape:
         raise InputError(
             f"{name} has shape {tuple(array.shape)}, its grid has {grid.shape}"

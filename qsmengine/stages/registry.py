@@ -14,6 +14,8 @@ from qsmengine.errors import UsageError
 from qsmengine.stages.method import Method
 
 _MODULES = (
+    "denoise.mnlm",
+    "denoise.complex_mnlm",
     "phase.mcpc3ds",
     "phase.romeo",
     "phase.laplacian",

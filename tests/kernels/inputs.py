@@ -60,8 +60,11 @@ CONSTRAINTS: dict[str, Constraint] = {
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
+    "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
+        "components": 5, "px": 30, "py": 13, "pz": 176, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
+    },
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
-}
+}  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 
 
