@@ -34,18 +34,28 @@ def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generat
         blocked = table.reshape(sizes["blocks"], 8, -1).transpose(0, 2, 1)
         values[name] = np.ascontiguousarray(blocked, np.float32)
     values["up"] = np.triu(rng.uniform(0.5, 1.0, (7, 7))).astype(np.float32)
-    values["min_signal"], values["b_max"] = 1e-3, 1000.0
+    values["min_signal"], values["lowest"], values["b_max"] = 1e-3, 1e-4, 1000.0
     half = sizes["fitted"] // 2
     index = np.arange(sizes["fitted"], dtype=np.int32)
     index[half:] = index[half:][::-1]
     values["voxel_index"] = index
 
 
-CONSTRAINTS: dict[str, Constraint] = {"dipole_kspace": _dipole, "tensor_fit": _tensor_fit}
+def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    values["voxel_index"] = rng.permutation(sizes["n"]).astype(np.int32)
+    values["deviation"] *= 0.1
+
+
+CONSTRAINTS: dict[str, Constraint] = {
+    "dipole_kspace": _dipole,
+    "tensor_fit": _tensor_fit,
+    "tensor_deviation": _tensor_deviation,
+}
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
+    "tensor_deviation": {"n": 512, "fitted": 512},
 }
 """Kernels some of whose dimensions are not free."""
 
