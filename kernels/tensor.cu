@@ -11,6 +11,8 @@
 #define FSL_FLOOR 0.01f     // part of S0 below which FSL raises signals
 #define FSL_LARGEST 23.0f   // logarithm of the largest S0 that FSL believes
 #define NOTHING 1e-30f      // least number whose logarithm is taken
+#define DOUBT 20.0f         // above this a solution is refined: its error exceeds about 1e-6
+#define REFINEMENTS 3
 
 // A tile of voxels: where its signals are and how they become logarithms.
 struct Tile {
@@ -51,6 +53,18 @@ FN void weigh_block(float* w, float* r, const float* y, const float* c, const fl
       float weight = s * s;
       AT(w, j, l) = weight;
       AT(r, j, l) = weight * (AT(y, j, l) - p);
+    }
+}
+
+// r = w (y - Qc) of one block with the weights of the step that began at `base`.
+FN void weigh_again(float* r, const float* w, const float* y, const float* base, const float* c, const float* q,
+                    int measured) {
+  for (int j = 0; j < BLOCK; ++j)
+    FOR_LANES(l) {
+      PREDICT(before, q, j, base, l);
+      PREDICT(p, q, j, c, l);
+      float s = measured ? AT(w, j, l) : fexp(before);
+      AT(r, j, l) = s * s * (AT(y, j, l) - p);
     }
 }
 
@@ -116,7 +130,9 @@ KERNEL(tensor_fit,
   PRIVATE(float, peak, 1);
   PRIVATE(float, top, 1);
   PRIVATE(float, lost, 1);
+  PRIVATE(float, doubt, 1);
   PRIVATE(float, facts, 2);
+  PRIVATE(float, base, UNKNOWNS);
   PRIVATE(float, c, UNKNOWNS);
   PRIVATE(float, w, BLOCK);
   PRIVATE(float, r, BLOCK);
@@ -159,7 +175,25 @@ KERNEL(tensor_fit,
           ADD_BLOCK(rhs, UNKNOWNS, q, r)
           ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
         }
-        correct(c, lost, m, rhs);
+        for (int k = 0; k < UNKNOWNS; ++k)
+          FOR_LANES(l) { AT(base, k, l) = AT(c, k, l); }
+        correct(c, lost, doubt, m, rhs);
+        for (int pass = 0; pass < REFINEMENTS; ++pass) {
+          int more = 0;
+          ANY_LANE(more, l, AT(doubt, 0, l) > DOUBT);
+          if (!more) break;
+          clear(rhs, UNKNOWNS);
+          for (int b = 0; b < t.blocks; ++b) {
+            const float* q = basis + b * UNKNOWNS * BLOCK;
+            const float* y = logs_of(logs, w, peak, t, e, b, 1);
+            if (with_measured) signals_of(w, peak, t, e, b, 1);
+            weigh_again(r, w, y, base, c, q, with_measured);
+            ADD_BLOCK(rhs, UNKNOWNS, q, r)
+          }
+          for (int k = 0; k < UNKNOWNS; ++k)
+            FOR_LANES(l) { AT(rhs, k, l) = AT(doubt, 0, l) > DOUBT ? AT(rhs, k, l) : 0.0f; }
+          correct(c, lost, doubt, m, rhs);
+        }
       }
       if (look < fsl) fsl_limits(e, facts, w, peak, c, up, t);
     }

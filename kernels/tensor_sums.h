@@ -83,13 +83,15 @@ FN void clear(float* a, int count) {
     FOR_LANES(l) { AT(a, k, l) = 0.0f; }
 }
 
-// c += M^-1 r by Cholesky; directions whose pivot drowned in rounding are left as they are and set `lost` to 1.
-FN void correct(float* c, float* lost, const float* m, const float* r) {
+// c += x, M x = r, by Cholesky. Directions whose pivot drowned in rounding are left as they are and set `lost` to 1.
+// `doubt`: the size of x over the weakest pivot's share of its diagonal, to which the rounding error is in proportion.
+FN void correct(float* c, float* lost, float* doubt, const float* m, const float* r) {
   FOR_LANES(l) {
     float a[PRODUCTS], inverse[UNKNOWNS], x[UNKNOWNS];
-    float missing = AT(lost, 0, l);
+    float missing = AT(lost, 0, l), weakest = 1.0f, longest = 0.0f;
 #pragma GCC unroll 7
     for (int i = 0; i < UNKNOWNS; ++i) {
+      float whole = AT(m, LOWER(i, i), l);
 #pragma GCC unroll 7
       for (int j = 0; j <= i; ++j) {
         float sum = AT(m, LOWER(i, j), l);
@@ -98,9 +100,10 @@ FN void correct(float* c, float* lost, const float* m, const float* r) {
         if (j < i) {
           a[LOWER(i, j)] = sum * inverse[j];
         } else {
-          int sound = sum > SMALL_PIVOT * AT(m, LOWER(i, i), l);
+          int sound = sum > SMALL_PIVOT * whole;
           inverse[i] = sound ? 1.0f / fsqrt(sum) : 0.0f;
           missing = sound ? missing : 1.0f;
+          weakest = sound ? fmin2(weakest, sum / whole) : weakest;
         }
       }
     }
@@ -117,8 +120,10 @@ FN void correct(float* c, float* lost, const float* m, const float* r) {
       for (int k = i + 1; k < UNKNOWNS; ++k) x[i] -= a[LOWER(k, i)] * x[k];
       x[i] *= inverse[i];
       AT(c, i, l) += x[i];
+      longest = fmax2(longest, fabs1(x[i]));
     }
     AT(lost, 0, l) = missing;
+    AT(doubt, 0, l) = longest / weakest;
   }
 }
 

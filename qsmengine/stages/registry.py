@@ -24,6 +24,7 @@ _MODULES = (
     "inversion.reference",
     "relaxometry.arlo",
     "diffusion.tensor",
+    "diffusion.search",
 )
 
 

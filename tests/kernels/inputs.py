@@ -41,6 +41,15 @@ def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generat
     values["voxel_index"] = index
 
 
+def _tensor_search(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """As tensor_fit, with every option on."""
+    _tensor_fit(values, {**sizes}, rng)
+    del values["lowest"]
+    values["down"] = np.linalg.inv(values["up"]).astype(np.float32)
+    values["sigma"] *= np.float32(0.1)
+    values["threshold"], values["iterations"] = 2.0, 6
+
+
 def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     values["voxel_index"] = rng.permutation(sizes["n"]).astype(np.int32)
     values["deviation"] *= 0.1
@@ -49,12 +58,14 @@ def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.G
 CONSTRAINTS: dict[str, Constraint] = {
     "dipole_kspace": _dipole,
     "tensor_fit": _tensor_fit,
+    "tensor_search": _tensor_search,
     "tensor_deviation": _tensor_deviation,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
+    "tensor_search": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3, "sigmas": 512, "marked": 17},
     "tensor_deviation": {"n": 512, "fitted": 512},
 }
 """Kernels some of whose dimensions are not free."""

@@ -44,3 +44,27 @@ TENSOR_DEVIATION = Kernel(
     """,
     items="fitted",
 )
+
+TENSOR_SEARCH = Kernel(
+    "tensor_search",
+    "tensor_search.cu",
+    """
+    signal: in f32 [volumes n]
+    voxel_index: in i32 [fitted]
+    basis: in f32 [blocks 7 8]
+    products: in f32 [blocks 28 8]
+    up: in f32 [7 7]
+    down: in f32 [7 7]
+    sigma: in f32 [sigmas]
+    maps: out f32 [26 n]
+    outliers: out u8 [marked n]
+    min_signal: f32
+    b_max: f32
+    threshold: f32
+    rician: i32
+    robust: i32
+    positive: i32
+    iterations: i32
+    """,
+    items="fitted",
+)
