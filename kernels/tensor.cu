@@ -8,10 +8,10 @@
 // Solving for the correction to c in the orthonormal basis keeps float32 normal equations accurate.
 #include "tensor_sums.h"
 
-#define FSL_FLOOR 0.01f     // part of S0 below which FSL raises signals
-#define FSL_LARGEST 23.0f   // logarithm of the largest S0 that FSL believes
-#define NOTHING 1e-30f      // least number whose logarithm is taken
-#define DOUBT 20.0f         // above this a solution is refined: its error exceeds about 1e-6
+#define FSL_FLOOR 0.01f  // part of S0 below which FSL raises signals
+#define FSL_LARGEST 23.0f  // logarithm of the largest S0 that FSL believes
+#define NOTHING 1e-30f  // least number whose logarithm is taken
+#define DOUBT 20.0f  // above this a solution is refined: its error exceeds about 1e-6
 #define REFINEMENTS 3
 
 // A tile of voxels: where its signals are and how they become logarithms.
@@ -35,7 +35,8 @@ FN void signals_of(float* x, float* peak, const Tile t, const Limits e, int bloc
 }
 
 // Logarithms of one block, at their place in `logs`; kept from the pass before where `again` is 1.
-FN const float* logs_of(float* logs, float* x, float* peak, const Tile t, const Limits e, int block, int again) {
+FN const float* logs_of(float* logs, float* x, float* peak, const Tile t, const Limits e, int block,
+                        int again) {
   float* y = &AT(logs, slot_of(block) * BLOCK, 0);
   if (!again || block >= KEPT) {
     signals_of(x, peak, t, e, block, 0);
@@ -95,8 +96,8 @@ FN void fsl_limits(const Limits e, float* facts, float* x, float* peak, const fl
 }
 
 // Sums of squared residuals of the logarithms and of the signals: rows 0 and 1 of `sums`.
-FN void residuals(float* sums, float* logs, float* x, float* peak, const float* c, const float* basis, const Tile t,
-                  const Limits e) {
+FN void residuals(float* sums, float* logs, float* x, float* peak, const float* c, const float* basis,
+                  const Tile t, const Limits e) {
   clear(sums, 2);
   for (int b = 0; b < t.blocks; ++b) {
     const float* q = basis + b * UNKNOWNS * BLOCK;
@@ -121,8 +122,8 @@ FN void residuals(float* sums, float* logs, float* x, float* peak, const float* 
 KERNEL(tensor_fit,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, float* RESTRICT maps, float min_signal,
-        float lowest, int fsl, float b_max, int reweightings, int measured, Index volumes, Index n, Index fitted,
-        Index blocks),
+        float lowest, int fsl, float b_max, int reweightings, int measured, Index volumes, Index n,
+        Index fitted, Index blocks),
        (signal, voxel_index, basis, products, up, maps, min_signal, lowest, fsl, b_max, reweightings, measured,
         volumes, n, fitted, blocks)) {
   PRIVATE(float, logs, (KEPT + 1) * BLOCK);
@@ -139,7 +140,8 @@ KERNEL(tensor_fit,
   PRIVATE(float, m, PRODUCTS);
   PRIVATE(float, rhs, UNKNOWNS);
   PRIVATE(float, out, MAPS);
-  const Limits e = {&AT(limits, 0, 0), &AT(limits, 1, 0), &AT(limits, 2, 0), &AT(limits, 3, 0), &AT(limits, 4, 0)};
+  const Limits e = {&AT(limits, 0, 0), &AT(limits, 1, 0), &AT(limits, 2, 0), &AT(limits, 3, 0),
+                    &AT(limits, 4, 0)};
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
     const int* next = tile + 1 < fitted / TILE_LANES ? index + TILE_LANES : index;

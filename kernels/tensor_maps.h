@@ -12,15 +12,15 @@
 #define OUT_MODE 21
 #define OUT_S0 22
 #define OUT_STATUS 23
-#define OUT_SSE 24    // sum of squared residuals of the logarithms
+#define OUT_SSE 24  // sum of squared residuals of the logarithms
 #define OUT_SIGMA 25  // standard deviation of the signal around the model
 
 // What the status map says of a voxel; 0 is left to voxels that are not fitted.
 #define FITTED 1.0f
 #define FITTED_NEGATIVE 2.0f  // fitted; the smallest eigenvalue is negative
-#define NO_SIGNAL 3.0f        // no positive finite signal
-#define RANK_LOST 4.0f        // what is left of the measurements does not determine a tensor
-#define NOT_CONVERGED 5.0f    // the iterations allowed did not suffice; the last estimate is given
+#define NO_SIGNAL 3.0f  // no positive finite signal
+#define RANK_LOST 4.0f  // what is left of the measurements does not determine a tensor
+#define NOT_CONVERGED 5.0f  // the iterations allowed did not suffice; the last estimate is given
 
 struct Vector {
   float x, y, z;

@@ -8,10 +8,13 @@
 #include "tensor_search.h"
 
 #define SMALL_STEP 1e-5f  // the search ends after a step as small as this in every unknown
+#define SMALL_GAIN 2e-7f  // or when the next one would lower the sum by less than this part
+#define LONGEST_STEP 10.0f
+#define WILD 1e4f  // a start that moved so far over so weak a pivot is not taken
 #define SHORTER 0.3f
-#define SLACK 1.000002f   // rounding of the sum of losses
-#define ROUNDS 2          // robust fits before outliers are left out
-#define HALVINGS 22       // of the bracket around the median, in units of the last place
+#define SLACK 1.000002f  // rounding of the sum of losses
+#define ROUNDS 2  // robust fits before outliers are left out
+#define HALVINGS 22  // of the bracket around the median, in units of the last place
 
 struct Series {
   const float *signal, *scale;
@@ -65,15 +68,15 @@ FN void spread_of(float* spread, float* absolute, float* kept, float* slope, int
 // maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are not touched. sigma: noise of
 // the signal, one number or one a voxel, 0 unknown. rician: the model is the mean of the Rice distribution.
 // robust: losses by Geman and McClure, then volumes further than `threshold` sigma from the model are left out and
-// marked 1 in `outliers`. positive: D = L L'. min_signal: see tensor_fit, for the start only.
+// marked 1 in `outliers`. positive: D = S S, S symmetric. min_signal: see tensor_fit, for the start only.
 KERNEL(tensor_search,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, const float* RESTRICT down,
         const float* RESTRICT sigma, float* RESTRICT maps, u8* RESTRICT outliers, float min_signal, float b_max,
-        float threshold, int rician, int robust, int positive, int iterations, Index volumes, Index n, Index fitted,
-        Index blocks, Index sigmas, Index marked),
-       (signal, voxel_index, basis, products, up, down, sigma, maps, outliers, min_signal, b_max, threshold, rician,
-        robust, positive, iterations, volumes, n, fitted, blocks, sigmas, marked)) {
+        float threshold, int rician, int robust, int positive, int iterations, Index volumes, Index n,
+        Index fitted, Index blocks, Index sigmas, Index marked),
+       (signal, voxel_index, basis, products, up, down, sigma, maps, outliers, min_signal, b_max, threshold,
+        rician, robust, positive, iterations, volumes, n, fitted, blocks, sigmas, marked)) {
   PRIVATE(float, kept, (KEPT + 1) * BLOCK);
   PRIVATE(float, absolute, (KEPT + 1) * BLOCK);
   PRIVATE(float, lanes, 14);
@@ -90,8 +93,10 @@ KERNEL(tensor_search,
   PRIVATE(float, rhs, UNKNOWNS);
   PRIVATE(float, out, MAPS);
   float *peak = &AT(lanes, 0, 0), *top = &AT(lanes, 1, 0), *scale = &AT(lanes, 2, 0), *noise = &AT(lanes, 3, 0);
-  float *floor_ = &AT(lanes, 4, 0), *limit = &AT(lanes, 5, 0), *loss = &AT(lanes, 6, 0), *cost = &AT(lanes, 7, 0);
-  float *active = &AT(lanes, 8, 0), *lost = &AT(lanes, 9, 0), *now = &AT(lanes, 10, 0), *doubt = &AT(lanes, 11, 0);
+  float *floor_ = &AT(lanes, 4, 0), *limit = &AT(lanes, 5, 0), *loss = &AT(lanes, 6, 0),
+        *cost = &AT(lanes, 7, 0);
+  float *active = &AT(lanes, 8, 0), *lost = &AT(lanes, 9, 0), *now = &AT(lanes, 10, 0),
+        *doubt = &AT(lanes, 11, 0);
   float *length = &AT(lanes, 12, 0), *least = &AT(lanes, 13, 0);
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
@@ -136,11 +141,15 @@ KERNEL(tensor_search,
           FOR_LANES(l) { AT(c, k, l) = AT(rhs, k, l); }
         clear(rhs, UNKNOWNS);
       } else {
+        for (int k = 0; k < UNKNOWNS; ++k)
+          FOR_LANES(l) { AT(reference, k, l) = AT(c, k, l); }
         correct(c, lost, doubt, m, rhs);
+        for (int k = 0; k < UNKNOWNS; ++k)
+          FOR_LANES(l) { AT(c, k, l) = AT(doubt, 0, l) < WILD ? AT(c, k, l) : AT(reference, k, l); }
       }
     }
     FOR_LANES(l) {
-      if (positive) to_factor(best, c, up, l);
+      if (positive) to_root(best, out, c, up, l);
       for (int k = 0; k < UNKNOWNS; ++k) AT(best, k, l) = positive ? AT(best, k, l) : AT(c, k, l);
     }
     int stages = robust ? ROUNDS + 2 : 1;
@@ -163,7 +172,7 @@ KERNEL(tensor_search,
         ANY_LANE(busy, l, AT(active, 0, l) > 0.0f);
         if (!busy) break;
         FOR_LANES(l) {
-          if (positive) from_factor(c, trial, down, l);
+          if (positive) from_root(c, trial, down, l);
           for (int k = 0; k < UNKNOWNS; ++k) AT(c, k, l) = positive ? AT(c, k, l) : AT(trial, k, l);
         }
         clear(m, PRODUCTS);
@@ -183,28 +192,30 @@ KERNEL(tensor_search,
           FOR_LANES(l) { AT(out, k, l) = 0.0f; }
         correct(out, now, doubt, m, rhs);
         FOR_LANES(l) {
-          if (positive) factor_step(out, m, rhs, trial, down, l);
+          float gain = positive ? root_step(out, m, rhs, trial, down, l) : 1e30f;
           int search = AT(active, 0, l) > 0.0f;
           int better = search && AT(loss, 0, l) <= AT(cost, 0, l) * SLACK;
-          float longest = 0.0f;
+          float longest = 0.0f, stride = 0.0f;
+          for (int k = 0; k < UNKNOWNS; ++k) stride = fmax2(stride, fabs1(AT(out, k, l)));
+          float shrink = stride > LONGEST_STEP ? LONGEST_STEP / stride : 1.0f;
           for (int k = 0; k < UNKNOWNS; ++k) {
             float from = better ? AT(trial, k, l) : AT(best, k, l);
-            float along = better ? AT(out, k, l) : SHORTER * AT(step, k, l);
+            float along = better ? shrink * AT(out, k, l) : SHORTER * AT(step, k, l);
             AT(best, k, l) = from;
             AT(step, k, l) = along;
             AT(trial, k, l) = search ? from + along : AT(trial, k, l);
             longest = fmax2(longest, fabs1(along));
           }
-          int done = search && longest < SMALL_STEP && (better || AT(cost, 0, l) < 1e29f);
-          for (int k = 0; k < UNKNOWNS; ++k)
-            AT(best, k, l) = done && better ? AT(trial, k, l) : AT(best, k, l);
+          int small = longest < SMALL_STEP || (better && gain < SMALL_GAIN * AT(loss, 0, l));
+          int done = search && small && (better || AT(cost, 0, l) < 1e29f);
+          for (int k = 0; k < UNKNOWNS; ++k) AT(best, k, l) = done && better ? AT(trial, k, l) : AT(best, k, l);
           AT(cost, 0, l) = better ? AT(loss, 0, l) : AT(cost, 0, l);
           AT(lost, 0, l) = better ? AT(now, 0, l) : AT(lost, 0, l);
           AT(active, 0, l) = search && !done ? 1.0f : 0.0f;
         }
       }
       FOR_LANES(l) {
-        if (positive) from_factor(c, best, down, l);
+        if (positive) from_root(c, best, down, l);
         for (int k = 0; k < UNKNOWNS; ++k) AT(c, k, l) = positive ? AT(c, k, l) : AT(best, k, l);
       }
     }

@@ -3,8 +3,8 @@
 #pragma once
 #include "tensor_sums.h"
 
-#define PLAIN 0    // sum d^2
-#define ROBUST 1   // sum d^2 C^2 / (d^2 + C^2) (Geman and McClure)
+#define PLAIN 0  // sum d^2
+#define ROBUST 1  // sum d^2 C^2 / (d^2 + C^2) (Geman and McClure)
 #define INLIERS 2  // sum d^2 over volumes whose residual at `reference` is at most `limit`
 
 // Expected magnitude e of a signal s = exp(p) in Rician noise, and de/dp. e^2 = s^2 + sigma^2 g(s^2 / sigma^2) with a
@@ -23,7 +23,8 @@ FN float expected(float p, float sigma, float* slope) {
 }
 
 // d = x - model at c, and `slope` = its derivative, for one block.
-FN void misfit_block(float* d, float* slope, const float* x, const float* c, const float* q, const float* floor_) {
+FN void misfit_block(float* d, float* slope, const float* x, const float* c, const float* q,
+                     const float* floor_) {
   for (int j = 0; j < BLOCK; ++j)
     FOR_LANES(l) {
       PREDICT(p, q, j, c, l);
@@ -51,11 +52,14 @@ FN void weigh_misfit(float* w, float* r, float* loss, const float* reference, co
   }
 }
 
-// c = R beta, beta = (log S0, L L') for theta = (log S0, l1 .. l6), L = [l1 0 0; l2 l3 0; l4 l5 l6]; `down` = R.
-FN void from_factor(float* c, const float* theta, const float* down, int l) {
+// c = R beta, beta = (log S0, S S) for theta = (log S0, S), S symmetric: xx xy xz yy yz zz; `down` = R.
+FN void from_root(float* c, const float* theta, const float* down, int l) {
   float a = AT(theta, 1, l), b = AT(theta, 2, l), d = AT(theta, 3, l), e = AT(theta, 4, l), f = AT(theta, 5, l);
   float g = AT(theta, 6, l);
-  float beta[UNKNOWNS] = {AT(theta, 0, l), a * a, a * b, a * e, b * b + d * d, b * e + d * f, e * e + f * f + g * g};
+  float beta[UNKNOWNS];
+  beta[0] = AT(theta, 0, l);
+  beta[1] = a * a + b * b + d * d, beta[2] = a * b + b * e + d * f, beta[3] = a * d + b * f + d * g;
+  beta[4] = b * b + e * e + f * f, beta[5] = b * d + e * f + f * g, beta[6] = d * d + f * f + g * g;
 #pragma GCC unroll 7
   for (int i = 0; i < UNKNOWNS; ++i) {
     float sum = 0.0f;
@@ -65,26 +69,36 @@ FN void from_factor(float* c, const float* theta, const float* down, int l) {
   }
 }
 
-// theta near the tensor of c: Cholesky's factor with pivots kept above a part of the mean diffusivity.
-FN void to_factor(float* theta, const float* c, const float* up, int l) {
-  float beta[UNKNOWNS];
+// theta of the tensor of c with its eigenvalues raised to a part of the mean diffusivity. `out`: scratch for maps.
+FN void to_root(float* theta, float* out, const float* c, const float* up, int l) {
+  float beta[UNKNOWNS], root[6];
 #pragma GCC unroll 7
   for (int i = 0; i < UNKNOWNS; ++i) {
     beta[i] = 0.0f;
 #pragma GCC unroll 7
     for (int k = i; k < UNKNOWNS; ++k) beta[i] += up[i * UNKNOWNS + k] * AT(c, k, l);
   }
-  float least = fmax2(0.1f * (beta[1] + beta[4] + beta[6]) * (1.0f / 3.0f), 1e-3f);
-  float a = fsqrt(fmax2(beta[1], least)), b = beta[2] / a, e = beta[3] / a;
-  float d = fsqrt(fmax2(beta[4] - b * b, least)), f = (beta[5] - b * e) / d;
-  float g = fsqrt(fmax2(beta[6] - e * e - f * f, least));
-  AT(theta, 0, l) = beta[0], AT(theta, 1, l) = a, AT(theta, 2, l) = b, AT(theta, 3, l) = d;
-  AT(theta, 4, l) = e, AT(theta, 5, l) = f, AT(theta, 6, l) = g;
+  describe_tensor(out, beta + 1, 1.0f, 1.0f, l);
+  float least = fmax2(0.05f * AT(out, OUT_MD, l), 1e-3f);
+#pragma GCC unroll 6
+  for (int k = 0; k < 6; ++k) root[k] = 0.0f;
+#pragma GCC unroll 3
+  for (int k = 0; k < 3; ++k) {
+    const int v = OUT_VECTORS + 3 * k;
+    float value = fsqrt(fmax2(AT(out, OUT_VALUES + k, l), least));
+    float x = AT(out, v, l), y = AT(out, v + 1, l), z = AT(out, v + 2, l);
+    root[0] += value * x * x, root[1] += value * x * y, root[2] += value * x * z;
+    root[3] += value * y * y, root[4] += value * y * z, root[5] += value * z * z;
+  }
+  AT(theta, 0, l) = beta[0];
+#pragma GCC unroll 6
+  for (int k = 0; k < 6; ++k) AT(theta, 1 + k, l) = root[k];
 }
 
-// Newton's step x for theta from the sums m, r in the basis of c. H = T'mT less the curvature of L L' times the
-// gradient; a pivot that is not positive is replaced, so that the step goes downhill.
-FN void factor_step(float* x_out, const float* m, const float* r, const float* theta, const float* down, int l) {
+// Newton's step x for theta from the sums m, r in the basis of c. H = T'mT less the curvature of S S times the
+// gradient; a pivot that is not positive is replaced, so that the step goes downhill. Returns how much lower the sum
+// of losses gets by the step, as far as its second derivatives tell: near the boundary a long step may change little.
+FN float root_step(float* x_out, const float* m, const float* r, const float* theta, const float* down, int l) {
   float a = AT(theta, 1, l), b = AT(theta, 2, l), d = AT(theta, 3, l), e = AT(theta, 4, l), f = AT(theta, 5, l);
   float g = AT(theta, 6, l);
   float t[UNKNOWNS][UNKNOWNS], push[UNKNOWNS];
@@ -92,12 +106,12 @@ FN void factor_step(float* x_out, const float* m, const float* r, const float* t
   for (int i = 0; i < UNKNOWNS; ++i) {
     const float* row = down + i * UNKNOWNS;
     t[i][0] = row[0];
-    t[i][1] = 2.0f * a * row[1] + b * row[2] + e * row[3];
-    t[i][2] = a * row[2] + 2.0f * b * row[4] + e * row[5];
-    t[i][3] = 2.0f * d * row[4] + f * row[5];
-    t[i][4] = a * row[3] + b * row[5] + 2.0f * e * row[6];
-    t[i][5] = d * row[5] + 2.0f * f * row[6];
-    t[i][6] = 2.0f * g * row[6];
+    t[i][1] = 2.0f * a * row[1] + b * row[2] + d * row[3];
+    t[i][2] = 2.0f * b * (row[1] + row[4]) + (a + e) * row[2] + f * row[3] + d * row[5];
+    t[i][3] = 2.0f * d * (row[1] + row[6]) + f * row[2] + (a + g) * row[3] + b * row[5];
+    t[i][4] = b * row[2] + 2.0f * e * row[4] + f * row[5];
+    t[i][5] = d * row[2] + b * row[3] + 2.0f * f * (row[4] + row[6]) + (e + g) * row[5];
+    t[i][6] = d * row[3] + f * row[5] + 2.0f * g * row[6];
     push[i] = 0.0f;
 #pragma GCC unroll 7
     for (int k = 0; k <= i; ++k) push[i] += down[k * UNKNOWNS + i] * AT(r, k, l);
@@ -111,8 +125,7 @@ FN void factor_step(float* x_out, const float* m, const float* r, const float* t
     for (int i = 0; i < UNKNOWNS; ++i) {
       column[i] = 0.0f;
 #pragma GCC unroll 7
-      for (int k = 0; k < UNKNOWNS; ++k)
-        column[i] += AT(m, i > k ? LOWER(i, k) : LOWER(k, i), l) * t[k][j];
+      for (int k = 0; k < UNKNOWNS; ++k) column[i] += AT(m, i > k ? LOWER(i, k) : LOWER(k, i), l) * t[k][j];
       x[j] += t[i][j] * AT(r, i, l);
     }
 #pragma GCC unroll 7
@@ -123,13 +136,15 @@ FN void factor_step(float* x_out, const float* m, const float* r, const float* t
       h[LOWER(i, j)] = sum;
     }
   }
-  float whole[UNKNOWNS];
+  float whole[UNKNOWNS], bend = 2.0f * (fabs1(push[1]) + fabs1(push[4]) + fabs1(push[6]));
 #pragma GCC unroll 7
-  for (int i = 0; i < UNKNOWNS; ++i) whole[i] = h[LOWER(i, i)] + 2.0f * fabs1(push[i < 3 ? 1 : (i < 5 ? 4 : 6)]);
-  h[LOWER(1, 1)] -= 2.0f * push[1], h[LOWER(2, 1)] -= push[2], h[LOWER(4, 1)] -= push[3];
-  h[LOWER(2, 2)] -= 2.0f * push[4], h[LOWER(3, 3)] -= 2.0f * push[4];
-  h[LOWER(4, 2)] -= push[5], h[LOWER(5, 3)] -= push[5];
-  h[LOWER(4, 4)] -= 2.0f * push[6], h[LOWER(5, 5)] -= 2.0f * push[6], h[LOWER(6, 6)] -= 2.0f * push[6];
+  for (int i = 0; i < UNKNOWNS; ++i) whole[i] = h[LOWER(i, i)] + (i > 0 ? bend : 0.0f);
+  h[LOWER(1, 1)] -= 2.0f * push[1], h[LOWER(2, 2)] -= 2.0f * (push[1] + push[4]);
+  h[LOWER(3, 3)] -= 2.0f * (push[1] + push[6]), h[LOWER(4, 4)] -= 2.0f * push[4];
+  h[LOWER(5, 5)] -= 2.0f * (push[4] + push[6]), h[LOWER(6, 6)] -= 2.0f * push[6];
+  h[LOWER(2, 1)] -= push[2], h[LOWER(4, 2)] -= push[2], h[LOWER(5, 3)] -= push[2];
+  h[LOWER(3, 1)] -= push[3], h[LOWER(5, 2)] -= push[3], h[LOWER(6, 3)] -= push[3];
+  h[LOWER(3, 2)] -= push[5], h[LOWER(5, 4)] -= push[5], h[LOWER(6, 5)] -= push[5];
   float inverse[UNKNOWNS];
 #pragma GCC unroll 7
   for (int i = 0; i < UNKNOWNS; ++i) {
@@ -152,6 +167,9 @@ FN void factor_step(float* x_out, const float* m, const float* r, const float* t
     for (int k = 0; k < i; ++k) x[i] -= h[LOWER(i, k)] * x[k];
     x[i] *= inverse[i];
   }
+  float gain = 0.0f;
+#pragma GCC unroll 7
+  for (int i = 0; i < UNKNOWNS; ++i) gain += x[i] * x[i];
 #pragma GCC unroll 7
   for (int i = UNKNOWNS - 1; i >= 0; --i) {
 #pragma GCC unroll 7
@@ -159,4 +177,5 @@ FN void factor_step(float* x_out, const float* m, const float* r, const float* t
     x[i] *= inverse[i];
     AT(x_out, i, l) = x[i];
   }
+  return gain;
 }

@@ -73,9 +73,9 @@ FN void log_block(float* y, const float* x) {
   }
 
 // p = Q c for one volume of a block.
-#define PREDICT(p, q, j, c, l)                                                                               \
-  float p = (q)[j] * AT(c, 0, l) + (q)[BLOCK + (j)] * AT(c, 1, l) + (q)[2 * BLOCK + (j)] * AT(c, 2, l) +     \
-            (q)[3 * BLOCK + (j)] * AT(c, 3, l) + (q)[4 * BLOCK + (j)] * AT(c, 4, l) +                        \
+#define PREDICT(p, q, j, c, l)                                                                           \
+  float p = (q)[j] * AT(c, 0, l) + (q)[BLOCK + (j)] * AT(c, 1, l) + (q)[2 * BLOCK + (j)] * AT(c, 2, l) + \
+            (q)[3 * BLOCK + (j)] * AT(c, 3, l) + (q)[4 * BLOCK + (j)] * AT(c, 4, l) +                    \
             (q)[5 * BLOCK + (j)] * AT(c, 5, l) + (q)[6 * BLOCK + (j)] * AT(c, 6, l)
 
 FN void clear(float* a, int count) {

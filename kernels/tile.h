@@ -56,7 +56,8 @@ struct Complex {
 #define PRIVATE(type, name, n) type name[n]
 #define AT(m, i, l) m[i]
 #define FOR_LANES(l) for (int l = threadIdx.y * 32 + threadIdx.x, l##_once = 1; l##_once; l##_once = 0)
-#define ANY_LANE(found, l, test) FOR_LANES(l) found |= (test)
+#define ANY_LANE(found, l, test) \
+  FOR_LANES(l) found |= (test)
 #define INFINITY_F __int_as_float(0x7f800000)
 FN int float_bits(float x) { return __float_as_int(x); }
 FN float bits_float(int x) { return __int_as_float(x); }

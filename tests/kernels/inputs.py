@@ -43,11 +43,20 @@ def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generat
 
 def _tensor_search(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     """As tensor_fit, with every option on."""
-    _tensor_fit(values, {**sizes}, rng)
+    _tensor_fit(values, sizes, rng)
     del values["lowest"]
-    values["down"] = np.linalg.inv(values["up"]).astype(np.float32)
-    values["sigma"] *= np.float32(0.1)
-    values["threshold"], values["iterations"] = 2.0, 6
+    rows = values["basis"].transpose(0, 2, 1).reshape(-1, 7)[: sizes["volumes"]]
+    diagonal = np.diag(np.sqrt(sizes["volumes"]) * rng.uniform(0.5, 1.0, 7))
+    values["down"] = np.float32(diagonal + 0.1 * np.triu(rng.normal(size=(7, 7)), 1))
+    values["up"] = np.linalg.inv(values["down"].astype(np.float64)).astype(np.float32)
+    factor = rng.uniform(0.3, 0.9, (sizes["n"], 6)) * [1, 0.3, 1, 0.3, 0.3, 1]
+    a, b, d, e, f, g = factor.T
+    beta = np.stack([0 * a, a * a, a * b, a * e, b * b + d * d, b * e + d * f, e * e + f * f + g * g])
+    clean = np.exp(rows @ (values["down"] @ beta))
+    values["signal"] = np.float32(clean + 0.02 * rng.normal(size=clean.shape))
+    values["signal"][3, ::7] += 1.0
+    values["sigma"] = np.full_like(values["sigma"], 0.02)
+    values["threshold"], values["iterations"] = 12.0, 40
 
 
 def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:

@@ -7,8 +7,9 @@ distribution around that for noise sigma, and start from the weighted linear fit
 - ``restore``: the same, then twice with the loss d^2 C^2 / (d^2 + C^2) of Geman and McClure, C = sigma or, where it
   is unknown, 1.4826 median |d| sqrt(N / (N - 7)); volumes further than `threshold` C from this model are then left
   out and marked, and the rest is fitted by nlls.
-- ``constrained``: D = L L' with L lower triangular, so that no eigenvalue is negative; Newton's method, whose
-  second derivatives stay exact where D touches the boundary.
+- ``constrained``: D = S S with S symmetric, so that no eigenvalue is negative; Newton's method, whose second
+  derivatives stay exact where D touches the boundary. (With Koay's Cholesky factor instead of S the search crawls
+  where a leading minor of D vanishes.)
 
 Frames and signs of eigenvectors are as in :mod:`qsmengine.stages.diffusion.tensor`.
 
