@@ -103,8 +103,11 @@ FN void put_vector(float* out, int plane, Vector v, float keep, int l) {
   AT(out, plane + 2, l) = v.z * keep;
 }
 
-// Tensor, eigenpairs and scalars of lane l from t = D / unit (xx xy xz yy yz zz); zeros where keep is 0.
-FN void describe_tensor(float* out, const float* t, float keep, float unit, int l) {
+// Tensor, eigenpairs and scalars of lane l from d = D / unit (xx xy xz yy yz zz); zeros where keep is 0.
+FN void describe_tensor(float* out, const float* d, float keep, float unit, int l) {
+  float t[6];
+#pragma GCC unroll 6
+  for (int i = 0; i < 6; ++i) t[i] = keep > 0.0f ? d[i] : 0.0f;
   float xx = t[0], xy = t[1], xz = t[2], yy = t[3], yz = t[4], zz = t[5];
   float mean = (xx + yy + zz) * (1.0f / 3.0f);
   float off = 2.0f * (xy * xy + xz * xz + yz * yz);

@@ -158,8 +158,8 @@ KERNEL(tensor_search,
       if (stage > 0) {
         spread_of(limit, absolute, kept, w, bracket, c, floor_, basis, t);
         FOR_LANES(l) {
-          float width = AT(noise, 0, l) > 0.0f ? AT(noise, 0, l) : AT(limit, 0, l);
-          AT(limit, 0, l) = kind == INLIERS ? threshold * width : width;
+          float told = AT(noise, 0, l), found = AT(limit, 0, l);
+          AT(limit, 0, l) = kind == ROBUST ? fmax2(found, told) : threshold * (told > 0.0f ? told : found);
         }
       }
       for (int k = 0; k < UNKNOWNS; ++k)
@@ -196,7 +196,10 @@ KERNEL(tensor_search,
           int search = AT(active, 0, l) > 0.0f;
           int better = search && AT(loss, 0, l) <= AT(cost, 0, l) * SLACK;
           float longest = 0.0f, stride = 0.0f;
-          for (int k = 0; k < UNKNOWNS; ++k) stride = fmax2(stride, fabs1(AT(out, k, l)));
+          for (int k = 0; k < UNKNOWNS; ++k) {
+            AT(out, k, l) = AT(now, 0, l) == 0.0f ? AT(out, k, l) : 0.0f;
+            stride = fmax2(stride, fabs1(AT(out, k, l)));
+          }
           float shrink = stride > LONGEST_STEP ? LONGEST_STEP / stride : 1.0f;
           for (int k = 0; k < UNKNOWNS; ++k) {
             float from = better ? AT(trial, k, l) : AT(best, k, l);

@@ -140,7 +140,7 @@ FN void describe(float* out, const float* c, const float* top, const float* lost
   }
   float keep = AT(top, 0, l) > 0.0f && AT(lost, 0, l) == 0.0f ? 1.0f : 0.0f;
   describe_tensor(out, beta + 1, keep, unit, l);
-  AT(out, OUT_S0, l) = fexp(beta[0]) * AT(top, 0, l) * keep;
+  AT(out, OUT_S0, l) = keep > 0.0f ? fexp(beta[0]) * AT(top, 0, l) : 0.0f;
   float fitted = AT(out, OUT_VALUES + 2, l) < 0.0f ? FITTED_NEGATIVE : FITTED;
   AT(out, OUT_STATUS, l) = AT(top, 0, l) > 0.0f ? (AT(lost, 0, l) == 0.0f ? fitted : RANK_LOST) : NO_SIGNAL;
 }

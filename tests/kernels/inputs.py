@@ -54,7 +54,7 @@ def _tensor_search(values: Values, sizes: Mapping[str, int], rng: np.random.Gene
     beta = np.stack([0 * a, a * a, a * b, a * e, b * b + d * d, b * e + d * f, e * e + f * f + g * g])
     clean = np.exp(rows @ (values["down"] @ beta))
     values["signal"] = np.float32(clean + 0.02 * rng.normal(size=clean.shape))
-    values["signal"][3, ::7] += 1.0
+    values["signal"][3, ::7] += 0.5
     values["sigma"] = np.full_like(values["sigma"], 0.02)
     values["threshold"], values["iterations"] = 12.0, 40
 
@@ -74,7 +74,7 @@ CONSTRAINTS: dict[str, Constraint] = {
 
 DIMENSIONS: dict[str, dict[str, int]] = {
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
-    "tensor_search": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3, "sigmas": 512, "marked": 17},
+    "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
     "tensor_deviation": {"n": 512, "fitted": 512},
 }
 """Kernels some of whose dimensions are not free."""
