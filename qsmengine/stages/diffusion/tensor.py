@@ -54,7 +54,10 @@ class TensorParams(FitParams):
         "relative", description="what small signals are raised to: relative, absolute or fsl (two passes)"
     )
     min_signal: float = Field(
-        1e-3, gt=0, lt=1, description="floor relative: signals below this part of the voxel's largest are raised"
+        1e-3,
+        gt=0,
+        lt=1,
+        description="floor relative: signals below this part of the voxel's largest are raised",
     )
     lowest_signal: float | None = Field(
         None, gt=0, description="floor absolute: signals below this are raised to it [unit of the signal]"

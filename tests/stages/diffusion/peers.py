@@ -10,8 +10,9 @@ from tests.stages.diffusion.tensors import PLACES, full, six
 
 def matrix(b, g):
     """Design matrix with D in units of 1e-3 mm^2/s."""
-    return np.column_stack([np.ones_like(b), *(-b * (1 + (i != j)) * g[:, i] * g[:, j] for i, j in PLACES)]) * (
-        np.r_[1.0, np.full(6, 1e-3)]
+    return (
+        np.column_stack([np.ones_like(b), *(-b * (1 + (i != j)) * g[:, i] * g[:, j] for i, j in PLACES)])
+        * (np.r_[1.0, np.full(6, 1e-3)])
     )
 
 

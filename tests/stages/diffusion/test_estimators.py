@@ -65,7 +65,9 @@ def noisy_signals(rng, count, level, **table):
 def test_noise_free_signals_give_the_tensor_back(device, rng, name, b_values):
     b, g = gradient_table(rng, 32, b_values)
     tensors, s0 = random_tensors(rng, 1500, 0.1e-3, 2.0e-3), rng.uniform(50, 5000, 1500)
-    floor = {} if "min_signal" not in methods_of("diffusion")[name].params.model_fields else {"min_signal": 1e-6}
+    floor = (
+        {} if "min_signal" not in methods_of("diffusion")[name].params.model_fields else {"min_signal": 1e-6}
+    )
     run, params = by_name(name, **floor)
     r = fit(run, signals(tensors, s0, b, g), b, g, params, device=device)
     assert relative_error(r.tensor, tensors).max() <= 1e-6
