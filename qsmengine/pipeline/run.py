@@ -172,8 +172,8 @@ def run_dti(
     """Fit a diffusion tensor to a series.
 
     Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. `gradient_deviation`
-    (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors as
-    in :func:`run_qsm`.
+    (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors
+    as in :func:`run_qsm`.
     """
     b0 = series.b0_volumes
     if not b0.any():

@@ -219,10 +219,8 @@ def gradient_notes(result: TensorMaps) -> list[str]:
     check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
     if not check.doubtful:
         return []
-    return [
-        f"gradient table: fibres continue each other {check.ratio:.2f} times better with {check.best} "
-        f"({check.pairs} pairs of neighbours); the table may not fit the image"
-    ]
+    better = f"fibres continue each other {check.ratio:.2f} times better with {check.best}"
+    return [f"gradient table: {better} ({check.pairs} pairs of neighbours); it may not fit the image"]
 
 
 def _load_deviation(path: Path, grid: Grid) -> Array:

@@ -1,15 +1,15 @@
 """Whether a gradient table fits its image: the directions of neighbouring fibres must continue each other.
 
-Turning every gradient by an orthogonal P turns every fitted tensor by P, so one fit serves all candidates. For a
-candidate the coherence is the mean over pairs of neighbouring voxels i, j with anisotropy above a threshold of
-FA_i FA_j (v_i . u)^4 (v_j . u)^4, u the direction from i to j and v the turned principal directions, among the 26
-neighbours. It is largest where fibres point at voxels whose fibres point back. Candidates are the six
-permutations of the axes with any one axis, or none, flipped; the sign of a direction does not matter, so these are
-all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices hold all there is to know about the
-image.
+Turning every gradient by an orthogonal P turns every fitted tensor by P, so one fit serves all candidates.
+For a candidate the coherence is the mean over pairs of neighbouring voxels i, j with anisotropy above a
+threshold of FA_i FA_j (v_i . u)^4 (v_j . u)^4, u the direction from i to j and v the turned principal
+directions, among the 26 neighbours. It is largest where fibres point at voxels whose fibres point back.
+Candidates are the six permutations of the axes with any one axis, or none, flipped; the sign of a direction
+does not matter, so these are all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices hold
+all there is to know about the image.
 
-The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018, the candidates are those
-of MRtrix3's dwigradcheck (Jeurissen et al. 2014, 10.1016/j.media.2014.05.012, which counts the length of
+The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018, the candidates are
+those of MRtrix3's dwigradcheck (Jeurissen et al. 2014, 10.1016/j.media.2014.05.012, which counts the length of
 streamlines instead).
 """
 

@@ -15,7 +15,7 @@ _PLACES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 class TensorOrder(NamedTuple):
-    """Where each of xx, xy, xz, yy, yz, zz goes: `components` in the order of the file; `world` axes or FSL's."""
+    """Where each of xx, xy, xz, yy, yz, zz goes: `components` as in the file; `world` axes or FSL's."""
 
     components: tuple[str, ...]
     world: bool
@@ -28,7 +28,7 @@ TENSOR_ORDERS = {
     "nifti": TensorOrder(("xx", "xy", "yy", "xz", "yz", "zz"), world=False),
 }
 """fsl: dtifit's ``_tensor``; mrtrix: dwi2tensor's, along the scanner's axes; dipy: lower triangle, as DIPY's
-``lower_triangular`` for the same table; nifti: the same order under the intent SYMMATRIX."""
+``lower_triangular`` for the same table; nifti: that order under the intent SYMMATRIX."""
 
 
 def reorder_tensor(tensor: Array, order: str, grid: Grid) -> Array:

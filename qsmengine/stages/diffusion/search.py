@@ -1,15 +1,15 @@
-"""Diffusion tensor from the signals themselves: nonlinear, robust, and positive semidefinite fits, with all maps.
+"""Diffusion tensor from the signals themselves: nonlinear, robust and positive semidefinite fits.
 
-All minimise sum_v loss(S_v - e_v) where e_v = S0 exp(-b_v g_v' D g_v), or, with `noise_floor`, the mean of the Rice
-distribution around that for noise sigma, and start from the weighted linear fit:
+All minimise sum_v loss(S_v - e_v) where e_v = S0 exp(-b_v g_v' D g_v), or, with `noise_floor`, the mean of the
+Rice distribution around that for noise sigma, and start from the weighted linear fit:
 
 - ``nlls``: loss d^2, Gauss-Newton with steps that are shortened until the sum falls.
 - ``restore``: the same, then three times with the loss d^2 C^2 / (d^2 + C^2) of Geman and McClure, where
-  C = 1.4826 median |d| sqrt(N / (N - 7)) at the fit before, not below sigma; volumes further than `threshold` sigma
-  (C where sigma is unknown) from this model are then left out and marked, and the rest is fitted by nlls.
+  C = 1.4826 median |d| sqrt(N / (N - 7)) at the fit before, not below sigma; volumes further than `threshold`
+  sigma (C where sigma is unknown) from this model are then left out and marked, the rest is fitted by nlls.
 - ``constrained``: D = S S with S symmetric, so that no eigenvalue is negative; Newton's method, whose second
-  derivatives stay exact where D touches the boundary. (With Koay's Cholesky factor instead of S the search crawls
-  where a leading minor of D vanishes.)
+  derivatives stay exact where D touches the boundary. (With Koay's Cholesky factor instead of S the search
+  crawls where a leading minor of D vanishes.)
 
 Frames and signs of eigenvectors are as in :mod:`qsmengine.stages.diffusion.tensor`.
 

@@ -46,8 +46,8 @@ class TensorParams(FitParams):
 
     `floor` says what becomes of signals too small for a logarithm: "relative" raises those below `min_signal`
     times the voxel's largest signal, "absolute" those below `lowest_signal` [unit of the signal], for instance
-    the noise. "fsl" does what dtifit does: fit once with log S = 0 where S <= 0 (which depends on the unit of the
-    signal), raise to 1 % of the S0 found, fit again, and give an S0 not below the mean signal.
+    the noise. "fsl" does what dtifit does: fit once with log S = 0 where S <= 0 (which depends on the unit of
+    the signal), raise to 1 % of the S0 found, fit again, and give an S0 not below the mean signal.
     """
 
     floor: Literal["relative", "absolute", "fsl"] = Field(
@@ -88,7 +88,8 @@ class TensorResult(NamedTuple):
     axial (= l1) and radial diffusivity [mm^2/s]; ``mo`` mode, -1 planar .. 1 linear [1]; ``l1`` >= ``l2`` >=
     ``l3`` [mm^2/s]; ``v1``, ``v2``, ``v3`` unit eigenvectors; ``s0`` signal at b = 0 [unit of the signal];
     ``sse`` sum of squared residuals of log S, unweighted [1]; ``sigma`` root of the squared residuals of S over
-    the degrees of freedom [unit of the signal]; ``status`` see :data:`qsmengine.stages.diffusion.fitting.STATUS`.
+    the degrees of freedom [unit of the signal]; ``status`` as
+    :data:`qsmengine.stages.diffusion.fitting.STATUS` has it.
     """
 
     tensor: Array
