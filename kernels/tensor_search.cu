@@ -12,6 +12,7 @@
 #define LONGEST_STEP 10.0f
 #define WILD 1e4f  // a start that moved so far over so weak a pivot is not taken
 #define SHORTER 0.3f
+#define ROBUST_STEPS 5  // of each robust fit, which only has to tell outliers from the rest
 #define SLACK 1.000002f  // rounding of the sum of losses
 #define ROUNDS 2  // robust fits before outliers are left out
 #define HALVINGS 22  // of the bracket around the median, in units of the last place
@@ -167,7 +168,7 @@ KERNEL(tensor_search,
       FOR_LANES(l) { AT(cost, 0, l) = 1e30f, AT(active, 0, l) = AT(top, 0, l) > 0.0f ? 1.0f : 0.0f; }
       clear(lost, 1);
       clear(step, UNKNOWNS);
-      for (int iteration = 0; iteration < iterations; ++iteration) {
+      for (int iteration = 0; iteration < (kind == ROBUST ? ROBUST_STEPS : iterations); ++iteration) {
         int busy = 0;
         ANY_LANE(busy, l, AT(active, 0, l) > 0.0f);
         if (!busy) break;

@@ -4,7 +4,7 @@ All minimise sum_v loss(S_v - e_v) where e_v = S0 exp(-b_v g_v' D g_v), or, with
 Rice distribution around that for noise sigma, and start from the weighted linear fit:
 
 - ``nlls``: loss d^2, Gauss-Newton with steps that are shortened until the sum falls.
-- ``restore``: the same, then three times with the loss d^2 C^2 / (d^2 + C^2) of Geman and McClure, where
+- ``restore``: the same, then three times, five steps each, with the loss d^2 C^2 / (d^2 + C^2) of Geman and McClure, where
   C = 1.4826 median |d| sqrt(N / (N - 7)) at the fit before, not below sigma; volumes further than `threshold`
   sigma (C where sigma is unknown) from this model are then left out and marked, the rest is fitted by nlls.
 - ``constrained``: D = S S with S symmetric, so that no eigenvalue is negative; Newton's method, whose second
