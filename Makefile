@@ -22,7 +22,7 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 .PHONY: demo test lint format kernels sanitize bench wheel clean
 
 demo: $(VENV)/.installed-all kernels
-	$(BIN)/qsmengine demo --out demo-output
+	$(BIN)/qsmengine demo --out demo-output --force
 
 test: $(VENV)/.installed-dev kernels
 	@$(MAKE) --no-print-directory lint

@@ -12,6 +12,7 @@ COMMANDS = {
     "stages": "every registered method on a synthetic head",
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
+    "denoise": "joint non-local means against DIPY and scikit-image",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
 }

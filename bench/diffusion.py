@@ -4,7 +4,7 @@ MRtrix3's dwi2tensor and DIPY run on the same series in the same rounds with the
 dwi2tensor is timed as a process; what it computes is that time less the time of the same command with a
 mask of one voxel, which reads and writes the same files. Its WLS takes the measured signal as weight
 (`-iter 0`): one weighted fit, where this engine's WLS is an OLS and a weighted fit and adds all maps. IWLS is
-set against `dwi2tensor` as it comes and `tensor2metric`, which makes of its tensor the maps this engine writes too.
+set against `dwi2tensor` as it comes and `tensor2metric`, which makes the maps of its tensor.
 """
 
 from __future__ import annotations

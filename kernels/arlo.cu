@@ -1,21 +1,12 @@
 // Mono-exponential decay s(t) = s0 exp(-R2* t) from gradient echoes, without iteration.
-#include "vmath.h"
+#include "decay.h"
 
 // R2* from sums I = integral over three echoes and d = s_first - s_last by auto-regression on linear
 // operations (ARLO, 10.1002/mrm.25137); from two echoes the exact log ratio.
 FN float clamped_rate(float numerator, float denominator, float largest) {
-  float rate = denominator > 0.0f ? numerator / denominator : (numerator > 0.0f ? largest : 0.0f);
+  float rate = numerator > 0.0f ? largest : 0.0f;
+  rate = denominator > 0.0f ? numerator / denominator : rate;
   return clampf(rate, 0.0f, largest);
-}
-
-// Amplitude by least squares at the known rate, and the three results; t2star = min(1 / R2*, longest).
-FN void store_decay(float rate, float s0, int inside, float longest, float* r2star, float* t2star,
-                    float* s0_out) {
-  int signal = inside && s0 > 0.0f;
-  float t2 = rate * longest > 1.0f ? 1.0f / rate : longest;
-  *r2star = signal ? rate : 0.0f;
-  *t2star = signal ? t2 : 0.0f;
-  *s0_out = signal ? s0 : 0.0f;
 }
 
 // coefficients[j, 0..2]: weights of echoes j, j+1, j+2 in the integral of the parabola through them; the last
@@ -30,17 +21,16 @@ KERNEL(arlo_decay,
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index first = t * TILE_LANES;
     int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES);
-    FOR_LANES(l) {
-      for (int j = 0; j < 4; ++j) AT(s, j, l) = 0.0f;
-    }
+    for (int j = 0; j < 4; ++j)
+      FOR_LANES(l) AT(s, j, l) = 0.0f;
     for (Index j = 0; j < echo - 2; ++j) {
       const float* c = coefficients + 3 * j;
       const float* m = magnitude + j * n + first;
-      FOR_LANES(l) {
-        int i = l < count ? l : 0;
-        float s1 = scale * m[i], s2 = scale * m[n + i], s3 = scale * m[2 * n + i];
-        float integral = c[0] * s1 + c[1] * s2 + c[2] * s3, difference = s1 - s3;
-        float instrument = integral + c[2] * difference;
+      float c1 = c[0], c2 = c[1], c3 = c[2];
+      TILE_FOR(l, count) {
+        float s1 = scale * m[l], s2 = scale * m[n + l], s3 = scale * m[2 * n + l];
+        float integral = c1 * s1 + c2 * s2 + c3 * s3, difference = s1 - s3;
+        float instrument = integral + c3 * difference;
         AT(s, 0, l) += difference * instrument;
         AT(s, 1, l) += integral * instrument;
       }
@@ -48,18 +38,21 @@ KERNEL(arlo_decay,
     FOR_LANES(l) { AT(s, 0, l) = clamped_rate(AT(s, 0, l), AT(s, 1, l), largest); }
     for (Index e = 0; e < echo; ++e) {
       const float* m = magnitude + e * n + first;
-      FOR_LANES(l) {
-        float decay = fexp(-AT(s, 0, l) * times[e]);
-        AT(s, 2, l) += decay * m[l < count ? l : 0];
+      float time = times[e];
+      TILE_FOR(l, count) {
+        float decay = fexp(-AT(s, 0, l) * time);
+        AT(s, 2, l) += decay * m[l];
         AT(s, 3, l) += decay * decay;
       }
     }
-    FOR_LANES(l) {
-      float amplitude = AT(s, 3, l) > 0.0f ? AT(s, 2, l) / AT(s, 3, l) : 0.0f;
-      if (l < count) {
-        Index i = first + l;
-        store_decay(AT(s, 0, l), amplitude, mask[i], longest, r2star + i, t2star + i, s0 + i);
-      }
+    const u8* inside = mask + first;
+    float *rate = r2star + first, *time = t2star + first, *signal = s0 + first;
+    TILE_FOR(l, count) {
+      float amplitude = AT(s, 2, l) / fmax2(AT(s, 3, l), 1e-30f);
+      Decay decay = bounded_decay(AT(s, 0, l), amplitude, inside[l], longest);
+      rate[l] = decay.r2star;
+      time[l] = decay.t2star;
+      signal[l] = decay.s0;
     }
   }
 }
@@ -72,12 +65,14 @@ KERNEL(two_echo_decay,
        (first, second, mask, r2star, t2star, s0, time1, time2, largest, longest, n)) {
   FOR_VOXELS(i, n) {
     float s1 = fmax2(first[i], 0.0f), s2 = fmax2(second[i], 0.0f);
-    int positive = s1 > 0.0f && s2 > 0.0f;
-    float log_ratio = flog(positive ? s1 / s2 : 1.0f);
-    float rate = clampf(log_ratio / (time2 - time1), 0.0f, largest);
-    rate = positive ? rate : (s1 > 0.0f ? largest : 0.0f);
+    int low = s1 > 0.0f, high = s2 > 0.0f, both = low & high;
+    float steepest = (float)(low & (high ^ 1)) * largest;  // no signal left at the second echo
+    float rate = flog(both ? s1 / s2 : 1.0f) / (time2 - time1) + steepest;
+    rate = clampf(rate, 0.0f, largest);
     float e1 = fexp(-rate * time1), e2 = fexp(-rate * time2), power = e1 * e1 + e2 * e2;
-    float amplitude = power > 0.0f ? (e1 * s1 + e2 * s2) / power : 0.0f;
-    store_decay(rate, amplitude, mask[i], longest, r2star + i, t2star + i, s0 + i);
+    Decay decay = bounded_decay(rate, (e1 * s1 + e2 * s2) / fmax2(power, 1e-30f), mask[i], longest);
+    r2star[i] = decay.r2star;
+    t2star[i] = decay.t2star;
+    s0[i] = decay.s0;
   }
 }

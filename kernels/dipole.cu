@@ -4,15 +4,9 @@
 // Signed frequency index of bin i of n.
 FN float frequency(Index i, Index n) { return (float)(2 * i > n ? i - n : i); }
 
-FN float dipole_value(float kx, float ky, float kz, float bx, float by, float bz) {
-  float k2 = kx * kx + ky * ky + kz * kz;
-  float kb = kx * bx + ky * by + kz * bz;
-  return k2 > 0.0f ? 1.0f / 3.0f - kb * kb / k2 : 0.0f;
-}
-
 // D(k) = 1/3 - (k.b)^2 / |k|^2, D(0) = 0. dkx = 1 / (nx voxel_x) [1/mm] and so on; b unit B0 direction.
-// A bin at the Nyquist frequency stands for +f and -f at once: there the mean over both signs keeps the
-// spectrum that of a real kernel, which an oblique b would otherwise break.
+// A bin at an axis' Nyquist frequency stands for +f and -f at once. The mean over both signs drops the products
+// of that axis with the others from (k.b)^2: so the kernel is real and mirrored with the image for any b.
 KERNEL(dipole_kspace,
        (float* dipole, float bx, float by, float bz, float dkx, float dky, float dkz, Index nz_real, Index nx,
         Index ny, Index nh),
@@ -20,13 +14,15 @@ KERNEL(dipole_kspace,
   FOR_TILES(row, nx * ny) {
     Index x = row / ny, y = row % ny;
     float kx = frequency(x, nx) * dkx, ky = frequency(y, ny) * dky;
-    float sx = 2 * x == nx ? -1.0f : 1.0f, sy = 2 * y == ny ? -1.0f : 1.0f;
+    float x_mixed = 2 * x == nx ? 0.0f : bx * kx, y_mixed = 2 * y == ny ? 0.0f : by * ky;
+    float squares = bx * kx * bx * kx + by * ky * by * ky, length = kx * kx + ky * ky;
     TILE_FOR(k, (int)nh) {
       float kz = (float)k * dkz;
-      float sz = 2 * k == (int)nz_real ? -1.0f : 1.0f;
-      float value = dipole_value(kx, ky, kz, bx, by, bz);
-      float mirrored = dipole_value(sx * kx, sy * ky, sz * kz, bx, by, bz);
-      dipole[row * nh + k] = 0.5f * (value + mirrored);
+      float z_mixed = 2 * k == (int)nz_real ? 0.0f : bz * kz;
+      float k2 = length + kz * kz;
+      float kb2 = squares + bz * kz * bz * kz;
+      kb2 += 2.0f * (x_mixed * y_mixed + (x_mixed + y_mixed) * z_mixed);
+      dipole[row * nh + k] = k2 > 0.0f ? 1.0f / 3.0f - kb2 / k2 : 0.0f;
     }
   }
 }

@@ -10,25 +10,25 @@ KERNEL(weighted_field_fit,
         float* RESTRICT residual, float scale, float floor, int with_offset, Index echo, Index n),
        (phase, magnitude, mask, times, slope, information, residual, scale, floor, with_offset, echo, n)) {
   PRIVATE(float, s, 5);
+  float offset = with_offset ? 1.0f : 0.0f;
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index first = t * TILE_LANES;
     int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES);
-    FOR_LANES(l) {
-      for (int j = 0; j < 5; ++j) AT(s, j, l) = 0.0f;
-    }
+    for (int j = 0; j < 5; ++j)
+      FOR_LANES(l) AT(s, j, l) = 0.0f;
     for (Index e = 0; e < echo; ++e) {
       const float* p = phase + e * n + first;
       const float* m = magnitude + e * n + first;
-      FOR_LANES(l) {
-        int i = l < count ? l : 0;
-        float a = fmax2(scale * m[i], floor), w = a * a;
+      float time = times[e];
+      TILE_FOR(l, count) {
+        float a = fmax2(scale * m[l], floor), w = a * a;
         AT(s, 0, l) += w;
-        AT(s, 1, l) += w * times[e];
-        AT(s, 2, l) += w * p[i];
+        AT(s, 1, l) += w * time;
+        AT(s, 2, l) += w * p[l];
       }
     }
-    FOR_LANES(l) {
-      float inverse = with_offset ? 1.0f / AT(s, 0, l) : 0.0f;
+    TILE_FOR(l, count) {
+      float inverse = offset / AT(s, 0, l);
       AT(s, 1, l) *= inverse;
       AT(s, 2, l) *= inverse;
       AT(s, 0, l) = 0.0f;
@@ -36,32 +36,31 @@ KERNEL(weighted_field_fit,
     for (Index e = 0; e < echo; ++e) {
       const float* p = phase + e * n + first;
       const float* m = magnitude + e * n + first;
-      FOR_LANES(l) {
-        int i = l < count ? l : 0;
-        float a = fmax2(scale * m[i], floor), w = a * a;
-        float time = times[e] - AT(s, 1, l), value = p[i] - AT(s, 2, l);
-        AT(s, 3, l) += w * time * time;
-        AT(s, 4, l) += w * time * value;
+      float time = times[e];
+      TILE_FOR(l, count) {
+        float a = fmax2(scale * m[l], floor), w = a * a;
+        float centred = time - AT(s, 1, l), value = p[l] - AT(s, 2, l);
+        AT(s, 3, l) += w * centred * centred;
+        AT(s, 4, l) += w * centred * value;
       }
     }
-    FOR_LANES(l) { AT(s, 4, l) = AT(s, 4, l) / AT(s, 3, l); }
+    TILE_FOR(l, count) { AT(s, 4, l) = AT(s, 4, l) / AT(s, 3, l); }
     for (Index e = 0; e < echo; ++e) {
       const float* p = phase + e * n + first;
       const float* m = magnitude + e * n + first;
-      FOR_LANES(l) {
-        int i = l < count ? l : 0;
-        float a = fmax2(scale * m[i], floor);
-        float error = p[i] - AT(s, 2, l) - AT(s, 4, l) * (times[e] - AT(s, 1, l));
+      float time = times[e];
+      TILE_FOR(l, count) {
+        float a = fmax2(scale * m[l], floor);
+        float error = p[l] - AT(s, 2, l) - AT(s, 4, l) * (time - AT(s, 1, l));
         AT(s, 0, l) += a * a * error * error;
       }
     }
-    FOR_LANES(l) {
-      if (l < count) {
-        int inside = mask[first + l];
-        slope[first + l] = inside ? AT(s, 4, l) : 0.0f;
-        information[first + l] = inside ? AT(s, 3, l) : 0.0f;
-        residual[first + l] = inside ? AT(s, 0, l) : 0.0f;
-      }
+    const u8* inside = mask + first;
+    float *to_slope = slope + first, *to_information = information + first, *to_residual = residual + first;
+    TILE_FOR(l, count) {
+      to_slope[l] = inside[l] ? AT(s, 4, l) : 0.0f;
+      to_information[l] = inside[l] ? AT(s, 3, l) : 0.0f;
+      to_residual[l] = inside[l] ? AT(s, 0, l) : 0.0f;
     }
   }
 }

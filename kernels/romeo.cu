@@ -2,86 +2,112 @@
 // unwrapping along the echoes. The growth over the edges is in romeo.cpp.
 #include "vmath.h"
 
-// A triplet of voxels (a, b, c) in line: 1 where the phase is linear; 0.9 where one of them is missing.
-FN float linearity(float a, float b, float c, int known) {
-  float bend = 0.5f * fabs1(wrap(a - 2.0f * b + c));
+// What the weights of an image's edges depend on. The gradient's term is left out by a lowest value of 1:
+// selecting by a condition that is the same for all voxels would keep the loops from being vectorised.
+struct EdgeTerms {
+  float ratio, lowest_gradient, bright;
+  int magnitude_weights;  // known at compile time
+};
+
+// Distance from whole turns, -1/2 .. 1/2.
+FN float rest(float turns) { return turns - fround(turns); }
+
+// A triplet of voxels in line, given its two steps [turns]: 1 where the phase is linear, 0.9 if not known.
+FN float linearity(float step1, float step2, int known) {
+  float bend = PI_F * fabs1(rest(step2 - step1));
   return known ? fmax2(0.0f, 1.0f - bend) : 0.9f;
 }
 
-// Cost 1 (best) .. 255 of the edge between p1 and p2, whose outer neighbours in line are p0 and p3; q is
-// another echo, whose phase is `ratio` times slower (TE / TE of q), m the magnitude. 0 stands for no edge.
-FN u8 edge_cost(float p0, float p1, float p2, float p3, int known0, int known3, float q1, float q2, float ratio,
-                int second, float m1, float m2, int exists) {
-  float step = wrap(p2 - p1);
-  float coherence = 1.0f - fabs1(step) * (1.0f / PI_F);
-  float mismatch = fabs1(step - wrap(q2 - q1) * ratio);
-  float gradient = second ? fmax2(0.0f, 1.0f - mismatch) : 1.0f;
-  float linear = linearity(p0, p1, p2, known0) * linearity(p1, p2, p3, known3);
-  float low = fmin2(m1, m2), high = fmax2(m1, m2);
+FN float term(float quality) { return 0.1f + 0.9f * quality; }
+
+// Weight of magnitudes that are neither low nor as high as in flowing blood; `bright` is half the 95th
+// percentile.
+FN float magnitude_term(float low, float high, float bright) {
+  float dark = 0.5f + 0.5f * fmin2(1.0f, low / bright);
+  float flow = 0.5f + 0.5f * fmin2(1.0f, bright / fmax2(high, bright));
+  return term(dark) * term(flow);
+}
+
+// Cost 1 (best) .. 255 of the edge from voxel k to k + next, with outer neighbours k + before and k + after;
+// 0 where it does not exist. Offsets of neighbours that are not there are 0.
+FN u8 edge_cost(const float* p, const float* q, const float* m, const u8* mask, Index before, Index next,
+                Index after, int has_before, int has_next, int has_after, int k, EdgeTerms terms) {
+  const float *p0 = p + before, *p2 = p + next, *p3 = p + after, *q2 = q + next, *m2 = m + next;
+  const u8 *mask0 = mask + before, *mask2 = mask + next, *mask3 = mask + after;
+  float turns = (p2[k] - p[k]) * INV_TWO_PI_F, step = rest(turns);
+  float mismatch = TWO_PI_F * fabs1(step - rest((q2[k] - q[k]) * INV_TWO_PI_F) * terms.ratio);
+  float gradient = fmax2(terms.lowest_gradient, 1.0f - mismatch);
+  float linear = linearity((p[k] - p0[k]) * INV_TWO_PI_F, turns, has_before & mask0[k]) *
+                 linearity(turns, (p3[k] - p2[k]) * INV_TWO_PI_F, has_after & mask3[k]);
+  float low = fmin2(m[k], m2[k]), high = fmax2(m[k], m2[k]);
   float relative = high > 0.0f ? low / high : 0.0f;
-  float weight = (0.1f + 0.9f * coherence) * (0.1f + 0.9f * gradient) * (0.1f + 0.9f * linear) *
-                 (0.1f + 0.9f * relative * relative);
+  float weight = term(1.0f - 2.0f * fabs1(step)) * term(gradient) * term(linear) * term(relative * relative);
+  if (terms.magnitude_weights) weight *= magnitude_term(low, high, terms.bright);
   int cost = (int)clampf(fround(255.0f * (1.0f - weight)), 1.0f, 255.0f);
-  return (u8)(exists ? cost : 0);
+  return (u8)((has_next & mask[k] & mask2[k]) != 0 ? cost : 0);
 }
 
-// One axis: rows of nz voxels; the step to the next voxel on the axis is `stride` rows (x, y) or 0 (z).
-FN u8 row_edge(const float* p, const float* q, const float* m, const u8* mask, Index row, Index stride,
-               Index at, Index size, Index nz, int k, float ratio, int second) {
-  int has_next = at + 1 < size, has_before = at > 0, has_after = at + 2 < size;
-  Index i = row * nz + k;
-  Index next = has_next ? i + stride : i, before = has_before ? i - stride : i,
-        after = has_after ? i + 2 * stride : i;
-  int exists = has_next && mask[i] && mask[next];
-  return edge_cost(p[before], p[i], p[next], p[after], has_before && mask[before], has_after && mask[after],
-                   q[i], q[next], ratio, second, m[i], m[next], exists);
-}
-
-// cost[axis, x, y, z]: the edge from (x, y, z) to its next voxel on the axis. ratio = TE(phase) / TE(other);
-// second = 0 leaves the term of the other echo out.
-KERNEL(romeo_weights,
-       (const float* RESTRICT phase, const float* RESTRICT other, const float* RESTRICT magnitude,
-        const u8* RESTRICT mask, u8* RESTRICT cost, float ratio, int second, Index nx, Index ny, Index nz),
-       (phase, other, magnitude, mask, cost, ratio, second, nx, ny, nz)) {
-  Index n = nx * ny * nz;
-  FOR_TILES(row, nx * ny) {
-    Index x = row / ny, y = row % ny;
-    u8* out = cost + row * nz;
+// The edges of a row of nz voxels on all three axes.
+FN void row_costs(const float* p, const float* q, const float* m, const u8* mask, u8* cost, Index row, Index nx,
+                  Index ny, Index nz, EdgeTerms terms) {
+  for (int axis = 0; axis < 2; ++axis) {
+    Index at = axis == 0 ? row / ny : row % ny, size = axis == 0 ? nx : ny;
+    Index stride = axis == 0 ? ny * nz : nz;
+    int has_before = at > 0, has_next = at + 1 < size, has_after = at + 2 < size;
+    Index before = has_before ? -stride : 0, next = has_next ? stride : 0, after = has_after ? 2 * stride : 0;
+    u8* out = cost + axis * nx * ny * nz;
     TILE_FOR(k, (int)nz) {
-      out[k] = row_edge(phase, other, magnitude, mask, row, ny * nz, x, nx, nz, k, ratio, second);
+      out[k] = edge_cost(p, q, m, mask, before, next, after, has_before, has_next, has_after, k, terms);
     }
-    TILE_FOR(k, (int)nz) {
-      out[n + k] = row_edge(phase, other, magnitude, mask, row, nz, y, ny, nz, k, ratio, second);
-    }
-    TILE_FOR(k, (int)nz) {
-      out[2 * n + k] = row_edge(phase, other, magnitude, mask, row, 1, k, nz, nz, k, ratio, second);
-    }
+  }
+  u8* out = cost + 2 * nx * ny * nz;
+  TILE_FOR(k, (int)nz - 3) { out[k + 1] = edge_cost(p, q, m, mask, -1, 1, 2, 1, 1, 1, k + 1, terms); }
+  TILE_FOR(end, 3) {  // the ends of the row: its first voxel and its last two
+    int k = end == 0 ? 0 : (int)nz - 3 + end, taken = end > 0 && k <= 0;
+    int has_before = k > 0, has_next = k + 1 < (int)nz, has_after = k + 2 < (int)nz;
+    if (!taken)
+      out[k] = edge_cost(p, q, m, mask, -has_before, has_next, 2 * has_after, has_before, has_next, has_after,
+                         k, terms);
   }
 }
 
-FN void add_edge(const u8* cost, Index i, int inside, float* sum, float* count) {
-  float c = (float)cost[inside ? i : 0];
-  int exists = inside && c > 0.0f;
-  *sum += exists ? (255.0f - c) * (1.0f / 254.0f) : 0.0f;
-  *count += exists ? 1.0f : 0.0f;
+// cost[axis, x, y, z]: the edge from (x, y, z) to its next voxel on the axis. ratio = TE(phase) / TE(other);
+// second = 0 leaves the term of the other echo out, magnitude_weights = 0 those of low and high magnitude.
+KERNEL(romeo_weights,
+       (const float* RESTRICT phase, const float* RESTRICT other, const float* RESTRICT magnitude,
+        const u8* RESTRICT mask, u8* RESTRICT cost, float ratio, float bright, int second,
+        int magnitude_weights, Index nx, Index ny, Index nz),
+       (phase, other, magnitude, mask, cost, ratio, bright, second, magnitude_weights, nx, ny, nz)) {
+  float lowest = second ? 0.0f : 1.0f;
+  EdgeTerms plain = {ratio, lowest, bright, 0}, all = {ratio, lowest, bright, 1};
+  FOR_TILES(row, nx * ny) {
+    Index i = row * nz;
+    if (magnitude_weights)
+      row_costs(phase + i, other + i, magnitude + i, mask + i, cost + i, row, nx, ny, nz, all);
+    else
+      row_costs(phase + i, other + i, magnitude + i, mask + i, cost + i, row, nx, ny, nz, plain);
+  }
 }
+
+// Adds an edge's weight in 254ths, and one to the number of edges in the upper half: both at once.
+FN int edge_weight(int cost, int inside) { return inside & (cost > 0) ? 255 - cost + 0x10000 : 0; }
 
 // Mean weight, 0 (worst) .. 1, of the up to six edges of a voxel; 0 for a voxel without edges.
 KERNEL(romeo_quality, (const u8* RESTRICT cost, float* RESTRICT quality, Index nx, Index ny, Index nz),
        (cost, quality, nx, ny, nz)) {
   Index n = nx * ny * nz;
   FOR_TILES(row, nx * ny) {
-    Index x = row / ny, y = row % ny;
+    int has_x = row >= ny, has_y = row % ny > 0;
+    const u8 *on_x = cost + row * nz, *on_y = on_x + n, *on_z = on_y + n;
+    const u8 *before_x = on_x - (has_x ? ny * nz : 0), *before_y = on_y - (has_y ? nz : 0);
+    const u8* before_z = on_z - 1;  // of the row's first voxel another number, which does not count
+    float* out = quality + row * nz;
     TILE_FOR(k, (int)nz) {
-      Index i = row * nz + k;
-      float sum = 0.0f, count = 0.0f;
-      add_edge(cost, i, 1, &sum, &count);
-      add_edge(cost, i - ny * nz, x > 0, &sum, &count);
-      add_edge(cost, n + i, 1, &sum, &count);
-      add_edge(cost, n + i - nz, y > 0, &sum, &count);
-      add_edge(cost, 2 * n + i, 1, &sum, &count);
-      add_edge(cost, 2 * n + i - 1, k > 0, &sum, &count);
-      quality[i] = count > 0.0f ? sum / count : 0.0f;
+      int sum = edge_weight(on_x[k], 1) + edge_weight(on_y[k], 1) + edge_weight(on_z[k], 1) +
+                edge_weight(before_x[k], has_x) + edge_weight(before_y[k], has_y) +
+                edge_weight(before_z[k], k > 0);
+      float count = (float)(sum >> 16), weight = (float)(sum & 0xffff) * (1.0f / 254.0f);
+      out[k] = weight / fmax2(count, 1.0f);
     }
   }
 }

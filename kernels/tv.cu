@@ -64,6 +64,39 @@ KERNEL(tv_data_step,
   }
 }
 
+// One step of Newton's method for theta + kappa sin theta = target with 0 <= theta <= target <= pi.
+FN float newton_step(float theta, float kappa, float target) {
+  float sine = sin_half(fmin2(theta, PI_F - theta));
+  float cosine = sin_half(0.5f * PI_F - theta);
+  float slope = fmax2(1.0f + kappa * cosine, 1e-3f);
+  return clampf(theta + (target - theta - kappa * sine) / slope, 0.0f, target);
+}
+
+// The same for the loss w2 (1 - cos(r (z - f))) / r^2, r = `radians`. With theta = r (z - f) the stationary
+// points obey theta + (w2 / mu) sin theta = r (s - f). The best one lies in the turn of the right-hand side,
+// between its middle and the right-hand side; there the left side is concave, so Newton's method from the
+// middle rises to it monotonically. The first step, taken here in closed form, is that of tv_data_step.
+KERNEL(tv_data_step_nonlinear,
+       (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
+        float radians, Index nx, Index ny, Index nz),
+       (ax, u, f, w2, mu, radians, nx, ny, nz)) {
+  float inverse_radians = 1.0f / radians, inverse_mu = 1.0f / mu;
+  FOR_VOXELS(i, nx * ny * nz) {
+    float s = ax[i] + u[i];
+    float kappa = w2[i] * inverse_mu;
+    float rest = wrap(radians * (s - f[i]));
+    float target = fmin2(fabs1(rest), PI_F);
+    float theta = target / (1.0f + kappa);
+    theta = newton_step(theta, kappa, target);
+    theta = newton_step(theta, kappa, target);
+    theta = newton_step(theta, kappa, target);
+    float multiplier = (target - theta) * inverse_radians;
+    multiplier = rest < 0.0f ? -multiplier : multiplier;
+    u[i] = multiplier;
+    ax[i] = s - 2.0f * multiplier;
+  }
+}
+
 // x = (mu1 grad^T(z1 - u1) + mu2 A^T(z2 - u2)) / (mu1 |E|^2 + mu2 A^2), in k-space, times `scale`.
 // In: gradient = F grad^T(z1 - u1), data = F (z2 - u2). Out: gradient = x^, data = A x^.
 // |E|^2 = ex[x] + ey[y] + ez[z], the spectrum of grad^T grad; 0 / 0 (the mean of x) becomes 0.
@@ -86,6 +119,47 @@ KERNEL(tv_kspace_step,
       g[k].im = im;
       d[k].re = a[k] * re;
       d[k].im = a[k] * im;
+    }
+  }
+}
+
+// The same with a second unknown h: splits z1 = grad x, z2 = A x + h, z3 = -grad^T grad h, multipliers u1..u3.
+// Least mu1/2 |grad x - z1 + u1|^2 + mu2/2 |A x + h - z2 + u2|^2 + mu3/2 |grad^T grad h + z3 - u3|^2.
+// In: gradient = F grad^T(z1 - u1), data = F (z2 - u2), harmonic = F (z3 - u3).
+// Out, times `scale`: gradient = x^, data = A x^ + h^, harmonic = -|E|^2 h^. For k = 0: x^ = 0, h^ = data.
+KERNEL(tv_harmonic_kspace_step,
+       (Complex* RESTRICT gradient, Complex* RESTRICT data, Complex* RESTRICT harmonic,
+        const float* RESTRICT response, const float* RESTRICT ex, const float* RESTRICT ey,
+        const float* RESTRICT ez, float mu1, float mu2, float mu3, float scale, Index nx, Index ny, Index nh),
+       (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, scale, nx, ny, nh)) {
+  FOR_TILES(row, nx * ny) {
+    float exy = ex[row / ny] + ey[row % ny];
+    Complex* g = gradient + row * nh;
+    Complex* d = data + row * nh;
+    Complex* c = harmonic + row * nh;
+    const float* response_row = response + row * nh;
+    TILE_FOR(k, (int)nh) {
+      float a = response_row[k], e = exy + ez[k];
+      float curvature = mu1 * e + mu2 * a * a;
+      float determinant = e * (mu1 * mu2 + mu3 * e * curvature);
+      float inverse = determinant > 0.0f ? scale / determinant : 0.0f;
+      float alone = determinant > 0.0f ? 0.0f : scale;
+      float of_g = (mu1 * mu2 + mu3 * e * e * mu1) * inverse;
+      float of_d = mu3 * e * e * mu2 * a * inverse;
+      float of_c = mu3 * e * mu2 * a * inverse;
+      float h_of_g = -mu1 * mu2 * a * inverse;
+      float h_of_d = mu1 * mu2 * e * inverse + alone;
+      float h_of_c = -mu3 * e * curvature * inverse;
+      float x_re = of_g * g[k].re + of_d * d[k].re + of_c * c[k].re;
+      float x_im = of_g * g[k].im + of_d * d[k].im + of_c * c[k].im;
+      float h_re = h_of_g * g[k].re + h_of_d * d[k].re + h_of_c * c[k].re;
+      float h_im = h_of_g * g[k].im + h_of_d * d[k].im + h_of_c * c[k].im;
+      g[k].re = x_re;
+      g[k].im = x_im;
+      d[k].re = a * x_re + h_re;
+      d[k].im = a * x_im + h_im;
+      c[k].re = -e * h_re;
+      c[k].im = -e * h_im;
     }
   }
 }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qsmengine.grid import Grid
     from qsmengine.io import load_dwi, load_gre
     from qsmengine.pipeline.api import (
+        denoise,
         fit_tensor,
         invert_dipole,
         reconstruct_qsm,
@@ -29,6 +30,7 @@ __all__ = [
     "InputError",
     "QsmengineError",
     "UsageError",
+    "denoise",
     "fit_tensor",
     "invert_dipole",
     "load_dwi",
@@ -45,6 +47,7 @@ _HOMES = {
     "InputError": "errors",
     "QsmengineError": "errors",
     "UsageError": "errors",
+    "denoise": "pipeline.api",
     "fit_tensor": "pipeline.api",
     "invert_dipole": "pipeline.api",
     "load_dwi": "io",

@@ -71,6 +71,15 @@ class RealFFT:
         spectrum *= response
         return self.inverse(spectrum)
 
+    def mean(self, response: Array) -> float:
+        """Mean over the whole spectrum of a real response that is stored as half spectrum."""
+        counts = np.full(self.spectrum_shape[2], 2.0)
+        counts[0] = 1.0
+        if self.shape[2] % 2 == 0:
+            counts[-1] = 1.0
+        weighted = (response * self.device.xp.asarray(counts)).sum(dtype=np.float64)
+        return float(weighted) * self.scale
+
     def _checked(self, array: Array, shape: tuple[int, ...], dtype: type) -> Array:
         if tuple(array.shape) != shape:
             raise InputError(f"FFT planned for {shape} got an array of shape {tuple(array.shape)}")

@@ -11,6 +11,7 @@ _FILES = {
 _PAIRS = {
     "qsm": {"--set"},
     "dti": {"--set"},
+    "denoise": {"--set"},
     "qsm-ci": {"--set"},
     "stage": {"--input", "-i", "--output", "-o", "--unit", "--set"},
     "regions": {"--map", "--unit"},

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from qsmengine.cli import demo, doctor, dti, group, phantom, qsm, qsm_ci, regions, stage
+from qsmengine.cli import demo, denoise, doctor, dti, evaluate, group, phantom, qsm, qsm_ci, regions, stage
 from qsmengine.cli.arguments import spread
 from qsmengine.cli.reporter import print_error
 from qsmengine.errors import DeviceError, QsmengineError, UsageError
@@ -30,9 +30,11 @@ app = typer.Typer(
 )
 app.command("qsm")(qsm.qsm)
 app.command("dti")(dti.dti)
+app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)
 app.command("phantom")(phantom.phantom)
+app.command("evaluate")(evaluate.evaluate)
 app.command("stage")(stage.stage)
 app.command("qsm-ci")(qsm_ci.qsm_ci)
 app.command("demo")(demo.demo)

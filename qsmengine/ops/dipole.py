@@ -15,9 +15,9 @@ def dipole_response(
     """Half spectrum of the dipole: D(k) = 1/3 - (k . b)^2 / |k|^2 with D(0) = 0.
 
     Sampled in k-space (k in cycles/mm); multiplying the spectrum of chi [ppm] by it gives that of the
-    field [ppm], with the Lorentz sphere correction. Bins at the Nyquist frequency hold the mean over
-    both signs, so the kernel is real for oblique b too. D(0) = 0 sets the mean over the grid to zero:
-    susceptibility is known up to a constant.
+    field [ppm], with the Lorentz sphere correction. Bins at a Nyquist frequency hold the mean over both
+    its signs, so the kernel is real, and mirrored with the image, for oblique b too. D(0) = 0 sets the
+    mean over the grid to zero: susceptibility is known up to a constant.
 
     Parameters
     ----------

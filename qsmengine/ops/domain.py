@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.grid import Grid, Vector3
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Domain:
     device: Device
 
     @classmethod
-    def around(cls, mask: Array, margin: int, device: Device) -> Domain:
-        """The bounding box of `mask` with at least `margin` empty voxels after it on every axis.
+    def around(cls, mask: Array, margin: int | tuple[int, ...], device: Device) -> Domain:
+        """The bounding box of `mask` with at least `margin` empty voxels after it (on every or each axis).
 
         Raises
         ------
@@ -42,8 +44,25 @@ class Domain:
             For an empty mask.
         """
         start, stop = bounding_box(mask)
-        nx, ny, nz = (b - a + margin for a, b in zip(start, stop, strict=True))
+        margins = (margin,) * 3 if isinstance(margin, int) else margin
+        nx, ny, nz = (b - a + m for a, b, m in zip(start, stop, margins, strict=True))
         return cls(tuple(mask.shape), start, stop, fast_shape((nx, ny, nz)), device)
+
+    @classmethod
+    def for_kernel(cls, mask: Array, grid: Grid, reach: float, device: Device) -> Domain:
+        """The box of `mask` with `reach` [mm] of zeros after it, for convolutions with a kernel of that reach.
+
+        An axis gets no more zeros than the box is long: from there on nothing inside wraps around.
+
+        Raises
+        ------
+        InputError
+            For an empty mask.
+        """
+        start, stop = bounding_box(mask)
+        box = tuple(b - a for a, b in zip(start, stop, strict=True))
+        margin = kernel_margin((box[0], box[1], box[2]), grid.voxel_size, reach)
+        return cls.around(mask, margin, device)
 
     @property
     def image_box(self) -> tuple[slice, ...]:
@@ -70,6 +89,12 @@ class Domain:
         image = self.device.zeros(self.image_shape)
         image[self.image_box] = array[self.box]
         return image
+
+
+def kernel_margin(box: tuple[int, int, int], voxel_size: Vector3, reach: float) -> tuple[int, int, int]:
+    """Zeros [voxels] after a box for a kernel of `reach` [mm]: never more than the box is long."""
+    x, y, z = (min(math.ceil(reach / h), n) for n, h in zip(box, voxel_size, strict=True))
+    return x, y, z
 
 
 def bounding_box(mask: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -31,3 +31,23 @@ def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: De
     x, y, z = (offsets % np.asarray(fft.shape)).T
     host[x, y, z] = np.float32(1.0 / count)
     return fft.forward(device.asarray(host)), count
+
+
+def balance_spectrum(shape: tuple[int, int, int], radius: float, voxel_size: Vector3, device: Device) -> Array:
+    """Half spectrum (float32) of what makes the mean over a sphere keep harmonic functions of second order.
+
+    A sphere made of oblong voxels has different second moments m_d along the axes d, so it changes
+    2 z^2 - x^2 - y^2. Adding sum_d (max m - m_d) / (2 h_d^2) times the second difference along d makes them
+    equal and keeps the sum 1. It is zero for voxels of equal edges; `radius` [mm] must not be below the
+    longest edge [mm], so that the sphere holds the neighbours that are weighted more.
+    """
+    positions = sphere_offsets(radius, voxel_size) * np.asarray(voxel_size)
+    moments = (positions**2).mean(axis=0)
+    spectrum = device.zeros((shape[0], shape[1], shape[2] // 2 + 1))
+    for axis, (n, h) in enumerate(zip(shape, voxel_size, strict=True)):
+        weight = (moments.max() - moments[axis]) / (2.0 * h**2)
+        difference = 2.0 * np.cos(2.0 * np.pi * np.arange(spectrum.shape[axis]) / n) - 2.0
+        along = [1, 1, 1]
+        along[axis] = -1
+        spectrum += device.asarray(weight * difference).reshape(along)
+    return spectrum

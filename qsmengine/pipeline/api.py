@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from qsmengine.backend.device import Device, device_of, resolve_device
+from qsmengine.backend.device import Device, device_of, resolve_device, to_numpy
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.grid import Grid
 from qsmengine.pipeline.config import Config, load_config
@@ -109,6 +109,62 @@ def fit_tensor(
     )
     section = {"method": method, **(params or {})}
     return run_dti(series, load_config(overrides={"diffusion": section}), _device(device, signal), mask=mask)
+
+
+def denoise(
+    components: Array,
+    grid: Grid,
+    *,
+    mask: Array | None = None,
+    sigma: float | Sequence[float] | Array | Literal["auto"] = "auto",
+    method: str = "mnlm",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Filter several images of one object under one set of weights.
+
+    Parameters
+    ----------
+    components
+        (x, y, z) or (x, y, z, component), real: magnitudes, or real and imaginary parts.
+    grid
+        Geometry.
+    mask
+        (x, y, z) voxels to filter, 0 elsewhere; the whole image when None.
+    sigma
+        Noise in the components' unit: one number, one each, a map (x, y, z) or (x, y, z, component), or
+        "auto": estimated (see :func:`qsmengine.stages.denoise.noise.estimate_sigma`).
+    method, params
+        Method and its parameters, see ``qsmengine stage denoise --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    Array
+        Of the shape of `components`, float32.
+
+    Raises
+    ------
+    InputError
+        For arrays that do not fit, noise that is not positive or cannot be estimated.
+    """
+    from qsmengine.stages.denoise.noise import estimate_sigma
+
+    chosen = _device(device, components)
+    images = components if components.ndim == 4 else components[..., np.newaxis]
+    inputs: dict[str, Any] = {"components": images}
+    inputs["mask"] = np.ones(grid.shape, bool) if mask is None else mask
+    settings = dict(params or {})
+    if isinstance(sigma, str):
+        settings["sigma"] = estimate_sigma(images, mask, device=chosen)
+    elif np.ndim(sigma) >= 3:
+        inputs["sigma"] = sigma
+    else:
+        settings["sigma"] = tuple(float(value) for value in np.atleast_1d(to_numpy(np.asarray(sigma))))
+        settings["sigma"] *= images.shape[3] if len(settings["sigma"]) == 1 else 1
+    filtered = _run("denoise", method, inputs, grid, settings, chosen)["components"]
+    return filtered.reshape(components.shape)
 
 
 def unwrap(

@@ -27,8 +27,10 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "default"
-OPTIONAL_SECTIONS = ("phase_offset", "relaxometry", "reference")
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference")
 """Sections that ``none`` switches off."""
+STANDALONE = frozenset({"denoise"})
+"""Stages that no run takes as a step: they have no section."""
 
 Tree: TypeAlias = dict[str, Any]
 
@@ -91,7 +93,7 @@ def stage_of(section: str) -> str:
 def config_model() -> type[Config]:
     """Configuration class with a section for every registered stage."""
     sections: dict[str, Any] = {}
-    for stage in stage_names():
+    for stage in (name for name in stage_names() if name not in STANDALONE):
         members: list[Any] = [_member(stage, method) for method in methods_of(stage).values()]
         union = reduce(or_, members)
         if len(members) > 1:
@@ -184,7 +186,7 @@ def parse_setting(setting: str) -> Tree:
     parts = key.strip().split(".")
     if not equals or len(parts) > 2 or not all(parts):
         raise UsageError(f"--set {setting}: write section.key=value, such as inversion.lambda=2e-4")
-    known = (*map(section_of, stage_names()), "input")
+    known = (*(section_of(name) for name in stage_names() if name not in STANDALONE), "input")
     section = section_of(parts[0])
     if section not in known:
         raise UsageError(f"--set {setting}: unknown section {near(section, known)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
 from qsmengine.errors import DeviceError
+from qsmengine.grid import Grid
 from qsmengine.pipeline.config import Config
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -70,17 +71,21 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "phase_offset": ({"mask": "brain_mask"}, {}),
     "unwrap": ({"mask": "brain_mask"}, {}),
     "field": ({"mask": "brain_mask"}, {}),
-    "background": ({"mask": "brain_mask"}, {"mask": "local_mask"}),
+    "reliability": ({"mask": "brain_mask"}, {"mask": "field_mask"}),
+    "background": ({"mask": "field_mask"}, {"mask": "local_mask"}),
     "inversion": ({"mask": "local_mask"}, {}),
     "relaxometry": ({"mask": "brain_mask"}, {}),
     "reference": ({"mask": "local_mask"}, {}),
 }
 """Sections of a QSM run in order, with the arguments and results that have another name in the run."""
 
+_FALLBACKS = {"field_mask": "brain_mask"}
+"""Arrays that stand in for those that no step made."""
+
 
 def plan_qsm(
     config: Config,
-    shape: tuple[int, int, int],
+    grid: Grid,
     n_echoes: int,
     *,
     has_mask: bool = False,
@@ -93,11 +98,11 @@ def plan_qsm(
     present = {"magnitude", "phase", "echo_times", *(["brain_mask"] if has_mask else [])}
     present |= {"labels"} if has_labels else set()
     sections = [section for section in _RENAMED if not (section == "mask" and has_mask)]
-    return plan_sections(config, sections, present, shape, n_echoes)
+    return plan_sections(config, sections, present, grid, n_echoes)
 
 
 def plan_sections(
-    config: Config, sections: Iterable[str], present: Iterable[str], shape: tuple[int, int, int], n_echoes: int
+    config: Config, sections: Iterable[str], present: Iterable[str], grid: Grid, n_echoes: int
 ) -> Plan:
     """Steps of some sections, in the order given, from the arrays `present`."""
     notes = []
@@ -107,15 +112,13 @@ def plan_sections(
             notes.append(f"{section.replace('_', ' ')} left out: it needs two echoes or more")
         else:
             wanted.append((section, *_RENAMED[section]))
-    return _plan(config, wanted, set(present), shape, n_echoes, notes)
+    return _plan(config, wanted, set(present), grid, n_echoes, notes)
 
 
-def plan_dti(
-    config: Config, shape: tuple[int, int, int], n_volumes: int, *, has_deviation: bool = False
-) -> Plan:
+def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:
     """The one step from a diffusion series to tensor maps; colour FA is made of two of them."""
     present = {"signal", "mask", "b_values", "b_vectors", *(["gradient_deviation"] if has_deviation else [])}
-    plan = _plan(config, [("diffusion", {}, {})], present, shape, n_volumes, [])
+    plan = _plan(config, [("diffusion", {}, {})], present, grid, n_volumes, [])
     return replace(plan, kept=(*plan.kept, "colour_fa"))
 
 
@@ -145,11 +148,10 @@ def _plan(
     config: Config,
     wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]],
     present: set[str],
-    shape: tuple[int, int, int],
+    grid: Grid,
     n_volumes: int,
     notes: list[str],
 ) -> Plan:
-    voxels = shape[0] * shape[1] * shape[2]
     steps: list[Step] = []
     for section, renamed_inputs, renamed_outputs in wanted:
         chosen = config.method(section)
@@ -159,12 +161,13 @@ def _plan(
         method, params = chosen
         arguments = {name.rstrip("?"): name for name in method.inputs}
         inputs = {a: renamed_inputs.get(a, a) for a in arguments}
+        inputs = {a: name if name in present else _FALLBACKS.get(name, name) for a, name in inputs.items()}
         inputs = {a: name for a, name in inputs.items() if name in present or not arguments[a].endswith("?")}
         outputs = {o: renamed_outputs.get(o, o) for o in method.outputs}
         present |= set(outputs.values())
         present |= {"weight"} if "noise" in present else set()
         held = sum(_bytes_per_voxel(name, n_volumes) for name in present)
-        need = voxels * (held + method.bytes_per_voxel)
+        need = grid.size * held + method.working_bytes(grid, params, n_volumes)
         steps.append(Step(section, method, params, inputs, outputs, need))
     return Plan(tuple(steps), tuple(notes), tuple(sorted(present)))
 

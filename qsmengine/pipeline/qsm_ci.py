@@ -44,11 +44,11 @@ SPANS = {
     "bfr": Span(("background",), ("totalfield",), "localfield", ("background",)),
     "dipole": Span(("inversion",), ("localfield",), "chimap", ("inversion",)),
     "unwrap+bfr": Span(
-        (*MAPPING, "background"), ("phase", "magnitude"), "localfield", ("unwrap", "background")
+        (*MAPPING, "reliability", "background"), ("phase", "magnitude"), "localfield", ("unwrap", "background")
     ),
     "bfr+dipole": Span(("background", "inversion"), ("totalfield",), "chimap", ("background", "inversion")),
     "end-to-end": Span(
-        (*MAPPING, "background", "inversion"),
+        (*MAPPING, "reliability", "background", "inversion"),
         ("phase", "magnitude"),
         "chimap",
         ("unwrap", "background", "inversion"),
@@ -94,7 +94,7 @@ def run_qsm_ci(
     mask, mask_grid, _ = read_image(folder / "mask.nii.gz")
     grid, echo_times = read_params(folder / "params.json", mask_grid, needs_echoes="field" in span.sections)
     state = _state(span, folder, mask, echo_times, device)
-    plan = plan_sections(config, span.sections, state, grid.shape, len(echo_times))
+    plan = plan_sections(config, span.sections, state, grid, len(echo_times))
     check_memory(plan, device)
     result = run_plan(plan, state, grid, device, progress)
     array = to_numpy(result[_NAMES[span.output]])

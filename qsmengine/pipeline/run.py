@@ -118,8 +118,8 @@ def run_qsm(
 ) -> QsmResult:
     """Reconstruct susceptibility from a gradient-echo series.
 
-    Order: mask, offset of the echo phases, unwrapping, field fit, background removal, inversion (weighted
-    by 1 / noise of the field), relaxometry, reference.
+    Order: mask, offset of the echo phases, unwrapping, field fit, its reliable voxels, background removal,
+    inversion (weighted by 1 / noise of the field), relaxometry, reference.
 
     Parameters
     ----------
@@ -151,9 +151,7 @@ def run_qsm(
     if labels is not None:
         _check_shape("labels", labels, grid)
         state["labels"] = device.asarray(labels, np.int32)
-    plan = plan_qsm(
-        config, grid.shape, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
-    )
+    plan = plan_qsm(config, grid, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None)
     check_memory(plan, device)
     state["magnitude"] = device.asarray(series.magnitude)
     state["phase"] = device.asarray(series.phase)
@@ -183,7 +181,7 @@ def run_dti(
             f"no volume with b > {B0_THRESHOLD:g} s/mm^2: nothing is diffusion-weighted", field="bval"
         )
     has_deviation = gradient_deviation is not None
-    plan = plan_dti(config, series.grid.shape, len(series.b_values), has_deviation=has_deviation)
+    plan = plan_dti(config, series.grid, len(series.b_values), has_deviation=has_deviation)
     check_memory(plan, device)
     if mask is None:
         xp = array_module(series.signal)

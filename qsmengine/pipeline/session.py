@@ -142,7 +142,7 @@ def run_qsm_session(
         if not grid.matches(series.grid):
             raise InputError("is not on the grid of the images", source=request.labels, field="affine")
     plan = plan_qsm(
-        config, series.grid.shape, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
+        config, series.grid, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
     )
     naming = Naming.of((request.magnitude or request.real)[0])
     names = qsm_files(plan, naming)
@@ -191,7 +191,7 @@ def run_dti_session(
     if request.gradient_deviation is not None:
         deviation = _load_deviation(request.gradient_deviation, series.grid)
     plan = plan_dti(
-        config, series.grid.shape, len(series.b_values), has_deviation=request.gradient_deviation is not None
+        config, series.grid, len(series.b_values), has_deviation=request.gradient_deviation is not None
     )
     files = dti_files(plan, request.prefix)
     folder = request.prefix.parent

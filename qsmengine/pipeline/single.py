@@ -190,9 +190,8 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
         arrays[name] = field_in_ppm(arrays[name], images[name][0], name, units=unit, grid=grid)
     if "echo_times" in method.required_inputs:
         arrays["echo_times"] = _echo_times(request.inputs.get("echo_times"), images)
-        for name in ("phase", "magnitude", "unwrapped"):
-            if name in arrays and arrays[name].ndim == 3:
-                arrays[name] = arrays[name][..., np.newaxis]
+    for name in {"phase", "magnitude", "unwrapped", "components"} & set(arrays):
+        arrays[name] = arrays[name].reshape(*grid.shape, -1)
     if set(GRADIENTS) <= set(request.inputs):
         arrays |= _gradients(*(Path(request.inputs[name]) for name in GRADIENTS))
     return arrays, grid

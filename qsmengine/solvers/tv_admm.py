@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_GRADIENT_STEP, TV_KSPACE_STEP
+from qsmengine.backend.signatures.tv import (
+    TV_DATA_STEP,
+    TV_DATA_STEP_NONLINEAR,
+    TV_GRADIENT_STEP,
+    TV_KSPACE_STEP,
+)
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
-from qsmengine.solvers.status import SolverCallback, SolverStatus
+from qsmengine.ops.gradient import laplacian_spectra
+from qsmengine.solvers.loop import iterate
+from qsmengine.solvers.status import SolverCallback
+
+
+class DataStep(Protocol):
+    """Proximal step of the data term: z2 from A x + u, in place.
+
+    With s = ax + u and z2 = argmin W^2 loss(z - f) + mu/2 (z - s)^2, `u` becomes s - z2 and `ax` becomes
+    z2 minus the new u, which is what A x is to be. `w2` is W^2; all arrays (nx, ny, nz).
+    """
+
+    def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+        """Update `ax` and `u`."""
+
+
+def squared_error(device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+    """The data step of loss(e) = e^2 / 2."""
+    launch(TV_DATA_STEP, device, ax=ax, u=u, f=f, w2=w2, mu=mu)
+
+
+@dataclass(frozen=True)
+class PhaseError:
+    """The data step of loss(e) = (1 - cos(r e)) / r^2: e^2 / 2 for small e, blind to whole turns of r e.
+
+    Parameters
+    ----------
+    radians
+        r, the phase [rad] of one unit of the data.
+    """
+
+    radians: float
+
+    def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+        """Update `ax` and `u`."""
+        launch(TV_DATA_STEP_NONLINEAR, device, ax=ax, u=u, f=f, w2=w2, mu=mu, radians=self.radians)
 
 
 @dataclass(frozen=True)
 class TvProblem:
-    """min_x 1/2 ||W (A x - f)||^2 + lam ||grad x||_1 on a periodic grid, x of zero mean.
+    """min_x sum W^2 loss(A x - f) + lam ||grad x||_1 on a periodic grid, x of zero mean.
 
     Parameters
     ----------
@@ -33,6 +73,8 @@ class TvProblem:
     lam
         Weight of the total variation: the sum of |dx|, |dy| and |dz| per unit of length, which keeps
         the result independent of how the axes are stored.
+    data_step
+        The loss, by its data step: half the squared error unless told otherwise.
     """
 
     response: Array
@@ -40,6 +82,7 @@ class TvProblem:
     weight: Array
     spacing: Vector3
     lam: float
+    data_step: DataStep = squared_error
 
 
 def solve_tv(
@@ -75,82 +118,66 @@ def solve_tv(
     Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/mrm.27073 (data split).
     """
     state = _Admm(problem, device, mu_gradient, mu_data)
-    status = SolverStatus(0, math.inf, tolerance)
-    before: Array | None = None
-    for k in range(1, iterations + 1):
-        testing = k % test_every == 0 or k == iterations
-        if testing:
-            before = state.x.copy() if before is None else _copy_into(before, state.x)
-        state.iterate()
-        if not testing or before is None:
-            continue
-        status = replace(status, iteration=k, residual=_relative_change(state.x, before))
-        if status.residual <= tolerance:
-            status = replace(status, reason="converged")
-        elif k == iterations:
-            status = replace(status, reason="iterations")
-        go_on = callback is None or callback(status) is not False
-        if status.reason is not None:
-            break
-        if not go_on:
-            break
-    return state.x
+    iterate(
+        state.iterate, lambda: state.split.x, iterations=iterations, tolerance=tolerance, test_every=test_every,
+        callback=callback,
+    )  # fmt: skip
+    return state.split.x
+
+
+class GradientSplit:
+    """x, its split z1 = grad x with the scaled multiplier p, and the right-hand side they give.
+
+    Parameters
+    ----------
+    fft
+        Transforms of the grid.
+    spacing
+        Voxel edges.
+    threshold
+        lam / mu: how much the shrinkage takes off |grad x + p|.
+    """
+
+    def __init__(self, fft: RealFFT, spacing: Vector3, threshold: float) -> None:
+        self.fft, self.device, self.threshold = fft, fft.device, threshold
+        self.inverse_spacing = {f"h{axis}": 1.0 / h for axis, h in zip("xyz", spacing, strict=True)}
+        shape, device = fft.shape, fft.device
+        self.laplacian = dict(zip(("ex", "ey", "ez"), laplacian_spectra(shape, spacing, device), strict=True))
+        self.p, self.p_next = device.zeros((3, *shape)), device.empty((3, *shape))
+        self.x = device.zeros(shape)
+        self.adjoint = device.zeros(shape)
+        self.spectrum = device.empty(fft.spectrum_shape, np.complex64)
+
+    def step(self) -> Array:
+        """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p)."""
+        launch(
+            TV_GRADIENT_STEP, self.device, x=self.x, p=self.p, p_out=self.p_next, adjoint=self.adjoint,
+            t=self.threshold, **self.inverse_spacing,
+        )  # fmt: skip
+        self.p, self.p_next = self.p_next, self.p
+        return self.fft.forward(self.adjoint, self.spectrum)
 
 
 class _Admm:
     def __init__(self, problem: TvProblem, device: Device, mu_gradient: float, mu_data: float) -> None:
         nx, ny, nz = problem.data.shape
-        shape = (nx, ny, nz)
         self.problem, self.device = problem, device
         self.mu_gradient, self.mu_data = mu_gradient, mu_data
-        self.fft = RealFFT(shape, device)
-        self.inverse_spacing = {f"h{axis}": 1.0 / h for axis, h in zip("xyz", problem.spacing, strict=True)}
-        self.laplacian = _laplacian_spectra(shape, problem.spacing, device)
+        self.fft = RealFFT((nx, ny, nz), device)
+        self.split = GradientSplit(self.fft, problem.spacing, problem.lam / mu_gradient)
         self.weight2 = problem.weight * problem.weight
-        self.p, self.p_next = device.zeros((3, *shape)), device.empty((3, *shape))
-        self.u = device.zeros(shape)
-        self.x = device.zeros(shape)
-        self.ax = device.zeros(shape)
-        self.adjoint = device.zeros(shape)
-        self.gradient_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
+        self.u, self.ax = device.zeros(self.fft.shape), device.zeros(self.fft.shape)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
 
     def iterate(self) -> None:
         problem, device = self.problem, self.device
-        launch(
-            TV_GRADIENT_STEP, device, x=self.x, p=self.p, p_out=self.p_next, adjoint=self.adjoint,
-            t=problem.lam / self.mu_gradient, **self.inverse_spacing,
-        )  # fmt: skip
-        self.p, self.p_next = self.p_next, self.p
-        launch(TV_DATA_STEP, device, ax=self.ax, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
-        self.fft.forward(self.adjoint, self.gradient_spectrum)
+        gradient = self.split.step()
+        problem.data_step(device, ax=self.ax, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
         self.fft.forward(self.ax, self.data_spectrum)
-        ex, ey, ez = self.laplacian
         launch(
-            TV_KSPACE_STEP, device, gradient=self.gradient_spectrum, data=self.data_spectrum,
-            response=problem.response, ex=ex, ey=ey, ez=ez, mu1=self.mu_gradient, mu2=self.mu_data,
-            scale=self.fft.scale,
+            TV_KSPACE_STEP, device, gradient=gradient, data=self.data_spectrum,
+            response=problem.response, mu1=self.mu_gradient, mu2=self.mu_data, scale=self.fft.scale,
+            **self.split.laplacian,
         )  # fmt: skip
-        self.fft.inverse(self.gradient_spectrum, self.x, scaled=False)
+        self.fft.inverse(gradient, self.split.x, scaled=False)
         self.fft.inverse(self.data_spectrum, self.ax, scaled=False)
-
-
-def _laplacian_spectra(shape: tuple[int, int, int], spacing: Vector3, device: Device) -> list[Array]:
-    """Per axis the spectrum of grad^T grad for periodic forward differences: (2 - 2 cos 2 pi i / n) / h^2."""
-    spectra = []
-    for axis, (n, h) in enumerate(zip(shape, spacing, strict=True)):
-        bins = n // 2 + 1 if axis == 2 else n
-        values = (2.0 - 2.0 * np.cos(2.0 * np.pi * np.arange(bins) / n)) / h**2
-        spectra.append(device.asarray(values))
-    return spectra
-
-
-def _copy_into(target: Array, source: Array) -> Array:
-    target[...] = source
-    return target
-
-
-def _relative_change(x: Array, before: Array) -> float:
-    change = float(((x - before) ** 2).sum(dtype=np.float64))
-    norm = float((x * x).sum(dtype=np.float64))
-    return math.sqrt(change / norm) if norm > 0 else 0.0

@@ -16,7 +16,7 @@ from qsmengine.grid import Grid
 SERIES = {"phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values"}
 """Inputs with a fourth axis, and the input that has one entry for each of its volumes."""
 
-COMPONENTS = frozenset({"gradient_deviation"})
+COMPONENTS = frozenset({"components", "gradient_deviation"})
 """Inputs with a fourth axis of their own."""
 
 TABLES = frozenset({"echo_times", "b_values", "b_vectors"})
@@ -49,7 +49,9 @@ def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
 
 def _check_shape(name: str, array: Array, grid: Grid, inputs: Mapping[str, Any]) -> None:
     table = SERIES.get(name)
-    ndim = 3 if table is None and name not in COMPONENTS else 4
+    ndim = 4 if table is not None or name in COMPONENTS else 3
+    if name == "sigma":
+        ndim = max(3, min(array.ndim, 4))
     if array.ndim != ndim or tuple(array.shape[:3]) != grid.shape:
         raise InputError(
             f"{name} has shape {tuple(array.shape)}, its grid has {grid.shape}"

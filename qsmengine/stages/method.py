@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from qsmengine.backend.device import Device
+from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
+from qsmengine.ops.domain import kernel_margin
 from qsmengine.stages.checks import check_inputs
 from qsmengine.stages.params import Params
 
@@ -40,9 +43,12 @@ class Method:
     doi
         Source.
     bytes_per_voxel
-        Bound on the peak memory above inputs and outputs, per voxel of the image (padding included).
+        Bound on the peak memory above inputs and outputs, per voxel of the grid the method works on.
     bytes_per_volume
         What is added to `bytes_per_voxel` for every volume of a series (echoes, diffusion weightings).
+    reach
+        For a method that pads the image for convolutions: params -> reach [mm] of the kernel, from which
+        the size of its grid follows. None where it works on the image's own grid.
     linear
         True where the result is linear in the first input.
     """
@@ -57,13 +63,22 @@ class Method:
     doi: str
     bytes_per_voxel: int
     bytes_per_volume: int = 0
+    reach: Callable[[Any], float] | None = None
     linear: bool = False
-    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def required_inputs(self) -> tuple[str, ...]:
         """Names of the inputs that must be given."""
         return tuple(name for name in self.inputs if not name.endswith("?"))
+
+    def working_bytes(self, grid: Grid, params: Params, n_volumes: int) -> int:
+        """Bound on the peak memory above inputs and outputs [bytes] for images on `grid`."""
+        voxels = grid.size
+        if self.reach is not None:
+            margin = kernel_margin(grid.shape, grid.voxel_size, self.reach(params))
+            nx, ny, nz = (n + m for n, m in zip(grid.shape, margin, strict=True))
+            voxels = math.prod(fast_shape((nx, ny, nz)))
+        return voxels * self.bytes_per_voxel + grid.size * self.bytes_per_volume * n_volumes
 
     def __call__(
         self, inputs: Mapping[str, Any], grid: Grid, params: Params, *, device: Device, **options: Any

@@ -61,6 +61,13 @@ def test_filter_is_circular_convolution(device, rng):
     assert np.allclose(result, np.roll(x, (2, 3), axis=(0, 2)), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(4, 6, 8), (5, 4, 7)])
+def test_the_mean_counts_bins_as_the_whole_spectrum_does(shape, device, rng):
+    whole = np.fft.fftn(rng.standard_normal(shape)).real
+    half = device.asarray(whole[..., : shape[2] // 2 + 1])
+    assert RealFFT(shape, device).mean(half) == pytest.approx(whole.mean(), rel=1e-4, abs=1e-5)
+
+
 def test_wrong_shape_is_an_error_before_anything_runs(device):
     with pytest.raises(InputError, match=r"planned for \(4, 4, 4\) got an array of shape \(4, 4, 5\)"):
         RealFFT((4, 4, 4), device).forward(device.zeros((4, 4, 5)))

@@ -73,6 +73,7 @@ def head(name: str, seed: int = 0) -> Head:
     noise = 1e-3 * rng.normal(size=phase.shape)
     values = {
         "chi": chi, "local_field": local, "total_field": total, "magnitude": magnitude,
+        "components": magnitude * (1 + 0.02 * rng.normal(size=magnitude.shape)),
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
     } | _diffusion(rng, grid)  # fmt: skip
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}

@@ -62,4 +62,4 @@ def test_peak_memory_stays_within_the_declared_bytes(method: Method) -> None:
     volumes = max(
         array.shape[3] if array.ndim == 4 else 0 for array in map(inputs.__getitem__, array_inputs(method))
     )
-    assert peak / case.grid.size <= method.bytes_per_voxel + volumes * method.bytes_per_volume
+    assert peak <= method.working_bytes(case.grid, short_params(method), volumes)

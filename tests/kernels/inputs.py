@@ -70,19 +70,34 @@ def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.G
     values["deviation"] *= 0.1
 
 
+def _log_linear(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    """Noise below the signal: what is left of echoes in noise is the rounding of a difference."""
+    values["scale"], values["noise_power"] = 1.0, 1e-3
+
+
+def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    values |= {"fx": 2, "fy": 1, "fz": 2}
+
+
 CONSTRAINTS: dict[str, Constraint] = {
     "dipole_kspace": _dipole,
     "tensor_fit": _tensor_fit,
     "tensor_search": _tensor_search,
     "tensor_deviation": _tensor_deviation,
+    "log_linear_decay": _log_linear,
+    "mg_prolong": _coarsening,
+    "mg_restrict": _coarsening,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
+    "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
+        "components": 5, "px": 30, "py": 13, "pz": 176, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
+    },
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
     "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
     "tensor_deviation": {"n": 512, "fitted": 512},
-}
+}  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 
 

@@ -16,7 +16,7 @@ from qsmengine.backend.signatures.romeo import (
 )
 from tests.stages.gre import DEVICE, turns_apart, wrapped
 
-SHAPES = [(7, 6, 9), (6, 8, 16), (1, 5, 33), (4, 1, 3), (5, 5, 1)]
+SHAPES = [(7, 6, 9), (6, 8, 16), (1, 5, 33), (4, 1, 3), (5, 5, 1), (3, 4, 2), (3, 2, 4)]
 
 
 def shifted(image, axis, step, fill=np.nan):
@@ -27,7 +27,7 @@ def shifted(image, axis, step, fill=np.nan):
     return np.take(padded, np.arange(image.shape[axis]) + 2 + step, axis)
 
 
-def reference_cost(phase, other, magnitude, mask, ratio, second):
+def reference_cost(phase, other, magnitude, mask, ratio, second, bright):
     cost = np.zeros((3, *phase.shape))
     inside = np.where(mask, 1.0, np.nan)
     for axis in range(3):
@@ -42,6 +42,9 @@ def reference_cost(phase, other, magnitude, mask, ratio, second):
         terms.append(np.where(np.isnan(left), 0.9, left) * np.where(np.isnan(right), 0.9, right))
         m, n = magnitude.astype(float), shifted(magnitude, axis, 1)
         terms.append((np.minimum(m, n) / np.maximum(m, n)) ** 2)
+        if bright:
+            terms.append(0.5 + 0.5 * np.minimum(1, np.minimum(m, n) / bright))
+            terms.append(0.5 + 0.5 * np.minimum(1, bright / np.maximum(m, n)))
         weight = np.prod([0.1 + 0.9 * term for term in terms], axis=0)
         exists = mask & (shifted(mask, axis, 1, 0) > 0)
         cost[axis] = np.where(exists, np.clip(255 * (1 - weight), 1, 255), 0)
@@ -59,14 +62,15 @@ def random_volume(shape, seed):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("second", [0, 1])
-def test_weights_equal_the_formula(shape, second):
+@pytest.mark.parametrize("bright", [None, 0.9])
+def test_weights_equal_the_formula(shape, second, bright):
     phase, other, magnitude, mask = random_volume(shape, 1)
     cost = DEVICE.empty((3, *shape), np.uint8)
     launch(
         ROMEO_WEIGHTS, DEVICE, phase=phase, other=other, magnitude=magnitude, mask=mask.view(np.uint8),
-        cost=cost, ratio=0.4, second=second,
+        cost=cost, ratio=0.4, bright=bright or 1.0, second=second, magnitude_weights=int(bright is not None),
     )  # fmt: skip
-    expected = reference_cost(phase, other, magnitude, mask, 0.4, second)
+    expected = reference_cost(phase, other, magnitude, mask, 0.4, second, bright)
     np.testing.assert_array_equal(cost == 0, expected == 0)
     assert np.abs(cost - expected).max() < 0.51
     assert len(np.unique(cost)) > 2

@@ -9,7 +9,7 @@ from qsmengine.backend.device import to_numpy
 from qsmengine.backend.fft import RealFFT
 from qsmengine.errors import InputError
 from qsmengine.ops.domain import Domain, bounding_box
-from qsmengine.ops.smv import sphere_offsets, sphere_spectrum
+from qsmengine.ops.smv import balance_spectrum, sphere_offsets, sphere_spectrum
 
 
 @pytest.mark.parametrize(("radius", "voxel"), [(3.0, (1, 1, 1)), (4.0, (0.7, 1.1, 2.0)), (1.0, (1, 1, 1))])
@@ -30,6 +30,24 @@ def test_a_sphere_keeps_a_harmonic_function(device):
     inner = (slice(5, -5),) * 3
     assert count == len(sphere_offsets(4.0, (1, 1, 1)))
     assert np.abs(mean - harmonic)[inner].max() <= 1e-3
+
+
+def test_a_balanced_sphere_of_oblong_voxels_keeps_harmonic_functions(device):
+    shape, voxel = (24, 22, 20), (1.0, 1.2, 2.5)
+    fft = RealFFT(shape, device)
+    x, y, z = np.meshgrid(
+        *[(np.arange(n) - n / 2) * h for n, h in zip(shape, voxel, strict=True)], indexing="ij"
+    )
+    harmonic = device.asarray(2 * z**2 - x**2 - y**2 + x * z - 3 * y + 1)
+    sphere = sphere_spectrum(fft, 4.0, voxel, device)[0]
+    inner = (slice(5, -5), slice(5, -5), slice(3, -3))
+    change = [
+        np.abs(to_numpy(fft.filter(harmonic, s) - harmonic)[inner]).max()
+        for s in (sphere, sphere + balance_spectrum(shape, 4.0, voxel, device))
+    ]
+    assert change[0] > 0.1
+    assert change[1] <= 1e-3
+    assert np.abs(to_numpy(balance_spectrum(shape, 4.0, (1.5, 1.5, 1.5), device))).max() <= 1e-6
 
 
 def test_a_domain_returns_what_it_was_given(device, rng):

@@ -1,24 +1,33 @@
 import pytest
 
 from qsmengine.errors import UsageError
-from qsmengine.pipeline.config import load_config, preset_names, section_of
+from qsmengine.pipeline.config import STANDALONE, load_config, preset_names, section_of
 from qsmengine.stages.registry import all_methods, stage_names
 
 
 def test_default_preset_names_a_method_for_every_stage():
     config = load_config()
-    for stage in stage_names():
+    for stage in set(stage_names()) - STANDALONE:
         method, params = config.method(section_of(stage))
         assert method.stage == stage
         assert isinstance(params, method.params)
 
 
-@pytest.mark.parametrize("method", all_methods(), ids=lambda m: f"{m.stage}-{m.name}")
+@pytest.mark.parametrize("stage", sorted(STANDALONE))
+def test_stage_that_no_run_takes_as_a_step_has_no_section(stage):
+    with pytest.raises(UsageError, match=stage):
+        load_config(settings=[f"{section_of(stage)}.h=1"])
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in all_methods() if m.stage not in STANDALONE], ids=lambda m: f"{m.stage}-{m.name}"
+)
 def test_every_registered_method_can_be_chosen_with_its_defaults(method):
     section = section_of(method.stage)
     chosen, params = load_config(settings=[f"{section}.method={method.name}"]).method(section)
+    in_preset, of_preset = load_config().method(section)
     assert chosen is method
-    assert params == method.params()
+    assert params == (of_preset if method is in_preset else method.params())
 
 
 def test_setting_reaches_the_parameter_under_its_written_name():

@@ -2,11 +2,13 @@ import pytest
 
 from qsmengine.backend.device import cpu
 from qsmengine.errors import DeviceError
+from qsmengine.grid import Grid
 from qsmengine.pipeline import plan as planning
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.plan import check_memory, format_bytes, plan_dti, plan_qsm
 
-SHAPE = (20, 30, 40)
+GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
+HUGE = Grid.from_voxel_size((4000, 4000, 4000), (1.0, 1.0, 1.0), field_strength=3.0)
 
 
 def sections(plan):
@@ -14,53 +16,61 @@ def sections(plan):
 
 
 def test_steps_come_in_the_order_of_the_reconstruction():
-    assert sections(plan_qsm(load_config(), SHAPE, 3)) == [
-        "mask", "phase_offset", "unwrap", "field", "background", "inversion", "relaxometry", "reference",
+    assert sections(plan_qsm(load_config(), GRID, 3)) == [
+        "mask", "phase_offset", "unwrap", "field", "reliability", "background",
+        "inversion", "relaxometry", "reference",
     ]  # fmt: skip
 
 
 def test_given_mask_replaces_the_mask_step():
-    assert "mask" not in sections(plan_qsm(load_config(), SHAPE, 3, has_mask=True))
+    assert "mask" not in sections(plan_qsm(load_config(), GRID, 3, has_mask=True))
 
 
 def test_single_echo_leaves_out_what_needs_two_and_says_so():
-    plan = plan_qsm(load_config(), SHAPE, 1)
+    plan = plan_qsm(load_config(), GRID, 1)
     assert {"phase_offset", "relaxometry"}.isdisjoint(sections(plan))
     assert len(plan.notes) == 2
 
 
 def test_switched_off_step_is_left_out_and_noted():
-    plan = plan_qsm(load_config(settings=["reference=none"]), SHAPE, 3)
+    plan = plan_qsm(load_config(settings=["reference=none"]), GRID, 3)
     assert "reference" not in sections(plan)
     assert "switched off" in plan.notes[0]
 
 
 def test_optional_input_is_taken_only_where_it_will_be_there():
-    by_section = {step.section: step for step in plan_qsm(load_config(), SHAPE, 2).steps}
+    by_section = {step.section: step for step in plan_qsm(load_config(), GRID, 2).steps}
     assert "labels" not in by_section["reference"].inputs
     assert "weight" in by_section["inversion"].inputs
-    with_labels = plan_qsm(load_config(), SHAPE, 2, has_labels=True)
+    with_labels = plan_qsm(load_config(), GRID, 2, has_labels=True)
     assert "labels" in with_labels.steps[-1].inputs
 
 
 def test_memory_counts_held_arrays_and_the_method_s_own():
-    step = plan_dti(load_config(), SHAPE, 10).steps[0]
+    step = plan_dti(load_config(), GRID, 10).steps[0]
     voxels = 20 * 30 * 40
     scalars = sum(name not in {"tensor", "v1", "v2", "v3"} for name in step.outputs)
     values = 10 + 6 + 9 + scalars
-    assert step.memory == voxels * (4 * values + 1 + step.method.bytes_per_voxel)
+    assert step.memory == voxels * (4 * values + 1) + step.method.working_bytes(GRID, step.params, 10)
+
+
+def test_padding_counts_and_stops_at_twice_the_box():
+    (step,) = [s for s in plan_qsm(load_config(), GRID, 2).steps if s.section == "inversion"]
+    near = step.method.working_bytes(GRID, step.params.model_copy(update={"margin": 0.0}), 2)
+    far = step.method.working_bytes(GRID, step.params.model_copy(update={"margin": 1e4}), 2)
+    assert 7 * near <= far <= 10 * near
 
 
 def test_too_little_memory_is_refused_naming_step_need_and_have(monkeypatch):
     monkeypatch.setattr(planning, "available_memory", lambda _: 1024)
-    plan = plan_qsm(load_config(), SHAPE, 3)
+    plan = plan_qsm(load_config(), GRID, 3)
     with pytest.raises(DeviceError, match=r"step mask: \w+ needs about .*iB on cpu, 1 KiB are available"):
         check_memory(plan, cpu())
 
 
 def test_unknown_memory_is_not_refused(monkeypatch):
     monkeypatch.setattr(planning, "available_memory", lambda _: None)
-    check_memory(plan_qsm(load_config(), (4000, 4000, 4000), 9), cpu())
+    check_memory(plan_qsm(load_config(), HUGE, 9), cpu())
 
 
 @pytest.mark.parametrize(

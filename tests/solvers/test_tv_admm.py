@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_GRADIENT_STEP
+from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_DATA_STEP_NONLINEAR, TV_GRADIENT_STEP
 from qsmengine.ops.dipole import dipole_response
-from qsmengine.solvers.tv_admm import TvProblem, solve_tv
+from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv, squared_error
 
 SPACING = (1.0, 0.8, 2.0)
 
@@ -48,6 +50,29 @@ def test_data_step_equals_numpy(device, rng):
     assert np.allclose(to_numpy(on_device["ax"]), z - (ax + u - z), atol=2e-6)
 
 
+@pytest.mark.parametrize("mu", [0.05, 0.4, 3.0])
+def test_nonlinear_data_step_finds_the_least_value(mu, device, rng):
+    radians, shape = 11.0, (6, 7, 8)
+    ax, u, f = 0.5 * rng.standard_normal((3, *shape)).astype(np.float32)
+    w2 = rng.uniform(0, 2, shape).astype(np.float32) * (rng.random(shape) > 0.2)
+    on_device = {"ax": device.asarray(ax.copy()), "u": device.asarray(u.copy())}
+    launch(
+        TV_DATA_STEP_NONLINEAR, device, **on_device, f=device.asarray(f), w2=device.asarray(w2), mu=mu,
+        radians=radians,
+    )  # fmt: skip
+    s = (ax + u).astype(float)
+    multiplier = to_numpy(on_device["u"]).astype(float)
+    z = s - multiplier
+    assert np.allclose(to_numpy(on_device["ax"]), z - multiplier, atol=1e-6)
+
+    def value(z):
+        return w2 * (1 - np.cos(radians * (z - f))) / radians**2 + 0.5 * mu * (z - s) ** 2
+
+    reach = np.linspace(-np.pi / radians, np.pi / radians, 4001)
+    least = np.min([value(s + r) for r in reach], axis=0)
+    assert (value(z) <= 1.001 * least + 1e-7).all()
+
+
 def small_problem(device, rng, lam):
     shape = (16, 14, 18)
     response = dipole_response(shape, SPACING, (0.0, 0.6, 0.8), device)
@@ -80,6 +105,27 @@ def test_the_result_is_a_minimum(device, rng):
             step = rng.standard_normal(x.shape) * scale
             assert objective(x + step, problem, weight, response) > best * (1 - 1e-5)
     assert objective(x * 0.98, problem, weight, response) > best * (1 - 1e-5)
+
+
+def test_the_result_for_the_phase_error_is_a_minimum(device, rng):
+    problem, _, weight, response = small_problem(device, rng, lam=1e-3)
+    radians = 40.0
+    problem = replace(problem, data_step=PhaseError(radians))
+    options = {"mu_gradient": 0.02, "mu_data": 1.0, "iterations": 1500, "tolerance": 0.0}
+    x = to_numpy(solve_tv(problem, device, **options)).astype(float)
+
+    def value(x):
+        residual = np.fft.irfftn(np.fft.rfftn(x) * response, s=x.shape, axes=(0, 1, 2)) - to_numpy(problem.data)
+        loss = (1 - np.cos(radians * residual)) / radians**2
+        return (weight**2 * loss).sum() + problem.lam * np.abs(gradient(x)).sum()
+
+    best = value(x)
+    for scale in (1e-3, 1e-2):
+        for _ in range(20):
+            assert value(x + rng.standard_normal(x.shape) * scale) > best * (1 - 1e-5)
+    assert value(x * 0.98) > best * (1 - 1e-5)
+    linear = to_numpy(solve_tv(replace(problem, data_step=squared_error), device, **options)).astype(float)
+    assert best < value(linear)
 
 
 def test_noise_free_truth_is_recovered(device, rng):

@@ -15,7 +15,9 @@ ROMEO_WEIGHTS = Kernel(
     mask: in u8 [nx ny nz]
     cost: out u8 [3 nx ny nz]
     ratio: f32
+    bright: f32
     second: i32
+    magnitude_weights: i32
     """,
     items="nx ny nz",
 )

@@ -33,6 +33,20 @@ TV_DATA_STEP = Kernel(
     items="nx ny nz",
 )
 
+TV_DATA_STEP_NONLINEAR = Kernel(
+    "tv_data_step_nonlinear",
+    "tv.cu",
+    """
+    ax: inout f32 [nx ny nz]
+    u: inout f32 [nx ny nz]
+    f: in f32 [nx ny nz]
+    w2: in f32 [nx ny nz]
+    mu: f32
+    radians: f32
+    """,
+    items="nx ny nz",
+)
+
 TV_KSPACE_STEP = Kernel(
     "tv_kspace_step",
     "tv.cu",
@@ -45,6 +59,25 @@ TV_KSPACE_STEP = Kernel(
     ez: in f32 [nh]
     mu1: f32
     mu2: f32
+    scale: f32
+    """,
+    items="nx ny nh",
+)
+
+TV_HARMONIC_KSPACE_STEP = Kernel(
+    "tv_harmonic_kspace_step",
+    "tv.cu",
+    """
+    gradient: inout c64 [nx ny nh]
+    data: inout c64 [nx ny nh]
+    harmonic: inout c64 [nx ny nh]
+    response: in f32 [nx ny nh]
+    ex: in f32 [nx]
+    ey: in f32 [ny]
+    ez: in f32 [nh]
+    mu1: f32
+    mu2: f32
+    mu3: f32
     scale: f32
     """,
     items="nx ny nh",

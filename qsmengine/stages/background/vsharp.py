@@ -15,7 +15,6 @@ References: Schweser et al. 2011, 10.1016/j.neuroimage.2010.10.070 (SHARP); Li e
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -29,6 +28,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.smv import sphere_spectrum
+from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
@@ -48,15 +48,6 @@ class VsharpParams(Params):
         return self
 
 
-class BackgroundResult(NamedTuple):
-    """Result of background removal."""
-
-    local_field: Array
-    """(x, y, z) [ppm], 0 outside `mask`."""
-    mask: Array
-    """(x, y, z) bool: where the local field is reliable."""
-
-
 def vsharp(
     total_field: Array, mask: Array, grid: Grid, params: VsharpParams, *, device: Device
 ) -> BackgroundResult:
@@ -68,8 +59,7 @@ def vsharp(
         When no sphere fits into the mask.
     """
     mask = device.asarray(mask, bool)
-    margin = max(math.ceil(params.max_radius / h) for h in grid.voxel_size)
-    domain = Domain.around(mask, margin, device)
+    domain = Domain.for_kernel(mask, grid, params.max_radius, device)
     fft = RealFFT(domain.shape, device)
     field = domain.insert(total_field, mask)
     filtered, inside = device.zeros(domain.shape), device.zeros(domain.shape)
@@ -126,7 +116,8 @@ METHODS = (
     Method(
         stage="background", name="vsharp", run=vsharp, params=VsharpParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
-        summary="spherical mean values of varying radius", doi="10.1002/mrm.23000", bytes_per_voxel=200,
+        summary="spherical mean values of varying radius", doi="10.1002/mrm.23000",
+        bytes_per_voxel=200, reach=lambda params: params.max_radius,
         linear=True,
     ),
 )  # fmt: skip

@@ -4,9 +4,10 @@ All minimise sum_v loss(S_v - e_v) where e_v = S0 exp(-b_v g_v' D g_v), or, with
 Rice distribution around that for noise sigma, and start from the weighted linear fit:
 
 - ``nlls``: loss d^2, Gauss-Newton with steps that are shortened until the sum falls.
-- ``restore``: the same, then three times, five steps each, with the loss d^2 C^2 / (d^2 + C^2) of Geman and McClure, where
-  C = 1.4826 median |d| sqrt(N / (N - 7)) at the fit before, not below sigma; volumes further than `threshold`
-  sigma (C where sigma is unknown) from this model are then left out and marked, the rest is fitted by nlls.
+- ``restore``: the same, then three times, five steps each, with the loss d^2 C^2 / (d^2 + C^2) of Geman and
+  McClure, C = 1.4826 median |d| sqrt(N / (N - 7)) at the fit before, not below sigma. Volumes further than
+  `threshold` sigma (C where sigma is unknown) from this model are then left out and marked, the rest is fitted
+  by nlls.
 - ``constrained``: D = S S with S symmetric, so that no eigenvalue is negative; Newton's method, whose second
   derivatives stay exact where D touches the boundary. (With Koay's Cholesky factor instead of S the search
   crawls where a leading minor of D vanishes.)

@@ -1,8 +1,8 @@
 """Thresholded k-space division (TKD).
 
-chi^(k) = field^(k) / D(k) where |D(k)| > t, and field^(k) sign(D(k)) / t elsewhere. Division by t
-instead of the small D underestimates chi; `rescale` divides by the mean of D(k) / D_t(k), the gain of
-the whole filter.
+chi^(k) = field^(k) / D(k) where |D(k)| > t, and field^(k) sign(D(k)) / t elsewhere; 0 on the cone D = 0.
+Division by t instead of the small D underestimates chi; `rescale` divides by the mean of D(k) / D_t(k),
+the gain of the whole filter.
 
 Assumes that the field outside the mask is zero. It is not, so the cut-off field at the mask's edge and
 noise both turn into streaks; the threshold trades them against underestimation.
@@ -12,15 +12,13 @@ References: Shmueli et al. 2009, 10.1002/mrm.22135; gain: Schweser et al. 2013, 
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.ops.dipole import dipole_response
-from qsmengine.ops.domain import Domain
+from qsmengine.stages.inversion.setup import divide_field, thresholded_inverse
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
@@ -30,28 +28,24 @@ class TkdParams(Params):
 
     threshold: float = Field(0.15, gt=0, lt=2 / 3, description="t: where |D| is smaller, divide by t")
     rescale: bool = Field(True, description="divide by the mean gain to undo the underestimation")
-    margin: int = Field(16, ge=0, description="voxels of zeros after the mask's box on every axis")
+    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
 
 
 def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, device: Device) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
-    mask = device.asarray(mask, bool)
-    domain = Domain.around(mask, params.margin, device)
-    xp = device.xp
-    response = dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device)
-    clipped = xp.where(abs(response) > params.threshold, response, params.threshold)
-    clipped = xp.where((response < 0) & (abs(response) <= params.threshold), -clipped, clipped)
-    gain = float((response / clipped).mean(dtype=np.float64)) if params.rescale else 1.0
-    inverse = (1.0 / (gain * clipped)).astype(np.float32)
-    chi = RealFFT(domain.shape, device).filter(domain.insert(local_field, mask), inverse)
-    result: Array = xp.where(mask, domain.extract(chi), np.float32(0))
-    return result
+
+    def inverse(response: Array, fft: RealFFT) -> Array:
+        return thresholded_inverse(response, fft, params.threshold, below="clip", rescale=params.rescale)
+
+    return divide_field(local_field, mask, grid, inverse, margin=params.margin, device=device)
 
 
 METHODS = (
     Method(
         stage="inversion", name="tkd", run=tkd, params=TkdParams,
         inputs=("local_field", "mask"), outputs={"chi": "ppm"},
-        summary="thresholded k-space division", doi="10.1002/mrm.22135", bytes_per_voxel=60, linear=True,
+        summary="thresholded k-space division",
+        doi="10.1002/mrm.22135",
+        bytes_per_voxel=60, reach=lambda params: params.margin, linear=True,
     ),
 )  # fmt: skip

@@ -12,29 +12,17 @@ References: Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.ops.dipole import dipole_response
-from qsmengine.ops.domain import Domain
 from qsmengine.solvers.status import SolverCallback
-from qsmengine.solvers.tv_admm import TvProblem, solve_tv
+from qsmengine.solvers.tv_admm import squared_error
+from qsmengine.stages.inversion.total_variation import TvParams, invert_tv
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
 
 
-class WeightedTvParams(Params):
+class WeightedTvParams(TvParams):
     """Parameters of weighted total variation."""
-
-    lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
-    mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
-    iterations: int = Field(120, ge=1, description="iteration limit")
-    tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
-    margin: int = Field(16, ge=0, description="voxels of zeros after the mask's box on every axis")
 
 
 def weighted_tv(
@@ -52,36 +40,17 @@ def weighted_tv(
     `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the solver's
     status and may stop it.
     """
-    mask = device.asarray(mask, bool)
-    domain = Domain.around(mask, params.margin, device)
-    inside = domain.insert(mask if weight is None else weight, mask)
-    if weight is not None:
-        inside /= np.float32(inside.sum(dtype=np.float64) / mask.sum())
-    problem = TvProblem(
-        response=dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device),
-        data=domain.insert(local_field, mask),
-        weight=inside,
-        spacing=grid.voxel_size,
-        lam=params.lam,
+    return invert_tv(
+        local_field, mask, grid, params, squared_error, device=device, weight=weight, callback=callback
     )
-    chi = solve_tv(
-        problem,
-        device,
-        mu_gradient=params.mu_gradient,
-        mu_data=params.mu_data,
-        iterations=params.iterations,
-        tolerance=params.tolerance,
-        callback=callback,
-    )
-    result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
-    return result
 
 
 METHODS = (
     Method(
         stage="inversion", name="weighted_tv", run=weighted_tv, params=WeightedTvParams,
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
-        summary="total variation, data weighted inside the mask (ADMM)", doi="10.1002/mrm.25029",
-        bytes_per_voxel=150,
+        summary="total variation, data weighted inside the mask (ADMM)",
+        doi="10.1002/mrm.25029",
+        bytes_per_voxel=150, reach=lambda params: params.margin,
     ),
 )  # fmt: skip

@@ -25,13 +25,16 @@ def edge_costs(
     *,
     other: Array | None = None,
     ratio: float = 1.0,
+    magnitude_weights: bool = False,
 ) -> Array:
     """Cost of every edge between neighbours, uint8 (axis, x, y, z): 1 (best) .. 255, 0 where there is none.
 
     cost = 255 (1 - w), w the product over the terms of 0.1 + 0.9 w_i: phase coherence 1 - |d| / pi with
     d the wrapped step; gradient coherence max(0, 1 - |d - d_other ratio|); phase linearity, the product
     over the two triplets in line of max(0, 1 - |wrap(a - 2b + c)| / 2), 0.9 for a triplet that leaves the
-    mask; magnitude coherence (min / max)^2.
+    mask; magnitude coherence (min / max)^2. Two more with `magnitude_weights`, where h is half the 95th
+    percentile of the magnitude in the mask: 1/2 + 1/2 min(1, min / h) and 1/2 + 1/2 min(1, h / max), low
+    for voxels without signal and for those as bright as flowing blood.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def edge_costs(
         Phase of another echo, for the gradient coherence; left out without one.
     ratio
         TE / TE of the other echo.
+    magnitude_weights
+        Use those two terms too.
     """
     cost = device.empty((3, *phase.shape), np.uint8)
     second = phase if other is None else other
@@ -59,9 +64,16 @@ def edge_costs(
         mask=mask,
         cost=cost,
         ratio=ratio,
+        bright=_half_brightness(magnitude, mask) if magnitude_weights else 1.0,
         second=int(other is not None),
+        magnitude_weights=int(magnitude_weights),
     )
     return cost
+
+
+def _half_brightness(magnitude: Array, mask: Array) -> float:
+    value = 0.5 * float(np.percentile(to_numpy(magnitude[mask > 0]), 95))
+    return value if value > 0.0 else 1.0
 
 
 def edge_quality(cost: Array, device: Device) -> Array:

@@ -8,8 +8,11 @@ echo before predicts for a phase that is linear in time and 0 at time 0:
 
 Voxels that end up far from that prediction are unwrapped in space from the others instead.
 
-Assumes that the phase at echo time 0 was removed (for one receive channel: MCPC-3D-S). The spanning tree
-grows on the host, also for arrays on a GPU, which are copied there and back.
+The mode `individual` unwraps every echo in space by itself, for phase that is not linear in time, and then
+adds to each echo the multiple of 2 pi that most of its voxels need to meet the prediction from the template.
+
+The mode `template` assumes that the phase at echo time 0 was removed (for one receive channel: MCPC-3D-S).
+The spanning tree grows on the host, also for arrays on a GPU, which are copied there and back.
 
 Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 """
@@ -17,12 +20,12 @@ Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.romeo import ROMEO_TEMPORAL
 from qsmengine.data import Array
@@ -32,12 +35,19 @@ from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.phase.growth import edge_costs, edge_quality, regrow, unwrap_spatially
+from qsmengine.units import TWO_PI
 
 
 class RomeoParams(Params):
     """Parameters of ROMEO."""
 
     template_echo: int = Field(1, ge=1, description="echo unwrapped in space, counted from 1")
+    mode: Literal["template", "individual"] = Field(
+        "template", description="echoes follow the template in time, or each is unwrapped in space"
+    )
+    magnitude_weights: bool = Field(
+        False, description="lower the weights of edges with low and with very high magnitude too"
+    )
     temporal_limit: float = Field(
         0.5,
         gt=0,
@@ -102,62 +112,89 @@ def romeo(
     wrapped, weights = echo_first(phase, device), echo_first(magnitude, device)
     inside = checked_mask(mask, grid, device)
     unwrapped = device.empty(tuple(wrapped.shape))
-    cost = _template(wrapped, weights, inside, times, template, unwrapped, device)
-    limit = params.temporal_limit * math.pi
-    outwards = [*range(template - 1, -1, -1), *range(template + 1, len(times))]
-    for echo in outwards:
-        reference = echo + 1 if echo < template else echo - 1
-        _follow(wrapped, weights, inside, times, (echo, reference), limit, unwrapped, device)
+    echoes = _Echoes(wrapped, weights, inside, times, template, params, device)
+    cost = echoes.grow(template, unwrapped)
+    if params.mode == "individual":
+        echoes.grow_others(unwrapped)
+    else:
+        echoes.follow(unwrapped)
     return UnwrapResult(echo_last(unwrapped), edge_quality(cost, device))
 
 
-def _template(
-    wrapped: Array,
-    weights: Array,
-    inside: Array,
-    times: tuple[float, ...],
-    template: int,
-    unwrapped: Array,
-    device: Device,
-) -> Array:
-    """Unwrap the template echo into `unwrapped`; returns its edge costs."""
-    partner = template + 1 if template + 1 < len(times) else template - 1
-    other = wrapped[partner] if len(times) > 1 else None
-    ratio = times[partner] / times[template] if len(times) > 1 else 1.0
-    phase = wrapped[template]
-    cost = edge_costs(phase, weights[template], inside, device, other=other, ratio=1.0 / ratio)
-    unwrapped[template] = unwrap_spatially(phase, cost, inside, device, other=other, ratio=ratio)
-    return cost
+class _Echoes(NamedTuple):
+    """The series with the echo as the first axis, and how to unwrap it."""
 
+    wrapped: Array
+    weights: Array
+    inside: Array
+    times: tuple[float, ...]
+    template: int
+    params: RomeoParams
+    device: Device
 
-def _follow(
-    wrapped: Array,
-    weights: Array,
-    inside: Array,
-    times: tuple[float, ...],
-    pair: tuple[int, int],
-    limit: float,
-    unwrapped: Array,
-    device: Device,
-) -> None:
-    """Unwrap echo pair[0] along time from the unwrapped echo pair[1], and again in space where that is poor."""
-    echo, reference = pair
-    ratio = times[echo] / times[reference]
-    state = device.empty(tuple(inside.shape), np.uint8)
-    launch(
-        ROMEO_TEMPORAL,
-        device,
-        phase=wrapped[echo].reshape(-1),
-        reference=unwrapped[reference].reshape(-1),
-        mask=inside.reshape(-1),
-        unwrapped=unwrapped[echo].reshape(-1),
-        state=state.reshape(-1),
-        ratio=ratio,
-        limit=limit,
-    )
-    if bool((state == 1).any()):
-        cost = edge_costs(wrapped[echo], weights[echo], inside, device, other=wrapped[reference], ratio=ratio)
-        unwrapped[echo] = regrow(cost, state, unwrapped[echo], device)
+    def costs(self, echo: int, partner: int | None) -> Array:
+        """Edge costs of an echo with the gradient coherence to its partner."""
+        ratio = 1.0 if partner is None else self.times[echo] / self.times[partner]
+        return edge_costs(
+            self.wrapped[echo],
+            self.weights[echo],
+            self.inside,
+            self.device,
+            other=None if partner is None else self.wrapped[partner],
+            ratio=ratio,
+            magnitude_weights=self.params.magnitude_weights,
+        )
+
+    def grow(self, echo: int, unwrapped: Array) -> Array:
+        """Unwrap an echo in space; returns its edge costs."""
+        partner = self._partner(echo)
+        cost = self.costs(echo, partner)
+        ratio = 1.0 if partner is None else self.times[partner] / self.times[echo]
+        other = None if partner is None else self.wrapped[partner]
+        unwrapped[echo] = unwrap_spatially(
+            self.wrapped[echo], cost, self.inside, self.device, other=other, ratio=ratio
+        )
+        return cost
+
+    def _partner(self, echo: int) -> int | None:
+        if len(self.times) == 1:
+            return None
+        return echo + 1 if echo + 1 < len(self.times) else echo - 1
+
+    def grow_others(self, unwrapped: Array) -> None:
+        """Unwrap every echo but the template in space, and bring each as a whole to its prediction."""
+        selected = self.inside > 0
+        reference = unwrapped[self.template][selected] / np.float32(self.times[self.template])
+        for echo in (e for e in range(len(self.times)) if e != self.template):
+            self.grow(echo, unwrapped)
+            missing = np.float32(self.times[echo]) * reference - unwrapped[echo][selected]
+            turns = float(np.rint(np.median(to_numpy(missing)) / TWO_PI))
+            unwrapped[echo][selected] += np.float32(TWO_PI * turns)
+
+    def follow(self, unwrapped: Array) -> None:
+        """Unwrap the other echoes along time, walking outwards from the template."""
+        outwards = [*range(self.template - 1, -1, -1), *range(self.template + 1, len(self.times))]
+        for echo in outwards:
+            reference = echo + 1 if echo < self.template else echo - 1
+            self._follow(echo, reference, unwrapped)
+
+    def _follow(self, echo: int, reference: int, unwrapped: Array) -> None:
+        """Unwrap one echo along time from the unwrapped echo `reference`, in space where that is poor."""
+        state = self.device.empty(tuple(self.inside.shape), np.uint8)
+        launch(
+            ROMEO_TEMPORAL,
+            self.device,
+            phase=self.wrapped[echo].reshape(-1),
+            reference=unwrapped[reference].reshape(-1),
+            mask=self.inside.reshape(-1),
+            unwrapped=unwrapped[echo].reshape(-1),
+            state=state.reshape(-1),
+            ratio=self.times[echo] / self.times[reference],
+            limit=self.params.temporal_limit * math.pi,
+        )
+        if bool((state == 1).any()):
+            cost = self.costs(echo, reference)
+            unwrapped[echo] = regrow(cost, state, unwrapped[echo], self.device)
 
 
 METHODS = (

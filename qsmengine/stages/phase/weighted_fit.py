@@ -17,13 +17,12 @@ References: Gilbert et al. 2012, 10.1002/mrm.23012; Conturo & Smith 1990, 10.100
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.field_fit import WEIGHTED_FIELD_FIT
 from qsmengine.data import Array
@@ -31,11 +30,14 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first
 from qsmengine.stages.method import Method
+from qsmengine.stages.noise import median, median_magnitude, noise_of_residuals
 from qsmengine.stages.params import Params
 from qsmengine.units import ppm_per_rad
 
-_FLOOR = 1e-3
-_MILLISECONDS = 1e3
+MAGNITUDE_FLOOR = 1e-3
+"""Smallest magnitude that counts, relative to the median in the mask."""
+MILLISECONDS = 1e3
+"""Times are [ms] in the fits."""
 
 
 class WeightedFitParams(Params):
@@ -94,10 +96,9 @@ def weighted_fit(
     times = check_series(grid, echo_times, unwrapped=unwrapped, magnitude=magnitude)
     if params.offset and len(times) == 1:
         raise InputError("one echo does not tell a phase offset: fit without it", field="EchoTime")
-    unit = ppm_per_rad(grid.required_field_strength, 1.0 / _MILLISECONDS)
+    unit = ppm_per_rad(grid.required_field_strength, 1.0 / MILLISECONDS)
     phase, weights = echo_first(unwrapped, device), echo_first(magnitude, device)
     inside = checked_mask(mask, grid, device)
-    scale = 1.0 / _median_magnitude(weights[0], inside)
     shape = tuple(inside.shape)
     slope, information, residual = (device.empty(shape) for _ in range(3))
     launch(
@@ -106,41 +107,33 @@ def weighted_fit(
         phase=phase.reshape(len(times), -1),
         magnitude=weights.reshape(len(times), -1),
         mask=inside.reshape(-1),
-        times=device.asarray(np.asarray(times) * _MILLISECONDS),
+        times=device.asarray(np.asarray(times) * MILLISECONDS),
         slope=slope.reshape(-1),
         information=information.reshape(-1),
         residual=residual.reshape(-1),
-        scale=scale,
-        floor=_FLOOR,
+        scale=1.0 / median_magnitude(weights[0], inside),
+        floor=MAGNITUDE_FLOOR,
         with_offset=int(params.offset),
     )
     slope *= np.float32(unit)
-    selected = inside > 0
-    noise = information
-    noise[selected] = device.xp.sqrt(np.float32(1) / information[selected])
-    if len(times) >= 3:
-        noise *= np.float32(unit * _sigma(residual[selected], len(times) - 1 - int(params.offset)))
-    else:
-        noise *= np.float32(1.0 / _median(noise[selected]))
+    freedom = len(times) - 1 - int(params.offset)
+    noise = field_noise(information, residual, inside, freedom, unit if len(times) >= 3 else None)
     return FieldResult(slope, noise)
 
 
-def _median_magnitude(magnitude: Array, inside: Array) -> float:
-    value = _median(magnitude[inside > 0])
-    if not value > 0 or not math.isfinite(value):
-        raise InputError(f"the median of the first echo in the mask is {value}", field="magnitude")
-    return value
+def field_noise(information: Array, residual: Array, inside: Array, freedom: int, unit: float | None) -> Array:
+    """Standard deviation of the field in the unit of `unit` [per rad/ms]; None: relative, median 1.
 
-
-def _sigma(residual: Array, freedom: int) -> float:
-    """Noise of the scaled magnitude: its square times chi^2 with `freedom` degrees is the residual."""
-    from scipy.stats import chi2
-
-    return float(np.sqrt(_median(residual) / chi2.median(freedom)))
-
-
-def _median(values: Array) -> float:
-    return float(np.median(to_numpy(values)))
+    `information` (whose memory is used for the result) and `residual` are those of the fits' kernels.
+    """
+    selected = inside > 0
+    noise = information
+    noise[selected] = np.float32(1) / information[selected] ** np.float32(0.5)
+    if unit is None:
+        noise *= np.float32(1.0 / median(noise[selected]))
+    else:
+        noise *= np.float32(unit * noise_of_residuals(residual[selected], freedom))
+    return noise
 
 
 METHODS = (

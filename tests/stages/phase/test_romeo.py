@@ -212,3 +212,48 @@ def test_bad_inputs_are_named():
         unwrap(phase, magnitude[..., :2], np.ones(shape, bool))
     with pytest.raises(UsageError, match="template_echo is 4, there are 3 echoes"):
         unwrap(phase, magnitude, np.ones(shape, bool), template_echo=4)
+
+
+@pytest.mark.parametrize("template", [1, 2, 3])
+def test_individual_mode_recovers_phase_that_is_not_linear_in_time(template):
+    shape = (30, 31, 32)
+    x, y, _ = axes(shape)
+    bends = (0.0, 2.5, -2.0)
+    offset = np.stack([b * (x + y) for b in bends], axis=-1)
+    field = steep_field(shape, 60.0)
+    truth = TWO_PI * field[..., None] * np.asarray(TIMES) + offset
+    phase = np.angle(np.exp(1j * truth)).astype(np.float32)
+    magnitude = np.ones_like(phase)
+    mask = np.ones(shape, bool)
+    found = unwrap(phase, magnitude, mask, mode="individual", template_echo=template).unwrapped
+    np.testing.assert_allclose(found, truth, atol=2e-4)
+    follows = unwrap(phase, magnitude, mask, template_echo=template, temporal_limit=1.0).unwrapped
+    assert np.abs(follows - truth).max() > np.pi
+
+
+def test_individual_mode_gives_each_echo_the_turns_that_its_time_needs():
+    shape = (20, 22, 24)
+    field = steep_field(shape, 30.0) + 260.0
+    magnitude, phase = simulate(field, TIMES)
+    found = unwrap(phase, magnitude, np.ones(shape, bool), mode="individual").unwrapped
+    np.testing.assert_allclose(found, TWO_PI * field[..., None] * np.asarray(TIMES), atol=3e-4)
+
+
+def test_magnitude_weights_lower_the_quality_of_dark_and_bright_voxels_only():
+    shape = (24, 24, 24)
+    magnitude, phase = simulate(steep_field(shape, 40.0), TIMES)
+    magnitude[:] = 1.0
+    magnitude[:4] = 0.1
+    magnitude[20:] = 4.0
+    mask = np.ones(shape, bool)
+    plain = unwrap(phase, magnitude, mask).quality
+    weighted = unwrap(phase, magnitude, mask, magnitude_weights=True).quality
+    bright = 0.5 * np.percentile(magnitude[..., 0], 95)
+    assert bright == 2.0
+    inner = (slice(8, 16),) * 3
+    dark = 0.1 + 0.9 * (0.5 + 0.5 * 1.0 / bright)
+    np.testing.assert_allclose(weighted[inner] / plain[inner], dark, atol=0.01)
+    very_dark = 0.1 + 0.9 * (0.5 + 0.5 * 0.1 / bright)
+    np.testing.assert_allclose((weighted / plain)[1, 8:16, 8:16], very_dark, atol=0.01)
+    too_bright = 0.1 + 0.9 * (0.5 + 0.5 * bright / 4.0)
+    np.testing.assert_allclose((weighted / plain)[22, 8:16, 8:16], too_bright, atol=0.01)

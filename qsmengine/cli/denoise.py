@@ -1,0 +1,54 @@
+"""``qsmengine denoise``: joint non-local means over all inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli import options
+from qsmengine.cli.reporter import Reporter
+
+
+def denoise(
+    *,
+    images: Annotated[
+        list[Path], typer.Argument(help="images on one grid; every volume is a component", metavar="F...")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder of the outputs", metavar="DIR")],
+    sigma: Annotated[
+        str, typer.Option("--sigma", help="noise in the images' unit: a number, a map's file, or auto")
+    ] = "auto",
+    search_radius: Annotated[int, typer.Option("--search-radius", help="of the window, in voxels")] = 5,
+    patch_radius: Annotated[int, typer.Option("--patch-radius", help="of the patches, in voxels")] = 1,
+    h: Annotated[float, typer.Option("--h", help="decay of the weights, in units of the noise")] = 1.0,
+    rician: Annotated[
+        bool, typer.Option("--rician", help="magnitude images: correct the bias of their noise")
+    ] = False,
+    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="voxels to filter; 0 elsewhere")] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    settings: options.Settings = None,
+    force: options.Force = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    log_json: options.LogJson = False,
+) -> None:
+    """Filter images together: each voxel becomes a mean of voxels whose patches look alike in all images.
+
+    Writes DIR/A_desc-denoised.nii.gz for an input A.nii.gz, all of them or none.
+    """
+    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.inputs import parse_pairs
+    from qsmengine.pipeline.config import parse_value
+    from qsmengine.pipeline.denoising import DenoiseRequest, run_denoising
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    given = {
+        key.removeprefix("denoise."): parse_value(text) for key, text in parse_pairs(settings, "--set").items()
+    }
+    params = {"search_radius": search_radius, "patch_radius": patch_radius, "h": h, "rician": rician, **given}
+    request = DenoiseRequest(images=images, target=out, sigma=sigma, mask=mask, params=params, force=force)
+    for path in run_denoising(request, resolve_device(device, threads)):
+        reporter.say(str(path), file=str(path))

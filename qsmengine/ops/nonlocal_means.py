@@ -1,0 +1,186 @@
+"""Joint non-local means over several components, in slabs: padding, scaling and the call of the kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qsmengine.backend.device import Device, array_module, device_of, to_numpy
+from qsmengine.backend.launch import launch
+from qsmengine.backend.memory import available_memory
+from qsmengine.backend.signatures.nlm import NLM, ROW_SLACK, TILE_DEPTH
+from qsmengine.data import Array
+
+_SMALLEST = 2.0**-119
+"""Weights below are 0: the kernel's powers end at 2^-120."""
+
+Radius = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class NlmRule:
+    """What decides the weights w = exp(-max(d2 - d0, 0) / h^2), d2 the mean square difference of patches.
+
+    Parameters
+    ----------
+    search, patch
+        Radii [voxels] along x, y, z; the patch's at most 3.
+    h
+        Decay; in the unit of the guide.
+    d0
+        Difference that costs no weight.
+    floor
+        Weights below are 0.
+    self_peak
+        The voxel's own weight: the largest of the others (True) or 1.
+    """
+
+    search: Radius
+    patch: Radius
+    h: float
+    d0: float = 0.0
+    floor: float = 0.0
+    self_peak: bool = False
+
+    @property
+    def margin(self) -> Radius:
+        """Voxels around a voxel that its result depends on."""
+        x, y, z = (s + p for s, p in zip(self.search, self.patch, strict=True))
+        return x, y, z
+
+
+def nonlocal_means(
+    values: Array,
+    mask: Array,
+    rule: NlmRule,
+    device: Device,
+    *,
+    guide: Array | None = None,
+    precision: Array | None = None,
+    slab: int | None = None,
+) -> Array:
+    """Average each voxel with those whose patches look alike in all components.
+
+    d2(i, j) = mean over components c and patch voxels p of q_c(i+p) (g_c(i+p) - g_c(j+p))^2. Candidates j
+    lie in the mask; patches see the image mirrored at its faces (the outermost voxel is not repeated).
+
+    Parameters
+    ----------
+    values
+        (component, x, y, z) float32, on the device or on the host.
+    mask
+        (x, y, z) bool; 0 in the result elsewhere.
+    guide
+        (component, x, y, z) g that weights are made of; `values` when None.
+    precision
+        (1, x, y, z) or (component, x, y, z): q; 1 when None.
+    slab
+        Planes along x done at a time; as many as memory allows when None. The result's bytes do not
+        depend on it.
+
+    Returns
+    -------
+    Array
+        (component, x, y, z): on the device, or where `values` lies when done in several slabs.
+    """
+    planes = slab or _slab(values, guide, precision, rule, device)
+    whole = planes >= values.shape[1]
+    result = device.empty(values.shape) if whole else array_module(values).empty(values.shape, np.float32)
+    for start in range(0, values.shape[1], planes):
+        stop = min(start + planes, values.shape[1])
+        part = _filter_slab(values, mask, guide, precision, rule, device, (start, stop))
+        result[:, start:stop] = (
+            part if whole or device.kind == "cuda" == device_of(values).kind else to_numpy(part)
+        )
+    return result
+
+
+def _filter_slab(
+    values: Array,
+    mask: Array,
+    guide: Array | None,
+    precision: Array | None,
+    rule: NlmRule,
+    device: Device,
+    span: tuple[int, int],
+) -> Array:
+    padded = _padded(values, span, rule, device)
+    candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False)[0]
+    inner: tuple[int, int, int] = (span[1] - span[0], mask.shape[1], mask.shape[2])
+    result = device.empty((len(values), *inner))
+    maps = device.empty((0, *padded.shape[1:])) if precision is None else _padded(precision, span, rule, device)
+    scale = math.log2(math.e) / (2.0 * rule.h**2)
+    launch(
+        NLM,
+        device,
+        guide=padded if guide is None else _padded(guide, span, rule, device),
+        values=padded,
+        precision=maps,
+        candidate=candidate,
+        mask=device.asarray(mask[slice(*span)], np.uint8),
+        filtered=result,
+        total=device.empty(inner),
+        peak=device.empty(inner),
+        scale=scale / (len(values) * math.prod(2 * r + 1 for r in rule.patch)),
+        offset=scale * rule.d0,
+        least=max(rule.floor, _SMALLEST),
+        self_peak=int(rule.self_peak),
+        **{f"search_{axis}": r for axis, r in zip("xyz", rule.search, strict=True)},
+        **{f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)},
+    )
+    return result
+
+
+def _padded(
+    array: Array, span: tuple[int, int], rule: NlmRule, device: Device, *, mirrored: bool = True
+) -> Array:
+    """Planes `span` of (component, x, y, z) with what their result depends on around them; 0 beyond."""
+    margin, shape = rule.margin, array.shape[1:]
+    low, high = span[0] - margin[0], span[1] + margin[0]
+    padded = device.zeros(
+        (len(array), high - low, shape[1] + 2 * margin[1], shape[2] + 2 * margin[2] + ROW_SLACK)
+    )
+    first, last = max(low, 0), min(high, shape[0])
+    _, my, mz = margin
+    inner = (slice(first - low, last - low), slice(my, my + shape[1]), slice(mz, mz + shape[2]))
+    for target, source in zip(padded, array, strict=True):  # one component at a time crosses to a GPU
+        target[inner] = device.asarray(source[first:last], aligned=False)
+    if mirrored:
+        xp = device.xp
+        for axis, start in enumerate((-low, margin[1], margin[2])):
+            for target_index, source_index in _mirror(
+                start, shape[axis], rule.patch[axis], padded.shape[axis + 1]
+            ):
+                along = xp.moveaxis(padded, axis + 1, 0)  # a view
+                along[target_index] = along[source_index]
+    return padded
+
+
+def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[int, int]]:
+    """Positions to fill before and after an axis of `size` voxels that begins at `start`, and their sources."""
+    period = max(2 * size - 2, 1)
+    for k in range(1, depth + 1):
+        for index in (-k, size - 1 + k):
+            folded = index % period
+            source = start + (folded if folded < size else period - folded)
+            if 0 <= start + index < length and 0 <= source < length:
+                yield start + index, source
+
+
+def _slab(values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device) -> int:
+    """Planes that fit into half of the memory at hand: whole tiles where there is room for one."""
+    size = int(values.shape[1])
+    memory = available_memory(device)
+    if memory is None:
+        return size
+    volumes = (
+        2 * len(values) + (0 if guide is None else len(guide)) + (0 if precision is None else len(precision))
+    )
+    area = int(math.prod(n + 2 * m for n, m in zip(values.shape[2:], rule.margin[1:], strict=True)))
+    planes: int = memory // 2 // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
+    if planes >= size:
+        return size
+    return max(1, planes // TILE_DEPTH * TILE_DEPTH or planes)

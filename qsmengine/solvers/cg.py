@@ -1,0 +1,155 @@
+"""Conjugate gradients: for symmetric positive systems, and for least squares.
+
+Scalars stay on the device; the host looks at them only where convergence is tested, every `test_every`
+iterations. Vectors are float32 arrays of any shape, sums float64.
+
+References: Hestenes & Stiefel 1952, 10.6028/jres.049.044; Bjorck 1996, 10.1137/1.9781611971484 (CGLS).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.solvers.status import SolverCallback, SolverStatus
+from qsmengine.solvers.vectors import advance, damp, dot, ratio, step
+
+Operator = Callable[[Array], Array]
+"""A linear map that keeps its argument. It may use one buffer for its results: they are overwritten."""
+
+
+class Solution(NamedTuple):
+    """Result of an iterative solver."""
+
+    x: Array
+    status: SolverStatus
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When an iteration ends.
+
+    Parameters
+    ----------
+    iterations
+        Limit.
+    tolerance
+        Stop when the relative residual is at most this.
+    test_every
+        Iterations between looks at the residual.
+    callback
+        Told the status at every test; returning False stops.
+    """
+
+    iterations: int
+    tolerance: float
+    test_every: int = 5
+    callback: SolverCallback | None = None
+
+    def at_start(self) -> SolverStatus:
+        """Status before the first iteration."""
+        return SolverStatus(0, 1.0, self.tolerance)
+
+    def look(self, status: SolverStatus, iteration: int, squared: Array, first: Array) -> SolverStatus:
+        """Status after `iteration`, whose squared residual is `squared` and was `first` at the start."""
+        if iteration % self.test_every and iteration < self.iterations:
+            return status
+        start = float(first[0])
+        residual = math.sqrt(float(squared[0]) / start) if start > 0 else 0.0
+        status = replace(status, iteration=iteration, residual=residual)
+        if residual <= self.tolerance:
+            status = replace(status, reason="converged")
+        elif iteration == self.iterations:
+            status = replace(status, reason="iterations")
+        if self.callback is not None and self.callback(status) is False and status.reason is None:
+            status = replace(status, reason="callback")
+        return status
+
+
+def solve_cg(
+    operator: Operator, b: Array, device: Device, stopping: Stopping, preconditioner: Operator | None = None
+) -> Solution:
+    """Solution of A x = b for symmetric positive (semi-)definite A, starting from 0.
+
+    The residual that is tested is ||b - A x|| / ||b||, from the recurrence.
+
+    Parameters
+    ----------
+    operator
+        x -> A x.
+    b
+        Right-hand side float32; kept.
+    device, stopping
+        Where it runs and when it stops.
+    preconditioner
+        r -> M r with symmetric positive M close to the inverse of A.
+    """
+    x, r = device.zeros(b.shape), b.copy()
+    z = r if preconditioner is None else preconditioner(r)
+    p = z.copy()
+    first = dot(r, r, device)
+    rz = first if preconditioner is None else dot(r, z, device)
+    status = stopping.at_start()
+    for k in range(1, stopping.iterations + 1):
+        q = operator(p)
+        alpha = ratio(rz, dot(p, q, device), device)
+        squared = step(r, q, alpha, -1.0, device)
+        z = r if preconditioner is None else preconditioner(r)
+        before, rz = rz, squared if preconditioner is None else dot(r, z, device)
+        advance(x, p, z, alpha, ratio(rz, before, device), device)
+        status = stopping.look(status, k, squared, first)
+        if status.reason is not None:
+            break
+    return Solution(x, status)
+
+
+def solve_least_squares(
+    forward: Operator,
+    adjoint: Operator,
+    b: Array,
+    device: Device,
+    stopping: Stopping,
+    *,
+    damping: float = 0.0,
+) -> Solution:
+    """min_x ||A x - b||^2 + damping ||x||^2 by CGLS, starting from 0.
+
+    The residual that is tested is that of the normal equations, ||A^T (b - A x) - damping x|| / ||A^T b||.
+    Stopped early it regularises: directions that A hardly sees come in last.
+
+    Parameters
+    ----------
+    forward, adjoint
+        x -> A x and r -> A^T r.
+    b
+        Data float32; kept.
+    device, stopping
+        Where it runs and when it stops.
+    damping
+        Weight of ||x||^2.
+    """
+    r = b.copy()
+    p = adjoint(r).copy()
+    x = device.zeros(p.shape)
+    first = gamma = dot(p, p, device)
+    status = stopping.at_start()
+    for k in range(1, stopping.iterations + 1):
+        q = forward(p)
+        curvature = dot(q, q, device)
+        if damping:
+            curvature = curvature + damping * dot(p, p, device)
+        alpha = ratio(gamma, curvature, device)
+        step(r, q, alpha, -1.0, device)
+        s = adjoint(r)
+        if damping:
+            damp(s, x, p, alpha, damping, device)
+        before, gamma = gamma, dot(s, s, device)
+        advance(x, p, s, alpha, ratio(gamma, before, device), device)
+        status = stopping.look(status, k, gamma, first)
+        if status.reason is not None:
+            break
+    return Solution(x, status)

@@ -1,0 +1,86 @@
+"""ADMM for total variation with the data given for some bins of k-space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import RealFFT
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.tv import TV_KSPACE_STEP
+from qsmengine.data import Array
+from qsmengine.grid import Vector3
+from qsmengine.solvers.loop import iterate
+from qsmengine.solvers.status import SolverCallback, SolverStatus
+from qsmengine.solvers.tv_admm import GradientSplit
+
+
+@dataclass(frozen=True)
+class SpectralTvProblem:
+    """min_x 1/2 ||P (x - g)||^2 + lam ||grad x||_1 on a periodic grid, P a filter; x of zero mean if P is.
+
+    Parameters
+    ----------
+    filter
+        Half spectrum of P, float32 (nx, ny, nz // 2 + 1): 1 for the bins that are known, 0 for the others.
+    target
+        g, float32 (nx, ny, nz).
+    spacing
+        Voxel edges, for the gradient per unit of length.
+    lam
+        Weight of the total variation, the sum of |dx|, |dy| and |dz| per unit of length.
+    """
+
+    filter: Array
+    target: Array
+    spacing: Vector3
+    lam: float
+
+
+def solve_tv_spectral(
+    problem: SpectralTvProblem,
+    device: Device,
+    *,
+    mu_gradient: float,
+    iterations: int,
+    tolerance: float,
+    test_every: int = 10,
+    callback: SolverCallback | None = None,
+) -> tuple[Array, SolverStatus]:
+    """Solution x of `problem` by ADMM with the split z = grad x, and how the iteration ended.
+
+    An iteration is two real FFTs, one pass in k-space and one over the gradient. It starts at x = g and
+    stops when ||x - x_before|| <= tolerance ||x||, looked at every `test_every` iterations, or after
+    `iterations`; at least `test_every` are done.
+
+    Parameters
+    ----------
+    problem, device
+        What to solve, and where its arrays live.
+    mu_gradient
+        Penalty weight of the split; it changes the speed, not the solution.
+    iterations, tolerance, test_every, callback
+        Stopping rule; see :func:`qsmengine.solvers.loop.iterate`.
+    """
+    nx, ny, nz = problem.target.shape
+    fft = RealFFT((nx, ny, nz), device)
+    split = GradientSplit(fft, problem.spacing, problem.lam / mu_gradient)
+    split.x[...] = problem.target
+    known = fft.forward(problem.target)
+    known *= problem.filter
+    work = known.copy()
+
+    def step() -> None:
+        gradient = split.step()
+        work[...] = known
+        launch(
+            TV_KSPACE_STEP, device, gradient=gradient, data=work, response=problem.filter,
+            mu1=mu_gradient, mu2=1.0, scale=fft.scale, **split.laplacian,
+        )  # fmt: skip
+        fft.inverse(gradient, split.x, scaled=False)
+
+    status = iterate(
+        step, lambda: split.x, iterations=iterations, tolerance=tolerance, test_every=test_every,
+        callback=callback,
+    )  # fmt: skip
+    return split.x, status

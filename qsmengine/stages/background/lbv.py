@@ -1,0 +1,109 @@
+"""LBV: Laplacian boundary value.
+
+Fields of sources outside the mask are harmonic inside it, so the background is the solution of a
+boundary value problem, and so is the local field:
+
+    laplacian(b) = 0 inside, b = f on the boundary;    l = f - b:  laplacian(l) = laplacian(f), l = 0.
+
+The Laplacian is the compact difference of 19 points (faces and edges of a voxel), which is accurate to
+fourth order on harmonic functions: near sinuses the usual 7 points mistake much of the background for
+local field. The boundary are the voxels of the mask with one of these neighbours outside it. Solved by
+conjugate gradients preconditioned with multigrid: the number of iterations hardly depends on the size.
+
+Assumes that the local field is zero on the boundary. What it is there in truth goes on inwards as a
+harmonic error, and so does noise of the boundary's field; `peel` takes off that many layers first.
+
+Reference: Zhou et al. 2014, 10.1002/nbm.3064.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.ops.domain import Domain
+from qsmengine.solvers.cg import Stopping, solve_cg
+from qsmengine.solvers.multigrid import MaskedLaplacian
+from qsmengine.solvers.status import SolverCallback
+from qsmengine.stages.background.result import BackgroundResult
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+
+
+class LbvParams(Params):
+    """Parameters of LBV."""
+
+    peel: int = Field(0, ge=0, le=20, description="layers of voxels taken off the mask first")
+    iterations: int = Field(60, ge=1, description="iteration limit")
+    tolerance: float = Field(1e-4, ge=0, description="stop at this relative residual")
+
+
+def lbv(
+    total_field: Array,
+    mask: Array,
+    grid: Grid,
+    params: LbvParams,
+    *,
+    device: Device,
+    callback: SolverCallback | None = None,
+) -> BackgroundResult:
+    """Local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
+
+    The mask loses `peel` layers and the boundary. The callback is told the solver's status and may stop it.
+
+    Raises
+    ------
+    InputError
+        When nothing is left of the mask.
+    """
+    mask = device.asarray(mask, bool)
+    domain = Domain.for_kernel(mask, grid, 0.0, device)
+    inside = domain.insert(mask) > 0
+    field = domain.insert(total_field, mask)
+    for _ in range(params.peel):
+        inside = without_layer(inside)
+    inside = without_boundary(inside)
+    if not bool(inside.any()):
+        raise InputError(f"nothing is left of the mask without {params.peel + 1} layers", field="mask")
+    laplacian = MaskedLaplacian(inside, grid.voxel_size, device)
+    sources = laplacian.apply(field).copy()
+    local, _ = solve_cg(
+        laplacian.apply, sources, device, Stopping(params.iterations, params.tolerance, 2, callback),
+        laplacian.precondition,
+    )  # fmt: skip
+    return BackgroundResult(domain.extract(local), domain.extract(inside) > 0)
+
+
+def without_layer(mask: Array) -> Array:
+    """The voxels of `mask` (x, y, z) whose six neighbours lie in it too."""
+    return _eroded(mask, 0) & _eroded(mask, 1) & _eroded(mask, 2)
+
+
+def without_boundary(mask: Array) -> Array:
+    """The voxels of `mask` (x, y, z) whose neighbours across faces and edges lie in it too."""
+    x, y = _eroded(mask, 0), _eroded(mask, 1)
+    return _eroded(x, 1) & _eroded(x, 2) & _eroded(y, 2)
+
+
+def _eroded(mask: Array, axis: int) -> Array:
+    """Where `mask` holds with both neighbours along `axis`; beyond the array it does not."""
+    inner: Array = mask.copy()
+    target, source = inner.swapaxes(0, axis), mask.swapaxes(0, axis)
+    target[0] = False
+    target[-1] = False
+    target[1:] &= source[:-1]
+    target[:-1] &= source[1:]
+    return inner
+
+
+METHODS = (
+    Method(
+        stage="background", name="lbv", run=lbv, params=LbvParams,
+        inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
+        summary="Laplacian boundary value problem (multigrid)", doi="10.1002/nbm.3064",
+        bytes_per_voxel=60, reach=lambda _: 0.0,
+    ),
+)  # fmt: skip

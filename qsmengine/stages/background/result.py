@@ -1,0 +1,16 @@
+"""What every background removal returns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from qsmengine.data import Array
+
+
+class BackgroundResult(NamedTuple):
+    """Result of background removal."""
+
+    local_field: Array
+    """(x, y, z) [ppm], 0 outside `mask`."""
+    mask: Array
+    """(x, y, z) bool: where the local field is reliable."""

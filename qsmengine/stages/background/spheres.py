@@ -1,0 +1,49 @@
+"""What RESHARP and iSMV share: a sphere, its high-pass filter, and the mask it fits into."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import RealFFT
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.ops.domain import Domain
+from qsmengine.ops.smv import balance_spectrum, sphere_spectrum
+
+
+class SphereProblem(NamedTuple):
+    """Arrays on the solver's grid."""
+
+    domain: Domain
+    fft: RealFFT
+    field: Array
+    """Total field inside the mask."""
+    high_pass: Array
+    """Half spectrum 1 - S^ of the filter f - S * f, float32."""
+    eroded: Array
+    """1 where the whole sphere lies in the mask."""
+
+
+def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, device: Device) -> SphereProblem:
+    """The sphere of `radius` [mm], at least the longest voxel edge, on a grid where it does not wrap around.
+
+    The filter is balanced for oblong voxels: it takes out harmonic functions of second order there too.
+
+    Raises
+    ------
+    InputError
+        When the sphere does not fit into the mask.
+    """
+    radius = max(radius, *grid.voxel_size)
+    domain = Domain.for_kernel(mask, grid, radius, device)
+    fft = RealFFT(domain.shape, device)
+    sphere, count = sphere_spectrum(fft, radius, grid.voxel_size, device)
+    mean = sphere.real.copy()
+    covered = fft.filter(domain.insert(mask), mean)
+    eroded = device.asarray(covered >= 1.0 - 0.5 / count)
+    if not bool(eroded.any()):
+        raise InputError(f"the mask is too thin: no sphere of {radius:g} mm fits into it", field="mask")
+    mean += balance_spectrum(fft.shape, radius, grid.voxel_size, device)
+    return SphereProblem(domain, fft, domain.insert(total_field, mask), 1.0 - mean, eroded)

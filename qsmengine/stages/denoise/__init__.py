@@ -1,0 +1,1 @@
+"""Denoising: joint non-local means, estimation of the noise."""

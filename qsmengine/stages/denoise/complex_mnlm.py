@@ -1,0 +1,126 @@
+"""Multicomponent non-local means of complex gradient-echo data.
+
+Real and imaginary part of every echo are components under one set of weights (see mnlm.py). Patches of them
+differ where the phase runs, so each echo is turned back by its smooth phase before and forward after:
+
+    s_e = m_e exp(i phase_e),   b_e = G * s_e,   components: Re, Im of s_e exp(-i arg b_e)
+
+G is three boxes in a row, nearly a Gaussian. Turning by a known angle keeps the noise Gaussian and equal in
+both parts and is undone exactly, so it biases nothing. Magnitude and phase come back together: the magnitude
+is that of the mean complex signal and needs no Rician correction.
+
+References: Borrelli et al. 2015, 10.1371/journal.pone.0126835.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.ops.windows import box_sum
+from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
+from qsmengine.stages.denoise.noise import estimate_sigma
+from qsmengine.stages.method import Method
+
+
+class ComplexMnlmParams(MnlmParams):
+    """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
+
+    smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
+
+
+class DenoisedSeries(NamedTuple):
+    """Filtered gradient-echo series, 0 outside the mask."""
+
+    magnitude: Array
+    phase: Array
+
+
+def complex_mnlm(
+    magnitude: Array,
+    phase: Array,
+    mask: Array,
+    grid: Grid,
+    params: ComplexMnlmParams,
+    *,
+    device: Device,
+    sigma: Array | None = None,
+) -> DenoisedSeries:
+    """Filtered magnitude and phase [rad], (x, y, z, echo).
+
+    Parameters
+    ----------
+    magnitude, phase
+        (x, y, z, echo); phase [rad].
+    mask
+        (x, y, z): voxels to filter.
+    sigma
+        Noise (x, y, z) of the real and imaginary parts in the magnitude's unit; instead of `params.sigma`.
+
+    Raises
+    ------
+    InputError
+        As :func:`qsmengine.stages.denoise.mnlm.mnlm`.
+    """
+    xp = device.xp
+    inside = device.asarray(mask, bool)
+    echoes = magnitude.shape[3]
+    parts = device.empty((*inside.shape, 2 * echoes))
+    smooth = device.empty((echoes, *inside.shape), np.complex64)
+    for e in range(echoes):
+        size = xp.where(inside, device.asarray(magnitude[..., e]), np.float32(0))
+        angle = xp.where(inside, device.asarray(phase[..., e]), np.float32(0))
+        signal = size * xp.exp(1j * angle).astype(np.complex64)
+        smooth[e] = _smooth_turn(signal, params.smooth_radius)
+        turned = signal * smooth[e].conj()
+        parts[..., 2 * e], parts[..., 2 * e + 1] = turned.real, turned.imag
+    if sigma is None:
+        params = params.model_copy(update={"sigma": _part_sigma(params, parts, inside, device)})
+    filtered = mnlm(parts, inside, grid, params, device=device, sigma=sigma)
+    series = DenoisedSeries(device.empty((*inside.shape, echoes)), device.empty((*inside.shape, echoes)))
+    for e in range(echoes):
+        signal = (filtered[..., 2 * e] + 1j * filtered[..., 2 * e + 1]) * smooth[e]
+        series.magnitude[..., e] = abs(signal)
+        series.phase[..., e] = xp.where(inside, xp.arctan2(signal.imag, signal.real), np.float32(0))
+    return series
+
+
+def _smooth_turn(signal: Array, radius: int) -> Array:
+    """exp(i arg(G * signal)); 1 where the mean signal is 0."""
+    real, imag = signal.real, signal.imag
+    for _ in range(3):
+        real, imag = box_sum(real, radius), box_sum(imag, radius)
+    size = np.hypot(real, imag)
+    zero = size == 0
+    size[zero] = 1.0
+    real[zero] = 1.0
+    turn: Array = ((real + 1j * imag) / size).astype(np.complex64)
+    return turn
+
+
+def _part_sigma(
+    params: ComplexMnlmParams, parts: Array, inside: Array, device: Device
+) -> float | tuple[float, ...]:
+    """Noise of the parts: one number, or one for each echo given twice; estimated: the two parts' mean."""
+    if params.sigma is None:
+        found = estimate_sigma(parts, inside, device=device)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return tuple(float(np.sqrt((a * a + b * b) / 2)) for a, b in pairs for _ in range(2))
+    if isinstance(params.sigma, float):
+        return params.sigma
+    return tuple(value for value in params.sigma for _ in range(2))
+
+
+METHODS = (
+    Method(
+        stage="denoise", name="complex-mnlm", run=complex_mnlm, params=ComplexMnlmParams,
+        inputs=("magnitude", "phase", "mask", "sigma?"), outputs={"magnitude": "arbitrary", "phase": "rad"},
+        summary="joint non-local means of real and imaginary parts of all echoes",
+        doi="10.1371/journal.pone.0126835", bytes_per_voxel=140, bytes_per_volume=100,
+    ),
+)  # fmt: skip

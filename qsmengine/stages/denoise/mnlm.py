@@ -1,0 +1,193 @@
+"""Multicomponent non-local means (MNLM): every component averaged with one set of weights.
+
+    d2(i, j)  = 1 / (C |P|) sum_c sum_p (u_c(i+p) - u_c(j+p))^2 / sigma_c(i+p)^2     p over the patch
+    w(i, j)   = exp(-max(d2 - d0, 0) / h^2)                                          j over the search window
+    u_c(i) <- sum_j w(i, j) u_c(j) / sum_j w(i, j)
+
+In pure noise d2 has the mean 2 and a variance that falls with the number of components: the more of them,
+the better the weights tell structure from noise. Noise is measured where the patch of i lies; a map of it
+enters the weights only, so it cannot print itself into the result. Candidates lie in the mask. Patches see
+the image mirrored at its faces (its outermost voxel once), and at the mask's edge the means of what lies
+inside. Voxels outside the mask become 0.
+
+`rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
+bias, taken off. The real and imaginary parts of complex data need no such step.
+
+References: non-local means: Buades et al. 2005, 10.1137/040616024; several components: Manjon et al. 2009,
+10.1155/2009/756897; complex data: Borrelli et al. 2015, 10.1371/journal.pone.0126835; Rician bias:
+Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device, array_module, to_numpy
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.ops.nonlocal_means import NlmRule, Radius, nonlocal_means
+from qsmengine.ops.windows import fill_outwards
+from qsmengine.stages.denoise.noise import estimate_sigma
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+
+SearchRadius = Annotated[int, Field(ge=0, le=15)]
+PatchRadius = Annotated[int, Field(ge=0, le=3)]
+Sigma = Annotated[float, Field(gt=0)]
+
+
+class MnlmParams(Params):
+    """Parameters of multicomponent non-local means."""
+
+    search_radius: SearchRadius | tuple[SearchRadius, SearchRadius, SearchRadius] = Field(
+        5, description="of the window that candidates come from [voxels], one number or three"
+    )
+    patch_radius: PatchRadius | tuple[PatchRadius, PatchRadius, PatchRadius] = Field(
+        1, description="of the patches that are compared [voxels], one number or three"
+    )
+    h: float = Field(1.0, gt=0, description="decay of the weights, in units of the noise")
+    d0: float = Field(0.0, ge=0, description="difference that costs no weight; 2 is the mean in pure noise")
+    weight_floor: float = Field(1e-4, ge=0, lt=1, description="weights below are taken for 0")
+    self_weight: Literal["one", "largest"] = Field(
+        "one", description="a voxel's own weight: 1, or the largest of the others"
+    )
+    sigma: Sigma | tuple[Sigma, ...] | None = Field(
+        None, description="noise in the components' unit, one number or one each; none: estimated"
+    )
+    rician: bool = Field(False, description="for magnitude images: average squares, take off 2 sigma^2")
+    slab: int | None = Field(None, ge=1, description="planes done at a time; none: as many as memory allows")
+
+    @property
+    def rule(self) -> NlmRule:
+        """The weights' rule."""
+        return NlmRule(
+            search=_three(self.search_radius), patch=_three(self.patch_radius), h=self.h, d0=self.d0,
+            floor=self.weight_floor, self_peak=self.self_weight == "largest",
+        )  # fmt: skip
+
+
+def mnlm(
+    components: Array,
+    mask: Array,
+    grid: Grid,  # noqa: ARG001
+    params: MnlmParams,
+    *,
+    device: Device,
+    sigma: Array | None = None,
+) -> Array:
+    """Filtered components (x, y, z, component), in their own unit, 0 outside `mask`.
+
+    Parameters
+    ----------
+    components
+        (x, y, z, component), real.
+    mask
+        (x, y, z): voxels to filter.
+    sigma
+        Noise (x, y, z) of all components or (x, y, z, component), in their unit; instead of `params.sigma`.
+
+    Raises
+    ------
+    InputError
+        For noise that is not positive inside the mask, or another number of values than components.
+    """
+    inside = device.asarray(mask, bool)
+    count = int(components.shape[3])
+    box = _box(inside)
+    inside, images = inside[box], components[box]
+    depth = max(params.rule.patch)
+    planes = device.empty((count, *inside.shape))
+    for c in range(count):
+        planes[c] = fill_outwards(device.asarray(images[..., c]), inside, depth)
+    if sigma is not None:
+        filtered = _with_map(
+            planes, inside, _noise_planes(sigma[box], count, inside, depth, device), params, device
+        )
+    else:
+        scalars = _scalars(params, planes, inside, count, device)
+        filtered = _with_scalars(planes, inside, scalars, params, device)
+    result = device.zeros((*mask.shape, count))
+    result[box] = device.asarray(filtered.transpose(1, 2, 3, 0))
+    return result
+
+
+def _with_scalars(planes: Array, inside: Array, sigma: Array, params: MnlmParams, device: Device) -> Array:
+    scaled = planes
+    scaled /= sigma
+    rule, slab = params.rule, params.slab
+    if not params.rician:
+        filtered = nonlocal_means(scaled, inside, rule, device, slab=slab)
+        filtered *= sigma
+        return filtered
+    squares = nonlocal_means(scaled * scaled, inside, rule, device, guide=scaled, slab=slab)
+    return _root(squares, 1.0) * sigma
+
+
+def _with_map(planes: Array, inside: Array, noise: Array, params: MnlmParams, device: Device) -> Array:
+    precision = 1.0 / (noise * noise)
+    rule, slab = params.rule, params.slab
+    if not params.rician:
+        return nonlocal_means(planes, inside, rule, device, precision=precision, slab=slab)
+    squares = nonlocal_means(
+        planes * planes, inside, rule, device, guide=planes, precision=precision, slab=slab
+    )
+    return _root(squares, noise * inside)
+
+
+def _root(squares: Array, sigma: Array | float) -> Array:
+    magnitude: Array = np.sqrt(np.maximum(squares - 2.0 * sigma * sigma, np.float32(0)))
+    return magnitude
+
+
+def _scalars(params: MnlmParams, planes: Array, inside: Array, count: int, device: Device) -> Array:
+    """Noise of each component, (component, 1, 1, 1)."""
+    given = params.sigma
+    if given is None:
+        given = estimate_sigma(planes.transpose(1, 2, 3, 0), inside, device=device)
+    values = (given,) * count if isinstance(given, float) else given
+    if len(values) != count:
+        raise InputError(f"{len(values)} values for {count} components", field="sigma")
+    return device.asarray(np.reshape(values, (count, 1, 1, 1)))
+
+
+def _noise_planes(sigma: Array, count: int, inside: Array, depth: int, device: Device) -> Array:
+    """Noise map as (1 or component, x, y, z), carried on outside the mask."""
+    maps = sigma[..., np.newaxis] if sigma.ndim == 3 else sigma
+    if maps.shape[3] not in {1, count}:
+        raise InputError(f"{maps.shape[3]} maps for {count} components", field="sigma")
+    planes = device.empty((maps.shape[3], *inside.shape))
+    for c, plane in enumerate(planes):
+        own = device.asarray(maps[..., c])
+        if not bool((own[inside] > 0).all()):
+            raise InputError("noise is not positive everywhere inside the mask", field="sigma")
+        plane[...] = fill_outwards(own, inside, depth)
+        plane[plane <= 0] = 1.0
+    return planes
+
+
+def _box(inside: Array) -> tuple[slice, slice, slice]:
+    """Bounding box of the mask."""
+    slices = []
+    for axis in range(3):
+        line = to_numpy(array_module(inside).any(inside, axis=tuple(a for a in range(3) if a != axis)))
+        where = np.flatnonzero(line)
+        slices.append(slice(int(where[0]), int(where[-1]) + 1))
+    return slices[0], slices[1], slices[2]
+
+
+def _three(radius: int | Radius) -> Radius:
+    return (radius, radius, radius) if isinstance(radius, int) else radius
+
+
+METHODS = (
+    Method(
+        stage="denoise", name="mnlm", run=mnlm, params=MnlmParams,
+        inputs=("components", "mask", "sigma?"), outputs={"components": "arbitrary"},
+        summary="joint non-local means of several components", doi="10.1155/2009/756897",
+        bytes_per_voxel=100, bytes_per_volume=40,
+    ),
+)  # fmt: skip

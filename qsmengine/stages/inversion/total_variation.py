@@ -1,0 +1,81 @@
+"""What the total-variation inversions share: parameters, and the solve inside the mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.ops.dipole import dipole_response
+from qsmengine.ops.domain import Domain
+from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
+from qsmengine.stages.inversion.setup import inside_weight
+from qsmengine.stages.params import Params
+
+
+class TvParams(Params):
+    """Parameters of total variation by ADMM with the splits grad chi and D chi."""
+
+    lam: float = Field(8e-6, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
+    mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
+    iterations: int = Field(120, ge=1, description="iteration limit")
+    tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
+    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+
+
+class PhaseTvParams(TvParams):
+    """Those of total variation with the data term on the phase."""
+
+    mu_data: float = Field(0.2, gt=0, description="ADMM penalty of the data split")
+    echo_time: float = Field(0.02, gt=0, description="effective echo time of the phase model [s]")
+
+
+def tv_problem(
+    local_field: Array,
+    mask: Array,
+    weight: Array | None,
+    domain: Domain,
+    grid: Grid,
+    params: TvParams,
+    data_step: DataStep,
+) -> TvProblem:
+    """The problem on the solver's grid: W is the mask, or `weight` inside it scaled to mean 1."""
+    return TvProblem(
+        response=dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, domain.device),
+        data=domain.insert(local_field, mask),
+        weight=inside_weight(domain, mask, weight),
+        spacing=grid.voxel_size,
+        lam=params.lam,
+        data_step=data_step,
+    )
+
+
+def invert_tv(
+    local_field: Array,
+    mask: Array,
+    grid: Grid,
+    params: TvParams,
+    data_step: DataStep,
+    *,
+    device: Device,
+    weight: Array | None,
+    callback: SolverCallback | None,
+) -> Array:
+    """Chi (x, y, z) [ppm], 0 outside `mask`: least sum W^2 loss(D chi - field) + lambda || grad chi ||_1.
+
+    `local_field` (x, y, z) [ppm]; W is the mask, or `weight` inside it scaled to mean 1; the loss is that of
+    `data_step`.
+    """
+    mask = device.asarray(mask, bool)
+    domain = Domain.for_kernel(mask, grid, params.margin, device)
+    problem = tv_problem(local_field, mask, weight, domain, grid, params, data_step)
+    chi = solve_tv(
+        problem, device, mu_gradient=params.mu_gradient, mu_data=params.mu_data,
+        iterations=params.iterations, tolerance=params.tolerance, callback=callback,
+    )  # fmt: skip
+    result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
+    return result

@@ -1,0 +1,80 @@
+"""Weak-harmonic QSM (WH-QSM): nonlinear total variation that also removes what is left of the background.
+
+min_{chi, h} sum W^2 (1 - cos(r (D chi + h - field))) / r^2 + lambda || grad chi ||_1
++ beta / 2 || M laplace h ||^2, where h [ppm] is a residual background field, harmonic inside the mask M
+and free outside, and r = 2 pi gamma B0 TE is the phase [rad] of 1 ppm at the effective echo time TE (see
+`fansi_tv`, with which it shares the data term and lambda). beta says how strictly h is harmonic: the larger,
+the less of the local field it can take away.
+
+ADMM with the splits grad chi, D chi + h and laplace h; chi and h are solved for together in k-space.
+
+Reference: Milovic et al. 2019, 10.1002/mrm.27483.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.ops.domain import Domain
+from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.tv_admm import PhaseError
+from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
+from qsmengine.stages.inversion.total_variation import PhaseTvParams, tv_problem
+from qsmengine.stages.method import Method
+from qsmengine.units import rad_per_ppm
+
+
+class WeakHarmonicParams(PhaseTvParams):
+    """Parameters of weak-harmonic QSM: those of `fansi_tv`, and of the harmonic field."""
+
+    beta: float = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
+    mu_harmonic: float = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
+
+
+def weak_harmonic(
+    local_field: Array,
+    mask: Array,
+    grid: Grid,
+    params: WeakHarmonicParams,
+    *,
+    device: Device,
+    weight: Array | None = None,
+    callback: SolverCallback | None = None,
+) -> Array:
+    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+
+    `local_field` may hold a remnant of the background. `weight` (x, y, z), any unit, is best 1 / noise of
+    the field. The callback is told the solver's status and may stop it.
+
+    Raises
+    ------
+    InputError
+        For a grid without field strength.
+    """
+    phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
+    mask = device.asarray(mask, bool)
+    domain = Domain.for_kernel(mask, grid, params.margin, device)
+    chi = solve_tv_harmonic(
+        tv_problem(local_field, mask, weight, domain, grid, params, phase),
+        HarmonicTerm(domain.insert(mask), params.beta),
+        device,
+        mu_gradient=params.mu_gradient, mu_data=params.mu_data, mu_harmonic=params.mu_harmonic,
+        iterations=params.iterations, tolerance=params.tolerance, callback=callback,
+    )  # fmt: skip
+    result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
+    return result
+
+
+METHODS = (
+    Method(
+        stage="inversion", name="weak_harmonic", run=weak_harmonic, params=WeakHarmonicParams,
+        inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
+        summary="nonlinear total variation with a residual harmonic field (ADMM)",
+        doi="10.1002/mrm.27483",
+        bytes_per_voxel=200, reach=lambda params: params.margin,
+    ),
+)  # fmt: skip

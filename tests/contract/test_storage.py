@@ -1,0 +1,89 @@
+"""The same head, stored or cut in another way, gives the same maps."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.grid import Grid
+from qsmengine.phantom.head import VirtualHead, virtual_head
+from qsmengine.stages.background.vsharp import VsharpParams, vsharp
+from qsmengine.stages.inversion.tkd import TkdParams, tkd
+from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
+
+TOLERANCE = 1e-5
+"""[ppm]"""
+
+
+@cache
+def head(tilt: float = 0.0) -> VirtualHead:
+    direction = (0.0, float(np.sin(tilt)), float(np.cos(tilt)))
+    return virtual_head(voxel_size=(4.0, 4.0, 4.0), b0_direction=direction, snr=None, seed=4)
+
+
+def chain(field: np.ndarray, mask: np.ndarray, grid: Grid, device: Device) -> dict[str, np.ndarray]:
+    local, reliable = vsharp(field, mask, grid, VsharpParams(max_radius=20.0), device=device)
+    tv = WeightedTvParams(iterations=30, tolerance=0.0)
+    results = {
+        "local_field": local,
+        "tkd": tkd(local, reliable, grid, TkdParams(), device=device),
+        "weighted_tv": weighted_tv(local, reliable, grid, tv, device=device),
+    }
+    return {name: to_numpy(array) for name, array in results.items()}
+
+
+def stored(array: np.ndarray, axes: tuple[int, ...], flips: tuple[int, ...]) -> np.ndarray:
+    return np.flip(array.transpose(axes), flips)
+
+
+def stored_grid(grid: Grid, axes: tuple[int, ...], flips: tuple[int, ...]) -> Grid:
+    matrix = grid.affine[:3, axes].copy()
+    origin = grid.affine[:3, 3].copy()
+    shape = tuple(grid.shape[a] for a in axes)
+    for axis in flips:
+        origin += matrix[:, axis] * (shape[axis] - 1)
+        matrix[:, axis] *= -1
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix, origin
+    return Grid(shape, affine, grid.field_strength)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.4])
+@pytest.mark.parametrize(("axes", "flips"), [((2, 0, 1), ()), ((1, 0, 2), (0,)), ((0, 1, 2), (0, 1, 2))])
+def test_order_and_direction_of_the_axes_do_not_matter(
+    axes: tuple[int, ...], flips: tuple[int, ...], tilt: float, device: Device
+) -> None:
+    case = head(tilt)
+    field, mask = case.truth["total_field"].array, case.mask
+    expected = chain(field, mask, case.grid, device)
+    other = stored_grid(case.grid, axes, flips)
+    got = chain(stored(field, axes, flips), stored(mask, axes, flips), other, device)
+    for name, array in expected.items():
+        assert np.abs(got[name] - stored(array, axes, flips)).max() <= TOLERANCE, name
+
+
+@pytest.mark.parametrize("extra", [(1, 0, 0), (0, 1, 0), (1, 1, 1), (0, 3, 2)])
+def test_empty_slices_and_odd_sizes_do_not_matter(extra: tuple[int, ...], device: Device) -> None:
+    case = head()
+    pad = [(0, e) for e in extra]
+    field, mask = case.truth["total_field"].array, case.mask
+    expected = chain(field, mask, case.grid, device)
+    larger = Grid(tuple(n + e for n, e in zip(mask.shape, extra, strict=True)), case.grid.affine, 3.0)
+    got = chain(np.pad(field, pad), np.pad(mask, pad), larger, device)
+    box = tuple(slice(0, n) for n in mask.shape)
+    for name, array in expected.items():
+        assert np.abs(got[name][box] - array).max() <= TOLERANCE, name
+
+
+def test_b0_comes_from_an_oblique_affine_as_from_its_direction(device: Device) -> None:
+    case = head(0.4)
+    field, mask = case.truth["total_field"].array, case.mask
+    expected = chain(field, mask, case.grid, device)
+    straight = Grid.from_voxel_size(
+        mask.shape, case.grid.voxel_size, field_strength=3.0, b0_direction=(0.0, np.sin(0.4), np.cos(0.4))
+    )
+    for name, array in chain(field, mask, straight, device).items():
+        assert np.abs(array - expected[name]).max() <= TOLERANCE, name
