@@ -101,7 +101,18 @@ def test_stage_runs_a_method_on_files(tmp_path, capsys):
     write_image(tmp_path / "f.nii.gz", ball.total_field * ball.mask, ball.series.grid)
     write_image(tmp_path / "m.nii.gz", ball.mask, ball.series.grid)
     inputs = [f"total_field={tmp_path / 'f.nii.gz'}", f"mask={tmp_path / 'm.nii.gz'}"]
-    argv = ["stage", "background", "--input", *inputs, "--unit", "total_field=ppm", "--set", "max_radius=4"]
+    argv = [
+        "stage",
+        "background",
+        "--method",
+        "vsharp",
+        "--input",
+        *inputs,
+        "--unit",
+        "total_field=ppm",
+        "--set",
+        "max_radius=4",
+    ]
     assert main([*argv, "--output", f"local_field={tmp_path / 'l.nii.gz'}"]) == 0
     assert (tmp_path / "l.nii.gz").is_file()
 
