@@ -1,9 +1,10 @@
-"""`python -m bench diffusion`: OLS and WLS tensor fits against the fitters that are installed.
+"""`python -m bench diffusion`: tensor fits against the fitters that are installed.
 
 MRtrix3's dwi2tensor and DIPY run on the same series in the same rounds with the same number of threads.
 dwi2tensor is timed as a process; what it computes is that time less the time of the same command with a
 mask of one voxel, which reads and writes the same files. Its WLS takes the measured signal as weight
-(`-iter 0`): one weighted fit, where this engine's WLS is an OLS and a weighted fit and adds all maps.
+(`-iter 0`): one weighted fit, where this engine's WLS is an OLS and a weighted fit and adds all maps. IWLS is
+set against `dwi2tensor` as it comes and `tensor2metric`, which makes the maps of its tensor.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
 from qsmengine.stages.diffusion.design import design_matrix
-from qsmengine.stages.diffusion.tensor import TensorParams, TensorResult, ols, wls
+from qsmengine.stages.registry import get_method
 
-METHODS = {"ols": ols, "wls": wls}
-MRTRIX = {"ols": ["-ols", "-iter", "0"], "wls": ["-iter", "0"]}
-DIPY_SHARE = 20
+METHODS = ("ols", "wls", "wls_fsl", "iwls", "nlls", "restore", "constrained")
+MRTRIX = {"ols": ["-ols", "-iter", "0"], "wls": ["-iter", "0"], "iwls": []}
+DIPY = {"ols": 20, "wls": 20, "nlls": 200, "restore": 400}
 """DIPY fits one voxel in this many; its time is multiplied."""
-MAPS_BYTES = 23 * 4
+NOISE = 0.03
+"""Standard deviation of the noise over the signal."""
+MAPS_BYTES = 26 * 4
 """Written per voxel."""
 
 OURS = """
@@ -40,10 +43,10 @@ import sys
 import numpy as np
 from qsmengine.backend.device import resolve_device
 from qsmengine.io import load_dwi, write_image
-from qsmengine.stages.diffusion.tensor import METHODS
+from qsmengine.stages.registry import get_method
 name, folder, threads, outputs = sys.argv[1:]
 dwi = load_dwi(folder + "/dwi.nii").series
-method = next(m for m in METHODS if m.name == name)
+method = get_method("diffusion", name)
 inputs = {"signal": dwi.signal, "mask": np.ones(dwi.grid.shape, bool),
           "b_values": dwi.b_values, "b_vectors": dwi.b_vectors}
 maps = method(inputs, dwi.grid, method.params(), device=resolve_device("cpu", int(threads)))
@@ -85,14 +88,15 @@ class Case:
         beta = np.concatenate([np.log(rng.uniform(300, 1500, (1, self.grid.size))), six])
         planes = np.empty((len(self.b_values), self.grid.size), np.float32)
         for row, plane in zip(design_matrix(self.b_values, self.b_vectors), planes, strict=True):
-            plane[:] = np.exp(row @ beta) * np.exp(0.03 * rng.normal(size=self.grid.size))
+            plane[:] = np.exp(row @ beta) * np.exp(NOISE * rng.normal(size=self.grid.size))
         self.signal = planes.reshape(-1, *shape[::-1]).transpose(3, 2, 1, 0)
         self.mask = np.ones(shape, bool)
 
-    def fit(self, name: str, signal: Array, device: Device) -> TensorResult:
+    def fit(self, name: str, signal: Array, device: Device) -> Any:
         """One of this engine's fits."""
+        method = get_method("diffusion", name)
         table = self.b_values, self.b_vectors
-        return METHODS[name](signal, self.mask, *table, self.grid, TensorParams(), device=device)
+        return method.run(signal, self.mask, *table, self.grid, method.params(), device=device)
 
     def compute(self, device: Device, rounds: int) -> dict[str, Any]:
         """Both fits with the series on the device, against the time to move their bytes."""
@@ -103,7 +107,7 @@ class Case:
         floor = moved / copy_bandwidth(device)
         for name, timing in timings.items():
             print(
-                f"{device!s:6} {name}  {1e3 * timing.median:8.1f} ms  spread {timing.spread:5.1%}  "
+                f"{device!s:6} {name:11}  {1e3 * timing.median:8.1f} ms  spread {timing.spread:5.1%}  "
                 f"{1e9 * timing.median / self.grid.size:6.1f} ns/voxel  {timing.median / floor:5.1f} x floor"
             )
         times = {name: t.as_dict() for name, t in timings.items()}
@@ -111,29 +115,31 @@ class Case:
 
     def against_peers(self, device: Device, rounds: int) -> list[dict[str, Any]]:
         """The installed peers, in the same rounds."""
-        rows = [self._dipy(name, device, rounds) for name in METHODS if _has_dipy()]
+        rows = [self._dipy(name, device, rounds) for name in DIPY if _has_dipy()]
         if shutil.which("dwi2tensor") is None:
             print("dwi2tensor (MRtrix3) is not installed")
             return rows
         with tempfile.TemporaryDirectory() as folder:
             self._write(Path(folder))
-            return rows + [self._mrtrix(name, device, rounds, Path(folder)) for name in METHODS]
+            return rows + [self._mrtrix(name, device, rounds, Path(folder)) for name in MRTRIX]
 
     def _dipy(self, name: str, device: Device, rounds: int) -> dict[str, Any]:
         from dipy.core.gradients import gradient_table
         from dipy.reconst.dti import TensorModel
 
         table = gradient_table(self.b_values, bvecs=self.b_vectors)
-        model = TensorModel(table, fit_method=name.upper())
-        voxels = np.ascontiguousarray(self.signal.reshape(-1, len(self.b_values), order="F")[::DIPY_SHARE])
+        options = {"sigma": NOISE * float(self.signal.mean())} if name == "restore" else {}
+        model = TensorModel(table, fit_method=name.upper(), **options)
+        share = DIPY[name]
+        voxels = np.ascontiguousarray(self.signal.reshape(-1, len(self.b_values), order="F")[::share])
         runs = {"ours": lambda: self.fit(name, self.signal, device), "dipy": lambda: model.fit(voxels).fa}
         timings = measure(runs, device, rounds=rounds, warm_up=1)
-        factor = DIPY_SHARE * ratio(timings["dipy"], timings["ours"])
+        factor = share * ratio(timings["dipy"], timings["ours"])
         print(f"{device!s:6} {name}  DIPY / ours, compute: {factor:.1f}")
         return {
             "what": f"{name} against DIPY",
             **_dicts(timings),
-            "share": DIPY_SHARE,
+            "share": share,
             "dipy_over_ours": factor,
         }
 
@@ -148,16 +154,26 @@ class Case:
             "ours_process_all_maps": lambda: _run([*ours, "all"]),
             "mrtrix_one_voxel": lambda: _run([*command, target, *one]),
             "mrtrix_process": lambda: _run([*command, target]),
+            "mrtrix_maps_process": lambda: _run(_metrics(target, folder, [])),
+            "mrtrix_maps_one_voxel": lambda: _run(_metrics(target, folder, one)),
         }
         timings = measure(runs, device, rounds=rounds, warm_up=1)
-        pairs = zip(timings["mrtrix_process"].seconds, timings["mrtrix_one_voxel"].seconds, strict=True)
-        timings["mrtrix"] = Timing(tuple(whole - files for whole, files in pairs))
+        timings["mrtrix"] = _combined(timings["mrtrix_process"], timings["mrtrix_one_voxel"], -1)
+        maps = _combined(timings["mrtrix_maps_process"], timings["mrtrix_maps_one_voxel"], -1)
+        whole = _combined(timings["mrtrix_process"], timings["mrtrix_maps_process"], 1)
         compute = ratio(timings["mrtrix"], timings["ours"])
         process = ratio(timings["mrtrix_process"], timings["ours_process"])
+        with_maps = ratio(_combined(timings["mrtrix"], maps, 1), timings["ours"])
+        whole_with_maps = ratio(whole, timings["ours_process_all_maps"])
         for key, timing in timings.items():
             print(f"{device!s:6} {name}  {key:22} {timing.median:7.3f} s  spread {timing.spread:5.1%}")
         print(f"{device!s:6} {name}  MRtrix3 / ours, compute: {compute:.1f}, whole process: {process:.1f}")
+        print(
+            f"{device!s:6} {name}  MRtrix3 with tensor2metric / ours with all maps, compute: {with_maps:.1f}, "
+            f"whole processes: {whole_with_maps:.1f}"
+        )
         found = {"mrtrix_over_ours": compute, "mrtrix_over_ours_process": process}
+        found |= {"mrtrix_and_maps_over_ours": with_maps, "mrtrix_and_maps_over_ours_process": whole_with_maps}
         return {"what": f"{name} against MRtrix3", **_dicts(timings), **found, "command": command}
 
     def _write(self, folder: Path) -> None:
@@ -167,6 +183,18 @@ class Case:
         write_image(folder / "one.nii", one, self.grid)
         np.savetxt(folder / "dwi.bval", self.b_values[None], fmt="%g")
         np.savetxt(folder / "dwi.bvec", self.b_vectors.T)
+
+
+def _combined(first: Timing, second: Timing, sign: int) -> Timing:
+    """First plus or minus second, round by round."""
+    return Timing(tuple(a + sign * b for a, b in zip(first.seconds, second.seconds, strict=True)))
+
+
+def _metrics(tensor: str, folder: Path, more: list[str]) -> list[str]:
+    """Command that makes FA, MD, AD, RD, eigenvalues and eigenvectors of a tensor."""
+    outputs = [("-fa", "fa"), ("-adc", "md"), ("-ad", "ad"), ("-rd", "rd"), ("-value", "l"), ("-vector", "v")]
+    files = [part for option, name in outputs for part in (option, str(folder / f"theirs_{name}.nii"))]
+    return ["tensor2metric", "-quiet", "-force", "-num", "1,2,3", "-modulate", "none", *more, *files, tensor]
 
 
 def _dicts(timings: dict[str, Timing]) -> dict[str, dict[str, float]]:

@@ -1,319 +1,260 @@
-// Diffusion tensor of a voxel from its signals: log-linear least squares, unweighted or weighted by the
-// squared prediction, then eigen-decomposition and scalar maps, in one pass over the image.
+// Diffusion tensor of a voxel from its signals: log-linear least squares, unweighted or weighted by squared
+// signals, then eigen-decomposition and scalar maps, in one pass over the image.
 //
 //   y_v = log S_v = log S0 - b_v g_v' D g_v = (A beta)_v,   A = Q R  (Q with orthonormal columns)
-//   OLS: c = Q'y;   WLS: c += (Q'WQ)^-1 Q'W (y - Qc), W = exp(2 Qc);   beta = R^-1 c
+//   OLS: c = Q'y;   weighted: c += (Q'WQ)^-1 Q'W (y - Qc);   beta = R^-1 c
+//   W = S^2 as measured, or exp(2 Qc) as the fit before predicts
 //
 // Solving for the correction to c in the orthonormal basis keeps float32 normal equations accurate.
-#include "vmath.h"
+#include "tensor_sums.h"
 
-#define BLOCK 8  // volumes handled together; the host pads to whole blocks with zeros in Q
-#define KEPT TILE_PICK(32, 0)  // blocks whose logarithms are kept for the second pass, later ones are redone
-#define UNKNOWNS 7
-#define PRODUCTS 28  // entries of a symmetric 7 x 7 matrix, lower triangle row by row
-#define LOWER(i, j) ((i) * ((i) + 1) / 2 + (j))
-#define MAPS 23
-#define SMALL_PIVOT 1e-6f  // a pivot that lost this much of its diagonal is rounding error
+#define FSL_FLOOR 0.01f  // part of S0 below which FSL raises signals
+#define FSL_LARGEST 23.0f  // logarithm of the largest S0 that FSL believes
+#define NOTHING 1e-30f  // least number whose logarithm is taken
+#define DOUBT 20.0f  // above this a solution is refined: its error exceeds about 1e-6
+#define REFINEMENTS 3
 
-// Plane numbers of the output: tensor xx xy xz yy yz zz, eigenvalues, eigenvectors, scalars.
-#define OUT_VALUES 6
-#define OUT_VECTORS 9
-#define OUT_FA 18
-#define OUT_MD 19
-#define OUT_RD 20
-#define OUT_MODE 21
-#define OUT_S0 22
-
-FN int slot_of(int block) { return block < KEPT ? block : KEPT; }
-
-struct Vector {
-  float x, y, z;
+// A tile of voxels: where its signals are and how they become logarithms.
+struct Tile {
+  const float* signal;
+  const int* index;
+  int run, volumes, blocks;
+  Index n;
 };
 
-FN Vector cross(Vector a, Vector b) {
-  Vector c = {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
-  return c;
-}
-FN float dot(Vector a, Vector b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
-FN Vector mix(float s, Vector a, float t, Vector b) {
-  Vector c = {s * a.x + t * b.x, s * a.y + t * b.y, s * a.z + t * b.z};
-  return c;
-}
-FN Vector pick(int first, Vector a, Vector b) {
-  Vector c = {first ? a.x : b.x, first ? a.y : b.y, first ? a.z : b.z};
-  return c;
-}
-
-struct Eigen {
-  float value1, value2, value3;
-  Vector v1, v2, v3;
+// The limits of a tile's signals: scale, and what those <= 0 are lifted to and all are raised to; the same for
+// measured weights.
+struct Limits {
+  float *scale, *lift, *least, *weight_lift, *weight_least;
 };
 
-// Eigenpairs, descending, of C = [xx xy xz; xy yy yz; xz yz zz] with trace 0, |C|^2 = 6 and determinant 2 r
-// (or C = 0, r = 0). The values solve x^3 - 3 x = 2 r. For r >= 0 the largest lies in [sqrt 3, 2], at least
-// sqrt 3 from the others: root and vector are well conditioned however close the other two are. These
-// follow from the 2 x 2 problem in the plane across. For r < 0 the same is done with -C.
-FN Eigen eigenpairs(float xx, float xy, float xz, float yy, float yz, float zz, float r) {
-  int flip = r < 0.0f;
-  float sign = flip ? -1.0f : 1.0f, q = fabs1(r);
-  float x = 1.73205081f + q * (0.32141f - 0.05346f * q);
-  x -= (x * (x * x - 3.0f) - 2.0f * q) / (3.0f * x * x - 3.0f);
-  x -= (x * (x * x - 3.0f) - 2.0f * q) / (3.0f * x * x - 3.0f);
-  // Every row of C - x is perpendicular to the vector: take the longest of their cross products.
-  Vector row1 = {sign * xx - x, sign * xy, sign * xz}, row2 = {sign * xy, sign * yy - x, sign * yz};
-  Vector row3 = {sign * xz, sign * yz, sign * zz - x};
-  Vector a = cross(row1, row2), b = cross(row1, row3), c = cross(row2, row3);
-  float aa = dot(a, a), bb = dot(b, b), cc = dot(c, c);
-  int ab = aa > bb;
-  float best = ab ? aa : bb;
-  Vector v = pick(best > cc, pick(ab, a, b), c);
-  float inverse = 1.0f / fsqrt(fmax2(best, cc));
-  v = mix(inverse, v, 0.0f, v);
-  // u, w: the plane across v.
-  int wide = fabs1(v.x) > fabs1(v.y);
-  float across = 1.0f / fsqrt(v.z * v.z + (wide ? v.x * v.x : v.y * v.y));
-  Vector u = {wide ? -v.z * across : 0.0f, wide ? 0.0f : v.z * across, (wide ? v.x : -v.y) * across};
-  Vector w = cross(v, u);
-  Vector cu = {xx * u.x + xy * u.y + xz * u.z, xy * u.x + yy * u.y + yz * u.z, xz * u.x + yz * u.y + zz * u.z};
-  Vector cw = {xx * w.x + xy * w.y + xz * w.z, xy * w.x + yy * w.y + yz * w.z, xz * w.x + yz * w.y + zz * w.z};
-  float half = 0.5f * (dot(u, cu) - dot(w, cw)), off = dot(u, cw);
-  float radius = fsqrt(half * half + off * off);
-  // Twice the angle of the larger vector of the plane has cosine half / radius and sine off / radius.
-  float along = half < 0.0f ? off : radius + half, beside = half < 0.0f ? radius - half : off;
-  float length = along * along + beside * beside;
-  int turned = length > 0.0f;
-  float shrink = turned ? 1.0f / fsqrt(length) : 1.0f;
-  along = turned ? along * shrink : 1.0f;
-  beside *= shrink;
-  Vector larger = mix(along, u, beside, w), smaller = mix(-beside, u, along, w);
-  float lone = sign * x, centre = -0.5f * lone;
-  Eigen e;
-  e.value1 = flip ? centre + radius : lone;
-  e.value2 = flip ? centre - radius : centre + radius;
-  e.value3 = flip ? lone : centre - radius;
-  e.v1 = pick(flip, larger, v);
-  e.v2 = pick(flip, smaller, larger);
-  e.v3 = pick(flip, v, smaller);
-  return e;
+// x of one block: the signals that a fit sees (weights: 0) or takes as weights (1).
+FN void signals_of(float* x, float* peak, const Tile t, const Limits e, int block, int weights) {
+  load_block(x, peak, t.signal, t.index, t.run, block, t.volumes, t.n);
+  raise_block(x, e.scale, weights ? e.weight_lift : e.lift, weights ? e.weight_least : e.least);
 }
 
-FN float determinant(float xx, float xy, float xz, float yy, float yz, float zz) {
-  return xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz);
-}
-
-// Signals of one block of volumes into s; `peak` keeps the largest seen. `index`: the voxels of this tile,
-// ascending; `run`: consecutive.
-FN void load_block(float* s, float* peak, const float* signal, const int* index, int run, int block,
-                   int volumes, Index n) {
-  for (int j = 0; j < BLOCK; ++j) {
-    int v = block * BLOCK + j;
-    const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
-    if (run) {
-      const float* start = volume + index[0];
-      FOR_LANES(l) { AT(peak, 0, l) = fmax2(AT(s, j, l) = start[l], AT(peak, 0, l)); }
-    } else {
-      FOR_LANES(l) { AT(peak, 0, l) = fmax2(AT(s, j, l) = volume[index[l]], AT(peak, 0, l)); }
-    }
+// Logarithms of one block, at their place in `logs`; kept from the pass before where `again` is 1.
+FN const float* logs_of(float* logs, float* x, float* peak, const Tile t, const Limits e, int block,
+                        int again) {
+  float* y = &AT(logs, slot_of(block) * BLOCK, 0);
+  if (!again || block >= KEPT) {
+    signals_of(x, peak, t, e, block, 0);
+    log_block(y, x);
   }
+  return y;
 }
 
-// Ask for one block of volumes of the next tile (voxels `next`) while this one is worked on: more streams than a
-// CPU's prefetcher follows. A GPU hides the latency by itself.
-FN void fetch_block(const float* signal, const int* next, int block, int volumes, Index n) {
-  for (int j = 0; j < TILE_PICK(BLOCK, 0); ++j) {
-    int v = block * BLOCK + j;
-    const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
-    for (int i = 0; i < TILE_LANES; i += 16)
-      TILE_PICK(__builtin_prefetch(volume + next[i], 0, 3), (void)volume);
-  }
-}
-
-FN void log_block(float* s, const float* scale, const float* least) {
+// Weights of one block (in place of the measured signals in w, or predicted) and r = w (y - Qc).
+FN void weigh_block(float* w, float* r, const float* y, const float* c, const float* q, int measured) {
   for (int j = 0; j < BLOCK; ++j)
-    FOR_LANES(l) { AT(s, j, l) = flog(fmax2(AT(s, j, l) * AT(scale, 0, l), AT(least, 0, l))); }
-}
-
-// total_k += sum_j coefficients_kj x_j for k < rows: the inner kernel of every sum over volumes.
-#define ADD_BLOCK(total, rows, coefficients, x)                                                   \
-  for (int k = 0; k < (rows); ++k) {                                                              \
-    const float* f = (coefficients) + k * BLOCK;                                                  \
-    float f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3], f4 = f[4], f5 = f[5], f6 = f[6], f7 = f[7]; \
-    FOR_LANES(l) {                                                                                \
-      float even = f0 * AT(x, 0, l) + f2 * AT(x, 2, l) + f4 * AT(x, 4, l) + f6 * AT(x, 6, l);     \
-      float odd = f1 * AT(x, 1, l) + f3 * AT(x, 3, l) + f5 * AT(x, 5, l) + f7 * AT(x, 7, l);      \
-      AT(total, k, l) += even + odd;                                                              \
-    }                                                                                             \
-  }
-
-// Weights w = exp(2 Qc) of one block; r becomes w (y - Qc), with y in `logs`.
-FN void weigh_block(float* w, float* r, const float* logs, const float* c, const float* q) {
-  for (int j = 0; j < BLOCK; ++j) {
-    float q0 = q[j], q1 = q[BLOCK + j], q2 = q[2 * BLOCK + j], q3 = q[3 * BLOCK + j], q4 = q[4 * BLOCK + j];
-    float q5 = q[5 * BLOCK + j], q6 = q[6 * BLOCK + j];
     FOR_LANES(l) {
-      float p = q0 * AT(c, 0, l) + q1 * AT(c, 1, l) + q2 * AT(c, 2, l) + q3 * AT(c, 3, l) + q4 * AT(c, 4, l) +
-                q5 * AT(c, 5, l) + q6 * AT(c, 6, l);
-      float weight = fexp(2.0f * p);
+      PREDICT(p, q, j, c, l);
+      float s = measured ? AT(w, j, l) : fexp(p);
+      float weight = s * s;
       AT(w, j, l) = weight;
-      AT(r, j, l) = weight * (AT(logs, j, l) - p);
+      AT(r, j, l) = weight * (AT(y, j, l) - p);
     }
-  }
 }
 
-// c += M^-1 r by Cholesky; directions whose pivot drowned in rounding are left as they are.
-FN void correct(float* c, const float* m, const float* r) {
-  FOR_LANES(l) {
-    float a[PRODUCTS], inverse[UNKNOWNS], x[UNKNOWNS];
-#pragma GCC unroll 7
-    for (int i = 0; i < UNKNOWNS; ++i) {
-#pragma GCC unroll 7
-      for (int j = 0; j <= i; ++j) {
-        float sum = AT(m, LOWER(i, j), l);
-#pragma GCC unroll 7
-        for (int k = 0; k < j; ++k) sum -= a[LOWER(i, k)] * a[LOWER(j, k)];
-        if (j < i) {
-          a[LOWER(i, j)] = sum * inverse[j];
-        } else {
-          inverse[i] = sum > SMALL_PIVOT * AT(m, LOWER(i, i), l) ? 1.0f / fsqrt(sum) : 0.0f;
-        }
+// r = w (y - Qc) of one block with the weights of the step that began at `base`.
+FN void weigh_again(float* r, const float* w, const float* y, const float* base, const float* c, const float* q,
+                    int measured) {
+  for (int j = 0; j < BLOCK; ++j)
+    FOR_LANES(l) {
+      PREDICT(before, q, j, base, l);
+      PREDICT(p, q, j, c, l);
+      float s = measured ? AT(w, j, l) : fexp(before);
+      AT(r, j, l) = s * s * (AT(y, j, l) - p);
+    }
+}
+
+// FSL's second look at the signals: limits from the S0 of the first fit. `facts`: mean and largest absolute signal.
+FN void fsl_limits(const Limits e, float* facts, float* x, float* peak, const float* c, const float* up,
+                   const Tile t) {
+  clear(facts, 2);
+  for (int b = 0; b < t.blocks; ++b) {
+    load_block(x, peak, t.signal, t.index, t.run, b, t.volumes, t.n);
+    for (int j = 0; j < volumes_of(b, t.volumes); ++j)
+      FOR_LANES(l) {
+        float s = AT(x, j, l) == AT(x, j, l) ? AT(x, j, l) * AT(e.scale, 0, l) : 0.0f;
+        AT(facts, 0, l) += s;
+        AT(facts, 1, l) = fmax2(fabs1(s), AT(facts, 1, l));
       }
-    }
-#pragma GCC unroll 7
-    for (int i = 0; i < UNKNOWNS; ++i) {
-      x[i] = AT(r, i, l);
-#pragma GCC unroll 7
-      for (int k = 0; k < i; ++k) x[i] -= a[LOWER(i, k)] * x[k];
-      x[i] *= inverse[i];
-    }
-#pragma GCC unroll 7
-    for (int i = UNKNOWNS - 1; i >= 0; --i) {
-#pragma GCC unroll 7
-      for (int k = i + 1; k < UNKNOWNS; ++k) x[i] -= a[LOWER(k, i)] * x[k];
-      x[i] *= inverse[i];
-      AT(c, i, l) += x[i];
-    }
+  }
+  float part = 1.0f / (float)t.volumes;
+  FOR_LANES(l) {
+    float log_s0 = 0.0f;
+    for (int k = 0; k < UNKNOWNS; ++k) log_s0 += up[k] * AT(c, k, l);
+    float mean = AT(facts, 0, l) * part;
+    float s0 = log_s0 - flog(AT(e.scale, 0, l)) < FSL_LARGEST ? fexp(log_s0) : AT(facts, 1, l);
+    s0 = s0 < mean ? AT(facts, 1, l) : s0;
+    AT(facts, 0, l) = mean;
+    AT(e.lift, 0, l) = 0.0f;
+    AT(e.least, 0, l) = fmax2(FSL_FLOOR * s0, NOTHING);
   }
 }
 
-FN void put_vector(float* out, int plane, Vector v, float keep, int l) {
-  AT(out, plane, l) = v.x * keep;
-  AT(out, plane + 1, l) = v.y * keep;
-  AT(out, plane + 2, l) = v.z * keep;
-}
-
-// All maps of lane l from its c: `up` = R^-1 row by row, `unit` = 1 / b_max; `top` = what S was divided by, 0
-// where there is nothing to fit.
-FN void describe(float* out, const float* c, const float* top, const float* up, float unit, int l) {
-  float beta[UNKNOWNS];
-#pragma GCC unroll 7
-  for (int i = 0; i < UNKNOWNS; ++i) {
-    beta[i] = 0.0f;
-#pragma GCC unroll 7
-    for (int k = i; k < UNKNOWNS; ++k) beta[i] += up[i * UNKNOWNS + k] * AT(c, k, l);
+// Sums of squared residuals of the logarithms and of the signals: rows 0 and 1 of `sums`.
+FN void residuals(float* sums, float* logs, float* x, float* peak, const float* c, const float* basis,
+                  const Tile t, const Limits e) {
+  clear(sums, 2);
+  for (int b = 0; b < t.blocks; ++b) {
+    const float* q = basis + b * UNKNOWNS * BLOCK;
+    signals_of(x, peak, t, e, b, 0);
+    const float* y = &AT(logs, slot_of(b) * BLOCK, 0);
+    if (b >= KEPT) log_block(&AT(logs, slot_of(b) * BLOCK, 0), x);
+    for (int j = 0; j < volumes_of(b, t.volumes); ++j)
+      FOR_LANES(l) {
+        PREDICT(p, q, j, c, l);
+        float of_log = AT(y, j, l) - p, of_signal = AT(x, j, l) - fexp(p);
+        AT(sums, 0, l) += of_log * of_log;
+        AT(sums, 1, l) += of_signal * of_signal;
+      }
   }
-  float xx = beta[1], xy = beta[2], xz = beta[3], yy = beta[4], yz = beta[5], zz = beta[6];
-  float mean = (xx + yy + zz) * (1.0f / 3.0f);
-  float off = 2.0f * (xy * xy + xz * xz + yz * yz);
-  float dx = xx - mean, dy = yy - mean, dz = zz - mean;
-  float deviation2 = dx * dx + dy * dy + dz * dz + off, all2 = xx * xx + yy * yy + zz * zz + off;
-  // p: the deviator's norm / sqrt 6; C = deviator / p has determinant 2 mode.
-  float p = fsqrt(deviation2 * (1.0f / 6.0f));
-  float shrink = p > 0.0f ? 1.0f / p : 0.0f;
-  dx *= shrink, dy *= shrink, dz *= shrink;
-  float ox = xy * shrink, oy = xz * shrink, oz = yz * shrink;
-  float mode = clampf(0.5f * determinant(dx, ox, oy, dy, oz, dz), -1.0f, 1.0f);
-  Eigen e = eigenpairs(dx, ox, oy, dy, oz, dz, mode);
-  float keep = AT(top, 0, l) > 0.0f ? 1.0f : 0.0f;
-  float scaled = keep * unit;
-#pragma GCC unroll 6
-  for (int i = 0; i < 6; ++i) AT(out, i, l) = beta[1 + i] * scaled;
-  AT(out, OUT_VALUES, l) = (mean + p * e.value1) * scaled;
-  AT(out, OUT_VALUES + 1, l) = (mean + p * e.value2) * scaled;
-  AT(out, OUT_VALUES + 2, l) = (mean + p * e.value3) * scaled;
-  put_vector(out, OUT_VECTORS, e.v1, keep, l);
-  put_vector(out, OUT_VECTORS + 3, e.v2, keep, l);
-  put_vector(out, OUT_VECTORS + 6, e.v3, keep, l);
-  AT(out, OUT_FA, l) = all2 > 0.0f ? fsqrt(1.5f * deviation2 / all2) * keep : 0.0f;
-  AT(out, OUT_MD, l) = mean * scaled;
-  AT(out, OUT_RD, l) = (mean + 0.5f * p * (e.value2 + e.value3)) * scaled;
-  AT(out, OUT_MODE, l) = mode * keep;
-  AT(out, OUT_S0, l) = fexp(beta[0]) * AT(top, 0, l);
 }
 
 // maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are not touched.
-// voxel_index ascends and is padded to whole tiles by repeating its last entry. reweightings: 0 OLS, 1 WLS.
-// Signals below min_signal times the voxel's largest (and NaN) are raised to that; voxels without a positive
-// finite largest signal give 0.
+// voxel_index ascends and is padded to whole tiles by repeating its last entry. reweightings: 0 OLS, else how many
+// weighted fits follow; measured: the first of them takes the measured signals as weights. Signals below
+// min_signal times the voxel's largest, below lowest, zero, negative and NaN are raised to the larger of these;
+// fsl: FSL's rule instead. Voxels without a positive finite largest signal give 0 and status 3.
 KERNEL(tensor_fit,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, float* RESTRICT maps, float min_signal,
-        float b_max, int reweightings, Index volumes, Index n, Index fitted, Index blocks),
-       (signal, voxel_index, basis, products, up, maps, min_signal, b_max, reweightings, volumes, n, fitted,
-        blocks)) {
+        float lowest, int fsl, float b_max, int reweightings, int measured, Index volumes, Index n,
+        Index fitted, Index blocks),
+       (signal, voxel_index, basis, products, up, maps, min_signal, lowest, fsl, b_max, reweightings, measured,
+        volumes, n, fitted, blocks)) {
   PRIVATE(float, logs, (KEPT + 1) * BLOCK);
-  PRIVATE(float, scale, 1);
-  PRIVATE(float, least, 1);
+  PRIVATE(float, limits, 5);
   PRIVATE(float, peak, 1);
   PRIVATE(float, top, 1);
+  PRIVATE(float, lost, 1);
+  PRIVATE(float, doubt, 1);
+  PRIVATE(float, facts, 2);
+  PRIVATE(float, base, UNKNOWNS);
   PRIVATE(float, c, UNKNOWNS);
   PRIVATE(float, w, BLOCK);
   PRIVATE(float, r, BLOCK);
   PRIVATE(float, m, PRODUCTS);
   PRIVATE(float, rhs, UNKNOWNS);
   PRIVATE(float, out, MAPS);
+  const Limits e = {&AT(limits, 0, 0), &AT(limits, 1, 0), &AT(limits, 2, 0), &AT(limits, 3, 0),
+                    &AT(limits, 4, 0)};
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
     const int* next = tile + 1 < fitted / TILE_LANES ? index + TILE_LANES : index;
     int run = TILE_PICK(index[TILE_LANES - 1] - index[0] == TILE_LANES - 1, 0);
-    FOR_LANES(l) { AT(peak, 0, l) = 0.0f; }
-    for (int b = 0; b < (int)blocks; ++b) {
-      float* s = &AT(logs, slot_of(b) * BLOCK, 0);
-      load_block(s, peak, signal, index, run, b, (int)volumes, n);
-    }
-    // S is divided by the power of two at or below its largest value: exact, and the logarithms stay small.
+    const Tile t = {signal, index, run, (int)volumes, (int)blocks, n};
+    clear(peak, 1);
+    clear(lost, 1);
+    for (int b = 0; b < t.blocks; ++b) load_block(w, peak, signal, index, run, b, t.volumes, n);
+    scale_tile(e.scale, top, peak);
     FOR_LANES(l) {
-      float largest = AT(peak, 0, l);
-      int usable = largest > 1e-30f && largest < 1e30f;
-      int exponent = float_bits(usable ? largest : 1.0f) & 0x7f800000;
-      AT(scale, 0, l) = bits_float(0x7f000000 - exponent);
-      AT(least, 0, l) = usable ? largest * AT(scale, 0, l) * min_signal : 1.0f;
-      AT(top, 0, l) = usable ? bits_float(exponent) : 0.0f;
+      float scale = AT(e.scale, 0, l), least = fmax2(AT(peak, 0, l) * min_signal, lowest) * scale;
+      // FSL takes log S = 0 where S <= 0, which is S = 1.
+      AT(e.lift, 0, l) = AT(e.weight_lift, 0, l) = fsl ? scale : 0.0f;
+      AT(e.least, 0, l) = AT(e.weight_least, 0, l) = AT(top, 0, l) > 0.0f ? (fsl ? NOTHING : least) : 1.0f;
     }
-    for (int k = 0; k < UNKNOWNS; ++k)
-      FOR_LANES(l) { AT(c, k, l) = 0.0f; }
-    for (int b = 0; b < (int)blocks; ++b) {
-      float* s = &AT(logs, slot_of(b) * BLOCK, 0);
-      if (b >= KEPT) load_block(s, peak, signal, index, run, b, (int)volumes, n);
-      fetch_block(signal, next, b, (int)volumes, n);
-      log_block(s, scale, least);
-      ADD_BLOCK(c, UNKNOWNS, basis + b * UNKNOWNS * BLOCK, s)
-    }
-    for (int step = 0; step < reweightings; ++step) {
-      for (int k = 0; k < PRODUCTS; ++k)
-        FOR_LANES(l) { AT(m, k, l) = 0.0f; }
-      for (int k = 0; k < UNKNOWNS; ++k)
-        FOR_LANES(l) { AT(rhs, k, l) = 0.0f; }
-      for (int b = 0; b < (int)blocks; ++b) {
-        float* s = &AT(logs, slot_of(b) * BLOCK, 0);
-        if (b >= KEPT) {
-          load_block(s, peak, signal, index, run, b, (int)volumes, n);
-          log_block(s, scale, least);
+    for (int look = 0; look <= fsl; ++look) {
+      clear(c, UNKNOWNS);
+      for (int b = 0; b < t.blocks; ++b) {
+        if (look == 0) fetch_block(signal, next, b, t.volumes, n);
+        const float* y = logs_of(logs, w, peak, t, e, b, 0);
+        ADD_BLOCK(c, UNKNOWNS, basis + b * UNKNOWNS * BLOCK, y)
+      }
+      int steps = look < fsl ? (measured ? 1 : 0) : reweightings;
+      for (int step = 0; step < steps; ++step) {
+        int with_measured = measured && step == 0;
+        clear(m, PRODUCTS);
+        clear(rhs, UNKNOWNS);
+        for (int b = 0; b < t.blocks; ++b) {
+          const float* q = basis + b * UNKNOWNS * BLOCK;
+          const float* y = logs_of(logs, w, peak, t, e, b, 1);
+          if (with_measured) signals_of(w, peak, t, e, b, 1);
+          weigh_block(w, r, y, c, q, with_measured);
+          ADD_BLOCK(rhs, UNKNOWNS, q, r)
+          ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
         }
-        const float* q = basis + b * UNKNOWNS * BLOCK;
-        weigh_block(w, r, s, c, q);
-        ADD_BLOCK(rhs, UNKNOWNS, q, r)
-        ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
+        for (int k = 0; k < UNKNOWNS; ++k)
+          FOR_LANES(l) { AT(base, k, l) = AT(c, k, l); }
+        correct(c, lost, doubt, m, rhs);
+        for (int pass = 0; pass < REFINEMENTS; ++pass) {
+          int more = 0;
+          ANY_LANE(more, l, AT(doubt, 0, l) > DOUBT);
+          if (!more) break;
+          clear(rhs, UNKNOWNS);
+          for (int b = 0; b < t.blocks; ++b) {
+            const float* q = basis + b * UNKNOWNS * BLOCK;
+            const float* y = logs_of(logs, w, peak, t, e, b, 1);
+            if (with_measured) signals_of(w, peak, t, e, b, 1);
+            weigh_again(r, w, y, base, c, q, with_measured);
+            ADD_BLOCK(rhs, UNKNOWNS, q, r)
+          }
+          for (int k = 0; k < UNKNOWNS; ++k)
+            FOR_LANES(l) { AT(rhs, k, l) = AT(doubt, 0, l) > DOUBT ? AT(rhs, k, l) : 0.0f; }
+          correct(c, lost, doubt, m, rhs);
+        }
       }
-      correct(c, m, rhs);
+      if (look < fsl) fsl_limits(e, facts, w, peak, c, up, t);
     }
-    FOR_LANES(l) { describe(out, c, top, up, 1.0f / b_max, l); }
-    for (int k = 0; k < MAPS; ++k) {
-      float* plane = maps + k * n;
-      if (run) {
-        FOR_LANES(l) { plane[index[0] + l] = AT(out, k, l); }
-      } else {
-        FOR_LANES(l) { plane[index[l]] = AT(out, k, l); }
+    residuals(rhs, logs, w, peak, c, basis, t, e);
+    float degrees = t.volumes > UNKNOWNS ? 1.0f / (float)(t.volumes - UNKNOWNS) : 0.0f;
+    FOR_LANES(l) {
+      describe(out, c, top, lost, up, 1.0f / b_max, l);
+      int kept = AT(out, OUT_S0, l) > 0.0f;
+      AT(out, OUT_SSE, l) = kept ? AT(rhs, 0, l) : 0.0f;
+      AT(out, OUT_SIGMA, l) = kept ? fsqrt(AT(rhs, 1, l) * degrees) * AT(top, 0, l) : 0.0f;
+      float least_s0 = kept && fsl ? AT(facts, 0, l) * AT(top, 0, l) : 0.0f;
+      AT(out, OUT_S0, l) = fmax2(AT(out, OUT_S0, l), least_s0);
+    }
+    put_maps(maps, out, index, run, n);
+  }
+}
+
+// Maps of D = K' D_apparent K, K = (I + L)^-1, in place of those of D_apparent, whose tensor is given: with the
+// gradients that a voxel really got, (I + L) g, the signal is that of D_apparent = (I + L)' D (I + L) for the
+// nominal table. deviation: L column by column; where I + L cannot be inverted the status is RANK_LOST.
+KERNEL(tensor_deviation,
+       (const int* RESTRICT voxel_index, const float* RESTRICT deviation, const float* RESTRICT tensor,
+        float* RESTRICT maps, Index fitted, Index n),
+       (voxel_index, deviation, tensor, maps, fitted, n)) {
+  PRIVATE(float, out, MAPS);
+  FOR_TILES(tile, fitted / TILE_LANES) {
+    const int* index = voxel_index + tile * TILE_LANES;
+    FOR_LANES(l) {
+      Index i = index[l];
+      float a[9], k[9], t[6];
+#pragma GCC unroll 9
+      for (int j = 0; j < 9; ++j) a[j] = deviation[j * n + i] + (j % 4 == 0 ? 1.0f : 0.0f);
+      // a and k hold columns; k = a^-1.
+      k[0] = a[4] * a[8] - a[7] * a[5], k[1] = a[7] * a[2] - a[1] * a[8], k[2] = a[1] * a[5] - a[4] * a[2];
+      k[3] = a[6] * a[5] - a[3] * a[8], k[4] = a[0] * a[8] - a[6] * a[2], k[5] = a[3] * a[2] - a[0] * a[5];
+      k[6] = a[3] * a[7] - a[6] * a[4], k[7] = a[6] * a[1] - a[0] * a[7], k[8] = a[0] * a[4] - a[3] * a[1];
+      float whole = a[0] * k[0] + a[3] * k[1] + a[6] * k[2];
+      int sound = fabs1(whole) > 1e-6f;
+      float inverse = sound ? 1.0f / whole : 0.0f;
+#pragma GCC unroll 9
+      for (int j = 0; j < 9; ++j) k[j] *= inverse;
+      float xx = tensor[i] * 1e3f, xy = tensor[n + i] * 1e3f, xz = tensor[2 * n + i] * 1e3f;
+      float yy = tensor[3 * n + i] * 1e3f, yz = tensor[4 * n + i] * 1e3f, zz = tensor[5 * n + i] * 1e3f;
+      int place = 0;
+#pragma GCC unroll 3
+      for (int row = 0; row < 3; ++row) {
+        float u = k[3 * row], v = k[3 * row + 1], w = k[3 * row + 2];
+        float du = xx * u + xy * v + xz * w, dv = xy * u + yy * v + yz * w, dw = xz * u + yz * v + zz * w;
+#pragma GCC unroll 3
+        for (int column = row; column < 3; ++column)
+          t[place++] = du * k[3 * column] + dv * k[3 * column + 1] + dw * k[3 * column + 2];
       }
+      describe_tensor(out, t, sound ? 1.0f : 0.0f, 1e-3f, l);
+      float status = maps[OUT_STATUS * n + i];
+      int good = status == FITTED || status == FITTED_NEGATIVE;
+      float fitted_as = AT(out, OUT_VALUES + 2, l) < 0.0f ? FITTED_NEGATIVE : FITTED;
+      maps[OUT_STATUS * n + i] = sound ? (good ? fitted_as : status) : RANK_LOST;
+#pragma GCC unroll 22
+      for (int j = 0; j < OUT_S0; ++j) maps[j * n + i] = AT(out, j, l);
     }
   }
 }

@@ -12,6 +12,7 @@
 //   FOR_LANES(l)                voxel fits with small matrices: TILE_LANES voxels side by side, one a lane;
 //     PRIVATE(type, m, n)         n numbers of each lane's own (registers on a GPU), declared before it,
 //     AT(m, i, l)                 number i of lane l
+//     ANY_LANE(found, l, test)    found = 1 where the test holds for a lane of those that run together
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
 //
 // 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads.
@@ -55,6 +56,8 @@ struct Complex {
 #define PRIVATE(type, name, n) type name[n]
 #define AT(m, i, l) m[i]
 #define FOR_LANES(l) for (int l = threadIdx.y * 32 + threadIdx.x, l##_once = 1; l##_once; l##_once = 0)
+#define ANY_LANE(found, l, test) \
+  FOR_LANES(l) found |= (test)
 #define INFINITY_F __int_as_float(0x7f800000)
 FN int float_bits(float x) { return __float_as_int(x); }
 FN float bits_float(int x) { return __int_as_float(x); }
@@ -113,6 +116,8 @@ struct TileTask {
     TILE_FOR2(j, i, nj, ni)
 #define TILE_SYNC() ((void)0)
 #define FOR_LANES(l) TILE_FOR(l, TILE_LANES)
+#define ANY_LANE(found, l, test) \
+  for (int l = 0; l < TILE_LANES; ++l) found |= (test)
 
 #else
 

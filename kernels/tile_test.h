@@ -96,5 +96,7 @@ static void tile_run(const Body& body) {
 #define TILE_SYNC() ((void)pthread_barrier_wait(&tile_self->team->barrier))
 #define TILE_LANES 64
 #define FOR_LANES(l) TILE_FOR(l, TILE_LANES)
+#define ANY_LANE(found, l, test) \
+  FOR_LANES(l) found |= (test)
 #define PRIVATE(type, name, n) alignas(64) type name[(n) * (TILE_LANES / TILE_TEAM_SIZE)]
 #define AT(m, i, l) m[(i) * (TILE_LANES / TILE_TEAM_SIZE) + (l) / TILE_TEAM_SIZE]

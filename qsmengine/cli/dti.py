@@ -23,8 +23,26 @@ def dti(
         Path | None, typer.Option("--mask", "-m", help="mask; every voxel with signal when not given")
     ] = None,
     fit: Annotated[
-        str | None, typer.Option("--fit", help="method, such as ols or wls", metavar="METHOD")
+        str | None,
+        typer.Option(
+            "--fit",
+            help="ols, wls (predicted weights), wls_fsl (measured), iwls, nlls, restore or constrained",
+            metavar="METHOD",
+        ),
     ] = None,
+    gradnonlin: Annotated[
+        Path | None,
+        typer.Option("--gradnonlin", help="deviation of the gradient coils, nine volumes as FSL has them"),
+    ] = None,
+    tensor_order: Annotated[
+        str,
+        typer.Option(
+            "--tensor-order", help="of the written tensor: fsl, mrtrix, dipy or nifti", metavar="ORDER"
+        ),
+    ] = "fsl",
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="look for a flip or permutation of the directions")
+    ] = True,
     device: options.Device = "auto",
     threads: options.Threads = None,
     config: options.ConfigFile = None,
@@ -36,7 +54,7 @@ def dti(
     quiet: options.Quiet = False,
     log_json: options.LogJson = False,
 ) -> None:
-    """Diffusion tensor: FA, MD, eigenvalues and vectors, mode, S0, tensor.
+    """Diffusion tensor: FA, colour FA, MD, eigenvalues and vectors, mode, S0, tensor, noise, status.
 
     The files are named as FSL's dtifit names them: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ...
     """
@@ -48,7 +66,17 @@ def dti(
     chosen_fit = [] if fit is None else [f"diffusion.method={fit}"]
     settings_ = load_config(config, preset=preset, settings=[*chosen_fit, *(settings or ())])
     chosen = resolve_device(device, threads)
-    request = DtiRequest(dwi=dwi, prefix=out, bval=bval, bvec=bvec, mask=mask, force=force)
+    request = DtiRequest(
+        dwi=dwi,
+        prefix=out,
+        bval=bval,
+        bvec=bvec,
+        mask=mask,
+        gradient_deviation=gradnonlin,
+        tensor_order=tensor_order,
+        check_gradients=check,
+        force=force,
+    )
     with reporter.progress():
         outcome = run_dti_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
     reporter.notes(outcome.notes)

@@ -74,9 +74,10 @@ def load_dwi(
     signal, grid, header = read_image(dwi, dtype=dtype)
     signal = signal.reshape((*grid.shape, volumes), order="F")
     notes = [*(f"{dwi}: {note}" for note in header.notes), *notes, *more, *cleaned]
-    if signal.dtype.kind == "f":
+    whole = header.dtype.kind in "iu" and np.isfinite([header.slope, header.intercept]).all()
+    if signal.dtype.kind == "f" and not whole:
         zero_nonfinite(signal, "signal", dwi, notes)
-    if not signal.any():
+    if not any(signal[..., v].any() for v in range(volumes)):
         raise InputError("every value is 0: no signal", source=dwi)
     return DwiLoaded(DwiSeries(signal, b_values, b_vectors, grid), notes, (dwi, bval, bvec))
 

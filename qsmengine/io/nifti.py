@@ -21,6 +21,8 @@ from qsmengine.io.header import ImageHeader, read_header
 BLOCK = 1 << 20
 """Elements converted at a time."""
 GZIP_LEVEL = 1
+SYMMETRIC_MATRIX = "symmetric matrix"
+"""Intent of an image whose six components in each voxel, (x, y, z, 1, 6) on disk, are a 3 x 3 matrix."""
 
 
 class Image(NamedTuple):
@@ -123,7 +125,8 @@ def write_image(
     grid
         Geometry; its affine is written as sform, and as qform where a quaternion can express it.
     intent, description
-        NIfTI intent name and up to 79 ASCII characters.
+        NIfTI intent name and up to 79 ASCII characters. For `SYMMETRIC_MATRIX` an array (x, y, z, 6) is written
+        with five dimensions.
     xform_code
         Meaning of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI).
 
@@ -203,7 +206,8 @@ def _make_header(
     shape: tuple[int, ...], dtype: np.dtype[Any], grid: Grid, intent: str | None, description: str, code: int
 ) -> Any:
     header: Any = cast("Any", nib.Nifti1Header)(endianness="<")
-    header.set_data_shape(shape)
+    matrix = intent == SYMMETRIC_MATRIX
+    header.set_data_shape((*shape[:3], 1, shape[3]) if matrix else shape)
     header.set_data_dtype(dtype)
     header.set_sform(grid.affine, code=code)
     header.set_qform(grid.affine, code=code, strip_shears=True)
@@ -213,7 +217,7 @@ def _make_header(
     header["vox_offset"] = 352
     header.set_xyzt_units("mm", "sec")
     if intent is not None:
-        header.set_intent(intent)
+        header.set_intent(intent, (3,) if matrix else ())
     header["descrip"] = description.encode("ascii", "replace")[:79]
     return header
 

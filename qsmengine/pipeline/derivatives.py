@@ -24,6 +24,8 @@ from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
 from qsmengine.pipeline.run import RunResult
 from qsmengine.pipeline.staging import staged
+from qsmengine.stages.diffusion.fitting import STATUS
+from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 from qsmengine.units import hz_per_ppm
 
 _PART = re.compile(
@@ -72,7 +74,12 @@ DTI_PRODUCTS = {
     "v1": ("V1", "direction of the largest eigenvalue, FSL frame"),
     "v2": ("V2", "direction of the middle eigenvalue, FSL frame"),
     "v3": ("V3", "direction of the smallest eigenvalue, FSL frame"),
-    "tensor": ("tensor", "diffusion tensor xx xy xz yy yz zz, FSL frame"),
+    "tensor": ("tensor", "diffusion tensor"),
+    "colour_fa": ("RGB", "colour FA: |V1| times FA"),
+    "sse": ("sse", "sum of squared residuals of the log signal"),
+    "sigma": ("sigma", "standard deviation of the signal around the model"),
+    "status": ("status", "; ".join(f"{code}: {meaning}" for code, meaning in STATUS.items())),
+    "outliers": ("outliers", "1: measurement left out"),
 }
 """Map -> (ending of the file's name as FSL's dtifit has it, description)."""
 
@@ -178,6 +185,7 @@ def write_dti(
     device: Device,
     b_values: npt.NDArray[np.float64],
     sources: Sequence[Path],
+    tensor_order: str = "fsl",
 ) -> list[Path]:
     """Write tensor maps under dtifit's names (``PREFIX_FA.nii.gz``, ...) with sidecars; all files or none."""
     prefix = Path(prefix)
@@ -191,16 +199,30 @@ def write_dti(
             path = _dti_path(Path(prefix.name), ending)
             metadata = {"Description": description, "Units": result.units[name], **shared}
             metadata |= _estimation(result, name)
-            write_map(folder / path, to_numpy(result[name]), result.grid, metadata, description=description)
+            array, intent = to_numpy(result[name]), None
+            if name == "tensor":
+                array = reorder_tensor(array, tensor_order, result.grid)
+                intent = "symmetric matrix" if tensor_order == "nifti" else None
+                order = TENSOR_ORDERS[tensor_order]
+                frame = "scanner axes" if order.world else "FSL frame"
+                metadata["Description"] = f"{description}: {' '.join(order.components)}, {frame}"
+            shown = metadata["Description"]
+            write_map(folder / path, array, result.grid, metadata, description=shown, intent=intent)
             written += [path, _sidecar(path)]
     return [prefix.parent / path for path in written]
 
 
 def write_map(
-    path: Path, array: npt.NDArray[Any], grid: Grid, metadata: Mapping[str, Any], *, description: str
+    path: Path,
+    array: npt.NDArray[Any],
+    grid: Grid,
+    metadata: Mapping[str, Any],
+    *,
+    description: str,
+    intent: str | None = None,
 ) -> None:
     """One image with its sidecar beside it."""
-    write_image(path, array, grid, description=description)
+    write_image(path, array, grid, description=description, intent=intent)
     write_json(_sidecar(path), dict(metadata))
 
 

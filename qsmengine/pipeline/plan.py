@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
@@ -15,7 +15,7 @@ from qsmengine.stages.params import Params
 
 MASK_BYTES = 1
 VALUE_BYTES = 4
-COMPONENTS = {"tensor": 6, "v1": 3, "v2": 3, "v3": 3}
+COMPONENTS = {"tensor": 6, "v1": 3, "v2": 3, "v3": 3, "colour_fa": 3, "gradient_deviation": 9}
 """Values per voxel of arrays that hold more than one and no echoes."""
 PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
 NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
@@ -115,10 +115,11 @@ def plan_sections(
     return _plan(config, wanted, set(present), grid, n_echoes, notes)
 
 
-def plan_dti(config: Config, grid: Grid, n_volumes: int) -> Plan:
-    """The one step from a diffusion series to tensor maps."""
-    present = {"signal", "mask", "b_values", "b_vectors"}
-    return _plan(config, [("diffusion", {}, {})], present, grid, n_volumes, [])
+def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:
+    """The one step from a diffusion series to tensor maps; colour FA is made of two of them."""
+    present = {"signal", "mask", "b_values", "b_vectors", *(["gradient_deviation"] if has_deviation else [])}
+    plan = _plan(config, [("diffusion", {}, {})], present, grid, n_volumes, [])
+    return replace(plan, kept=(*plan.kept, "colour_fa"))
 
 
 def check_memory(plan: Plan, device: Device) -> None:
@@ -176,6 +177,8 @@ def _bytes_per_voxel(name: str, n_volumes: int) -> int:
         return 0
     if name.endswith("mask"):
         return MASK_BYTES
+    if name == "outliers":
+        return MASK_BYTES * n_volumes
     if name in PER_ECHO or name == "signal":
         return VALUE_BYTES * n_volumes
     return VALUE_BYTES * COMPONENTS.get(name, 1)

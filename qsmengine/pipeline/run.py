@@ -18,6 +18,7 @@ from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.plan import Plan, Step, check_memory, plan_dti, plan_qsm
 from qsmengine.pipeline.progress import Progress, ProgressCallback
 from qsmengine.solvers.status import SolverStatus
+from qsmengine.stages.diffusion.orders import colour_fa
 
 MAX_WEIGHT = 5.0
 """Largest weight of a voxel in units of the median voxel's."""
@@ -163,12 +164,14 @@ def run_dti(
     device: Device,
     *,
     mask: Array | None = None,
+    gradient_deviation: Array | None = None,
     progress: ProgressCallback | None = None,
 ) -> TensorMaps:
     """Fit a diffusion tensor to a series.
 
-    Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. Parameters and
-    errors as in :func:`run_qsm`.
+    Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. `gradient_deviation`
+    (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors
+    as in :func:`run_qsm`.
     """
     b0 = series.b0_volumes
     if not b0.any():
@@ -177,7 +180,8 @@ def run_dti(
         raise InputError(
             f"no volume with b > {B0_THRESHOLD:g} s/mm^2: nothing is diffusion-weighted", field="bval"
         )
-    plan = plan_dti(config, series.grid, len(series.b_values))
+    has_deviation = gradient_deviation is not None
+    plan = plan_dti(config, series.grid, len(series.b_values), has_deviation=has_deviation)
     check_memory(plan, device)
     if mask is None:
         xp = array_module(series.signal)
@@ -190,7 +194,12 @@ def run_dti(
         "b_values": series.b_values,
         "b_vectors": series.b_vectors,
     }
-    return TensorMaps(**_run(plan, state, series.grid, device, progress))
+    if gradient_deviation is not None:
+        state["gradient_deviation"] = gradient_deviation
+    found = _run(plan, state, series.grid, device, progress)
+    found["maps"]["colour_fa"] = colour_fa(found["maps"]["v1"], found["maps"]["fa"])
+    found["units"]["colour_fa"] = "1"
+    return TensorMaps(**found)
 
 
 def field_weight(noise: Array, mask: Array) -> Array:

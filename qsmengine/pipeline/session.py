@@ -9,16 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from qsmengine.backend.device import Device
+from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
 from qsmengine.io.dwi import load_dwi
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.derivatives import Naming, dti_files, qsm_files, write_dti, write_qsm
+from qsmengine.pipeline.messages import near
 from qsmengine.pipeline.plan import Plan, check_memory, plan_dti, plan_qsm
 from qsmengine.pipeline.progress import ProgressCallback
-from qsmengine.pipeline.run import RunResult, run_dti, run_qsm
+from qsmengine.pipeline.run import RunResult, TensorMaps, run_dti, run_qsm
 from qsmengine.pipeline.staging import check_not_among_inputs, check_output
+from qsmengine.stages.diffusion.gradient_check import check_gradients
+from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,33 @@ class QsmRequest:
 
 @dataclass(frozen=True)
 class DtiRequest:
-    """Files of a diffusion session; `prefix` is what the outputs' names begin with, folder included."""
+    """Files of a diffusion session.
+
+    Parameters
+    ----------
+    dwi, bval, bvec, mask
+        Image, its table (else beside it), and where to fit.
+    prefix
+        What the outputs' names begin with, folder included.
+    gradient_deviation
+        Image of nine volumes, the gradient coils' deviation L column by column.
+    tensor_order
+        Order of the written tensor's components, a key of
+        :data:`qsmengine.stages.diffusion.orders.TENSOR_ORDERS`.
+    check_gradients
+        Whether to note where another flip or permutation of the table fits the image better.
+    force
+        Replace earlier outputs.
+    """
 
     dwi: Path
     prefix: Path
     bval: Path | None = None
     bvec: Path | None = None
     mask: Path | None = None
+    gradient_deviation: Path | None = None
+    tensor_order: str = "fsl"
+    check_gradients: bool = True
     force: bool = False
 
 
@@ -155,20 +180,53 @@ def run_dti_session(
     """
     loaded = load_dwi(request.dwi, request.bval, request.bvec)
     series, notes = loaded.series, list(loaded.notes)
-    sources = [*loaded.sources, *([] if request.mask is None else [request.mask])]
-    mask = None
+    extra = [path for path in (request.mask, request.gradient_deviation) if path is not None]
+    sources = [*loaded.sources, *extra]
+    if request.tensor_order not in TENSOR_ORDERS:
+        raise UsageError(f"unknown tensor order {near(request.tensor_order, tuple(TENSOR_ORDERS))}")
+    mask = deviation = None
     if request.mask is not None:
         mask, more = load_mask(request.mask, series.grid)
         notes += more
-    plan = plan_dti(config, series.grid, len(series.b_values))
+    if request.gradient_deviation is not None:
+        deviation = _load_deviation(request.gradient_deviation, series.grid)
+    plan = plan_dti(
+        config, series.grid, len(series.b_values), has_deviation=request.gradient_deviation is not None
+    )
     files = dti_files(plan, request.prefix)
     folder = request.prefix.parent
     check_output(folder, [path.relative_to(folder) for path in files], sources, force=request.force or dry_run)
     check_memory(plan, device)
     if dry_run:
         return Outcome(plan, files, notes)
-    result = run_dti(series, config, device, mask=mask, progress=progress)
+    result = run_dti(series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
+    if request.check_gradients:
+        notes += gradient_notes(result)
     written = write_dti(
-        result, request.prefix, config=config, device=device, b_values=series.b_values, sources=sources
+        result,
+        request.prefix,
+        config=config,
+        device=device,
+        b_values=series.b_values,
+        sources=sources,
+        tensor_order=request.tensor_order,
     )
     return Outcome(plan, written, notes, result)
+
+
+def gradient_notes(result: TensorMaps) -> list[str]:
+    """A note where fibres continue each other better under a changed gradient table; else none."""
+    check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
+    if not check.doubtful:
+        return []
+    better = f"fibres continue each other {check.ratio:.2f} times better with {check.best}"
+    return [f"gradient table: {better} ({check.pairs} pairs of neighbours); it may not fit the image"]
+
+
+def _load_deviation(path: Path, grid: Grid) -> Array:
+    array, own, _ = read_image(path)
+    if not own.matches(grid):
+        raise InputError("is not on the grid of the image", source=path, field="affine")
+    if array.ndim != 4 or array.shape[3] != 9:
+        raise InputError(f"has shape {array.shape}; nine volumes are needed", source=path, field="dim")
+    return array

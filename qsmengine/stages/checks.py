@@ -16,6 +16,9 @@ from qsmengine.grid import Grid
 SERIES = {"phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values"}
 """Inputs with a fourth axis, and the input that has one entry for each of its volumes."""
 
+COMPONENTS = frozenset({"components", "gradient_deviation"})
+"""Inputs with a fourth axis of their own."""
+
 TABLES = frozenset({"echo_times", "b_values", "b_vectors"})
 """Inputs that are no images."""
 
@@ -46,7 +49,7 @@ def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
 
 def _check_shape(name: str, array: Array, grid: Grid, inputs: Mapping[str, Any]) -> None:
     table = SERIES.get(name)
-    ndim = 4 if table is not None or name == "components" else 3
+    ndim = 4 if table is not None or name in COMPONENTS else 3
     if name == "sigma":
         ndim = max(3, min(array.ndim, 4))
     if array.ndim != ndim or tuple(array.shape[:3]) != grid.shape:
@@ -59,10 +62,18 @@ def _check_shape(name: str, array: Array, grid: Grid, inputs: Mapping[str, Any])
         raise InputError(f"{name} has {array.shape[3]} volumes, {table} has {len(inputs[table])}", field=table)
 
 
+def _some_sum(array: Array) -> float:
+    """A sum over all values that is finite only if they are: of squares, where one fast pass gives it."""
+    if array.flags.c_contiguous or array.flags.f_contiguous:
+        flat = array.ravel(order="K")
+        return float(flat.dot(flat))
+    return float(array.sum(dtype=np.float64))
+
+
 def _check_finite(name: str, array: Array, mask: Array | None) -> None:
     # a finite sum has finite terms: the common case costs one pass and no memory
     with np.errstate(all="ignore"):
-        if array.dtype.kind != "f" or math.isfinite(float(array.sum(dtype=np.float64))):
+        if array.dtype.kind != "f" or math.isfinite(_some_sum(array)):
             return
     bad = ~array_module(array).isfinite(array)
     if bad.ndim == 4:

@@ -42,6 +42,7 @@ _MODULES = (
     "relaxometry.arlo",
     "relaxometry.decay_fit",
     "diffusion.tensor",
+    "diffusion.search",
 )
 
 

@@ -27,18 +27,47 @@ def _dipole(values: Values, sizes: Mapping[str, int], _rng: np.random.Generator)
 
 def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     """Orthonormal basis padded with zero rows; one run of voxels as it comes, one backwards."""
+    _tensor_basis(values, sizes, np.linalg.qr(rng.normal(size=(sizes["volumes"], 7)))[0])
+    values["up"] = np.triu(rng.uniform(0.5, 1.0, (7, 7))).astype(np.float32)
+    values["min_signal"], values["lowest"], values["b_max"] = 1e-3, 1e-4, 1000.0
+
+
+def _tensor_basis(values: Values, sizes: Mapping[str, int], columns: np.ndarray) -> None:
     rows = np.zeros((sizes["blocks"] * 8, 7))
-    rows[: sizes["volumes"]] = np.linalg.qr(rng.normal(size=(sizes["volumes"], 7)))[0]
+    rows[: sizes["volumes"]] = columns
     pairs = np.stack([rows[:, i] * rows[:, k] for i in range(7) for k in range(i + 1)], axis=1)
     for name, table in (("basis", rows), ("products", pairs)):
         blocked = table.reshape(sizes["blocks"], 8, -1).transpose(0, 2, 1)
         values[name] = np.ascontiguousarray(blocked, np.float32)
-    values["up"] = np.triu(rng.uniform(0.5, 1.0, (7, 7))).astype(np.float32)
-    values["min_signal"], values["b_max"] = 1e-3, 1000.0
     half = sizes["fitted"] // 2
     index = np.arange(sizes["fitted"], dtype=np.int32)
     index[half:] = index[half:][::-1]
     values["voxel_index"] = index
+
+
+def _tensor_search(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Tensors with positive eigenvalues, noise, an outlier in some voxels; every option on."""
+    g = rng.normal(size=(sizes["volumes"], 3))
+    g /= np.linalg.norm(g, axis=1, keepdims=True)
+    g[:4] = 0.0
+    x, y, z = g.T
+    terms = [np.ones_like(x), -x * x, -2 * x * y, -2 * x * z, -y * y, -2 * y * z, -z * z]
+    q, r = np.linalg.qr(np.stack(terms, axis=1))
+    _tensor_basis(values, sizes, q)
+    values["down"], values["up"] = r.astype(np.float32), np.linalg.inv(r).astype(np.float32)
+    a, b, c, d, e, f = (rng.uniform(0.4, 0.9, (6, sizes["n"])).T * [1, 0.3, 0.3, 1, 0.3, 1]).T
+    beta = np.stack([0 * a, a * a, a * b, a * c, b * b + d * d, b * c + d * e, c * c + e * e + f * f])
+    clean = np.exp(q @ (r @ beta))
+    values["signal"] = np.float32(clean + 0.02 * rng.normal(size=clean.shape))
+    values["signal"][9, ::7] += 0.5
+    values["sigma"] = np.full_like(values["sigma"], 0.02)
+    values["min_signal"], values["b_max"] = 1e-3, 1000.0
+    values["threshold"], values["iterations"] = 12.0, 40
+
+
+def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    values["voxel_index"] = rng.permutation(sizes["n"]).astype(np.int32)
+    values["deviation"] *= 0.1
 
 
 def _log_linear(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
@@ -52,10 +81,12 @@ def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Gener
 
 CONSTRAINTS: dict[str, Constraint] = {
     "dipole_kspace": _dipole,
+    "tensor_fit": _tensor_fit,
+    "tensor_search": _tensor_search,
+    "tensor_deviation": _tensor_deviation,
     "log_linear_decay": _log_linear,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
-    "tensor_fit": _tensor_fit,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
@@ -64,6 +95,8 @@ DIMENSIONS: dict[str, dict[str, int]] = {
         "components": 5, "px": 30, "py": 13, "pz": 176, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
     },
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
+    "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
+    "tensor_deviation": {"n": 512, "fitted": 512},
 }  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 

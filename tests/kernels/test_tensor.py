@@ -21,13 +21,13 @@ from tests.stages.diffusion.tensors import (
 )
 
 
-def fit(device, signal, b, g, *, reweightings=0, voxels=None, min_signal=1e-6):
-    """(23, n) maps of (n, volume) signals."""
+def fit(device, signal, b, g, *, reweightings=0, voxels=None, min_signal=1e-6, measured=0):
+    """(26, n) maps of (n, volume) signals."""
     design = tensor_design(b, g, 0.0)
     n = len(signal)
     voxels = np.arange(n) if voxels is None else voxels
     padded = np.concatenate([voxels, np.full(-len(voxels) % VOXEL_TILE, voxels[-1])])
-    maps = device.asarray(np.full((23, n), -7.0))
+    maps = device.asarray(np.full((26, n), -7.0))
     launch(
         TENSOR_FIT,
         device,
@@ -38,8 +38,11 @@ def fit(device, signal, b, g, *, reweightings=0, voxels=None, min_signal=1e-6):
         up=device.asarray(design.up),
         maps=maps,
         min_signal=min_signal,
+        lowest=0.0,
+        fsl=0,
         b_max=design.b_max,
         reweightings=reweightings,
+        measured=measured,
     )
     return to_numpy(maps)
 
@@ -144,7 +147,8 @@ def test_signals_without_meaning(device, rng):
     signal[4, 5:8] = [0.0, -1.0, np.nan]
     signal[5, 5:8] = 0.02 * signal[5].max()
     maps = fit(device, signal, b, g, reweightings=1, min_signal=0.02)
-    assert (maps[:, :4] == 0).all()
+    assert (np.delete(maps[:, :4], 23, axis=0) == 0).all()
+    np.testing.assert_array_equal(maps[23], [3, 3, 3, 3, 1, 1])
     np.testing.assert_allclose(maps[:, 4], maps[:, 5], rtol=1e-4, atol=1e-6)
     assert maps[22, 4] > 0
 

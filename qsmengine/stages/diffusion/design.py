@@ -27,12 +27,13 @@ class TensorDesign(NamedTuple):
     """Coefficients of the fit: float32, volumes in blocks of 8 padded with zeros.
 
     `basis` (block, 7, 8) is Q, `products` (block, 28, 8) the products of its columns (lower triangle row
-    by row), `up` (7, 7) is R^-1, `b_max` [s/mm^2] the largest b-value.
+    by row), `up` (7, 7) is R^-1, `down` (7, 7) is R, `b_max` [s/mm^2] the largest b-value.
     """
 
     basis: Array
     products: Array
     up: Array
+    down: Array
     b_max: float
 
 
@@ -68,7 +69,7 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Ten
     q, r = np.linalg.qr(matrix)
     rows, columns = np.tril_indices(UNKNOWNS)
     up = np.linalg.solve(r, np.eye(UNKNOWNS)).astype(np.float32)
-    return TensorDesign(_blocked(q), _blocked(q[:, rows] * q[:, columns]), up, b_max)
+    return TensorDesign(_blocked(q), _blocked(q[:, rows] * q[:, columns]), up, r.astype(np.float32), b_max)
 
 
 def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:

@@ -1,49 +1,83 @@
-"""Diffusion tensor by log-linear least squares, unweighted (OLS) or weighted (WLS), with all its maps.
+"""Diffusion tensor by log-linear least squares: OLS and the three weighted fits of the field, with all maps.
 
-log S_v = log S0 - b_v g_v' D g_v. OLS minimises sum (log S_v - model)^2. WLS minimises
-sum w_v (log S_v - model)^2 with w_v = exp(2 model_OLS), the squared signal that OLS predicts: the noise of
-log S is sigma / S. (FSL's `dtifit --wls` weights with the measured signal instead.)
+log S_v = log S0 - b_v g_v' D g_v. All minimise sum w_v (log S_v - model)^2; the noise of log S is sigma / S:
+
+- ``ols``: w = 1.
+- ``wls``: w = exp(2 model_OLS), the squared signal that OLS predicts (Chung 2006; what DIPY calls WLS).
+- ``wls_fsl``: w = S^2 as measured (Salvador 2005; FSL's ``dtifit --wls``). Measured weights correlate with the
+  noise they weigh, which biases the fit.
+- ``iwls``: weights from measured signals, then `iterations` fits with the weights that the fit before predicts
+  (what MRtrix3's ``dwi2tensor -iter`` does; Veraart 2013). With `start` "ols" the first fit is not weighted.
 
 Directions are read, and tensor and eigenvectors returned, in FSL's frame: array axes, with x negated where
 the affine's determinant is positive. This is what dtifit does; FA, MD and the other scalars do not depend
 on it. Eigenvectors have an arbitrary sign. Nothing forces D to be positive: noise can give negative
-eigenvalues, which are kept (FA can then exceed 1, up to sqrt(3/2)).
+eigenvalues, which are kept (FA can then exceed 1, up to sqrt(3/2)) and marked in the status map.
 
-References: Basser et al. 1994, 10.1006/jmrb.1994.1037; weights: Chung et al. 2006,
-10.1016/j.neuroimage.2006.07.001, and Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028; mode: Ennis
-and Kindlmann 2006, 10.1002/mrm.20741.
+References: Basser et al. 1994, 10.1006/jmrb.1994.1037; weights: Salvador et al. 2005, 10.1002/hbm.20076, Chung
+et al. 2006, 10.1016/j.neuroimage.2006.07.001, and Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028; mode:
+Ennis and Kindlmann 2006, 10.1002/mrm.20741.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.tensor import TENSOR_FIT, VOXEL_TILE
+from qsmengine.backend.signatures.tensor import TENSOR_FIT
 from qsmengine.data import Array
-from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stages.diffusion.design import tensor_design
-from qsmengine.stages.diffusion.planes import Planes, as_planes
+from qsmengine.stages.diffusion.fitting import (
+    INPUTS,
+    TENSOR_OUTPUTS,
+    FitParams,
+    correct_deviation,
+    pose,
+    results,
+)
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
-
-MAX_VOXELS = 2**31 - 1
-"""Voxel numbers are 32-bit in the kernel."""
 
 
-class TensorParams(Params):
-    """Parameters of the tensor fit."""
+class TensorParams(FitParams):
+    """Parameters of the linear fits.
 
-    min_signal: float = Field(
-        1e-3, gt=0, lt=1, description="signals below this part of the voxel's largest are raised to it"
+    `floor` says what becomes of signals too small for a logarithm: "relative" raises those below `min_signal`
+    times the voxel's largest signal, "absolute" those below `lowest_signal` [unit of the signal], for instance
+    the noise. "fsl" does what dtifit does: fit once with log S = 0 where S <= 0 (which depends on the unit of
+    the signal), raise to 1 % of the S0 found, fit again, and give an S0 not below the mean signal.
+    """
+
+    floor: Literal["relative", "absolute", "fsl"] = Field(
+        "relative", description="what small signals are raised to: relative, absolute or fsl (two passes)"
     )
-    b0_threshold: float = Field(
-        0.0, ge=0, description="b-values up to this are taken as 0 [s/mm^2]; 0: every b-value is used as given"
+    min_signal: float = Field(
+        1e-3,
+        gt=0,
+        lt=1,
+        description="floor relative: signals below this part of the voxel's largest are raised",
+    )
+    lowest_signal: float | None = Field(
+        None, gt=0, description="floor absolute: signals below this are raised to it [unit of the signal]"
+    )
+
+    @model_validator(mode="after")
+    def _floor_is_given(self) -> TensorParams:
+        if (self.floor == "absolute") != (self.lowest_signal is not None):
+            raise ValueError("lowest_signal belongs to floor=absolute, which needs it")
+        return self
+
+
+class IwlsParams(TensorParams):
+    """Parameters of the iterated weighted fit."""
+
+    iterations: int = Field(
+        2, ge=0, le=100, description="fits with predicted weights after the first; 0: only the first"
+    )
+    start: Literal["measured", "ols"] = Field(
+        "measured", description="weights of the first fit: measured signals, or none (ols)"
     )
 
 
@@ -52,7 +86,10 @@ class TensorResult(NamedTuple):
 
     ``tensor`` xx, xy, xz, yy, yz, zz [mm^2/s]; ``fa`` fractional anisotropy [1]; ``md``, ``ad``, ``rd`` mean,
     axial (= l1) and radial diffusivity [mm^2/s]; ``mo`` mode, -1 planar .. 1 linear [1]; ``l1`` >= ``l2`` >=
-    ``l3`` [mm^2/s]; ``v1``, ``v2``, ``v3`` unit eigenvectors; ``s0`` signal at b = 0 [unit of the signal].
+    ``l3`` [mm^2/s]; ``v1``, ``v2``, ``v3`` unit eigenvectors; ``s0`` signal at b = 0 [unit of the signal];
+    ``sse`` sum of squared residuals of log S, unweighted [1]; ``sigma`` root of the squared residuals of S over
+    the degrees of freedom [unit of the signal]; ``status`` as
+    :data:`qsmengine.stages.diffusion.fitting.STATUS` has it.
     """
 
     tensor: Array
@@ -68,6 +105,9 @@ class TensorResult(NamedTuple):
     v2: Array
     v3: Array
     s0: Array
+    sse: Array
+    sigma: Array
+    status: Array
 
 
 def ols(
@@ -79,6 +119,7 @@ def ols(
     params: TensorParams,
     *,
     device: Device,
+    gradient_deviation: Array | None = None,
 ) -> TensorResult:
     """Tensor of every voxel by ordinary log-linear least squares.
 
@@ -86,7 +127,7 @@ def ols(
     ----------
     signal
         (x, y, z, volume), any unit, any memory order. Float32 in Fortran order is read without a copy.
-        Values below `min_signal` times the voxel's largest signal, zero, negative and NaN are raised to it.
+        Small, zero, negative and NaN values are raised as `floor` says.
     mask
         (x, y, z); only voxels inside are fitted. Outputs are 0 outside, and where no signal is positive or
         the largest is infinite.
@@ -96,6 +137,8 @@ def ols(
         (volume, 3), unit vectors in FSL's frame, or zero at b = 0.
     grid
         Geometry.
+    gradient_deviation
+        (x, y, z, 9) [1], see :func:`qsmengine.stages.diffusion.fitting.correct_deviation`.
 
     Raises
     ------
@@ -103,7 +146,7 @@ def ols(
         For shapes that do not fit, an empty mask, and a gradient table that is malformed or cannot determine
         a tensor.
     """
-    return _fit(signal, mask, b_values, b_vectors, grid, params, device, reweightings=0)
+    return _fit(signal, mask, b_values, b_vectors, gradient_deviation, grid, params, device, 0)
 
 
 def wls(
@@ -115,9 +158,47 @@ def wls(
     params: TensorParams,
     *,
     device: Device,
+    gradient_deviation: Array | None = None,
 ) -> TensorResult:
     """Tensor of every voxel by least squares weighted with the squared signal that OLS predicts; see `ols`."""
-    return _fit(signal, mask, b_values, b_vectors, grid, params, device, reweightings=1)
+    return _fit(signal, mask, b_values, b_vectors, gradient_deviation, grid, params, device, 1)
+
+
+def wls_fsl(
+    signal: Array,
+    mask: Array,
+    b_values: Array,
+    b_vectors: Array,
+    grid: Grid,
+    params: TensorParams,
+    *,
+    device: Device,
+    gradient_deviation: Array | None = None,
+) -> TensorResult:
+    """Tensor of every voxel by least squares weighted with the squared measured signal; see `ols`.
+
+    With `floor` "fsl" the weights are those of the signals before they are raised, and 1 where S <= 0.
+    """
+    return _fit(signal, mask, b_values, b_vectors, gradient_deviation, grid, params, device, 1, measured=True)
+
+
+def iwls(
+    signal: Array,
+    mask: Array,
+    b_values: Array,
+    b_vectors: Array,
+    grid: Grid,
+    params: IwlsParams,
+    *,
+    device: Device,
+    gradient_deviation: Array | None = None,
+) -> TensorResult:
+    """Tensor of every voxel by iterated weighted least squares; see `ols`."""
+    measured = params.start == "measured"
+    steps = params.iterations + (1 if measured else 0)
+    return _fit(
+        signal, mask, b_values, b_vectors, gradient_deviation, grid, params, device, steps, measured=measured
+    )
 
 
 def _fit(
@@ -125,87 +206,50 @@ def _fit(
     mask: Array,
     b_values: Array,
     b_vectors: Array,
+    deviation: Array | None,
     grid: Grid,
     params: TensorParams,
     device: Device,
-    *,
     reweightings: int,
+    *,
+    measured: bool = False,
 ) -> TensorResult:
-    _check_shapes(signal, mask, b_values, grid)
-    design = tensor_design(b_values, b_vectors, params.b0_threshold)
-    planes = as_planes(signal, device)
-    maps = device.xp.zeros((23, grid.size), np.float32)
+    problem = pose(signal, mask, b_values, b_vectors, grid, params.b0_threshold, device)
     launch(
         TENSOR_FIT,
         device,
-        signal=planes.array,
-        voxel_index=_voxel_list(mask, planes, device),
-        basis=device.asarray(design.basis),
-        products=device.asarray(design.products),
-        up=device.asarray(design.up),
-        maps=maps,
-        min_signal=params.min_signal,
-        b_max=design.b_max,
+        **problem.arguments(device),
+        min_signal=params.min_signal if params.floor == "relative" else 0.0,
+        lowest=params.lowest_signal or 0.0,
+        fsl=int(params.floor == "fsl"),
         reweightings=reweightings,
+        measured=int(measured),
     )
-    return _result(maps, planes)
+    correct_deviation(problem, deviation, device)
+    return TensorResult(**results(problem))
 
 
-def _check_shapes(signal: Array, mask: Array, b_values: Array, grid: Grid) -> None:
-    if signal.ndim != 4 or tuple(signal.shape[:3]) != grid.shape or tuple(mask.shape) != grid.shape:
-        shapes = f"signal {tuple(signal.shape)} and mask {tuple(mask.shape)}"
-        raise InputError(f"{shapes} do not fit the grid {grid.shape}", field="shape")
-    if signal.shape[3] != len(b_values):
-        raise InputError(f"{signal.shape[3]} volumes, {len(b_values)} b-values", field="bval/bvec")
-    if grid.size > MAX_VOXELS:
-        raise InputError(f"{grid.shape} has more than {MAX_VOXELS} voxels", field="shape")
-
-
-def _voxel_list(mask: Array, planes: Planes, device: Device) -> Array:
-    xp = device.xp
-    inside = xp.flatnonzero(planes.flatten(xp.asarray(mask))).astype(np.int32)
-    if not inside.size:
-        raise InputError("the mask is empty", field="mask")
-    padded: Array = xp.concatenate([inside, xp.full(-inside.size % VOXEL_TILE, inside[-1], np.int32)])
-    return padded
-
-
-def _result(maps: Array, planes: Planes) -> TensorResult:
-    image = planes.unflatten
-    l1 = image(maps[6])
-    return TensorResult(
-        tensor=image(maps[0:6]),
-        fa=image(maps[18]),
-        md=image(maps[19]),
-        ad=l1,
-        rd=image(maps[20]),
-        mo=image(maps[21]),
-        l1=l1,
-        l2=image(maps[7]),
-        l3=image(maps[8]),
-        v1=image(maps[9:12]),
-        v2=image(maps[12:15]),
-        v3=image(maps[15:18]),
-        s0=image(maps[22]),
-    )
-
-
-_OUTPUTS = {
-    "tensor": "mm^2/s", "fa": "1", "md": "mm^2/s", "ad": "mm^2/s", "rd": "mm^2/s", "mo": "1",
-    "l1": "mm^2/s", "l2": "mm^2/s", "l3": "mm^2/s", "v1": "1", "v2": "1", "v3": "1", "s0": "signal",
-}  # fmt: skip
+_OUTPUTS = {**TENSOR_OUTPUTS, "sse": "1"}
 
 METHODS = (
     Method(
-        stage="diffusion", name="ols", run=ols, params=TensorParams,
-        inputs=("signal", "mask", "b_values", "b_vectors"), outputs=_OUTPUTS,
+        stage="diffusion", name="ols", run=ols, params=TensorParams, inputs=INPUTS, outputs=_OUTPUTS,
         summary="tensor by ordinary log-linear least squares",
-        doi="10.1006/jmrb.1994.1037", bytes_per_voxel=24, bytes_per_volume=4,
+        doi="10.1006/jmrb.1994.1037", bytes_per_voxel=84, bytes_per_volume=4,
     ),
     Method(
-        stage="diffusion", name="wls", run=wls, params=TensorParams,
-        inputs=("signal", "mask", "b_values", "b_vectors"), outputs=_OUTPUTS,
+        stage="diffusion", name="wls", run=wls, params=TensorParams, inputs=INPUTS, outputs=_OUTPUTS,
         summary="tensor by least squares weighted with the predicted signal",
-        doi="10.1016/j.neuroimage.2006.07.001", bytes_per_voxel=24, bytes_per_volume=4,
+        doi="10.1016/j.neuroimage.2006.07.001", bytes_per_voxel=84, bytes_per_volume=4,
+    ),
+    Method(
+        stage="diffusion", name="wls_fsl", run=wls_fsl, params=TensorParams, inputs=INPUTS, outputs=_OUTPUTS,
+        summary="tensor by least squares weighted with the measured signal, as dtifit --wls",
+        doi="10.1002/hbm.20076", bytes_per_voxel=84, bytes_per_volume=4,
+    ),
+    Method(
+        stage="diffusion", name="iwls", run=iwls, params=IwlsParams, inputs=INPUTS, outputs=_OUTPUTS,
+        summary="tensor by iterated weighted least squares, as MRtrix3 dwi2tensor",
+        doi="10.1016/j.neuroimage.2013.05.028", bytes_per_voxel=84, bytes_per_volume=4,
     ),
 )  # fmt: skip

@@ -1,0 +1,85 @@
+"""``qsmengine dti`` beyond dtifit's files: estimators, orders, gradient checks and deviations."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from qsmengine.cli.main import main
+from qsmengine.demo_data import demo_path
+from qsmengine.io.nifti import read_image, write_image
+from tests.sessions import write_dwi
+
+DEMO = demo_path("siemens-dwi-brain-with-vendor-maps")
+
+
+def run(path, out, *more):
+    return main(["dti", "--dwi", str(path), "--out", str(out / "x"), "--device", "cpu", *more])
+
+
+@pytest.mark.parametrize("method", ["wls_fsl", "iwls", "nlls", "restore", "constrained"])
+def test_every_estimator_runs_from_files(tmp_path, method):
+    path, anisotropy = write_dwi(tmp_path / "in")
+    assert run(path, tmp_path / "o", "--fit", method) == 0
+    np.testing.assert_allclose(read_image(tmp_path / "o" / "x_FA.nii.gz").array, anisotropy, atol=2e-4)
+    status = read_image(tmp_path / "o" / "x_status.nii.gz").array
+    assert (status == 1).all()
+    assert (
+        "3: no positive finite signal"
+        in json.loads((tmp_path / "o" / "x_status.json").read_text())["Description"]
+    )
+    fa, v1 = (read_image(tmp_path / "o" / f"x_{name}.nii.gz").array for name in ("FA", "V1"))
+    colour = read_image(tmp_path / "o" / "x_RGB.nii.gz").array
+    np.testing.assert_allclose(colour, np.abs(v1) * fa[..., None], atol=1e-6)
+    assert (tmp_path / "o" / "x_outliers.nii.gz").exists() == (method == "restore")
+
+
+def test_tensor_is_written_in_the_order_asked_for(tmp_path, capsys):
+    path, _ = write_dwi(tmp_path / "in")
+    tensors = {}
+    for order in ("fsl", "mrtrix", "dipy", "nifti"):
+        assert run(path, tmp_path / order, "--tensor-order", order, "-q") == 0
+        tensors[order] = nib.load(tmp_path / order / "x_tensor.nii.gz")
+    values = {name: image.get_fdata() for name, image in tensors.items()}
+    np.testing.assert_array_equal(values["dipy"], values["fsl"][..., [0, 1, 3, 2, 4, 5]])
+    np.testing.assert_allclose(
+        values["mrtrix"], values["fsl"][..., [0, 3, 5, 1, 2, 4]] * [1, 1, 1, -1, -1, 1], atol=1e-9
+    )
+    assert tensors["nifti"].header.get_intent()[0] == "symmetric matrix"
+    assert values["nifti"].shape == (9, 8, 7, 1, 6)
+    np.testing.assert_array_equal(values["nifti"][:, :, :, 0], values["dipy"])
+    described = json.loads((tmp_path / "mrtrix" / "x_tensor.json").read_text())["Description"]
+    assert "xx yy zz xy xz yz, scanner axes" in described
+    assert run(path, tmp_path / "no", "--tensor-order", "mrtirx") == 2
+    assert "did you mean mrtrix" in capsys.readouterr().err
+
+
+def test_a_wrong_table_is_reported(tmp_path, capsys):
+    assert run(DEMO / "dwi.nii.gz", tmp_path / "right") == 0
+    assert "gradient table" not in capsys.readouterr().err
+    wrong = np.loadtxt(DEMO / "dwi.bvec") * [[1], [-1], [1]]
+    np.savetxt(tmp_path / "wrong.bvec", wrong)
+    table = ["--bvec", str(tmp_path / "wrong.bvec"), "--bval", str(DEMO / "dwi.bval")]
+    assert run(DEMO / "dwi.nii.gz", tmp_path / "wrong", *table) == 0
+    captured = capsys.readouterr()
+    assert "y negated" in captured.err + captured.out
+    assert run(DEMO / "dwi.nii.gz", tmp_path / "silent", *table, "--no-check") == 0
+    assert "y negated" not in capsys.readouterr().err
+
+
+def test_gradient_deviation_scales_the_tensor(tmp_path, capsys):
+    path, _ = write_dwi(tmp_path / "in")
+    grid = read_image(path).grid
+    deviation = np.zeros((*grid.shape, 9), np.float32)
+    deviation[..., [0, 4, 8]] = 0.1
+    write_image(tmp_path / "dev.nii.gz", deviation, grid)
+    assert run(path, tmp_path / "plain") == 0
+    assert run(path, tmp_path / "turned", "--gradnonlin", str(tmp_path / "dev.nii.gz")) == 0
+    plain, turned = (read_image(tmp_path / name / "x_MD.nii.gz").array for name in ("plain", "turned"))
+    np.testing.assert_allclose(turned, plain / 1.21, rtol=1e-5)
+    write_image(tmp_path / "bad.nii.gz", deviation[..., :8], grid)
+    assert run(path, tmp_path / "bad", "--gradnonlin", str(tmp_path / "bad.nii.gz")) == 3
+    assert "nine volumes" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""Wrong gradient tables are found and named on real heads."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import cpu
+from qsmengine.demo_data import demo_path
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.dwi import load_dwi
+from qsmengine.stages.diffusion.gradient_check import AS_GIVEN, CANDIDATES, Candidate, check_gradients
+from qsmengine.stages.diffusion.tensor import TensorParams, ols
+
+CANON = Path(__file__).parents[2] / "data" / "canon-dwi-brain-oblique"
+IMAGES = {
+    "siemens": demo_path("siemens-dwi-brain-with-vendor-maps") / "dwi.nii.gz",
+    "canon": CANON / "sagittal_tilted.nii.gz",
+}
+
+
+@cache
+def brain(name):
+    series = load_dwi(IMAGES[name]).series
+    b0 = np.asarray(series.signal[..., 0])
+    return series, b0 > 0.25 * np.quantile(b0, 0.98)
+
+
+def check(name, change):
+    series, mask = brain(name)
+    table = series.b_values, series.b_vectors @ change.matrix.T
+    r = ols(series.signal, mask, *table, series.grid, TensorParams(), device=cpu(2))
+    return check_gradients(r.v1, r.fa, series.grid, mask=mask)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_right_tables_are_found_right(name):
+    found = check(name, AS_GIVEN)
+    assert found.best == AS_GIVEN
+    assert not found.doubtful
+    assert set(found.coherence) == set(CANDIDATES)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("change", CANDIDATES[1::3], ids=str)
+def test_wrong_tables_are_found_with_what_mends_them(name, change):
+    found = check(name, change)
+    assert found.doubtful
+    mended = found.best.matrix @ change.matrix
+    assert np.allclose(mended, np.eye(3)) or np.allclose(mended, -np.eye(3))
+
+
+@pytest.mark.parametrize("change", [Candidate((0, 1, 2), 0), Candidate((1, 0, 2), 2)], ids=str)
+def test_refitting_and_turning_the_directions_are_the_same(change):
+    turned, given = check("siemens", change), check("siemens", AS_GIVEN)
+    assert turned.coherence[AS_GIVEN] == pytest.approx(given.coherence[change], rel=1e-3)
+
+
+def test_coherence_is_the_sum_over_pairs(rng):
+    grid = Grid((4, 3, 3), np.diag([2.0, 2.5, 3.0, 1.0]))
+    v1 = rng.normal(size=(4, 3, 3, 3))
+    v1 /= np.linalg.norm(v1, axis=-1, keepdims=True)
+    fa = rng.uniform(0.2, 0.9, grid.shape)
+    candidate = Candidate((2, 0, 1), 1)
+    turned = v1 @ candidate.matrix.T * [-1.0, 1.0, 1.0]
+    total, pairs = 0.0, 0
+    voxels = [tuple(v) for v in np.argwhere(fa >= 0.3)]
+    for number, i in enumerate(voxels):
+        for j in voxels[number + 1 :]:
+            offset = np.subtract(j, i)
+            if np.abs(offset).max() == 1:
+                u = offset * grid.voxel_size / np.linalg.norm(offset * grid.voxel_size)
+                total += fa[i] * fa[j] * (turned[i] @ u) ** 4 * (turned[j] @ u) ** 4
+                pairs += 1
+    found = check_gradients(np.float32(v1), np.float32(fa), grid)
+    assert found.pairs == pairs
+    assert found.coherence[candidate] == pytest.approx(total / pairs, rel=1e-5)
+    assert not found.doubtful
+    with pytest.raises(InputError, match="do not fit"):
+        check_gradients(v1[:3], fa, grid)
+
+
+def test_candidates_say_what_to_do():
+    assert str(AS_GIVEN) == "as given"
+    assert str(Candidate((1, 0, 2), 2)) == "rows in the order y x z, then z negated"
+    assert len({str(c) for c in CANDIDATES}) == 24
