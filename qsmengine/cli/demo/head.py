@@ -93,7 +93,7 @@ def _raw_errors(head: VirtualHead, result: RunResult) -> list[Any]:
     for name, title, demean in (
         ("total_field", "total field", True),
         ("local_field", "local field", True),
-        ("chi", "chi, weighted TV", True),
+        ("chi", "chi, default chain", True),
         ("r2star", "R2*", False),
     ):
         rows.append((title, "raw echoes", *_agreement(to_numpy(result[name]), head, name, mask, demean=demean)))
