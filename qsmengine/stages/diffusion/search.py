@@ -192,6 +192,8 @@ def _search(
     """Maps by name; outliers are left out where there is a `threshold`."""
     if params.noise_floor and sigma is None and params.sigma == 0:
         raise InputError("a noise floor needs the noise: give sigma", field="sigma")
+    if sigma is not None and sigma.ndim != 3:
+        raise InputError(f"has {sigma.ndim} dimensions, tensor fits take one map (x, y, z)", field="sigma")
     problem = pose(signal, mask, b_values, b_vectors, grid, params.b0_threshold, device)
     planes = problem.planes
     if sigma is None:

@@ -212,6 +212,9 @@ def test_noise_floor_takes_the_bias_of_rician_magnitudes_away(device, rng):
     assert bias["map"] == bias["floor"]
     with pytest.raises(InputError, match="sigma"):
         fit(nlls, signal[:2], b, g, SearchParams(noise_floor=True))
+    series = np.ones((2, 1, 1, 3), np.float32)
+    with pytest.raises(InputError, match="sigma: has 4 dimensions"):
+        fit(nlls, signal[:2], b, g, SearchParams(), sigma=series)
 
 
 def test_robust_fit_leaves_outliers_out(device, rng):
