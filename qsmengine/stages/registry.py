@@ -14,50 +14,56 @@ from qsmengine.errors import UsageError
 from qsmengine.stages.method import Method
 
 _MODULES = (
-    "denoise.mnlm",
-    "denoise.complex_mnlm",
-    "phase.mcpc3ds",
-    "phase.romeo",
-    "phase.laplacian",
-    "phase.weighted_fit",
-    "phase.nonlinear_fit",
-    "mask.phase_magnitude",
-    "mask.field_jumps",
-    "background.vsharp",
-    "background.sharp",
-    "background.resharp",
-    "background.ismv",
-    "background.pdf",
-    "background.lbv",
-    "inversion.tkd",
-    "inversion.tsvd",
-    "inversion.closed_form_l2",
-    "inversion.iterative_tikhonov",
-    "inversion.ndi",
-    "inversion.rts",
-    "inversion.weighted_tv",
-    "inversion.fansi_tv",
-    "inversion.weak_harmonic",
-    "inversion.reference",
-    "relaxometry.arlo",
-    "relaxometry.decay_fit",
-    "diffusion.tensor",
-    "diffusion.search",
+    ("denoise", "denoise.mnlm"),
+    ("denoise", "denoise.complex_mnlm"),
+    ("phase-offset", "phase.mcpc3ds"),
+    ("unwrap", "phase.romeo"),
+    ("unwrap", "phase.laplacian"),
+    ("field", "phase.weighted_fit"),
+    ("field", "phase.nonlinear_fit"),
+    ("mask", "mask.phase_magnitude"),
+    ("reliability", "mask.field_jumps"),
+    ("background", "background.vsharp"),
+    ("background", "background.sharp"),
+    ("background", "background.resharp"),
+    ("background", "background.ismv"),
+    ("background", "background.pdf"),
+    ("background", "background.lbv"),
+    ("inversion", "inversion.tkd"),
+    ("inversion", "inversion.tsvd"),
+    ("inversion", "inversion.closed_form_l2"),
+    ("inversion", "inversion.iterative_tikhonov"),
+    ("inversion", "inversion.ndi"),
+    ("inversion", "inversion.rts"),
+    ("inversion", "inversion.weighted_tv"),
+    ("inversion", "inversion.fansi_tv"),
+    ("inversion", "inversion.weak_harmonic"),
+    ("reference", "inversion.reference"),
+    ("relaxometry", "relaxometry.arlo"),
+    ("relaxometry", "relaxometry.decay_fit"),
+    ("diffusion", "diffusion.tensor"),
+    ("diffusion", "diffusion.search"),
 )
+"""Stage and module of its methods; a module is imported when its stage is asked for."""
+
+
+def all_methods() -> tuple[Method, ...]:
+    """Every registered method, in the order of the pipeline."""
+    return tuple(method for stage in stage_names() for method in _methods(stage))
 
 
 @cache
-def all_methods() -> tuple[Method, ...]:
-    """Every registered method, in the order of the pipeline."""
+def _methods(stage: str) -> tuple[Method, ...]:
     found: list[Method] = []
-    for module in _MODULES:
-        found.extend(import_module(f"qsmengine.stages.{module}").METHODS)
+    for name, module in _MODULES:
+        if name == stage:
+            found.extend(import_module(f"qsmengine.stages.{module}").METHODS)
     return tuple(found)
 
 
 def stage_names() -> tuple[str, ...]:
     """Names of the stages, in the order of the pipeline."""
-    return tuple(dict.fromkeys(m.stage for m in all_methods()))
+    return tuple(dict.fromkeys(stage for stage, _ in _MODULES))
 
 
 def methods_of(stage: str) -> dict[str, Method]:
@@ -70,7 +76,7 @@ def methods_of(stage: str) -> dict[str, Method]:
     """
     if stage not in stage_names():
         raise UsageError(unknown("stage", stage, stage_names()))
-    return {m.name: m for m in all_methods() if m.stage == stage}
+    return {method.name: method for method in _methods(stage)}
 
 
 def get_method(stage: str, name: str) -> Method:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from qsmengine.backend.device import resolve_device
 from qsmengine.stages.method import Method
-from qsmengine.stages.registry import get_method
+from qsmengine.stages.registry import get_method, methods_of, stage_names
 from tests.contract.heads import head
 from tests.contract.running import METHODS, array_inputs, method_id, short_params
 
@@ -63,3 +63,8 @@ def test_peak_memory_stays_within_the_declared_bytes(method: Method) -> None:
         array.shape[3] if array.ndim == 4 else 0 for array in map(inputs.__getitem__, array_inputs(method))
     )
     assert peak <= method.working_bytes(case.grid, short_params(method), volumes)
+
+
+def test_methods_are_listed_under_their_own_stage() -> None:
+    for stage in stage_names():
+        assert {m.stage for m in methods_of(stage).values()} == {stage}
