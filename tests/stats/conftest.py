@@ -1,5 +1,7 @@
 """A small cohort on disk: region tables below sub-*/anat and participants.tsv."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,3 +65,10 @@ def write_participants():
 @pytest.fixture
 def write_values():
     return _write_values
+
+
+@pytest.fixture
+def bids(tmp_path: Path):
+    folder = tmp_path / "derivatives"
+    folder.mkdir()
+    return folder

@@ -1,43 +1,16 @@
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from statsmodels.stats.multitest import multipletests
 
-from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import Grid
+from qsmengine.errors import InputError
 from qsmengine.stats.ancova import fit_ancova
-from qsmengine.stats.collect import collect_tables
-from qsmengine.stats.design import load_design
 from qsmengine.stats.groups import run_group_analysis
-from qsmengine.stats.labels import load_label_table
-from qsmengine.stats.region_files import write_region_table
-from qsmengine.stats.regions import region_table
 from qsmengine.stats.tables import read_table
-
-DESIGN = {
-    "outcome": {"region": "thalamus", "map": "chi", "statistic": "mean"},
-    "groups": {"column": "group", "reference": "HC"},
-    "covariates": ["age", "sex"],
-    "correction": "holm",
-}
-
-
-def design_file(folder, **changes):
-    path = folder / "design.yaml"
-    path.write_text(yaml.safe_dump(DESIGN | changes))
-    return path
-
-
-@pytest.fixture
-def bids(tmp_path: Path):
-    folder = tmp_path / "derivatives"
-    folder.mkdir()
-    return folder
+from tests.stats.designs import design_file
 
 
 def run(bids, **changes):
@@ -248,101 +221,3 @@ def test_a_participant_twice_is_refused_with_and_without_prefix(bids, make_cohor
     write_participants(bids, participants(people))
     with pytest.raises(InputError, match=r"participants.tsv: participant_id: sub-00 more than once"):
         run(bids)
-
-
-def test_collected_tables_are_tidy_and_joined(bids, make_cohort):
-    people = make_cohort(bids)
-    tidy = collect_tables(bids)
-    assert len(tidy) == 24 * 4 * 4
-    cell = tidy.query(
-        "region == 'thalamus' and hemisphere == 'bilateral' and map == 'chi' and statistic == 'mean'"
-    )
-    np.testing.assert_allclose(cell["value"], people["thalamus"], rtol=1e-12)
-    assert cell["group"].tolist() == people["group"].tolist()
-    assert tidy.query("statistic == 'volume_mm3'")["map"].unique().tolist() == [""]
-
-
-def test_a_written_region_table_is_collected_value_by_value(bids, make_cohort):
-    make_cohort(bids, n=6)
-    path = next((bids / "sub-03").rglob("*.tsv"))
-    rng = np.random.default_rng(8)
-    grid = Grid.from_voxel_size((12, 12, 12), (1.0, 1.0, 2.0))
-    labels = rng.choice([0, 10, 49, 16], size=grid.shape)
-    table = region_table(labels, load_label_table("fsl-first"), {"r2_star": rng.random(grid.shape)}, grid)
-    write_region_table(table, path, units={"r2_star": "1/s"})
-    tidy = collect_tables(bids).query("participant_id == 'sub-03'")
-    found = tidy.set_index(["region", "hemisphere", "map", "statistic"])["value"]
-    source = table.set_index(["region", "hemisphere"])
-    assert (
-        found["thalamus", "bilateral", "r2_star", "n_valid"]
-        == source.loc[("thalamus", "bilateral"), "n_voxels"]
-    )
-    for statistic in ("mean", "sd", "p95"):
-        expected = source.loc[("brainstem", "midline"), f"r2_star_{statistic}"]
-        assert found["brainstem", "midline", "r2_star", statistic] == pytest.approx(expected, rel=1e-9)
-    assert found["thalamus", "left", "", "volume_mm3"] == source.loc[("thalamus", "left"), "volume_mm3"]
-    assert np.isnan(found["putamen", "bilateral", "", "volume_mm3"])
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "what"),
-    [
-        ("thalamus\tleft", "thalamus\tbilateral", "thalamus bilateral stands there twice"),
-        ("\t8000\t", "\tmany\t", "n_voxels: 'many' is not a number"),
-        ("region\t", "structure\t", "region: no such column"),
-        ("chi_mean", "chi_average", "column 'chi_average' is not MAP_STATISTIC"),
-        ("chi_mean", "chi_n_valid", "column 'chi_n_valid' stands there twice"),
-    ],
-)
-def test_a_broken_region_table_is_refused_by_name(bids, old, new, what, make_cohort):
-    make_cohort(bids)
-    path = next((bids / "sub-03").rglob("*.tsv"))
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-    with pytest.raises(InputError, match=what):
-        collect_tables(bids)
-
-
-def test_a_folder_without_tables_or_participants_is_refused(bids, make_cohort):
-    with pytest.raises(InputError, match=r"desc-dgm_stats\.tsv below it"):
-        collect_tables(bids)
-    make_cohort(bids)
-    (bids / "participants.tsv").unlink()
-    with pytest.raises(InputError, match=r"participants\.tsv: no such file"):
-        collect_tables(bids)
-
-
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [
-        ({"covariate": ["age"]}, "unknown entry 'covariate' \\(did you mean 'covariates'\\?\\) in design"),
-        ({"groups": {"colum": "group", "column": "g", "reference": "HC"}}, "did you mean 'column'.* in groups"),
-        ({"outcome": [{"region": "a", "stat": "mean"}]}, "outcome.statistic is missing; unknown entry 'stat'"),
-        ({"correction": "bonferoni"}, "correction: Input should be 'bonferroni'"),
-        ({"categorical": ["sites"]}, "'sites' is not a covariate"),
-        ({"outcome": []}, "outcome: need at least one"),
-    ],
-)
-def test_a_wrong_design_is_a_usage_error_that_names_the_entry(tmp_path, changes, what):
-    with pytest.raises(UsageError, match=what):
-        load_design(design_file(tmp_path, **changes))
-
-
-def test_a_design_that_is_no_yaml_mapping_is_refused(tmp_path):
-    path = tmp_path / "design.yaml"
-    for text, error in (
-        ("- a\n", UsageError),
-        ("a: [", InputError),
-        ("!!python/object:os.system {}", InputError),
-    ):
-        path.write_text(text)
-        with pytest.raises(error, match=r"design.yaml"):
-            load_design(path)
-
-
-def test_a_design_is_frozen_and_takes_numbers_as_names(tmp_path):
-    design = load_design(design_file(tmp_path, groups={"column": "code", "reference": 0, "levels": [0, 1]}))
-    assert (design.groups.reference, design.groups.levels) == ("0", ("0", "1"))
-    with pytest.raises(ValueError, match="frozen"):
-        design.correction = "none"

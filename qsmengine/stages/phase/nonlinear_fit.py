@@ -23,21 +23,15 @@ References: Liu et al. 2013, 10.1002/mrm.24272; Biondetti et al. 2022, 10.1002/m
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.complex_fit import COMPLEX_FIELD_FIT
 from qsmengine.data import Array
-from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stages.echoes import check_series, checked_mask, echo_first
 from qsmengine.stages.method import Method
-from qsmengine.stages.noise import median_magnitude
 from qsmengine.stages.params import Params
-from qsmengine.stages.phase.weighted_fit import MAGNITUDE_FLOOR, MILLISECONDS, FieldResult, field_noise
-from qsmengine.units import ppm_per_rad
+from qsmengine.stages.phase.phase_fit import FieldResult, fit_phase
 
 
 class NonlinearFitParams(Params):
@@ -87,33 +81,10 @@ def nonlinear_fit(
         For shapes or echo times that do not fit, an empty mask, a magnitude that is 0 in most of it, a
         missing field strength, or an offset asked for with one echo.
     """
-    times = check_series(grid, echo_times, unwrapped=unwrapped, magnitude=magnitude)
-    if params.offset and len(times) == 1:
-        raise InputError("one echo does not tell a phase offset: fit without it", field="EchoTime")
-    unit = ppm_per_rad(grid.required_field_strength, 1.0 / MILLISECONDS)
-    phase, weights = echo_first(unwrapped, device), echo_first(magnitude, device)
-    inside = checked_mask(mask, grid, device)
-    shape = tuple(inside.shape)
-    slope, information, residual = (device.empty(shape) for _ in range(3))
-    launch(
-        COMPLEX_FIELD_FIT,
-        device,
-        phase=phase.reshape(len(times), -1),
-        magnitude=weights.reshape(len(times), -1),
-        mask=inside.reshape(-1),
-        times=device.asarray(np.asarray(times) * MILLISECONDS),
-        slope=slope.reshape(-1),
-        information=information.reshape(-1),
-        residual=residual.reshape(-1),
-        scale=1.0 / median_magnitude(weights[0], inside),
-        floor=MAGNITUDE_FLOOR,
-        with_offset=int(params.offset),
-        iterations=params.steps,
-    )
-    slope *= np.float32(unit)
-    freedom = len(times) - 1 - int(params.offset)
-    noise = field_noise(information, residual, inside, freedom, unit if len(times) >= 3 else None)
-    return FieldResult(slope, noise)
+    return fit_phase(
+        COMPLEX_FIELD_FIT, unwrapped, magnitude, mask, echo_times, grid,
+        offset=params.offset, device=device, iterations=params.steps,
+    )  # fmt: skip
 
 
 METHODS = (

@@ -17,40 +17,21 @@ References: Gilbert et al. 2012, 10.1002/mrm.23012; Conturo & Smith 1990, 10.100
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.field_fit import WEIGHTED_FIELD_FIT
 from qsmengine.data import Array
-from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stages.echoes import check_series, checked_mask, echo_first
 from qsmengine.stages.method import Method
-from qsmengine.stages.noise import median, median_magnitude, noise_of_residuals
 from qsmengine.stages.params import Params
-from qsmengine.units import ppm_per_rad
-
-MAGNITUDE_FLOOR = 1e-3
-"""Smallest magnitude that counts, relative to the median in the mask."""
-MILLISECONDS = 1e3
-"""Times are [ms] in the fits."""
+from qsmengine.stages.phase.phase_fit import FieldResult, fit_phase
 
 
 class WeightedFitParams(Params):
     """Parameters of the weighted fit."""
 
     offset: bool = Field(False, description="fit a phase at echo time 0 too (two echoes or more)")
-
-
-class FieldResult(NamedTuple):
-    """Total field (x, y, z) [ppm] and its noise (x, y, z) [ppm] (relative below three echoes)."""
-
-    total_field: Array
-    noise: Array
 
 
 def weighted_fit(
@@ -93,47 +74,9 @@ def weighted_fit(
         For shapes or echo times that do not fit, an empty mask, a magnitude that is 0 in most of it, a
         missing field strength, or an offset asked for with one echo.
     """
-    times = check_series(grid, echo_times, unwrapped=unwrapped, magnitude=magnitude)
-    if params.offset and len(times) == 1:
-        raise InputError("one echo does not tell a phase offset: fit without it", field="EchoTime")
-    unit = ppm_per_rad(grid.required_field_strength, 1.0 / MILLISECONDS)
-    phase, weights = echo_first(unwrapped, device), echo_first(magnitude, device)
-    inside = checked_mask(mask, grid, device)
-    shape = tuple(inside.shape)
-    slope, information, residual = (device.empty(shape) for _ in range(3))
-    launch(
-        WEIGHTED_FIELD_FIT,
-        device,
-        phase=phase.reshape(len(times), -1),
-        magnitude=weights.reshape(len(times), -1),
-        mask=inside.reshape(-1),
-        times=device.asarray(np.asarray(times) * MILLISECONDS),
-        slope=slope.reshape(-1),
-        information=information.reshape(-1),
-        residual=residual.reshape(-1),
-        scale=1.0 / median_magnitude(weights[0], inside),
-        floor=MAGNITUDE_FLOOR,
-        with_offset=int(params.offset),
+    return fit_phase(
+        WEIGHTED_FIELD_FIT, unwrapped, magnitude, mask, echo_times, grid, offset=params.offset, device=device
     )
-    slope *= np.float32(unit)
-    freedom = len(times) - 1 - int(params.offset)
-    noise = field_noise(information, residual, inside, freedom, unit if len(times) >= 3 else None)
-    return FieldResult(slope, noise)
-
-
-def field_noise(information: Array, residual: Array, inside: Array, freedom: int, unit: float | None) -> Array:
-    """Standard deviation of the field in the unit of `unit` [per rad/ms]; None: relative, median 1.
-
-    `information` (whose memory is used for the result) and `residual` are those of the fits' kernels.
-    """
-    selected = inside > 0
-    noise = information
-    noise[selected] = np.float32(1) / information[selected] ** np.float32(0.5)
-    if unit is None:
-        noise *= np.float32(1.0 / median(noise[selected]))
-    else:
-        noise *= np.float32(unit * noise_of_residuals(residual[selected], freedom))
-    return noise
 
 
 METHODS = (
