@@ -20,6 +20,12 @@ if TYPE_CHECKING:
         remove_background,
         unwrap,
     )
+    from qsmengine.pipeline.api_derived import (
+        estimate_uncertainty,
+        reference_chi,
+        separate_chi,
+        susceptibility_weighted,
+    )
     from qsmengine.stats.regions import region_table
 
 __version__ = "0.1.0"
@@ -31,13 +37,17 @@ __all__ = [
     "QsmengineError",
     "UsageError",
     "denoise",
+    "estimate_uncertainty",
     "fit_tensor",
     "invert_dipole",
     "load_dwi",
     "load_gre",
     "reconstruct_qsm",
+    "reference_chi",
     "region_table",
     "remove_background",
+    "separate_chi",
+    "susceptibility_weighted",
     "unwrap",
 ]
 
@@ -48,13 +58,17 @@ _HOMES = {
     "QsmengineError": "errors",
     "UsageError": "errors",
     "denoise": "pipeline.api",
+    "estimate_uncertainty": "pipeline.api_derived",
     "fit_tensor": "pipeline.api",
     "invert_dipole": "pipeline.api",
     "load_dwi": "io",
     "load_gre": "io",
     "reconstruct_qsm": "pipeline.api",
+    "reference_chi": "pipeline.api_derived",
     "region_table": "stats.regions",
     "remove_background": "pipeline.api",
+    "separate_chi": "pipeline.api_derived",
+    "susceptibility_weighted": "pipeline.api_derived",
     "unwrap": "pipeline.api",
 }
 

@@ -36,6 +36,9 @@ def qsm(
     ] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; computed when not given")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="label image for a reference region")] = None,
+    r2: Annotated[
+        Path | None, typer.Option("--r2", help="R2 map [1/s] for --set chi_separation=r2prime", metavar="F")
+    ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     config: options.ConfigFile = None,
@@ -48,6 +51,9 @@ def qsm(
     log_json: options.LogJson = False,
 ) -> None:
     """Raw gradient echoes to total and local field, R2*, T2* and susceptibility.
+
+    On demand: --set uncertainty=monte_carlo (standard deviation of chi), --set swi=homodyne or local_field,
+    --set chi_separation=r2star or r2prime, --set reference=csf.
 
     Echo times and field strength come from the images' JSON sidecars where these hold them.
     """
@@ -67,6 +73,7 @@ def qsm(
         field_strength=field_strength,
         mask=mask,
         labels=labels,
+        r2=r2,
         force=force,
     )
     settings_ = load_config(config, preset=preset, settings=settings or ())

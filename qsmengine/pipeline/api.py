@@ -7,14 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qsmengine.backend.device import Device, device_of, resolve_device, to_numpy
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.grid import Grid
+from qsmengine.pipeline.calls import device_for, given, run_method
 from qsmengine.pipeline.config import Config, load_config
 from qsmengine.pipeline.progress import ProgressCallback
 from qsmengine.pipeline.run import QsmResult, TensorMaps, run_dti, run_qsm
-from qsmengine.pipeline.single import parse_params
-from qsmengine.stages.registry import get_method
 
 
 def reconstruct_qsm(
@@ -25,6 +24,7 @@ def reconstruct_qsm(
     *,
     mask: Array | None = None,
     labels: Array | None = None,
+    r2: Array | None = None,
     config: Config | Mapping[str, Any] | None = None,
     device: str | Device | None = None,
     progress: ProgressCallback | None = None,
@@ -43,9 +43,11 @@ def reconstruct_qsm(
         (x, y, z) brain mask; computed when None.
     labels
         (x, y, z) label image for a reference region.
+    r2
+        (x, y, z) map of R2 [1/s] for the separation of chi.
     config
         Configuration, or sections that differ from the default preset:
-        ``{"inversion": {"method": "tkd", "threshold": 0.2}}``.
+        ``{"inversion": {"method": "tkd", "threshold": 0.2}, "swi": {"method": "homodyne"}}``.
     device
         "auto", "cpu", "cuda", "cuda:1"; None takes the device the arrays live on.
     progress
@@ -66,7 +68,9 @@ def reconstruct_qsm(
         For a device that is absent or too small.
     """
     series = GreSeries(magnitude, phase, tuple(echo_times), grid)
-    return run_qsm(series, _config(config), _device(device, phase), mask=mask, labels=labels, progress=progress)
+    return run_qsm(
+        series, _config(config), device_for(device, phase), mask=mask, labels=labels, r2=r2, progress=progress
+    )
 
 
 def fit_tensor(
@@ -108,7 +112,7 @@ def fit_tensor(
         signal, np.asarray(b_values, dtype=np.float64), np.asarray(b_vectors, dtype=np.float64), grid
     )
     section = {"method": method, **(params or {})}
-    return run_dti(series, load_config(overrides={"diffusion": section}), _device(device, signal), mask=mask)
+    return run_dti(series, load_config(overrides={"diffusion": section}), device_for(device, signal), mask=mask)
 
 
 def denoise(
@@ -151,7 +155,7 @@ def denoise(
     """
     from qsmengine.stages.denoise.noise import estimate_sigma
 
-    chosen = _device(device, components)
+    chosen = device_for(device, components)
     images = components if components.ndim == 4 else components[..., np.newaxis]
     inputs: dict[str, Any] = {"components": images}
     inputs["mask"] = np.ones(grid.shape, bool) if mask is None else mask
@@ -163,7 +167,7 @@ def denoise(
     else:
         settings["sigma"] = tuple(float(value) for value in np.atleast_1d(to_numpy(np.asarray(sigma))))
         settings["sigma"] *= images.shape[3] if len(settings["sigma"]) == 1 else 1
-    filtered = _run("denoise", method, inputs, grid, settings, chosen)["components"]
+    filtered = run_method("denoise", method, inputs, grid, settings, chosen)["components"]
     return filtered.reshape(components.shape)
 
 
@@ -180,7 +184,7 @@ def unwrap(
 ) -> Array:
     """Unwrap the phase (x, y, z, echo) [rad] of a gradient-echo series inside `mask`; returns [rad]."""
     inputs = {"phase": phase, "magnitude": magnitude, "mask": mask, "echo_times": tuple(echo_times)}
-    return _run("unwrap", method, inputs, grid, params, _device(device, phase))["unwrapped"]
+    return run_method("unwrap", method, inputs, grid, params, device_for(device, phase))["unwrapped"]
 
 
 def remove_background(
@@ -188,19 +192,22 @@ def remove_background(
     mask: Array,
     grid: Grid,
     *,
+    weight: Array | None = None,
     method: str = "vsharp",
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> tuple[Array, Array]:
     """Split off the field of sources outside `mask` from the total field (x, y, z) [ppm].
 
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; methods without weights refuse it.
+
     Returns
     -------
     local_field, mask
         (x, y, z) [ppm], and where it is defined.
     """
-    inputs = {"total_field": total_field, "mask": mask}
-    results = _run("background", method, inputs, grid, params, _device(device, total_field))
+    inputs = given({"total_field": total_field, "mask": mask, "weight": weight})
+    results = run_method("background", method, inputs, grid, params, device_for(device, total_field))
     return results["local_field"], results["mask"]
 
 
@@ -218,27 +225,9 @@ def invert_dipole(
 
     `weight` (x, y, z), any unit, is best 1 / noise of the field; methods without weights refuse it.
     """
-    inputs = {"local_field": local_field, "mask": mask}
-    if weight is not None:
-        inputs["weight"] = weight
-    return _run("inversion", method, inputs, grid, params, _device(device, local_field))["chi"]
-
-
-def _run(
-    stage: str,
-    method: str,
-    inputs: Mapping[str, Any],
-    grid: Grid,
-    params: Mapping[str, Any] | None,
-    device: Device,
-) -> dict[str, Array]:
-    chosen = get_method(stage, method)
-    return chosen(inputs, grid, parse_params(chosen, params or {}), device=device)
+    inputs = given({"local_field": local_field, "mask": mask, "weight": weight})
+    return run_method("inversion", method, inputs, grid, params, device_for(device, local_field))["chi"]
 
 
 def _config(config: Config | Mapping[str, Any] | None) -> Config:
     return config if isinstance(config, Config) else load_config(overrides=config)
-
-
-def _device(device: str | Device | None, array: Array) -> Device:
-    return device_of(array) if device is None else resolve_device(device)

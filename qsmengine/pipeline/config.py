@@ -27,7 +27,9 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "default"
-OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference")
+EXTRA_SECTIONS = ("uncertainty", "swi", "chi_separation")
+"""Sections that run only where a method is named."""
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
 """Sections that ``none`` switches off."""
 STANDALONE = frozenset({"denoise"})
 """Stages that no run takes as a step: they have no section."""
@@ -98,8 +100,9 @@ def config_model() -> type[Config]:
         union = reduce(or_, members)
         if len(members) > 1:
             union = Annotated[union, Field(discriminator="method")]
-        optional = section_of(stage) in OPTIONAL_SECTIONS
-        sections[section_of(stage)] = (union | None if optional else union, ...)
+        section = section_of(stage)
+        default = None if section in EXTRA_SECTIONS else ...
+        sections[section] = (union | None if section in OPTIONAL_SECTIONS else union, default)
     return create_model("Config", __base__=Config, **sections)
 
 

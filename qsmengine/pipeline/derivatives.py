@@ -21,10 +21,10 @@ from qsmengine.io.nifti import write_image
 from qsmengine.io.sidecars import image_stem
 from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.plan import Plan
+from qsmengine.pipeline.products import DTI_PRODUCTS, QSM_PRODUCTS, Product
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
 from qsmengine.pipeline.run import RunResult
 from qsmengine.pipeline.staging import staged
-from qsmengine.stages.diffusion.fitting import STATUS
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 from qsmengine.units import hz_per_ppm
 
@@ -32,56 +32,6 @@ _PART = re.compile(
     r"(?:part|echo|e|ph|pha|phase|mag|magn|magnitude|real|re|imag|imaginary|im|raw)-?(?:\d+|mag|phase|real|imag)?",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Product:
-    """A file of a run: the map it holds and its name's `suffix` and entities; fields are written in Hz."""
-
-    map: str
-    suffix: str
-    entities: Mapping[str, str]
-    description: str
-
-    @property
-    def is_field(self) -> bool:
-        """Whether it is written in [Hz] instead of [ppm]."""
-        return self.suffix == "fieldmap"
-
-
-QSM_PRODUCTS = (
-    Product("chi", "Chimap", {}, "magnetic susceptibility"),
-    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate"),
-    Product("t2star", "T2starmap", {}, "effective transverse relaxation time"),
-    Product("s0", "S0map", {}, "signal at echo time 0"),
-    Product("total_field", "fieldmap", {"desc": "total"}, "field offset from all sources"),
-    Product("local_field", "fieldmap", {"desc": "local"}, "field offset from sources inside the mask"),
-    Product("noise", "fieldmap", {"desc": "noise"}, "standard deviation of the total field"),
-    Product("brain_mask", "mask", {"desc": "brain"}, "mask of the field fit"),
-    Product("local_mask", "mask", {"desc": "reliable"}, "voxels where the local field and chi are defined"),
-)
-
-DTI_PRODUCTS = {
-    "fa": ("FA", "fractional anisotropy"),
-    "md": ("MD", "mean diffusivity"),
-    "ad": ("AD", "axial diffusivity"),
-    "rd": ("RD", "radial diffusivity"),
-    "mo": ("MO", "mode of anisotropy"),
-    "s0": ("S0", "signal without diffusion weighting"),
-    "l1": ("L1", "largest eigenvalue"),
-    "l2": ("L2", "middle eigenvalue"),
-    "l3": ("L3", "smallest eigenvalue"),
-    "v1": ("V1", "direction of the largest eigenvalue, FSL frame"),
-    "v2": ("V2", "direction of the middle eigenvalue, FSL frame"),
-    "v3": ("V3", "direction of the smallest eigenvalue, FSL frame"),
-    "tensor": ("tensor", "diffusion tensor"),
-    "colour_fa": ("RGB", "colour FA: |V1| times FA"),
-    "sse": ("sse", "sum of squared residuals of the log signal"),
-    "sigma": ("sigma", "standard deviation of the signal around the model"),
-    "status": ("status", "; ".join(f"{code}: {meaning}" for code, meaning in STATUS.items())),
-    "outliers": ("outliers", "1: measurement left out"),
-}
-"""Map -> (ending of the file's name as FSL's dtifit has it, description)."""
 
 
 @dataclass(frozen=True)
@@ -272,8 +222,16 @@ def _estimation(result: RunResult, name: str) -> dict[str, Any]:
     if "Solver" in described:
         entry["Solver"] = described["Solver"]
     if name == "chi":
-        entry["QSMReference"] = _reference(result)
+        entry["QSMReference"] = _reference(result) | {"WholeBrain": _whole_brain(result)}
+    elif makers[0].step.section == "chi_separation":
+        entry["AddedOffset"] = _plain(result.facts["offset"])
     return entry
+
+
+def _whole_brain(result: RunResult) -> dict[str, Any]:
+    """Mean and standard deviation [ppm] of the referenced chi where it is defined."""
+    values = to_numpy(result["chi"])[to_numpy(result["local_mask"]) > 0].astype(np.float64)
+    return {"Mean": float(values.mean()), "StandardDeviation": float(values.std()), "Voxels": int(values.size)}
 
 
 def _reference(result: RunResult) -> dict[str, Any]:
@@ -283,6 +241,7 @@ def _reference(result: RunResult) -> dict[str, Any]:
     values = record.step.params.model_dump(mode="json", by_alias=True)
     values |= {n: _plain(result.facts[n]) for n in record.step.method.outputs if n in result.facts}
     values["subtracted_value"] = values.pop("value", 0.0)
+    values.setdefault("region", record.step.method.name)
     return {key.title().replace("_", ""): value for key, value in values.items()} | {"Units": "ppm"}
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
-from qsmengine.errors import DeviceError
+from qsmengine.errors import DeviceError, UsageError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.config import EXTRA_SECTIONS, Config
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
@@ -21,6 +21,8 @@ PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
 NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
 MULTI_ECHO = frozenset({"phase_offset", "relaxometry"})
 """Sections that need two echoes or more."""
+CHAIN = ("background", "inversion")
+"""Sections through which the uncertainty step sends noise."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Step:
         Argument (or result) of the method -> name of the array in the run.
     memory
         Estimated bytes on the device while it runs: arrays kept so far, results, working memory.
+    chain
+        Earlier steps that this one runs again.
     """
 
     section: str
@@ -45,6 +49,7 @@ class Step:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     memory: int = 0
+    chain: tuple[Step, ...] = ()
 
     @property
     def title(self) -> str:
@@ -76,6 +81,9 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "inversion": ({"mask": "local_mask"}, {}),
     "relaxometry": ({"mask": "brain_mask"}, {}),
     "reference": ({"mask": "local_mask"}, {}),
+    "uncertainty": ({"mask": "field_mask"}, {}),
+    "swi": ({"mask": "brain_mask"}, {}),
+    "chi_separation": ({"mask": "local_mask"}, {}),
 }
 """Sections of a QSM run in order, with the arguments and results that have another name in the run."""
 
@@ -90,13 +98,20 @@ def plan_qsm(
     *,
     has_mask: bool = False,
     has_labels: bool = False,
+    has_r2: bool = False,
 ) -> Plan:
-    """Steps from a gradient-echo series to susceptibility.
+    """Steps from a gradient-echo series to susceptibility and what is derived from it.
 
     A mask that is given replaces the mask step; offset removal and relaxometry need two echoes.
+
+    Raises
+    ------
+    UsageError
+        For a method that needs what neither the inputs nor an earlier step gives.
     """
     present = {"magnitude", "phase", "echo_times", *(["brain_mask"] if has_mask else [])}
     present |= {"labels"} if has_labels else set()
+    present |= {"r2"} if has_r2 else set()
     sections = [section for section in _RENAMED if not (section == "mask" and has_mask)]
     return plan_sections(config, sections, present, grid, n_echoes)
 
@@ -156,20 +171,37 @@ def _plan(
     for section, renamed_inputs, renamed_outputs in wanted:
         chosen = config.method(section)
         if chosen is None:
-            notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
+            if section not in EXTRA_SECTIONS:
+                notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
             continue
         method, params = chosen
+        if section == "uncertainty" and n_volumes < 3 and getattr(params, "noise_level", None) is None:
+            notes.append("uncertainty left out: below three echoes it needs uncertainty.noise_level [ppm]")
+            continue
         arguments = {name.rstrip("?"): name for name in method.inputs}
         inputs = {a: renamed_inputs.get(a, a) for a in arguments}
         inputs = {a: name if name in present else _FALLBACKS.get(name, name) for a, name in inputs.items()}
         inputs = {a: name for a, name in inputs.items() if name in present or not arguments[a].endswith("?")}
+        _check_present(section, method, inputs, present)
         outputs = {o: renamed_outputs.get(o, o) for o in method.outputs}
         present |= set(outputs.values())
         present |= {"weight"} if "noise" in present else set()
         held = sum(_bytes_per_voxel(name, n_volumes) for name in present)
-        need = grid.size * held + method.working_bytes(grid, params, n_volumes)
-        steps.append(Step(section, method, params, inputs, outputs, need))
+        chain = tuple(step for step in steps if step.section in CHAIN) if section == "uncertainty" else ()
+        runs = [(method, params), *((step.method, step.params) for step in chain)]
+        need = grid.size * held + max(m.working_bytes(grid, p, n_volumes) for m, p in runs)
+        steps.append(Step(section, method, params, inputs, outputs, need, chain))
     return Plan(tuple(steps), tuple(notes), tuple(sorted(present)))
+
+
+def _check_present(section: str, method: Method, inputs: Mapping[str, str], present: set[str]) -> None:
+    """Raise UsageError for an input that is not there."""
+    missing = [name for name in inputs.values() if name not in present]
+    if missing:
+        title = f"{section.replace('_', ' ')}: {method.name}"
+        raise UsageError(
+            f"{title} needs {', '.join(missing)}, which is neither given nor made by a step before"
+        )
 
 
 def _bytes_per_voxel(name: str, n_volumes: int) -> int:

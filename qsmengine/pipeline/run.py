@@ -19,9 +19,8 @@ from qsmengine.pipeline.plan import Plan, Step, check_memory, plan_dti, plan_qsm
 from qsmengine.pipeline.progress import Progress, ProgressCallback
 from qsmengine.solvers.status import SolverStatus
 from qsmengine.stages.diffusion.orders import colour_fa
-
-MAX_WEIGHT = 5.0
-"""Largest weight of a voxel in units of the median voxel's."""
+from qsmengine.stages.noise import field_weight
+from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,8 @@ class QsmResult(RunResult):
 
     `maps` holds ``chi`` [ppm], ``local_field``, ``total_field`` and ``noise`` [ppm], ``r2star`` [1/s],
     ``t2star`` [s], ``s0``, ``quality``, and the masks ``brain_mask`` and ``local_mask`` (where the local field
-    and chi are defined); relaxometry only for two echoes or more.
+    and chi are defined); relaxometry only for two echoes or more. Where the configuration names their methods
+    also ``chi_sd`` [ppm], ``swi``, ``minip``, ``chi_positive``, ``chi_negative``, ``chi_total`` [ppm].
     """
 
     @property
@@ -114,12 +114,14 @@ def run_qsm(
     *,
     mask: Array | None = None,
     labels: Array | None = None,
+    r2: Array | None = None,
     progress: ProgressCallback | None = None,
 ) -> QsmResult:
     """Reconstruct susceptibility from a gradient-echo series.
 
     Order: mask, offset of the echo phases, unwrapping, field fit, its reliable voxels, background removal,
-    inversion (weighted by 1 / noise of the field), relaxometry, reference.
+    inversion (weighted by 1 / noise of the field), relaxometry, reference; where the configuration names them,
+    standard deviation of chi, susceptibility-weighted image, para- and diamagnetic part.
 
     Parameters
     ----------
@@ -133,13 +135,17 @@ def run_qsm(
         (x, y, z) brain mask; computed when None.
     labels
         (x, y, z) label image for a reference region.
+    r2
+        (x, y, z) map of R2 [1/s] for the separation of chi.
     progress
         Told before and after each step and while solvers iterate.
 
     Raises
     ------
     InputError
-        For a mask or labels of another shape, an empty mask, a missing field strength.
+        For a mask, labels or R2 of another shape, an empty mask, a missing field strength.
+    UsageError
+        For a method that needs what neither the inputs nor an earlier step gives.
     DeviceError
         Before any work, where a step's estimate exceeds the memory at hand.
     """
@@ -151,7 +157,13 @@ def run_qsm(
     if labels is not None:
         _check_shape("labels", labels, grid)
         state["labels"] = device.asarray(labels, np.int32)
-    plan = plan_qsm(config, grid, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None)
+    if r2 is not None:
+        _check_shape("r2", r2, grid)
+        state["r2"] = device.asarray(r2)
+    plan = plan_qsm(
+        config, grid, series.n_echoes,
+        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
+    )  # fmt: skip
     check_memory(plan, device)
     state["magnitude"] = device.asarray(series.magnitude)
     state["phase"] = device.asarray(series.phase)
@@ -200,21 +212,6 @@ def run_dti(
     found["maps"]["colour_fa"] = colour_fa(found["maps"]["v1"], found["maps"]["fa"])
     found["units"]["colour_fa"] = "1"
     return TensorMaps(**found)
-
-
-def field_weight(noise: Array, mask: Array) -> Array:
-    """Weight (x, y, z) [1] of a field's data: median noise / noise in `mask`, at most 5; 0 where unknown.
-
-    Noise [ppm] that is not finite or not positive marks a voxel whose field is not known.
-    """
-    xp = array_module(noise)
-    known = mask & xp.isfinite(noise) & (noise > 0)
-    if not bool(known.any()):
-        raise InputError("the field's noise is known nowhere inside the mask", field="noise")
-    median = float(xp.median(noise[known]))
-    weight = median / xp.where(known, noise, 1.0)
-    limited: Array = xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
-    return limited
 
 
 def run_plan(
@@ -281,13 +278,23 @@ def _run_step(
         progress(now)
     start = time.perf_counter()
     inputs = {argument: state[name] for argument, name in step.inputs.items() if name in state}
-    options = {"callback": listen} if "callback" in inspect.signature(step.method.run).parameters else {}
+    taken = inspect.signature(step.method.run).parameters
+    options: dict[str, Any] = {"callback": listen} if "callback" in taken else {}
+    if step.chain:
+        options["chain"] = tuple(_chain_step(earlier, state) for earlier in step.chain)
     results = step.method(inputs, grid, step.params, device=device, **options)
     device.synchronize()
     seconds = time.perf_counter() - start
     if progress is not None:
         progress(Progress(now.title, now.index, now.total, 1.0, seconds))
     return Record(step, seconds, status[-1] if status else None), results
+
+
+def _chain_step(step: Step, state: Mapping[str, Any]) -> ChainStep:
+    """A step to be run again on other fields: its inputs beside field, weight and mask as they were."""
+    changing = {"total_field", "local_field", "weight", "mask"}
+    kept = {a: state[name] for a, name in step.inputs.items() if a not in changing and name in state}
+    return ChainStep(step.method, step.params, kept)
 
 
 def _checked_mask(mask: Array, grid: Grid) -> Array:

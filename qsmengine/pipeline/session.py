@@ -38,8 +38,8 @@ class QsmRequest:
         [s]; None takes the sidecars'.
     field_strength
         [T]; None takes the sidecars'.
-    mask, labels
-        Images on the series' grid.
+    mask, labels, r2
+        Images on the series' grid; R2 in [1/s].
     force
         Replace earlier outputs.
     """
@@ -53,6 +53,7 @@ class QsmRequest:
     field_strength: float | None = None
     mask: Path | None = None
     labels: Path | None = None
+    r2: Path | None = None
     force: bool = False
 
 
@@ -132,18 +133,20 @@ def run_qsm_session(
         phase_units=config.input.phase_units,
     )
     series, notes = loaded.series, list(loaded.notes)
-    sources = [path for path in (*loaded.sources, request.mask, request.labels) if path is not None]
-    mask = labels = None
+    extra = (request.mask, request.labels, request.r2)
+    sources = [path for path in (*loaded.sources, *extra) if path is not None]
+    mask = labels = r2 = None
     if request.mask is not None:
         mask, more = load_mask(request.mask, series.grid)
         notes += more
     if request.labels is not None:
-        labels, grid, _ = read_image(request.labels, dtype=np.int32)
-        if not grid.matches(series.grid):
-            raise InputError("is not on the grid of the images", source=request.labels, field="affine")
+        labels = _load_beside(request.labels, series.grid, np.int32)
+    if request.r2 is not None:
+        r2 = _load_beside(request.r2, series.grid, np.float32)
     plan = plan_qsm(
-        config, series.grid, series.n_echoes, has_mask=mask is not None, has_labels=labels is not None
-    )
+        config, series.grid, series.n_echoes,
+        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
+    )  # fmt: skip
     naming = Naming.of((request.magnitude or request.real)[0])
     names = qsm_files(plan, naming)
     check_not_among_inputs(request.out, sources)
@@ -152,7 +155,7 @@ def run_qsm_session(
     notes += plan.notes
     if dry_run:
         return Outcome(plan, [request.out / name for name in names], notes)
-    result = run_qsm(series, config, device, mask=mask, labels=labels, progress=progress)
+    result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, progress=progress)
     files = write_qsm(
         result,
         request.out,
@@ -221,6 +224,13 @@ def gradient_notes(result: TensorMaps) -> list[str]:
         return []
     better = f"fibres continue each other {check.ratio:.2f} times better with {check.best}"
     return [f"gradient table: {better} ({check.pairs} pairs of neighbours); it may not fit the image"]
+
+
+def _load_beside(path: Path, grid: Grid, dtype: type[np.generic]) -> Array:
+    array, own, _ = read_image(path, dtype=dtype)
+    if not own.matches(grid):
+        raise InputError("is not on the grid of the images", source=path, field="affine")
+    return array
 
 
 def _load_deviation(path: Path, grid: Grid) -> Array:

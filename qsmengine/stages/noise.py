@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 
-from qsmengine.backend.device import to_numpy
+from qsmengine.backend.device import array_module, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+
+MAX_WEIGHT = 5.0
+"""Largest weight of a voxel in units of the median voxel's."""
 
 
 def noise_of_residuals(residual: Array, freedom: int) -> float:
@@ -38,3 +41,17 @@ def median_magnitude(magnitude: Array, inside: Array) -> float:
     if not value > 0 or not math.isfinite(value):
         raise InputError(f"the median of the first echo in the mask is {value}", field="magnitude")
     return value
+
+
+def field_weight(noise: Array, mask: Array) -> Array:
+    """Weight (x, y, z) [1] of a field's data: median noise / noise in `mask`, at most 5; 0 where unknown.
+
+    Noise [ppm] that is not finite or not positive marks a voxel whose field is not known.
+    """
+    xp = array_module(noise)
+    known = mask & xp.isfinite(noise) & (noise > 0)
+    if not bool(known.any()):
+        raise InputError("the field's noise is known nowhere inside the mask", field="noise")
+    weight = float(xp.median(noise[known])) / xp.where(known, noise, 1.0)
+    limited: Array = xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
+    return limited

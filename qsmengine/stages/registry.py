@@ -39,8 +39,13 @@ _MODULES = (
     ("inversion", "inversion.fansi_tv"),
     ("inversion", "inversion.weak_harmonic"),
     ("reference", "inversion.reference"),
+    ("reference", "inversion.csf_reference"),
     ("relaxometry", "relaxometry.arlo"),
     ("relaxometry", "relaxometry.decay_fit"),
+    ("uncertainty", "uncertainty.monte_carlo"),
+    ("swi", "swi.homodyne"),
+    ("swi", "swi.local_field"),
+    ("chi-separation", "separation.voxelwise"),
     ("diffusion", "diffusion.tensor"),
     ("diffusion", "diffusion.search"),
 )

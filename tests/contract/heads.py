@@ -71,8 +71,11 @@ def head(name: str, seed: int = 0) -> Head:
     offset = 0.8 + 0.5 * x
     phase = np.angle(np.exp(1j * (unwrapped + offset[..., None])))
     noise = 1e-3 * rng.normal(size=phase.shape)
+    tissue = 25 + 8 * _blobs(np.random.default_rng(seed + 100), grid)
+    rate = np.where((points**2).sum(axis=0) < 0.15, 2.0, tissue)
     values = {
         "chi": chi, "local_field": local, "total_field": total, "magnitude": magnitude,
+        "r2star": rate, "r2": 0.6 * rate, "noise": 1e-3 * (1 + 0.1 * x),
         "components": magnitude * (1 + 0.02 * rng.normal(size=magnitude.shape)),
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
     } | _diffusion(rng, grid)  # fmt: skip

@@ -9,7 +9,8 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.dwi import load_dwi
 from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.run import MAX_WEIGHT, field_weight, run_dti, run_qsm
+from qsmengine.pipeline.run import run_dti, run_qsm
+from qsmengine.stages.noise import MAX_WEIGHT, field_weight
 from tests.sessions import R2STAR, make_ball, write_dwi
 
 

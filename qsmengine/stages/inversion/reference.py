@@ -60,13 +60,21 @@ def region_mean(
     """
     if tuple(chi.shape) != grid.shape:
         raise InputError(f"chi has shape {tuple(chi.shape)}, its grid has {grid.shape}", field="shape")
-    xp = device.xp
-    susceptibility = device.asarray(chi)
     inside = checked_mask(mask, grid, device) > 0
     region = _region(inside, labels, grid, params, device)
-    values = susceptibility[region].astype(np.float64)
-    value = 0.0 if params.region == "none" else float(values.mean())
-    referenced = xp.where(inside, susceptibility - np.float32(value), np.float32(0))
+    return relative_to(device.asarray(chi), inside, region, device, subtract=params.region != "none")
+
+
+def relative_to(
+    chi: Array, inside: Array, region: Array, device: Device, *, subtract: bool = True
+) -> ReferenceResult:
+    """Chi (x, y, z) [ppm] minus its mean over `region`, 0 outside `inside`; bool masks with a voxel or more.
+
+    Without `subtract` the value is 0, SD and count are still those of the region.
+    """
+    values = chi[region].astype(np.float64)
+    value = float(values.mean()) if subtract else 0.0
+    referenced = device.xp.where(inside, chi - np.float32(value), np.float32(0))
     return ReferenceResult(referenced, value, float(values.std()), int(values.size))
 
 

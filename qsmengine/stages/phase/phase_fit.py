@@ -18,6 +18,8 @@ from qsmengine.units import ppm_per_rad
 
 MAGNITUDE_FLOOR = 1e-3
 """Smallest magnitude that counts, relative to the median in the mask."""
+NOISE_VOXELS = 1 << 17
+"""Voxels that the noise is found from, at most about twice as many."""
 MILLISECONDS = 1e3
 """Times are [ms] in the fits."""
 
@@ -56,38 +58,48 @@ def fit_phase(
     phase, weights = echo_first(unwrapped, device), echo_first(magnitude, device)
     inside = checked_mask(mask, grid, device)
     shape = tuple(inside.shape)
-    slope, information, residual = (device.empty(shape) for _ in range(3))
-    launch(
-        kernel,
-        device,
-        phase=phase.reshape(len(times), -1),
-        magnitude=weights.reshape(len(times), -1),
-        mask=inside.reshape(-1),
-        times=device.asarray(np.asarray(times) * MILLISECONDS),
-        slope=slope.reshape(-1),
-        information=information.reshape(-1),
-        residual=residual.reshape(-1),
-        scale=1.0 / median_magnitude(weights[0], inside),
-        floor=MAGNITUDE_FLOOR,
-        with_offset=int(offset),
+    phase, weights, mask = phase.reshape(len(times), -1), weights.reshape(len(times), -1), inside.reshape(-1)
+    shared: dict[str, Any] = {
+        "times": device.asarray(np.asarray(times) * MILLISECONDS),
+        "scale": 1.0 / median_magnitude(weights[0], mask),
+        "floor": MAGNITUDE_FLOOR,
         **options,
-    )
+    }
+    slope, information, _ = _fit(kernel, phase, weights, mask, device, with_offset=int(offset), **shared)
     slope *= np.float32(unit)
-    freedom = len(times) - 1 - int(offset)
-    noise = _field_noise(information, residual, inside, freedom, unit if len(times) >= 3 else None)
-    return FieldResult(slope, noise)
-
-
-def _field_noise(information: Array, residual: Array, inside: Array, freedom: int, unit: float | None) -> Array:
-    """Standard deviation of the field in the unit of `unit` [per rad/ms]; None: relative, median 1.
-
-    `information` (whose memory is used for the result) and `residual` are those of the fits' kernels.
-    """
-    selected = inside > 0
+    selected = mask > 0
     noise = information
     noise[selected] = np.float32(1) / information[selected] ** np.float32(0.5)
-    if unit is None:
-        noise *= np.float32(1.0 / median(noise[selected]))
+    if len(times) >= 3:
+        noise *= np.float32(unit * _image_noise(kernel, phase, weights, selected, device, **shared))
     else:
-        noise *= np.float32(unit * noise_of_residuals(residual[selected], freedom))
-    return noise
+        noise *= np.float32(1.0 / median(noise[selected]))
+    return FieldResult(slope.reshape(shape), noise.reshape(shape))
+
+
+def _fit(
+    kernel: Kernel, phase: Array, magnitude: Array, mask: Array, device: Device, **options: Any
+) -> tuple[Array, Array, Array]:
+    """Slope [rad/ms], information and residual (n,) of series (echo, n)."""
+    slope, information, residual = (device.empty(tuple(mask.shape)) for _ in range(3))
+    launch(
+        kernel, device, phase=phase, magnitude=magnitude, mask=mask, slope=slope, information=information,
+        residual=residual, **options,
+    )  # fmt: skip
+    return slope, information, residual
+
+
+def _image_noise(
+    kernel: Kernel, phase: Array, magnitude: Array, selected: Array, device: Device, **options: Any
+) -> float:
+    """Noise of the scaled magnitude, from what a fit with an offset leaves over in a sample of the voxels.
+
+    An offset that was not removed fully is the same at every echo, hence no noise.
+    """
+    xp = device.xp
+    voxels = xp.flatnonzero(selected)
+    voxels = voxels[:: max(1, len(voxels) // NOISE_VOXELS)]
+    angle, size = (device.asarray(xp.take(series, voxels, axis=1)) for series in (phase, magnitude))
+    everywhere = device.zeros((len(voxels),), np.uint8) + np.uint8(1)
+    *_, residual = _fit(kernel, angle, size, everywhere, device, with_offset=1, **options)
+    return noise_of_residuals(residual, len(phase) - 2)

@@ -1,0 +1,1 @@
+"""Separation of paramagnetic and diamagnetic sources."""

@@ -1,0 +1,1 @@
+"""Standard deviations of maps."""
