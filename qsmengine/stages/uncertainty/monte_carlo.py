@@ -7,9 +7,9 @@ once added to the field and once taken off:
 
 The pair cancels what is even in n, so the bias of a nonlinear method counts as little of the spread. Steps
 that are linear map n alone and need no pair. d is taken relative to its mean over the mask, as chi itself is
-known up to a constant. Few draws leave the variance noisy, relatively by sqrt(2 / draws); as it varies slowly in
-space, a Gaussian mean over the mask replaces more draws. Draws come from one seed, on the host, so every device
-has the same.
+known up to a constant. Few draws leave the variance noisy, relatively by sqrt(2 / draws); as it varies slowly
+in space, a Gaussian mean over the mask replaces more draws. Draws come from one seed, on the host, so devices
+agree.
 
 What the map holds is the noise of the images. Errors of unwrapping, of the background that is left, of the
 prior are the same at every repetition and not in it. The field's noise must be absolute [ppm]; the fits' is so

@@ -132,3 +132,18 @@ def test_bad_inputs_are_named():
         weighted_fit(
             phase, phase + 1, np.ones((4, 4, 4), bool), (0.01,), grid, WeightedFitParams(), device=DEVICE
         )
+
+
+def test_offset_that_was_left_is_no_noise():
+    rng = np.random.default_rng(6)
+    times = np.array([0.004, 0.012, 0.018, 0.025])
+    shape = (24, 24, 24)
+    ppm = rng.normal(0, 0.05, shape)
+    left = 0.1 * np.sin(np.arange(24) / 3)[:, None, None, None]
+    signal = np.exp(-20 * times) * np.exp(1j * (phase_of(ppm, times).astype(float) + left))
+    signal = signal + 0.02 * (rng.standard_normal(signal.shape) + 1j * rng.standard_normal(signal.shape))
+    magnitude = np.abs(signal).astype(np.float32)
+    unwrapped = phase_of(ppm, times) + np.angle(signal * np.exp(-1j * phase_of(ppm, times).astype(float)))
+    found = fit(unwrapped.astype(np.float32), magnitude, tuple(times)).noise
+    expected = 0.02 / np.sqrt((np.exp(-40 * times) * times**2).sum()) / (TWO_PI * GAMMA * B0 * 1e-6)
+    assert np.median(found) == pytest.approx(expected, rel=0.04)

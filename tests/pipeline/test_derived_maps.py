@@ -1,0 +1,201 @@
+"""What a run makes on demand: uncertainty, susceptibility weighting, separation, reference to fluid."""
+
+import json
+
+import numpy as np
+import pytest
+
+import qsmengine as qe
+from qsmengine.backend.device import cpu
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
+from qsmengine.io.nifti import read_image, write_image
+from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.plan import plan_qsm
+from qsmengine.pipeline.run import run_qsm
+from qsmengine.pipeline.session import QsmRequest, run_qsm_session
+from qsmengine.stages.registry import get_method
+from tests.sessions import make_ball, write_ball
+
+GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
+QUICK = ("inversion=tkd", "background.max_radius=6")
+EVERYTHING = (
+    *QUICK, "uncertainty=monte_carlo", "swi=homodyne", "chi_separation=r2prime", "relaxometry=log_linear"
+)  # fmt: skip
+
+
+def sections(plan):
+    return [step.section for step in plan.steps]
+
+
+def test_nothing_of_it_runs_unless_named():
+    plan = plan_qsm(load_config(), GRID, 3)
+    assert not {"uncertainty", "swi", "chi_separation"} & set(sections(plan))
+    assert plan.notes == ()
+
+
+def test_named_sections_come_after_the_reference():
+    settings = ["uncertainty=monte_carlo", "swi=local_field", "chi_separation=r2star", "reference=csf"]
+    plan = plan_qsm(load_config(settings=settings), GRID, 3)
+    assert sections(plan)[-4:] == ["reference", "uncertainty", "swi", "chi_separation"]
+    assert {"chi_sd", "swi", "minip", "chi_positive", "chi_negative", "csf_mask"} <= set(plan.kept)
+
+
+def test_uncertainty_takes_the_run_s_methods_and_counts_their_memory():
+    settings = ["uncertainty=monte_carlo", "inversion=tkd", "inversion.threshold=0.3"]
+    (step,) = [s for s in plan_qsm(load_config(settings=settings), GRID, 3).steps if s.section == "uncertainty"]
+    assert [(s.section, s.method.name) for s in step.chain] == [("background", "vsharp"), ("inversion", "tkd")]
+    assert step.chain[1].params.threshold == 0.3
+    assert step.memory > max(s.method.working_bytes(GRID, s.params, 3) for s in step.chain)
+
+
+def test_uncertainty_below_three_echoes_needs_the_noise_s_level():
+    plan = plan_qsm(load_config(settings=["uncertainty=monte_carlo"]), GRID, 2)
+    assert "uncertainty" not in sections(plan)
+    assert "noise_level" in plan.notes[-1]
+    settings = ["uncertainty=monte_carlo", "uncertainty.noise_level=0.01"]
+    assert "uncertainty" in sections(plan_qsm(load_config(settings=settings), GRID, 2))
+
+
+@pytest.mark.parametrize(
+    ("setting", "echoes", "missing"),
+    [
+        ("chi_separation=r2prime", 3, "r2"),
+        ("chi_separation=r2star", 1, "r2star"),
+        ("reference=csf", 1, "r2star"),
+    ],
+)
+def test_missing_input_is_refused_before_anything_runs(setting, echoes, missing):
+    with pytest.raises(UsageError, match=rf"needs {missing}, which is neither given"):
+        plan_qsm(load_config(settings=[setting]), GRID, echoes)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    """A session that makes every map."""
+    folder = tmp_path_factory.mktemp("derived")
+    ball = make_ball(8)
+    files = write_ball(folder / "in", ball)
+    r2 = folder / "in" / "r2.nii.gz"
+    write_image(r2, np.full(ball.mask.shape, 12.0, np.float32), ball.series.grid)
+    request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), folder / "out", r2=r2)
+    config = load_config(settings=EVERYTHING)
+    dry = run_qsm_session(request, config, cpu(), dry_run=True)
+    done = run_qsm_session(request, config, cpu())
+    assert sorted(dry.files) == sorted(done.files)
+    return request, done
+
+
+@pytest.mark.parametrize(
+    ("name", "map_", "unit"),
+    [
+        ("desc-sd_Chimap", "chi_sd", "ppm"),
+        ("desc-paramagnetic_Chimap", "chi_positive", "ppm"),
+        ("desc-diamagnetic_Chimap", "chi_negative", "ppm"),
+        ("desc-separated_Chimap", "chi_total", "ppm"),
+        ("desc-sd_R2starmap", "r2star_sd", "1/s"),
+        ("swi", "swi", "arbitrary"),
+        ("minIP", "minip", "arbitrary"),
+    ],
+)
+def test_maps_are_written_with_unit_and_method(outcome, name, map_, unit):
+    request, done = outcome
+    path = request.out / "sub-01" / "anat" / f"sub-01_{name}.nii.gz"
+    np.testing.assert_array_equal(read_image(path).array, done.result[map_])
+    facts = json.loads(path.with_name(f"sub-01_{name}.json").read_text())
+    assert facts["Units"] == unit
+    assert facts["EstimationReference"].startswith("https://doi.org/10.")
+    assert done.result[map_].any()
+
+
+def test_sidecars_tell_constant_and_whole_brain(outcome):
+    request, done = outcome
+    folder = request.out / "sub-01" / "anat"
+    separated = json.loads((folder / "sub-01_desc-paramagnetic_Chimap.json").read_text())
+    assert separated["AddedOffset"] == pytest.approx(done.result.facts["offset"])
+    whole = json.loads((folder / "sub-01_Chimap.json").read_text())["QSMReference"]["WholeBrain"]
+    values = done.result.chi[done.result.mask].astype(float)
+    assert whole["Mean"] == pytest.approx(values.mean(), abs=1e-9)
+    assert whole["StandardDeviation"] == pytest.approx(values.std())
+    assert whole["Voxels"] == values.size
+
+
+def test_uncertainty_of_a_run_is_that_of_its_own_chain(outcome):
+    _, done = outcome
+    result = done.result
+    method = get_method("uncertainty", "monte_carlo")
+    alone = qe.estimate_uncertainty(
+        result.total_field, result["noise"], result["field_mask"], result.grid, inversion="tkd", device="cpu"
+    )
+    inside = result.mask
+    assert method.outputs["chi_sd"] == "ppm"
+    assert np.median(result["chi_sd"][inside]) == pytest.approx(np.median(alone[inside]), rel=0.25)
+
+
+def test_reference_to_fluid_is_told_in_the_sidecar(tmp_path):
+    ball = make_ball(9)
+    series = ball.series
+    x, y, z = np.meshgrid(*(np.arange(n) - n / 2 for n in series.grid.shape), indexing="ij")
+    fluid = x**2 + y**2 + z**2 < 16
+    times = np.array(series.echo_times)
+    series.magnitude[fluid] *= np.exp(23.0 * times).astype(np.float32)
+    files = write_ball(tmp_path / "in", ball)
+    request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out")
+    result = run_qsm_session(request, load_config(settings=[*QUICK, "reference=csf"]), cpu()).result
+    folder = tmp_path / "out" / "sub-01" / "anat"
+    region = read_image(folder / "sub-01_desc-csf_mask.nii.gz").array > 0
+    assert region.sum() > 50
+    assert not (region & ~fluid).any()
+    assert result.chi[region].mean() == pytest.approx(0.0, abs=1e-6)
+    facts = json.loads((folder / "sub-01_Chimap.json").read_text())["QSMReference"]
+    assert facts["Region"] == "csf"
+    assert facts["SubtractedValue"] == pytest.approx(result.facts["value"])
+    assert facts["Count"] == region.sum()
+    assert facts["Sd"] > 0
+
+
+def test_r2_of_another_grid_is_refused(outcome, tmp_path):
+    request, _ = outcome
+    other = tmp_path / "r2.nii.gz"
+    write_image(other, np.ones((5, 5, 5), np.float32), Grid.from_voxel_size((5, 5, 5), (2.0, 2.0, 2.0)))
+    wrong = QsmRequest(request.magnitude, request.phase, tmp_path / "o", r2=other)
+    with pytest.raises(InputError, match="not on the grid"):
+        run_qsm_session(wrong, load_config(settings=EVERYTHING), cpu())
+    ball = make_ball(8)
+    with pytest.raises(InputError, match="r2 has shape"):
+        run_qsm(ball.series, load_config(settings=EVERYTHING), cpu(), r2=np.ones((5, 5, 5)))
+
+
+def test_functions_take_and_give_arrays(outcome):
+    _, done = outcome
+    result, ball = done.result, make_ball(8)
+    grid, inside = result.grid, result.mask
+    times = ball.series.echo_times
+    weighted = qe.susceptibility_weighted(
+        ball.series.magnitude, inside, times, grid, local_field=result.local_field
+    )
+    assert (weighted.minip <= weighted.swi).all()
+    by_phase = qe.susceptibility_weighted(ball.series.magnitude, inside, times, grid, phase=ball.series.phase)
+    assert by_phase.swi[inside].mean() > 0
+    parts = qe.separate_chi(result.chi, result["r2star"], inside, grid)
+    np.testing.assert_allclose(parts.chi_total, parts.chi_positive + parts.chi_negative, atol=1e-7)
+    r2 = np.full(grid.shape, 12.0, np.float32)
+    with_r2 = qe.separate_chi(result.chi, result["r2star"], inside, grid, r2=r2)
+    np.testing.assert_allclose(with_r2.chi_positive, result["chi_positive"], atol=1e-6)
+    referenced = qe.reference_chi(result.chi + np.float32(0.1), inside, grid)
+    assert referenced.value == pytest.approx(0.1, abs=1e-5)
+    rate = np.where(np.indices(grid.shape).std(axis=0) < 2.0, 1.0, 20.0).astype(np.float32)
+    assert qe.reference_chi(result.chi, inside, grid, r2star=rate).count < inside.sum() / 2
+
+
+def test_background_removal_takes_weights_where_the_method_has_them(outcome):
+    result = outcome[1].result
+    weight = 1 + np.random.default_rng(0).random(result.grid.shape).astype(np.float32)
+    field, mask = result.total_field, result["field_mask"]
+    plain, _ = qe.remove_background(field, mask, result.grid, method="pdf", params={"iterations": 8})
+    weighted, _ = qe.remove_background(
+        field, mask, result.grid, method="pdf", params={"iterations": 8}, weight=weight
+    )
+    assert np.abs(weighted - plain).max() > 1e-4
+    with pytest.raises(UsageError, match="weight"):
+        qe.remove_background(field, mask, result.grid, method="vsharp", weight=weight)
