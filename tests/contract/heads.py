@@ -72,7 +72,7 @@ def head(name: str, seed: int = 0) -> Head:
     phase = np.angle(np.exp(1j * (unwrapped + offset[..., None])))
     noise = 1e-3 * rng.normal(size=phase.shape)
     tissue = 25 + 8 * _blobs(np.random.default_rng(seed + 100), grid)
-    rate = np.where((points**2).sum(axis=0) < 0.15, 2.0, tissue)
+    rate = np.where((points**2).sum(axis=0) < 0.25, 2.0, tissue)
     values = {
         "chi": chi, "local_field": local, "total_field": total, "magnitude": magnitude,
         "r2star": rate, "r2": 0.6 * rate, "noise": 1e-3 * (1 + 0.1 * x),
