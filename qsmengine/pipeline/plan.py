@@ -175,9 +175,6 @@ def _plan(
                 notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
             continue
         method, params = chosen
-        if section == "uncertainty" and n_volumes < 3 and getattr(params, "noise_level", None) is None:
-            notes.append("uncertainty left out: below three echoes it needs uncertainty.noise_level [ppm]")
-            continue
         arguments = {name.rstrip("?"): name for name in method.inputs}
         inputs = {a: renamed_inputs.get(a, a) for a in arguments}
         inputs = {a: name if name in present else _FALLBACKS.get(name, name) for a, name in inputs.items()}

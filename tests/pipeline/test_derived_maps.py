@@ -49,14 +49,6 @@ def test_uncertainty_takes_the_run_s_methods_and_counts_their_memory():
     assert step.memory > max(s.method.working_bytes(GRID, s.params, 3) for s in step.chain)
 
 
-def test_uncertainty_below_three_echoes_needs_the_noise_s_level():
-    plan = plan_qsm(load_config(settings=["uncertainty=monte_carlo"]), GRID, 2)
-    assert "uncertainty" not in sections(plan)
-    assert "noise_level" in plan.notes[-1]
-    settings = ["uncertainty=monte_carlo", "uncertainty.noise_level=0.01"]
-    assert "uncertainty" in sections(plan_qsm(load_config(settings=settings), GRID, 2))
-
-
 @pytest.mark.parametrize(
     ("setting", "echoes", "missing"),
     [

@@ -15,8 +15,9 @@ costs precision. The start decides between the minima, which lie about 2 pi / (s
 the phase must be unwrapped along the echoes. One echo gives phase / TE.
 
 noise = sigma / sqrt(sum_e m_e^2 TE_e^2) / (2 pi gamma B0) is the standard deviation of the field, sigma one
-number for the image, from what a fit with an offset leaves over. That takes three echoes; with one or two the
-map is relative, scaled to a median of 1 in the mask. Magnitudes below 1/1000 of the median count as that.
+number for the image, from what a fit with an offset leaves over. That takes three echoes; with one or two it
+is found from the differences of neighbouring voxels, see `weighted_fit`. Magnitudes below 1/1000 of the median
+count as that.
 
 References: Liu et al. 2013, 10.1002/mrm.24272; Biondetti et al. 2022, 10.1002/mrm.29365 (comparison).
 """

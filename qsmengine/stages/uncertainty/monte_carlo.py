@@ -12,8 +12,8 @@ in space, a Gaussian mean over the mask replaces more draws. Draws come from one
 agree.
 
 What the map holds is the noise of the images. Errors of unwrapping, of the background that is left, of the
-prior are the same at every repetition and not in it. The field's noise must be absolute [ppm]; the fits' is so
-from three echoes on, below that `noise_level` says what its median is.
+prior are the same at every repetition and not in it. `noise_level` replaces the size of the field's noise, for
+noise maps that are relative or found from images whose noise is correlated between voxels.
 
 Reference: Efron 1979, 10.1214/aos/1176344552 (parametric bootstrap); the pairs: Hammersley & Morton 1956,
 10.1017/S0305004100031455.
@@ -47,7 +47,7 @@ class MonteCarloParams(Params):
     smoothing: float = Field(3.0, ge=0, description="standard deviation of the mean over the variance [mm]")
     seed: int = Field(0, ge=0, description="of the draws")
     noise_level: float | None = Field(
-        None, gt=0, description="median noise of the field [ppm], where the noise map is relative"
+        None, gt=0, description="median noise of the field [ppm] in the mask; none: as the map says"
     )
     background: str | None = Field(None, description="method; none: the run's, alone vsharp")
     inversion: str | None = Field(None, description="method; none: the run's, alone closed_form_l2")

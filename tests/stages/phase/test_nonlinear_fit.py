@@ -124,7 +124,7 @@ def test_an_echo_off_by_a_turn_does_not_pull():
 
 
 @pytest.mark.parametrize("times", [(0.02,), (0.004, 0.011)])
-def test_noise_is_relative_below_three_echoes(times):
+def test_noise_is_relative_where_one_or_two_echoes_do_not_tell_it(times):
     rng = np.random.default_rng(3)
     magnitude = rng.uniform(1, 2, (9, 9, 9, len(times)))
     result = fit(np.zeros_like(magnitude), magnitude, times)
