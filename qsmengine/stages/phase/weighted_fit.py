@@ -10,8 +10,8 @@ noise = sigma / sqrt(sum_e m_e^2 TE_e^2) / (2 pi gamma B0) is the standard devia
 sigma is one number for the image, found from what a fit with an offset leaves over: an offset that was not
 removed fully is the same at every echo, hence no noise. That takes three echoes; with one or two it is found
 from the differences of neighbouring voxels (:func:`noise_over_neighbours`), which anatomy raises by up to a
-tenth at long echo times and noise correlated between voxels lowers. Where the mask is too small for that the map
-is relative, with a median of 1.
+tenth at long echo times and noise correlated between voxels lowers. Where the mask is too small for that the
+map is relative, with a median of 1.
 
 Magnitudes below 1/1000 of the median in the mask count as that, so voxels without signal stay finite.
 
