@@ -107,6 +107,14 @@ def test_fansi_tv_is_weighted_tv_for_small_phases(device, rng):
     assert np.abs(linear - nonlinear).max() <= 1e-4
 
 
+def test_fansi_tv_does_not_stall_for_small_penalties_of_the_data_split(device, rng):
+    chi, mask, field, grid = head(rng)
+    options = {"mu_data": 2e-3, "tolerance": 0.0}
+    linear = to_numpy(weighted_tv(field, mask, grid, WeightedTvParams(**options), device=device))
+    nonlinear = invert("fansi_tv", field, mask, grid, device, **options)
+    assert nrmse(nonlinear, chi, mask) <= 1.1 * nrmse(linear, chi, mask)
+
+
 def test_fansi_tv_ignores_voxels_that_are_wrong_by_whole_turns_where_weighted_tv_does_not(device, rng):
     chi, mask, field, grid = head(rng)
     wrong = field + (rng.random(SHAPE) < 0.02) * 2 * np.pi / RADIANS
