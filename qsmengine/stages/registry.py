@@ -38,6 +38,7 @@ _MODULES = (
     ("inversion", "inversion.weighted_tv"),
     ("inversion", "inversion.fansi_tv"),
     ("inversion", "inversion.weak_harmonic"),
+    ("inversion", "inversion.l1_qsm"),
     ("reference", "inversion.reference"),
     ("relaxometry", "relaxometry.arlo"),
     ("relaxometry", "relaxometry.decay_fit"),
