@@ -39,6 +39,8 @@ _MODULES = (
     ("inversion", "inversion.fansi_tv"),
     ("inversion", "inversion.weak_harmonic"),
     ("inversion", "inversion.l1_qsm"),
+    ("inversion", "inversion.hd_qsm"),
+    ("inversion", "inversion.fansi_tgv"),
     ("reference", "inversion.reference"),
     ("relaxometry", "relaxometry.arlo"),
     ("relaxometry", "relaxometry.decay_fit"),
