@@ -64,18 +64,21 @@ KERNEL(tv_data_step,
   }
 }
 
-// One step of Newton's method for theta + kappa sin theta = target with 0 <= theta <= target <= pi.
+// One step of Newton's method for theta + kappa sin theta = target with 0 <= theta <= min(target, pi).
 FN float newton_step(float theta, float kappa, float target) {
   float sine = sin_half(fmin2(theta, PI_F - theta));
   float cosine = sin_half(0.5f * PI_F - theta);
   float slope = fmax2(1.0f + kappa * cosine, 1e-3f);
-  return clampf(theta + (target - theta - kappa * sine) / slope, 0.0f, target);
+  return clampf(theta + (target - theta - kappa * sine) / slope, 0.0f, fmin2(target, PI_F));
 }
 
 // The same for the loss w2 (1 - cos(r (z - f))) / r^2, r = `radians`. With theta = r (z - f) the stationary
-// points obey theta + (w2 / mu) sin theta = r (s - f). The best one lies in the turn of the right-hand side,
-// between its middle and the right-hand side; there the left side is concave, so Newton's method from the
-// middle rises to it monotonically. The first step, taken here in closed form, is that of tv_data_step.
+// points obey theta + kappa sin theta = r (s - f), kappa = w2 / mu. Taken is the first one from the middle of
+// the turn in which ax lies: the multiplier then grows to the slope of the loss however large kappa is, where
+// the turn of s would confine it to half a turn. The left side is concave there, so Newton's method from the
+// middle rises to it monotonically; the first step, in closed form, is that of tv_data_step. It is the turn
+// of s where the right-hand side exceeds what the left side reaches (a bound of it for kappa > 1), and where
+// ax is beyond a quarter of a turn, so that a wrong turn is left.
 KERNEL(tv_data_step_nonlinear,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
         float radians, Index nx, Index ny, Index nz),
@@ -84,8 +87,11 @@ KERNEL(tv_data_step_nonlinear,
   FOR_VOXELS(i, nx * ny * nz) {
     float s = ax[i] + u[i];
     float kappa = w2[i] * inverse_mu;
-    float rest = wrap(radians * (s - f[i]));
-    float target = fmin2(fabs1(rest), PI_F);
+    float error = wrap(radians * (ax[i] - f[i]));
+    float rest = error + radians * u[i];
+    float reach = fmax2(PI_F, 0.5f * PI_F + fsqrt(fmax2(kappa * kappa - 1.0f, 0.0f)));
+    rest = fabs1(error) > 0.5f * PI_F || fabs1(rest) > reach ? wrap(rest) : rest;
+    float target = fabs1(rest);
     float theta = target / (1.0f + kappa);
     theta = newton_step(theta, kappa, target);
     theta = newton_step(theta, kappa, target);

@@ -28,3 +28,16 @@ def gradient_energy(shape: tuple[int, int, int], spacing: Vector3, device: Devic
     ex, ey, ez = laplacian_spectra(shape, spacing, device)
     energy: Array = ex[:, None, None] + ey[:, None] + ez
     return energy
+
+
+def difference_spectra(shape: tuple[int, int, int], spacing: Vector3, device: Device) -> list[Array]:
+    """Per axis the half spectrum E_a(i) = (exp(2 pi i k / n) - 1) / h of the periodic forward difference.
+
+    `spacing` is h [mm]; complex64 arrays (nx,), (ny,), (nz // 2 + 1,) [1/mm].
+    """
+    spectra = []
+    for axis, (n, h) in enumerate(zip(shape, spacing, strict=True)):
+        bins = n // 2 + 1 if axis == 2 else n
+        values = (np.exp(2j * np.pi * np.arange(bins) / n) - 1.0) / h
+        spectra.append(device.asarray(values, np.complex64))
+    return spectra

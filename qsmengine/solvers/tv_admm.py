@@ -16,6 +16,7 @@ from qsmengine.backend.signatures.tv import (
     TV_GRADIENT_STEP,
     TV_KSPACE_STEP,
 )
+from qsmengine.backend.signatures.tv_absolute import TV_DATA_STEP_ABSOLUTE, TV_DATA_STEP_ABSOLUTE_PHASE
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
 from qsmengine.ops.gradient import laplacian_spectra
@@ -26,8 +27,9 @@ from qsmengine.solvers.status import SolverCallback
 class DataStep(Protocol):
     """Proximal step of the data term: z2 from A x + u, in place.
 
-    With s = ax + u and z2 = argmin W^2 loss(z - f) + mu/2 (z - s)^2, `u` becomes s - z2 and `ax` becomes
-    z2 minus the new u, which is what A x is to be. `w2` is W^2; all arrays (nx, ny, nz).
+    With s = ax + u and z2 = argmin W^p loss(z - f) + mu/2 (z - s)^2, `u` becomes s - z2 and `ax` becomes
+    z2 minus the new u, which is what A x is to be. `w2` is W^2; all arrays (nx, ny, nz). p is the order of
+    the loss: 2, or 1 for absolute errors.
     """
 
     def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
@@ -56,9 +58,31 @@ class PhaseError:
         launch(TV_DATA_STEP_NONLINEAR, device, ax=ax, u=u, f=f, w2=w2, mu=mu, radians=self.radians)
 
 
+def absolute_error(device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+    """The data step of loss(e) = |e|, weighted by W."""
+    launch(TV_DATA_STEP_ABSOLUTE, device, ax=ax, u=u, f=f, w2=w2, mu=mu)
+
+
+@dataclass(frozen=True)
+class AbsolutePhaseError:
+    """The data step of loss(e) = |exp(i r e) - 1| / r, weighted by W: |e| for small e, blind to whole turns.
+
+    Parameters
+    ----------
+    radians
+        r, the phase [rad] of one unit of the data.
+    """
+
+    radians: float
+
+    def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+        """Update `ax` and `u`."""
+        launch(TV_DATA_STEP_ABSOLUTE_PHASE, device, ax=ax, u=u, f=f, w2=w2, mu=mu, radians=self.radians)
+
+
 @dataclass(frozen=True)
 class TvProblem:
-    """min_x sum W^2 loss(A x - f) + lam ||grad x||_1 on a periodic grid, x of zero mean.
+    """min_x sum W^p loss(A x - f) + lam ||grad x||_1 on a periodic grid, x of zero mean; p the loss's order.
 
     Parameters
     ----------
@@ -95,6 +119,7 @@ def solve_tv(
     tolerance: float,
     test_every: int = 10,
     callback: SolverCallback | None = None,
+    start: Array | None = None,
 ) -> Array:
     """Solution x of `problem` by ADMM with the splits z1 = grad x and z2 = A x.
 
@@ -112,12 +137,17 @@ def solve_tv(
         Stopping rule.
     callback
         Told the status at every test; returning False stops.
+    start
+        First x, float32 (nx, ny, nz); 0 unless given.
 
     References
     ----------
     Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/mrm.27073 (data split).
     """
     state = _Admm(problem, device, mu_gradient, mu_data)
+    if start is not None:
+        state.split.x[...] = start
+        state.ax[...] = state.fft.filter(start, problem.response)
     iterate(
         state.iterate, lambda: state.split.x, iterations=iterations, tolerance=tolerance, test_every=test_every,
         callback=callback,

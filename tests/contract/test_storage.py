@@ -11,11 +11,20 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.grid import Grid
 from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.stages.background.vsharp import VsharpParams, vsharp
+from qsmengine.stages.inversion.fansi_tgv import FansiTgvParams, fansi_tgv
+from qsmengine.stages.inversion.hd_qsm import HdQsmParams, hd_qsm
+from qsmengine.stages.inversion.l1_qsm import L1QsmParams, l1_qsm
 from qsmengine.stages.inversion.tkd import TkdParams, tkd
 from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
 
 TOLERANCE = 1e-5
 """[ppm]"""
+FEW = {"iterations": 20, "tolerance": 0.0}
+ITERATIVE = {
+    "l1_qsm": (l1_qsm, L1QsmParams(**FEW)),
+    "hd_qsm": (hd_qsm, HdQsmParams(first_iterations=10, **FEW)),
+    "fansi_tgv": (fansi_tgv, FansiTgvParams(**FEW)),
+}
 
 
 @cache
@@ -32,6 +41,8 @@ def chain(field: np.ndarray, mask: np.ndarray, grid: Grid, device: Device) -> di
         "tkd": tkd(local, reliable, grid, TkdParams(), device=device),
         "weighted_tv": weighted_tv(local, reliable, grid, tv, device=device),
     }
+    for name, (method, params) in ITERATIVE.items():
+        results[name] = method(local, reliable, grid, params, device=device)
     return {name: to_numpy(array) for name, array in results.items()}
 
 

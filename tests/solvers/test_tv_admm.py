@@ -10,6 +10,7 @@ import pytest
 from qsmengine.backend.device import to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_DATA_STEP_NONLINEAR, TV_GRADIENT_STEP
+from qsmengine.backend.signatures.tv_absolute import TV_DATA_STEP_ABSOLUTE, TV_DATA_STEP_ABSOLUTE_PHASE
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv, squared_error
 
@@ -50,20 +51,27 @@ def test_data_step_equals_numpy(device, rng):
     assert np.allclose(to_numpy(on_device["ax"]), z - (ax + u - z), atol=2e-6)
 
 
+def nonlinear_step(kernel, device, arrays, **scalars):
+    """u and A x after a data step, in double precision."""
+    on_device = {n: device.asarray(arrays[n].copy()) for n in ("ax", "u")}
+    launch(kernel, device, **on_device, **{n: device.asarray(arrays[n]) for n in ("f", "w2")}, **scalars)
+    return (to_numpy(on_device[n]).astype(float) for n in ("u", "ax"))
+
+
+def data_arrays(rng, scale):
+    ax, u, f = scale * rng.standard_normal((3, 6, 7, 8)).astype(np.float32)
+    w2 = rng.uniform(0, 2, ax.shape).astype(np.float32) * (rng.random(ax.shape) > 0.2)
+    return {"ax": ax, "u": u, "f": f, "w2": w2}
+
+
 @pytest.mark.parametrize("mu", [0.05, 0.4, 3.0])
-def test_nonlinear_data_step_finds_the_least_value(mu, device, rng):
-    radians, shape = 11.0, (6, 7, 8)
-    ax, u, f = 0.5 * rng.standard_normal((3, *shape)).astype(np.float32)
-    w2 = rng.uniform(0, 2, shape).astype(np.float32) * (rng.random(shape) > 0.2)
-    on_device = {"ax": device.asarray(ax.copy()), "u": device.asarray(u.copy())}
-    launch(
-        TV_DATA_STEP_NONLINEAR, device, **on_device, f=device.asarray(f), w2=device.asarray(w2), mu=mu,
-        radians=radians,
-    )  # fmt: skip
-    s = (ax + u).astype(float)
-    multiplier = to_numpy(on_device["u"]).astype(float)
+def test_phase_error_step_finds_the_least_value_where_nothing_is_carried_over(mu, device, rng):
+    radians, arrays = 11.0, data_arrays(rng, 0.5)
+    arrays["u"] *= 0
+    multiplier, ax = nonlinear_step(TV_DATA_STEP_NONLINEAR, device, arrays, mu=mu, radians=radians)
+    s, f, w2 = (arrays[n].astype(float) for n in ("ax", "f", "w2"))
     z = s - multiplier
-    assert np.allclose(to_numpy(on_device["ax"]), z - multiplier, atol=1e-6)
+    assert np.allclose(ax, z - multiplier, atol=1e-6)
 
     def value(z):
         return w2 * (1 - np.cos(radians * (z - f))) / radians**2 + 0.5 * mu * (z - s) ** 2
@@ -71,6 +79,50 @@ def test_nonlinear_data_step_finds_the_least_value(mu, device, rng):
     reach = np.linspace(-np.pi / radians, np.pi / radians, 4001)
     least = np.min([value(s + r) for r in reach], axis=0)
     assert (value(z) <= 1.001 * least + 1e-7).all()
+
+
+@pytest.mark.parametrize("mu", [0.01, 0.1])
+def test_phase_error_step_keeps_the_multiplier_that_belongs_to_an_error(mu, device, rng):
+    radians, arrays = 16.0, data_arrays(rng, 0.5)
+    error = rng.uniform(-0.06, 0.06, arrays["f"].shape)
+    arrays["ax"] = (arrays["f"] + error).astype(np.float32)
+    arrays["u"] = (arrays["w2"] * np.sin(radians * error) / radians / mu).astype(np.float32)
+    assert np.abs(radians * arrays["u"]).max() > 2 * np.pi
+    multiplier, ax = nonlinear_step(TV_DATA_STEP_NONLINEAR, device, arrays, mu=mu, radians=radians)
+    assert np.abs(multiplier - arrays["u"]).max() <= 2e-3 * np.abs(arrays["u"]).max()
+    assert np.abs(ax + multiplier - arrays["ax"]).max() <= 2e-3 * np.abs(arrays["u"]).max()
+
+
+def test_absolute_error_step_equals_numpy(device, rng):
+    arrays = data_arrays(rng, 0.5)
+    multiplier, ax = nonlinear_step(TV_DATA_STEP_ABSOLUTE, device, arrays, mu=3.0)
+    s, f, threshold = arrays["ax"] + arrays["u"], arrays["f"], np.sqrt(arrays["w2"]) / 3.0
+    z = f + np.sign(s - f) * np.maximum(np.abs(s - f) - threshold, 0)
+    assert (z == f).any()
+    assert np.allclose(multiplier, s - z, atol=1e-6)
+    assert np.allclose(ax, 2 * z - s, atol=2e-6)
+
+
+@pytest.mark.parametrize("mu", [2.0, 8.0, 100.0])
+def test_absolute_phase_error_step_finds_the_least_value(mu, device, rng):
+    radians, arrays = 16.0, data_arrays(rng, 0.5)
+    scalars = {"mu": mu, "radians": radians}
+    multiplier, ax = nonlinear_step(TV_DATA_STEP_ABSOLUTE_PHASE, device, arrays, **scalars)
+    s, f, w = (arrays["ax"] + arrays["u"]).astype(float), arrays["f"], np.sqrt(arrays["w2"].astype(float))
+    z = s - multiplier
+    assert np.allclose(ax, z - multiplier, atol=1e-6)
+
+    def value(z):
+        return (
+            w * np.abs(np.exp(1j * radians * z) - np.exp(1j * radians * f)) / radians + 0.5 * mu * (z - s) ** 2
+        )
+
+    reach = np.linspace(-np.pi / radians, np.pi / radians, 4001)
+    least = np.min([value(s + r) for r in reach], axis=0)
+    at_data = np.abs(np.exp(1j * radians * (z - f)) - 1) < 1e-5
+    assert at_data.any()
+    assert mu < 8 or not at_data.all()
+    assert (value(z) <= 1.001 * least + 1e-6).all()
 
 
 def small_problem(device, rng, lam):
