@@ -22,6 +22,7 @@ _MODULES = (
     ("field", "phase.weighted_fit"),
     ("field", "phase.nonlinear_fit"),
     ("mask", "mask.phase_magnitude"),
+    ("mask", "mask.bet"),
     ("reliability", "mask.field_jumps"),
     ("background", "background.vsharp"),
     ("background", "background.sharp"),
