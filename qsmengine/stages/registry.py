@@ -23,6 +23,8 @@ _MODULES = (
     ("field", "phase.nonlinear_fit"),
     ("mask", "mask.phase_magnitude"),
     ("mask", "mask.bet"),
+    ("mask", "mask.phase_quality"),
+    ("mask", "mask.combined"),
     ("reliability", "mask.field_jumps"),
     ("background", "background.vsharp"),
     ("background", "background.sharp"),

@@ -17,6 +17,8 @@ down. Bone is less dark in gradient echoes than in the T1-weighted images that t
 was chosen for. Where cerebrospinal fluid is bright the surface stops at bone; a rim brighter than
 `bright_rim` times its surroundings is then peeled off and the sulci this opens are closed again.
 
+In heads smaller than those of children all lengths of the paper shrink with the head.
+
 The image is averaged over blocks of voxels with edges up to `resolution`; distances are in mm. The surface
 moves on the host (`kernels/bet.cpp`); from a GPU the image is copied there. Assumes a head brighter than its
 background and dark bone around the brain; a brain already cut out is found too. The surface may intersect
@@ -53,10 +55,12 @@ from qsmengine.stages.mask.morphology import closed, dilated, eroded, filled, la
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
-_REACH = (10.0, 20.0)
+_REACH = np.array([10.0, 20.0])
 """How far below the surface the brightest and the darkest intensity are sought [mm]."""
-_RADII = (3.33, 10.0)
+_RADII = np.array([3.33, 10.0])
 """Radii of curvature [mm] between which flattening sets in."""
+_SMALL_HEAD = 50.0
+"""These lengths shrink with heads of a smaller radius than this [mm]."""
 _LEVELS = (3, 4)
 """Times the surface's triangles are subdivided."""
 _SURROUNDINGS = 10.0
@@ -169,6 +173,7 @@ class _Head(NamedTuple):
 def _grown(image: Volume, size: Vector3, head: _Head, up: FloatArray, params: BetParams) -> FloatArray:
     """Vertices [mm] of the surface on the brain: found with a coarse mesh, refined with finer ones."""
     vertices = head.centre + 0.5 * head.radius * unit_sphere(_LEVELS[0]).vertices
+    scale = min(1.0, head.radius / _SMALL_HEAD)
     for level in _LEVELS:
         mesh = unit_sphere(level)
         vertices = mesh.from_coarser(vertices) if level > _LEVELS[0] else vertices
@@ -176,7 +181,7 @@ def _grown(image: Volume, size: Vector3, head: _Head, up: FloatArray, params: Be
         hostcall(
             BET_EVOLVE, image=image, ring=mesh.ring, vertices=vertices,
             fraction=np.clip(params.threshold + params.gradient * height, 0.01, 0.99),
-            size=np.asarray(size), levels=head.levels, reach=np.array(_REACH), radii=np.array(_RADII),
+            size=np.asarray(size), levels=head.levels, reach=scale * _REACH, radii=scale * _RADII,
             spacing=min(1.0, *size), iterations=params.iterations,
         )  # fmt: skip
     return vertices

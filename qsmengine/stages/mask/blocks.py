@@ -72,4 +72,4 @@ def otsu(values: npt.NDArray[Any]) -> float:
     above = below[-1] - below
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (moment[-1] * below / below[-1] - moment) ** 2 / (below * above)
-    return float(centres[int(np.nanargmax(np.where(above > 0, between, 0)))])
+    return float(edges[int(np.nanargmax(np.where(above > 0, between, 0))) + 1])

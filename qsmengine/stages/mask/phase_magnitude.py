@@ -39,9 +39,9 @@ from qsmengine.stages.mask.blocks import (
     otsu,
 )
 from qsmengine.stages.mask.morphology import closed, dilated, eroded, filled, largest_component
+from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
-from qsmengine.stages.phase.growth import edge_costs, edge_quality
 
 _MAX_SCORE = 2.0
 _LOWERED = 0.8
@@ -96,7 +96,8 @@ def phase_magnitude(
     if not combined.max() > 0:
         raise InputError("no signal: the magnitude is 0 everywhere", field="magnitude")
     voxel_size = block_size(grid.voxel_size, factors)
-    score = _score(combined, to_numpy(_quality(blocks, times, device)), voxel_size, params)
+    quality = to_numpy(image_quality([m for m, _ in blocks], [p for _, p in blocks], times, device))
+    score = _score(combined, quality, voxel_size, params)
     return device.asarray(onto_voxels(_clean(score, voxel_size, params), factors, grid.shape), bool)
 
 
@@ -107,16 +108,6 @@ def _blocks(magnitude: Array, phase: Array, factors: tuple[int, int, int]) -> tu
         return modulus, angle
     re, im = block_mean(modulus * np.cos(angle), factors), block_mean(modulus * np.sin(angle), factors)
     return np.hypot(re, im), np.arctan2(im, re)
-
-
-def _quality(blocks: list[tuple[Volume, Volume]], times: tuple[float, ...], device: Device) -> Array:
-    weight, first = (device.asarray(part) for part in blocks[0])
-    everywhere = device.zeros(tuple(first.shape), np.uint8) + np.uint8(1)
-    if len(blocks) == 1:
-        return edge_quality(edge_costs(first, weight, everywhere, device), device)
-    other = device.asarray(blocks[1][1])
-    cost = edge_costs(first, weight, everywhere, device, other=other, ratio=times[0] / times[1])
-    return edge_quality(cost, device)
 
 
 def _score(magnitude: Volume, quality: Volume, voxel_size: Vector3, params: PhaseMagnitudeParams) -> Volume:
