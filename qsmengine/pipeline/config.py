@@ -27,10 +27,10 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "default"
-OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference")
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "two_pass", "relaxometry", "reference")
 """Sections that ``none`` switches off."""
-STANDALONE = frozenset({"denoise"})
-"""Stages that no run takes as a step: they have no section."""
+STANDALONE = frozenset({"denoise", "combination"})
+"""Stages without a section: no run takes them as a step, or there is nothing to choose."""
 
 Tree: TypeAlias = dict[str, Any]
 

@@ -51,6 +51,8 @@ class Product:
 
 QSM_PRODUCTS = (
     Product("chi", "Chimap", {}, "magnetic susceptibility"),
+    Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of poor phase"),
+    Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes of the mask filled"),
     Product("r2star", "R2starmap", {}, "effective transverse relaxation rate"),
     Product("t2star", "T2starmap", {}, "effective transverse relaxation time"),
     Product("s0", "S0map", {}, "signal at echo time 0"),
@@ -59,6 +61,7 @@ QSM_PRODUCTS = (
     Product("noise", "fieldmap", {"desc": "noise"}, "standard deviation of the total field"),
     Product("brain_mask", "mask", {"desc": "brain"}, "mask of the field fit"),
     Product("local_mask", "mask", {"desc": "reliable"}, "voxels where the local field and chi are defined"),
+    Product("reliable_mask", "mask", {"desc": "pass1"}, "voxels of the first of two passes"),
 )
 
 DTI_PRODUCTS = {

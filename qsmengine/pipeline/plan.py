@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.pipeline.config import Config
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
+from qsmengine.stages.registry import get_method
 
 MASK_BYTES = 1
 VALUE_BYTES = 4
@@ -72,6 +73,7 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "unwrap": ({"mask": "brain_mask"}, {}),
     "field": ({"mask": "brain_mask"}, {}),
     "reliability": ({"mask": "brain_mask"}, {"mask": "field_mask"}),
+    "two_pass": ({"mask": "brain_mask"}, {}),
     "background": ({"mask": "field_mask"}, {"mask": "local_mask"}),
     "inversion": ({"mask": "local_mask"}, {}),
     "relaxometry": ({"mask": "brain_mask"}, {}),
@@ -79,8 +81,23 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 }
 """Sections of a QSM run in order, with the arguments and results that have another name in the run."""
 
+_PASSES: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
+    ("background", {"mask": "reliable_mask"}, {"local_field": "reliable_field", "mask": "reliable_mask"}),
+    ("inversion", {"local_field": "reliable_field", "mask": "reliable_mask"}, {"chi": "reliable_chi"}),
+    ("background", {"mask": "filled_mask"}, {"mask": "local_mask"}),
+    ("inversion", {"mask": "local_mask"}, {"chi": "filled_chi"}),
+    ("combination", {"mask": "local_mask"}, {}),
+)
+"""What takes the place of background removal and inversion in a run of two passes."""
+
 _FALLBACKS = {"field_mask": "brain_mask"}
 """Arrays that stand in for those that no step made."""
+
+
+def _combination() -> tuple[Method, Params]:
+    """The one method that joins two passes: it has no section."""
+    method = get_method("combination", "two_pass")
+    return method, method.params()
 
 
 def plan_qsm(
@@ -93,11 +110,14 @@ def plan_qsm(
 ) -> Plan:
     """Steps from a gradient-echo series to susceptibility.
 
-    A mask that is given replaces the mask step; offset removal and relaxometry need two echoes.
+    A mask that is given replaces the mask step; offset removal and relaxometry need two echoes. With
+    `two_pass`, background removal and inversion run in the reliable and in the filled mask.
     """
     present = {"magnitude", "phase", "echo_times", *(["brain_mask"] if has_mask else [])}
     present |= {"labels"} if has_labels else set()
-    sections = [section for section in _RENAMED if not (section == "mask" and has_mask)]
+    left_out = {"mask"} if has_mask else set()
+    left_out |= {"two_pass"} if config.method("two_pass") is None else set()
+    sections = [section for section in _RENAMED if section not in left_out]
     return plan_sections(config, sections, present, grid, n_echoes)
 
 
@@ -106,12 +126,15 @@ def plan_sections(
 ) -> Plan:
     """Steps of some sections, in the order given, from the arrays `present`."""
     notes = []
-    wanted = []
+    wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]] = []
     for section in sections:
         if section in MULTI_ECHO and n_echoes < 2:
             notes.append(f"{section.replace('_', ' ')} left out: it needs two echoes or more")
         else:
             wanted.append((section, *_RENAMED[section]))
+    if "two_pass" in sections:
+        place = [section for section, *_ in wanted].index("background")
+        wanted[place : place + 2] = _PASSES
     return _plan(config, wanted, set(present), grid, n_echoes, notes)
 
 
@@ -154,7 +177,7 @@ def _plan(
 ) -> Plan:
     steps: list[Step] = []
     for section, renamed_inputs, renamed_outputs in wanted:
-        chosen = config.method(section)
+        chosen = _combination() if section == "combination" else config.method(section)
         if chosen is None:
             notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
             continue
