@@ -42,6 +42,9 @@ class InputOptions(Params):
     phase_units: Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"] | None = Field(
         None, description="meaning of the phase values"
     )
+    slice_alternation: bool | None = Field(
+        None, description="whether every second slice's phase is off by pi and is turned back"
+    )
 
 
 class Config(BaseModel):

@@ -10,9 +10,9 @@ Gaussian pulls a sloping offset towards its inner neighbours at the edge of the 
 left over and subtracting it again (`passes`, Tukey's twicing) takes this bias away.
 
 Assumes one channel (or combined channels), monopolar echoes (or `bipolar`, see there) and an offset that
-is smooth on the scale of the Gaussian. The unwrapped d, hence the field, is known up to one multiple of 1 / (TE_2 - TE_1) [Hz] for
-each connected component of the mask: the median of d is taken to lie within half of that. A series of one
-echo has no second equation: it is returned unchanged.
+is smooth on the scale of the Gaussian. The unwrapped d, hence the field, is known up to one multiple of
+1 / (TE_2 - TE_1) [Hz] for each connected component of the mask: the median of d is taken to lie within half
+of that. A series of one echo has no second equation: it is returned unchanged.
 
 References: Robinson et al. 2017, 10.1002/mrm.25975 (ASPIRE); Eckstein et al. 2018, 10.1002/mrm.26963.
 """
