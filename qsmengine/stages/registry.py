@@ -33,6 +33,7 @@ _MODULES = (
     ("background", "background.ismv"),
     ("background", "background.pdf"),
     ("background", "background.lbv"),
+    ("background", "background.phase_lbv"),
     ("inversion", "inversion.tkd"),
     ("inversion", "inversion.tsvd"),
     ("inversion", "inversion.closed_form_l2"),
