@@ -1,15 +1,17 @@
 // Spherical mean values: the passes of SHARP-type background removal between its FFTs.
 #include "tile.h"
 
-// mean_field = field * sphere, mean_mask = mask * sphere, all spectra; `scale` is that of the inverse FFT.
+// mean_field = field * mean, mean_mask = mask * sphere, all spectra; those of the sphere and of the mean over it
+// are real, as both are symmetric. `scale` is that of the inverse FFT.
 KERNEL(smv_spectra,
-       (const Complex* RESTRICT field, const Complex* RESTRICT mask, const Complex* RESTRICT sphere,
-        Complex* RESTRICT mean_field, Complex* RESTRICT mean_mask, float scale, Index nx, Index ny, Index nh),
-       (field, mask, sphere, mean_field, mean_mask, scale, nx, ny, nh)) {
+       (const Complex* RESTRICT field, const Complex* RESTRICT mask, const float* RESTRICT mean,
+        const float* RESTRICT sphere, Complex* RESTRICT mean_field, Complex* RESTRICT mean_mask, float scale,
+        Index nx, Index ny, Index nh),
+       (field, mask, mean, sphere, mean_field, mean_mask, scale, nx, ny, nh)) {
   FOR_VOXELS(i, nx * ny * nh) {
-    float s = sphere[i].re * scale;  // a sphere is symmetric: its spectrum is real
-    mean_field[i].re = field[i].re * s;
-    mean_field[i].im = field[i].im * s;
+    float m = mean[i] * scale, s = sphere[i] * scale;
+    mean_field[i].re = field[i].re * m;
+    mean_field[i].im = field[i].im * m;
     mean_mask[i].re = mask[i].re * s;
     mean_mask[i].im = mask[i].im * s;
   }
@@ -28,13 +30,13 @@ KERNEL(smv_select,
   }
 }
 
-// Deconvolution by 1 - sphere: spectrum / (1 - sphere) where that is at least `threshold`, else 0.
+// Deconvolution by 1 - mean: spectrum / (1 - mean) where that is at least `threshold`, else 0.
 KERNEL(smv_deconvolve,
-       (Complex* RESTRICT spectrum, const Complex* RESTRICT sphere, float threshold, float scale, Index nx,
+       (Complex* RESTRICT spectrum, const float* RESTRICT mean, float threshold, float scale, Index nx,
         Index ny, Index nh),
-       (spectrum, sphere, threshold, scale, nx, ny, nh)) {
+       (spectrum, mean, threshold, scale, nx, ny, nh)) {
   FOR_VOXELS(i, nx * ny * nh) {
-    float high_pass = 1.0f - sphere[i].re;
+    float high_pass = 1.0f - mean[i];
     float factor = high_pass >= threshold ? scale / high_pass : 0.0f;
     spectrum[i].re *= factor;
     spectrum[i].im *= factor;

@@ -24,6 +24,7 @@ from qsmengine.io._series import (
 )
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
+from qsmengine.io.slices import mend_alternation
 
 Paths: TypeAlias = str | Path | Sequence[str | Path] | None
 SMALL_MASK = 1000
@@ -49,6 +50,7 @@ def load_gre(
     field_strength: float | None = None,
     phase_sign: int = 1,
     phase_units: PhaseUnits | None = None,
+    slice_alternation: bool | None = None,
 ) -> GreLoaded:
     """Load a gradient-echo series; echoes are ordered by echo time.
 
@@ -66,6 +68,9 @@ def load_gre(
         -1 where the scanner's phase falls with rising field.
     phase_units
         Override of the detection in :func:`qsmengine.io.phase.phase_to_radians`.
+    slice_alternation
+        Whether every second slice's phase is off by pi and must be turned back; None lets the images decide
+        (see :mod:`qsmengine.io.slices`).
 
     Returns
     -------
@@ -95,6 +100,8 @@ def load_gre(
         signal = _from_complex(groups, orders, shape)
         magnitudes, phases = np.abs(signal), np.angle(signal) * np.float32(phase_sign)
     _check_signal(magnitudes, phases, groups, notes)
+    mend_alternation(magnitudes, phases, slice_alternation, notes)
+    _note_vendor(groups, phase_sign, notes)
     for group in groups:
         notes += group.notes
     sources = tuple(path for group in groups for path in group.sources)
@@ -208,6 +215,15 @@ def _stack(
     for index, volume in enumerate(volumes):
         out[..., order.index(index)] = volume
     return out
+
+
+def _note_vendor(groups: Sequence[EchoGroup], sign: int, notes: list[str]) -> None:
+    makers = (file.sidecar.text("Manufacturer") or "" for group in groups for file in group.files)
+    if sign == 1 and any(maker.strip().upper().startswith("GE") for maker in makers):
+        notes.append(
+            "phase: images of GE scanners often have the opposite sign; if iron-rich nuclei and veins come out "
+            "negative, give input.phase_sign=-1"
+        )
 
 
 def _check_signal(magnitude: Array, phase: Array, groups: Sequence[EchoGroup], notes: list[str]) -> None:

@@ -33,6 +33,19 @@ def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: De
     return fft.forward(device.asarray(host)), count
 
 
+def mean_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Device) -> tuple[Array, Array, int]:
+    """Half spectra (float32) of the balanced mean over a sphere and of the sphere, and its number of voxels.
+
+    The first filters a field (see :func:`balance_spectrum`), the second tells where the whole sphere lies in a
+    mask. Both are one array for voxels of equal edges.
+    """
+    spectrum, count = sphere_spectrum(fft, radius, voxel_size, device)
+    sphere = spectrum.real.copy()
+    if max(voxel_size) - min(voxel_size) <= 1e-6 * max(voxel_size):
+        return sphere, sphere, count
+    return sphere + balance_spectrum(fft.shape, radius, voxel_size, device), sphere, count
+
+
 def balance_spectrum(shape: tuple[int, int, int], radius: float, voxel_size: Vector3, device: Device) -> Array:
     """Half spectrum (float32) of what makes the mean over a sphere keep harmonic functions of second order.
 

@@ -29,10 +29,10 @@ PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "default"
 EXTRA_SECTIONS = ("uncertainty", "swi", "chi_separation")
 """Sections that run only where a method is named."""
-OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "two_pass", "relaxometry", "reference", *EXTRA_SECTIONS)
 """Sections that ``none`` switches off."""
-STANDALONE = frozenset({"denoise"})
-"""Stages that no run takes as a step: they have no section."""
+STANDALONE = frozenset({"denoise", "combination"})
+"""Stages without a section: no run takes them as a step, or there is nothing to choose."""
 
 Tree: TypeAlias = dict[str, Any]
 
@@ -43,6 +43,9 @@ class InputOptions(Params):
     phase_sign: Literal[1, -1] = Field(1, description="-1 where the scanner's phase falls with rising field")
     phase_units: Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"] | None = Field(
         None, description="meaning of the phase values"
+    )
+    slice_alternation: bool | None = Field(
+        None, description="whether every second slice's phase is off by pi and is turned back"
     )
 
 

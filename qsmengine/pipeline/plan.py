@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qsmengine.backend.device import Device
@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.pipeline.config import EXTRA_SECTIONS, Config
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
+from qsmengine.stages.registry import get_method
 
 MASK_BYTES = 1
 VALUE_BYTES = 4
@@ -77,6 +78,7 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "unwrap": ({"mask": "brain_mask"}, {}),
     "field": ({"mask": "brain_mask"}, {}),
     "reliability": ({"mask": "brain_mask"}, {"mask": "field_mask"}),
+    "two_pass": ({"mask": "brain_mask"}, {}),
     "background": ({"mask": "field_mask"}, {"mask": "local_mask"}),
     "inversion": ({"mask": "local_mask"}, {}),
     "relaxometry": ({"mask": "brain_mask"}, {}),
@@ -87,8 +89,23 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 }
 """Sections of a QSM run in order, with the arguments and results that have another name in the run."""
 
+_PASSES: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
+    ("background", {"mask": "reliable_mask"}, {"local_field": "reliable_field", "mask": "reliable_mask"}),
+    ("inversion", {"local_field": "reliable_field", "mask": "reliable_mask"}, {"chi": "reliable_chi"}),
+    ("background", {"mask": "filled_mask"}, {"mask": "local_mask"}),
+    ("inversion", {"mask": "local_mask"}, {"chi": "filled_chi"}),
+    ("combination", {"mask": "local_mask"}, {}),
+)
+"""What takes the place of background removal and inversion in a run of two passes."""
+
 _FALLBACKS = {"field_mask": "brain_mask"}
 """Arrays that stand in for those that no step made."""
+
+
+def _combination() -> tuple[Method, Params]:
+    """The one method that joins two passes: it has no section."""
+    method = get_method("combination", "two_pass")
+    return method, method.params()
 
 
 def plan_qsm(
@@ -102,7 +119,8 @@ def plan_qsm(
 ) -> Plan:
     """Steps from a gradient-echo series to susceptibility and what is derived from it.
 
-    A mask that is given replaces the mask step; offset removal and relaxometry need two echoes.
+    A mask that is given replaces the mask step; offset removal and relaxometry need two echoes. With
+    `two_pass`, background removal and inversion run in the reliable and in the filled mask.
 
     Raises
     ------
@@ -112,7 +130,9 @@ def plan_qsm(
     present = {"magnitude", "phase", "echo_times", *(["brain_mask"] if has_mask else [])}
     present |= {"labels"} if has_labels else set()
     present |= {"r2"} if has_r2 else set()
-    sections = [section for section in _RENAMED if not (section == "mask" and has_mask)]
+    left_out = {"mask"} if has_mask else set()
+    left_out |= {"two_pass"} if config.method("two_pass") is None else set()
+    sections = [section for section in _RENAMED if section not in left_out]
     return plan_sections(config, sections, present, grid, n_echoes)
 
 
@@ -121,12 +141,15 @@ def plan_sections(
 ) -> Plan:
     """Steps of some sections, in the order given, from the arrays `present`."""
     notes = []
-    wanted = []
+    wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]] = []
     for section in sections:
         if section in MULTI_ECHO and n_echoes < 2:
             notes.append(f"{section.replace('_', ' ')} left out: it needs two echoes or more")
         else:
             wanted.append((section, *_RENAMED[section]))
+    if "two_pass" in sections:
+        place = [section for section, *_ in wanted].index("background")
+        wanted[place : place + 2] = _PASSES
     return _plan(config, wanted, set(present), grid, n_echoes, notes)
 
 
@@ -169,12 +192,15 @@ def _plan(
 ) -> Plan:
     steps: list[Step] = []
     for section, renamed_inputs, renamed_outputs in wanted:
-        chosen = config.method(section)
+        chosen = _combination() if section == "combination" else config.method(section)
         if chosen is None:
             if section not in EXTRA_SECTIONS:
                 notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
             continue
         method, params = chosen
+        chain = tuple(steps[k] for k in _last_chain(steps)) if section == "uncertainty" else ()
+        if chain:
+            renamed_inputs = {**renamed_inputs, "mask": chain[0].inputs["mask"]}
         arguments = {name.rstrip("?"): name for name in method.inputs}
         inputs = {a: renamed_inputs.get(a, a) for a in arguments}
         inputs = {a: name if name in present else _FALLBACKS.get(name, name) for a, name in inputs.items()}
@@ -184,11 +210,15 @@ def _plan(
         present |= set(outputs.values())
         present |= {"weight"} if "noise" in present else set()
         held = sum(_bytes_per_voxel(name, n_volumes) for name in present)
-        chain = tuple(step for step in steps if step.section in CHAIN) if section == "uncertainty" else ()
         runs = [(method, params), *((step.method, step.params) for step in chain)]
         need = grid.size * held + max(m.working_bytes(grid, p, n_volumes) for m, p in runs)
         steps.append(Step(section, method, params, inputs, outputs, need, chain))
     return Plan(tuple(steps), tuple(notes), tuple(sorted(present)))
+
+
+def _last_chain(steps: Sequence[Step]) -> list[int]:
+    """Where the last background removal and inversion stand: of two passes, the one in the filled mask."""
+    return [k for k, step in enumerate(steps) if step.section in CHAIN][-len(CHAIN) :]
 
 
 def _check_present(section: str, method: Method, inputs: Mapping[str, str], present: set[str]) -> None:

@@ -25,6 +25,8 @@ class Product:
 
 QSM_PRODUCTS = (
     Product("chi", "Chimap", {}, "magnetic susceptibility"),
+    Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of poor phase"),
+    Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes of the mask filled"),
     Product(
         "chi_sd", "Chimap", {"desc": "sd"}, "standard deviation of the susceptibility from the field's noise"
     ),
@@ -42,6 +44,7 @@ QSM_PRODUCTS = (
     Product("noise", "fieldmap", {"desc": "noise"}, "standard deviation of the total field"),
     Product("brain_mask", "mask", {"desc": "brain"}, "mask of the field fit"),
     Product("local_mask", "mask", {"desc": "reliable"}, "voxels where the local field and chi are defined"),
+    Product("reliable_mask", "mask", {"desc": "pass1"}, "voxels of the first of two passes"),
     Product("csf_mask", "mask", {"desc": "csf"}, "cerebrospinal fluid that chi is relative to"),
 )
 

@@ -21,6 +21,7 @@ from qsmengine.pipeline.messages import near
 from qsmengine.pipeline.plan import Plan, check_memory, plan_dti, plan_qsm
 from qsmengine.pipeline.progress import ProgressCallback
 from qsmengine.pipeline.run import RunResult, TensorMaps, run_dti, run_qsm
+from qsmengine.pipeline.sign_check import sign_notes
 from qsmengine.pipeline.staging import check_not_among_inputs, check_output
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
@@ -131,6 +132,7 @@ def run_qsm_session(
         field_strength=request.field_strength,
         phase_sign=config.input.phase_sign,
         phase_units=config.input.phase_units,
+        slice_alternation=config.input.slice_alternation,
     )
     series, notes = loaded.series, list(loaded.notes)
     extra = (request.mask, request.labels, request.r2)
@@ -156,6 +158,7 @@ def run_qsm_session(
     if dry_run:
         return Outcome(plan, [request.out / name for name in names], notes)
     result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, progress=progress)
+    notes += sign_notes(result)
     files = write_qsm(
         result,
         request.out,

@@ -27,6 +27,21 @@ def test_qsm_from_files_to_maps(files, tmp_path, capsys):
     assert "[1/" in captured.err
 
 
+def test_single_echo_gives_chi_without_relaxation_and_says_why(tmp_path, capsys):
+    ball = make_ball(10, echo_times=(0.011,))
+    files = write_ball(tmp_path / "in", ball)
+    assert main(qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=6")) == 0
+    captured = capsys.readouterr()
+    names = {path.name for path in (tmp_path / "out").rglob("*.nii.gz")}
+    assert {"sub-01_Chimap.nii.gz", "sub-01_desc-local_fieldmap.nii.gz"} <= names
+    assert not names & {"sub-01_R2starmap.nii.gz", "sub-01_T2starmap.nii.gz"}
+    assert "relaxometry left out: it needs two echoes or more" in captured.err
+    assert "phase offset left out: it needs two echoes or more" in captured.err
+    chi = read_image(next((tmp_path / "out").rglob("sub-01_Chimap.nii.gz"))).array
+    low, high = (np.median(chi[ball.chi == value]) for value in (-0.4, 0.4))
+    assert high - low == pytest.approx(0.8, rel=0.3)
+
+
 def test_dry_run_prints_steps_and_files_and_touches_nothing(files, tmp_path, capsys):
     before = listing(tmp_path)
     assert main(qsm_arguments(files, tmp_path / "out", "--dry-run")) == 0

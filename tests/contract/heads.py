@@ -77,10 +77,12 @@ def head(name: str, seed: int = 0) -> Head:
         "chi": chi, "local_field": local, "total_field": total, "magnitude": magnitude,
         "r2star": rate, "r2": 0.6 * rate, "noise": 1e-3 * (1 + 0.1 * x),
         "components": magnitude * (1 + 0.02 * rng.normal(size=magnitude.shape)),
+        "reliable_chi": chi, "filled_chi": chi + 0.02 * x,
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
     } | _diffusion(rng, grid)  # fmt: skip
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
-    return Head(grid, {**arrays, "mask": mask, "echo_times": ECHO_TIMES})
+    reliable = mask & (np.abs(x - 0.2) > 0.1)
+    return Head(grid, {**arrays, "mask": mask, "reliable_mask": reliable, "echo_times": ECHO_TIMES})
 
 
 def _blobs(rng: np.random.Generator, grid: Grid) -> np.ndarray:

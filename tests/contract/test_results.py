@@ -21,7 +21,10 @@ from tests.contract.running import (
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
 masked_method = pytest.mark.parametrize("method", MASKED, ids=method_id)
-DTYPES = {"mask": np.bool_, "csf_mask": np.bool_, "outliers": np.uint8}
+DTYPES = {
+    "mask": np.bool_, "reliable_mask": np.bool_, "filled_mask": np.bool_, "csf_mask": np.bool_,
+    "outliers": np.uint8,
+}  # fmt: skip
 """Types of results that are not float32."""
 LINEAR = tuple(m for m in METHODS if m.linear)
 

@@ -92,6 +92,34 @@ def test_the_phase_sign_turns_the_phase(files, truth):
     assert any("sign reversed" in note for note in loaded.notes)
 
 
+@pytest.mark.parametrize("form", ["real and imaginary", "complex", "phase"])
+def test_alternating_slices_are_mended_in_every_form(save, form):
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+    phase = (2.5 * x * y + 0.8 * z)[..., None] * (1.0, 1.3) + 0.2
+    signal = (50 * np.exp(1j * phase)).astype(np.complex64)
+    turned = signal.copy()
+    turned[:, :, 1::2] *= -1
+    facts = {"echo_times": TIMES[:2], "field_strength": 3.0}
+    given = {
+        "real and imaginary": {"real": save("r.nii", turned.real), "imag": save("i.nii", turned.imag)},
+        "complex": {"magnitude": save("c.nii", turned)},
+        "phase": {"magnitude": save("m.nii", np.abs(turned)), "phase": save("p.nii", np.angle(turned))},
+    }[form]
+    loaded = load_gre(**given, **facts)
+    assert np.abs(np.angle(np.exp(1j * (loaded.series.phase - phase)))).max() < 1e-5
+    assert any("every second slice turned by pi" in note for note in loaded.notes)
+    kept = load_gre(**given, **facts, slice_alternation=False)
+    assert np.abs(np.angle(np.exp(1j * kept.series.phase) / turned)).max() < 1e-5
+
+
+def test_images_of_ge_scanners_get_a_note_about_the_sign(files):
+    named = {"sidecar": {"Manufacturer": "GE MEDICAL SYSTEMS"}}
+    assert any("GE scanners" in note for note in load_gre(**files(**named)).notes)
+    assert not any("GE scanners" in note for note in load_gre(**files(**named), phase_sign=-1).notes)
+    other = files(sidecar={"Manufacturer": "Siemens"})
+    assert not any("GE scanners" in note for note in load_gre(**other).notes)
+
+
 def test_parts_that_are_no_series_are_refused(files, save, truth):
     given = files()
     for parts in ({}, {"phase": given["phase"]}, {"real": given["phase"]}, given | {"real": given["phase"]}):

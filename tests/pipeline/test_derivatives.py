@@ -182,3 +182,18 @@ def test_labels_on_another_grid_are_refused(session, config, tmp_path):
         run_qsm_session(
             QsmRequest(request.magnitude, request.phase, tmp_path / "o", labels=labels), config, cpu()
         )
+
+
+def test_both_passes_are_written(tmp_path):
+    ball = make_ball(5)
+    files = write_ball(tmp_path / "in", ball)
+    settings = ["inversion=tkd", "background.max_radius=6", "two_pass=phase_quality"]
+    request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out")
+    dry = run_qsm_session(request, load_config(settings=settings), cpu(), dry_run=True)
+    outcome = run_qsm_session(request, load_config(settings=settings), cpu())
+    assert sorted(dry.files) == sorted(outcome.files)
+    folder = request.out / "sub-01" / "anat"
+    for name in ("Chimap", "desc-pass1_Chimap", "desc-pass2_Chimap", "desc-pass1_mask"):
+        assert (folder / f"sub-01_{name}.nii.gz").is_file(), name
+    assert sidecar(folder / "sub-01_Chimap.nii.gz")["EstimationAlgorithm"] == "two_pass"
+    assert sidecar(folder / "sub-01_desc-pass1_Chimap.nii.gz")["EstimationAlgorithm"] == "tkd"

@@ -119,6 +119,47 @@ def test_single_echo_runs_without_relaxometry(quick):
     assert len(result.notes) == 2
 
 
+@pytest.fixture(scope="module")
+def two_passes():
+    """A ball with noise for phase in the middle of an inclusion, reconstructed in two passes."""
+    ball = make_ball(5)
+    rng = np.random.default_rng(6)
+    hole = np.zeros(ball.mask.shape, bool)
+    hole[12:15, 17:20, 15:18] = True
+    phase = ball.series.phase.copy()
+    phase[hole] = rng.uniform(-np.pi, np.pi, phase[hole].shape)
+    series = dataclasses.replace(ball.series, phase=phase)
+    config = load_config(settings=["inversion=tkd", "background.max_radius=6", "two_pass=phase_quality"])
+    given = ball.mask.copy()
+    given[13, 18, 16] = False
+    return ball, hole & given, given, run_qsm(series, config, cpu(), mask=given)
+
+
+def test_two_passes_keep_both_maps_and_their_combination(two_passes):
+    _, hole, given, result = two_passes
+    first, second = result["reliable_mask"], result.mask
+    assert not first[hole].any()
+    assert second[hole].mean() > 0.5
+    assert not (second & ~given).any()
+    assert (result["reliable_chi"][~first] == 0).all()
+    shared = first & second
+    difference = (result.chi - result["reliable_chi"])[shared]
+    np.testing.assert_allclose(difference, difference.mean(dtype=float), atol=1e-6)
+    rest = second & ~first
+    assert np.ptp((result.chi - result["filled_chi"])[rest]) < 1e-5
+
+
+def test_sections_of_a_two_pass_run(two_passes):
+    ran = [(r.step.section, r.step.inputs.get("mask")) for r in two_passes[3].records]
+    names = [section for section, _ in ran]
+    start = names.index("two_pass")
+    assert ran[start : start + 6] == [
+        ("two_pass", "brain_mask"), ("background", "reliable_mask"), ("inversion", "reliable_mask"),
+        ("background", "filled_mask"), ("inversion", "local_mask"), ("combination", "local_mask"),
+    ]  # fmt: skip
+    assert names[start + 6 :] == ["relaxometry", "reference"]
+
+
 def test_wrong_arrays_are_refused_by_name(ball, quick):
     with pytest.raises(InputError, match=r"mask has shape \(3, 3, 3\)"):
         run_qsm(ball.series, quick, cpu(), mask=np.ones((3, 3, 3), bool))

@@ -10,7 +10,8 @@ SMV_SPECTRA = Kernel(
     """
     field: in c64 [nx ny nh]
     mask: in c64 [nx ny nh]
-    sphere: in c64 [nx ny nh]
+    mean: in f32 [nx ny nh]
+    sphere: in f32 [nx ny nh]
     mean_field: out c64 [nx ny nh]
     mean_mask: out c64 [nx ny nh]
     scale: f32
@@ -37,7 +38,7 @@ SMV_DECONVOLVE = Kernel(
     "smv.cu",
     """
     spectrum: inout c64 [nx ny nh]
-    sphere: in c64 [nx ny nh]
+    mean: in f32 [nx ny nh]
     threshold: f32
     scale: f32
     """,

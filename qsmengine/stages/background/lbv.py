@@ -61,13 +61,8 @@ def lbv(
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, 0.0, device)
-    inside = domain.insert(mask) > 0
+    inside = interior(domain.insert(mask) > 0, params.peel)
     field = domain.insert(total_field, mask)
-    for _ in range(params.peel):
-        inside = without_layer(inside)
-    inside = without_boundary(inside)
-    if not bool(inside.any()):
-        raise InputError(f"nothing is left of the mask without {params.peel + 1} layers", field="mask")
     laplacian = MaskedLaplacian(inside, grid.voxel_size, device)
     sources = laplacian.apply(field).copy()
     local, _ = solve_cg(
@@ -75,6 +70,22 @@ def lbv(
         laplacian.precondition,
     )  # fmt: skip
     return BackgroundResult(domain.extract(local), domain.extract(inside) > 0)
+
+
+def interior(mask: Array, peel: int) -> Array:
+    """The voxels of `mask` (x, y, z) without `peel` layers and the boundary.
+
+    Raises
+    ------
+    InputError
+        When nothing is left.
+    """
+    for _ in range(peel):
+        mask = without_layer(mask)
+    mask = without_boundary(mask)
+    if not bool(mask.any()):
+        raise InputError(f"nothing is left of the mask without {peel + 1} layers", field="mask")
+    return mask
 
 
 def without_layer(mask: Array) -> Array:

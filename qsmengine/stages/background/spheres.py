@@ -10,7 +10,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.smv import balance_spectrum, sphere_spectrum
+from qsmengine.ops.smv import mean_spectrum
 
 
 class SphereProblem(NamedTuple):
@@ -39,11 +39,9 @@ def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, d
     radius = max(radius, *grid.voxel_size)
     domain = Domain.for_kernel(mask, grid, radius, device)
     fft = RealFFT(domain.shape, device)
-    sphere, count = sphere_spectrum(fft, radius, grid.voxel_size, device)
-    mean = sphere.real.copy()
-    covered = fft.filter(domain.insert(mask), mean)
+    mean, sphere, count = mean_spectrum(fft, radius, grid.voxel_size, device)
+    covered = fft.filter(domain.insert(mask), sphere)
     eroded = device.asarray(covered >= 1.0 - 0.5 / count)
     if not bool(eroded.any()):
         raise InputError(f"the mask is too thin: no sphere of {radius:g} mm fits into it", field="mask")
-    mean += balance_spectrum(fft.shape, radius, grid.voxel_size, device)
     return SphereProblem(domain, fft, domain.insert(total_field, mask), 1.0 - mean, eroded)

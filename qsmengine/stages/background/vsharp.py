@@ -5,6 +5,8 @@ them: h = f - S_r * f. Every voxel takes the largest radius r whose sphere aroun
 what remains is the local field convolved with (delta - S_r), undone by division with 1 - S^ of the
 largest radius where that is at least `threshold`.
 
+For oblong voxels the mean is balanced so that it takes out harmonic functions of second order there too.
+
 Assumes that the field is valid in the whole mask. The mask shrinks by the smallest sphere. Voxels
 treated with small spheres lose some local field to the deconvolution with the largest.
 
@@ -27,7 +29,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.smv import sphere_spectrum
+from qsmengine.ops.smv import mean_spectrum
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -67,9 +69,7 @@ def vsharp(
     if not bool(inside.any()):
         raise InputError("the mask is too thin: no sphere fits into it", field="mask")
     spectrum = fft.forward(filtered)
-    launch(
-        SMV_DECONVOLVE, device, spectrum=spectrum, sphere=largest, threshold=params.threshold, scale=fft.scale
-    )
+    launch(SMV_DECONVOLVE, device, spectrum=spectrum, mean=largest, threshold=params.threshold, scale=fft.scale)
     local = fft.inverse(spectrum, scaled=False)
     local *= inside
     return BackgroundResult(domain.extract(local), domain.extract(inside) > 0)
@@ -86,7 +86,7 @@ def sphere_radii(params: VsharpParams, voxel_size: Vector3) -> list[float]:
 def _filter_by_radius(
     field: Array, mask: Array, filtered: Array, inside: Array, fft: RealFFT, grid: Grid, params: VsharpParams
 ) -> Array:
-    """Fill `filtered` and `inside` from the largest sphere down; returns the largest sphere's spectrum.
+    """Fill `filtered` and `inside` from the largest sphere down; returns the spectrum of the largest mean.
 
     The sphere that decides the deconvolution is the largest that fits anywhere.
     """
@@ -96,9 +96,9 @@ def _filter_by_radius(
     mean_field, mean_mask = device.empty(fft.shape), device.empty(fft.shape)
     largest: Array | None = None
     for radius in sphere_radii(params, grid.voxel_size):
-        sphere, count = sphere_spectrum(fft, radius, grid.voxel_size, device)
+        mean, sphere, count = mean_spectrum(fft, radius, grid.voxel_size, device)
         launch(
-            SMV_SPECTRA, device, field=field_spectrum, mask=mask_spectrum, sphere=sphere,
+            SMV_SPECTRA, device, field=field_spectrum, mask=mask_spectrum, mean=mean, sphere=sphere,
             mean_field=work[0], mean_mask=work[1], scale=fft.scale,
         )  # fmt: skip
         fft.inverse(work[0], mean_field, scaled=False)
@@ -108,8 +108,8 @@ def _filter_by_radius(
             filtered=filtered, inside=inside, full=1.0 - 0.5 / count,
         )  # fmt: skip
         if largest is None and bool(inside.any()):
-            largest = sphere
-    return sphere if largest is None else largest
+            largest = mean
+    return mean if largest is None else largest
 
 
 METHODS = (

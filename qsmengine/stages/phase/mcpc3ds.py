@@ -9,10 +9,10 @@ from every echo. What remains is linear in time through 0, as unwrapping along t
 Gaussian pulls a sloping offset towards its inner neighbours at the edge of the mask; smoothing what is
 left over and subtracting it again (`passes`, Tukey's twicing) takes this bias away.
 
-Assumes one channel (or combined channels), monopolar echoes and an offset that is smooth on the scale of
-the Gaussian. The unwrapped d, hence the field, is known up to one multiple of 1 / (TE_2 - TE_1) [Hz] for
-each connected component of the mask: the median of d is taken to lie within half of that. A series of one
-echo has no second equation: it is returned unchanged.
+Assumes one channel (or combined channels), monopolar echoes (or `bipolar`, see there) and an offset that
+is smooth on the scale of the Gaussian. The unwrapped d, hence the field, is known up to one multiple of
+1 / (TE_2 - TE_1) [Hz] for each connected component of the mask: the median of d is taken to lie within half
+of that. A series of one echo has no second equation: it is returned unchanged.
 
 References: Robinson et al. 2017, 10.1002/mrm.25975 (ASPIRE); Eckstein et al. 2018, 10.1002/mrm.26963.
 """
@@ -35,6 +35,7 @@ from qsmengine.ops.domain import Domain
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
+from qsmengine.stages.phase.bipolar import without_polarity
 from qsmengine.stages.phase.growth import edge_costs, unwrap_spatially
 
 _REACH = 3.0
@@ -49,6 +50,10 @@ class Mcpc3dsParams(Params):
     )
     unit: Literal["voxel", "mm"] = Field("voxel", description="unit of sigma")
     passes: int = Field(4, ge=1, le=20, description="times that what is left of the offset is smoothed")
+    bipolar: bool = Field(
+        False,
+        description="the readout alternates: first remove the linear phase of even echoes (from three on)",
+    )
 
 
 def mcpc3ds(
@@ -90,13 +95,17 @@ def mcpc3ds(
     ------
     InputError
         For shapes or echo times that do not fit, or an empty mask.
+    UsageError
+        For fewer than three bipolar echoes.
     """
     times = check_series(grid, echo_times, phase=phase, magnitude=magnitude)
-    if len(times) == 1:
+    if len(times) == 1 and not params.bipolar:
         return device.asarray(phase)
     wrapped = echo_first(phase, device)
-    weights = echo_first(magnitude[..., :2], device)
+    weights = echo_first(magnitude[..., : 3 if params.bipolar else 2], device)
     inside = checked_mask(mask, grid, device)
+    if params.bipolar:
+        wrapped = without_polarity(wrapped, weights, inside, times, device)
     difference = _unwrapped_difference(wrapped, weights, inside, device)
     sigma = params.sigma if params.unit == "voxel" else _in_voxels(params.sigma, grid)
     ratio = times[0] / (times[1] - times[0])
@@ -192,6 +201,6 @@ METHODS = (
         stage="phase-offset", name="mcpc3ds", run=mcpc3ds, params=Mcpc3dsParams,
         inputs=("phase", "magnitude", "mask", "echo_times"), outputs={"phase": "rad"},
         summary="offset at echo time 0 from the first two echoes, smoothed", doi="10.1002/mrm.26963",
-        bytes_per_voxel=60, bytes_per_volume=8,
+        bytes_per_voxel=64, bytes_per_volume=8,
     ),
 )  # fmt: skip

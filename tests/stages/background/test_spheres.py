@@ -14,7 +14,7 @@ from qsmengine.stages.background.ismv import IsmvParams, ismv
 from qsmengine.stages.background.resharp import ResharpParams, resharp
 from qsmengine.stages.background.sharp import SharpParams, sharp
 from qsmengine.stages.background.vsharp import VsharpParams, vsharp
-from tests.stages.background.fields import FLAT, GRID, ellipsoid, inside_field, outside_field
+from tests.stages.background.fields import FLAT, GRID, ellipsoid, inside_field, outside_field, positions
 
 CASES = [
     (sharp, SharpParams(radius=4), 0.05, 0.45),
@@ -42,6 +42,16 @@ def test_fields_of_outside_sources_vanish(run, params, left, lost, grid, device)
     assert np.std(local[reliable]) <= left * np.std(outside[mask])
     assert np.array_equal(reliable, fitting(grid, mask, 4.0))
     assert not local[~reliable].any()
+
+
+@pytest.mark.parametrize(
+    ("run", "params"), [(sharp, SharpParams(radius=5)), (vsharp, VsharpParams(max_radius=5, min_radius=3))]
+)
+def test_second_order_shims_vanish_from_oblong_voxels(run, params, device):
+    mask, (x, y, z) = ellipsoid(FLAT), positions(FLAT) / 14.0
+    shim = 0.3 * (2 * z * z - x * x - y * y) + 0.2 * x * y - 0.1 * z
+    result = run(shim, mask, FLAT, params, device=device)
+    assert np.abs(to_numpy(result.local_field)).max() <= 1e-4 * np.abs(shim[mask]).max()
 
 
 @every_method

@@ -137,6 +137,28 @@ def test_hollow_mask_is_unwrapped_everywhere():
     )
 
 
+def ring(x, y, z):
+    return ((np.hypot(x, y) - 0.65) ** 2 + z**2) < 0.05
+
+
+def ball_in_a_shell(x, y, z):
+    r = np.sqrt(x**2 + y**2 + z**2)
+    return (r < 0.25) | ((r > 0.6) & (r < 0.95))
+
+
+@pytest.mark.parametrize("mode", ["template", "individual"])
+@pytest.mark.parametrize("region", [ring, ball_in_a_shell])
+def test_masks_without_their_own_centre_of_mass_find_their_seeds(region, mode):
+    shape = (33, 32, 31)
+    field = steep_field(shape, amplitude=90.0)
+    magnitude, phase = simulate(field, TIMES)
+    mask = region(*axes(shape))
+    result = unwrap(phase, magnitude, mask, mode=mode)
+    truth = TWO_PI * field[..., None] * np.asarray(TIMES)
+    np.testing.assert_allclose(result.unwrapped[mask], truth[mask], atol=1e-4)
+    assert (result.quality[mask] > 0).all()
+
+
 def test_noisy_phase_is_unwrapped_with_few_errors():
     rng = np.random.default_rng(4)
     shape = (40, 41, 39)

@@ -1,0 +1,217 @@
+"""Brain mask from magnitude alone: a surface that grows onto the brain (BET).
+
+A sphere of triangles in the middle of the head, half as large, moves by small steps
+
+    u = 0.5 s_t + f2 s_n + 0.05 f3 l n,
+
+where s leads from a vertex to the mean of its neighbours, s_t and s_n are its parts along the surface and
+along the normal n, and l is the mean edge. f2 = (1 + tanh(F (1 / r - E))) / 2 flattens where the radius of
+curvature r is small. f3 = 2 (I_min - t) / (I_max - I_low) pulls outwards in brain and inwards beyond it:
+I_min is the darkest intensity within 20 mm below the surface, I_max the brightest within 10 mm, and
+t = I_low + `threshold` (I_max - I_low) the intensity of the edge between brain and skull. As t follows the
+brightest intensity nearby, the receive field matters little.
+
+Voxels above Otsu's threshold are head; I_low is the median of the others, so a background that is not 0
+does not matter. The head's centre and size are those of its uppermost `height`, lest a neck pulls the sphere
+down. Bone is less dark in gradient echoes than in the T1-weighted images that the paper's threshold of 0.5
+was chosen for. Where cerebrospinal fluid is bright the surface stops at bone; a rim brighter than
+`bright_rim` times its surroundings is then peeled off and the sulci this opens are closed again.
+
+In heads smaller than those of children all lengths of the paper shrink with the head.
+
+The image is averaged over blocks of voxels with edges up to `resolution`; distances are in mm. The surface
+moves on the host (`kernels/bet.cpp`); from a GPU the image is copied there. Assumes a head brighter than its
+background and dark bone around the brain; a brain already cut out is found too. The surface may intersect
+itself in deep folds: what it winds around counts as inside.
+
+Reference: Smith 2002, 10.1002/hbm.10062.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.host import hostcall
+from qsmengine.backend.signatures.bet import BET_EVOLVE, BET_FILL
+from qsmengine.data import Array
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import FloatArray, Grid, Vector3
+from qsmengine.ops.mesh import unit_sphere
+from qsmengine.stages.mask.blocks import (
+    Mask,
+    Volume,
+    block_factors,
+    block_mean,
+    block_size,
+    finite,
+    onto_voxels,
+    otsu,
+)
+from qsmengine.stages.mask.morphology import closed, dilated, eroded, filled, largest_component
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+
+_REACH = np.array([10.0, 20.0])
+"""How far below the surface the brightest and the darkest intensity are sought [mm]."""
+_RADII = np.array([3.33, 10.0])
+"""Radii of curvature [mm] between which flattening sets in."""
+_SMALL_HEAD = 50.0
+"""These lengths shrink with heads of a smaller radius than this [mm]."""
+_LEVELS = (3, 4)
+"""Times the surface's triangles are subdivided."""
+_SURROUNDINGS = 10.0
+"""Standard deviation of the Gaussian for the local mean [mm]."""
+_OPENING = 2.0
+"""Radius that cuts bridges between brain and membranes [mm]."""
+
+
+class BetParams(Params):
+    """Parameters of BET."""
+
+    threshold: float = Field(
+        0.7, gt=0, lt=1, description="of the edge, relative to the local intensity; lower: larger mask"
+    )
+    gradient: float = Field(
+        0.0, ge=-1, le=1, description="added to the threshold at the head's top, taken off at its base"
+    )
+    echo: int | None = Field(
+        None, ge=1, description="whose magnitude is used, from 1; none: root sum of squares"
+    )
+    height: float = Field(150.0, gt=0, description="of the head from its top that sets centre and size [mm]")
+    bright_rim: float | None = Field(
+        1.12, gt=1, description="peel off fluid brighter than this times the local mean; none: keep it"
+    )
+    closing: float = Field(6.0, ge=0, description="radius that closes sulci after peeling [mm]")
+    resolution: float = Field(2.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
+    iterations: int = Field(300, ge=1, description="steps of the coarse and of the fine surface")
+
+
+def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> Array:
+    """Brain mask, bool (x, y, z).
+
+    Parameters
+    ----------
+    magnitude
+        (x, y, z, echo), any unit; voxels that are not finite count as 0.
+    grid
+        Geometry; its affine tells where the top of the head is.
+    params
+        Parameters.
+    device
+        Where the mask is returned.
+
+    Raises
+    ------
+    InputError
+        For a magnitude without signal or contrast, or when the surface encloses no voxel.
+    UsageError
+        For an echo that does not exist.
+    """
+    factors = block_factors(grid.voxel_size, params.resolution)
+    image = block_mean(_combined(magnitude, params.echo), factors)
+    size = block_size(grid.voxel_size, factors)
+    up = grid.affine[2, :3] / np.asarray(grid.voxel_size)
+    head = _Head.of(image, size, up, params.height)
+    vertices = _grown(image, size, head, up, params)
+    mask = _inside(vertices / np.asarray(size), image.shape)
+    if params.bright_rim is not None:
+        mask = _without_bright_rim(mask, image, size, params.bright_rim, params.closing)
+    mask = onto_voxels(mask, factors, grid.shape)
+    places = vertices / np.asarray(grid.voxel_size) + (np.asarray(factors) - 1) / 2
+    mask &= _inside(places, grid.shape)
+    if not mask.any():
+        raise InputError("no brain found: the surface shrank to nothing", field="magnitude")
+    return device.asarray(mask, bool)
+
+
+def _combined(magnitude: Array, echo: int | None) -> Volume:
+    count = magnitude.shape[3]
+    if echo is not None and echo > count:
+        raise UsageError(f"echo is {echo}, there are {count} echoes")
+    chosen = range(count) if echo is None else [echo - 1]
+    square = np.zeros(magnitude.shape[:3], np.float32)
+    for e in chosen:
+        square += finite(magnitude[..., e]) ** 2
+    return np.sqrt(square)
+
+
+class _Head(NamedTuple):
+    """Rough place and intensities of the head."""
+
+    centre: FloatArray
+    """[mm], voxel (i, j, k) of the blocks lies at (i hx, j hy, k hz)."""
+    radius: float
+    """Of a ball of the same volume [mm]."""
+    levels: FloatArray
+    """I_low, I_low + 0.1 (I_98 - I_low), median of the voxels in that ball."""
+
+    @classmethod
+    def of(cls, image: Volume, size: Vector3, up: FloatArray, height: float) -> _Head:
+        if not image.max() > 0:
+            raise InputError("no signal: the magnitude is 0 everywhere", field="magnitude")
+        edge = otsu(image)
+        tissue = image > edge
+        if tissue.all() or not tissue.any():
+            raise InputError("no contrast: head and background are equally bright", field="magnitude")
+        low, high = float(np.median(image[~tissue])), float(np.percentile(image, 98))
+        points = np.argwhere(tissue) * np.asarray(size)
+        heights = points @ up
+        top = np.percentile(heights, 99.9)
+        points = points[heights > top - height]
+        centre = points.mean(axis=0)
+        radius = (len(points) * np.prod(size) * 3 / (4 * np.pi)) ** (1 / 3)
+        near = points[((points - centre) ** 2).sum(axis=1) < radius**2]
+        values = image[tuple(np.rint(near / np.asarray(size)).astype(int).T)]
+        middle = float(np.median(values)) if values.size else high
+        return cls(centre, float(radius), np.array([low, low + 0.1 * (high - low), middle]))
+
+
+def _grown(image: Volume, size: Vector3, head: _Head, up: FloatArray, params: BetParams) -> FloatArray:
+    """Vertices [mm] of the surface on the brain: found with a coarse mesh, refined with finer ones."""
+    vertices = head.centre + 0.5 * head.radius * unit_sphere(_LEVELS[0]).vertices
+    scale = min(1.0, head.radius / _SMALL_HEAD)
+    for level in _LEVELS:
+        mesh = unit_sphere(level)
+        vertices = mesh.from_coarser(vertices) if level > _LEVELS[0] else vertices
+        height = (vertices - head.centre) @ up / head.radius
+        hostcall(
+            BET_EVOLVE, image=image, ring=mesh.ring, vertices=vertices,
+            fraction=np.clip(params.threshold + params.gradient * height, 0.01, 0.99),
+            size=np.asarray(size), levels=head.levels, reach=scale * _REACH, radii=scale * _RADII,
+            spacing=min(1.0, *size), iterations=params.iterations,
+        )  # fmt: skip
+    return vertices
+
+
+def _inside(places: FloatArray, shape: tuple[int, ...]) -> Mask:
+    """Voxels inside the surface with vertices at `places` [voxels]."""
+    mask = np.empty(shape, np.uint8)
+    hostcall(BET_FILL, vertices=places, triangles=unit_sphere(_LEVELS[-1]).triangles, mask=mask)
+    return mask > 0
+
+
+def _without_bright_rim(mask: Mask, image: Volume, size: Vector3, limit: float, closing: float) -> Mask:
+    """The mask without what is connected with its outside through voxels brighter than their surroundings."""
+    from scipy.ndimage import gaussian_filter, label
+
+    sigma = [_SURROUNDINGS / h for h in size]
+    weight = mask.astype(np.float32)
+    mean = gaussian_filter(image * weight, sigma) / np.maximum(gaussian_filter(weight, sigma), 1e-3)
+    labels, _ = label(np.pad(~mask | (image > limit * mean), 1, constant_values=True))
+    core = mask & (labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0])
+    kept = dilated(largest_component(eroded(core, _OPENING, size)), _OPENING + min(size), size) & core
+    return filled(closed(kept, closing, size)) & mask if kept.any() else mask
+
+
+METHODS = (
+    Method(
+        stage="mask", name="bet", run=bet, params=BetParams,
+        inputs=("magnitude",), outputs={"mask": "1"},
+        summary="surface that grows onto the brain in the magnitude", doi="10.1002/hbm.10062",
+        bytes_per_voxel=60,
+    ),
+)  # fmt: skip

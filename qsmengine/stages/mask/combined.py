@@ -1,0 +1,97 @@
+"""Brain mask and phase-quality mask combined.
+
+The consensus recommendation wants both: brain extraction on the magnitude, and voxels whose phase can be used
+(QSM Consensus Organization Committee 2024, 10.1002/mrm.30006). The two masks are joined by AND or OR; of the
+result the largest connected part is kept, gaps are closed, holes are filled, and layers are taken off, in this
+order. Distances are in mm; morphology runs on the host.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.stages.mask.bet import BetParams, bet
+from qsmengine.stages.mask.morphology import closed, eroded, filled, largest_component
+from qsmengine.stages.mask.phase_magnitude import PhaseMagnitudeParams, phase_magnitude
+from qsmengine.stages.mask.phase_quality import PhaseQualityParams, phase_quality
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+
+
+class CombinedParams(Params):
+    """Parameters of the combined mask."""
+
+    brain: Literal["bet", "phase_magnitude"] = Field("bet", description="method of the brain mask")
+    operation: Literal["and", "or"] = Field("and", description="how brain and quality are joined")
+    bet: BetParams = Field(BetParams(), description="parameters of bet")
+    phase_magnitude: PhaseMagnitudeParams = Field(
+        PhaseMagnitudeParams(), description="parameters of phase_magnitude"
+    )
+    phase_quality: PhaseQualityParams = Field(
+        PhaseQualityParams(), description="parameters of the quality mask"
+    )
+    largest: bool = Field(True, description="keep the largest connected part only")
+    closing: float = Field(0.0, ge=0, description="radius that closes gaps [mm]")
+    fill: bool = Field(True, description="fill holes")
+    erosion: float = Field(0.0, ge=0, description="layers taken off at the end [mm]")
+
+
+def combined(
+    magnitude: Array,
+    phase: Array,
+    echo_times: tuple[float, ...],
+    grid: Grid,
+    params: CombinedParams,
+    *,
+    device: Device,
+) -> Array:
+    """Brain mask AND (or OR) phase-quality mask, bool (x, y, z).
+
+    Parameters
+    ----------
+    magnitude
+        (x, y, z, echo), any unit.
+    phase
+        (x, y, z, echo) [rad], wrapped.
+    echo_times
+        (echo,) [s].
+    grid
+        Geometry.
+    params
+        Parameters.
+    device
+        Where the mask is returned.
+
+    Raises
+    ------
+    InputError
+        As the two methods do, and when nothing is left.
+    """
+    if params.brain == "bet":
+        brain = bet(magnitude, grid, params.bet, device=device)
+    else:
+        brain = phase_magnitude(magnitude, phase, echo_times, grid, params.phase_magnitude, device=device)
+    coherent = phase_quality(phase, magnitude, echo_times, grid, params.phase_quality, device=device)
+    mask = to_numpy(brain & coherent if params.operation == "and" else brain | coherent)
+    mask = largest_component(mask) if params.largest else mask
+    mask = closed(mask, params.closing, grid.voxel_size)
+    mask = filled(mask) if params.fill else mask
+    mask = eroded(mask, params.erosion, grid.voxel_size)
+    if not mask.any():
+        raise InputError("nothing is left of brain mask and phase quality", field="mask")
+    return device.asarray(mask, bool)
+
+
+METHODS = (
+    Method(
+        stage="mask", name="combined", run=combined, params=CombinedParams,
+        inputs=("magnitude", "phase", "echo_times"), outputs={"mask": "1"},
+        summary="brain mask and (or) phase-quality mask", doi="10.1002/mrm.30006", bytes_per_voxel=60,
+    ),
+)  # fmt: skip
