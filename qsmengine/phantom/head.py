@@ -12,6 +12,7 @@ from qsmengine.data import DwiSeries, GreSeries, Map
 from qsmengine.errors import UsageError
 from qsmengine.grid import FloatArray, Grid, Vector3
 from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
+from qsmengine.phantom.features import add_features, check_features
 from qsmengine.phantom.field import FieldModel
 from qsmengine.phantom.gre import Coil, gre_signal, smooth_coil
 from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, region_names
@@ -71,6 +72,8 @@ class VirtualHead:
 
 def virtual_head(
     *,
+    subject: int = 1,
+    features: Sequence[str] = (),
     voxel_size: Vector3 = (1.0, 1.0, 1.0),
     field_strength: float = 3.0,
     echo_times: Sequence[float] = ECHO_TIMES,
@@ -85,6 +88,10 @@ def virtual_head(
 
     Parameters
     ----------
+    subject
+        1, 2 or 3: whose label map.
+    features
+        Any of "veins", "calcifications", "lesions": drawn into the brain with the seed, labels 901 to 903.
     voxel_size
         [mm], any; tissue is averaged over the voxels' boxes.
     field_strength
@@ -97,7 +104,7 @@ def virtual_head(
     snr
         In white matter, per channel of the complex signal, at the first echo and at b = 0; None: no noise.
     seed
-        Of texture, coil and noise. Texture and coil depend on nothing else.
+        Of texture, features, coil and noise. All but the noise depend on nothing else.
     modalities
         Any of "gre", "dwi".
     texture
@@ -108,20 +115,25 @@ def virtual_head(
     Raises
     ------
     UsageError
-        For an unknown modality, an SNR or a texture out of range.
+        For an unknown subject, feature or modality, an SNR or a texture out of range.
     InputError
         For an impossible voxel size, field strength, direction or set of echo times.
     """
     _check(snr, texture, modalities)
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
-    head = load_head_index()
+    check_features(features)
+    seeds = np.random.SeedSequence(seed)
+    rngs = [np.random.default_rng(s) for s in seeds.spawn(4)]
+    head = load_head_index(subject)
+    fine = tissue_maps(head, field_strength, texture=texture, rng=rngs[0])
+    featured = add_features(head, fine, features, field_strength, seeds.spawn(1)[0])
+    head, fine = featured.head, featured.tissue
     resampler = Resampler(head.grid, voxel_size)
     grid = tilted_grid(Grid(resampler.shape, resampler.affine, field_strength), b0_direction)
     brain = head.lookup([region.brain for region in head.regions])
     mask = resampler.average(brain) > 0.5
     index = resampler.majority(head.index)
     labels = np.array([region.label for region in head.regions], np.int16)[index]
-    fine = tissue_maps(head, field_strength, texture=texture, rng=rngs[0])
+    labels = featured.label(labels, resampler)
     tissue = average_tissue(fine, resampler)
     chi = np.where(mask, resampler.average(fine.chi * brain), tissue.chi)
     fields, shim = head_fields(tissue.chi, np.where(mask, chi, np.float32(0)), mask, grid)
@@ -146,7 +158,8 @@ def virtual_head(
         )  # fmt: skip
     settings: dict[str, object] = {
         "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr, "Seed": seed,
-        "B0Direction": list(grid.b0_direction), "Texture": texture,
+        "B0Direction": list(grid.b0_direction), "Texture": texture, "Subject": subject,
+        "Features": list(features),
     }  # fmt: skip
     names = region_names(head.regions)
     return VirtualHead(grid, labels, names, mask, truth, shim, gre, dwi, settings)
