@@ -58,12 +58,13 @@ class FeaturedHead:
     tissue: TissueMaps
     shares: Mapping[int, FloatImage]
 
-    def label(self, labels: LabelArray, resampler: Resampler) -> LabelArray:
-        """`labels` on the resampler's target, with the features' wherever they reach LABEL_SHARE."""
-        labels = labels.copy()
-        for number, share in self.shares.items():
-            labels[resampler.average(share) >= LABEL_SHARE] = number
-        return labels
+
+def label_image(head: HeadIndex, shares: Mapping[int, FloatImage], resampler: Resampler) -> LabelArray:
+    """Labels on the resampler's target: by majority, features wherever their share reaches LABEL_SHARE."""
+    labels = np.array([region.label for region in head.regions], np.int16)[resampler.majority(head.index)]
+    for number, share in shares.items():
+        labels[resampler.average(share) >= LABEL_SHARE] = number
+    return labels
 
 
 def check_features(features: Sequence[str]) -> None:
