@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,21 @@ from bench.accuracy import heads
 from bench.accuracy.chains import preset_chains
 from bench.accuracy.document import Study, document
 from bench.accuracy.scenarios import BASE, SUBJECTS, factorial, goals, variations
-from bench.accuracy.study import Job, Store, combination_jobs, goal_jobs, preset_jobs, run_study, stage_jobs
+from bench.accuracy.study import (
+    Job,
+    Store,
+    combination_jobs,
+    goal_jobs,
+    leading_chains,
+    preset_jobs,
+    run_study,
+    stage_jobs,
+)
 from bench.accuracy.worker import Worker
 from bench.machine import describe
 from qsmengine.backend.device import resolve_device
 
-PARTS = ("goals", "stages", "combinations", "presets", "forward")
+PARTS = ("stages", "combinations", "goals", "presets", "forward")
 QUICK_VOXEL_SIZE = 3.0
 
 
@@ -35,28 +45,28 @@ def main(argv: list[str]) -> int:
     if "forward" in wanted and not heads.forward_available():
         print("qsm-forward is not installed (pip install qsm-forward): its heads are left out")
         wanted.discard("forward")
-    parts = {
-        "goals": goal_jobs(lines, subjects) if "goals" in wanted else [],
-        "stages": stage_jobs(scenarios[0], subjects) if "stages" in wanted else [],
-        "combinations": combination_jobs(scenarios[0], subjects) if "combinations" in wanted else [],
-        "presets": preset_jobs(factorial(voxel_size) if options.factorial else scenarios, subjects)
-        if "presets" in wanted
-        else [],
-        "forward": forward if "forward" in wanted else [],
-    }
     store = Store(options.out)
     worker = Worker(options.device, options.max_seconds)
+    makers: dict[str, Callable[[], list[Job]]] = {
+        "stages": lambda: stage_jobs(scenarios[0], subjects),
+        "combinations": lambda: combination_jobs(scenarios[0], subjects),
+        "goals": lambda: goal_jobs(lines, subjects, leading_chains(store, scenarios[0], subjects)),
+        "presets": lambda: preset_jobs(factorial(voxel_size) if options.factorial else scenarios, subjects),
+        "forward": lambda: forward,
+    }
+    jobs: dict[str, list[Job]] = {name: [] for name in makers}
     begin = time.perf_counter()
     try:
-        for name, jobs in parts.items():
+        for name in (name for name in makers if name in wanted):
             print(f"== {name}", flush=True)
-            run_study(jobs, store, worker, options.cache, max_seconds=options.max_seconds)
+            jobs[name] = makers[name]()
+            run_study(jobs[name], store, worker, options.cache, max_seconds=options.max_seconds)
     finally:
         worker.close()
     print(f"{time.perf_counter() - begin:.0f} s")
     if options.doc is not None:
         facts = describe(resolve_device(options.device))
-        study = Study(store, parts, lines, facts)
+        study = Study(store, jobs, lines, facts)
         options.doc.parent.mkdir(parents=True, exist_ok=True)
         options.doc.write_text(document(study), encoding="utf-8")
         print(options.doc)

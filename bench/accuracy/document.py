@@ -30,8 +30,9 @@ field of the truth are sampled with the same weights. Voxels of 1 mm are boxes; 
 because the field of boxes disagrees with the dipole of an oblique B0 (19 % at 25 degrees).
 
 Scores are nrmse of demeaned maps over the **whole** brain mask of the truth: where a method eroded, its zero is
-an error. The column QSM-CI scores only voxels that are not 0. DGM: means of thalamus, caudate, putamen and
-pallidum; their slope against the truth and the largest error of one. Median over heads throughout.
+an error. The column QSM-CI scores only voxels that are not 0; deep voxels lie more than 6 mm from the rim.
+DGM: means of thalamus, caudate, putamen and pallidum; their slope against the truth and the largest error of
+one. Median over heads throughout.
 """
 
 

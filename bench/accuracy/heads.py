@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from qsmengine.phantom.scanner import Scanner
 
 LAYOUT = 1
 """Raised when what the heads hold or how they are made changes."""
+DEEP = 6.0
+"""Distance from the rim of the mask, beyond which a voxel counts as deep [mm]."""
 MAPS = ("chi", "local_field", "total_field")
 
 
@@ -48,6 +50,13 @@ class Case:
     def grid(self) -> Grid:
         """Geometry."""
         return self.series.grid
+
+    @cached_property
+    def deep(self) -> Array:
+        """(x, y, z): voxels of the mask more than DEEP from its rim."""
+        from scipy.ndimage import distance_transform_edt
+
+        return np.asarray(distance_transform_edt(self.mask, sampling=self.grid.voxel_size) > DEEP)
 
 
 def default_folder() -> Path:
@@ -125,8 +134,3 @@ def _scanner(subject: int, b0_direction: tuple[float, float, float]) -> Scanner:
 def forward_available() -> bool:
     """Whether the package qsm-forward is installed."""
     return find_spec("qsm_forward") is not None
-
-
-def facts(case: Case) -> dict[str, Any]:
-    """Shape and size of a head, for the head of a table."""
-    return {"shape": case.grid.shape, "voxel_size": case.grid.voxel_size, "brain_voxels": int(case.mask.sum())}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.accuracy import tables
 from bench.accuracy.chains import (
     Chain,
     background_chains,
@@ -18,6 +19,8 @@ from bench.accuracy.chains import (
 )
 from bench.accuracy.heads import LAYOUT, make_case
 from bench.accuracy.scenarios import Goal, Scenario
+from bench.accuracy.scoring import VERSION
+from qsmengine.pipeline.config import DEFAULT_PRESET
 
 Record = dict[str, Any]
 
@@ -34,7 +37,7 @@ class Job:
     def key(self) -> str:
         """Names scenario, head and chain with all their parameters."""
         facts = {name: value for name, value in self.scenario.as_dict().items() if name != "name"}
-        return json.dumps([LAYOUT, facts, self.subject, self.chain.digest], sort_keys=True)
+        return json.dumps([LAYOUT, VERSION, facts, self.subject, self.chain.digest], sort_keys=True)
 
 
 class Runner(Protocol):
@@ -130,14 +133,30 @@ def preset_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], *, own_mask
     return jobs
 
 
-def goal_jobs(goals: Iterable[Goal], heads: Sequence[int]) -> list[Job]:
-    """Presets on the goal lines, from where each line starts."""
-    return [
-        Job(goal.scenario, head, chain)
-        for goal in goals
-        for head in heads
-        for chain in preset_chains(goal.start, goal.scenario.echoes)
-    ]
+def goal_jobs(goals: Iterable[Goal], heads: Sequence[int], leading: Iterable[Chain] = ()) -> list[Job]:
+    """Presets on the goal lines, from where each line starts, and the chains `leading` that start there.
+
+    Of 4-echo acquisitions from raw phase only the default preset and "accurate": the others are in the tables.
+    """
+    jobs = []
+    for goal in goals:
+        chains = preset_chains(goal.start, goal.scenario.echoes)
+        if goal.start == "raw":
+            wanted = {DEFAULT_PRESET, "accurate", "single-echo", "double-echo-flash"}
+            chains = [chain for chain in chains if chain.preset in wanted]
+        chains += [chain for chain in leading if chain.start == goal.start]
+        jobs += [Job(goal.scenario, head, chain) for head in heads for chain in chains]
+    return jobs
+
+
+def leading_chains(store: Store, scenario: Scenario, heads: Sequence[int], count: int = 2) -> list[Chain]:
+    """The `count` best inversions of the true local field and chains from the true total field, as kept."""
+    found = []
+    for chains in (inversion_chains(), combination_chains("total")):
+        jobs = [Job(scenario, head, chain) for head in heads for chain in chains]
+        best = [median.chain for median in tables.medians(store.of(jobs))[:count]]
+        found += [chain for chain in chains if chain.name in best]
+    return found
 
 
 def run_study(

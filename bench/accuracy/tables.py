@@ -11,6 +11,8 @@ Record = Mapping[str, Any]
 METRICS = {
     "whole": ("nrmse, whole mask [%]", "{:.1f}"),
     "scored": ("nrmse, QSM-CI [%]", "{:.1f}"),
+    "deep": ("nrmse, deep [%]", "{:.1f}"),
+    "median_error": ("median error [ppb]", "{:.1f}"),
     "xsim": ("xsim", "{:.2f}"),
     "volume": ("mask kept [%]", "{:.0f}"),
     "dgm_slope": ("DGM slope", "{:.2f}"),

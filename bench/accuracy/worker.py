@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ def serve(connection: Connection, device: str) -> None:
         try:
             if executor is None or executor[0] != path:
                 executor = (path, Executor(load(path), resolve_device(device)))
-            connection.send({"status": "ok", **executor[1].run(chain), "peak_mib": _peak_mib()})
+            begin = time.process_time()
+            scores = executor[1].run(chain)
+            cpu = time.process_time() - begin
+            connection.send({"status": "ok", **scores, "cpu_seconds": cpu, "peak_mib": _peak_mib()})
         except (QsmengineError, ArithmeticError, ValueError, MemoryError) as error:
             connection.send({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
 

@@ -95,6 +95,8 @@ def test_goal_lines_are_those_of_the_project():
 def test_the_truth_scores_zero_and_eroded_voxels_count_as_errors(case):
     perfect = score(case.truth["chi"] + 0.02, case, "chi")
     assert perfect["whole"] == pytest.approx(0.0, abs=1e-3)
+    assert perfect["deep"] == pytest.approx(0.0, abs=1e-3)
+    assert perfect["median_error"] == pytest.approx(0.0, abs=1e-3)
     assert perfect["dgm_slope"] == pytest.approx(1.0, abs=1e-4)
     assert perfect["dgm_error"] == pytest.approx(0.0, abs=1e-3)
     half = case.truth["local_field"].copy()
@@ -104,6 +106,15 @@ def test_the_truth_scores_zero_and_eroded_voxels_count_as_errors(case):
     assert eroded["whole"] > 20.0
     assert 30 < eroded["volume"] < 70
     assert "dgm_slope" not in eroded
+
+
+def test_the_median_error_is_in_ppb_and_blind_to_few_outliers(case):
+    estimate = case.truth["chi"].copy()
+    estimate += np.random.default_rng(3).normal(0, 0.004, estimate.shape).astype(np.float32)
+    estimate[tuple(np.argwhere(case.mask)[:20].T)] += 5.0
+    found = score(estimate, case, "chi")
+    assert found["median_error"] == pytest.approx(0.6745 * 4.0, rel=0.05)
+    assert found["whole"] > 100
 
 
 def test_region_errors_are_in_ppb_with_the_slope_of_the_means(case):

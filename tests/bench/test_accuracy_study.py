@@ -6,7 +6,15 @@ import pytest
 from bench.accuracy import command, study, tables
 from bench.accuracy.document import Study, document
 from bench.accuracy.scenarios import BASE, goals, variations
-from bench.accuracy.study import Store, combination_jobs, goal_jobs, preset_jobs, run_study, stage_jobs
+from bench.accuracy.study import (
+    Store,
+    combination_jobs,
+    goal_jobs,
+    leading_chains,
+    preset_jobs,
+    run_study,
+    stage_jobs,
+)
 
 
 def record(chain, head, whole, status="ok", **more):
@@ -99,6 +107,19 @@ def test_chains_given_up_run_again_when_they_get_more_time(tmp_path, no_heads):
     run_study(jobs, Store(path), longer, tmp_path, max_seconds=20, say=lambda _: None)
     assert same.ran == []
     assert len(longer.ran) == 3
+
+
+def test_goal_lines_take_the_chains_that_lead_the_tables(tmp_path, no_heads):
+    store = Store(tmp_path / "records.jsonl")
+    jobs = [*stage_jobs(BASE, (1, 2)), *combination_jobs(BASE, (1, 2))]
+    run_study(jobs, store, FakeRunner(), tmp_path, max_seconds=10, say=lambda _: None)
+    leading = leading_chains(store, BASE, (1, 2), count=1)
+    for start in ("local", "total"):
+        (chain,) = (c for c in leading if c.start == start)
+        rows = [r for r in store.records.values() if r["start"] == start and r["table"] == chain.table]
+        assert min(r["whole"] for r in rows) == next(r["whole"] for r in rows if r["chain"] == chain.name)
+    wanted = {job.chain.name for job in goal_jobs(goals(1.0), (1,), leading) if job.scenario.snr is None}
+    assert {chain.name for chain in leading} <= wanted
 
 
 def test_the_document_holds_goals_limits_combinations_and_presets(tmp_path, no_heads):
