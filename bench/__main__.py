@@ -14,6 +14,7 @@ COMMANDS = {
     "diffusion": "the tensor fit against the fitters that are installed",
     "denoise": "joint non-local means against DIPY and scikit-image",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
+    "accuracy": "every method and preset against the truth of virtual heads",
     "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 _FILES = {
     "qsm": {"--magnitude", "-m", "--phase", "-p", "--real", "--imag", "--echo-times"},
-    "phantom": {"--voxel-size", "--echo-times", "--b0-direction", "--modality"},
+    "phantom": {"--voxel-size", "--echo-times", "--b0-direction", "--modality", "--feature"},
 }
 _PAIRS = {
     "qsm": {"--set"},

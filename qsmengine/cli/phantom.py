@@ -15,7 +15,14 @@ from qsmengine.errors import UsageError
 def phantom(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="BIDS folder to write into")],
-    subject: Annotated[str, typer.Option("--subject", help="label of the subject")] = "01",
+    head: Annotated[int, typer.Option("--head", help="whose anatomy: 1, 2 or 3")] = 1,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="label of the subject [default: 01 for head 1, ...]")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="veins, calcifications, lesions: drawn into the brain", metavar="F..."),
+    ] = None,
     voxel_size: Annotated[
         list[str] | None, typer.Option("--voxel-size", help="in mm, one or three numbers", metavar="MM...")
     ] = None,
@@ -47,11 +54,14 @@ def phantom(
     from qsmengine.pipeline.staging import staged
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    folder = out / f"sub-{subject}"
+    label = f"{head:02d}" if subject is None else subject
+    folder = out / f"sub-{label}"
     if folder.exists() and not force:
         raise UsageError(f"{folder} exists already; --force replaces it")
     edges = parse_numbers(voxel_size, "--voxel-size") or (1.0,)
-    head = virtual_head(
+    made = virtual_head(
+        subject=head,
+        features=tuple(feature or ()),
         voxel_size=parse_vector(edges * 3 if len(edges) == 1 else edges, "--voxel-size"),
         field_strength=field_strength,
         echo_times=parse_numbers(echo_times, "--echo-times") or ECHO_TIMES,
@@ -64,5 +74,5 @@ def phantom(
         texture=texture,
     )
     with staged(out) as temporary:
-        write_bids(head, temporary, subject)
+        write_bids(made, temporary, label)
     reporter.say(str(folder), file=str(folder))

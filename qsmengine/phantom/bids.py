@@ -38,11 +38,20 @@ MAPS: Mapping[str, tuple[str, str, dict[str, str], str]] = {
 """Truth map -> folder, suffix, entities, what it is."""
 
 
-def write_bids(head: VirtualHead, out_dir: str | Path, subject: str = "01") -> Path:
-    """Write `head` as subject `subject` of the BIDS dataset `out_dir`; return the subject's raw folder.
+def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = None) -> Path:
+    """Write `head` as a subject of the BIDS dataset `out_dir`; return the subject's raw folder.
 
     Raw: `anat/*_MEGRE` magnitude and phase [rad] per echo, `dwi/*_dwi` with its gradient table. Truth under
     `derivatives/truth`: chi [ppm], R2* [1/s], fields [Hz], brain mask, labels with their table, tensor maps.
+
+    Parameters
+    ----------
+    head
+        From :func:`~qsmengine.phantom.virtual_head`.
+    out_dir
+        Root of the dataset.
+    subject
+        Label of the subject; by default the number of the head ("01" to "03").
 
     Raises
     ------
@@ -51,6 +60,8 @@ def write_bids(head: VirtualHead, out_dir: str | Path, subject: str = "01") -> P
     OSError
         From the file system.
     """
+    if subject is None:
+        subject = f"{head.settings.get('Subject', 1):02d}"
     if not re.fullmatch(r"[0-9a-zA-Z]+", subject):
         raise UsageError(f"subject: {subject!r} is not letters and digits only")
     root = Path(out_dir)

@@ -7,6 +7,7 @@ deviation per channel is the mean magnitude of `reference` voxels at the first e
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from qsmengine.grid import Grid
 from qsmengine.phantom.resample import FloatImage
 from qsmengine.units import rad_per_ppm
 
+ComplexImage = npt.NDArray[np.complex64]
 SIGNAL_SCALE = 1000.0
 """Magnitude of water at TE = 0 in the coil's centre [arbitrary]."""
 
@@ -84,23 +86,49 @@ def gre_signal(
         For echo times that are not ascending seconds, or a grid without field strength.
     """
     times = check_echo_times(echo_times)
-    shape = (*grid.shape, len(times))
-    magnitude, phase = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    field_strength = grid.required_field_strength
+    echoes = clean_echoes(total_field, r2star, m0, coil, grid.required_field_strength, times)
+    return noisy_series(echoes, grid, times, snr, reference, rng)
+
+
+def clean_echoes(
+    total_field: FloatImage,
+    r2star: FloatImage,
+    m0: FloatImage,
+    coil: Coil,
+    field_strength: float,
+    echo_times: tuple[float, ...],
+) -> Iterator[ComplexImage]:
+    """Complex signal (x, y, z) of one echo after the other, without noise; arguments as for gre_signal."""
     proton = m0 * coil.sensitivity * np.float32(SIGNAL_SCALE)
-    sigma = 0.0
-    for echo, time in enumerate(times):
+    for time in echo_times:
         size = proton * np.exp(r2star * np.float32(-time))
         angle = total_field * np.float32(rad_per_ppm(field_strength, time)) + coil.phase
-        signal = np.empty(grid.shape, np.complex64)
+        signal = np.empty(total_field.shape, np.complex64)
         np.multiply(size, np.cos(angle), out=signal.real)
         np.multiply(size, np.sin(angle), out=signal.imag)
+        yield signal
+
+
+def noisy_series(
+    echoes: Iterable[ComplexImage],
+    grid: Grid,
+    echo_times: tuple[float, ...],
+    snr: float | None,
+    reference: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> GreSeries:
+    """Magnitude and wrapped phase (x, y, z, echo) of clean `echoes` with noise; arguments as for gre_signal."""
+    shape = (*grid.shape, len(echo_times))
+    magnitude, phase = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    sigma = 0.0
+    for echo, signal in enumerate(echoes):
         if snr is not None:
             if echo == 0:
-                sigma = float(size[reference].mean(dtype=np.float64)) / snr
+                sigma = float(np.abs(signal)[reference].mean(dtype=np.float64)) / snr
             signal.real += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
             signal.imag += rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sigma)
-        signal += np.complex64(0)  # no negative zeros: where there is no signal the phase is 0
         magnitude[..., echo] = np.abs(signal)
-        phase[..., echo] = np.angle(signal)
-    return GreSeries(magnitude, phase, times, grid)
+        phase[..., echo] = np.angle(
+            signal + np.complex64(0)
+        )  # no negative zeros: without signal the phase is 0
+    return GreSeries(magnitude, phase, echo_times, grid)

@@ -11,22 +11,21 @@ import numpy.typing as npt
 from qsmengine.data import DwiSeries, GreSeries, Map
 from qsmengine.errors import UsageError
 from qsmengine.grid import FloatArray, Grid, Vector3
+from qsmengine.phantom.anatomy import Anatomy, head_anatomy
 from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
 from qsmengine.phantom.field import FieldModel
 from qsmengine.phantom.gre import Coil, gre_signal, smooth_coil
-from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, region_names
+from qsmengine.phantom.labels import LabelArray
 from qsmengine.phantom.neck import neck_field
-from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.resample import FloatImage
 from qsmengine.phantom.scheme import default_scheme
 from qsmengine.phantom.shim import Shim, fit_shim
-from qsmengine.phantom.tissue import TissueMaps, tissue_maps, tissue_table
+from qsmengine.phantom.tissue import tissue_table
 
 ECHO_TIMES = (0.004, 0.012, 0.020, 0.028)
 """Default echo times [s]."""
 NECK_LENGTH = 150.0
 """Body below the label map [mm]."""
-WHITE_MATTER = (2, 41)
-"""Labels in which the SNR is defined."""
 MODALITIES = ("gre", "dwi")
 
 
@@ -71,6 +70,8 @@ class VirtualHead:
 
 def virtual_head(
     *,
+    subject: int = 1,
+    features: Sequence[str] = (),
     voxel_size: Vector3 = (1.0, 1.0, 1.0),
     field_strength: float = 3.0,
     echo_times: Sequence[float] = ECHO_TIMES,
@@ -85,6 +86,10 @@ def virtual_head(
 
     Parameters
     ----------
+    subject
+        1, 2 or 3: whose label map.
+    features
+        Any of "veins", "calcifications", "lesions": drawn into the brain with the seed, labels 901 to 903.
     voxel_size
         [mm], any; tissue is averaged over the voxels' boxes.
     field_strength
@@ -97,7 +102,7 @@ def virtual_head(
     snr
         In white matter, per channel of the complex signal, at the first echo and at b = 0; None: no noise.
     seed
-        Of texture, coil and noise. Texture and coil depend on nothing else.
+        Of texture, features, coil and noise. All but the noise depend on nothing else.
     modalities
         Any of "gre", "dwi".
     texture
@@ -108,48 +113,43 @@ def virtual_head(
     Raises
     ------
     UsageError
-        For an unknown modality, an SNR or a texture out of range.
+        For an unknown subject, feature or modality, an SNR or a texture out of range.
     InputError
         For an impossible voxel size, field strength, direction or set of echo times.
     """
-    _check(snr, texture, modalities)
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
-    head = load_head_index()
-    resampler = Resampler(head.grid, voxel_size)
-    grid = tilted_grid(Grid(resampler.shape, resampler.affine, field_strength), b0_direction)
-    brain = head.lookup([region.brain for region in head.regions])
-    mask = resampler.average(brain) > 0.5
-    index = resampler.majority(head.index)
-    labels = np.array([region.label for region in head.regions], np.int16)[index]
-    fine = tissue_maps(head, field_strength, texture=texture, rng=rngs[0])
-    tissue = average_tissue(fine, resampler)
-    chi = np.where(mask, resampler.average(fine.chi * brain), tissue.chi)
-    fields, shim = head_fields(tissue.chi, np.where(mask, chi, np.float32(0)), mask, grid)
+    _check(snr, modalities)
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)[1:]]
+    anatomy = head_anatomy(
+        subject=subject, features=features, voxel_size=voxel_size, field_strength=field_strength, seed=seed,
+        texture=texture,
+    )  # fmt: skip
+    grid = tilted_grid(anatomy.grid, b0_direction)
+    mask, tissue, chi = anatomy.mask, anatomy.tissue, anatomy.chi
+    fields, shim = head_fields(tissue.chi, anatomy.brain_chi, mask, grid)
     truth = {"chi": Map(chi, "ppm", grid)}
     truth |= {name: Map(array, "ppm", grid) for name, array in fields.items()}
     truth |= {"r2star": Map(tissue.r2star, "1/s", grid), "m0": Map(tissue.m0, "1", grid)}
-    coil = smooth_coil(grid, rngs[1])
-    reference = mask & np.isin(labels, WHITE_MATTER)
+    coil = smooth_coil(grid, rngs[0])
     gre = dwi = None
     if "gre" in modalities:
         gre = gre_signal(
             total_field=fields["total_field"], r2star=tissue.r2star, m0=tissue.m0, coil=coil, grid=grid,
-            echo_times=tuple(echo_times), snr=snr, reference=reference, rng=rngs[2],
+            echo_times=tuple(echo_times), snr=snr, reference=anatomy.reference, rng=rngs[1],
         )  # fmt: skip
     if "dwi" in modalities:
         b_values, b_vectors = default_scheme() if scheme is None else scheme
-        tensors, maps = _diffusion(head, resampler, fine, tissue, coil, mask, grid)
+        tensors, maps = _diffusion(anatomy, coil, grid)
         truth |= maps
         dwi = dwi_signal(
             tensors=tensors, s0=maps["s0"].array, b_values=b_values, b_vectors=b_vectors, grid=grid, snr=snr,
-            reference=reference, rng=rngs[3],
+            reference=anatomy.reference, rng=rngs[2],
         )  # fmt: skip
     settings: dict[str, object] = {
         "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr, "Seed": seed,
-        "B0Direction": list(grid.b0_direction), "Texture": texture,
+        "B0Direction": list(grid.b0_direction), "Texture": texture, "Subject": subject,
+        "Features": list(features),
     }  # fmt: skip
-    names = region_names(head.regions)
-    return VirtualHead(grid, labels, names, mask, truth, shim, gre, dwi, settings)
+    return VirtualHead(grid, anatomy.labels, anatomy.label_names, mask, truth, shim, gre, dwi, settings)
 
 
 def tilted_grid(grid: Grid, b0_direction: Vector3) -> Grid:
@@ -161,24 +161,6 @@ def tilted_grid(grid: Grid, b0_direction: Vector3) -> Grid:
     affine[:3, :3] = rotation @ grid.affine[:3, :3]
     affine[:3, 3] = rotation @ (grid.affine[:3, 3] - centre) + centre
     return grid.replace(affine=affine)
-
-
-def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:
-    """Tissue on the resampler's target: chi and m0 are averaged, the rates are averaged with the weight m0.
-
-    Beyond the label map there is air.
-    """
-    if resampler.is_identity:
-        return fine
-    air = np.float32(tissue_table()["air"].chi)
-    m0 = resampler.average(fine.m0)
-    safe: FloatImage = np.where(m0 > 0, m0, np.float32(1)).astype(np.float32)
-    return TissueMaps(
-        chi=resampler.average(fine.chi - air) + air,
-        r2star=resampler.average(fine.r2star * fine.m0) / safe,
-        r2=resampler.average(fine.r2 * fine.m0) / safe,
-        m0=m0,
-    )
 
 
 def head_fields(
@@ -215,18 +197,10 @@ def head_fields(
     return {"local_field": local, "background_field": total - local, "total_field": total}, shim
 
 
-def _diffusion(
-    head: HeadIndex,
-    resampler: Resampler,
-    fine: TissueMaps,
-    tissue: TissueMaps,
-    coil: Coil,
-    mask: npt.NDArray[np.bool_],
-    grid: Grid,
-) -> tuple[FloatImage, dict[str, Map]]:
-    tensors = head_tensors(head, resampler, fine.m0)
-    found = tensor_truth(tensors, mask)
-    s0 = s0_image(tissue.m0, tissue.r2, coil.sensitivity)
+def _diffusion(anatomy: Anatomy, coil: Coil, grid: Grid) -> tuple[FloatImage, dict[str, Map]]:
+    tensors = head_tensors(anatomy.head, anatomy.resampler, anatomy.fine.m0)
+    found = tensor_truth(tensors, anatomy.mask)
+    s0 = s0_image(anatomy.tissue.m0, anatomy.tissue.r2, coil.sensitivity)
     maps = {
         "fa": Map(found.fa, "1", grid),
         "md": Map(found.md, "mm^2/s", grid),
@@ -247,11 +221,9 @@ def _rotation_to_z(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return np.asarray(np.eye(3) + skew + skew @ skew / (1.0 + cosine))
 
 
-def _check(snr: float | None, texture: float, modalities: Sequence[str]) -> None:
+def _check(snr: float | None, modalities: Sequence[str]) -> None:
     unknown = [name for name in modalities if name not in MODALITIES]
     if unknown or isinstance(modalities, str):
         raise UsageError(f"modalities: {modalities!r} given; a list of {', '.join(MODALITIES)} is needed")
     if snr is not None and not snr > 0:
         raise UsageError(f"snr: {snr} is not positive; leave it out for signals without noise")
-    if not 0 <= texture <= 0.5:
-        raise UsageError(f"texture: {texture} lies outside 0 .. 0.5")

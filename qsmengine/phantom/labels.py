@@ -1,4 +1,4 @@
-"""The bundled whole-head label map (origin and licence: data/README.md)."""
+"""The bundled whole-head label maps (origin and licence: data/README.md)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.io import read_image
 
 LabelArray = npt.NDArray[np.int16]
+SUBJECTS = (1, 2, 3)
+"""Heads that are bundled."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +56,32 @@ class HeadIndex:
 
 
 @cache
-def load_head_index() -> HeadIndex:
-    """The label map as stored: 1 mm, RAS, with its table. Read once; the array is read-only."""
+def load_head_index(subject: int = 1) -> HeadIndex:
+    """The label map of `subject` as stored: 1 mm, RAS, with its table. Read once; the array is read-only.
+
+    Raises
+    ------
+    UsageError
+        For a subject other than 1, 2 or 3.
+    """
+    if subject not in SUBJECTS:
+        raise UsageError(f"subject: there is no head {subject!r}; heads 1, 2 and 3 are bundled")
     folder = resources.files("qsmengine.phantom") / "data"
-    table = (folder / "head01_dseg.tsv").read_text(encoding="utf-8").splitlines()
+    table = (folder / f"head{subject:02d}_dseg.tsv").read_text(encoding="utf-8").splitlines()
     regions = []
     for row in table[1:]:
         _, label, name, hemisphere, tissue, brain = row.split("\t")
         regions.append(Region(int(label), name, hemisphere, tissue, brain == "1"))
-    with resources.as_file(folder / "head01_dseg.nii.gz") as path:
+    with resources.as_file(folder / f"head{subject:02d}_dseg.nii.gz") as path:
         image = read_image(path, dtype=np.uint8)
     index = np.ascontiguousarray(image.array)
     index.setflags(write=False)
     return HeadIndex(index, tuple(regions), image.grid)
 
 
-def load_head_labels() -> tuple[LabelArray, Grid]:
+def load_head_labels(subject: int = 1) -> tuple[LabelArray, Grid]:
     """Labels (x, y, z) int16 in FreeSurfer / SynthSeg numbers and their grid (1 mm, RAS, head cropped)."""
-    head = load_head_index()
+    head = load_head_index(subject)
     return head.lookup([region.label for region in head.regions], np.int16), head.grid
 
 

@@ -198,7 +198,7 @@ def _plan(
                 notes.append(f"{section.replace('_', ' ')} left out: switched off in the configuration")
             continue
         method, params = chosen
-        chain = tuple(steps[k] for k in _last_chain(steps)) if section == "uncertainty" else ()
+        chain = _last_chain(steps) if section == "uncertainty" else ()
         if chain:
             renamed_inputs = {**renamed_inputs, "mask": chain[0].inputs["mask"]}
         arguments = {name.rstrip("?"): name for name in method.inputs}
@@ -216,9 +216,9 @@ def _plan(
     return Plan(tuple(steps), tuple(notes), tuple(sorted(present)))
 
 
-def _last_chain(steps: Sequence[Step]) -> list[int]:
-    """Where the last background removal and inversion stand: of two passes, the one in the filled mask."""
-    return [k for k, step in enumerate(steps) if step.section in CHAIN][-len(CHAIN) :]
+def _last_chain(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The last background removal and inversion: of two passes, the one in the filled mask."""
+    return tuple(step for step in steps if step.section in CHAIN)[-len(CHAIN) :]
 
 
 def _check_present(section: str, method: Method, inputs: Mapping[str, str], present: set[str]) -> None:

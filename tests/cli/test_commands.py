@@ -195,6 +195,18 @@ def test_phantom_writes_a_dataset_that_qsm_reads(tmp_path, capsys):
     assert main(qsm_arguments(files, tmp_path / "head" / "results", "--dry-run")) == 2
 
 
+def test_phantom_draws_features_into_the_head_asked_for(tmp_path):
+    argv = ["phantom", "--out", str(tmp_path), "--voxel-size", "6", "--echo-times", "0.01", "--head", "3"]
+    assert main([*argv, "--feature", "veins", "lesions"]) == 0
+    truth = tmp_path / "derivatives" / "truth" / "sub-03" / "anat"
+    settings = json.loads((truth / "sub-03_Chimap.json").read_text())
+    assert settings["Subject"] == 3
+    assert settings["Features"] == ["veins", "lesions"]
+    names = (truth / "sub-03_dseg.tsv").read_text()
+    assert "drawn_vein" in names
+    assert "drawn_calcification" not in names
+
+
 def test_doctor_reports_kernels_fft_memory_and_gpu(capsys):
     assert main(["doctor"]) == 0
     assert "CPU kernels" in capsys.readouterr().out

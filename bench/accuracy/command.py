@@ -1,0 +1,93 @@
+"""Command line of the study."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bench.accuracy import heads
+from bench.accuracy.chains import preset_chains
+from bench.accuracy.document import Study, document
+from bench.accuracy.scenarios import BASE, SUBJECTS, factorial, goals, variations
+from bench.accuracy.study import (
+    Job,
+    Store,
+    combination_jobs,
+    goal_jobs,
+    leading_chains,
+    preset_jobs,
+    run_study,
+    stage_jobs,
+)
+from bench.accuracy.worker import Worker
+from bench.machine import describe
+from qsmengine.backend.device import resolve_device
+
+PARTS = ("stages", "combinations", "goals", "presets", "forward")
+QUICK_VOXEL_SIZE = 3.0
+
+
+def main(argv: list[str]) -> int:
+    options = _parser().parse_args(argv)
+    voxel_size, goal_size = options.voxel_size, options.goal_voxel_size
+    subjects = tuple(options.heads)
+    if options.quick:
+        voxel_size = goal_size = QUICK_VOXEL_SIZE
+        subjects = subjects[:1]
+    lines = goals(goal_size)
+    scenarios = variations(voxel_size)
+    wanted = set(options.parts)
+    base = replace(BASE, voxel_size=voxel_size, sampling="qsm-forward")
+    forward = [Job(base, subject, chain) for subject in subjects for chain in preset_chains("raw", base.echoes)]
+    if "forward" in wanted and not heads.forward_available():
+        print("qsm-forward is not installed (pip install qsm-forward): its heads are left out")
+        wanted.discard("forward")
+    store = Store(options.out)
+    worker = Worker(options.device, options.max_seconds)
+    makers: dict[str, Callable[[], list[Job]]] = {
+        "stages": lambda: stage_jobs(scenarios[0], subjects),
+        "combinations": lambda: combination_jobs(scenarios[0], subjects),
+        "goals": lambda: goal_jobs(lines, subjects, leading_chains(store, scenarios[0], subjects)),
+        "presets": lambda: preset_jobs(factorial(voxel_size) if options.factorial else scenarios, subjects),
+        "forward": lambda: forward,
+    }
+    jobs: dict[str, list[Job]] = {name: [] for name in makers}
+    begin = time.perf_counter()
+    try:
+        for name in (name for name in makers if name in wanted):
+            print(f"== {name}", flush=True)
+            jobs[name] = makers[name]()
+            run_study(jobs[name], store, worker, options.cache, max_seconds=options.max_seconds)
+    finally:
+        worker.close()
+    print(f"{time.perf_counter() - begin:.0f} s")
+    if options.doc is not None:
+        facts = describe(resolve_device(options.device))
+        study = Study(store, jobs, lines, facts)
+        options.doc.parent.mkdir(parents=True, exist_ok=True)
+        options.doc.write_text(document(study), encoding="utf-8")
+        print(options.doc)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench accuracy", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help=f"one head at {QUICK_VOXEL_SIZE:g} mm: a check")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to run [default: all]")
+    add("--voxel-size", type=float, default=2.0, help="of tables and presets [mm, default: 2]")
+    add("--goal-voxel-size", type=float, default=1.0, help="of the goal lines [mm, default: 1]")
+    add("--heads", type=int, nargs="+", choices=SUBJECTS, default=SUBJECTS, help="subjects [default: 1 2 3]")
+    add("--factorial", action="store_true", help="presets on all 36 acquisitions instead of 8")
+    add("--max-seconds", type=float, default=60.0, help="a chain that takes longer is given up [default: 60]")
+    add("--device", default="cpu", help="cpu, cuda, cuda:1 [default: cpu]")
+    add("--cache", type=Path, default=heads.default_folder(), help="folder of the heads")
+    add(
+        "--out", type=Path, default=heads.default_folder() / "accuracy.jsonl",
+        help="file of the records; what it holds is not run again",
+    )  # fmt: skip
+    add("--doc", type=Path, nargs="?", const=Path("docs/qsm-accuracy.md"), help="write the document here")
+    return parser

@@ -1,0 +1,56 @@
+"""Scores of one reconstructed map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.accuracy.heads import Case
+from qsmengine.data import Array
+from qsmengine.stages.metrics import evaluate, nrmse
+
+VERSION = 2
+"""Raised when a score changes its meaning: kept records are then made anew."""
+REGIONS = {"thalamus": (10, 49), "caudate": (11, 50), "putamen": (12, 51), "pallidum": (13, 52)}
+"""Deep grey matter whose means are judged, both sides together."""
+
+
+def score(estimate: Array, case: Case, target: str) -> dict[str, float | None]:
+    """Scores of `estimate` [ppm] against the truth's map `target`.
+
+    `whole` is nrmse [%] in the whole mask, where voxels a method left out count as 0; `scored`, `xsim` and
+    `hfen` are QSM-CI's, where the estimate is not 0; `volume` [%] is the share of the mask that they see; `deep`
+    is nrmse in voxels far from the rim, `median_error` [ppb] the median of the error's size. For chi also the
+    slope of the regions' means and the largest error of one [ppb], both maps demeaned in the mask.
+    """
+    truth, mask = case.truth[target], case.mask
+    volume = float(np.prod(case.grid.voxel_size))
+    error = 1e3 * (np.asarray(estimate, dtype=np.float64) - truth)[mask]
+    result = evaluate(np.where(mask, estimate, 0), truth, mask, volume)
+    scores: dict[str, float | None] = {
+        "whole": result.whole.nrmse,
+        "scored": result.scored.nrmse,
+        "scored_detrend": result.scored.nrmse_detrend,
+        "xsim": result.scored.xsim,
+        "hfen": result.scored.hfen,
+        "deep": nrmse(estimate, truth, case.deep) if case.deep.any() else None,
+        "median_error": float(np.median(np.abs(error - np.median(error)))),
+        "volume": 100.0 * result.scored.volume / result.whole.volume,
+    }
+    return scores | (region_scores(estimate, case) if target == "chi" else {})
+
+
+def region_scores(chi: Array, case: Case) -> dict[str, Any]:
+    """Slope of the means of REGIONS, and their largest error [ppb]."""
+    means = []
+    for image in (chi, case.truth["chi"]):
+        values = np.asarray(image, dtype=np.float64)
+        values = values - values[case.mask].mean()
+        means.append([values[np.isin(case.labels, numbers) & case.mask].mean() for numbers in REGIONS.values()])
+    found, true = np.array(means)
+    centred = true - true.mean()
+    return {
+        "dgm_slope": float((found - found.mean()) @ centred / (centred @ centred)),
+        "dgm_error": float(1e3 * np.abs(found - true).max()),
+    }

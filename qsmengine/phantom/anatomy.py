@@ -1,0 +1,124 @@
+"""What a virtual head is made of on a chosen grid: labels and tissue, before any field or signal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.errors import UsageError
+from qsmengine.grid import Grid, Vector3
+from qsmengine.phantom.features import add_features, label_image
+from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, region_names
+from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.tissue import TissueMaps, tissue_maps, tissue_table
+
+WHITE_MATTER = (2, 41)
+"""Labels in which the SNR is defined."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Labels and tissue of a head, axes along the scanner's.
+
+    Parameters
+    ----------
+    grid
+        Geometry with the field strength.
+    labels, label_names
+        (x, y, z) int16 and the name of each.
+    mask
+        (x, y, z) brain.
+    tissue
+        Maps (x, y, z); chi of the whole voxel.
+    chi
+        (x, y, z) [ppm]: inside the mask that of the brain's share of the voxel.
+    head, fine, resampler
+        Labels and tissue on the label grid, and the way from there to `grid`.
+    shares
+        Share of drawn features on the label grid, by their labels.
+    """
+
+    grid: Grid
+    labels: LabelArray
+    label_names: Mapping[int, str]
+    mask: npt.NDArray[np.bool_]
+    tissue: TissueMaps
+    chi: FloatImage
+    head: HeadIndex
+    fine: TissueMaps
+    resampler: Resampler
+    shares: Mapping[int, FloatImage]
+
+    @property
+    def brain_chi(self) -> FloatImage:
+        """(x, y, z) [ppm]: the sources of the local field, 0 outside the mask."""
+        return np.where(self.mask, self.chi, np.float32(0))
+
+    @property
+    def reference(self) -> npt.NDArray[np.bool_]:
+        """(x, y, z): white matter, in which the SNR is defined."""
+        return self.mask & np.isin(self.labels, WHITE_MATTER)
+
+
+def head_anatomy(
+    *,
+    subject: int = 1,
+    features: Sequence[str] = (),
+    voxel_size: Vector3 = (1.0, 1.0, 1.0),
+    field_strength: float = 3.0,
+    seed: int = 0,
+    texture: float = 0.1,
+) -> Anatomy:
+    """Labels and tissue of a virtual head; arguments as for :func:`~qsmengine.phantom.virtual_head`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown subject or feature, a texture out of range.
+    InputError
+        For an impossible voxel size or field strength.
+    """
+    if not 0 <= texture <= 0.5:
+        raise UsageError(f"texture: {texture} lies outside 0 .. 0.5")
+    streams = np.random.SeedSequence(seed).spawn(5)
+    head = load_head_index(subject)
+    fine = tissue_maps(head, field_strength, texture=texture, rng=np.random.default_rng(streams[0]))
+    featured = add_features(head, fine, features, field_strength, streams[4])
+    head, fine = featured.head, featured.tissue
+    resampler = Resampler(head.grid, voxel_size)
+    brain = head.lookup([region.brain for region in head.regions])
+    mask = resampler.average(brain) > 0.5
+    tissue = average_tissue(fine, resampler)
+    return Anatomy(
+        grid=Grid(resampler.shape, resampler.affine, field_strength),
+        labels=label_image(head, featured.shares, resampler),
+        label_names=region_names(head.regions),
+        mask=mask,
+        tissue=tissue,
+        chi=np.where(mask, resampler.average(fine.chi * brain), tissue.chi),
+        head=head,
+        fine=fine,
+        resampler=resampler,
+        shares=featured.shares,
+    )
+
+
+def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:
+    """Tissue on the resampler's target: chi and m0 are averaged, the rates are averaged with the weight m0.
+
+    Beyond the label map there is air.
+    """
+    if resampler.is_identity:
+        return fine
+    air = np.float32(tissue_table()["air"].chi)
+    m0 = resampler.average(fine.m0)
+    safe: FloatImage = np.where(m0 > 0, m0, np.float32(1)).astype(np.float32)
+    return TissueMaps(
+        chi=resampler.average(fine.chi - air) + air,
+        r2star=resampler.average(fine.r2star * fine.m0) / safe,
+        r2=resampler.average(fine.r2 * fine.m0) / safe,
+        m0=m0,
+    )

@@ -1,0 +1,200 @@
+"""Drawn into the brain beyond the label map: veins, calcifications, white-matter lesions.
+
+Every feature has a share per voxel of the label grid (partial volume). chi, r2 and m0 of a voxel become the
+means of tissue and feature weighted by their shares, the rates weighted by share and m0. Voxels that are
+feature for more than half get its index, so that every property looked up by label follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.errors import UsageError
+from qsmengine.phantom.labels import HeadIndex, LabelArray, Region
+from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.tissue import TissueMaps, tissue_table
+from qsmengine.phantom.veins import vein_share
+
+REGIONS = {
+    "lesions": Region(903, "drawn_lesion", "n/a", "white_matter_lesion", brain=True),
+    "veins": Region(901, "drawn_vein", "n/a", "vein", brain=True),
+    "calcifications": Region(902, "drawn_calcification", "n/a", "calcification", brain=True),
+}
+"""Feature -> its row of the label table, in the order in which they are drawn over each other."""
+LABEL_SHARE = 0.3
+"""Voxels of any size carry a feature's label from this share on."""
+WHITE_MATTER = (2, 41)
+VENTRICLES = (4, 43, 14)
+PLEXUS = (136, 137, 163, 164)
+LESIONS = 14
+LESION_RADIUS = (1.5, 5.0)
+"""Half axes of lesions [voxels of the label map, 1 mm]."""
+LESION_CHI = (0.0, 0.03)
+"""Added to the table's chi of lesions [ppm]."""
+CALCIFICATION_RADIUS = (1.0, 2.5)
+CALCIFICATION_CHI = (-2.5, -1.0)
+"""[ppm]"""
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One feature on the label grid: `share` (x, y, z) [1], `chi` (x, y, z) [ppm] where the share is not 0."""
+
+    share: FloatImage
+    chi: FloatImage
+
+
+@dataclass(frozen=True)
+class FeaturedHead:
+    """A head with features: `head`, its `tissue` and the `shares` of the features by label."""
+
+    head: HeadIndex
+    tissue: TissueMaps
+    shares: Mapping[int, FloatImage]
+
+
+def label_image(head: HeadIndex, shares: Mapping[int, FloatImage], resampler: Resampler) -> LabelArray:
+    """Labels on the resampler's target: by majority, features wherever their share reaches LABEL_SHARE."""
+    labels = np.array([region.label for region in head.regions], np.int16)[resampler.majority(head.index)]
+    for number, share in shares.items():
+        labels[resampler.average(share) >= LABEL_SHARE] = number
+    return labels
+
+
+def check_features(features: Sequence[str]) -> None:
+    """Raise UsageError for an unknown feature."""
+    unknown = [name for name in features if name not in REGIONS]
+    if unknown or isinstance(features, str):
+        raise UsageError(f"features: {features!r} given; a list of {', '.join(sorted(REGIONS))} is needed")
+
+
+def add_features(
+    head: HeadIndex,
+    tissue: TissueMaps,
+    features: Sequence[str],
+    field_strength: float,
+    seeds: np.random.SeedSequence,
+) -> FeaturedHead:
+    """Draw `features` into a head.
+
+    Parameters
+    ----------
+    head, tissue
+        Labels and their properties (on the label grid).
+    features
+        Any of "veins", "calcifications", "lesions".
+    field_strength
+        [T].
+    seeds
+        Each feature draws from a stream of its own, so it does not depend on the others.
+
+    Raises
+    ------
+    UsageError
+        For an unknown feature.
+    """
+    check_features(features)
+    streams = dict(zip(sorted(REGIONS), seeds.spawn(len(REGIONS)), strict=True))
+    draw: Mapping[str, Callable[[HeadIndex, np.random.Generator], Drawing]] = {
+        "veins": _veins, "calcifications": _calcifications, "lesions": _lesions,
+    }  # fmt: skip
+    index, regions = head.index, head.regions
+    shares: dict[int, FloatImage] = {}
+    for name, region in REGIONS.items():
+        if name not in features:
+            continue
+        drawing = draw[name](head, np.random.default_rng(streams[name]))
+        tissue = _mix(tissue, drawing, region, field_strength)
+        index = np.where(drawing.share > 0.5, np.uint8(len(regions)), index)
+        regions = (*regions, region)
+        shares = {number: share * (1 - drawing.share) for number, share in shares.items()}
+        shares[region.label] = drawing.share
+    return FeaturedHead(replace(head, index=index, regions=regions), tissue, shares)
+
+
+def _mix(tissue: TissueMaps, drawing: Drawing, region: Region, field_strength: float) -> TissueMaps:
+    row = tissue_table()[region.tissue]
+    share = drawing.share
+    rest: FloatImage = 1 - share
+    m0: FloatImage = rest * tissue.m0 + share * np.float32(row.m0)
+    feature_weight: FloatImage = np.zeros_like(m0)
+    np.divide(share * np.float32(row.m0), m0, out=feature_weight, where=m0 > 0)
+    tissue_weight: FloatImage = 1 - feature_weight
+    return TissueMaps(
+        chi=rest * tissue.chi + share * drawing.chi,
+        r2star=tissue_weight * tissue.r2star + feature_weight * np.float32(row.r2star_at(field_strength)),
+        r2=tissue_weight * tissue.r2 + feature_weight * np.float32(row.r2),
+        m0=m0,
+    )
+
+
+def _veins(head: HeadIndex, rng: np.random.Generator) -> Drawing:
+    brain = head.lookup([region.brain for region in head.regions], bool)
+    tissue = head.lookup([region.tissue in {"white_matter", "cortex"} for region in head.regions], bool)
+    share = vein_share(brain, tissue, _select(head, VENTRICLES), rng)
+    return Drawing(share, np.full_like(share, tissue_table()["vein"].chi))
+
+
+def _calcifications(head: HeadIndex, rng: np.random.Generator) -> Drawing:
+    """One in the choroid plexus of each side, one in the pineal gland, two in white matter."""
+    middle, back = _behind_third_ventricle(head)
+    centres = [rng.choice(np.argwhere(_select(head, labels))) for labels in (PLEXUS[:2], PLEXUS[2:])]
+    centres.append(np.array([middle, *back]))
+    centres.extend(rng.choice(np.argwhere(_select(head, WHITE_MATTER)), 2, replace=False))
+    brain = head.lookup([region.brain for region in head.regions], bool)
+    return _blobs(brain, np.array(centres), CALCIFICATION_RADIUS, CALCIFICATION_CHI, rng)
+
+
+def _lesions(head: HeadIndex, rng: np.random.Generator) -> Drawing:
+    """Ellipsoids in white matter; half of them begin within 10 voxels of the ventricles."""
+    from scipy.ndimage import distance_transform_edt
+
+    white = _select(head, WHITE_MATTER)
+    near = white & (distance_transform_edt(~_select(head, VENTRICLES)) < 10)
+    half = LESIONS // 2
+    centres = [rng.choice(np.argwhere(where), half, replace=False) for where in (near, white)]
+    chi = tissue_table()["white_matter_lesion"].chi
+    return _blobs(
+        white, np.concatenate(centres), LESION_RADIUS, (chi + LESION_CHI[0], chi + LESION_CHI[1]), rng
+    )
+
+
+def _blobs(
+    inside: Mask,
+    centres: npt.NDArray[np.int64],
+    radius: tuple[float, float],
+    chi: tuple[float, float],
+    rng: np.random.Generator,
+) -> Drawing:
+    """Ellipsoids along the axes with half axes drawn from `radius` and chi from `chi`; edges one voxel wide."""
+    share, value = np.zeros(inside.shape, np.float32), np.zeros(inside.shape, np.float32)
+    reach = int(np.ceil(radius[1])) + 1
+    for centre in centres:
+        axes = rng.uniform(*radius, 3)
+        box = tuple(slice(max(0, c - reach), c + reach + 1) for c in centre)
+        position = [np.arange(s.start, min(s.stop, n)) for s, n in zip(box, inside.shape, strict=True)]
+        away = [(p - c) / a for p, c, a in zip(position, centre, axes, strict=True)]
+        x, y, z = np.meshgrid(*away, indexing="ij", sparse=True)
+        distance = (np.sqrt(x * x + y * y + z * z) - 1) * np.cbrt(axes.prod())
+        part = np.clip(0.5 - distance, 0, 1) * inside[box]
+        chosen = part > share[box]
+        value[box][chosen] = rng.uniform(*chi)
+        share[box][chosen] = part[chosen]
+    return Drawing(share, value)
+
+
+def _behind_third_ventricle(head: HeadIndex) -> tuple[int, tuple[int, int]]:
+    """Where the pineal gland lies: x of the third ventricle's middle, y and z 3 voxels behind its back."""
+    x, y, z = np.nonzero(_select(head, (14,)))
+    back = int(y.min())
+    return round(float(x.mean())), (back - 3, round(float(z[y <= back + 3].mean())))
+
+
+def _select(head: HeadIndex, labels: Sequence[int]) -> Mask:
+    return head.lookup([region.label in labels for region in head.regions], bool)
