@@ -34,7 +34,7 @@ def test_arrays_go_in_and_arrays_come_out():
     series = ball.series
     result = qe.reconstruct_qsm(
         series.magnitude, series.phase, series.echo_times, series.grid, mask=ball.mask, device="cpu",
-        config={"inversion": {"method": "tkd"}, "background": {"max_radius": 6}},
+        config={"inversion": {"method": "tkd"}, "background": {"method": "vsharp", "max_radius": 6}},
     )  # fmt: skip
     assert isinstance(result.chi, np.ndarray)
     assert result.chi.shape == series.grid.shape
@@ -43,7 +43,7 @@ def test_arrays_go_in_and_arrays_come_out():
 
 def test_steps_one_by_one_give_what_the_whole_gives():
     ball = make_ball(31)
-    series, params = ball.series, {"max_radius": 6}
+    series, params = ball.series, {"peel": 1}
     config = {"phase_offset": None, "inversion": {"method": "tkd"}, "background": params}
     whole = qe.reconstruct_qsm(
         series.magnitude, series.phase, series.echo_times, series.grid, mask=ball.mask, config=config
@@ -70,8 +70,8 @@ def test_weight_is_taken_by_the_method_that_knows_it_and_refused_by_the_other():
 
 def test_wrong_parameter_is_named():
     ball = make_ball(33)
-    with pytest.raises(qe.UsageError, match=r"did you mean background\.max_radius"):
-        qe.remove_background(ball.total_field, ball.mask, ball.series.grid, params={"max_radus": 3})
+    with pytest.raises(qe.UsageError, match=r"did you mean background\.peel"):
+        qe.remove_background(ball.total_field, ball.mask, ball.series.grid, params={"pel": 3})
 
 
 def test_tensor_from_arrays(tmp_path):

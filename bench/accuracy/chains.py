@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from qsmengine.pipeline.config import load_config, preset_names, read_preset
+from qsmengine.pipeline.config import DEFAULT_PRESET, load_config, preset_names, read_preset
 from qsmengine.stages.registry import all_methods, methods_of
 
 Section = Mapping[str, Any]
@@ -71,7 +71,7 @@ def parameters(stage: str, method: str, *, exact: bool = False) -> Section:
 
 def field_chains() -> list[Chain]:
     """Every unwrapping with every field fit."""
-    offset = read_preset("default")["phase_offset"]
+    offset = read_preset(DEFAULT_PRESET)["phase_offset"]
     return [
         Chain(
             f"{unwrap} + {fit}", "field", "raw",
@@ -100,7 +100,7 @@ def inversion_chains() -> list[Chain]:
 
 def combination_chains(start: str) -> list[Chain]:
     """Every background removal with every inversion, and the inversions that take the total field itself."""
-    first = {s: read_preset("default").get(s) for s in FIELD_SECTIONS} if start == "raw" else {}
+    first = {s: read_preset(DEFAULT_PRESET).get(s) for s in FIELD_SECTIONS} if start == "raw" else {}
     sections = {key: value for key, value in first.items() if value}
     chains = [
         Chain(

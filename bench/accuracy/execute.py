@@ -12,7 +12,7 @@ from bench.accuracy.heads import Case
 from bench.accuracy.scoring import score
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
-from qsmengine.pipeline.config import load_config, section_of, stage_of
+from qsmengine.pipeline.config import DEFAULT_PRESET, load_config, section_of, stage_of
 from qsmengine.pipeline.run import field_weight, run_qsm
 from qsmengine.pipeline.single import parse_params
 from qsmengine.stages.registry import get_method
@@ -52,7 +52,7 @@ class Executor:
         mask = None if chain.own_mask else self.case.mask
         begin = time.perf_counter()
         result = run_qsm(
-            self.case.series, load_config(preset=chain.preset or "default"), self.device, mask=mask
+            self.case.series, load_config(preset=chain.preset or DEFAULT_PRESET), self.device, mask=mask
         )
         return result.chi, time.perf_counter() - begin
 

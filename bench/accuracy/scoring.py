@@ -20,9 +20,9 @@ def score(estimate: Array, case: Case, target: str) -> dict[str, float | None]:
     """Scores of `estimate` [ppm] against the truth's map `target`.
 
     `whole` is nrmse [%] in the whole mask, where voxels a method left out count as 0; `scored`, `xsim` and
-    `hfen` are QSM-CI's, where the estimate is not 0; `volume` [%] is the share of the mask that they see; `deep`
-    is nrmse in voxels far from the rim, `median_error` [ppb] the median of the error's size. For chi also the
-    slope of the regions' means and the largest error of one [ppb], both maps demeaned in the mask.
+    `hfen` are QSM-CI's, where the estimate is not 0; `volume` [%] is the share of the mask that they see;
+    `deep` is nrmse in voxels far from the rim, `median_error` [ppb] the median of the error size. For chi
+    also the slope of the regions' means and the largest error of one [ppb], both maps demeaned in the mask.
     """
     truth, mask = case.truth[target], case.mask
     volume = float(np.prod(case.grid.voxel_size))

@@ -47,7 +47,7 @@ def dti(
     threads: options.Threads = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,
-    preset: options.Preset = "default",
+    preset: options.Preset = "accurate",
     dry_run: options.DryRun = False,
     force: options.Force = False,
     verbose: options.Verbose = False,

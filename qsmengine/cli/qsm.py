@@ -43,7 +43,7 @@ def qsm(
     threads: options.Threads = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,
-    preset: options.Preset = "default",
+    preset: options.Preset = "accurate",
     dry_run: options.DryRun = False,
     force: options.Force = False,
     verbose: options.Verbose = False,

@@ -33,7 +33,7 @@ def qsm_ci(
     threads: options.Threads = None,
     config: options.ConfigFile = None,
     settings: options.Settings = None,
-    preset: options.Preset = "default",
+    preset: options.Preset = "accurate",
     force: options.Force = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,

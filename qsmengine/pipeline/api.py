@@ -193,7 +193,7 @@ def remove_background(
     grid: Grid,
     *,
     weight: Array | None = None,
-    method: str = "vsharp",
+    method: str = "lbv",
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> tuple[Array, Array]:
@@ -217,15 +217,17 @@ def invert_dipole(
     grid: Grid,
     *,
     weight: Array | None = None,
-    method: str = "weighted_tv",
+    noise: Array | None = None,
+    method: str = "weak_harmonic",
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; methods without weights refuse it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm], the field's standard
+    deviation, adapts the strength of total variation. Methods refuse what they do not take.
     """
-    inputs = given({"local_field": local_field, "mask": mask, "weight": weight})
+    inputs = given({"local_field": local_field, "mask": mask, "weight": weight, "noise": noise})
     return run_method("inversion", method, inputs, grid, params, device_for(device, local_field))["chi"]
 
 

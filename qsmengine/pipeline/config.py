@@ -26,10 +26,10 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
-DEFAULT_PRESET = "default"
-EXTRA_SECTIONS = ("uncertainty", "swi", "chi_separation")
+DEFAULT_PRESET = "accurate"
+EXTRA_SECTIONS = ("two_pass", "uncertainty", "swi", "chi_separation")
 """Sections that run only where a method is named."""
-OPTIONAL_SECTIONS = ("phase_offset", "reliability", "two_pass", "relaxometry", "reference", *EXTRA_SECTIONS)
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
 """Sections that ``none`` switches off."""
 STANDALONE = frozenset({"denoise", "combination"})
 """Stages without a section: no run takes them as a step, or there is nothing to choose."""

@@ -199,10 +199,9 @@ def _plan(
             continue
         method, params = chosen
         chain = _last_chain(steps) if section == "uncertainty" else ()
-        if chain:
-            renamed_inputs = {**renamed_inputs, "mask": chain[0].inputs["mask"]}
+        renamed = {**renamed_inputs, "mask": chain[0].inputs["mask"]} if chain else renamed_inputs
         arguments = {name.rstrip("?"): name for name in method.inputs}
-        inputs = {a: renamed_inputs.get(a, a) for a in arguments}
+        inputs = {a: renamed.get(a, a) for a in arguments}
         inputs = {a: name if name in present else _FALLBACKS.get(name, name) for a, name in inputs.items()}
         inputs = {a: name for a, name in inputs.items() if name in present or not arguments[a].endswith("?")}
         _check_present(section, method, inputs, present)

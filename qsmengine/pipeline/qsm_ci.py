@@ -19,7 +19,7 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_json
-from qsmengine.pipeline.config import Config, load_config, section_of
+from qsmengine.pipeline.config import DEFAULT_PRESET, Config, load_config, section_of
 from qsmengine.pipeline.messages import near
 from qsmengine.pipeline.plan import check_memory, plan_sections
 from qsmengine.pipeline.progress import ProgressCallback
@@ -67,7 +67,7 @@ class CiRequest:
     outputs: Path
     methods: tuple[str, ...] = ()
     config: Path | None = None
-    preset: str = "default"
+    preset: str = DEFAULT_PRESET
     settings: tuple[str, ...] = ()
     force: bool = False
 

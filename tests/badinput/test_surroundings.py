@@ -78,7 +78,9 @@ def test_interrupt_exits_130_and_leaves_nothing(files, tmp_path):
         sys.executable,
         "-c",
         code,
-        *qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=4"),
+        *qsm_arguments(
+            files, tmp_path / "out", "--set", "background=vsharp", "--set", "background.max_radius=4"
+        ),
     ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr

@@ -69,7 +69,7 @@ def test_every_registered_method_is_in_the_study():
 
 
 def test_parameters_come_from_a_preset_unless_inputs_are_exact():
-    section = read_preset("default")["inversion"]
+    section = read_preset("accurate")["inversion"]
     assert parameters("inversion", section["method"]) == section
     assert parameters("inversion", section["method"], exact=True) == {"method": section["method"]}
 
@@ -170,7 +170,7 @@ def test_single_echo_chains_leave_out_the_phase_offset(tmp_path):
 def test_presets_run_whole_with_the_true_mask_or_their_own(case):
     executor = Executor(case, resolve_device("cpu"))
     given, own = (
-        executor.run(Chain("d", "preset", "raw", preset="default", own_mask=o)) for o in (False, True)
+        executor.run(Chain("d", "preset", "raw", preset="accurate", own_mask=o)) for o in (False, True)
     )
     assert given["whole"] > 0
     assert given["whole"] != own["whole"]
@@ -188,7 +188,7 @@ def test_the_worker_reports_results_failures_and_time_outs(stored):
         assert failed["status"] == "failed"
         assert "threshold" in failed["reason"]
         worker.max_seconds = 0.0
-        slow = Chain("slow", "preset", "raw", preset="default")
+        slow = Chain("slow", "preset", "raw", preset="accurate")
         skipped = worker.run(stored, slow)
         assert skipped["status"] == "skipped"
         assert skipped["limit"] == 0.0

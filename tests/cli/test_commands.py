@@ -20,7 +20,14 @@ def listing(folder):
 
 
 def test_qsm_from_files_to_maps(files, tmp_path, capsys):
-    assert main(qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=6")) == 0
+    assert (
+        main(
+            qsm_arguments(
+                files, tmp_path / "out", "--set", "background=vsharp", "--set", "background.max_radius=6"
+            )
+        )
+        == 0
+    )
     captured = capsys.readouterr()
     named = [line for line in captured.out.splitlines() if line.endswith("Chimap.nii.gz")]
     assert np.isfinite(read_image(named[0]).array).all()
@@ -30,7 +37,14 @@ def test_qsm_from_files_to_maps(files, tmp_path, capsys):
 def test_single_echo_gives_chi_without_relaxation_and_says_why(tmp_path, capsys):
     ball = make_ball(10, echo_times=(0.011,))
     files = write_ball(tmp_path / "in", ball)
-    assert main(qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=6")) == 0
+    assert (
+        main(
+            qsm_arguments(
+                files, tmp_path / "out", "--set", "background=vsharp", "--set", "background.max_radius=6"
+            )
+        )
+        == 0
+    )
     captured = capsys.readouterr()
     names = {path.name for path in (tmp_path / "out").rglob("*.nii.gz")}
     assert {"sub-01_Chimap.nii.gz", "sub-01_desc-local_fieldmap.nii.gz"} <= names
@@ -53,7 +67,9 @@ def test_dry_run_prints_steps_and_files_and_touches_nothing(files, tmp_path, cap
 
 
 def test_second_run_is_refused_and_force_replaces(files, tmp_path, capsys):
-    argv = qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=4", "-q")
+    argv = qsm_arguments(
+        files, tmp_path / "out", "--set", "background=vsharp", "--set", "background.max_radius=4", "-q"
+    )
     assert main(argv) == 0
     before = listing(tmp_path)
     assert main(argv) == 2
@@ -64,12 +80,32 @@ def test_second_run_is_refused_and_force_replaces(files, tmp_path, capsys):
 
 
 def test_quiet_says_nothing(files, tmp_path, capsys):
-    assert main(qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=4", "-q")) == 0
+    assert (
+        main(
+            qsm_arguments(
+                files, tmp_path / "out", "--set", "background=vsharp", "--set", "background.max_radius=4", "-q"
+            )
+        )
+        == 0
+    )
     assert capsys.readouterr() == ("", "")
 
 
 def test_json_log_is_one_object_a_line(files, tmp_path, capsys):
-    assert main(qsm_arguments(files, tmp_path / "out", "--set", "background.max_radius=4", "--log-json")) == 0
+    assert (
+        main(
+            qsm_arguments(
+                files,
+                tmp_path / "out",
+                "--set",
+                "background=vsharp",
+                "--set",
+                "background.max_radius=4",
+                "--log-json",
+            )
+        )
+        == 0
+    )
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     steps = [e for e in events if e["event"] == "step"]
     assert [s["index"] for s in steps] == list(range(1, steps[-1]["total"] + 1))

@@ -17,7 +17,7 @@ from tests.sessions import ECHO_TIMES, GAMMA, make_ball, write_ball, write_dwi
 
 @pytest.fixture(scope="module")
 def config():
-    return load_config(settings=["inversion=tkd", "background.max_radius=6"])
+    return load_config(settings=["inversion=tkd", "background=vsharp", "background.max_radius=6"])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_sidecar_tells_how_chi_was_made(session, config):
 
 def test_solver_s_end_is_kept(tmp_path):
     files = write_ball(tmp_path / "in", make_ball(6))
-    config = load_config(settings=["inversion.iterations=5", "background.max_radius=4"])
+    config = load_config(settings=["inversion.iterations=5", "background=vsharp", "background.max_radius=4"])
     request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out")
     run_qsm_session(request, config, cpu())
     solver = sidecar(tmp_path / "out" / "sub-01" / "anat" / "sub-01_Chimap.nii.gz")["Solver"]
@@ -187,7 +187,7 @@ def test_labels_on_another_grid_are_refused(session, config, tmp_path):
 def test_both_passes_are_written(tmp_path):
     ball = make_ball(5)
     files = write_ball(tmp_path / "in", ball)
-    settings = ["inversion=tkd", "background.max_radius=6", "two_pass=phase_quality"]
+    settings = ["inversion=tkd", "background=vsharp", "background.max_radius=6", "two_pass=phase_quality"]
     request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out")
     dry = run_qsm_session(request, load_config(settings=settings), cpu(), dry_run=True)
     outcome = run_qsm_session(request, load_config(settings=settings), cpu())

@@ -9,7 +9,7 @@ from qsmengine.io.nifti import read_image, write_image
 from qsmengine.pipeline.qsm_ci import CiRequest, nested, run_qsm_ci
 from tests.sessions import ECHO_TIMES, make_ball
 
-SETTINGS = ("background.max_radius=6", "inversion=tkd")
+SETTINGS = ("background=vsharp", "background.max_radius=6", "inversion=tkd")
 
 
 @pytest.fixture
@@ -58,7 +58,16 @@ def test_end_to_end_and_unwrap_bfr_write_their_output_alone(folder):
 
 def test_method_names_the_parts_of_a_span(folder):
     by_setting = run(folder, "bfr+dipole", "a")
-    by_method = run(folder, "bfr+dipole", "b", settings=("background.max_radius=6",), methods=("vsharp", "tkd"))
+    by_method = run(
+        folder,
+        "bfr+dipole",
+        "b",
+        settings=(
+            "background=vsharp",
+            "background.max_radius=6",
+        ),
+        methods=("vsharp", "tkd"),
+    )
     assert by_setting.read_bytes() == by_method.read_bytes()
     with pytest.raises(UsageError, match="background \\+ inversion"):
         run(folder, "bfr+dipole", "c", methods=("tkd",))
@@ -66,10 +75,18 @@ def test_method_names_the_parts_of_a_span(folder):
 
 def test_config_json_overrides_and_settings_win(folder):
     (folder / "config.json").write_text(
-        json.dumps({"inversion": {"method": "tkd"}, "background.max_radius": 4})
+        json.dumps({"inversion": {"method": "tkd"}, "background": {"method": "vsharp", "max_radius": 4}})
     )
     small = run(folder, "bfr", "a", settings=())
-    wide = run(folder, "bfr", "b", settings=("background.max_radius=6",))
+    wide = run(
+        folder,
+        "bfr",
+        "b",
+        settings=(
+            "background=vsharp",
+            "background.max_radius=6",
+        ),
+    )
     assert small.read_bytes() != wide.read_bytes()
 
 

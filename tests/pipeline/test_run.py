@@ -16,7 +16,7 @@ from tests.sessions import R2STAR, make_ball, write_dwi
 
 @pytest.fixture(scope="module")
 def quick():
-    return load_config(settings=["inversion=tkd", "background.max_radius=6"])
+    return load_config(settings=["inversion=tkd", "background=vsharp", "background.max_radius=6"])
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,12 @@ def test_progress_announces_every_step_and_its_time(ball, quick):
 
 def test_solver_tells_its_iterations_and_its_end(ball):
     config = load_config(
-        settings=["inversion.iterations=12", "inversion.tolerance=0", "background.max_radius=6"]
+        settings=[
+            "inversion.iterations=12",
+            "inversion.tolerance=0",
+            "background=vsharp",
+            "background.max_radius=6",
+        ]
     )
     heard = []
     result = run_qsm(ball.series, config, cpu(), mask=ball.mask, progress=heard.append)
@@ -101,6 +106,7 @@ def test_reference_region_comes_from_labels(ball):
     config = load_config(
         settings=[
             "inversion=tkd",
+            "background=vsharp",
             "background.max_radius=6",
             "reference.region=labels",
             "reference.label_values=[7]",
@@ -129,7 +135,9 @@ def two_passes():
     phase = ball.series.phase.copy()
     phase[hole] = rng.uniform(-np.pi, np.pi, phase[hole].shape)
     series = dataclasses.replace(ball.series, phase=phase)
-    config = load_config(settings=["inversion=tkd", "background.max_radius=6", "two_pass=phase_quality"])
+    config = load_config(
+        settings=["inversion=tkd", "background=vsharp", "background.max_radius=6", "two_pass=phase_quality"]
+    )
     given = ball.mask.copy()
     given[13, 18, 16] = False
     return ball, hole & given, given, run_qsm(series, config, cpu(), mask=given)

@@ -66,7 +66,7 @@ def fansi_tgv(
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     chi = solve_tgv(
-        tv_problem(local_field, mask, weight, domain, grid, params, phase), params.lambda_curvature, device,
+        tv_problem(local_field, mask, weight, domain, grid, params.lam, phase), params.lambda_curvature, device,
         penalties=TgvPenalties(params.mu_gradient, params.mu_curvature, params.mu_data),
         iterations=params.iterations, tolerance=params.tolerance, callback=callback,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 min_chi sum W^2 (1 - cos(r (D chi - field))) / r^2 + lambda || grad chi ||_1, where r = 2 pi gamma B0 TE is
 the phase [rad] of 1 ppm at the effective echo time TE. ADMM with the splits grad chi and D chi; the second
 is solved in every voxel by Newton's method. For small phases it is `weighted_tv`, so lambda has the same
-unit and meaning and does not depend on TE and B0.
+unit and meaning, grows with the noise as there, and does not depend on TE and B0.
 
 Whole turns of r field do not matter: single-echo phase may come wrapped, with TE its echo time, and voxels
 whose field is wrong by whole turns of that phase do no harm. The default TE of 20 ms lies in the middle of
@@ -19,12 +19,17 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import PhaseError
-from qsmengine.stages.inversion.total_variation import PhaseTvParams, invert_tv
+from qsmengine.stages.inversion.total_variation import (
+    NoiseGainParams,
+    PhaseTvParams,
+    invert_tv,
+    noisy_weight,
+)
 from qsmengine.stages.method import Method
 from qsmengine.units import rad_per_ppm
 
 
-class FansiTvParams(PhaseTvParams):
+class FansiTvParams(PhaseTvParams, NoiseGainParams):
     """Parameters of nonlinear total variation: those of `weighted_tv`, and the echo time."""
 
 
@@ -36,12 +41,13 @@ def fansi_tv(
     *,
     device: Device,
     weight: Array | None = None,
+    noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the solver's
-    status and may stop it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda. The
+    callback is told the solver's status and may stop it.
 
     Raises
     ------
@@ -49,13 +55,18 @@ def fansi_tv(
         For a grid without field strength.
     """
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
-    return invert_tv(local_field, mask, grid, params, phase, device=device, weight=weight, callback=callback)
+    mask = device.asarray(mask, bool)
+    return invert_tv(
+        local_field, mask, grid, params, phase,
+        lam=noisy_weight(params.lam, params.noise_gain, noise, mask),
+        device=device, weight=weight, callback=callback,
+    )  # fmt: skip
 
 
 METHODS = (
     Method(
         stage="inversion", name="fansi_tv", run=fansi_tv, params=FansiTvParams,
-        inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
+        inputs=("local_field", "mask", "weight?", "noise?"), outputs={"chi": "ppm"},
         summary="total variation with the data term on the phase (ADMM)",
         doi="10.1002/mrm.27073",
         bytes_per_voxel=150, reach=lambda params: params.margin,

@@ -63,7 +63,7 @@ def hd_qsm(
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
-    problem = tv_problem(local_field, mask, weight, domain, grid, params, squared_error)
+    problem = tv_problem(local_field, mask, weight, domain, grid, params.lam, squared_error)
     first = solve_tv(
         replace(problem, lam=params.lambda_first, data_step=absolute_error), device,
         mu_gradient=params.mu_gradient_first, mu_data=params.mu_data_first,

@@ -59,7 +59,10 @@ def l1_qsm(
         For a grid without field strength.
     """
     phase = AbsolutePhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
-    return invert_tv(local_field, mask, grid, params, phase, device=device, weight=weight, callback=callback)
+    return invert_tv(
+        local_field, mask, grid, params, phase,
+        lam=params.lam, device=device, weight=weight, callback=callback,
+    )  # fmt: skip
 
 
 METHODS = (

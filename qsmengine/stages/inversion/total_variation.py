@@ -13,6 +13,7 @@ from qsmengine.ops.domain import Domain
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
 from qsmengine.stages.inversion.setup import inside_weight
+from qsmengine.stages.noise import median
 from qsmengine.stages.params import Params
 
 
@@ -34,13 +35,33 @@ class PhaseTvParams(TvParams):
     echo_time: float = Field(0.02, gt=0, description="effective echo time of the phase model [s]")
 
 
+class NoiseGainParams(Params):
+    """For methods whose weight of the total variation grows with the noise of the field."""
+
+    noise_gain: float = Field(
+        0.1, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
+    )
+
+
+def noisy_weight(lam: float, noise_gain: float, noise: Array | None, mask: Array) -> float:
+    """Weight of the total variation [ppm mm]: `lam` + `noise_gain` times the median of `noise` [ppm] in `mask`.
+
+    The least weight of a penalty of first order that keeps noise from being fitted is proportional to the
+    noise (Bickel et al. 2009, 10.1214/08-AOS620). Voxels of unknown noise (0) do not count.
+    """
+    if noise is None or noise_gain == 0:
+        return lam
+    known = mask & (noise > 0)
+    return lam + noise_gain * (median(noise[known]) if bool(known.any()) else 0.0)
+
+
 def tv_problem(
     local_field: Array,
     mask: Array,
     weight: Array | None,
     domain: Domain,
     grid: Grid,
-    params: TvParams,
+    lam: float,
     data_step: DataStep,
 ) -> TvProblem:
     """The problem on the solver's grid: W is the mask, or `weight` inside it scaled to mean 1."""
@@ -49,7 +70,7 @@ def tv_problem(
         data=domain.insert(local_field, mask),
         weight=inside_weight(domain, mask, weight),
         spacing=grid.voxel_size,
-        lam=params.lam,
+        lam=lam,
         data_step=data_step,
     )
 
@@ -61,18 +82,19 @@ def invert_tv(
     params: TvParams,
     data_step: DataStep,
     *,
+    lam: float,
     device: Device,
     weight: Array | None,
     callback: SolverCallback | None,
 ) -> Array:
-    """Chi (x, y, z) [ppm], 0 outside `mask`: least sum W^2 loss(D chi - field) + lambda || grad chi ||_1.
+    """Chi (x, y, z) [ppm], 0 outside `mask`: least sum W^2 loss(D chi - field) + lam || grad chi ||_1.
 
     `local_field` (x, y, z) [ppm]; W is the mask, or `weight` inside it scaled to mean 1; the loss is that of
     `data_step`.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
-    problem = tv_problem(local_field, mask, weight, domain, grid, params, data_step)
+    problem = tv_problem(local_field, mask, weight, domain, grid, lam, data_step)
     chi = solve_tv(
         problem, device, mu_gradient=params.mu_gradient, mu_data=params.mu_data,
         iterations=params.iterations, tolerance=params.tolerance, callback=callback,

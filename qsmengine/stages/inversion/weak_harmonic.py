@@ -23,12 +23,17 @@ from qsmengine.ops.domain import Domain
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
-from qsmengine.stages.inversion.total_variation import PhaseTvParams, tv_problem
+from qsmengine.stages.inversion.total_variation import (
+    NoiseGainParams,
+    PhaseTvParams,
+    noisy_weight,
+    tv_problem,
+)
 from qsmengine.stages.method import Method
 from qsmengine.units import rad_per_ppm
 
 
-class WeakHarmonicParams(PhaseTvParams):
+class WeakHarmonicParams(PhaseTvParams, NoiseGainParams):
     """Parameters of weak-harmonic QSM: those of `fansi_tv`, and of the harmonic field."""
 
     beta: float = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
@@ -43,12 +48,13 @@ def weak_harmonic(
     *,
     device: Device,
     weight: Array | None = None,
+    noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
     `local_field` may hold a remnant of the background. `weight` (x, y, z), any unit, is best 1 / noise of
-    the field. The callback is told the solver's status and may stop it.
+    the field; `noise` (x, y, z) [ppm] adapts lambda. The callback is told the solver's status and may stop it.
 
     Raises
     ------
@@ -58,8 +64,9 @@ def weak_harmonic(
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
+    lam = noisy_weight(params.lam, params.noise_gain, noise, mask)
     chi = solve_tv_harmonic(
-        tv_problem(local_field, mask, weight, domain, grid, params, phase),
+        tv_problem(local_field, mask, weight, domain, grid, lam, phase),
         HarmonicTerm(domain.insert(mask), params.beta),
         device,
         mu_gradient=params.mu_gradient, mu_data=params.mu_data, mu_harmonic=params.mu_harmonic,
@@ -72,7 +79,7 @@ def weak_harmonic(
 METHODS = (
     Method(
         stage="inversion", name="weak_harmonic", run=weak_harmonic, params=WeakHarmonicParams,
-        inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
+        inputs=("local_field", "mask", "weight?", "noise?"), outputs={"chi": "ppm"},
         summary="nonlinear total variation with a residual harmonic field (ADMM)",
         doi="10.1002/mrm.27483",
         bytes_per_voxel=200, reach=lambda params: params.margin,

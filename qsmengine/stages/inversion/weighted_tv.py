@@ -3,7 +3,8 @@
 min_chi 1/2 || W (D chi - field) ||^2 + lambda || grad chi ||_1, solved by ADMM with the splits
 grad chi and D chi. W is the mask, or `weight` inside it scaled to mean 1, so lambda does not depend on
 the weights' unit. The total variation sums the absolute differences per mm along the three axes, so
-the result does not depend on how the axes are stored.
+the result does not depend on how the axes are stored. To lambda is added what the field's noise asks for:
+`noise_gain` times its median, where the noise is given.
 
 Unlike the k-space fit of the plain form, nothing is assumed of the field outside the mask: there W = 0.
 
@@ -17,11 +18,16 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import squared_error
-from qsmengine.stages.inversion.total_variation import TvParams, invert_tv
+from qsmengine.stages.inversion.total_variation import (
+    NoiseGainParams,
+    TvParams,
+    invert_tv,
+    noisy_weight,
+)
 from qsmengine.stages.method import Method
 
 
-class WeightedTvParams(TvParams):
+class WeightedTvParams(TvParams, NoiseGainParams):
     """Parameters of weighted total variation."""
 
 
@@ -33,22 +39,26 @@ def weighted_tv(
     *,
     device: Device,
     weight: Array | None = None,
+    noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
     """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the solver's
-    status and may stop it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda. The
+    callback is told the solver's status and may stop it.
     """
+    mask = device.asarray(mask, bool)
     return invert_tv(
-        local_field, mask, grid, params, squared_error, device=device, weight=weight, callback=callback
-    )
+        local_field, mask, grid, params, squared_error,
+        lam=noisy_weight(params.lam, params.noise_gain, noise, mask),
+        device=device, weight=weight, callback=callback,
+    )  # fmt: skip
 
 
 METHODS = (
     Method(
         stage="inversion", name="weighted_tv", run=weighted_tv, params=WeightedTvParams,
-        inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
+        inputs=("local_field", "mask", "weight?", "noise?"), outputs={"chi": "ppm"},
         summary="total variation, data weighted inside the mask (ADMM)",
         doi="10.1002/mrm.25029",
         bytes_per_voxel=150, reach=lambda params: params.margin,
