@@ -112,11 +112,12 @@ KERNEL(tgv_kspace_step,
     TILE_FOR(k, (int)nh) {
       Complex c = ez[k];
       float A = response_row[k], e = exy + c.re * c.re + c.im * c.im;
-      float inverse_e = e > 0.0f ? 1.0f / e : 0.0f;
+      float soft = mu1 + 0.5f * mu0 * e, safe_e = e > 0.0f ? e : 1.0f;
+      float both = 1.0f / (soft * safe_e);
+      float inverse_e = e > 0.0f ? soft * both : 0.0f, across = scale * safe_e * both;
       float stiff = mu1 + mu0 * e, own = mu1 * e + mu2 * A * A;
       float determinant = mu1 * mu0 * e * e + mu2 * A * A * stiff;
       float inverse = determinant > 0.0f ? scale / determinant : 0.0f;
-      float across = scale / (mu1 + 0.5f * mu0 * e);
       float b_re = mu1 * g[k].re + mu2 * A * d[k].re;
       float b_im = mu1 * g[k].im + mu2 * A * d[k].im;
       float along_re = a.re * vx[k].re + a.im * vx[k].im + b.re * vy[k].re + b.im * vy[k].im + c.re * vz[k].re +

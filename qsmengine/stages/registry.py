@@ -46,6 +46,7 @@ _MODULES = (
     ("inversion", "inversion.l1_qsm"),
     ("inversion", "inversion.hd_qsm"),
     ("inversion", "inversion.fansi_tgv"),
+    ("inversion", "inversion.ilsqr"),
     ("combination", "inversion.two_pass"),
     ("reference", "inversion.reference"),
     ("reference", "inversion.csf_reference"),

@@ -13,6 +13,7 @@ from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.stages.background.vsharp import VsharpParams, vsharp
 from qsmengine.stages.inversion.fansi_tgv import FansiTgvParams, fansi_tgv
 from qsmengine.stages.inversion.hd_qsm import HdQsmParams, hd_qsm
+from qsmengine.stages.inversion.ilsqr import IlsqrParams, ilsqr
 from qsmengine.stages.inversion.l1_qsm import L1QsmParams, l1_qsm
 from qsmengine.stages.inversion.tkd import TkdParams, tkd
 from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
@@ -24,6 +25,7 @@ ITERATIVE = {
     "l1_qsm": (l1_qsm, L1QsmParams(**FEW)),
     "hd_qsm": (hd_qsm, HdQsmParams(first_iterations=10, **FEW)),
     "fansi_tgv": (fansi_tgv, FansiTgvParams(**FEW)),
+    "ilsqr": (ilsqr, IlsqrParams(**FEW)),
 }
 
 

@@ -1,0 +1,37 @@
+// Weighted periodic forward differences and their adjoint: one value for each edge between two voxels.
+#include "tile.h"
+
+// d = w E x: component a holds w_a(i) (x(i + 1 along a) - x(i)) h_a, h = 1 / voxel [1/mm].
+KERNEL(edge_differences,
+       (const float* RESTRICT x, const float* RESTRICT w, float* RESTRICT d, float hx, float hy, float hz,
+        Index nx, Index ny, Index nz),
+       (x, w, d, hx, hy, hz, nx, ny, nz)) {
+  Index n = nx * ny * nz;
+  FOR_TILES(row, nx * ny) {
+    Index first = row * nz;
+    Index dx = (row / ny + 1 < nx ? 1 : 1 - nx) * ny * nz, dy = (row % ny + 1 < ny ? 1 : 1 - ny) * nz;
+    TILE_FOR(k, (int)nz) {
+      Index i = first + k, dz = k + 1 < (int)nz ? 1 : 1 - nz;
+      d[i] = w[i] * (x[i + dx] - x[i]) * hx;
+      d[n + i] = w[n + i] * (x[i + dy] - x[i]) * hy;
+      d[2 * n + i] = w[2 * n + i] * (x[i + dz] - x[i]) * hz;
+    }
+  }
+}
+
+// x = E^T w d.
+KERNEL(edge_adjoint,
+       (const float* RESTRICT d, const float* RESTRICT w, float* RESTRICT x, float hx, float hy, float hz,
+        Index nx, Index ny, Index nz),
+       (d, w, x, hx, hy, hz, nx, ny, nz)) {
+  Index n = nx * ny * nz;
+  FOR_TILES(row, nx * ny) {
+    Index first = row * nz;
+    Index dx = (row >= ny ? -1 : nx - 1) * ny * nz, dy = (row % ny > 0 ? -1 : ny - 1) * nz;
+    TILE_FOR(k, (int)nz) {
+      Index i = first + k, j = n + i, l = 2 * n + i, dz = k > 0 ? -1 : nz - 1;
+      x[i] = (w[i + dx] * d[i + dx] - w[i] * d[i]) * hx + (w[j + dy] * d[j + dy] - w[j] * d[j]) * hy +
+             (w[l + dz] * d[l + dz] - w[l] * d[l]) * hz;
+    }
+  }
+}
