@@ -100,9 +100,11 @@ def test_maps_are_written_with_unit_and_method(outcome, name, map_, unit):
     assert done.result[map_].any()
 
 
-def test_sidecars_tell_constant_and_whole_brain(outcome):
+def test_sidecars_tell_chain_constant_and_whole_brain(outcome):
     request, done = outcome
     folder = request.out / "sub-01" / "anat"
+    spread = json.loads((folder / "sub-01_desc-sd_Chimap.json").read_text())
+    assert spread["PropagatedThrough"] == ["vsharp", "tkd"]
     separated = json.loads((folder / "sub-01_desc-paramagnetic_Chimap.json").read_text())
     assert separated["AddedOffset"] == pytest.approx(done.result.facts["offset"])
     whole = json.loads((folder / "sub-01_Chimap.json").read_text())["QSMReference"]["WholeBrain"]
