@@ -221,9 +221,14 @@ def _estimation(result: RunResult, name: str) -> dict[str, Any]:
     }
     if "Solver" in described:
         entry["Solver"] = described["Solver"]
+    step = makers[0].step
+    if step.chain:
+        entry["PropagatedThrough"] = [
+            getattr(step.params, s.section, None) or s.method.name for s in step.chain
+        ]
     if name == "chi":
         entry["QSMReference"] = _reference(result) | {"WholeBrain": _whole_brain(result)}
-    elif makers[0].step.section == "chi_separation":
+    elif step.section == "chi_separation":
         entry["AddedOffset"] = _plain(result.facts["offset"])
     return entry
 

@@ -199,9 +199,11 @@ def _plan(
             continue
         method, params = chosen
         chain = _last_chain(steps) if section == "uncertainty" else ()
-        renamed = {**renamed_inputs, "mask": chain[0].inputs["mask"]} if chain else renamed_inputs
+        if chain:
+            _check_chain(chain, params)
+        where = {"mask": chain[0].inputs["mask"]} if chain else {}
         arguments = {name.rstrip("?"): name for name in method.inputs}
-        inputs = {a: renamed.get(a, a) for a in arguments}
+        inputs = {a: where.get(a, renamed_inputs.get(a, a)) for a in arguments}
         inputs = {a: name if name in present else _FALLBACKS.get(name, name) for a, name in inputs.items()}
         inputs = {a: name for a, name in inputs.items() if name in present or not arguments[a].endswith("?")}
         _check_present(section, method, inputs, present)
@@ -218,6 +220,16 @@ def _plan(
 def _last_chain(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The last background removal and inversion: of two passes, the one in the filled mask."""
     return tuple(step for step in steps if step.section in CHAIN)[-len(CHAIN) :]
+
+
+def _check_chain(chain: Sequence[Step], params: Params) -> None:
+    """Raise UsageError where noise of the total field cannot enter the chain."""
+    first = chain[0].method
+    if "total_field" not in first.inputs and getattr(params, first.stage, None) is None:
+        raise UsageError(
+            f"uncertainty: {first.stage} method {first.name} does not start from the total field; name another "
+            f"as uncertainty.{first.stage}"
+        )
 
 
 def _check_present(section: str, method: Method, inputs: Mapping[str, str], present: set[str]) -> None:

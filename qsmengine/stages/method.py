@@ -25,7 +25,8 @@ class Method:
     ----------
     stage
         Stage it belongs to: ``phase-offset``, ``unwrap``, ``field``, ``mask``, ``background``,
-        ``inversion``, ``relaxometry``, ``reference``, ``diffusion``.
+        ``inversion``, ``relaxometry``, ``reference``, ``uncertainty``, ``swi``, ``chi-separation``,
+        ``diffusion``.
     name
         What users type.
     run

@@ -41,6 +41,24 @@ def test_named_sections_come_after_the_reference():
     assert {"chi_sd", "swi", "minip", "chi_positive", "chi_negative", "csf_mask"} <= set(plan.kept)
 
 
+def test_uncertainty_of_two_passes_is_that_of_the_filled_mask():
+    plan = plan_qsm(load_config(settings=["uncertainty=monte_carlo", "two_pass=phase_quality"]), GRID, 3)
+    step = plan.steps[-1]
+    assert [s.section for s in step.chain] == ["background", "inversion"]
+    assert step.inputs["mask"] == step.chain[0].inputs["mask"] == "filled_mask"
+    assert step.chain[1].outputs["chi"] == "filled_chi"
+
+
+def test_uncertainty_needs_a_chain_that_starts_from_the_field():
+    settings = ["uncertainty=monte_carlo", "background=phase_lbv"]
+    with pytest.raises(
+        UsageError, match=r"phase_lbv does not start from the total field.*uncertainty.background"
+    ):
+        plan_qsm(load_config(settings=settings), GRID, 3)
+    plan = plan_qsm(load_config(settings=[*settings, "uncertainty.background=vsharp"]), GRID, 3)
+    assert plan.steps[-1].section == "uncertainty"
+
+
 def test_uncertainty_takes_the_run_s_methods_and_counts_their_memory():
     settings = ["uncertainty=monte_carlo", "inversion=tkd", "inversion.threshold=0.3"]
     (step,) = [s for s in plan_qsm(load_config(settings=settings), GRID, 3).steps if s.section == "uncertainty"]
@@ -100,9 +118,11 @@ def test_maps_are_written_with_unit_and_method(outcome, name, map_, unit):
     assert done.result[map_].any()
 
 
-def test_sidecars_tell_constant_and_whole_brain(outcome):
+def test_sidecars_tell_chain_constant_and_whole_brain(outcome):
     request, done = outcome
     folder = request.out / "sub-01" / "anat"
+    spread = json.loads((folder / "sub-01_desc-sd_Chimap.json").read_text())
+    assert spread["PropagatedThrough"] == ["vsharp", "tkd"]
     separated = json.loads((folder / "sub-01_desc-paramagnetic_Chimap.json").read_text())
     assert separated["AddedOffset"] == pytest.approx(done.result.facts["offset"])
     whole = json.loads((folder / "sub-01_Chimap.json").read_text())["QSMReference"]["WholeBrain"]
