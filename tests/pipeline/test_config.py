@@ -1,14 +1,22 @@
 import pytest
 
 from qsmengine.errors import UsageError
-from qsmengine.pipeline.config import STANDALONE, load_config, preset_names, section_of
+from qsmengine.pipeline.config import (
+    EXTRA_SECTIONS,
+    STANDALONE,
+    load_config,
+    preset_names,
+    section_of,
+)
 from qsmengine.stages.registry import all_methods, stage_names
 
 
 def test_default_preset_names_a_method_for_every_stage():
     config = load_config()
-    assert config.method("two_pass") is None
-    for stage in set(stage_names()) - STANDALONE - {"two-pass"}:
+    off = {"two_pass", *EXTRA_SECTIONS}
+    for section in off:
+        assert config.method(section) is None
+    for stage in {name for name in stage_names() if section_of(name) not in off} - STANDALONE:
         method, params = config.method(section_of(stage))
         assert method.stage == stage
         assert isinstance(params, method.params)

@@ -53,7 +53,7 @@ def test_single_step_takes_the_place_of_background_and_inversion_and_says_so():
 @pytest.mark.parametrize("other", ["two_pass=phase_quality", "uncertainty=monte_carlo"])
 def test_single_step_refuses_what_needs_background_removal_and_inversion(other):
     config = load_config(settings=["single_step=tfi", other])
-    with pytest.raises(UsageError, match="single_step and .* exclude each other"):
+    with pytest.raises(UsageError, match="exclude each other"):
         plan_qsm(config, GRID, 3)
 
 
