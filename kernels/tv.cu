@@ -9,13 +9,21 @@ FN Index wrapped(Index i, Index n) { return i + (i < 0) * n - (i >= n) * n; }
 // One axis at voxel k of a row. With g = difference + old multiplier the new multiplier is g cut off at
 // +-t, and z1 minus it is g - 2 clamp(g). Stores the first, returns grad^T of the second. `before` and
 // `after` are the distances to the neighbours; the step of the one before is done again, not waited for.
+// `t_other` is the t of the one before.
 FN float axis_step(const float* x, const float* p, float* p_out, int k, Index before, Index after, float h,
-                   float t) {
+                   float t, float t_other) {
   float own = (x[k + after] - x[k]) * h + p[k];
   float other = (x[k] - x[k + before]) * h + p[k + before];
   float own_cut = clampf(own, -t, t);
   p_out[k] = own_cut;
-  return ((other - own) - 2.0f * (clampf(other, -t, t) - own_cut)) * h;
+  return ((other - own) - 2.0f * (clampf(other, -t_other, t_other) - own_cut)) * h;
+}
+
+// The same where t counts only for faces whose bit `axis` is set; 0 stands for the others.
+FN float face_step(const float* x, const float* p, float* p_out, const u8* faces, int axis, int k, Index before,
+                   Index after, float h, float t) {
+  float own = (float)(faces[k] >> axis & 1), other = (float)(faces[k + before] >> axis & 1);
+  return axis_step(x, p, p_out, k, before, after, h, own * t, other * t);
 }
 
 // p_out = grad x + p cut off at +-t;  adjoint = grad^T (z1 - p_out). hx = 1 / voxel_x [1/mm] and so on.
@@ -31,9 +39,9 @@ KERNEL(tv_gradient_step,
     TILE_FOR2(j, k, rows, (int)nz - 2) {
       Index iy = y0 + j, row = (ix * ny + iy) * nz + 1;
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
-      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t);
-      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t);
-      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, -1, 1, hz, t);
+      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t, t);
+      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t, t);
+      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, -1, 1, hz, t, t);
       adjoint[row + k] = a;
     }
     int ends = nz > 1 ? 2 : 1;
@@ -42,9 +50,33 @@ KERNEL(tv_gradient_step,
       Index iy = y0 + j, row = (ix * ny + iy) * nz;
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
       Index z_before = wrapped(k - 1, nz) - k, z_after = wrapped(k + 1, nz) - k;
-      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t);
-      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t);
-      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, z_before, z_after, hz, t);
+      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t, t);
+      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t, t);
+      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, z_before, z_after, hz, t, t);
+      adjoint[row + k] = a;
+    }
+  }
+}
+
+// tv_gradient_step with a penalty for some faces only: bit a of `faces` is set where the difference to the
+// next voxel along axis a counts; elsewhere the split follows the gradient and p_out = 0.
+KERNEL(tv_gradient_step_faces,
+       (const float* RESTRICT x, const float* RESTRICT p, const u8* RESTRICT faces, float* RESTRICT p_out,
+        float* RESTRICT adjoint, float t, float hx, float hy, float hz, Index nx, Index ny, Index nz),
+       (x, p, faces, p_out, adjoint, t, hx, hy, hz, nx, ny, nz)) {
+  Index n = nx * ny * nz, blocks = (ny + ROWS - 1) / ROWS;
+  FOR_TILES(tile, nx * blocks) {
+    Index ix = tile / blocks, y0 = tile % blocks * ROWS;
+    Index x_before = (wrapped(ix - 1, nx) - ix) * ny * nz, x_after = (wrapped(ix + 1, nx) - ix) * ny * nz;
+    int rows = (int)(ny - y0 < ROWS ? ny - y0 : ROWS);
+    TILE_FOR2(j, k, rows, (int)nz) {
+      Index iy = y0 + j, row = (ix * ny + iy) * nz;
+      Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
+      Index z_before = wrapped(k - 1, nz) - k, z_after = wrapped(k + 1, nz) - k;
+      const u8* f = faces + row;
+      float a = face_step(x + row, p + row, p_out + row, f, 0, k, x_before, x_after, hx, t);
+      a += face_step(x + row, p + n + row, p_out + n + row, f, 1, k, y_before, y_after, hy, t);
+      a += face_step(x + row, p + 2 * n + row, p_out + 2 * n + row, f, 2, k, z_before, z_after, hz, t);
       adjoint[row + k] = a;
     }
   }

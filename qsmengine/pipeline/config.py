@@ -27,7 +27,7 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "accurate"
-EXTRA_SECTIONS = ("two_pass", "uncertainty", "swi", "chi_separation")
+EXTRA_SECTIONS = ("two_pass", "single_step", "uncertainty", "swi", "chi_separation")
 """Sections that run only where a method is named."""
 OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
 """Sections that ``none`` switches off."""

@@ -78,10 +78,11 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
     "unwrap": ({"mask": "brain_mask"}, {}),
     "field": ({"mask": "brain_mask"}, {}),
     "reliability": ({"mask": "brain_mask"}, {"mask": "field_mask"}),
+    "relaxometry": ({"mask": "brain_mask"}, {}),
     "two_pass": ({"mask": "brain_mask"}, {}),
     "background": ({"mask": "field_mask"}, {"mask": "local_mask"}),
     "inversion": ({"mask": "local_mask"}, {}),
-    "relaxometry": ({"mask": "brain_mask"}, {}),
+    "single_step": ({"mask": "field_mask"}, {"mask": "local_mask"}),
     "reference": ({"mask": "local_mask"}, {}),
     "uncertainty": ({"mask": "field_mask"}, {}),
     "swi": ({"mask": "brain_mask"}, {}),
@@ -97,6 +98,8 @@ _PASSES: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
     ("combination", {"mask": "local_mask"}, {}),
 )
 """What takes the place of background removal and inversion in a run of two passes."""
+_REPLACED = ("background", "inversion")
+"""Sections whose place a single-step method takes where both are asked for."""
 
 _FALLBACKS = {"field_mask": "brain_mask"}
 """Arrays that stand in for those that no step made."""
@@ -142,15 +145,37 @@ def plan_sections(
     """Steps of some sections, in the order given, from the arrays `present`."""
     notes = []
     wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]] = []
-    for section in sections:
+    single = config.method("single_step")
+    sections = tuple(sections)
+    _check_single_step(config, sections, single is not None)
+    chosen = _one_or_the_other(sections, single is not None)
+    for section in chosen:
         if section in MULTI_ECHO and n_echoes < 2:
             notes.append(f"{section.replace('_', ' ')} left out: it needs two echoes or more")
         else:
             wanted.append((section, *_RENAMED[section]))
-    if "two_pass" in sections:
+    if "two_pass" in chosen:
         place = [section for section, *_ in wanted].index("background")
         wanted[place : place + 2] = _PASSES
+    if single is not None and "single_step" in chosen:
+        notes.append(f"background and inversion left out: single step ({single[0].name}) does both")
     return _plan(config, wanted, set(present), grid, n_echoes, notes)
+
+
+def _check_single_step(config: Config, sections: Sequence[str], single_step: bool) -> None:
+    """Raise UsageError for sections that need background removal and inversion beside a single step."""
+    for other in ("two_pass", "uncertainty"):
+        if single_step and other in sections and config.method(other) is not None:
+            raise UsageError(f"single_step and {other} exclude each other")
+
+
+def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
+    """Sections with the single step in the place of those it does both of, or without it."""
+    names = [section for section in sections if section != "single_step"]
+    if not single_step or not set(_REPLACED) <= set(names):
+        return names
+    first, second = _REPLACED
+    return ["single_step" if name == second else name for name in names if name != first]
 
 
 def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:

@@ -25,6 +25,7 @@ from qsmengine.pipeline.plan import check_memory, plan_sections
 from qsmengine.pipeline.progress import ProgressCallback
 from qsmengine.pipeline.run import run_plan
 from qsmengine.pipeline.staging import check_output, staged
+from qsmengine.stages.registry import methods_of
 
 MAPPING = ("phase_offset", "unwrap", "field")
 
@@ -133,16 +134,25 @@ def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Gri
 
 def _config(request: CiRequest, span: Span) -> Config:
     settings = list(request.settings)
-    if len(request.methods) > len(span.named):
-        raise UsageError(f"{request.stage} takes at most {len(span.named)} methods: {' + '.join(span.named)}")
-    if request.methods and len(request.methods) < len(span.named):
-        raise UsageError(f"--method of {request.stage} names {' + '.join(span.named)}, joined by +")
-    named = {section: {"method": m} for section, m in zip(span.named, request.methods, strict=False)}
+    sections = _named_sections(request, span)
+    if len(request.methods) > len(sections):
+        raise UsageError(f"{request.stage} takes at most {len(sections)} methods: {' + '.join(sections)}")
+    if request.methods and len(request.methods) < len(sections):
+        raise UsageError(f"--method of {request.stage} names {' + '.join(sections)}, joined by +")
+    named = {section: {"method": m} for section, m in zip(sections, request.methods, strict=False)}
     path = request.inputs / "config.json"
     overrides = nested(read_json(path)) if path.is_file() else {}
     if request.methods:
         overrides = {**named, **{k: {**named.get(k, {}), **v} for k, v in overrides.items()}}
     return load_config(request.config, preset=request.preset, overrides=overrides, settings=settings)
+
+
+def _named_sections(request: CiRequest, span: Span) -> tuple[str, ...]:
+    """Sections that --method names: the span's, or a single step in the place of background and inversion."""
+    single = bool(request.methods) and request.methods[-1] in methods_of("single-step")
+    if single and span.named[-2:] == ("background", "inversion"):
+        return (*span.named[:-2], "single_step")
+    return span.named
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from qsmengine.backend.signatures.tv import (
     TV_DATA_STEP,
     TV_DATA_STEP_NONLINEAR,
     TV_GRADIENT_STEP,
+    TV_GRADIENT_STEP_FACES,
     TV_KSPACE_STEP,
 )
 from qsmengine.backend.signatures.tv_absolute import TV_DATA_STEP_ABSOLUTE, TV_DATA_STEP_ABSOLUTE_PHASE
@@ -22,6 +23,7 @@ from qsmengine.grid import Vector3
 from qsmengine.ops.gradient import laplacian_spectra
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.uniform import UniformRegion
 
 
 class DataStep(Protocol):
@@ -99,6 +101,9 @@ class TvProblem:
         the result independent of how the axes are stored.
     data_step
         The loss, by its data step: half the squared error unless told otherwise.
+    faces
+        Which differences the total variation counts, uint8 (nx, ny, nz): bit a for the one to the next voxel
+        along axis a. None counts all.
     """
 
     response: Array
@@ -107,6 +112,7 @@ class TvProblem:
     spacing: Vector3
     lam: float
     data_step: DataStep = squared_error
+    faces: Array | None = None
 
 
 def solve_tv(
@@ -144,7 +150,7 @@ def solve_tv(
     ----------
     Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/mrm.27073 (data split).
     """
-    state = _Admm(problem, device, mu_gradient, mu_data)
+    state = TvAdmm(problem, device, mu_gradient=mu_gradient, mu_data=mu_data)
     if start is not None:
         state.split.x[...] = start
         state.ax[...] = state.fft.filter(start, problem.response)
@@ -166,40 +172,89 @@ class GradientSplit:
         Voxel edges.
     threshold
         lam / mu: how much the shrinkage takes off |grad x + p|.
+    faces
+        As in :class:`TvProblem`.
+    pull
+        A region where x is to be uniform, and the penalty of its split divided by mu.
     """
 
-    def __init__(self, fft: RealFFT, spacing: Vector3, threshold: float) -> None:
-        self.fft, self.device, self.threshold = fft, fft.device, threshold
+    def __init__(
+        self,
+        fft: RealFFT,
+        spacing: Vector3,
+        threshold: float,
+        *,
+        faces: Array | None = None,
+        pull: tuple[UniformRegion, float] | None = None,
+    ) -> None:
+        self.fft, self.device, self.threshold, self.faces = fft, fft.device, threshold, faces
         self.inverse_spacing = {f"h{axis}": 1.0 / h for axis, h in zip("xyz", spacing, strict=True)}
         shape, device = fft.shape, fft.device
         self.laplacian = dict(zip(("ex", "ey", "ez"), laplacian_spectra(shape, spacing, device), strict=True))
+        self.pull = pull
+        if pull is not None:
+            self.laplacian["ex"] += np.float32(pull[1])
         self.p, self.p_next = device.zeros((3, *shape)), device.empty((3, *shape))
         self.x = device.zeros(shape)
         self.adjoint = device.zeros(shape)
         self.spectrum = device.empty(fft.spectrum_shape, np.complex64)
 
     def step(self) -> Array:
-        """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p)."""
+        """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p), and of the pull."""
+        kernel = TV_GRADIENT_STEP if self.faces is None else TV_GRADIENT_STEP_FACES
+        some = {} if self.faces is None else {"faces": self.faces}
         launch(
-            TV_GRADIENT_STEP, self.device, x=self.x, p=self.p, p_out=self.p_next, adjoint=self.adjoint,
-            t=self.threshold, **self.inverse_spacing,
+            kernel, self.device, x=self.x, p=self.p, p_out=self.p_next, adjoint=self.adjoint,
+            t=self.threshold, **self.inverse_spacing, **some,
         )  # fmt: skip
         self.p, self.p_next = self.p_next, self.p
+        if self.pull is not None:
+            region, factor = self.pull
+            region.add_target(self.x, self.adjoint, factor)
         return self.fft.forward(self.adjoint, self.spectrum)
 
 
-class _Admm:
-    def __init__(self, problem: TvProblem, device: Device, mu_gradient: float, mu_data: float) -> None:
+class TvAdmm:
+    """State of the ADMM of :func:`solve_tv`, for callers that change the weights between iterations.
+
+    Parameters
+    ----------
+    problem, device, mu_gradient, mu_data
+        As in :func:`solve_tv`.
+    uniform
+        A region in which x is to be one value, or None.
+
+    Attributes
+    ----------
+    split
+        Holds x.
+    weight2
+        W^2, which may be changed in place.
+    """
+
+    def __init__(
+        self,
+        problem: TvProblem,
+        device: Device,
+        *,
+        mu_gradient: float,
+        mu_data: float,
+        uniform: UniformRegion | None = None,
+    ) -> None:
         nx, ny, nz = problem.data.shape
         self.problem, self.device = problem, device
         self.mu_gradient, self.mu_data = mu_gradient, mu_data
         self.fft = RealFFT((nx, ny, nz), device)
-        self.split = GradientSplit(self.fft, problem.spacing, problem.lam / mu_gradient)
+        pull = None if uniform is None else (uniform, uniform.mu / mu_gradient)
+        self.split = GradientSplit(
+            self.fft, problem.spacing, problem.lam / mu_gradient, faces=problem.faces, pull=pull
+        )
         self.weight2 = problem.weight * problem.weight
         self.u, self.ax = device.zeros(self.fft.shape), device.zeros(self.fft.shape)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
 
     def iterate(self) -> None:
+        """One iteration."""
         problem, device = self.problem, self.device
         gradient = self.split.step()
         problem.data_step(device, ax=self.ax, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)

@@ -86,7 +86,7 @@ class _HarmonicAdmm:
         self.mu_data, self.mu_harmonic = mu_data, mu_harmonic
         self.penalties = {"mu1": mu_gradient, "mu2": mu_data, "mu3": mu_harmonic}
         self.fft = RealFFT((nx, ny, nz), device)
-        self.split = GradientSplit(self.fft, problem.spacing, problem.lam / mu_gradient)
+        self.split = GradientSplit(self.fft, problem.spacing, problem.lam / mu_gradient, faces=problem.faces)
         self.weight2 = problem.weight * problem.weight
         self.stiffness = np.float32(harmonic.beta) * harmonic.region * harmonic.region
         self.zero = device.zeros(self.fft.shape)

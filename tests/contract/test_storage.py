@@ -15,8 +15,12 @@ from qsmengine.stages.inversion.fansi_tgv import FansiTgvParams, fansi_tgv
 from qsmengine.stages.inversion.hd_qsm import HdQsmParams, hd_qsm
 from qsmengine.stages.inversion.ilsqr import IlsqrParams, ilsqr
 from qsmengine.stages.inversion.l1_qsm import L1QsmParams, l1_qsm
+from qsmengine.stages.inversion.medi import MediParams, medi
 from qsmengine.stages.inversion.tkd import TkdParams, tkd
 from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
+from qsmengine.stages.single_step.tfi import TfiParams, tfi
+from qsmengine.stages.single_step.tgv import TgvParams, tgv
+from qsmengine.units import rad_per_ppm
 
 TOLERANCE = 1e-5
 """[ppm]"""
@@ -48,6 +52,26 @@ def chain(field: np.ndarray, mask: np.ndarray, grid: Grid, device: Device) -> di
     return {name: to_numpy(array) for name, array in results.items()}
 
 
+def single_steps(
+    field: np.ndarray, mask: np.ndarray, magnitude: np.ndarray, grid: Grid, device: Device
+) -> dict[str, np.ndarray]:
+    """MEDI and the methods of a single step, which have neither the chain's inputs nor its outputs."""
+    short = {"iterations": 20, "tolerance": 0.0}
+    series = magnitude[..., np.newaxis]
+    local = vsharp(field, mask, grid, VsharpParams(max_radius=20.0), device=device)
+    smv = MediParams(**short, merit=1, smv_radius=8.0)
+    plain = MediParams(**short, merit=1)
+    phase = np.angle(np.exp(1j * rad_per_ppm(3.0, 0.01) * field))[..., np.newaxis].astype(np.float32)
+    total = tfi(field, mask, grid, TfiParams(**short), device=device, magnitude=series)
+    wrapped = tgv(phase, mask, (0.01,), grid, TgvParams(**short), device=device, magnitude=series)
+    results = {
+        "medi": medi(*local, grid, plain, device=device, magnitude=series),
+        "medi with SMV": medi(*local, grid, smv, device=device),
+        "tfi": total.chi, "tfi's field": total.local_field, "tgv": wrapped.chi,
+    }  # fmt: skip
+    return {name: to_numpy(array) for name, array in results.items()}
+
+
 def stored(array: np.ndarray, axes: tuple[int, ...], flips: tuple[int, ...]) -> np.ndarray:
     return np.flip(array.transpose(axes), flips)
 
@@ -75,6 +99,20 @@ def test_order_and_direction_of_the_axes_do_not_matter(
     other = stored_grid(case.grid, axes, flips)
     got = chain(stored(field, axes, flips), stored(mask, axes, flips), other, device)
     for name, array in expected.items():
+        assert np.abs(got[name] - stored(array, axes, flips)).max() <= TOLERANCE, name
+
+
+@pytest.mark.parametrize(("axes", "flips"), [((2, 0, 1), (1,)), ((0, 1, 2), (0, 2))])
+def test_order_and_direction_of_the_axes_do_not_matter_to_single_steps_and_medi(
+    axes: tuple[int, ...], flips: tuple[int, ...], device: Device
+) -> None:
+    case = head(0.4)
+    images = (case.truth["total_field"].array, case.mask, case.truth["m0"].array)
+    expected = single_steps(*images, case.grid, device)
+    other = stored_grid(case.grid, axes, flips)
+    got = single_steps(*(stored(image, axes, flips) for image in images), other, device)
+    for name, array in expected.items():
+        assert np.abs(array).max() > 0.01, name
         assert np.abs(got[name] - stored(array, axes, flips)).max() <= TOLERANCE, name
 
 

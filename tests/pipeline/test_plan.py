@@ -1,11 +1,11 @@
 import pytest
 
 from qsmengine.backend.device import cpu
-from qsmengine.errors import DeviceError
+from qsmengine.errors import DeviceError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline import plan as planning
 from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.plan import check_memory, format_bytes, plan_dti, plan_qsm
+from qsmengine.pipeline.plan import check_memory, format_bytes, plan_dti, plan_qsm, plan_sections
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
 HUGE = Grid.from_voxel_size((4000, 4000, 4000), (1.0, 1.0, 1.0), field_strength=3.0)
@@ -17,8 +17,8 @@ def sections(plan):
 
 def test_steps_come_in_the_order_of_the_reconstruction():
     assert sections(plan_qsm(load_config(), GRID, 3)) == [
-        "mask", "phase_offset", "unwrap", "field", "reliability", "background",
-        "inversion", "relaxometry", "reference",
+        "mask", "phase_offset", "unwrap", "field", "reliability", "relaxometry", "background",
+        "inversion", "reference",
     ]  # fmt: skip
 
 
@@ -36,6 +36,32 @@ def test_switched_off_step_is_left_out_and_noted():
     plan = plan_qsm(load_config(settings=["reference=none"]), GRID, 3)
     assert "reference" not in sections(plan)
     assert "switched off" in plan.notes[0]
+
+
+def test_single_step_takes_the_place_of_background_and_inversion_and_says_so():
+    plan = plan_qsm(load_config(settings=["single_step=tfi"]), GRID, 3)
+    assert sections(plan) == [
+        "mask", "phase_offset", "unwrap", "field", "reliability", "relaxometry", "single_step", "reference",
+    ]  # fmt: skip
+    assert plan.notes == ("background and inversion left out: single step (tfi) does both",)
+    (step,) = [s for s in plan.steps if s.section == "single_step"]
+    assert step.inputs["mask"] == "field_mask"
+    assert step.outputs["mask"] == "local_mask"
+    assert {"weight", "magnitude"} <= set(step.inputs)
+
+
+@pytest.mark.parametrize("other", ["two_pass=phase_quality", "uncertainty=monte_carlo"])
+def test_single_step_refuses_what_needs_background_removal_and_inversion(other):
+    config = load_config(settings=["single_step=tfi", other])
+    with pytest.raises(UsageError, match="exclude each other"):
+        plan_qsm(config, GRID, 3)
+
+
+def test_single_step_leaves_a_lone_background_removal_as_it_is():
+    config = load_config(settings=["single_step=tfi"])
+    plan = plan_sections(config, ["background"], ["total_field", "brain_mask"], GRID, 1)
+    assert sections(plan) == ["background"]
+    assert plan.notes == ()
 
 
 def test_optional_input_is_taken_only_where_it_will_be_there():

@@ -56,6 +56,16 @@ def test_end_to_end_and_unwrap_bfr_write_their_output_alone(folder):
         assert np.isfinite(read_image(out / name).array).all()
 
 
+def test_single_step_method_is_named_alone_or_set(folder):
+    by_setting = run(folder, "bfr+dipole", "a", settings=("single_step=tfi", "single_step.iterations=20"))
+    options = {"settings": ("single_step.iterations=20",), "methods": ("tfi",)}
+    by_method = run(folder, "bfr+dipole", "b", **options)
+    assert by_setting.read_bytes() == by_method.read_bytes()
+    assert read_image(by_method).array.any()
+    with pytest.raises(UsageError, match="at most 1 methods: single_step"):
+        run(folder, "bfr+dipole", "c", methods=("vsharp", "tfi"))
+
+
 def test_method_names_the_parts_of_a_span(folder):
     by_setting = run(folder, "bfr+dipole", "a")
     by_method = run(

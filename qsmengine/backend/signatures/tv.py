@@ -20,6 +20,23 @@ TV_GRADIENT_STEP = Kernel(
     items="nx ny nz",
 )
 
+TV_GRADIENT_STEP_FACES = Kernel(
+    "tv_gradient_step_faces",
+    "tv.cu",
+    """
+    x: in f32 [nx ny nz]
+    p: in f32 [3 nx ny nz]
+    faces: in u8 [nx ny nz]
+    p_out: out f32 [3 nx ny nz]
+    adjoint: out f32 [nx ny nz]
+    t: f32
+    hx: f32
+    hy: f32
+    hz: f32
+    """,
+    items="nx ny nz",
+)
+
 TV_DATA_STEP = Kernel(
     "tv_data_step",
     "tv.cu",

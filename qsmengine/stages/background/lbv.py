@@ -23,7 +23,7 @@ from pydantic import Field
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
 from qsmengine.solvers.cg import Stopping, solve_cg
 from qsmengine.solvers.multigrid import MaskedLaplacian
@@ -63,12 +63,8 @@ def lbv(
     domain = Domain.for_kernel(mask, grid, 0.0, device)
     inside = interior(domain.insert(mask) > 0, params.peel)
     field = domain.insert(total_field, mask)
-    laplacian = MaskedLaplacian(inside, grid.voxel_size, device)
-    sources = laplacian.apply(field).copy()
-    local, _ = solve_cg(
-        laplacian.apply, sources, device, Stopping(params.iterations, params.tolerance, 2, callback),
-        laplacian.precondition,
-    )  # fmt: skip
+    stopping = Stopping(params.iterations, params.tolerance, 2, callback)
+    local = without_harmonic(field, inside, grid.voxel_size, stopping, device)
     return BackgroundResult(domain.extract(local), domain.extract(inside) > 0)
 
 
@@ -86,6 +82,18 @@ def interior(mask: Array, peel: int) -> Array:
     if not bool(mask.any()):
         raise InputError(f"nothing is left of the mask without {peel + 1} layers", field="mask")
     return mask
+
+
+def without_harmonic(
+    field: Array, inside: Array, voxel_size: Vector3, stopping: Stopping, device: Device
+) -> Array:
+    """`field` minus the function that is harmonic at the voxels `inside` and equals it elsewhere.
+
+    Both (nx, ny, nz); no voxel inside may lie at an end of the grid.
+    """
+    laplacian = MaskedLaplacian(inside, voxel_size, device)
+    sources = laplacian.apply(field).copy()
+    return solve_cg(laplacian.apply, sources, device, stopping, laplacian.precondition).x
 
 
 def without_layer(mask: Array) -> Array:

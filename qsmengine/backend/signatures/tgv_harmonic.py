@@ -1,0 +1,65 @@
+"""Signatures of kernels/tgv_harmonic.cu."""
+
+from __future__ import annotations
+
+from qsmengine.backend.kernel import Kernel
+
+TGV_HARMONIC_DUAL_STEP = Kernel(
+    "tgv_harmonic_dual_step",
+    "tgv_harmonic.cu",
+    """
+    x: in f32 [nx ny nz]
+    wx: in f32 [nx ny nz]
+    wy: in f32 [nx ny nz]
+    wz: in f32 [nx ny nz]
+    p: inout f32 [9 nx ny nz]
+    q: out f32 [9 nx ny nz]
+    t1: f32
+    t0: f32
+    hx: f32
+    hy: f32
+    hz: f32
+    """,
+    items="nx ny nz",
+)
+
+TGV_HARMONIC_ADJOINT = Kernel(
+    "tgv_harmonic_adjoint",
+    "tgv_harmonic.cu",
+    """
+    q: in f32 [9 nx ny nz]
+    gx: out f32 [nx ny nz]
+    g1: out f32 [nx ny nz]
+    g2: out f32 [nx ny nz]
+    g3: out f32 [nx ny nz]
+    mu1: f32
+    mu0: f32
+    hx: f32
+    hy: f32
+    hz: f32
+    """,
+    items="nx ny nz",
+)
+
+TGV_HARMONIC_KSPACE_STEP = Kernel(
+    "tgv_harmonic_kspace_step",
+    "tgv_harmonic.cu",
+    """
+    gx: inout c64 [nx ny nh]
+    g1: inout c64 [nx ny nh]
+    g2: inout c64 [nx ny nh]
+    g3: inout c64 [nx ny nh]
+    data: inout c64 [nx ny nh]
+    harmonic: inout c64 [nx ny nh]
+    response: in f32 [nx ny nh]
+    ex: in c64 [nx]
+    ey: in c64 [ny]
+    ez: in c64 [nh]
+    mu1: f32
+    mu0: f32
+    mu2: f32
+    mu3: f32
+    scale: f32
+    """,
+    items="nx ny nh",
+)

@@ -1,0 +1,73 @@
+"""Faces between voxels: where neighbours are expected to be alike.
+
+A face array is uint8 (nx, ny, nz); bit a of a voxel stands for the face to the next voxel along axis a.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmengine.backend.device import array_module
+from qsmengine.data import Array
+from qsmengine.grid import Vector3
+
+
+def faces_within(mask: Array) -> Array:
+    """Faces with both voxels in `mask` (nx, ny, nz)."""
+    inside = mask != 0
+    faces: Array = array_module(inside).zeros(inside.shape, np.uint8)
+    for axis in range(3):
+        _add(faces, axis, _both(inside, axis))
+    return faces
+
+
+def faces_without(mask: Array) -> Array:
+    """Faces with neither voxel in `mask`; the array repeats, so its last voxels lie next to its first."""
+    xp = array_module(mask)
+    outside = mask == 0
+    faces: Array = xp.zeros(outside.shape, np.uint8)
+    for axis in range(3):
+        faces |= (outside & xp.roll(outside, -1, axis)).astype(np.uint8) << np.uint8(axis)
+    return faces
+
+
+def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -> Array:
+    """Faces within `mask` across which `image` changes little.
+
+    Of all faces within the mask the share `edges` with the largest differences per mm is left out; faces as
+    steep as the steepest that stays do stay.
+    """
+    xp = array_module(image)
+    inside = mask != 0
+    steps = [_steps(image, axis, h) for axis, h in enumerate(voxel_size)]
+    pairs = [_both(inside, axis) for axis in range(3)]
+    known = xp.concatenate([step[pair] for step, pair in zip(steps, pairs, strict=True)])
+    faces: Array = xp.zeros(inside.shape, np.uint8)
+    if not known.size:
+        return faces
+    limit = xp.sort(known)[max(0, round((1.0 - edges) * known.size) - 1)]
+    for axis, (step, pair) in enumerate(zip(steps, pairs, strict=True)):
+        _add(faces, axis, pair & (step <= limit))
+    return faces
+
+
+def _steps(image: Array, axis: int, h: float) -> Array:
+    upper, lower = _cut(axis)
+    difference: Array = abs(image[upper] - image[lower]) * np.float32(1.0 / h)
+    return difference
+
+
+def _both(inside: Array, axis: int) -> Array:
+    upper, lower = _cut(axis)
+    both: Array = inside[upper] & inside[lower]
+    return both
+
+
+def _cut(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    ahead = (slice(None),) * axis
+    return (*ahead, slice(1, None)), (*ahead, slice(None, -1))
+
+
+def _add(faces: Array, axis: int, where: Array) -> None:
+    _, lower = _cut(axis)
+    faces[lower] |= where.astype(np.uint8) << np.uint8(axis)

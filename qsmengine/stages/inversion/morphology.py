@@ -1,0 +1,28 @@
+"""The morphology prior: susceptibility may jump where the magnitude has an edge."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.ops.domain import Domain
+from qsmengine.ops.faces import faces_within, faces_without, smooth_faces
+
+
+def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:
+    """Faces (see :mod:`qsmengine.ops.faces`) that the total variation counts on the solver's grid.
+
+    Faces within the mask but for the share `edges` where the magnitude (x, y, z, echo), as the root of the sum
+    of its squares, changes most; faces outside the mask; none on its surface. Without a magnitude no face
+    within the mask is an edge. `inside` is the mask on the solver's grid.
+    """
+    if magnitude is None:
+        return faces_within(inside) | faces_without(inside)
+    device = domain.device
+    image = device.zeros(magnitude.shape[:3])
+    for echo in range(magnitude.shape[3]):
+        part = device.asarray(magnitude[..., echo])
+        image += part * part
+    image = domain.insert(image ** np.float32(0.5), domain.extract(inside) > 0)
+    return smooth_faces(image, inside, grid.voxel_size, edges) | faces_without(inside)

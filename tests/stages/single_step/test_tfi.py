@@ -1,0 +1,120 @@
+"""Total field inversion: the background does no harm, whatever makes it, and chi is that of the inside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.errors import InputError
+from qsmengine.stages.background.lbv import LbvParams, lbv, without_boundary
+from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams, weak_harmonic
+from qsmengine.stages.single_step.tfi import TfiParams, tfi
+from tests.stages.inversion.heads import SHAPE, head, nrmse
+
+TILTED = ((0.9, 1.1, 1.4), (0.0, np.sin(0.4), np.cos(0.4)))
+
+
+def invert(field, mask, grid, device, callback=None, **options):
+    inputs = {name: options.pop(name, None) for name in ("magnitude", "weight")}
+    result = tfi(field, mask, grid, TfiParams(**options), device=device, callback=callback, **inputs)
+    return [to_numpy(array) for array in result]
+
+
+def background(grid):
+    """A shim field and the fields of dipoles outside the head, many times the local field."""
+    positions = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(SHAPE, grid.voxel_size, strict=True)]
+    points = np.stack(np.meshgrid(*positions, indexing="ij"))
+    x, y, z = points / 20
+    total = 0.3 * (x * x - y * y) + 0.5 * z + 0.2 * y * z
+    for place, moment in (((0, 10, 32), 800.0), ((-30, 5, 0), -600.0)):
+        r = points - np.array(place)[:, None, None, None]
+        r2 = (r**2).sum(0)
+        total += moment * (3 * np.tensordot(grid.b0_direction, r, axes=1) ** 2 / r2 - 1) / r2**1.5
+    return total
+
+
+@pytest.mark.parametrize(("voxel", "b0"), [((1.0, 1.0, 1.0), (0.0, 0.0, 1.0)), TILTED])
+def test_truth_is_recovered_under_a_background_twenty_times_as_strong(voxel, b0, device, rng):
+    chi, mask, field, grid = head(rng, voxel, b0)
+    outside = background(grid)
+    assert outside[mask].std() > 10 * field[mask].std()
+    estimate, _, inner = invert(field + outside, mask, grid, device)
+    assert nrmse(estimate, chi, inner) <= 0.2
+    assert not estimate[~inner].any()
+
+
+def test_background_does_not_change_the_result(device, rng):
+    _, mask, field, grid = head(rng)
+    options = {"iterations": 40, "tolerance": 0.0, "boundary_tolerance": 1e-6}
+    alone = invert(field, mask, grid, device, **options)[0]
+    both = invert(field + background(grid), mask, grid, device, **options)[0]
+    assert np.linalg.norm(alone - both) <= 0.05 * np.linalg.norm(alone)
+
+
+def test_it_is_better_than_one_step_after_the_other(device, rng):
+    chi, mask, field, grid = head(rng)
+    total = field + background(grid) + 0.001 * rng.standard_normal(SHAPE)
+    magnitude = (100 + 500 * chi)[..., None].astype(np.float32)
+    estimate, _, inner = invert(total, mask, grid, device, magnitude=magnitude, edges=0.05)
+    local, own = lbv(total, mask, grid, LbvParams(), device=device)
+    assert (to_numpy(own) == inner).all()
+    params = WeakHarmonicParams(**{"lambda": TfiParams().lam})
+    steps = to_numpy(weak_harmonic(local, own, grid, params, device=device))
+    assert nrmse(estimate, chi, inner) <= 0.9 * nrmse(steps, chi, inner)
+
+
+def test_mask_loses_exactly_its_outer_layer_and_the_local_field_is_that_of_chi(device, rng):
+    _, mask, field, grid = head(rng)
+    estimate, local, inner = invert(field, mask, grid, device, iterations=20)
+    assert (inner == to_numpy(without_boundary(device.asarray(mask, bool)))).all()
+    big = tuple(2 * n for n in SHAPE)
+    k = np.stack(np.meshgrid(*[np.fft.fftfreq(n) for n in big], indexing="ij"))
+    with np.errstate(invalid="ignore"):
+        d = 1 / 3 - k[2] ** 2 / (k**2).sum(0)
+    d[0, 0, 0] = 0
+    expected = np.fft.ifftn(np.fft.fftn(estimate, s=big, axes=(0, 1, 2)) * d).real
+    expected = expected[tuple(slice(0, n) for n in SHAPE)]
+    difference = (local - expected)[inner]
+    assert difference.std() <= 0.05 * expected[inner].std()
+    assert not local[~inner].any()
+
+
+def test_weights_are_believed_and_their_unit_does_not_matter(device, rng):
+    chi, mask, field, grid = head(rng)
+    noise = np.where(rng.random(SHAPE) < 0.3, 0.01, 0.0005)
+    noisy = field + background(grid) + noise * rng.standard_normal(SHAPE)
+    options = {"iterations": 60}
+    flat, _, inner = invert(noisy, mask, grid, device, **options)
+    weighted = invert(noisy, mask, grid, device, weight=1 / noise, **options)[0]
+    assert nrmse(weighted, chi, inner) < 0.9 * nrmse(flat, chi, inner)
+    scaled = invert(noisy, mask, grid, device, weight=1000 / noise, **options)[0]
+    assert np.abs(scaled - weighted).max() <= 1e-5
+
+
+def test_small_phases_do_not_feel_field_strength_and_echo_time(device, rng):
+    _, mask, field, grid = head(rng)
+    first = invert(1e-2 * field, mask, grid, device, iterations=30)[0]
+    strong = grid.replace(field_strength=7.0)
+    second = invert(1e-2 * field, mask, strong, device, iterations=30, echo_time=0.01)[0]
+    assert np.abs(first - second).max() <= 1e-3 * np.abs(first).max()
+
+
+def test_it_tells_how_it_stopped_and_can_be_stopped(device, rng):
+    _, mask, field, grid = head(rng)
+    seen = []
+    invert(field, mask, grid, device, callback=seen.append, iterations=15, tolerance=0.0)
+    assert [(s.iteration, s.reason) for s in seen] == [(10, None), (15, "iterations")]
+    seen = []
+    invert(field, mask, grid, device, callback=lambda s: seen.append(s) or False)
+    assert len(seen) == 1
+
+
+def test_thin_mask_and_missing_field_strength_are_named(device, rng):
+    _, mask, field, grid = head(rng)
+    thin = np.zeros_like(mask)
+    thin[20:22, 10:20, 10:20] = True
+    with pytest.raises(InputError, match="outer layer"):
+        invert(field, thin, grid, device)
+    with pytest.raises(InputError, match="field strength"):
+        invert(field, mask, grid.replace(field_strength=None), device)
