@@ -104,7 +104,7 @@ def medi(
     radians = rad_per_ppm(grid.required_field_strength, params.echo_time)
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
-    problem = tv_problem(local_field, mask, weight, domain, grid, params, PhaseError(radians))
+    problem = tv_problem(local_field, mask, weight, domain, grid, params.lam, PhaseError(radians))
     inside = domain.insert(mask)
     if params.smv_radius > 0:
         problem = _without_sphere_means(problem, inside, params.smv_radius, grid, device)

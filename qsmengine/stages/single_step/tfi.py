@@ -93,7 +93,7 @@ def tfi(
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     region = domain.insert(inner)
-    problem = tv_problem(local, inner, weight, domain, grid, params, phase)
+    problem = tv_problem(local, inner, weight, domain, grid, params.lam, phase)
     problem = replace(problem, faces=counted_faces(magnitude, region, domain, grid, params.edges))
     chi = solve_tv_harmonic(
         problem, HarmonicTerm(region, params.beta), device,
