@@ -1,9 +1,11 @@
 import json
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bench.accuracy import chains
 from bench.accuracy.chains import (
     Chain,
     background_chains,
@@ -63,9 +65,28 @@ def test_every_registered_method_is_in_the_study():
     assert {c.name for c in background_chains()} <= backgrounds
     names = {c.name for c in combination_chains("total")}
     assert {f"{b} + {i}" for b in ("vsharp", "lbv", "pdf") for i in ("tkd", "weighted_tv")} <= names
-    assert {c.name for c in combination_chains("raw")} == names
+    assert {c.name for c in combination_chains("raw")} >= names
     assert len(field_chains()) == len(methods_of("unwrap")) * len(methods_of("field"))
     assert {c.preset for c in preset_chains("raw", 4)} <= set(preset_names())
+
+
+def test_methods_that_take_the_phase_start_from_raw_echoes_only(monkeypatch):
+    known = methods_of("background"), methods_of("inversion")
+    direct = replace(known[0]["lbv"], name="direct", inputs=("phase", "mask", "echo_times"))
+    joint = replace(known[1]["tkd"], name="joint", stage="single-step", inputs=("total_field", "mask"))
+    stages = {"background": {**known[0], "direct": direct}, "inversion": known[1]}
+    monkeypatch.setattr(chains, "methods_of", lambda stage: stages[stage])
+    monkeypatch.setattr(chains, "all_methods", lambda: (*known[1].values(), joint))
+    raw = {c.name: tuple(c.sections) for c in combination_chains("raw")}
+    total = {c.name: tuple(c.sections) for c in combination_chains("total")}
+    assert raw["direct + tkd"] == ("phase_offset", "background", "inversion")
+    assert raw["lbv + tkd"] == ("phase_offset", "unwrap", "field", "reliability", "background", "inversion")
+    assert raw["joint"][-1] == total["joint"][-1] == "single_step"
+    assert total["joint"] == ("single_step",)
+    assert "direct + tkd" not in total
+    starts = {c.name: c.start for c in background_chains()}
+    assert starts["direct"] == "raw"
+    assert starts["lbv"] == "total"
 
 
 def test_parameters_come_from_a_preset_unless_inputs_are_exact():
