@@ -76,6 +76,15 @@ class Store:
             return False
         return bool(record["status"] != "skipped" or record["limit"] >= max_seconds)
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop the records of chains whose name contains one of `names`, so that they run again."""
+        dropped = tuple(names)
+        self.records = {
+            key: record
+            for key, record in self.records.items()
+            if not any(n in record["chain"] for n in dropped)
+        }
+
     def add(self, job: Job, record: Record) -> Record:
         """Keep the record of a job."""
         full = {
