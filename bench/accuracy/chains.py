@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from qsmengine.pipeline.config import DEFAULT_PRESET, load_config, preset_names, read_preset
+from qsmengine.pipeline.config import DEFAULT_PRESET, load_config, preset_names, read_preset, section_of
 from qsmengine.stages.registry import all_methods, methods_of
 
 Section = Mapping[str, Any]
 TARGETS = {"field": "total_field", "background": "local_field"}
 """Table -> map that is scored; chi in all others."""
+STARTS = (("total", "total_field"), ("raw", "phase"))
 FIELD_SECTIONS = ("phase_offset", "unwrap", "field", "reliability")
 
 
@@ -63,7 +64,7 @@ def parameters(stage: str, method: str, *, exact: bool = False) -> Section:
     """
     if not exact:
         for preset in preset_names():
-            section = read_preset(preset).get(stage)
+            section = read_preset(preset).get(section_of(stage))
             if section and section["method"] == method:
                 return dict(section)
     return {"method": method}
@@ -83,42 +84,61 @@ def field_chains() -> list[Chain]:
 
 
 def background_chains() -> list[Chain]:
-    """Every background removal, from the true total field."""
+    """Every background removal: from the true total field, from raw phase where it takes the phase itself."""
     return [
-        Chain(name, "background", "total", {"background": parameters("background", name, exact=True)})
-        for name in background_names()
-    ]
+        Chain(
+            name, "background", start,
+            {**({} if start == "total" else _before(first)), **_exact("background", name)},
+        )
+        for start, first in STARTS
+        for name in names_of("background", first, without=first == "phase")
+    ]  # fmt: skip
+
+
+def _exact(stage: str, name: str) -> dict[str, Section]:
+    return {stage: parameters(stage, name, exact=True)}
 
 
 def inversion_chains() -> list[Chain]:
     """Every inversion with its defaults, from the true local field."""
     return [
-        Chain(name, "inversion", "local", {"inversion": parameters("inversion", name, exact=True)})
-        for name in inversion_names("local_field")
+        Chain(name, "inversion", "local", _exact("inversion", name))
+        for name in names_of("inversion", "local_field")
     ]
 
 
 def combination_chains(start: str) -> list[Chain]:
-    """Every background removal with every inversion, and the inversions that take the total field itself."""
-    first = {s: read_preset(DEFAULT_PRESET).get(s) for s in FIELD_SECTIONS} if start == "raw" else {}
-    sections = {key: value for key, value in first.items() if value}
-    chains = [
-        Chain(
-            f"{background} + {inversion}", "combination", start,
-            {
-                **sections,
-                "background": parameters("background", background),
-                "inversion": parameters("inversion", inversion),
-            },
-        )
-        for background in background_names()
-        for inversion in inversion_names("local_field")
-    ]  # fmt: skip
-    chains += [
-        Chain(name, "combination", start, {**sections, stage: parameters(stage, name)})
-        for stage, name in single_steps()
-    ]
+    """Every background removal with every inversion, and methods that do both.
+
+    From raw phase also those that take the phase itself. Steps before come from the default preset.
+    """
+    chains = []
+    for first in ("total_field", "phase") if start == "raw" else ("total_field",):
+        before = _before(first) if start == "raw" else {}
+        chains += [
+            Chain(
+                f"{background} + {inversion}", "combination", start,
+                {
+                    **before,
+                    "background": parameters("background", background),
+                    "inversion": parameters("inversion", inversion),
+                },
+            )
+            for background in names_of("background", first, without=first == "phase")
+            for inversion in names_of("inversion", "local_field")
+        ]  # fmt: skip
+        chains += [
+            Chain(name, "combination", start, {**before, section_of(stage): parameters(stage, name)})
+            for stage, name in single_steps(first)
+        ]
     return chains
+
+
+def _before(first: str) -> dict[str, Section]:
+    """Sections of the default preset that lead from raw echoes to `first`; none to the true total field."""
+    names = {"phase": ("phase_offset",), "total_field": FIELD_SECTIONS}[first]
+    tree = read_preset(DEFAULT_PRESET)
+    return {name: tree[name] for name in names if tree.get(name)}
 
 
 def preset_chains(start: str, echoes: int, *, own_mask: bool = False) -> list[Chain]:
@@ -141,20 +161,18 @@ def preset_chains(start: str, echoes: int, *, own_mask: bool = False) -> list[Ch
     return chains
 
 
-def background_names() -> tuple[str, ...]:
-    """Registered background removals that take a field."""
-    return tuple(name for name, m in methods_of("background").items() if "total_field" in m.inputs)
+def names_of(stage: str, first: str, *, without: bool = False) -> tuple[str, ...]:
+    """Methods of a stage that take `first`; if `without`, only those that do not take the total field."""
+    return tuple(
+        name for name, method in methods_of(stage).items()
+        if first in method.inputs and not (without and "total_field" in method.inputs)
+    )  # fmt: skip
 
 
-def inversion_names(source: str) -> tuple[str, ...]:
-    """Registered inversions whose input is `source`."""
-    return tuple(name for name, m in methods_of("inversion").items() if source in m.inputs)
-
-
-def single_steps() -> tuple[tuple[str, str], ...]:
-    """Stage and name of registered methods that make chi of the total field."""
+def single_steps(first: str) -> tuple[tuple[str, str], ...]:
+    """Stage and name of registered methods that make chi of `first`."""
     return tuple(
         (method.stage, method.name)
         for method in all_methods()
-        if "chi" in method.outputs and "total_field" in method.inputs
+        if "chi" in method.outputs and first in method.inputs
     )

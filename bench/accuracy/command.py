@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> int:
         print("qsm-forward is not installed (pip install qsm-forward): its heads are left out")
         wanted.discard("forward")
     store = Store(options.out)
+    store.forget(options.again)
     worker = Worker(options.device, options.max_seconds)
     makers: dict[str, Callable[[], list[Job]]] = {
         "stages": lambda: stage_jobs(scenarios[0], subjects),
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> int:
     try:
         for name in (name for name in makers if name in wanted):
             print(f"== {name}", flush=True)
-            jobs[name] = makers[name]()
+            jobs[name] = [job for job in makers[name]() if _chosen(job, options.only)]
             run_study(jobs[name], store, worker, options.cache, max_seconds=options.max_seconds)
     finally:
         worker.close()
@@ -73,6 +74,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _chosen(job: Job, names: Sequence[str]) -> bool:
+    return not names or any(name in job.chain.name for name in names)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench accuracy", description=__doc__)
     add = parser.add_argument
@@ -83,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--heads", type=int, nargs="+", choices=SUBJECTS, default=SUBJECTS, help="subjects [default: 1 2 3]")
     add("--factorial", action="store_true", help="presets on all 36 acquisitions instead of 8")
     add("--max-seconds", type=float, default=60.0, help="a chain that takes longer is given up [default: 60]")
+    add("--only", nargs="+", default=(), metavar="NAME", help="only chains whose name contains NAME")
+    add("--again", nargs="+", default=(), metavar="NAME", help="run chains again whose name contains NAME")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 [default: cpu]")
     add("--cache", type=Path, default=heads.default_folder(), help="folder of the heads")
     add(

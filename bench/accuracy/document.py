@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.accuracy import tables
-from bench.accuracy.chains import background_names, inversion_names
+from bench.accuracy.chains import names_of
 from bench.accuracy.scenarios import Goal, Scenario
 from bench.accuracy.study import Job, Store
 from qsmengine.pipeline.config import DEFAULT_PRESET
@@ -160,13 +160,15 @@ def _stages(study: Study) -> list[str]:
 
 
 def _combinations(study: Study) -> list[str]:
+    total = names_of("background", "total_field")
+    backgrounds = {"total": total, "raw": total + names_of("background", "phase", without=True)}
     parts = []
     for start, title in (("total", "from the true total field"), ("raw", "from raw phase")):
         records = study.records("combinations", start=start)
         parts += [
             f"## Background removal (down) with inversion (across), {title}",
             "Median nrmse of chi in the whole mask [%].",
-            tables.matrix(records, background_names(), inversion_names("local_field")),
+            tables.matrix(records, backgrounds[start], names_of("inversion", "local_field")),
             "The best of them:",
             tables.chain_table(records, limit=12),
             "Leave one head out:",

@@ -13,8 +13,9 @@ from bench.accuracy.scoring import score
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.pipeline.config import DEFAULT_PRESET, load_config, section_of, stage_of
-from qsmengine.pipeline.run import field_weight, run_qsm
+from qsmengine.pipeline.run import run_qsm
 from qsmengine.pipeline.single import parse_params
+from qsmengine.stages.noise import field_weight
 from qsmengine.stages.registry import get_method
 
 State = dict[str, Any]

@@ -23,6 +23,7 @@ from bench.accuracy.scoring import VERSION
 from qsmengine.pipeline.config import DEFAULT_PRESET
 
 Record = dict[str, Any]
+GOAL_PRESETS = frozenset({DEFAULT_PRESET, "accurate", "single-echo", "double-echo-flash"})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,15 @@ class Store:
             return False
         return bool(record["status"] != "skipped" or record["limit"] >= max_seconds)
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop the records of chains whose name contains one of `names`, so that they run again."""
+        dropped = tuple(names)
+        self.records = {
+            key: record
+            for key, record in self.records.items()
+            if not any(n in record["chain"] for n in dropped)
+        }
+
     def add(self, job: Job, record: Record) -> Record:
         """Keep the record of a job."""
         full = {
@@ -123,11 +133,11 @@ def combination_jobs(scenario: Scenario, heads: Sequence[int]) -> list[Job]:
 
 
 def preset_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], *, own_mask: bool = True) -> list[Job]:
-    """Whole presets on every scenario; with masks of their own too on those without tilt at SNR 100."""
+    """Whole presets on every scenario, on the first one also with masks of their own."""
     jobs = []
-    for scenario in scenarios:
+    for number, scenario in enumerate(scenarios):
         chains = preset_chains("raw", scenario.echoes)
-        if own_mask and scenario.snr == 100.0 and scenario.tilt == 0.0:
+        if own_mask and number == 0:
             chains += preset_chains("raw", scenario.echoes, own_mask=True)
         jobs += [Job(scenario, head, chain) for head in heads for chain in chains]
     return jobs
@@ -136,14 +146,12 @@ def preset_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], *, own_mask
 def goal_jobs(goals: Iterable[Goal], heads: Sequence[int], leading: Iterable[Chain] = ()) -> list[Job]:
     """Presets on the goal lines, from where each line starts, and the chains `leading` that start there.
 
-    Of 4-echo acquisitions from raw phase only the default preset and "accurate": the others are in the tables.
+    Of presets only the default, "accurate", and those made for one or two echoes: all are in the tables.
     """
     jobs = []
     for goal in goals:
         chains = preset_chains(goal.start, goal.scenario.echoes)
-        if goal.start == "raw":
-            wanted = {DEFAULT_PRESET, "accurate", "single-echo", "double-echo-flash"}
-            chains = [chain for chain in chains if chain.preset in wanted]
+        chains = [chain for chain in chains if chain.name in GOAL_PRESETS]
         chains += [chain for chain in leading if chain.start == goal.start]
         jobs += [Job(goal.scenario, head, chain) for head in heads for chain in chains]
     return jobs

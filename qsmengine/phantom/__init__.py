@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from qsmengine.phantom.bids import write_bids
 from qsmengine.phantom.head import VirtualHead, virtual_head
+from qsmengine.phantom.scanner import Scanner
 
-__all__ = ["VirtualHead", "virtual_head", "write_bids"]
+__all__ = ["Scanner", "VirtualHead", "virtual_head", "write_bids"]

@@ -73,7 +73,11 @@ class KSpaceSampler:
 
 @dataclass(frozen=True)
 class Scanner:
-    """One head at one angle; parameters as for :func:`~qsmengine.phantom.virtual_head`."""
+    """One head at one angle; parameters as for :func:`~qsmengine.phantom.virtual_head`.
+
+    The truth's local field is that of all brain tissue of the label grid, so sources in voxels at the rim that
+    are not mask count to it.
+    """
 
     subject: int = 1
     features: Sequence[str] = ()

@@ -98,6 +98,16 @@ def test_a_study_resumes_where_it_stopped(tmp_path, no_heads):
     assert len(Store(path).of(jobs)) == len(jobs)
 
 
+def test_chains_named_again_run_again(tmp_path, no_heads):
+    jobs = stage_jobs(BASE, (1,))
+    store = Store(tmp_path / "records.jsonl")
+    run_study(jobs, store, FakeRunner(), tmp_path, max_seconds=10, say=lambda _: None)
+    store.forget(["tkd", "ismv"])
+    again = FakeRunner()
+    run_study(jobs, store, again, tmp_path, max_seconds=10, say=lambda _: None)
+    assert sorted(name for _, name in again.ran) == ["ismv", "tkd"]
+
+
 def test_chains_given_up_run_again_when_they_get_more_time(tmp_path, no_heads):
     jobs = stage_jobs(BASE, (1,))[:3]
     path = tmp_path / "records.jsonl"
@@ -156,3 +166,5 @@ def test_the_command_writes_records_and_document(tmp_path, no_heads, monkeypatch
     assert "Inversion alone" in (tmp_path / "docs" / "a.md").read_text()
     assert {row["voxel_size"] for row in Store(tmp_path / "r.jsonl").records.values()} == {3.0}
     assert f"{len(stage_jobs(BASE, (1,)))} to run" in capsys.readouterr().out
+    assert command.main([*argv, "--only", "tkd", "sharp", "--again", "tkd"]) == 0
+    assert "3 of 4 are kept" in capsys.readouterr().out
