@@ -9,11 +9,8 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.tgv_harmonic import (
-    TGV_HARMONIC_ADJOINT,
-    TGV_HARMONIC_DUAL_STEP,
-    TGV_HARMONIC_KSPACE_STEP,
-)
+from qsmengine.backend.signatures.tgv import TGV_ADJOINT, TGV_SPLIT_STEP
+from qsmengine.backend.signatures.tgv_harmonic import TGV_HARMONIC_KSPACE_STEP
 from qsmengine.backend.signatures.tv import TV_DATA_STEP
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
@@ -83,10 +80,10 @@ def solve_tgv_harmonic(
     """
     state = _TgvAdmm(problem, penalties, device)
     iterate(
-        state.iterate, lambda: state.xw["x"], iterations=iterations, tolerance=tolerance, test_every=test_every,
+        state.iterate, lambda: state.x, iterations=iterations, tolerance=tolerance, test_every=test_every,
         callback=callback,
     )  # fmt: skip
-    return state.xw["x"]
+    return state.x
 
 
 class _TgvAdmm:
@@ -98,44 +95,43 @@ class _TgvAdmm:
         self.symbols = dict(
             zip(("ex", "ey", "ez"), difference_spectra(fft.shape, problem.spacing, device), strict=True)
         )
-        self.xw = {name: device.zeros(fft.shape) for name in ("x", "wx", "wy", "wz")}
-        self.g = {name: device.empty(fft.shape) for name in ("gx", "g1", "g2", "g3")}
-        self.p, self.q = device.zeros((9, *fft.shape)), device.empty((9, *fft.shape))
+        self.x, self.w = device.zeros(fft.shape), device.zeros((3, *fft.shape))
+        self.p, self.q = device.zeros((3, *fft.shape)), device.zeros((6, *fft.shape))
+        self.r, self.s = device.empty((3, *fft.shape)), device.empty((6, *fft.shape))
         self.weight2 = problem.weight * problem.weight
         region = problem.harmonic.region
         self.stiffness = np.float32(problem.harmonic.beta) * region * region
         self.zero = device.zeros(fft.shape)
         self.u, self.field = device.zeros(fft.shape), device.zeros(fft.shape)
         self.u_harmonic, self.laplacian = device.zeros(fft.shape), device.zeros(fft.shape)
-        self.spectra = {name: device.empty(fft.spectrum_shape, np.complex64) for name in self.g}
-        self.data_spectrum = device.empty(fft.spectrum_shape, np.complex64)
-        self.harmonic_spectrum = device.empty(fft.spectrum_shape, np.complex64)
+        self.spectra = {
+            name: device.empty(fft.spectrum_shape, np.complex64)
+            for name in ("gx", "g1", "g2", "g3", "data", "harmonic")
+        }
 
     def iterate(self) -> None:
+        """One iteration."""
         self._split()
         fft, mu = self.fft, self.penalties
-        for name, image in self.g.items():
-            fft.forward(image, self.spectra[name])
-        fft.forward(self.field, self.data_spectrum)
-        fft.forward(self.laplacian, self.harmonic_spectrum)
+        images = (self.x, *self.w, self.field, self.laplacian)
+        for image, spectrum in zip(images, self.spectra.values(), strict=True):
+            fft.forward(image, spectrum)
         launch(
-            TGV_HARMONIC_KSPACE_STEP, self.device, data=self.data_spectrum, harmonic=self.harmonic_spectrum,
-            response=self.problem.response, mu1=mu.gradient, mu0=mu.curvature,
-            mu2=mu.data, mu3=mu.harmonic, scale=fft.scale, **self.symbols, **self.spectra,
+            TGV_HARMONIC_KSPACE_STEP, self.device, response=self.problem.response, mu1=mu.gradient,
+            mu0=mu.curvature, mu2=mu.data, mu3=mu.harmonic, scale=fft.scale, **self.symbols, **self.spectra,
         )  # fmt: skip
-        for spectrum, image in zip(self.spectra.values(), self.xw.values(), strict=True):
+        for image, spectrum in zip(images, self.spectra.values(), strict=True):
             fft.inverse(spectrum, image, scaled=False)
-        fft.inverse(self.data_spectrum, self.field, scaled=False)
-        fft.inverse(self.harmonic_spectrum, self.laplacian, scaled=False)
 
     def _split(self) -> None:
+        """Splits and multipliers; x and w become the right-hand sides of their normal equations."""
         problem, mu, device = self.problem, self.penalties, self.device
         launch(
-            TGV_HARMONIC_DUAL_STEP, device, p=self.p, q=self.q, **self.xw,
+            TGV_SPLIT_STEP, device, x=self.x, v=self.w, p=self.p, q=self.q, r=self.r, s=self.s,
             t1=problem.alpha1 / mu.gradient, t0=problem.alpha0 / mu.curvature, **self.inverse_spacing,
         )  # fmt: skip
         launch(
-            TGV_HARMONIC_ADJOINT, device, q=self.q, mu1=mu.gradient, mu0=mu.curvature, **self.g,
+            TGV_ADJOINT, device, r=self.r, s=self.s, x=self.x, v=self.w, mu1=mu.gradient, mu0=mu.curvature,
             **self.inverse_spacing,
         )  # fmt: skip
         launch(TV_DATA_STEP, device, ax=self.field, u=self.u, f=problem.data, w2=self.weight2, mu=mu.data)

@@ -4,43 +4,6 @@ from __future__ import annotations
 
 from qsmengine.backend.kernel import Kernel
 
-TGV_HARMONIC_DUAL_STEP = Kernel(
-    "tgv_harmonic_dual_step",
-    "tgv_harmonic.cu",
-    """
-    x: in f32 [nx ny nz]
-    wx: in f32 [nx ny nz]
-    wy: in f32 [nx ny nz]
-    wz: in f32 [nx ny nz]
-    p: inout f32 [9 nx ny nz]
-    q: out f32 [9 nx ny nz]
-    t1: f32
-    t0: f32
-    hx: f32
-    hy: f32
-    hz: f32
-    """,
-    items="nx ny nz",
-)
-
-TGV_HARMONIC_ADJOINT = Kernel(
-    "tgv_harmonic_adjoint",
-    "tgv_harmonic.cu",
-    """
-    q: in f32 [9 nx ny nz]
-    gx: out f32 [nx ny nz]
-    g1: out f32 [nx ny nz]
-    g2: out f32 [nx ny nz]
-    g3: out f32 [nx ny nz]
-    mu1: f32
-    mu0: f32
-    hx: f32
-    hy: f32
-    hz: f32
-    """,
-    items="nx ny nz",
-)
-
 TGV_HARMONIC_KSPACE_STEP = Kernel(
     "tgv_harmonic_kspace_step",
     "tgv_harmonic.cu",
