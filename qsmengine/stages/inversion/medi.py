@@ -45,7 +45,12 @@ from qsmengine.solvers.tv_admm import PhaseError, TvAdmm, TvProblem
 from qsmengine.solvers.uniform import UniformRegion
 from qsmengine.stages.inversion.csf_reference import CsfParams, ventricles
 from qsmengine.stages.inversion.morphology import counted_faces
-from qsmengine.stages.inversion.total_variation import PhaseTvParams, tv_problem
+from qsmengine.stages.inversion.total_variation import (
+    NoiseGainParams,
+    PhaseTvParams,
+    noisy_weight,
+    tv_problem,
+)
 from qsmengine.stages.method import Method
 from qsmengine.units import rad_per_ppm
 
@@ -56,10 +61,13 @@ MU_CSF = 5e-3
 """ADMM penalty of the split of the CSF."""
 
 
-class MediParams(PhaseTvParams):
+class MediParams(PhaseTvParams, NoiseGainParams):
     """Parameters of MEDI: those of `fansi_tv`, and its own."""
 
     lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    noise_gain: float = Field(
+        0.02, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
+    )
     edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     merit: int = Field(2, ge=0, le=20, description="how often outliers lose weight; 0 for never")
     smv_radius: float = Field(0.0, ge=0, le=40, description="of the sphere [mm]; 0 for no SMV")
@@ -76,6 +84,7 @@ def medi(
     device: Device,
     magnitude: Array | None = None,
     weight: Array | None = None,
+    noise: Array | None = None,
     r2star: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
@@ -91,6 +100,8 @@ def medi(
         (x, y, z, echo), any unit: its root sum of squares shows the edges.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
+    noise
+        (x, y, z) [ppm]: adapts lambda.
     r2star
         (x, y, z) [1/s]: finds the CSF, where lambda_csf is above 0.
     callback
@@ -104,7 +115,8 @@ def medi(
     radians = rad_per_ppm(grid.required_field_strength, params.echo_time)
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
-    problem = tv_problem(local_field, mask, weight, domain, grid, params.lam, PhaseError(radians))
+    lam = noisy_weight(params.lam, params.noise_gain, noise, mask)
+    problem = tv_problem(local_field, mask, weight, domain, grid, lam, PhaseError(radians))
     inside = domain.insert(mask)
     if params.smv_radius > 0:
         problem = _without_sphere_means(problem, inside, params.smv_radius, grid, device)
@@ -179,7 +191,7 @@ def _lower_outliers(state: TvAdmm, problem: TvProblem, radians: float, device: D
 METHODS = (
     Method(
         stage="inversion", name="medi", run=medi, params=MediParams,
-        inputs=("local_field", "mask", "magnitude?", "weight?", "r2star?"), outputs={"chi": "ppm"},
+        inputs=("local_field", "mask", "magnitude?", "weight?", "noise?", "r2star?"), outputs={"chi": "ppm"},
         summary="nonlinear, sparse gradients but at edges of the magnitude; MERIT, SMV, CSF",
         doi="10.1002/mrm.24272",
         bytes_per_voxel=200, reach=lambda params: params.margin,

@@ -38,7 +38,7 @@ from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.stages.background.lbv import without_boundary, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
-from qsmengine.stages.inversion.total_variation import tv_problem
+from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
@@ -49,6 +49,9 @@ class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic`, and the morphology prior's."""
 
     lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    noise_gain: float = Field(
+        0.02, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
+    )
     edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
@@ -66,6 +69,7 @@ def tfi(
     device: Device,
     magnitude: Array | None = None,
     weight: Array | None = None,
+    noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> SingleStepResult:
     """Susceptibility [ppm] from the total field (x, y, z) [ppm] inside `mask`, which loses its outer layer.
@@ -80,6 +84,8 @@ def tfi(
         (x, y, z, echo), any unit: its root sum of squares shows the edges; without it there are none.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
+    noise
+        (x, y, z) [ppm]: adapts lambda.
     callback
         Told the status of the joint solution; returning False stops it.
 
@@ -93,7 +99,8 @@ def tfi(
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     region = domain.insert(inner)
-    problem = tv_problem(local, inner, weight, domain, grid, params.lam, phase)
+    lam = noisy_weight(params.lam, params.noise_gain, noise, inner)
+    problem = tv_problem(local, inner, weight, domain, grid, lam, phase)
     problem = replace(problem, faces=counted_faces(magnitude, region, domain, grid, params.edges))
     chi = solve_tv_harmonic(
         problem, HarmonicTerm(region, params.beta), device,
@@ -125,7 +132,7 @@ def boundary_values(
 METHODS = (
     Method(
         stage="single-step", name="tfi", run=tfi, params=TfiParams,
-        inputs=("total_field", "mask", "magnitude?", "weight?"),
+        inputs=("total_field", "mask", "magnitude?", "weight?", "noise?"),
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
         summary="total field inversion: morphology prior and harmonic background at once",
         doi="10.1002/mrm.26331",
