@@ -29,6 +29,8 @@ PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "accurate"
 EXTRA_SECTIONS = ("two_pass", "single_step", "uncertainty", "swi", "chi_separation")
 """Sections that run only where a method is named."""
+REPLACED = ("background", "inversion")
+"""Sections that a single step takes the place of."""
 OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
 """Sections that ``none`` switches off."""
 STANDALONE = frozenset({"denoise", "combination"})
@@ -124,6 +126,8 @@ def load_config(
 ) -> Config:
     """Merge preset, file and settings into one validated configuration.
 
+    Who names background removal, inversion or two passes wants them run: a single step of the preset goes.
+
     Parameters
     ----------
     path
@@ -141,14 +145,15 @@ def load_config(
     UsageError
         Naming the key: unknown (with the nearest one), a value out of range, a file that is no YAML.
     """
-    tree = read_preset(preset)
-    if path is not None:
-        tree = merge(tree, _read_yaml(Path(path), needs_version=True))
-    tree = merge(tree, dict(overrides or {}))
+    chosen: Tree = {} if path is None else _read_yaml(Path(path), needs_version=True)
+    chosen = merge(chosen, dict(overrides or {}))
     parsed = [parse_setting(setting) for setting in settings]
     for setting in sorted(parsed, key=lambda s: not _names_method(s)):
-        tree = merge(tree, setting)
-    return validate(tree, None if path is None else str(path))
+        chosen = merge(chosen, setting)
+    tree = read_preset(preset)
+    if {*REPLACED, "two_pass"} & set(chosen):
+        tree.pop("single_step", None)
+    return validate(merge(tree, chosen), None if path is None else str(path))
 
 
 def validate(tree: Tree, source: str | None = None) -> Config:

@@ -9,7 +9,7 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
 from qsmengine.errors import DeviceError, UsageError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.config import EXTRA_SECTIONS, Config
+from qsmengine.pipeline.config import EXTRA_SECTIONS, REPLACED, Config
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_method
@@ -22,7 +22,7 @@ PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
 NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
 MULTI_ECHO = frozenset({"phase_offset", "relaxometry"})
 """Sections that need two echoes or more."""
-CHAIN = ("background", "inversion")
+CHAIN = (*REPLACED, "single_step")
 """Sections through which the uncertainty step sends noise."""
 
 
@@ -98,8 +98,6 @@ _PASSES: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
     ("combination", {"mask": "local_mask"}, {}),
 )
 """What takes the place of background removal and inversion in a run of two passes."""
-_REPLACED = ("background", "inversion")
-"""Sections whose place a single-step method takes where both are asked for."""
 
 _FALLBACKS = {"field_mask": "brain_mask"}
 """Arrays that stand in for those that no step made."""
@@ -157,24 +155,21 @@ def plan_sections(
     if "two_pass" in chosen:
         place = [section for section, *_ in wanted].index("background")
         wanted[place : place + 2] = _PASSES
-    if single is not None and "single_step" in chosen:
-        notes.append(f"background and inversion left out: single step ({single[0].name}) does both")
     return _plan(config, wanted, set(present), grid, n_echoes, notes)
 
 
 def _check_single_step(config: Config, sections: Sequence[str], single_step: bool) -> None:
-    """Raise UsageError for sections that need background removal and inversion beside a single step."""
-    for other in ("two_pass", "uncertainty"):
-        if single_step and other in sections and config.method(other) is not None:
-            raise UsageError(f"single_step and {other} exclude each other")
+    """Raise UsageError for two passes, which need background removal and inversion, beside a single step."""
+    if single_step and "two_pass" in sections and config.method("two_pass") is not None:
+        raise UsageError("single_step and two_pass exclude each other: add --set single_step=none")
 
 
 def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
     """Sections with the single step in the place of those it does both of, or without it."""
     names = [section for section in sections if section != "single_step"]
-    if not single_step or not set(_REPLACED) <= set(names):
+    if not single_step or not set(REPLACED) <= set(names):
         return names
-    first, second = _REPLACED
+    first, second = REPLACED
     return ["single_step" if name == second else name for name in names if name != first]
 
 
@@ -243,18 +238,20 @@ def _plan(
 
 
 def _last_chain(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The last background removal and inversion: of two passes, the one in the filled mask."""
-    return tuple(step for step in steps if step.section in CHAIN)[-len(CHAIN) :]
+    """What leads from the field to chi: of two passes, the one in the filled mask."""
+    return tuple(step for step in steps if step.section in CHAIN)[-len(REPLACED) :]
 
 
 def _check_chain(chain: Sequence[Step], params: Params) -> None:
-    """Raise UsageError where noise of the total field cannot enter the chain."""
-    first = chain[0].method
-    if "total_field" not in first.inputs and getattr(params, first.stage, None) is None:
-        raise UsageError(
-            f"uncertainty: {first.stage} method {first.name} does not start from the total field; name another "
-            f"as uncertainty.{first.stage}"
-        )
+    """Raise UsageError where noise of the total field cannot enter the chain, or a method has no step."""
+    first = chain[0]
+    named = [name for name in REPLACED if getattr(params, name, None) is not None]
+    if first.section == "single_step" and named:
+        raise UsageError(f"uncertainty.{named[0]}: the run has a single step; add --set single_step=none")
+    if "total_field" not in first.method.inputs and first.section not in named:
+        title = f"{first.section.replace('_', ' ')} method {first.method.name}"
+        other = "--set single_step=none" if first.section == "single_step" else f"uncertainty.{first.section}"
+        raise UsageError(f"uncertainty: {title} does not start from the total field; name another by {other}")
 
 
 def _check_present(section: str, method: Method, inputs: Mapping[str, str], present: set[str]) -> None:

@@ -55,8 +55,21 @@ def test_uncertainty_needs_a_chain_that_starts_from_the_field():
         UsageError, match=r"phase_lbv does not start from the total field.*uncertainty.background"
     ):
         plan_qsm(load_config(settings=settings), GRID, 3)
+    with pytest.raises(UsageError, match=r"tgv does not start from the total field.*single_step=none"):
+        plan_qsm(load_config(settings=["uncertainty=monte_carlo", "single_step=tgv"]), GRID, 3)
     plan = plan_qsm(load_config(settings=[*settings, "uncertainty.background=vsharp"]), GRID, 3)
     assert plan.steps[-1].section == "uncertainty"
+
+
+def test_uncertainty_goes_through_a_single_step():
+    (step,) = [
+        s
+        for s in plan_qsm(load_config(settings=["uncertainty=monte_carlo"]), GRID, 3).steps
+        if s.section == "uncertainty"
+    ]
+    assert [s.method.name for s in step.chain] == ["tfi"]
+    with pytest.raises(UsageError, match="single_step=none"):
+        plan_qsm(load_config(settings=["uncertainty=monte_carlo", "uncertainty.inversion=tkd"]), GRID, 3)
 
 
 def test_uncertainty_takes_the_run_s_methods_and_counts_their_memory():

@@ -16,7 +16,7 @@ def sections(plan):
 
 
 def test_steps_come_in_the_order_of_the_reconstruction():
-    assert sections(plan_qsm(load_config(), GRID, 3)) == [
+    assert sections(plan_qsm(load_config(preset="consensus"), GRID, 3)) == [
         "mask", "phase_offset", "unwrap", "field", "reliability", "relaxometry", "background",
         "inversion", "reference",
     ]  # fmt: skip
@@ -38,23 +38,27 @@ def test_switched_off_step_is_left_out_and_noted():
     assert "switched off" in plan.notes[0]
 
 
-def test_single_step_takes_the_place_of_background_and_inversion_and_says_so():
+def test_single_step_takes_the_place_of_background_and_inversion():
     plan = plan_qsm(load_config(settings=["single_step=tfi"]), GRID, 3)
     assert sections(plan) == [
         "mask", "phase_offset", "unwrap", "field", "reliability", "relaxometry", "single_step", "reference",
     ]  # fmt: skip
-    assert plan.notes == ("background and inversion left out: single step (tfi) does both",)
     (step,) = [s for s in plan.steps if s.section == "single_step"]
     assert step.inputs["mask"] == "field_mask"
     assert step.outputs["mask"] == "local_mask"
     assert {"weight", "magnitude"} <= set(step.inputs)
 
 
-@pytest.mark.parametrize("other", ["two_pass=phase_quality", "uncertainty=monte_carlo"])
-def test_single_step_refuses_what_needs_background_removal_and_inversion(other):
-    config = load_config(settings=["single_step=tfi", other])
+def test_single_step_and_two_passes_exclude_each_other():
+    config = load_config(settings=["single_step=tfi", "two_pass=phase_quality"])
     with pytest.raises(UsageError, match="exclude each other"):
         plan_qsm(config, GRID, 3)
+
+
+@pytest.mark.parametrize("setting", ["background=vsharp", "inversion.lambda=1e-5", "two_pass=phase_quality"])
+def test_naming_what_the_preset_s_single_step_replaces_switches_it_off(setting):
+    assert load_config().method("single_step") is not None
+    assert load_config(settings=[setting]).method("single_step") is None
 
 
 def test_single_step_leaves_a_lone_background_removal_as_it_is():
@@ -67,7 +71,7 @@ def test_single_step_leaves_a_lone_background_removal_as_it_is():
 def test_optional_input_is_taken_only_where_it_will_be_there():
     by_section = {step.section: step for step in plan_qsm(load_config(), GRID, 2).steps}
     assert "labels" not in by_section["reference"].inputs
-    assert "weight" in by_section["inversion"].inputs
+    assert "weight" in by_section["single_step"].inputs
     with_labels = plan_qsm(load_config(), GRID, 2, has_labels=True)
     assert "labels" in with_labels.steps[-1].inputs
 
@@ -81,7 +85,7 @@ def test_memory_counts_held_arrays_and_the_method_s_own():
 
 
 def test_padding_counts_and_stops_at_twice_the_box():
-    (step,) = [s for s in plan_qsm(load_config(), GRID, 2).steps if s.section == "inversion"]
+    (step,) = [s for s in plan_qsm(load_config(), GRID, 2).steps if s.section == "single_step"]
     near = step.method.working_bytes(GRID, step.params.model_copy(update={"margin": 0.0}), 2)
     far = step.method.working_bytes(GRID, step.params.model_copy(update={"margin": 1e4}), 2)
     assert 7 * near <= far <= 10 * near
