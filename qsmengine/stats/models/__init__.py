@@ -1,0 +1,1 @@
+"""Statistical models as plain functions of arrays and frames; statsmodels and scipy do the mathematics."""

@@ -1,0 +1,135 @@
+"""Linear mixed models for repeated sessions or several sites, by statsmodels' MixedLM (REML)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qsmengine.errors import InputError
+from qsmengine.stats.models.effects import Floats, Interval
+from qsmengine.stats.models.regression import design_columns
+
+
+@dataclass(frozen=True)
+class FixedEffect:
+    """One fixed effect: estimate with 95 % interval, standard error, z, two-sided p (normal)."""
+
+    name: str
+    b: Interval
+    se: float
+    z: float
+    p: float
+
+
+@dataclass(frozen=True)
+class MixedFit:
+    """A mixed model.
+
+    Parameters
+    ----------
+    fixed
+        Intercept first.
+    random_sd
+        Standard deviation of each random effect, "intercept" first, in the outcome's unit (per unit of the
+        slope's variable).
+    residual_sd
+        Standard deviation within a unit.
+    icc
+        Share of the variance that lies between the units; NaN with random slopes.
+    n, n_units
+        Rows and units (participants, sites).
+    converged
+        Whether the optimiser reported convergence, with the covariance of the random effects inside its
+        bounds.
+    """
+
+    fixed: tuple[FixedEffect, ...]
+    random_sd: dict[str, float]
+    residual_sd: float
+    icc: float
+    n: int
+    n_units: int
+    log_likelihood: float
+    converged: bool
+
+
+def fit_mixed(
+    outcome: Floats, fixed: pd.DataFrame, units: pd.Series, *, slopes: Sequence[str] = ()
+) -> MixedFit:
+    """Fit outcome = fixed effects + random intercept (and slopes) of the unit + residual by REML.
+
+    Parameters
+    ----------
+    outcome
+        (n,) finite values.
+    fixed
+        (n, c), complete: numbers as they are, categories as indicators of all but the first.
+    units
+        (n,) participant or site of each row.
+    slopes
+        Numeric columns of `fixed` whose slope varies between units.
+
+    Raises
+    ------
+    InputError
+        For fewer than two units, no unit with two rows, a slope that is no fixed effect, or dependent
+        columns.
+    """
+    from statsmodels.regression.mixed_linear_model import MixedLM
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+    counts = units.value_counts()
+    if len(counts) < 2 or counts.max() < 2:
+        raise InputError(f"{len(counts)} units with at most {counts.max()} rows: need two units and two rows")
+    columns = design_columns(fixed)
+    numbers = dict(columns)
+    absent = [name for name in slopes if name not in numbers]
+    if absent:
+        raise InputError(f"random slope {absent[0]!r} is not a numeric fixed effect")
+    design = np.column_stack([np.ones(len(outcome)), *numbers.values()])
+    if int(np.linalg.matrix_rank(design)) < design.shape[1]:
+        raise InputError("fixed effects depend on each other linearly")
+    spread = float(outcome.std(ddof=1))
+    if spread == 0:
+        raise InputError("the outcome is constant")
+    random = np.column_stack([np.ones(len(outcome)), *(numbers[name] for name in slopes)])
+    model = MixedLM((outcome - outcome.mean()) / spread, design, units.to_numpy(), exog_re=random)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        fit = model.fit(reml=True)
+    names = ["intercept", *numbers]
+    variances = np.atleast_1d(np.diag(np.atleast_2d(np.asarray(fit.cov_re))))
+    random_sd = {
+        name: math.sqrt(max(0.0, v)) * spread for name, v in zip(("intercept", *slopes), variances, strict=True)
+    }
+    residual = math.sqrt(float(fit.scale)) * spread
+    between = random_sd["intercept"] ** 2
+    return MixedFit(
+        fixed=_fixed(fit, names, spread, float(outcome.mean())),
+        random_sd=random_sd,
+        residual_sd=residual,
+        icc=math.nan if slopes else between / (between + residual**2),
+        n=len(outcome),
+        n_units=len(counts),
+        log_likelihood=float(fit.llf) - (len(outcome) - design.shape[1]) * math.log(spread),
+        converged=bool(fit.converged) and not any(issubclass(w.category, ConvergenceWarning) for w in caught),
+    )
+
+
+def _fixed(fit: Any, names: list[str], spread: float, mean: float) -> tuple[FixedEffect, ...]:
+    bounds = np.asarray(fit.conf_int())
+    values, errors = np.asarray(fit.fe_params), np.asarray(fit.bse_fe)
+    found = []
+    for i, name in enumerate(names):
+        offset = mean if i == 0 else 0.0
+        low, high = (float(v) * spread + offset for v in bounds[i])
+        b, se = float(values[i]) * spread + offset, float(errors[i]) * spread
+        z = b / se
+        found.append(FixedEffect(name, Interval(b, low, high), se, z, math.erfc(abs(z) / math.sqrt(2))))
+    return tuple(found)
