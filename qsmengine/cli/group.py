@@ -1,4 +1,4 @@
-"""``qsmengine group``: group models over a cohort's region tables."""
+"""``qsmengine group``: statistical models over a cohort's region tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qsmengine.cli.reporter import Reporter
 
 def group(
     *,
-    design: Annotated[Path, typer.Option("--design", help="YAML: outcomes, groups, covariates, correction")],
+    design: Annotated[Path, typer.Option("--design", help="YAML: one design, or a list of models")],
     derivatives: Annotated[Path, typer.Argument(help="folder with sub-*/**/*_desc-dgm_stats.tsv")],
     out: Annotated[Path, typer.Argument(help="folder for the tables")],
     participants: Annotated[
@@ -24,14 +24,19 @@ def group(
     quiet: options.Quiet = False,
     log_json: options.LogJson = False,
 ) -> None:
-    """Analysis of covariance of regional values between groups, with adjusted means and contrasts."""
+    """Group models of regional values: one analysis of covariance, or the models of an analysis file."""
     from qsmengine.pipeline.staging import check_output
+    from qsmengine.stats.analysis import is_analysis
     from qsmengine.stats.groups import run_group_analysis
+    from qsmengine.stats.run_models import OUTPUTS, run_analysis
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    names = [Path(name) for name in ("group_ancova.tsv", "excluded.tsv", "design.json")]
-    check_output(out, names, [design], force=force)
-    result = run_group_analysis(design, derivatives, out, participants=participants)
-    if len(result.excluded):
-        reporter.note(f"{len(result.excluded)} exclusions, see {out / 'excluded.tsv'}")
+    models = is_analysis(design)
+    tables = OUTPUTS if models else ("group_ancova", "excluded")
+    names = [Path(f"{name}.tsv") for name in tables]
+    check_output(out, [*names, Path("analysis.json" if models else "design.json")], [design], force=force)
+    run = run_analysis if models else run_group_analysis
+    excluded = run(design, derivatives, out, participants=participants).excluded
+    if len(excluded):
+        reporter.note(f"{len(excluded)} exclusions, see {out / 'excluded.tsv'}")
     reporter.say(str(out / names[0]), file=str(out / names[0]))

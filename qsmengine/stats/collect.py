@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,7 @@ from qsmengine.stats.tables import read_table
 
 TABLE_PATTERN = "*_desc-dgm_stats.tsv"
 ENTITY = re.compile(r"(?:^|_)(sub|ses)-([0-9A-Za-z]+)(?=_)")
+SESSION = ("participant_id", "session_id")
 CELL = ("region", "hemisphere", "map", "statistic")
 """What names one value of a participant's table; map is empty for volume_mm3 and n_voxels."""
 
@@ -28,10 +29,15 @@ class Cohort:
         Tidy: participant_id, session_id, source (file), region, hemisphere, map, statistic, value.
     participants
         participants.tsv, one row per participant_id ("sub-01"), every other column as text.
+    sessions
+        All ``sub-*/sub-*_sessions.tsv``: participant_id, session_id, other columns as text; may be empty.
     """
 
     measures: pd.DataFrame
     participants: pd.DataFrame
+    sessions: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["participant_id", "session_id"])
+    )
 
 
 def collect_tables(derivatives: str | Path, *, participants: str | Path | None = None) -> pd.DataFrame:
@@ -73,7 +79,23 @@ def read_cohort(derivatives: str | Path, *, participants: str | Path | None = No
         raise InputError(f"no sub-*/**/{TABLE_PATTERN} below it", source=folder)
     table = folder / "participants.tsv" if participants is None else Path(participants)
     measures = pd.concat([_read_values(path) for path in files], ignore_index=True)
-    return Cohort(measures, _read_participants(table))
+    return Cohort(measures, _read_participants(table), _read_sessions(folder))
+
+
+def _read_sessions(folder: Path) -> pd.DataFrame:
+    tables = [pd.DataFrame(columns=[*SESSION], dtype=object)]
+    for path in sorted(folder.glob("sub-*/sub-*_sessions.tsv")):
+        table = read_table(path)
+        if (
+            "session_id" not in table
+            or table["session_id"].isna().any()
+            or table["session_id"].duplicated().any()
+        ):
+            raise InputError("need one for every row, each once", source=path, field="session_id")
+        table["session_id"] = table["session_id"].str.removeprefix("ses-")
+        table.insert(0, "participant_id", path.parent.name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _read_participants(path: Path) -> pd.DataFrame:

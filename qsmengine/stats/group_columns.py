@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qsmengine.stats.tables import Dictionary
 
-_CELL: Dictionary = {
+CELL_COLUMNS: Dictionary = {
     "region": {"Description": "Structure"},
     "hemisphere": {
         "Description": "Side of the structure",
@@ -21,7 +21,7 @@ _CELL: Dictionary = {
 _UNIT = "unit of the outcome, see the dictionaries of the region tables"
 
 ANCOVA_COLUMNS: Dictionary = {
-    **_CELL,
+    **CELL_COLUMNS,
     "group": {"Description": "Group of this row"},
     "reference": {"Description": "Group that the others are compared with"},
     "n": {"Description": "Participants of the group in the model", "Units": "count"},
@@ -64,7 +64,7 @@ EXCLUDED_COLUMNS: Dictionary = {
     "participant_id": {"Description": "Participant left out; n/a where an outcome was left out for everybody"},
     **{
         name: {**entry, "Description": f"{entry['Description']}; n/a where the row holds for every outcome"}
-        for name, entry in _CELL.items()
+        for name, entry in CELL_COLUMNS.items()
     },
     "reason": {"Description": "Why"},
 }

@@ -17,6 +17,8 @@ from qsmengine.stats.ancova import Ancova, Estimate, fit_ancova
 from qsmengine.stats.collect import CELL, Cohort, read_cohort
 from qsmengine.stats.design import Design, Outcome, did_you_mean, load_design
 from qsmengine.stats.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLUMNS
+from qsmengine.stats.models.corrections import correct
+from qsmengine.stats.problems import raise_problems
 from qsmengine.stats.tables import write_table
 from qsmengine.stats.variables import Variables, read_variables
 
@@ -40,10 +42,7 @@ class _Notes:
         self.excluded.append({"participant_id": participant, **dict(cell or {}), "reason": reason})
 
     def stop_if_any(self, source: object) -> None:
-        if self.problems:
-            width = max(len(where) for where, _ in self.problems)
-            lines = [f"  {where:<{width}}  {what}" for where, what in dict.fromkeys(self.problems)]
-            raise InputError("the group model cannot be fitted:\n" + "\n".join(lines), source=source)
+        raise_problems(self.problems, "the group model cannot be fitted", source)
 
 
 def run_group_analysis(
@@ -225,9 +224,9 @@ def _result_table(fits: Mapping[tuple[str, ...], Ancova], design: Design) -> pd.
     table = pd.DataFrame(rows)
     table["map"] = table["map"].replace("", None)
     first = ~table.duplicated(list(CELL))
-    table["p_corrected"] = _correct(table["p"].where(first), design.correction)
+    table["p_corrected"] = correct(table["p"].where(first), design.correction)
     table["p_corrected"] = table.groupby(list(CELL), dropna=False)["p_corrected"].transform("first")
-    table["p_difference_corrected"] = _correct(table["p_difference"], design.correction)
+    table["p_difference_corrected"] = correct(table["p_difference"], design.correction)
     return table[list(ANCOVA_COLUMNS)]
 
 
@@ -235,17 +234,6 @@ def _columns(prefix: str, estimate: Estimate) -> dict[str, Any]:
     names = ("", "_se", "_ci_low", "_ci_high")
     values = (estimate.value, estimate.se, estimate.ci_low, estimate.ci_high)
     return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
-
-
-def _correct(p: pd.Series[float], method: str) -> pd.Series[float]:
-    """`p` corrected over its values that are not NaN."""
-    from statsmodels.stats.multitest import multipletests
-
-    corrected = p.astype("float64").copy()
-    if method != "none":
-        there = corrected.notna()
-        corrected[there] = multipletests(corrected[there].to_numpy(), method=method)[1]
-    return corrected
 
 
 def _name(cell: tuple[str, ...]) -> str:

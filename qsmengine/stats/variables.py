@@ -49,7 +49,7 @@ def read_variables(design: Design, participants: pd.DataFrame, problems: list[tu
     columns: dict[str, pd.Series] = {}
     for name in design.covariates:
         if name in table:
-            columns[name] = _covariate(name, table[name], name in design.categorical, problems)
+            columns[name] = read_column(name, table[name], name in design.categorical, problems)
     group = design.groups.column
     levels: tuple[str, ...] = ()
     if group in table:
@@ -60,7 +60,8 @@ def read_variables(design: Design, participants: pd.DataFrame, problems: list[tu
     return Variables(typed, group, levels, design.covariates, missing)
 
 
-def _covariate(name: str, text: pd.Series, categorical: bool, problems: list[tuple[str, str]]) -> pd.Series:
+def read_column(name: str, text: pd.Series, categorical: bool, problems: list[tuple[str, str]]) -> pd.Series:
+    """Numbers as float64, text (or all, where `categorical`) as categories; faults go to `problems`."""
     there = text.notna()
     if text[there].nunique() < 2:
         problems.append(

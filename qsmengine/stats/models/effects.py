@@ -40,7 +40,7 @@ def hedges_g(t: float, n1: int, n2: int) -> Interval:
     df = n1 + n2 - 2
     j = math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2)
     scale = j * math.sqrt(1 / n1 + 1 / n2)
-    reach = 10.0 + abs(t)
+    reach = 4.0 * math.sqrt(1.0 + t * t / (2.0 * df))
     low, high = (
         optimize.brentq(lambda c, q=q: stats.nct.cdf(t, df, c) - q, t - reach, t + reach) for q in _TAILS
     )

@@ -51,7 +51,7 @@ def test_what_cannot_be_checked_is_refused():
 
 
 def test_power_is_that_of_the_r_package_pwr():
-    # Manual of pwr: t test with d 0.5 and power 0.8; analysis of variance of 4 groups with f 0.28 and power 0.8.
+    # Manual of pwr: t test with d 0.5 and power 0.8; analysis of variance of 4 groups with f 0.28, power 0.8.
     assert solve_power("t", effect=0.5, power=0.8) == pytest.approx(63.76561, abs=1e-4)
     assert solve_power("anova", effect=0.28, power=0.8, groups=4) / 4 == pytest.approx(35.75789, abs=1e-4)
 

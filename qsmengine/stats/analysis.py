@@ -1,0 +1,225 @@
+"""An analysis file: which columns there are, what is done to them, and a list of models.
+
+Example::
+
+    variables:                       # columns from the cohort's region tables
+      thalamus_chi: {region: thalamus, map: chi, statistic: mean}
+      thalamus_volume: {region: thalamus, statistic: volume_mm3}
+    log: {log_ll: {of: lesion_load}} # natural logarithm of (column + offset)
+    combat: {site: site, columns: [thalamus_chi], preserve: [age, sex, group], empirical_bayes: false}
+    categorical: [dmt]               # columns of participants.tsv whose numbers are codes
+    correction: bonferroni           # of every family; `families` tells others
+    models:
+      - {name: ages, kind: student_t, outcome: age, groups: {column: group, reference: HC, levels: [MS]}}
+      - {name: dgm, kind: ancova, outcome: [thalamus_chi], groups: {column: group, reference: HC},
+         covariates: [age, sex], sum_of_squares: II}
+      - {name: volume, kind: hierarchical, outcome: thalamus_volume,
+         blocks: [[age, sex], [log_ll], [combat_thalamus_chi]], where: {group: [MS]}}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from qsmengine.errors import InputError, UsageError
+from qsmengine.stats.design import Groups, did_you_mean
+from qsmengine.stats.models.corrections import Correction
+
+Names: TypeAlias = tuple[str, ...]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class Cell(_Frozen):
+    """One cell of the region tables, as the column names there."""
+
+    region: str
+    map: str = ""
+    statistic: str
+    hemisphere: str = "bilateral"
+
+
+class Log(_Frozen):
+    """Natural logarithm of a column, with `offset` added first where it holds zeros."""
+
+    of: str
+    offset: float = 0.0
+
+
+class Combat(_Frozen):
+    """Harmonisation over sites; the results are new columns, named ``combat_COLUMN``."""
+
+    site: str
+    columns: Names
+    preserve: Names = ()
+    empirical_bayes: bool = True
+
+
+class _Model(_Frozen):
+    """What every model has: a name, a family of corrected tests (its name), and which rows take part."""
+
+    name: str
+    family: str | None = None
+    where: dict[str, Names] = Field(default_factory=dict)
+
+    @field_validator("outcome", "with_", "fixed", "slopes", "covariates", mode="before", check_fields=False)
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+
+class Checks(_Model):
+    """Normality of each outcome (in each group) and Levene's test between the groups."""
+
+    kind: Literal["checks"]
+    outcome: Names
+    groups: Groups | None = None
+    centre: Literal["mean", "median"] = "median"
+
+
+class Comparison(_Model):
+    """A test of every group against the reference, without covariates."""
+
+    kind: Literal["student_t", "welch_t", "mann_whitney", "chi_squared"]
+    outcome: Names
+    groups: Groups
+
+
+class Ancova(_Model):
+    """Analysis of covariance; `interactions` are covariates whose slope may differ between groups."""
+
+    kind: Literal["ancova"]
+    outcome: Names
+    groups: Groups
+    covariates: Names = ()
+    interactions: Names = ()
+    sum_of_squares: Literal["II", "III"] = "II"
+
+
+class Partial(_Model):
+    """Correlation of each outcome with each column of `with` after the covariates."""
+
+    kind: Literal["partial_correlation"]
+    outcome: Names
+    with_: Names = Field(alias="with")
+    covariates: Names = ()
+
+
+class Hierarchical(_Model):
+    """Linear regression with blocks of predictors entered one after the other."""
+
+    kind: Literal["hierarchical"]
+    outcome: Names
+    blocks: tuple[Names, ...] = Field(min_length=1)
+
+
+class Mixed(_Model):
+    """Linear mixed model with a random intercept, and random `slopes`, of each `unit`."""
+
+    kind: Literal["mixed"]
+    outcome: Names
+    fixed: Names
+    unit: str = "participant_id"
+    slopes: Names = ()
+
+
+class Power(_Frozen):
+    """The one of `effect`, `n` and `power` that is left out; see models.power."""
+
+    kind: Literal["power"]
+    name: str
+    test: Literal["t", "anova", "f"]
+    effect: float | None = None
+    n: float | None = None
+    power: float | None = None
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    ratio: float = Field(default=1.0, gt=0)
+    groups: int = Field(default=2, ge=2)
+    predictors: int = Field(default=1, ge=1)
+    covariates: int = Field(default=0, ge=0)
+
+
+Model: TypeAlias = Checks | Comparison | Ancova | Partial | Hierarchical | Mixed
+AnyModel: TypeAlias = Annotated[Model | Power, Field(discriminator="kind")]
+
+
+class Analysis(_Frozen):
+    """Everything in an analysis file.
+
+    Parameters
+    ----------
+    variables
+        Column -> cell of the region tables.
+    log, combat
+        Columns made of others, in this order.
+    categorical
+        Columns of participants.tsv whose numbers are codes.
+    session
+        Session of models that take one row a participant, where there are several.
+    correction, families
+        Method for every family of tests, and for single ones: "bonferroni", "holm", "fdr_bh" or "none".
+    models
+        Fitted in order; names are unique.
+    """
+
+    variables: dict[str, Cell] = Field(default_factory=dict)
+    log: dict[str, Log] = Field(default_factory=dict)
+    combat: Combat | None = None
+    categorical: Names = ()
+    session: str | None = None
+    correction: Correction
+    families: dict[str, Correction] = Field(default_factory=dict)
+    models: tuple[AnyModel, ...] = Field(min_length=1)
+
+
+def is_analysis(path: str | Path) -> bool:
+    """Tell whether a YAML file has a list of models (else it is a design of one analysis of covariance)."""
+    return "models" in _read(Path(path))
+
+
+def load_analysis(path: str | Path) -> Analysis:
+    """Read an analysis from YAML.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or no YAML.
+    UsageError
+        For unknown, missing or wrong entries, and names that occur twice.
+    """
+    content = _read(Path(path))
+    try:
+        analysis = Analysis.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{path}: " + "; ".join(_explain(e) for e in error.errors())) from None
+    names = [model.name for model in analysis.models]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise UsageError(f"{path}: two models are named {doubles[0]!r}")
+    families = {getattr(m, "family", None) or m.name for m in analysis.models}
+    stray = sorted(set(analysis.families) - families)
+    if stray:
+        raise UsageError(f"{path}: families: no model belongs to {did_you_mean(stray[0], families)}")
+    return analysis
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", source=path) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"not YAML ({' '.join(str(error).split())})", source=path) from None
+    return content if isinstance(content, dict) else {}
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    what = {"extra_forbidden": "unknown entry", "missing": "is missing"}.get(error["type"], error["msg"])
+    return f"{where}: {what}"

@@ -1,0 +1,239 @@
+"""The models of an analysis file over a cohort's tables: tidy table, tests, regressions, exclusions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from qsmengine.errors import InputError
+from qsmengine.io.atomic import write_json
+from qsmengine.stats import model_columns as columns
+from qsmengine.stats.analysis import Analysis, Mixed, Model, Power, load_analysis
+from qsmengine.stats.cohort_table import CohortTable, Exclusion, cohort_table, long_table
+from qsmengine.stats.collect import SESSION, read_cohort
+from qsmengine.stats.design import did_you_mean
+from qsmengine.stats.group_columns import CELL_COLUMNS
+from qsmengine.stats.model_rows import (
+    Row,
+    Rows,
+    add_model,
+    add_power,
+    needed_columns,
+    numeric_columns,
+    require_two_each,
+)
+from qsmengine.stats.models.corrections import correct
+from qsmengine.stats.problems import raise_problems
+from qsmengine.stats.tables import Dictionary, write_table
+
+OUTPUTS = ("tests", "checks", "blocks", "coefficients", "variances", "excluded", "cohort", "cohort_long")
+_LONG: Dictionary = {
+    "participant_id": {"Description": "Participant"},
+    "session_id": {"Description": "Session"},
+    **CELL_COLUMNS,
+    "value": {"Description": "Value, in `unit`"},
+    "unit": {"Description": "Unit as the region table's dictionary tells it"},
+}
+
+
+@dataclass(frozen=True)
+class ModelTables:
+    """Tables of an analysis; columns as in model_columns."""
+
+    tests: pd.DataFrame
+    checks: pd.DataFrame
+    blocks: pd.DataFrame
+    coefficients: pd.DataFrame
+    variances: pd.DataFrame
+    excluded: pd.DataFrame
+
+
+def run_analysis(
+    analysis_path: str | Path,
+    derivatives: str | Path,
+    out_dir: str | Path,
+    *,
+    participants: str | Path | None = None,
+) -> ModelTables:
+    """Fit every model of an analysis file and write ``tests.tsv``, ``checks.tsv``, ``blocks.tsv``, ...
+
+    Every table of `OUTPUTS` is written with a data dictionary (.json), and ``analysis.json`` with the analysis
+    as read. Nothing is written when a model cannot be fitted.
+
+    Parameters
+    ----------
+    analysis_path
+        YAML, see :mod:`qsmengine.stats.analysis`.
+    derivatives
+        BIDS derivatives folder with ``*_desc-dgm_stats.tsv`` below ``sub-*``.
+    out_dir
+        Folder for the results.
+    participants
+        participants.tsv; the one in `derivatives` when None.
+
+    Raises
+    ------
+    UsageError
+        For a wrong analysis file.
+    InputError
+        For unreadable tables, and, as a list of all problems found, for columns and models that do not work.
+    """
+    analysis = load_analysis(analysis_path)
+    cohort = read_cohort(derivatives, participants=participants)
+    made = cohort_table(analysis, cohort, source=analysis_path)
+    result = fit_models(analysis, made, source=analysis_path)
+    out = Path(out_dir)
+    write_table(long_table(cohort), out / "cohort_long.tsv", _LONG)
+    write_table(made.table, out / "cohort.tsv", _dictionary(made))
+    dictionaries = (columns.TESTS, columns.CHECKS, columns.BLOCKS, columns.COEFFICIENTS, columns.VARIANCES)
+    for name, dictionary in zip(OUTPUTS[:5], dictionaries, strict=True):
+        write_table(getattr(result, name), out / f"{name}.tsv", dictionary)
+    write_table(result.excluded, out / "excluded.tsv", columns.MODEL_EXCLUDED)
+    write_json(out / "analysis.json", analysis.model_dump(mode="json", by_alias=True))
+    return result
+
+
+def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "analysis") -> ModelTables:
+    """Fit every model to the cohort's table; see :func:`run_analysis` for what is raised."""
+    problems: list[tuple[str, str]] = []
+    excluded = list(cohort.excluded)
+    rows = Rows()
+    for model in analysis.models:
+        if isinstance(model, Power):
+            _try(lambda m=model: add_power(m, rows), model.name, problems)
+            continue
+        for outcome in model.outcome:
+            where = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
+            _try(
+                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort.table, rows, excluded),
+                where,
+                problems,
+            )
+    raise_problems(problems, "models cannot be fitted", source)
+    return ModelTables(
+        tests=_corrected(rows.tests, columns.TESTS, analysis),
+        checks=pd.DataFrame(rows.checks, columns=list(columns.CHECKS)),
+        blocks=_corrected(rows.blocks, columns.BLOCKS, analysis),
+        coefficients=pd.DataFrame(rows.coefficients, columns=list(columns.COEFFICIENTS)),
+        variances=pd.DataFrame(rows.variances, columns=list(columns.VARIANCES)),
+        excluded=pd.DataFrame(excluded, columns=list(columns.MODEL_EXCLUDED), dtype=object).drop_duplicates(),
+    )
+
+
+def _try(work: object, where: str, problems: list[tuple[str, str]]) -> None:
+    try:
+        work()  # type: ignore[operator]
+    except InputError as error:
+        problems.append((where, str(error)))
+
+
+def _fit_one(
+    analysis: Analysis,
+    model: Model,
+    outcome: str,
+    table: pd.DataFrame,
+    rows: Rows,
+    excluded: list[Exclusion],
+) -> None:
+    """Take the rows that have everything, note the others, fit."""
+    needed = needed_columns(model, outcome)
+    absent = [name for name in needed if name not in table]
+    if absent:
+        raise InputError(f"there is no column {did_you_mean(absent[0], map(str, table.columns))}")
+    for name in numeric_columns(model, outcome):
+        if isinstance(table[name].dtype, pd.CategoricalDtype) or table[name].dtype == object:
+            raise InputError(f"{name!r} is text, a number is needed")
+    levels = _levels(model, table)
+    data = table
+    if not isinstance(model, Mixed):
+        data = _one_session(analysis, data)
+    reasons = _reasons(model, data, needed, levels)
+    left_out = reasons != ""
+    label = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
+    for key, reason in zip(data.loc[left_out, list(SESSION)].to_numpy(), reasons[left_out], strict=True):
+        session = key[1] if isinstance(key[1], str) else None
+        excluded.append(
+            {"model": label, "participant_id": str(key[0]), "session_id": session, "reason": reason}
+        )
+    data = data[~left_out]
+    if data.empty:
+        raise InputError("no participant has every column of the model: " + ", ".join(needed))
+    if levels:
+        require_two_each(data, model.groups.column, levels)  # type: ignore[union-attr]
+    add_model(model, outcome, data, levels, rows)
+
+
+def _levels(model: Model, table: pd.DataFrame) -> tuple[str, ...]:
+    """List the groups of a model, the reference first."""
+    groups = getattr(model, "groups", None)
+    if groups is None:
+        return ()
+    column = table[groups.column]
+    for name, wanted in model.where.items():
+        column = column[table[name].astype(str).isin(wanted)]
+    found = sorted(column.dropna().astype(str).unique())
+    asked = list(groups.levels) if groups.levels is not None else found
+    unknown = [name for name in (groups.reference, *asked) if name not in found]
+    if unknown:
+        raise InputError(f"{groups.column} has no group {did_you_mean(unknown[0], found)}")
+    levels = (groups.reference, *(name for name in dict.fromkeys(asked) if name != groups.reference))
+    if len(levels) < 2:
+        raise InputError(f"{groups.column}: only one group, {levels[0]}")
+    return levels
+
+
+def _one_session(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
+    if analysis.session is not None:
+        session = analysis.session.removeprefix("ses-")
+        known = sorted(table["session_id"].dropna().unique())
+        if session not in known:
+            raise InputError(f"no table of session {did_you_mean(session, known)}")
+        table = table[table["session_id"] == session]
+    doubles = table.loc[table["participant_id"].duplicated(), "participant_id"]
+    if len(doubles):
+        raise InputError(f"{doubles.iloc[0]} has several sessions: choose one with `session`")
+    return table
+
+
+def _reasons(
+    model: Model, data: pd.DataFrame, needed: tuple[str, ...], levels: tuple[str, ...]
+) -> pd.Series[str]:
+    """Why each row is left out of the model; empty where it takes part."""
+    reasons = pd.Series("", index=data.index, dtype=object)
+
+    def note(rows: pd.Series[bool], text: str) -> None:
+        reasons[rows] = reasons[rows].where(reasons[rows] == "", reasons[rows] + "; ") + text
+
+    for name in needed:
+        note(data[name].isna(), f"{name} is n/a")
+    restrictions: dict[str, tuple[str, ...]] = dict(model.where)
+    if levels:
+        column = model.groups.column  # type: ignore[union-attr]
+        restrictions[column] = tuple(v for v in levels if v in restrictions.get(column, levels))
+    for name, wanted in restrictions.items():
+        other = data[name].notna() & ~data[name].astype(str).isin(wanted)
+        for value in data.loc[other, name].astype(str).unique():
+            note(other & (data[name].astype(str) == value), f"{name} is {value}")
+    return reasons
+
+
+def _corrected(rows: list[Row], dictionary: Dictionary, analysis: Analysis) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(dictionary))
+    table = table.astype({"p_corrected": "float64", "correction": object})
+    for family, part in table.dropna(subset=["family"]).groupby("family"):
+        method = analysis.families.get(str(family).removesuffix("/contrasts"), analysis.correction)
+        table.loc[part.index, "p_corrected"] = correct(part["p"], method)
+        table.loc[part.index, "correction"] = method
+    return table
+
+
+def _dictionary(cohort: CohortTable) -> Mapping[str, Mapping[str, str]]:
+    """Data dictionary of the wide table."""
+    found: dict[str, Mapping[str, str]] = {}
+    for name in map(str, cohort.table.columns):
+        entry = {"Description": cohort.descriptions.get(name, name)}
+        found[name] = entry | ({"Units": cohort.units[name]} if name in cohort.units else {})
+    return found
