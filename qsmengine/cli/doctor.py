@@ -16,7 +16,6 @@ _OPTIONAL = {
     "matplotlib": "figures (extra report)",
     "pandas": "tables (extra stats)",
     "statsmodels": "group models (extra stats)",
-    "formulaic": "group models (extra stats)",
     "cupy": "GPU (extra cuda12 or cuda13)",
 }
 

@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from qsmengine.cli import demo, denoise, doctor, dti, evaluate, group, phantom, qsm, qsm_ci, regions, stage
+from qsmengine.cli import (
+    demo,
+    denoise,
+    doctor,
+    dti,
+    evaluate,
+    group,
+    phantom,
+    qsm,
+    qsm_ci,
+    regions,
+    reproduce,
+    stage,
+)
 from qsmengine.cli.arguments import spread
 from qsmengine.cli.reporter import print_error
 from qsmengine.errors import DeviceError, QsmengineError, UsageError
@@ -33,6 +46,7 @@ app.command("dti")(dti.dti)
 app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)
+app.command("reproduce")(reproduce.reproduce)
 app.command("phantom")(phantom.phantom)
 app.command("evaluate")(evaluate.evaluate)
 app.command("stage")(stage.stage)

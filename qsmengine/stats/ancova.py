@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from qsmengine.errors import InputError
+from qsmengine.stats.models.anova import coded
+from qsmengine.stats.models.effects import Floats
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 
 
@@ -78,7 +78,7 @@ def fit_ancova(outcome: Floats, group: pd.Categorical, covariates: pd.DataFrame)
     spread = float(np.ptp(y)) if y.size else 0.0
     if spread <= 1e-12 * float(np.abs(y).max(initial=0.0)):
         raise InputError("the outcome is constant")
-    design, terms = _design_matrix(group, covariates)
+    design, rows = _design_matrix(group, covariates)
     n, p = design.shape
     if n < p + 2:
         raise InputError(f"{n} participants are too few for {p} terms: need at least {p + 2}")
@@ -89,7 +89,6 @@ def fit_ancova(outcome: Floats, group: pd.Categorical, covariates: pd.DataFrame)
     fit = sm.OLS((y - centre) / spread, design).fit()
     if fit.ssr <= 1e-20 * n:
         raise InputError("the model fits the outcome exactly: no residual to test against")
-    rows = terms["group"]
     restriction = np.eye(p)[rows]
     test = fit.f_test(restriction)
     f, df_group = float(np.squeeze(test.fvalue)), len(rows)
@@ -107,34 +106,18 @@ def fit_ancova(outcome: Floats, group: pd.Categorical, covariates: pd.DataFrame)
     )
 
 
-def _design_matrix(group: pd.Categorical, covariates: pd.DataFrame) -> tuple[Floats, dict[str, list[int]]]:
-    """Design (n, p) and the columns of each term.
+def _design_matrix(group: pd.Categorical, covariates: pd.DataFrame) -> tuple[Floats, list[int]]:
+    """Design (n, p) and the columns of the group.
 
-    Covariates are coded so that their zero is the point of the adjusted means: continuous ones
-    standardised, categorical ones with contrasts that sum to zero over the levels. Columns carry names of
-    our own in the formula, so no name of a data file is ever evaluated.
+    Intercept, an indicator of each group but the reference, and covariates coded so that their zero is the
+    point of the adjusted means.
     """
-    from formulaic import model_matrix
-
     if len(group.categories) < 2:
         raise InputError("only one group")
-    data: dict[str, Any] = {"group": group}
-    formula = "1 + group"
-    for i, column in enumerate(covariates.columns):
-        values = covariates[column]
-        if values.nunique() < 2:
-            raise InputError(f"covariate {column!r} is constant")
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            data[f"c{i}"] = values.cat.remove_unused_categories().to_numpy()
-            formula += f" + C(c{i}, contr.sum)"
-        else:
-            x = values.to_numpy(dtype=np.float64)
-            data[f"c{i}"] = (x - x.mean()) / x.std()
-            formula += f" + c{i}"
-    matrix = model_matrix(formula, pd.DataFrame(data))
-    slices = matrix.model_spec.term_slices
-    terms = {str(term): list(range(part.start, part.stop)) for term, part in slices.items()}
-    return np.asarray(matrix, dtype=np.float64), terms
+    indicators = [(group == level).astype(np.float64)[:, None] for level in group.categories[1:]]
+    others = [coded(str(name), values) for name, values in covariates.items()]
+    design = np.hstack([np.ones((len(group), 1)), *indicators, *others])
+    return design, list(range(1, len(group.categories)))
 
 
 def _group_rows(p: int, group_columns: list[int]) -> Floats:

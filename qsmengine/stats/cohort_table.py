@@ -92,9 +92,16 @@ def cohort_table(analysis: Analysis, cohort: Cohort, *, source: object = "analys
         if unit is not None:
             units[name] = unit
     raise_problems(problems, "the cohort table cannot be made", source)
+    return add_columns(analysis, CohortTable(table, units, descriptions), source=source)
+
+
+def add_columns(analysis: Analysis, cohort: CohortTable, *, source: object = "analysis") -> CohortTable:
+    """Add the logarithms and harmonised columns of an analysis; InputError as in :func:`cohort_table`."""
+    table, units, descriptions = cohort.table.copy(), dict(cohort.units), dict(cohort.descriptions)
+    problems: list[tuple[str, str]] = []
     _add_logs(analysis, table, descriptions, problems)
     raise_problems(problems, "the cohort table cannot be made", source)
-    excluded: list[Exclusion] = []
+    excluded = list(cohort.excluded)
     if analysis.combat is not None:
         table = _add_harmonised(analysis.combat, table, units, descriptions, excluded, source)
     return CohortTable(table.reset_index(drop=True), units, descriptions, tuple(excluded))

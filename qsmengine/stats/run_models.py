@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
@@ -151,14 +152,19 @@ def _fit_one(
     if not isinstance(model, Mixed):
         data = _one_session(analysis, data)
     reasons = _reasons(model, data, needed, levels)
-    left_out = reasons != ""
     label = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
-    for key, reason in zip(data.loc[left_out, list(SESSION)].to_numpy(), reasons[left_out], strict=True):
-        session = key[1] if isinstance(key[1], str) else None
+    identity = data[list(SESSION)].to_numpy(dtype=object)
+    for i, parts in sorted(reasons.items()):
+        participant, session = identity[i]
         excluded.append(
-            {"model": label, "participant_id": str(key[0]), "session_id": session, "reason": reason}
+            {
+                "model": label,
+                "participant_id": str(participant),
+                "session_id": session if isinstance(session, str) else None,
+                "reason": "; ".join(parts),
+            }
         )
-    data = data[~left_out]
+    data = data.iloc[[i for i in range(len(data)) if i not in reasons]]
     if data.empty:
         raise InputError("no participant has every column of the model: " + ", ".join(needed))
     if levels:
@@ -200,23 +206,21 @@ def _one_session(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
 
 def _reasons(
     model: Model, data: pd.DataFrame, needed: tuple[str, ...], levels: tuple[str, ...]
-) -> pd.Series[str]:
-    """Why each row is left out of the model; empty where it takes part."""
-    reasons = pd.Series("", index=data.index, dtype=object)
-
-    def note(rows: pd.Series[bool], text: str) -> None:
-        reasons[rows] = reasons[rows].where(reasons[rows] == "", reasons[rows] + "; ") + text
-
+) -> dict[int, list[str]]:
+    """Row number -> why it is left out of the model."""
+    reasons: dict[int, list[str]] = {}
     for name in needed:
-        note(data[name].isna(), f"{name} is n/a")
+        for i in np.flatnonzero(data[name].isna().to_numpy()):
+            reasons.setdefault(int(i), []).append(f"{name} is n/a")
     restrictions: dict[str, tuple[str, ...]] = dict(model.where)
     if levels:
         column = model.groups.column  # type: ignore[union-attr]
         restrictions[column] = tuple(v for v in levels if v in restrictions.get(column, levels))
     for name, wanted in restrictions.items():
-        other = data[name].notna() & ~data[name].astype(str).isin(wanted)
-        for value in data.loc[other, name].astype(str).unique():
-            note(other & (data[name].astype(str) == value), f"{name} is {value}")
+        missing = data[name].isna().to_numpy()
+        for row, value in enumerate(data[name].astype(str).to_numpy()):
+            if not missing[row] and value not in wanted:
+                reasons.setdefault(row, []).append(f"{name} is {value}")
     return reasons
 
 

@@ -71,7 +71,7 @@ def test_every_kind_of_model_from_one_file_to_described_tables(bids, make_cohort
         whole.compare_f_test(reduced)[0], rel=1e-7
     )
     assert tests.loc[("a", "chi", "MS"), "estimate"].item() == pytest.approx(
-        whole.params["group[T.MS]"], rel=1e-7
+        whole.params["group[T.MS]"] - whole.params["group[T.HC]"], rel=1e-7
     )
     volume = smf.ols("volume ~ age + thalamus", people).fit()
     assert tests.loc[("p", "volume", "chi"), "p"].item() == pytest.approx(volume.pvalues["thalamus"], rel=1e-7)

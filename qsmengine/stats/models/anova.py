@@ -76,9 +76,9 @@ def fit_anova(
 
 
 def _effect(name: str, squares: float, df: int, df_residual: int, f: float) -> Effect:
-    from scipy import stats
+    from scipy import special
 
-    p = float(stats.f.sf(f, df, df_residual))
+    p = float(special.fdtrc(df, df_residual, f))
     return Effect(name, squares, df, df_residual, f, p, partial_eta_squared(f, df, df_residual))
 
 
@@ -94,7 +94,7 @@ def _terms(
     columns: pd.DataFrame, interactions: Sequence[tuple[str, str]]
 ) -> tuple[Floats, dict[str, list[int]]]:
     """Design with intercept and the columns of each term; names of the data are never evaluated."""
-    blocks: dict[str, Floats] = {str(name): _coded(str(name), values) for name, values in columns.items()}
+    blocks: dict[str, Floats] = {str(name): coded(str(name), values) for name, values in columns.items()}
     for first, second in interactions:
         absent = [name for name in (first, second) if name not in columns]
         if absent:
@@ -111,9 +111,18 @@ def _terms(
     return np.hstack(design), terms
 
 
-def _coded(name: str, values: pd.Series) -> Floats:
+def coded(name: str, values: pd.Series) -> Floats:
+    """Columns of one term: numbers standardised, categories as contrasts that sum to zero over the levels.
+
+    Zero is the mean of a number and the unweighted mean of the levels.
+
+    Raises
+    ------
+    InputError
+        For a constant column.
+    """
     if values.nunique() < 2:
-        raise InputError(f"{name!r} is constant")
+        raise InputError(f"covariate {name!r} is constant")
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = values.cat.remove_unused_categories().cat.codes.to_numpy()
         k = int(codes.max()) + 1

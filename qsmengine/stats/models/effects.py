@@ -42,7 +42,7 @@ def hedges_g(t: float, n1: int, n2: int) -> Interval:
     scale = j * math.sqrt(1 / n1 + 1 / n2)
     reach = 4.0 * math.sqrt(1.0 + t * t / (2.0 * df))
     low, high = (
-        optimize.brentq(lambda c, q=q: stats.nct.cdf(t, df, c) - q, t - reach, t + reach) for q in _TAILS
+        optimize.brentq(lambda c, q=q: special.nctdtr(df, c, t) - q, t - reach, t + reach) for q in _TAILS
     )
     return Interval(t * scale, low * scale, high * scale)
 
@@ -50,7 +50,7 @@ def hedges_g(t: float, n1: int, n2: int) -> Interval:
 def partial_eta_squared(f: float, df1: int, df2: int) -> Interval:
     """Partial eta squared, SS_effect / (SS_effect + SS_residual), from F; interval from the noncentral F."""
     n = df1 + df2 + 1
-    low, high = _noncentrality(lambda c: float(stats.ncf.cdf(f, df1, df2, c)), f * df1)
+    low, high = _noncentrality(lambda c: float(special.ncfdtr(df1, df2, c, f)), f * df1)
     return Interval(f * df1 / (f * df1 + df2), low / (low + n), high / (high + n))
 
 
@@ -58,7 +58,7 @@ def cramers_v(chi2: float, n: int, shape: tuple[int, int]) -> Interval:
     """Cramer's V, sqrt(chi2 / (n (min(rows, columns) - 1))); interval from the noncentral chi-squared."""
     df = (shape[0] - 1) * (shape[1] - 1)
     whole = n * (min(shape) - 1)
-    ends = _noncentrality(lambda c: float(stats.ncx2.cdf(chi2, df, c)), chi2)
+    ends = _noncentrality(lambda c: float(special.chndtr(chi2, df, c)), chi2)
     values = [min(1.0, math.sqrt(x / whole)) for x in (chi2, *ends)]
     return Interval(values[0], values[1], max(values[0], values[2]))
 

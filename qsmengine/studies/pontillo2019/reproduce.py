@@ -1,0 +1,143 @@
+"""The study at the level of the regional table: cohorts drawn, models fitted, cells compared, files written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from qsmengine.errors import UsageError
+from qsmengine.stats.tables import Dictionary, write_table
+from qsmengine.studies.pontillo2019.cells import CELLS, Fitted, compare_cells
+from qsmengine.studies.pontillo2019.cohort import UNITS, draw_cohort
+from qsmengine.studies.pontillo2019.models import fit_study
+from qsmengine.studies.pontillo2019.unadjusted import (
+    COMBINED,
+    UNADJUSTED,
+    combined_subgroups,
+    unadjusted_differences,
+)
+
+OUTPUTS = ("cells", "recovery", "unadjusted", "combined", "cohort", "tests", "blocks", "coefficients")
+RECOVERY: Dictionary = {
+    **{name: CELLS[name] for name in ("table", "row", "column", "kind", "published")},
+    "value": {"Description": "Median over the cohorts"},
+    "low": {"Description": "2.5 % quantile over the cohorts"},
+    "high": {"Description": "97.5 % quantile over the cohorts"},
+    "recovered": {"Description": "Share of the cohorts whose cell agrees with the print", "Units": "1"},
+    "n": {"Description": "Cohorts", "Units": "count"},
+}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What a reproduction found.
+
+    Parameters
+    ----------
+    cells
+        Every printed cell beside that of the first cohort.
+    recovery
+        Every printed cell with the share of cohorts that agree.
+    unadjusted
+        Table 2's differences recomputed from its own means and deviations.
+    """
+
+    cells: pd.DataFrame
+    recovery: pd.DataFrame
+    unadjusted: pd.DataFrame
+
+    def lines(self) -> list[str]:
+        """Every cell as a line of text: value, print, mark, share of the cohorts; then sums."""
+        found = []
+        for cell, share in zip(self.cells.to_dict("records"), self.recovery.to_dict("records"), strict=True):
+            where = f"Table {cell['table']}  {cell['row']:<28} {cell['column']:<26}"
+            mark = "yes" if cell["agrees"] else "no"
+            found.append(f"{where} {cell['value']:>10.4g}  print {cell['published']:>7}  {mark:<3} "
+                         f"{100 * share['recovered']:4.0f} %")  # fmt: skip
+        for (table, kind), part in self.recovery.groupby(["table", "kind"]):
+            mean = 100 * float(part["recovered"].mean())
+            found.append(f"Table {table}, {kind}: {len(part)} cells, {mean:.0f} % recovered on average")
+        good, n = int(self.unadjusted["agrees"].sum()), len(self.unadjusted)
+        found.append(f"Table 2 from its own figures (Welch): {good} of {n} p values agree in significance")
+        return found
+
+
+def reproduce_table(
+    out: str | Path, *, seeds: int = 1, first_seed: int = 0, on_seed: Callable[[int, int], None] | None = None
+) -> Reproduction:
+    """Draw `seeds` cohorts, fit the paper's models to each, and write the tables of `OUTPUTS` (.tsv, .json).
+
+    Parameters
+    ----------
+    out
+        Folder.
+    seeds, first_seed
+        Number of cohorts, and the seed of the first; cohort.tsv, tests.tsv, blocks.tsv, coefficients.tsv and
+        cells.tsv are of the first.
+    on_seed
+        Called with (done, of how many) after every cohort.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one seed.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: need at least 1")
+    from qsmengine.stats import model_columns as columns
+
+    fitted: Fitted | None = None
+    compared = []
+    for i in range(seeds):
+        tests, regressions, cohort = fit_study(draw_cohort(first_seed + i))
+        result = Fitted.of(tests, regressions, cohort)
+        fitted = fitted or result
+        compared.append(compare_cells(result))
+        if on_seed is not None:
+            on_seed(i + 1, seeds)
+    assert fitted is not None  # noqa: S101
+    made = Reproduction(compared[0], _recovery(compared), unadjusted_differences())
+    folder = Path(out)
+    write_table(_marks(made.cells), folder / "cells.tsv", CELLS)
+    write_table(made.recovery, folder / "recovery.tsv", RECOVERY)
+    write_table(_marks(made.unadjusted), folder / "unadjusted.tsv", UNADJUSTED)
+    write_table(combined_subgroups(), folder / "combined.tsv", COMBINED)
+    cohort = fitted.cohort.drop(columns="session_id")
+    write_table(cohort, folder / "cohort.tsv", _dictionary(cohort))
+    write_table(fitted.tests, folder / "tests.tsv", columns.TESTS)
+    write_table(fitted.blocks, folder / "blocks.tsv", columns.BLOCKS)
+    write_table(fitted.coefficients, folder / "coefficients.tsv", columns.COEFFICIENTS)
+    return made
+
+
+def _recovery(compared: list[pd.DataFrame]) -> pd.DataFrame:
+    first = compared[0]
+    values = pd.concat([c["value"] for c in compared], axis=1)
+    table = first[["table", "row", "column", "kind", "published"]].copy()
+    table["value"] = values.median(axis=1)
+    table["low"], table["high"] = values.quantile(0.025, axis=1), values.quantile(0.975, axis=1)
+    table["recovered"] = pd.concat([c["agrees"] for c in compared], axis=1).mean(axis=1)
+    table["n"] = len(compared)
+    return table
+
+
+def _marks(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(agrees=table["agrees"].map({True: "yes", False: "no"}))
+
+
+def _dictionary(cohort: pd.DataFrame) -> Dictionary:
+    described = {
+        "participant_id": "Virtual participant",
+        "group": "HC, RRMS or PMS",
+        "cohort": "HC or MS",
+        "dmt": "Treatment: 0 none, 1 first line, 2 second line",
+        "log_ll": "Natural logarithm of lesion_load",
+    }
+    return {
+        str(name): {"Description": described.get(str(name), str(name).replace("_", " of ", 1))}
+        | ({"Units": UNITS[str(name)]} if str(name) in UNITS else {})
+        for name in cohort.columns
+    }
