@@ -13,6 +13,7 @@ COMMANDS = {
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
     "denoise": "joint non-local means against DIPY and scikit-image",
+    "tfce": "permutation inference with TFCE against nilearn",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
     "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",

@@ -1,0 +1,1 @@
+"""Voxelwise inference: enhancement of statistic maps, permutation tests."""
