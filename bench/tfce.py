@@ -2,8 +2,8 @@
 
 Null data of `--shape` voxels and `--subjects` subjects, a group and two nuisance columns, two-sided. nilearn's
 `permuted_ols(tfce=True)` steps the integral in about a hundred heights; ours is exact. Its time grows with
-the permutations; `--peer-permutations` runs fewer of them and scales, 0 leaves it out. `--type-one N` counts how
-often N data sets without any effect (a small box, 99 permutations) have a voxel with p <= 0.05.
+the permutations: `--peer-permutations` runs fewer of them and scales, 0 leaves it out. `--type-one N` counts
+how often N data sets without any effect (a small box, 99 permutations) have a voxel with p <= 0.05.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def _speed(shape: tuple[int, ...], options: Any, device: Device) -> dict[str, An
         scaled = peer * options.permutations / options.peer_permutations
         row |= {"nilearn_s": peer, "nilearn_permutations": options.peer_permutations, "ratio": scaled / ours}
         print(
-            f"       nilearn, {options.peer_permutations} permutations, {device.threads} processes: {peer:.1f} s;"
-            f" {scaled / ours:.1f} x ours",
+            f"       nilearn, {options.peer_permutations} permutations, {device.threads} processes: "
+            f"{peer:.1f} s; {scaled / ours:.1f} x ours",
             flush=True,
         )
     return row
