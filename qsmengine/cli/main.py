@@ -26,6 +26,7 @@ from qsmengine.cli import (
     regions,
     reproduce,
     stage,
+    tfce,
 )
 from qsmengine.cli.arguments import spread
 from qsmengine.cli.reporter import print_error
@@ -46,6 +47,7 @@ app.command("dti")(dti.dti)
 app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)
+app.command("tfce")(tfce.tfce)
 app.command("reproduce")(reproduce.reproduce)
 app.command("phantom")(phantom.phantom)
 app.command("evaluate")(evaluate.evaluate)

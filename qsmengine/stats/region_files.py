@@ -83,8 +83,8 @@ def tabulate_regions(
         a map has no unit.
     """
     label_array, grid = read_image(labels, dtype=np.int32)[:2]
-    arrays = {name: _read_on(grid, labels, file) for name, file in maps.items()}
-    mask_array = None if mask is None else _read_on(grid, labels, mask)
+    arrays = {name: read_on_grid(grid, labels, file) for name, file in maps.items()}
+    mask_array = None if mask is None else read_on_grid(grid, labels, mask)
     table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
     write_region_table(table, path, units=units)
     return table
@@ -113,7 +113,8 @@ def split_column(column: str) -> tuple[str, str]:
     raise InputError(f"column {column!r} is not MAP_STATISTIC", field=column)
 
 
-def _read_on(grid: Grid, reference: str | Path, path: str | Path) -> Array:
+def read_on_grid(grid: Grid, reference: str | Path, path: str | Path) -> Array:
+    """Read an image; InputError naming `reference` when it is not on `grid`."""
     array, own = read_image(path, dtype=np.float32)[:2]
     if own.shape != grid.shape:
         raise InputError(

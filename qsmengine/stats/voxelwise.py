@@ -1,0 +1,204 @@
+"""Voxelwise group analysis of maps on disk: a table of participants in, maps of t, TFCE and p out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.atomic import write_json
+from qsmengine.io.nifti import read_image, write_image
+from qsmengine.stages.inference.permutation import PermutationParams, PermutationResult, permutation_test
+from qsmengine.stats.design import did_you_mean
+from qsmengine.stats.models.effects import Floats
+from qsmengine.stats.models.regression import design_columns
+from qsmengine.stats.problems import raise_problems
+from qsmengine.stats.region_files import read_on_grid
+from qsmengine.stats.tables import Dictionary, read_table, write_table
+from qsmengine.stats.variables import read_column
+
+if TYPE_CHECKING:
+    from qsmengine.backend.device import Device
+
+OUTPUTS = ("t", "tfce", "desc-tfce_p", "desc-t_p")
+_DESCRIPTIONS = {
+    "t": "Student's t of the tested column",
+    "tfce": "threshold-free cluster enhancement of t, signed",
+    "desc-tfce_p": "family-wise error of tfce, by permutation; 1 outside the mask",
+    "desc-t_p": "family-wise error of t, by permutation; 1 outside the mask",
+}
+_NULL: Dictionary = {
+    "tfce": {"Description": "Largest enhanced value of a permutation; the first row is the data", "Units": "1"},
+    "t": {"Description": "Largest t of a permutation", "Units": "1"},
+}
+_EXCLUDED: Dictionary = {
+    "participant_id": {"Description": "Participant left out"},
+    "reason": {"Description": "Why"},
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What is tested.
+
+    Parameters
+    ----------
+    tested
+        Column of the table: numbers (t of the slope) or groups.
+    reference, level
+        For groups: t of `level` minus `reference`; `level` may be left out where there are two.
+    covariates
+        Nuisance columns; text is categorical.
+    """
+
+    tested: str
+    reference: str | None = None
+    level: str | None = None
+    covariates: tuple[str, ...] = ()
+
+
+def run_voxelwise(
+    table: str | Path,
+    mask: str | Path,
+    out: str | Path,
+    contrast: Contrast,
+    params: PermutationParams,
+    *,
+    device: Device,
+    progress: Callable[[float], None] | None = None,
+) -> PermutationResult:
+    """Test one column in every voxel of a mask and write maps, null distribution and exclusions.
+
+    Writes the maps of `OUTPUTS` (.nii.gz) with sidecars, ``null.tsv``, ``excluded.tsv`` and ``voxelwise.json``
+    (design, parameters, numbers).
+
+    Parameters
+    ----------
+    table
+        participant_id, map (file, relative to the table), and the design's columns.
+    mask
+        Image on the grid of the maps; voxels that are not 0 are tested.
+    out
+        Folder.
+    contrast, params
+        What is tested, and how.
+    device
+        See :func:`qsmengine.stages.inference.permutation.permutation_test`.
+    progress
+        Called with the share done.
+
+    Raises
+    ------
+    InputError
+        For missing columns, maps on another grid, and what permutation_test raises.
+    """
+    people = _read_people(Path(table), contrast)
+    inside, grid = read_image(mask, dtype=np.float32)[:2]
+    chosen, tested, excluded = _choose(people, contrast, table)
+    nuisance = chosen[list(contrast.covariates)]
+    columns = [values for _, values in design_columns(nuisance)]
+    maps = _read_maps(chosen["map"].tolist(), Path(table).parent, inside != 0, grid, mask)
+    z = np.column_stack([np.zeros((len(chosen), 0)), *columns])
+    result = permutation_test(maps, inside, tested, z, params, device=device, progress=progress)
+    folder = Path(out)
+    for name, array in zip(OUTPUTS, (result.t, result.tfce, result.p_tfce, result.p_t), strict=True):
+        write_image(folder / f"{name}.nii.gz", array, grid)
+        write_json(folder / f"{name}.json", {"Description": _DESCRIPTIONS[name], "Units": "1"})
+    null = pd.DataFrame({"tfce": result.null_tfce, "t": result.null_t})
+    write_table(null, folder / "null.tsv", _NULL)
+    write_table(excluded, folder / "excluded.tsv", _EXCLUDED)
+    write_json(folder / "voxelwise.json", _summary(contrast, params, result, inside, chosen))
+    return result
+
+
+def _read_people(path: Path, contrast: Contrast) -> pd.DataFrame:
+    text = read_table(path)
+    wanted = ("participant_id", "map", contrast.tested, *contrast.covariates)
+    problems = [
+        (n, f"no such column {did_you_mean(n, map(str, text.columns))}") for n in wanted if n not in text
+    ]
+    raise_problems(problems, "the maps cannot be tested", path)
+    columns = {name: text[name] for name in ("participant_id", "map")}
+    for name in (contrast.tested, *contrast.covariates):
+        columns[name] = read_column(name, text[name], False, problems)
+    raise_problems(problems, "the maps cannot be tested", path)
+    return pd.DataFrame(columns)
+
+
+def _choose(
+    people: pd.DataFrame, contrast: Contrast, source: object
+) -> tuple[pd.DataFrame, Floats, pd.DataFrame]:
+    """Rows that have everything, the tested column, and who is left out."""
+    values = people[contrast.tested]
+    groups = isinstance(values.dtype, pd.CategoricalDtype)
+    level, reference = _levels(values, contrast, source) if groups else (None, None)
+    excluded = []
+    keep = []
+    for row in people.to_dict("records"):
+        reasons = [f"{name} is n/a" for name, value in row.items() if pd.isna(value)]
+        value = row[contrast.tested]
+        if groups and not pd.isna(value) and value not in {level, reference}:
+            reasons.append(f"{contrast.tested} is {value}")
+        keep.append(not reasons)
+        if reasons:
+            excluded.append({"participant_id": row["participant_id"], "reason": "; ".join(reasons)})
+    chosen = people[keep]
+    own = chosen[contrast.tested]
+    column = own.astype(str) == level if groups else own
+    tested: Floats = np.asarray(column, dtype=np.float64)
+    return chosen, tested, pd.DataFrame(excluded, columns=list(_EXCLUDED), dtype=object)
+
+
+def _levels(values: pd.Series, contrast: Contrast, source: object) -> tuple[str, str]:
+    found = sorted(values.dropna().astype(str).unique())
+    if contrast.reference is None:
+        raise InputError(
+            f"is text: which of {', '.join(found)} is the reference?", source=source, field=contrast.tested
+        )
+    others = [name for name in found if name != contrast.reference]
+    level = contrast.level if contrast.level is not None else (others[0] if len(others) == 1 else None)
+    if level is None:
+        raise InputError(f"which of {', '.join(others)} is compared?", source=source, field=contrast.tested)
+    for name in (contrast.reference, level):
+        if name not in found:
+            raise InputError(f"has no group {did_you_mean(name, found)}", source=source, field=contrast.tested)
+    return level, contrast.reference
+
+
+def _read_maps(files: Sequence[str], folder: Path, inside: Array, grid: Grid, mask: str | Path) -> Array:
+    maps = np.empty((len(files), int(inside.sum())), np.float32)
+    for row, name in zip(maps, files, strict=True):
+        array = read_on_grid(grid, mask, folder / name)
+        row[:] = array[inside]
+        if not np.isfinite(row).all():
+            raise InputError("not all values inside the mask are finite", source=folder / name)
+    return maps
+
+
+def _summary(
+    contrast: Contrast,
+    params: PermutationParams,
+    result: PermutationResult,
+    inside: Array,
+    chosen: pd.DataFrame,
+) -> dict[str, Any]:
+    significant = result.p_tfce[inside != 0] <= 0.05
+    return {
+        "tested": contrast.tested,
+        "reference": contrast.reference,
+        "level": contrast.level,
+        "covariates": list(contrast.covariates),
+        "participants": chosen["participant_id"].tolist(),
+        "df": result.df,
+        "parameters": params.model_dump(mode="json"),
+        "voxels": int((inside != 0).sum()),
+        "voxels_p_below_0.05": int(significant.sum()),
+        "smallest_p": float(result.p_tfce.min()),
+    }
