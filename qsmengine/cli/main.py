@@ -27,6 +27,7 @@ from qsmengine.cli import (
     reproduce,
     stage,
     tfce,
+    volumes,
 )
 from qsmengine.cli.arguments import spread
 from qsmengine.cli.reporter import print_error
@@ -47,6 +48,7 @@ app.command("dti")(dti.dti)
 app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)
+app.command("volumes")(volumes.volumes)
 app.command("tfce")(tfce.tfce)
 app.command("reproduce")(reproduce.reproduce)
 app.command("phantom")(phantom.phantom)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from qsmengine.errors import InputError
-from qsmengine.stats.region_files import COLUMNS, split_column
+from qsmengine.stats.region_files import COLUMNS, VOLUMES, split_column
 from qsmengine.stats.tables import read_table
 
 TABLE_PATTERN = "*_desc-dgm_stats.tsv"
 ENTITY = re.compile(r"(?:^|_)(sub|ses)-([0-9A-Za-z]+)(?=_)")
 SESSION = ("participant_id", "session_id")
 CELL = ("region", "hemisphere", "map", "statistic")
-"""What names one value of a participant's table; map is empty for volume_mm3 and n_voxels."""
+"""What names one value of a participant's table; map is empty for volumes and n_voxels."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _read_values(path: Path) -> pd.DataFrame:
     if table.duplicated(["region", "hemisphere"]).any():
         row = table[table.duplicated(["region", "hemisphere"])].iloc[0]
         raise InputError(f"{row['region']} {row['hemisphere']} stands there twice", source=path, field="region")
-    measures = [c for c in table.columns if c in {"n_voxels", "volume_mm3"} or c not in COLUMNS]
+    measures = [c for c in table.columns if c in VOLUMES or c not in COLUMNS]
     tidy = table.melt(["region", "hemisphere"], measures, var_name="column", value_name="value")
     tidy["value"] = _numbers(tidy, path)
     cells = {c: ("", c) if c in COLUMNS else split_column(c) for c in measures}

@@ -36,7 +36,13 @@ COLUMNS: Dictionary = {
         "Description": "Volume of all voxels of the region; n/a where the label or one of two sides is absent",
         "Units": "mm^3",
     },
+    "normalised_volume_mm3": {
+        "Description": "volume_mm3 times the head-size factor (V scaling) of SIENAX",
+        "Units": "mm^3",
+    },
 }
+VOLUMES = ("n_voxels", "volume_mm3", "normalised_volume_mm3")
+"""Columns that are values but of no map."""
 COUNTS = {"n_valid": "count", "coverage": "1"}
 
 

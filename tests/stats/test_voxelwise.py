@@ -102,12 +102,8 @@ def test_a_map_on_another_grid_or_with_gaps_is_named(study):
     files = (folder / "people.tsv", folder / "mask.nii.gz", folder / "out")
     write_image(folder / "maps" / "04.nii.gz", maps[4], Grid(SHAPE, np.diag([2.0, 2, 3, 1])))
     with pytest.raises(InputError, match=r"04\.nii\.gz: affine"):
-        run_voxelwise(
-            folder / "people.tsv", folder / "mask.nii.gz", folder / "o", contrast, params, device=cpu(1)
-        )
+        run_voxelwise(*files, contrast, params, device=cpu(1))
     maps[4][3, 3, 3] = np.nan
     write_image(folder / "maps" / "04.nii.gz", maps[4], Grid(SHAPE, np.diag([2.0, 2, 2, 1])))
     with pytest.raises(InputError, match=r"04\.nii\.gz: not all values inside the mask are finite"):
-        run_voxelwise(
-            folder / "people.tsv", folder / "mask.nii.gz", folder / "o", contrast, params, device=cpu(1)
-        )
+        run_voxelwise(*files, contrast, params, device=cpu(1))

@@ -1,0 +1,240 @@
+"""Volumes that other programs measured, as region tables: FreeSurfer, SynthSeg, FSL FIRST, SIENAX.
+
+- FreeSurfer ``stats/aseg.stats``: structures by their number, estimated total intracranial volume.
+- SynthSeg's volume CSV: a row per scan, a column per structure, total intracranial volume.
+- FSL FIRST: the volumes of its label image (``*_all_fast_firstseg.nii.gz``).
+- ``report.sienax``: brain, grey and white matter, and the head-size factor (V scaling) that makes volumes
+  comparable between heads (Smith et al. 2002, doi:10.1006/nimg.2002.1040).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qsmengine.errors import InputError
+from qsmengine.io.nifti import read_image
+from qsmengine.stats.labels import Label, LabelTable, load_label_table
+from qsmengine.stats.regions import region_table
+
+INTRACRANIAL = "intracranial"
+_COLUMNS = ("index", "region", "hemisphere", "abbreviation", "group", "n_voxels", "volume_mm3")
+_SIENAX = {"GREY": "grey_matter", "WHITE": "white_matter", "BRAIN": "brain"}
+_SYNTHSEG_NAMES = {
+    "3rd_ventricle": "third_ventricle",
+    "4th_ventricle": "fourth_ventricle",
+    "brain_stem": "brainstem",
+    "accumbens_area": "accumbens",
+    "ventral_dc": "ventral_dc",
+}
+
+
+@dataclass(frozen=True)
+class Sienax:
+    """A SIENAX report.
+
+    Parameters
+    ----------
+    scaling
+        V scaling: normalised volume over volume [1].
+    volumes
+        "brain", "grey_matter", "white_matter" -> volume [mm^3], not normalised.
+    """
+
+    scaling: float
+    volumes: Mapping[str, float]
+
+
+def read_aseg(path: str | Path) -> pd.DataFrame:
+    """Read FreeSurfer's ``aseg.stats``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`qsmengine.stats.regions.region_table` without maps: a row per structure of the table
+        "freesurfer-aseg", a row for both sides after each pair, and "intracranial" (eTIV) where it is told.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or is no ``aseg.stats``.
+    """
+    lines = _lines(path)
+    head = next((line for line in lines if line.startswith("# ColHeaders")), None)
+    names = [] if head is None else head.removeprefix("# ColHeaders").split()
+    if not {"SegId", "NVoxels", "Volume_mm3"} <= set(names):
+        raise InputError("no aseg.stats: no line '# ColHeaders' with SegId, NVoxels, Volume_mm3", source=path)
+    where = {name: names.index(name) for name in ("SegId", "NVoxels", "Volume_mm3")}
+    volumes: dict[int, float] = {}
+    counts: dict[int, float] = {}
+    for number, line in enumerate(lines, start=1):
+        values = line.split()
+        if not values or line.startswith("#"):
+            continue
+        try:
+            index = int(values[where["SegId"]])
+            volumes[index] = float(values[where["Volume_mm3"]])
+            counts[index] = float(values[where["NVoxels"]])
+        except (ValueError, IndexError):
+            raise InputError(f"line {number}: no structure: {line.strip()[:60]!r}", source=path) from None
+    total = next((line for line in lines if re.match(r"# Measure EstimatedTotalIntraCranialVol\b", line)), None)
+    whole = math.nan if total is None else _number(total.split(",")[-2], path, "EstimatedTotalIntraCranialVol")
+    return _table(load_label_table("freesurfer-aseg"), volumes, counts, whole)
+
+
+def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
+    """Read one scan of SynthSeg's volume CSV.
+
+    Parameters
+    ----------
+    path
+        Written by SynthSeg's option ``--vol``.
+    scan
+        Name in the first column; may be left out where there is one row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`read_aseg`; SynthSeg sums posteriors, so that there is no number of voxels.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, has none of SynthSeg's columns, or the scan is not told or not there.
+    """
+    rows = [row for row in csv.reader(_lines(path)) if any(cell.strip() for cell in row)]
+    table = load_label_table("synthseg")
+    known = {(label.name, label.hemisphere): label.index for label in table.labels}
+    columns = [_synthseg_key(cell) for cell in rows[0]] if rows else []
+    if not any(key in known for key in columns):
+        raise InputError("no volumes of SynthSeg: none of its structures heads a column", source=path)
+    # Some versions write the numbers of the labels below their names.
+    scans = {row[0].strip(): row for row in rows[1:] if row[0].strip()}
+    if scan is None and len(scans) != 1:
+        raise InputError(f"holds {len(scans)} scans, name one: {', '.join(scans)[:200]}", source=path)
+    name = next(iter(scans)) if scan is None else scan
+    if name not in scans:
+        raise InputError(f"has no scan {name!r}; scans: {', '.join(scans)[:200]}", source=path)
+    pairs = list(zip(columns, scans[name], strict=False))
+    volumes = {known[key]: _number(cell, path, "_".join(key)) for key, cell in pairs if key in known}
+    whole = next((cell for key, cell in pairs if key == ("total_intracranial", "midline")), "nan")
+    return _table(table, volumes, {}, _number(whole, path, "total intracranial"))
+
+
+def read_first(path: str | Path) -> pd.DataFrame:
+    """Read FSL FIRST's label image; the table is as of :func:`read_aseg`.
+
+    Raises
+    ------
+    InputError
+        As :func:`qsmengine.io.nifti.read_image` and :func:`qsmengine.stats.regions.region_table`.
+    """
+    labels, grid = read_image(path, dtype=np.int32)[:2]
+    try:
+        return region_table(labels, load_label_table("fsl-first"), {}, grid)
+    except InputError as error:
+        raise error.at(path) from None
+
+
+def read_sienax(path: str | Path) -> Sienax:
+    """Read ``report.sienax``.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, or lacks VSCALING or the line of a tissue.
+    """
+    scaling: float | None = None
+    volumes: dict[str, float] = {}
+    for line in _lines(path):
+        words = line.split()
+        if len(words) >= 2 and words[0] == "VSCALING":
+            scaling = _number(words[1], path, "VSCALING")
+        elif len(words) >= 3 and words[0] in _SIENAX:
+            volumes[_SIENAX[words[0]]] = _number(words[2], path, words[0])
+    missing = [key for key, name in _SIENAX.items() if name not in volumes]
+    if scaling is None or missing:
+        raise InputError("not in the report", source=path, field="VSCALING" if scaling is None else missing[0])
+    if scaling <= 0:
+        raise InputError(f"{scaling:g} is not positive", source=path, field="VSCALING")
+    return Sienax(scaling, volumes)
+
+
+def add_sienax(table: pd.DataFrame, report: Sienax) -> pd.DataFrame:
+    """Append the report's tissues and the column normalised_volume_mm3: volume times V scaling."""
+    tissues = pd.DataFrame(
+        {
+            "index": pd.array([pd.NA] * len(report.volumes), dtype="Int64"),
+            "region": list(report.volumes),
+            "hemisphere": "midline",
+            "abbreviation": None,
+            "group": None,
+            "n_voxels": pd.array([pd.NA] * len(report.volumes), dtype="Int64"),
+            "volume_mm3": list(report.volumes.values()),
+        }
+    )
+    parts = [table.astype({"n_voxels": "Int64", "abbreviation": object, "group": object}), tissues]
+    joined = pd.concat([part.astype({"abbreviation": object, "group": object}) for part in parts])
+    joined = joined.reset_index(drop=True)
+    joined["normalised_volume_mm3"] = joined["volume_mm3"] * report.scaling
+    return joined
+
+
+def _table(
+    table: LabelTable, volumes: Mapping[int, float], counts: Mapping[int, float], intracranial: float
+) -> pd.DataFrame:
+    """Rows in the order of the label table, both sides after each pair."""
+    rows: list[tuple[object, ...]] = []
+    left = {label.name: label for label in table.labels if label.hemisphere == "left"}
+    for label in table.labels:
+        if label.hemisphere == "left" or label.index not in volumes:
+            if label.hemisphere == "left" and label.index in volumes:
+                rows.append(_row(label, (label,), volumes, counts))
+            continue
+        rows.append(_row(label, (label,), volumes, counts))
+        pair = left.get(label.name)
+        if label.hemisphere == "right" and pair is not None and pair.index in volumes:
+            both = Label(1, label.name, "bilateral", label.abbreviation, label.group)
+            rows.append((None, *_row(both, (pair, label), volumes, counts)[1:]))
+    if math.isfinite(intracranial):
+        rows.append((None, INTRACRANIAL, "midline", None, None, None, intracranial))
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"index": "Int64", "n_voxels": "Int64"})
+
+
+def _row(
+    label: Label, parts: tuple[Label, ...], volumes: Mapping[int, float], counts: Mapping[int, float]
+) -> tuple[object, ...]:
+    count = round(sum(counts[p.index] for p in parts)) if all(p.index in counts for p in parts) else None
+    volume = sum(volumes[p.index] for p in parts)
+    names = (label.name, label.hemisphere, label.abbreviation or None, label.group or None)
+    return (label.index, *names, count, volume)
+
+
+def _synthseg_key(cell: str) -> tuple[str, str]:
+    name = re.sub(r"[\s-]+", "_", cell.strip().lower())
+    side = next((s for s in ("left", "right") if name.startswith(f"{s}_")), "midline")
+    name = name.removeprefix(f"{side}_")
+    return _SYNTHSEG_NAMES.get(name, name), side
+
+
+def _number(text: str, path: str | Path, field: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{text.strip()!r} is not a number", source=path, field=field) from None
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError("no such file", source=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not a text file ({error.reason})", source=path) from None
