@@ -17,6 +17,7 @@ typedef std::int32_t Place;
 
 const int kRadixBits = 11;
 const int kRadix = 1 << kRadixBits;
+const Index kAhead = 8;  // voxels whose memory is asked for in advance: the sorted order jumps about
 
 enum Status { kDone = 0, kOutOfMemory = 1, kTooLarge = 2 };
 
@@ -39,22 +40,20 @@ struct Box {
   Index n, n_offsets, size;
 };
 
-// What one thread needs for one map. root and above hold places in the box while a sign is enhanced: root is
-// the union-find, above the max-tree. -1 marks a place that is not reached yet.
+// A voxel in the max-tree: the voxel above it (itself at a root), and its score.
+struct Node {
+  double score;
+  float value;
+  Place above, area;
+};
+
+// What one thread needs for one map. root (of the union-find) is -1 at places that are not reached yet.
 struct Workspace {
   std::vector<std::uint64_t> keys, spare;
-  std::vector<Place> root, above, area;
-  std::vector<double> score;
-  std::vector<float> value;
+  std::vector<Place> root;
+  std::vector<Node> nodes;
 
-  explicit Workspace(const Box& box)
-      : keys(box.n),
-        spare(box.n),
-        root(box.size, -1),
-        above(box.size),
-        area(box.size),
-        score(box.size),
-        value(box.size) {}
+  explicit Workspace(const Box& box) : keys(box.n), spare(box.n), root(box.size, -1), nodes(box.size) {}
 
   // Voxels with sign * stat > 0, the highest first, ties in the order of the voxels; returns their number.
   Index sort(const float* stat, Index n, float sign) {
@@ -86,18 +85,23 @@ struct Workspace {
     return p;
   }
 
-  void join(const Box& box, Place p) {
-    root[p] = above[p] = p;
+  void fetch(const Box& box, Place p) const {
+    __builtin_prefetch(&nodes[p]);
+    for (Index k = 0; k < box.n_offsets; ++k) __builtin_prefetch(&root[p + box.offsets[k]]);
+  }
+
+  void join(const Box& box, Place p, float value) {
     Place total = 1;
+    root[p] = p;
     for (Index k = 0; k < box.n_offsets; ++k) {
       Place q = p + box.offsets[k];
       if (root[q] < 0) continue;
       Place r = find(q);
       if (r == p) continue;
-      root[r] = above[r] = p;
-      total += area[r];
+      root[r] = nodes[r].above = p;
+      total += nodes[r].area;
     }
-    area[p] = total;
+    nodes[p] = Node{0.0, value, p, total};
   }
 
   // Enhances the voxels of one sign; calls done(voxel, enhanced) for each and leaves root at -1.
@@ -105,24 +109,23 @@ struct Workspace {
   void enhance(const Box& box, const Shape& shape, const float* stat, float sign, Done done) {
     Index count = sort(stat, box.n, sign);
     for (Index i = 0; i < count; ++i) {
+      if (i + kAhead < count) fetch(box, box.voxels[keys[i + kAhead] & 0xffffffffu]);
       Index voxel = (Index)(keys[i] & 0xffffffffu);
-      value[box.voxels[voxel]] = sign * stat[voxel];
-      join(box, box.voxels[voxel]);
+      join(box, box.voxels[voxel], sign * stat[voxel]);
     }
     for (Index i = count - 1; i >= 0; --i) {
+      if (i >= kAhead) __builtin_prefetch(&nodes[box.voxels[keys[i - kAhead] & 0xffffffffu]]);
       Index voxel = (Index)(keys[i] & 0xffffffffu);
-      Place p = box.voxels[voxel], parent = above[p];
-      double own = shape.weight(area[p]) * shape.raised(value[p]);
-      // Of two equal values the later one carries the whole area; the earlier one takes its score.
-      if (parent == p)
-        score[p] = own;
-      else if (value[parent] == value[p])
-        score[p] = score[parent];
-      else
-        score[p] = score[parent] + own - shape.weight(area[p]) * shape.raised(value[parent]);
-      done(voxel, score[p]);
+      Place p = box.voxels[voxel];
+      Node& node = nodes[p];
+      const Node& parent = nodes[node.above];
+      // Of equal values the last one carries the whole area; the others take its score.
+      double below = &parent == &node ? 0.0 : shape.raised(parent.value);
+      double start = &parent == &node ? 0.0 : parent.score;
+      node.score = start + shape.weight(node.area) * (shape.raised(node.value) - below);
+      root[p] = -1;
+      done(voxel, node.score);
     }
-    for (Index i = 0; i < count; ++i) root[box.voxels[keys[i] & 0xffffffffu]] = -1;
   }
 };
 
