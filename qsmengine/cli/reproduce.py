@@ -1,10 +1,11 @@
-"""``qsmengine reproduce``: a published study, its tables beside the published ones."""
+"""``qsmengine reproduce``: a published study, its findings beside the published ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
@@ -16,6 +17,7 @@ class Study(StrEnum):
     """Studies that can be reproduced."""
 
     pontillo2019 = "pontillo2019"
+    schweser2018 = "schweser2018"
 
 
 class Level(StrEnum):
@@ -24,11 +26,17 @@ class Level(StrEnum):
     table = "table"
 
 
+class _Made(Protocol):
+    def lines(self) -> list[str]: ...
+
+
 def reproduce(
     *,
     study: Annotated[Study, typer.Argument(help="the study")],
     out: Annotated[Path, typer.Argument(help="folder for tables, figures and the page")],
-    level: Annotated[Level, typer.Option("--level", help="table: draw regional values")] = Level.table,
+    level: Annotated[
+        Level, typer.Option("--level", help="table: draw regional values, or maps of them")
+    ] = Level.table,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="virtual cohorts", metavar="N")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the first cohort", metavar="N")] = 0,
     force: options.Force = False,
@@ -36,23 +44,42 @@ def reproduce(
     quiet: options.Quiet = False,
     log_json: options.LogJson = False,
 ) -> None:
-    """Draw virtual cohorts with a study's published figures, run its models, compare cell by cell."""
+    """Draw virtual cohorts with a study's published figures, run its models, compare with the print."""
     from qsmengine.pipeline.staging import check_output, staged
-    from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS, write_page
-    from qsmengine.studies.pontillo2019.reproduce import OUTPUTS, reproduce_table
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    names = [Path(f"{name}.tsv") for name in OUTPUTS]
-    check_output(out, [*names, *map(Path, PAGE_OUTPUTS)], [], force=force)
+    names = _outputs(study)
+    check_output(out, map(Path, names), [], force=force)
     reporter.detail(f"{study.value}, level {level.value}, {seeds} cohorts from seed {seed}")
     with staged(out) as folder:
-        made = reproduce_table(
-            folder,
-            seeds=seeds,
-            first_seed=seed,
-            on_seed=lambda done, total: reporter.detail(f"cohort {done} of {total}"),
-        )
-        write_page(folder, seeds=seeds, first_seed=seed)
+        made = _run(study, folder, seeds, seed, reporter)
     for line in made.lines():
         reporter.say(line)
-    reporter.say(str(out / PAGE_OUTPUTS[-1]), file=str(out / PAGE_OUTPUTS[-1]))
+    reporter.say(str(out / "index.html"), file=str(out / "index.html"))
+
+
+def _outputs(study: Study) -> Sequence[str]:
+    if study is Study.schweser2018:
+        from qsmengine.studies.schweser2018 import reproduce as schweser2018
+
+        return schweser2018.OUTPUTS
+    from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS
+    from qsmengine.studies.pontillo2019.reproduce import OUTPUTS
+
+    return (*(f"{name}.tsv" for name in OUTPUTS), *PAGE_OUTPUTS)
+
+
+def _run(study: Study, folder: Path, seeds: int, seed: int, reporter: Reporter) -> _Made:
+    def on_seed(done: int, total: int) -> None:
+        reporter.detail(f"cohort {done} of {total}")
+
+    if study is Study.schweser2018:
+        from qsmengine.studies.schweser2018.reproduce import reproduce_maps
+
+        return reproduce_maps(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
+    from qsmengine.studies.pontillo2019.page import write_page
+    from qsmengine.studies.pontillo2019.reproduce import reproduce_table
+
+    made = reproduce_table(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
+    write_page(folder, seeds=seeds, first_seed=seed)
+    return made

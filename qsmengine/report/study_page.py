@@ -118,7 +118,7 @@ def _cells(folder: Path) -> list[Section]:
             lines.append(Line(name, tuple(line)))
         good = sum(row["agrees"] == "yes" for row in own)
         note = f"{good} of {len(own)} cells of the first cohort agree."
-        title = f"Table {table}" if table.isdigit() else "Regression of EDSS"
+        title = f"Table {table}" if table.isdigit() else table
         sections.append(Section(title, columns, tuple(lines), note))
     return sections
 

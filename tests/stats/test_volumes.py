@@ -18,7 +18,7 @@ ASEG = """# Title Segmentation Statistics
   4  16     20100    20210.0  Brain-Stem                        70.1     8.7    34.0   127.0    93.0
   5  77      1200     1300.0  WM-hypointensities                70.1     8.7    34.0   127.0    93.0
 """
-SYNTHSEG = """subject,total intracranial,left thalamus,right thalamus,3rd ventricle,brain-stem,left accumbens area
+SYNTHSEG = """,total intracranial,left thalamus,right thalamus,3rd ventricle,brain-stem,left accumbens area
 sub-01_T1w.nii.gz,1500000.5,7600.25,7400.5,900.0,20000.0,450.0
 sub-02_T1w.nii.gz,1400000.5,7000.0,7100.0,800.0,19000.0,400.0
 """

@@ -60,7 +60,7 @@ def test_regressions_use_who_has_all_and_equal_statsmodels(fitted, cells):
 def test_every_printed_cell_is_compared_once(cells):
     assert cells.index.is_unique
     counts = cells.groupby("table").size().to_dict()
-    assert counts == {"1": 41, "2": 152, "3": 38, "4": 49, "edss": 2}
+    assert counts == {"1": 41, "2": 152, "3": 38, "4": 49, "EDSS": 2}
 
 
 def test_agreement_means_same_side_and_same_sign(cells):

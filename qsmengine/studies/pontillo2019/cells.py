@@ -18,7 +18,7 @@ from scipy import stats
 
 from qsmengine.stats.models.effects import Interval, partial_eta_squared
 from qsmengine.stats.run_models import ModelTables
-from qsmengine.stats.tables import Dictionary
+from qsmengine.studies.cells import CELLS
 from qsmengine.studies.pontillo2019.published import (
     COMPARISONS,
     EDSS_VOLUME,
@@ -31,17 +31,6 @@ from qsmengine.studies.pontillo2019.published import (
     summary,
 )
 
-CELLS: Dictionary = {
-    "table": {"Description": "Table of the paper; edss: the regression of EDSS in its text"},
-    "row": {"Description": "Row of the table"},
-    "column": {"Description": "Column of the table"},
-    "kind": {"Description": "estimate or p"},
-    "published": {"Description": "As printed"},
-    "value": {"Description": "Of the cohort; n/a where the model did not keep the predictor"},
-    "low": {"Description": "Lower end of its 95 % confidence interval"},
-    "high": {"Description": "Upper end of its 95 % confidence interval"},
-    "agrees": {"Description": "Agreement, as the study's page defines it"},
-}
 _SUBGROUPS = {"MS": ("RRMS", "PMS"), "HC": ("HC",), "RRMS": ("RRMS",), "PMS": ("PMS",)}
 Record: TypeAlias = dict[Hashable, Any]
 _NAMES = {"DMT": "dmt", "LL": "log_ll"}
@@ -230,4 +219,4 @@ def _model_cells(table: str, model: str, printed: Regression, last: Record) -> I
 
 def _disability(fitted: Fitted) -> Iterator[dict[str, Any]]:
     found = _index(fitted.coefficients, ("model", "block", "predictor"))["MS edss", 3, "volume_thalamus"]
-    yield from _predictor_cells("edss", "MS edss: volume_thalamus", EDSS_VOLUME, PValue(".02"), found)
+    yield from _predictor_cells("EDSS", "MS edss: volume_thalamus", EDSS_VOLUME, PValue(".02"), found)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from qsmengine.errors import UsageError
 from qsmengine.stats.tables import Dictionary, write_table
-from qsmengine.studies.pontillo2019.cells import CELLS, Fitted, compare_cells
+from qsmengine.studies.cells import CELLS, RECOVERY, lines, marks, recovery
+from qsmengine.studies.pontillo2019.cells import Fitted, compare_cells
 from qsmengine.studies.pontillo2019.cohort import UNITS, draw_cohort
 from qsmengine.studies.pontillo2019.models import fit_study
 from qsmengine.studies.pontillo2019.unadjusted import (
@@ -21,14 +22,6 @@ from qsmengine.studies.pontillo2019.unadjusted import (
 )
 
 OUTPUTS = ("cells", "recovery", "unadjusted", "combined", "cohort", "tests", "blocks", "coefficients")
-RECOVERY: Dictionary = {
-    **{name: CELLS[name] for name in ("table", "row", "column", "kind", "published")},
-    "value": {"Description": "Median over the cohorts"},
-    "low": {"Description": "2.5 % quantile over the cohorts"},
-    "high": {"Description": "97.5 % quantile over the cohorts"},
-    "recovered": {"Description": "Share of the cohorts whose cell agrees with the print", "Units": "1"},
-    "n": {"Description": "Cohorts", "Units": "count"},
-}
 
 
 @dataclass(frozen=True)
@@ -51,15 +44,7 @@ class Reproduction:
 
     def lines(self) -> list[str]:
         """Every cell as a line of text: value, print, mark, share of the cohorts; then sums."""
-        found = []
-        for cell, share in zip(self.cells.to_dict("records"), self.recovery.to_dict("records"), strict=True):
-            where = f"Table {cell['table']}  {cell['row']:<28} {cell['column']:<26}"
-            mark = "yes" if cell["agrees"] else "no"
-            found.append(f"{where} {cell['value']:>10.4g}  print {cell['published']:>7}  {mark:<3} "
-                         f"{100 * share['recovered']:4.0f} %")  # fmt: skip
-        for (table, kind), part in self.recovery.groupby(["table", "kind"]):
-            mean = 100 * float(part["recovered"].mean())
-            found.append(f"Table {table}, {kind}: {len(part)} cells, {mean:.0f} % recovered on average")
+        found = lines(self.cells, self.recovery)
         good, n = int(self.unadjusted["agrees"].sum()), len(self.unadjusted)
         found.append(f"Table 2 from its own figures (Welch): {good} of {n} p values agree in significance")
         return found
@@ -99,11 +84,11 @@ def reproduce_table(
         if on_seed is not None:
             on_seed(i + 1, seeds)
     assert fitted is not None  # noqa: S101
-    made = Reproduction(compared[0], _recovery(compared), unadjusted_differences())
+    made = Reproduction(compared[0], recovery(compared), unadjusted_differences())
     folder = Path(out)
-    write_table(_marks(made.cells), folder / "cells.tsv", CELLS)
+    write_table(marks(made.cells), folder / "cells.tsv", CELLS)
     write_table(made.recovery, folder / "recovery.tsv", RECOVERY)
-    write_table(_marks(made.unadjusted), folder / "unadjusted.tsv", UNADJUSTED)
+    write_table(marks(made.unadjusted), folder / "unadjusted.tsv", UNADJUSTED)
     write_table(combined_subgroups(), folder / "combined.tsv", COMBINED)
     cohort = fitted.cohort.drop(columns="session_id")
     write_table(cohort, folder / "cohort.tsv", _dictionary(cohort))
@@ -111,21 +96,6 @@ def reproduce_table(
     write_table(fitted.blocks, folder / "blocks.tsv", columns.BLOCKS)
     write_table(fitted.coefficients, folder / "coefficients.tsv", columns.COEFFICIENTS)
     return made
-
-
-def _recovery(compared: list[pd.DataFrame]) -> pd.DataFrame:
-    first = compared[0]
-    values = pd.concat([c["value"] for c in compared], axis=1)
-    table = first[["table", "row", "column", "kind", "published"]].copy()
-    table["value"] = values.median(axis=1)
-    table["low"], table["high"] = values.quantile(0.025, axis=1), values.quantile(0.975, axis=1)
-    table["recovered"] = pd.concat([c["agrees"] for c in compared], axis=1).mean(axis=1)
-    table["n"] = len(compared)
-    return table
-
-
-def _marks(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(agrees=table["agrees"].map({True: "yes", False: "no"}))
 
 
 def _dictionary(cohort: pd.DataFrame) -> Dictionary:
