@@ -85,13 +85,13 @@ def reproduce_maps(
         drawn = {name: draw_group(name, rng) for name in GROUPS}
         params = PermutationParams(permutations=permutations, seed=first_seed + i)
         used = cpu() if device is None else device
-        tests = {name: _test(people, maps, params, used) for name, (people, maps) in drawn.items()}
+        tests = {name: _test(*one, params, used) for name, one in drawn.items()}
         found = [*_groups(tests, place), *_durations(drawn, place)]
         compared.append(pd.DataFrame(found, columns=list(CELLS)))
         if i == 0:
             _write_maps(folder, tests, place)
-            people = pd.concat([people for people, _ in drawn.values()], ignore_index=True)
-            write_table(people, folder / "participants.tsv", _PEOPLE)
+            everybody = pd.concat([people for people, _ in drawn.values()], ignore_index=True)
+            write_table(everybody, folder / "participants.tsv", _PEOPLE)
         if on_seed is not None:
             on_seed(i + 1, seeds)
     made = Reproduction(compared[0], recovery(compared))
