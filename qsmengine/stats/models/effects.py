@@ -82,17 +82,6 @@ def rank_biserial(first: Floats, second: Floats, *, seed: int = 0) -> Interval:
     return Interval(float(signs.mean()), float(low), float(high))
 
 
-def bootstrap(
-    values: Floats, statistic: Callable[[Floats], float], *, seed: int = 0, resamples: int = RESAMPLES
-) -> Interval:
-    """Evaluate a statistic of the rows of `values` with the percentile interval of resampled rows."""
-    rng = np.random.default_rng(seed)
-    n = len(values)
-    drawn = [statistic(values[rng.integers(0, n, n)]) for _ in range(resamples)]
-    low, high = np.quantile(drawn, _TAILS[::-1])
-    return Interval(float(statistic(values)), float(low), float(high))
-
-
 def _noncentrality(cdf: Callable[[float], float], start: float) -> tuple[float, float]:
     """Noncentralities at which the statistic seen is the 97.5 % and the 2.5 % quantile; 0 where none is."""
     ends = []

@@ -87,11 +87,13 @@ def test_intervals_invert_the_noncentral_distributions():
     assert np.arctanh([r.low, r.high]) == pytest.approx(np.arctanh(0.5) + np.array([-1, 1]) * 1.959964 / 5)
 
 
-def test_bootstrap_of_a_mean_has_the_width_of_its_standard_error():
-    x = np.random.default_rng(3).normal(2, 1, 200)
-    interval = effects.bootstrap(x, lambda v: float(v.mean()))
-    assert interval.value == x.mean()
-    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * x.std() / np.sqrt(200), rel=0.1)
+def test_rank_biserial_interval_covers_the_truth_about_as_often_as_promised():
+    rng = np.random.default_rng(3)
+    true, hits = 2 * stats.norm.cdf(0.7 / np.sqrt(2)) - 1, 0
+    for i in range(120):
+        found = effects.rank_biserial(rng.normal(0.7, 1, 30), rng.normal(0, 1, 25), seed=i)
+        hits += found.low <= true <= found.high
+    assert 0.87 <= hits / 120 <= 0.995
 
 
 def test_what_cannot_be_compared_is_refused():
