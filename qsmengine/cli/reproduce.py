@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
 
 from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
+from qsmengine.errors import UsageError
 
 
 class Study(StrEnum):
@@ -24,6 +25,7 @@ class Level(StrEnum):
     """Where a reproduction starts."""
 
     table = "table"
+    raw = "raw"
 
 
 class _Made(Protocol):
@@ -35,10 +37,19 @@ def reproduce(
     study: Annotated[Study, typer.Argument(help="the study")],
     out: Annotated[Path, typer.Argument(help="folder for tables, figures and the page")],
     level: Annotated[
-        Level, typer.Option("--level", help="table: draw regional values, or maps of them")
+        Level,
+        typer.Option("--level", help="table: draw regional values, or maps of them; raw: raw signals"),
     ] = Level.table,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="virtual cohorts", metavar="N")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the first cohort", metavar="N")] = 0,
+    per_group: Annotated[
+        int | None, typer.Option("--per-group", min=2, help="raw: only so many of a group", metavar="N")
+    ] = None,
+    voxel_size: Annotated[
+        float, typer.Option("--voxel-size", min=1, max=4, help="raw: of the virtual heads [mm]", metavar="MM")
+    ] = 2.0,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
     force: options.Force = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -48,6 +59,13 @@ def reproduce(
     from qsmengine.pipeline.staging import check_output, staged
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    if level is Level.raw:
+        from qsmengine.backend.device import resolve_device
+
+        if study is not Study.pontillo2019 or seeds != 1:
+            raise UsageError("--level raw is of pontillo2019 with one cohort (--seeds 1)")
+        _raw(out, seed, per_group, voxel_size, resolve_device(device, threads), reporter, force=force)
+        return
     names = _outputs(study)
     check_output(out, map(Path, names), [], force=force)
     reporter.detail(f"{study.value}, level {level.value}, {seeds} cohorts from seed {seed}")
@@ -83,3 +101,34 @@ def _run(study: Study, folder: Path, seeds: int, seed: int, reporter: Reporter) 
     made = reproduce_table(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
     write_page(folder, seeds=seeds, first_seed=seed)
     return made
+
+
+def _raw(
+    out: Path,
+    seed: int,
+    per_group: int | None,
+    voxel_size: float,
+    device: Any,
+    reporter: Reporter,
+    *,
+    force: bool,
+) -> None:
+    """From raw signals, going on with the participants that are in the folder already."""
+    from qsmengine.pipeline.staging import check_output
+    from qsmengine.studies.pontillo2019.raw import OUTPUTS, RawSettings, reproduce_raw
+
+    check_output(out, [Path(f"{name}.tsv") for name in OUTPUTS], [], force=force)
+
+    def on_participant(done: int, total: int, known: bool) -> None:
+        reporter.step(f"[{done}/{total}] {'taken from an earlier run' if known else 'done'}")
+
+    made = reproduce_raw(
+        out,
+        RawSettings(seed=seed, voxel_size=voxel_size),
+        per_group=per_group,
+        device=device,
+        on_participant=on_participant,
+    )
+    for line in made.lines():
+        reporter.say(line)
+    reporter.say(str(out / "bias.tsv"), file=str(out / "bias.tsv"))

@@ -101,8 +101,8 @@ def reproduce_maps(
         f"Schweser et al. 2018, doi:10.1016/j.neuroimage.2017.10.063. {seeds} virtual cohorts of 240 thalamic "
         f"susceptibility maps, seeds {first_seed} to {first_seed + seeds - 1}, drawn with the published "
         f"pattern and assumed sizes; TFCE with {permutations} permutations. A nucleus is affected where at "
-        "least half of its voxels have p <= 0.05 (family-wise) and are lower than in controls. Each cell: value "
-        "of the first cohort, what is published, agreement, share of the cohorts that agree."
+        "least half of its voxels have p <= 0.05 (family-wise) and are lower than in controls. Each cell: "
+        "value of the first cohort, what is published, agreement, share of the cohorts that agree."
     )
     study_page(folder, folder / "index.html", "Thalamic susceptibility in MS, reproduced", summary)
     return made

@@ -1,0 +1,215 @@
+"""The study from raw signals: every participant a virtual head, reconstructed and measured by the engine.
+
+Each finished participant is a file in ``subjects/``; a run that was interrupted goes on where it stopped. The
+truth of a region is the mean of the true map over the same voxels: the bias is that of the reconstruction.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.data import Array
+from qsmengine.io.atomic import write_json
+from qsmengine.phantom.tissue import tissue_table
+from qsmengine.pipeline.api import fit_tensor, reconstruct_qsm
+from qsmengine.stats.tables import Dictionary, write_table
+from qsmengine.studies.cells import CELLS, marks
+from qsmengine.studies.pontillo2019.cells import Fitted, compare_cells
+from qsmengine.studies.pontillo2019.cohort import UNITS, draw_cohort
+from qsmengine.studies.pontillo2019.models import fit_study
+from qsmengine.studies.pontillo2019.published import STRUCTURES
+from qsmengine.studies.pontillo2019.raw_head import RawParticipant, control_mean, native_counts, raw_participant
+
+OUTPUTS = ("bias", "measured")
+MEASURED = tuple(f"{metric}_{s}" for metric in ("volume", "chi", "MD", "FA") for s in STRUCTURES)
+BIAS: Dictionary = {
+    "metric": {"Description": "Regional metric"},
+    "unit": {"Description": "Its unit"},
+    "n": {"Description": "Participants", "Units": "count"},
+    "truth": {"Description": "Mean of the truth, in the row's unit"},
+    "measured": {"Description": "Mean of the reconstruction"},
+    "bias": {"Description": "Mean of measured - truth"},
+    "sd": {"Description": "Standard deviation of measured - truth"},
+    "r": {"Description": "Pearson's correlation of measured and truth", "Units": "1"},
+    "difference_truth": {"Description": "Mean of MS minus mean of controls, truth"},
+    "difference_measured": {"Description": "Mean of MS minus mean of controls, reconstruction"},
+}
+
+
+class RawSettings(BaseModel):
+    """What decides a participant's signals and maps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=0, ge=0)
+    voxel_size: float = Field(default=2.0, ge=1.0, le=4.0, description="[mm]")
+    snr: float = Field(default=100.0, gt=0)
+
+
+@dataclass(frozen=True)
+class RawReproduction:
+    """Bias of every metric, and the printed cells where the whole cohort was made (else None)."""
+
+    bias: pd.DataFrame
+    cells: pd.DataFrame | None
+
+    def lines(self) -> list[str]:
+        """Bias as lines of text, and how many cells agree."""
+        found = [
+            f"{row['metric']:<18} truth {row['truth']:9.4g}  measured {row['measured']:9.4g}  "
+            f"bias {row['bias']:+9.3g}  r {row['r']:6.3f}  [{row['unit']}]"
+            for row in self.bias.to_dict("records")
+        ]
+        if self.cells is not None:
+            found.append(f"{int(self.cells['agrees'].sum())} of {len(self.cells)} printed cells agree")
+        return found
+
+
+def reproduce_raw(
+    out: str | Path,
+    settings: RawSettings,
+    *,
+    per_group: int | None = None,
+    device: Device | str = "cpu",
+    on_participant: Callable[[int, int, bool], None] | None = None,
+) -> RawReproduction:
+    """Make, reconstruct and measure the cohort; write ``measured.tsv``, ``bias.tsv``, if whole ``cells.tsv``.
+
+    Parameters
+    ----------
+    out
+        Folder; participants that are in its ``subjects/`` with the same settings are not made again.
+    settings
+        Seed, voxel size, noise.
+    per_group
+        Only so many of each of HC, RRMS and PMS; the models need all.
+    device
+        Where the engine runs.
+    on_participant
+        Called with (done, of how many, taken from an earlier run).
+    """
+    folder = Path(out)
+    drawn = draw_cohort(settings.seed)
+    if per_group is not None:
+        drawn = drawn.groupby("group", sort=False).head(per_group).reset_index(drop=True)
+    truth, measured = drawn.copy(), drawn.copy()
+    for i, row in enumerate(drawn.to_dict("records")):
+        path = folder / "subjects" / f"{row['participant_id']}.json"
+        found = _earlier(path, settings)
+        known = found is not None
+        if found is None:
+            number = int(str(row["participant_id"]).removeprefix("sub-"))
+            found = _measure({str(k): v for k, v in row.items()}, settings, number, device)
+            write_json(path, {"settings": settings.model_dump(), **found})
+        for name in MEASURED:
+            truth.loc[i, name] = _value(found["truth"].get(name))
+            measured.loc[i, name] = _value(found["measured"].get(name))
+        if on_participant is not None:
+            on_participant(i + 1, len(drawn), known)
+    bias = _bias(truth, measured)
+    write_table(measured, folder / "measured.tsv", _dictionary(measured))
+    write_table(bias, folder / "bias.tsv", BIAS)
+    if per_group is not None:
+        return RawReproduction(bias, None)
+    cells = compare_cells(Fitted.of(*fit_study(measured)))
+    write_table(marks(cells), folder / "cells.tsv", CELLS)
+    return RawReproduction(bias, cells)
+
+
+def _earlier(path: Path, settings: RawSettings) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if content.get("settings") == settings.model_dump() else None
+
+
+def _measure(
+    row: Mapping[str, Any], settings: RawSettings, number: int, device: Device | str
+) -> dict[str, dict[str, float | None]]:
+    """Reconstruct one participant: regional truth and measurement in the paper's units."""
+    person = raw_participant(
+        {str(k): float(v) for k, v in row.items() if k in MEASURED},
+        voxel_size=settings.voxel_size, snr=settings.snr, seed=settings.seed * 1000 + number,
+    )  # fmt: skip
+    gre = person.gre
+    qsm = reconstruct_qsm(gre.magnitude, gre.phase, gre.echo_times, gre.grid, mask=person.mask, device=device)
+    maps = {"chi": to_numpy(qsm.chi)}
+    if person.dwi is not None:
+        dwi = person.dwi
+        tensor = fit_tensor(
+            dwi.signal, dwi.b_values, dwi.b_vectors, dwi.grid, mask=person.mask, method="wls", device=device
+        )
+        maps |= {"MD": to_numpy(tensor["md"]) * np.float32(1e3), "FA": to_numpy(tensor["fa"])}
+    found = {"truth": _regional(person, person.truth), "measured": _regional(person, maps)}
+    counts = {s: float((person.labels == i).sum()) for i, s in enumerate(STRUCTURES, start=1)}
+    native = native_counts(settings.voxel_size)
+    for s in STRUCTURES:
+        found["truth"][f"volume_{s}"] = person.volumes[s] * control_mean(f"volume_{s}")
+        found["measured"][f"volume_{s}"] = counts[s] / native[s] * control_mean(f"volume_{s}")
+    return found
+
+
+def _regional(person: RawParticipant, maps: Mapping[str, Array]) -> dict[str, float | None]:
+    """Means over the structures; chi in the paper's scale. None where a region has no finite voxel."""
+    found: dict[str, float | None] = {}
+    for metric, array in maps.items():
+        for number, structure in enumerate(STRUCTURES, start=1):
+            values = array[(person.labels == number) & person.mask]
+            values = values[np.isfinite(values)]
+            if not values.size:
+                found[f"{metric}_{structure}"] = None
+                continue
+            mean = float(values.mean(dtype=np.float64))
+            if metric == "chi":
+                mean = control_mean(f"chi_{structure}") + 1e3 * (mean - tissue_table()[structure].chi)
+            found[f"{metric}_{structure}"] = mean
+    return found
+
+
+def _value(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _bias(truth: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    patients = (truth["cohort"] == "MS").to_numpy()
+    rows = []
+    for name in MEASURED:
+        a, b = (table[name].to_numpy(np.float64) for table in (truth, measured))
+        there = np.isfinite(a) & np.isfinite(b)
+        error = (b - a)[there]
+        varies = there.sum() > 2 and np.ptp(a[there]) > 0 and np.ptp(b[there]) > 0
+        means = [v[there & patients].mean() - v[there & ~patients].mean() for v in (a, b)]
+        rows.append(
+            {
+                "metric": name,
+                "unit": UNITS[name],
+                "n": int(there.sum()),
+                "truth": a[there].mean(),
+                "measured": b[there].mean(),
+                "bias": error.mean(),
+                "sd": error.std(ddof=1),
+                "r": float(np.corrcoef(a[there], b[there])[0, 1]) if varies else math.nan,
+                "difference_truth": means[0],
+                "difference_measured": means[1],
+            }
+        )
+    return pd.DataFrame(rows, columns=list(BIAS))
+
+
+def _dictionary(table: pd.DataFrame) -> Dictionary:
+    return {
+        str(name): {"Description": f"{name}, as reconstructed" if name in MEASURED else f"{name}, as drawn"}
+        | ({"Units": UNITS[str(name)]} if name in UNITS else {})
+        for name in table.columns
+    }

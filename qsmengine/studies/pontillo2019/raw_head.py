@@ -1,0 +1,180 @@
+"""A participant of the virtual cohort as raw gradient echoes and diffusion signals, with the truth behind.
+
+The deep grey matter of the bundled head is scaled to the participant's volumes, its susceptibility and tensors
+are set to the participant's values; fields and signals are those of the phantom. Volumes and susceptibilities
+keep the head's own as that of the average control::
+
+    volume = V_head * value / mean(HC)          chi = chi_head + (value - mean(HC))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from qsmengine.data import Array, DwiSeries, GreSeries
+from qsmengine.grid import Grid
+from qsmengine.phantom.anatomy import average_tissue
+from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
+from qsmengine.phantom.gre import gre_signal, smooth_coil
+from qsmengine.phantom.head import head_fields
+from qsmengine.phantom.labels import HeadIndex, load_head_index
+from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.scheme import default_scheme
+from qsmengine.phantom.tissue import tissue_maps, tissue_table
+from qsmengine.studies.pontillo2019.published import STRUCTURES, rows
+
+ECHO_TIMES = (0.0074, 0.0221)
+"""Of the double echo [s]; assumed."""
+FIELD_STRENGTH = 3.0
+_REPLACEABLE = frozenset({"white_matter", "cortex"})
+_MARGIN = 6
+
+
+@dataclass(frozen=True)
+class RawParticipant:
+    """Signals and truth of one participant.
+
+    Parameters
+    ----------
+    gre, dwi
+        Series; dwi is None for participants without diffusion.
+    labels, mask
+        (x, y, z): structures (1 to 4, in the order of `STRUCTURES`) and brain.
+    truth
+        "chi" [ppm], "MD" [1e-3 mm^2/s], "FA" [1]: (x, y, z).
+    volumes
+        Structure -> volume on the label grid over that of the head as bundled [1].
+    """
+
+    gre: GreSeries
+    dwi: DwiSeries | None
+    labels: npt.NDArray[np.int16]
+    mask: npt.NDArray[np.bool_]
+    truth: Mapping[str, Array]
+    volumes: Mapping[str, float]
+
+
+def control_mean(metric: str) -> float:
+    """Mean of the controls, printed or assumed."""
+    for row in rows("table2"):
+        if row["metric"] == metric:
+            return float(row["HC_mean"])
+    return next(float(row["mean"]) for row in rows("assumed") if row["metric"] == metric)
+
+
+def raw_participant(
+    values: Mapping[str, float], *, voxel_size: float, snr: float, seed: int, head_number: int = 1
+) -> RawParticipant:
+    """Signals of a participant with the regional `values`: columns as in the cohort; MD and FA may be NaN."""
+    head = _scaled(load_head_index(head_number), values)
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence([2019, seed]).spawn(4)]
+    fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=rngs[0])
+    chi = fine.chi.copy()
+    for structure in STRUCTURES:
+        shift = 1e-3 * (values[f"chi_{structure}"] - control_mean(f"chi_{structure}"))
+        chi[_inside(head, structure)] += np.float32(shift)
+    fine = replace(fine, chi=chi)
+    resampler = Resampler(head.grid, (voxel_size,) * 3)
+    grid = Grid(resampler.shape, resampler.affine, FIELD_STRENGTH)
+    brain = head.lookup([region.brain for region in head.regions])
+    mask = resampler.average(brain) > 0.5
+    tissue = average_tissue(fine, resampler)
+    inner = np.where(mask, resampler.average(fine.chi * brain), tissue.chi)
+    fields, _ = head_fields(tissue.chi, np.where(mask, inner, np.float32(0)), mask, grid)
+    coil = smooth_coil(grid, rngs[1])
+    names = np.array([STRUCTURES.index(r.name) + 1 if r.name in STRUCTURES else 0 for r in head.regions])
+    majority = resampler.majority(head.index)
+    reference = mask & np.array([r.tissue == "white_matter" for r in head.regions])[majority]
+    gre = gre_signal(
+        total_field=fields["total_field"], r2star=tissue.r2star, m0=tissue.m0, coil=coil, grid=grid,
+        echo_times=ECHO_TIMES, snr=snr, reference=reference, rng=rngs[2],
+    )  # fmt: skip
+    truth = {"chi": inner}
+    dwi = None
+    if np.isfinite(values["MD_thalamus"]):
+        tensors = _tensors(head, values, resampler, fine.m0)
+        found = tensor_truth(tensors, mask)
+        truth |= {"MD": found.md * np.float32(1e3), "FA": found.fa}
+        b_values, b_vectors = default_scheme()
+        dwi = dwi_signal(
+            tensors=tensors, s0=s0_image(tissue.m0, tissue.r2, coil.sensitivity), b_values=b_values,
+            b_vectors=b_vectors, grid=grid, snr=snr, reference=reference, rng=rngs[3],
+        )  # fmt: skip
+    bundled = load_head_index(head_number)
+    volumes = {s: float(_inside(head, s).sum() / _inside(bundled, s).sum()) for s in STRUCTURES}
+    return RawParticipant(gre, dwi, names[majority].astype(np.int16), mask, truth, volumes)
+
+
+def _inside(head: HeadIndex, structure: str) -> npt.NDArray[np.bool_]:
+    return np.isin(head.index, [i for i, r in enumerate(head.regions) if r.name == structure])
+
+
+def _scaled(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
+    """The head with every structure grown or shrunk to its volume along the distance from its surface.
+
+    A growing structure takes from white matter and cortex, a shrinking one leaves the nearest of these.
+    """
+    index = head.index.copy()
+    replaceable = [i for i, r in enumerate(head.regions) if r.tissue in _REPLACEABLE and r.brain]
+    for number, region in enumerate(head.regions):
+        if region.name not in STRUCTURES:
+            continue
+        own = index == number
+        factor = values[f"volume_{region.name}"] / control_mean(f"volume_{region.name}")
+        box = _box(own)
+        part, inside = index[box], own[box]
+        free = np.isin(part, replaceable)
+        distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+        candidates = np.flatnonzero(inside | free)
+        wanted = min(round(factor * inside.sum()), candidates.size)
+        order = np.argsort(distance.ravel()[candidates], kind="stable")
+        kept = np.zeros(part.shape, np.bool_)
+        kept.ravel()[candidates[order[:wanted]]] = True
+        nearest = ndimage.distance_transform_edt(~free, return_distances=False, return_indices=True)
+        part[inside & ~kept] = part[tuple(nearest)][inside & ~kept]
+        part[kept] = number
+    return replace(head, index=index)
+
+
+def _box(own: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    where = np.argwhere(own)
+    low, high = np.maximum(where.min(axis=0) - _MARGIN, 0), where.max(axis=0) + _MARGIN + 1
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _tensors(head: HeadIndex, values: Mapping[str, float], resampler: Resampler, m0: FloatImage) -> FloatImage:
+    """Tensors of the head, isotropic and anisotropic part of each structure scaled to its MD and FA."""
+    tensors = head_tensors(head, resampler, m0)
+    mean = tensors[..., [0, 3, 5]].mean(axis=3)
+    rest = tensors.copy()
+    rest[..., [0, 3, 5]] -= mean[..., None]
+    scale, spread = np.ones(mean.shape, np.float32), np.ones(mean.shape, np.float32)
+    for structure in STRUCTURES:
+        share = resampler.average(_inside(head, structure).astype(np.float32))
+        table = tissue_table()[structure]
+        md, fa = values[f"MD_{structure}"], values[f"FA_{structure}"]
+        scale += share * np.float32(md / table.md - 1.0)
+        spread += share * np.float32(_anisotropic(md, fa) / _anisotropic(table.md, table.fa) - 1.0)
+    made = rest * spread[..., None]
+    made[..., [0, 3, 5]] += (mean * scale)[..., None]
+    return made
+
+
+def _anisotropic(md: float, fa: float) -> float:
+    """Size of the anisotropic part of an axially symmetric tensor."""
+    return md * fa / float(np.sqrt(3.0 - 2.0 * fa * fa))
+
+
+@cache
+def native_counts(voxel_size: float, head_number: int = 1) -> Mapping[str, int]:
+    """Voxels of every structure of the bundled head on a grid of `voxel_size` [mm]."""
+    head = load_head_index(head_number)
+    majority = Resampler(head.grid, (voxel_size,) * 3).majority(head.index)
+    names = np.array([region.name for region in head.regions])[majority]
+    return {structure: int((names == structure).sum()) for structure in STRUCTURES}

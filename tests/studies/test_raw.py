@@ -1,0 +1,124 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qsmengine.cli.main import main
+from qsmengine.phantom.labels import load_head_index
+from qsmengine.stats.tables import read_table
+from qsmengine.studies.pontillo2019 import raw, raw_head
+from qsmengine.studies.pontillo2019.cohort import draw_cohort
+from qsmengine.studies.pontillo2019.published import STRUCTURES
+
+
+def controls(**changes):
+    """The average control: nothing is scaled or shifted."""
+    return {name: raw_head.control_mean(name) for name in raw.MEASURED} | changes
+
+
+def count(head, name):
+    return int(raw_head._inside(head, name).sum())
+
+
+def test_structures_get_their_volume_and_only_white_matter_and_cortex_give_or_take():
+    bundled = load_head_index(1)
+    values = controls(volume_thalamus=0.8 * 21.9, volume_putamen=1.1 * 13.8)
+    scaled = raw_head._scaled(bundled, values)
+    assert count(scaled, "thalamus") == pytest.approx(0.8 * count(bundled, "thalamus"), rel=1e-3)
+    assert count(scaled, "putamen") == pytest.approx(1.1 * count(bundled, "putamen"), rel=2e-2)
+    assert count(scaled, "caudate") == count(bundled, "caudate")
+    changed = scaled.index != bundled.index
+    tissues = np.array([r.tissue for r in bundled.regions])
+    involved = set(tissues[bundled.index[changed]]) | set(tissues[scaled.index[changed]])
+    assert involved <= {"thalamus", "putamen", "white_matter", "cortex"}
+    lost = raw_head._inside(bundled, "thalamus") & ~raw_head._inside(scaled, "thalamus")
+    assert not (raw_head._inside(scaled, "thalamus") & ~raw_head._inside(bundled, "thalamus")).any()
+    assert lost.sum() == count(bundled, "thalamus") - count(scaled, "thalamus")
+
+
+@pytest.mark.slow
+def test_truth_and_maps_of_a_participant_are_what_was_asked_for():
+    asked = controls(chi_pallidum=150.0, MD_thalamus=1.05, FA_caudate=0.30, volume_putamen=12.0)
+    found = raw._measure(asked, raw.RawSettings(voxel_size=3.0), 3, "cpu")
+    truth, measured = found["truth"], found["measured"]
+    # Voxels of the rim are partly those of neighbours: a shift of 30 ppb arrives in part.
+    assert 10 < truth["chi_pallidum"] - raw_head.control_mean("chi_pallidum") < 32
+    assert truth["MD_thalamus"] == pytest.approx(1.05, rel=0.06)
+    assert truth["FA_caudate"] == pytest.approx(0.30, rel=0.2)
+    assert truth["volume_putamen"] == pytest.approx(12.0, rel=1e-3)
+    assert truth["volume_caudate"] == pytest.approx(raw_head.control_mean("volume_caudate"))
+    for structure in STRUCTURES:
+        assert measured[f"MD_{structure}"] == pytest.approx(truth[f"MD_{structure}"], rel=0.02)
+        assert measured[f"chi_{structure}"] == pytest.approx(truth[f"chi_{structure}"], abs=25)
+        assert measured[f"volume_{structure}"] == pytest.approx(truth[f"volume_{structure}"], rel=0.08)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Measurement without signals: truth as drawn, chi 2 ppb high."""
+    made = []
+
+    def measure(row, settings, number, device):
+        made.append(number)
+        truth = {k: None if pd.isna(row[k]) else row[k] for k in raw.MEASURED}
+        measured = {k: v if v is None or not k.startswith("chi") else v + 2.0 for k, v in truth.items()}
+        return {"truth": truth, "measured": measured}
+
+    monkeypatch.setattr(raw, "_measure", measure)
+    return made
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(tmp_path, quick):
+    settings = raw.RawSettings(seed=2)
+    seen = []
+    raw.reproduce_raw(tmp_path, settings, per_group=3, on_participant=lambda *a: seen.append(a))
+    assert len(quick) == 9
+    assert seen[-1] == (9, 9, False)
+    (tmp_path / "subjects" / "sub-001.json").write_text("{ broken")
+    raw.reproduce_raw(tmp_path, settings, per_group=3, on_participant=lambda *a: seen.append(a))
+    assert quick[9:] == [1]
+    assert seen[-1] == (9, 9, True)
+    raw.reproduce_raw(tmp_path, raw.RawSettings(seed=2, snr=50), per_group=3)
+    assert len(quick) == 19
+
+
+def test_bias_and_group_differences_are_told_for_every_metric(tmp_path, quick):
+    made = raw.reproduce_raw(tmp_path, raw.RawSettings(seed=2), per_group=8)
+    assert made.cells is None
+    bias = made.bias.set_index("metric")
+    assert bias.loc["chi_caudate", "bias"] == pytest.approx(2.0)
+    assert bias.loc["volume_thalamus", "bias"] == pytest.approx(0.0, abs=1e-12)
+    assert bias.loc["chi_caudate", "r"] == pytest.approx(1.0)
+    drawn = draw_cohort(2).groupby("group", sort=False).head(8)
+    ms = drawn["cohort"] == "MS"
+    expected = drawn.loc[ms, "chi_thalamus"].mean() - drawn.loc[~ms, "chi_thalamus"].mean()
+    assert bias.loc["chi_thalamus", "difference_measured"] == pytest.approx(expected)
+    assert bias.loc["MD_putamen", "n"] == drawn["MD_putamen"].notna().sum()
+    assert json.loads((tmp_path / "bias.json").read_text())["bias"]
+    assert len(read_table(tmp_path / "measured.tsv")) == 24
+
+
+def test_the_whole_cohort_goes_through_the_papers_models(tmp_path, quick):
+    made = raw.reproduce_raw(tmp_path, raw.RawSettings(seed=5))
+    assert len(quick) == 118
+    assert len(made.cells) == 282
+    assert "printed cells agree" in made.lines()[-1]
+
+
+def test_raw_is_of_one_study_and_one_cohort(tmp_path):
+    assert main(["reproduce", "schweser2018", str(tmp_path), "--level", "raw"]) == 2
+    assert main(["reproduce", "pontillo2019", str(tmp_path), "--level", "raw", "--seeds", "3"]) == 2
+
+
+def test_the_command_goes_on_with_a_folder_and_tells_the_bias(tmp_path, quick, capsys):
+    argv = ["reproduce", "pontillo2019", str(tmp_path / "raw"), "--level", "raw", "--per-group", "2"]
+    assert main([*argv, "--voxel-size", "3", "--device", "cpu"]) == 0
+    captured = capsys.readouterr()
+    assert "chi_pallidum" in captured.out
+    assert "[6/6] done" in captured.err
+    assert main(argv) == 2
+    assert main([*argv, "--voxel-size", "3", "--force"]) == 0
+    assert len(quick) == 6
+    bias = pd.read_csv(tmp_path / "raw" / "bias.tsv", sep="\t").set_index("metric")
+    assert bias.loc["chi_putamen", "bias"] == pytest.approx(2.0)
