@@ -39,12 +39,12 @@ def test_structures_get_their_volume_and_only_white_matter_and_cortex_give_or_ta
 
 @pytest.mark.slow
 def test_truth_and_maps_of_a_participant_are_what_was_asked_for():
-    asked = controls(chi_pallidum=150.0, MD_thalamus=1.05, FA_caudate=0.30, volume_putamen=12.0)
+    asked = controls(chi_thalamus=22.3, MD_thalamus=1.05, FA_caudate=0.30, volume_putamen=12.0)
     found = raw._measure(asked, raw.RawSettings(voxel_size=3.0), 3, "cpu")
     truth, measured = found["truth"], found["measured"]
-    # Voxels of the rim are partly those of neighbours: a shift of 30 ppb arrives in part.
-    assert 10 < truth["chi_pallidum"] - raw_head.control_mean("chi_pallidum") < 32
-    assert truth["MD_thalamus"] == pytest.approx(1.05, rel=0.06)
+    # Voxels of the rim are partly those of neighbours and of the ventricles.
+    assert 10 < truth["chi_thalamus"] - raw_head.control_mean("chi_thalamus") < 32
+    assert truth["MD_thalamus"] == pytest.approx(1.05, rel=0.15)
     assert truth["FA_caudate"] == pytest.approx(0.30, rel=0.2)
     assert truth["volume_putamen"] == pytest.approx(12.0, rel=1e-3)
     assert truth["volume_caudate"] == pytest.approx(raw_head.control_mean("volume_caudate"))

@@ -149,20 +149,20 @@ def _box(own: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
 
 
 def _tensors(head: HeadIndex, values: Mapping[str, float], resampler: Resampler, m0: FloatImage) -> FloatImage:
-    """Tensors of the head, isotropic and anisotropic part of each structure scaled to its MD and FA."""
+    """Tensors of the head: MD shifted, the anisotropic part scaled, by each structure's share of a voxel."""
     tensors = head_tensors(head, resampler, m0)
     mean = tensors[..., [0, 3, 5]].mean(axis=3)
     rest = tensors.copy()
     rest[..., [0, 3, 5]] -= mean[..., None]
-    scale, spread = np.ones(mean.shape, np.float32), np.ones(mean.shape, np.float32)
+    spread = np.ones(mean.shape, np.float32)
     for structure in STRUCTURES:
         share = resampler.average(_inside(head, structure).astype(np.float32))
         table = tissue_table()[structure]
         md, fa = values[f"MD_{structure}"], values[f"FA_{structure}"]
-        scale += share * np.float32(md / table.md - 1.0)
+        mean += share * np.float32(1e-3 * (md - table.md))
         spread += share * np.float32(_anisotropic(md, fa) / _anisotropic(table.md, table.fa) - 1.0)
     made = rest * spread[..., None]
-    made[..., [0, 3, 5]] += (mean * scale)[..., None]
+    made[..., [0, 3, 5]] += mean[..., None]
     return made
 
 
