@@ -50,7 +50,8 @@ def fit_anova(
     Raises
     ------
     InputError
-        When terms depend on each other linearly (an empty cell), or too few participants are left.
+        For a constant outcome or one that the terms fit exactly, terms that depend on each other linearly (an
+        empty cell), or too few participants.
     """
     from statsmodels.regression.linear_model import OLS
 
@@ -60,9 +61,13 @@ def fit_anova(
         raise InputError(f"{n} participants are too few for {p} terms: need at least {p + 2}")
     if int(np.linalg.matrix_rank(design)) < p:
         raise InputError("terms depend on each other linearly (an empty cell, or a group that is one site)")
-    scale = float(outcome.std()) or 1.0
+    scale = float(outcome.std())
+    if scale <= 1e-12 * float(np.abs(outcome).max()):
+        raise InputError("the outcome is constant")
     y = (outcome - outcome.mean()) / scale
     full = OLS(y, design).fit()
+    if full.ssr <= 1e-20 * n:
+        raise InputError("the model fits the outcome exactly: no residual to test against")
     found = []
     for name, own in terms.items():
         inside = [i for other, cols in terms.items() if _contains(other, name) for i in cols]

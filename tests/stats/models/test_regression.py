@@ -170,5 +170,9 @@ def test_what_cannot_be_fitted_is_refused():
     other = frame[frame["group"] != "PMS"].assign(same=lambda f: f["group"].astype(str).astype("category"))
     with pytest.raises(InputError, match="empty cell"):
         fit_anova(other["volume"].to_numpy(), other[["group", "same"]])
+    with pytest.raises(InputError, match="outcome is constant"):
+        fit_anova(0 * y + 0.1, frame[["group"]])
+    with pytest.raises(InputError, match="fits the outcome exactly"):
+        fit_anova(3 * frame["age"].to_numpy() + (frame["sex"] == "m"), frame[["age", "sex"]])
     with pytest.raises(InputError, match="interaction of 'nobody'"):
         fit_anova(y, frame[["group"]], [("group", "nobody")])
