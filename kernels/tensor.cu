@@ -209,7 +209,7 @@ KERNEL(tensor_fit,
       float least_s0 = kept && fsl ? AT(facts, 0, l) * AT(top, 0, l) : 0.0f;
       AT(out, OUT_S0, l) = fmax2(AT(out, OUT_S0, l), least_s0);
     }
-    put_maps(maps, out, index, run, n);
+    put_maps(maps, out, MAPS, index, run, n);
   }
 }
 

@@ -245,6 +245,6 @@ KERNEL(tensor_search,
       float status = positive && good ? FITTED : AT(out, OUT_STATUS, l);
       AT(out, OUT_STATUS, l) = good && AT(active, 0, l) > 0.0f ? NOT_CONVERGED : status;
     }
-    put_maps(maps, out, index, run, n);
+    put_maps(maps, out, MAPS, index, run, n);
   }
 }

@@ -61,6 +61,7 @@ _MODULES = (
     ("chi-separation", "separation.voxelwise"),
     ("diffusion", "diffusion.tensor"),
     ("diffusion", "diffusion.search"),
+    ("diffusion", "diffusion.kurtosis"),
 )
 """Stage and module of its methods; a module is imported when its stage is asked for."""
 

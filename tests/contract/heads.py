@@ -102,9 +102,9 @@ def _field(chi: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _diffusion(rng: np.random.Generator, grid: Grid) -> dict[str, Any]:
-    vectors = rng.normal(size=(15, 3))
+    vectors = rng.normal(size=(40, 3))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    b_values = np.array([0.0] * 2 + [1000.0] * 15)
+    b_values = np.array([0.0] * 2 + [1000.0] * 16 + [2000.0] * 24)
     b_vectors = np.concatenate([np.zeros((2, 3)), vectors])
     mean = (0.8 + 0.1 * _blobs(rng, grid)) * 1e-3
     axis = np.stack([_blobs(rng, grid) for _ in range(3)], axis=-1)

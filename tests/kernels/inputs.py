@@ -33,9 +33,10 @@ def _tensor_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generat
 
 
 def _tensor_basis(values: Values, sizes: Mapping[str, int], columns: np.ndarray) -> None:
-    rows = np.zeros((sizes["blocks"] * 8, 7))
+    count = columns.shape[1]
+    rows = np.zeros((sizes["blocks"] * 8, count))
     rows[: sizes["volumes"]] = columns
-    pairs = np.stack([rows[:, i] * rows[:, k] for i in range(7) for k in range(i + 1)], axis=1)
+    pairs = np.stack([rows[:, i] * rows[:, k] for i in range(count) for k in range(i + 1)], axis=1)
     for name, table in (("basis", rows), ("products", pairs)):
         blocked = table.reshape(sizes["blocks"], 8, -1).transpose(0, 2, 1)
         values[name] = np.ascontiguousarray(blocked, np.float32)
@@ -65,6 +66,30 @@ def _tensor_search(values: Values, sizes: Mapping[str, int], rng: np.random.Gene
     values["threshold"], values["iterations"] = 12.0, 40
 
 
+def _kurtosis_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Two compartments and noise, and constraints of which some voxels break a few."""
+    g = rng.normal(size=(sizes["volumes"], 3))
+    g /= np.linalg.norm(g, axis=1, keepdims=True)
+    b = np.where(np.arange(sizes["volumes"]) % 2, 2.0, 1.0)
+    g[:3], b[:3] = 0.0, 0.0
+    terms = [g[:, i] * g[:, j] * (1 + (i != j)) for i in range(3) for j in range(i, 3)]
+    pairs = [terms[i] * terms[j] for i in range(6) for j in range(i, 6)]
+    independent = [pairs[i] for i in range(21) if i not in {6, 7, 11, 12, 13, 18}]
+    matrix = [np.ones_like(b), *(-b * t for t in terms), *(b * b * t / 6 for t in independent)]
+    q, r = np.linalg.qr(np.stack(matrix, axis=1))
+    _tensor_basis(values, sizes, q)
+    values["up"] = np.linalg.inv(r).astype(np.float32)
+    slow = rng.uniform(0.3, 1.2, (3, sizes["n"]))
+    along = b[:, None] * (g**2 @ slow)
+    clean = 0.5 * np.exp(-along) + 0.5 * np.exp(-0.3 * along)
+    values["signal"] = np.float32(clean * (1 + 0.01 * rng.normal(size=clean.shape)))
+    cone = rng.normal(size=values["cone"].shape)
+    values["cone"] = (cone / np.linalg.norm(cone, axis=1, keepdims=True)).astype(np.float32)
+    values["nodes"] = rng.uniform(0.1, 0.9, values["nodes"].shape).astype(np.float32)
+    values["min_signal"], values["b_max"], values["reweightings"] = 1e-3, 1000.0, 1
+    values["lowest"], values["highest"] = -1.0, 10.0
+
+
 def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     values["voxel_index"] = rng.permutation(sizes["n"]).astype(np.int32)
     values["deviation"] *= 0.1
@@ -84,6 +109,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "tensor_fit": _tensor_fit,
     "tensor_search": _tensor_search,
     "tensor_deviation": _tensor_deviation,
+    "kurtosis_fit": _kurtosis_fit,
     "log_linear_decay": _log_linear,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
@@ -97,6 +123,9 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
     "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
     "tensor_deviation": {"n": 512, "fitted": 512},
+    "kurtosis_fit": {
+        "volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "constraints": 12, "quadrature": 16,
+    },
 }  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 

@@ -23,11 +23,11 @@ NORM_TOLERANCE = 1e-2
 """How far a direction's length may be from 1."""
 
 
-class TensorDesign(NamedTuple):
-    """Coefficients of the fit: float32, volumes in blocks of 8 padded with zeros.
+class Design(NamedTuple):
+    """Coefficients of a fit with k unknowns: float32, volumes in blocks of 8 padded with zeros.
 
-    `basis` (block, 7, 8) is Q, `products` (block, 28, 8) the products of its columns (lower triangle row
-    by row), `up` (7, 7) is R^-1, `down` (7, 7) is R, `b_max` [s/mm^2] the largest b-value.
+    `basis` (block, k, 8) is Q, `products` (block, k (k + 1) / 2, 8) the products of its columns (lower triangle
+    row by row), `up` (k, k) is R^-1, `down` (k, k) is R, `b_max` [s/mm^2] the largest b-value.
     """
 
     basis: Array
@@ -37,7 +37,7 @@ class TensorDesign(NamedTuple):
     b_max: float
 
 
-def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> TensorDesign:
+def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Design:
     """Coefficients for a gradient table, computed in float64.
 
     Parameters
@@ -53,7 +53,7 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Ten
         For counts that differ, values that are not finite or negative, directions that are not unit
         vectors, and a table that cannot determine a tensor, with its rank.
     """
-    b_values, b_vectors = _checked(b_values, b_vectors)
+    b_values, b_vectors = checked_table(b_values, b_vectors)
     b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
     b_max = float(b_values.max())
     matrix = design_matrix(b_values / (b_max or 1.0), b_vectors)
@@ -63,13 +63,18 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Ten
         weighted = int((b_values > 0).sum())
         raise InputError(
             f"the gradient table has rank {rank}, a tensor and S0 need {UNKNOWNS}: {len(b_values)} volumes, "
-            f"{weighted} of them with b > 0 along {_distinct(b_values, b_vectors)} different directions",
+            f"{weighted} of them with b > 0 along {distinct_directions(b_values, b_vectors)} different directions",
             field="bval/bvec",
         )
+    return factored(matrix, b_max)
+
+
+def factored(matrix: FloatArray, b_max: float) -> Design:
+    """Coefficients of a fit from its design matrix (volume, k)."""
     q, r = np.linalg.qr(matrix)
-    rows, columns = np.tril_indices(UNKNOWNS)
-    up = np.linalg.solve(r, np.eye(UNKNOWNS)).astype(np.float32)
-    return TensorDesign(_blocked(q), _blocked(q[:, rows] * q[:, columns]), up, r.astype(np.float32), b_max)
+    rows, columns = np.tril_indices(matrix.shape[1])
+    up = np.linalg.solve(r, np.eye(len(r))).astype(np.float32)
+    return Design(_blocked(q), _blocked(q[:, rows] * q[:, columns]), up, r.astype(np.float32), b_max)
 
 
 def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:
@@ -79,7 +84,8 @@ def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:
     return np.concatenate([np.ones((len(b_values), 1)), -b_values[:, None] * terms], axis=1)
 
 
-def _checked(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]:
+def checked_table(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]:
+    """b-values and unit directions in float64; raises InputError for a malformed table."""
     b = np.asarray(b_values, dtype=np.float64)
     g = np.asarray(b_vectors, dtype=np.float64)
     if b.ndim != 1 or g.shape != (b.size, 3) or b.size == 0:
@@ -97,7 +103,8 @@ def _checked(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]
     return b, np.where(none[:, None], 0.0, g / np.where(none, 1.0, norms)[:, None])
 
 
-def _distinct(b_values: FloatArray, b_vectors: FloatArray) -> int:
+def distinct_directions(b_values: FloatArray, b_vectors: FloatArray) -> int:
+    """Number of different directions with b > 0; opposite ones count once."""
     directions = b_vectors[b_values > 0]
     if not len(directions):
         return 0

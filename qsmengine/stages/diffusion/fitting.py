@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from qsmengine.backend.signatures.tensor import MAPS, TENSOR_DEVIATION, VOXEL_TI
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stages.diffusion.design import TensorDesign, tensor_design
+from qsmengine.stages.diffusion.design import Design, tensor_design
 from qsmengine.stages.diffusion.planes import Planes, as_planes
 from qsmengine.stages.params import Params
 
@@ -27,7 +28,7 @@ STATUS = {
     1: "fitted",
     2: "fitted, smallest eigenvalue negative",
     3: "no positive finite signal",
-    4: "measurements left do not determine a tensor",
+    4: "measurements left do not determine the model",
     5: "not converged",
 }
 """Meaning of the status map's values; the other maps are 0 where it is 0, 3 or 4."""
@@ -53,7 +54,7 @@ class Problem(NamedTuple):
 
     planes: Planes
     voxels: Array
-    design: TensorDesign
+    design: Design
     maps: Array
 
     def arguments(self, device: Device) -> dict[str, Array | float]:
@@ -77,8 +78,14 @@ def pose(
     grid: Grid,
     b0_threshold: float,
     device: Device,
+    *,
+    make_design: Callable[[Array, Array, float], Design] = tensor_design,
+    n_maps: int = MAPS,
 ) -> Problem:
     """Check the inputs of a fit and bring them into the kernels' order.
+
+    `make_design` gives the coefficients for b-values, directions and the b = 0 threshold; `n_maps` is the number
+    of planes that the kernel fills.
 
     Raises
     ------
@@ -93,9 +100,9 @@ def pose(
         raise InputError(f"{signal.shape[3]} volumes, {len(b_values)} b-values", field="bval/bvec")
     if grid.size > MAX_VOXELS:
         raise InputError(f"{grid.shape} has more than {MAX_VOXELS} voxels", field="shape")
-    design = tensor_design(b_values, b_vectors, b0_threshold)
+    design = make_design(b_values, b_vectors, b0_threshold)
     planes = as_planes(signal, device)
-    maps = device.xp.zeros((MAPS, grid.size), np.float32)
+    maps = device.xp.zeros((n_maps, grid.size), np.float32)
     return Problem(planes, _voxel_list(mask, planes, device), design, maps)
 
 

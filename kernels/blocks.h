@@ -1,0 +1,100 @@
+// Blocks of volumes in and out of memory, and sums over volumes: what every fit to a diffusion series shares.
+//
+// A block holds BLOCK volumes of TILE_LANES voxels.
+#pragma once
+#include "vmath.h"
+
+#define BLOCK 8  // volumes handled together; the host pads to whole blocks with zeros in the coefficients
+#define KEPT TILE_PICK(32, 0)  // blocks that are kept for later passes, others are loaded again
+#define LOWER(i, j) \
+  ((i) * ((i) + 1) / 2 + (j))  // place of an entry of a symmetric matrix, lower triangle row by row
+#define SMALL_PIVOT 1e-6f  // a pivot that lost this much of its diagonal is rounding error
+
+FN int slot_of(int block) { return block < KEPT ? block : KEPT; }
+
+// How many of the block's volumes are real, not padding.
+FN int volumes_of(int block, int volumes) {
+  return volumes - block * BLOCK < BLOCK ? volumes - block * BLOCK : BLOCK;
+}
+
+// Signals of one block of volumes into s; `peak` keeps the largest seen. `index`: the voxels of this tile,
+// ascending; `run`: consecutive.
+FN void load_block(float* s, float* peak, const float* signal, const int* index, int run, int block,
+                   int volumes, Index n) {
+  for (int j = 0; j < BLOCK; ++j) {
+    int v = block * BLOCK + j;
+    const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
+    if (run) {
+      const float* start = volume + index[0];
+      FOR_LANES(l) { AT(peak, 0, l) = fmax2(AT(s, j, l) = start[l], AT(peak, 0, l)); }
+    } else {
+      FOR_LANES(l) { AT(peak, 0, l) = fmax2(AT(s, j, l) = volume[index[l]], AT(peak, 0, l)); }
+    }
+  }
+}
+
+// Ask for one block of volumes of the next tile (voxels `next`) while this one is worked on: more streams than a
+// CPU's prefetcher follows. A GPU hides the latency by itself.
+FN void fetch_block(const float* signal, const int* next, int block, int volumes, Index n) {
+  for (int j = 0; j < TILE_PICK(BLOCK, 0); ++j) {
+    int v = block * BLOCK + j;
+    const float* volume = signal + (Index)(v < volumes ? v : volumes - 1) * n;
+    for (int i = 0; i < TILE_LANES; i += 16)
+      TILE_PICK(__builtin_prefetch(volume + next[i], 0, 3), (void)volume);
+  }
+}
+
+// x = S times `scale`, where S > 0, else `lift`; not less than `least`.
+FN void raise_block(float* s, const float* scale, const float* lift, const float* least) {
+  for (int j = 0; j < BLOCK; ++j)
+    FOR_LANES(l) {
+      float x = AT(s, j, l);
+      AT(s, j, l) = fmax2(x > 0.0f ? x * AT(scale, 0, l) : AT(lift, 0, l), AT(least, 0, l));
+    }
+}
+
+FN void log_block(float* y, const float* x) {
+  for (int j = 0; j < BLOCK; ++j)
+    FOR_LANES(l) { AT(y, j, l) = flog(AT(x, j, l)); }
+}
+
+// total_k += sum_j coefficients_kj x_j for k < rows: the inner kernel of every sum over volumes.
+#define ADD_BLOCK(total, rows, coefficients, x)                                                   \
+  for (int k = 0; k < (rows); ++k) {                                                              \
+    const float* f = (coefficients) + k * BLOCK;                                                  \
+    float f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3], f4 = f[4], f5 = f[5], f6 = f[6], f7 = f[7]; \
+    FOR_LANES(l) {                                                                                \
+      float even = f0 * AT(x, 0, l) + f2 * AT(x, 2, l) + f4 * AT(x, 4, l) + f6 * AT(x, 6, l);     \
+      float odd = f1 * AT(x, 1, l) + f3 * AT(x, 3, l) + f5 * AT(x, 5, l) + f7 * AT(x, 7, l);      \
+      AT(total, k, l) += even + odd;                                                              \
+    }                                                                                             \
+  }
+
+FN void clear(float* a, int count) {
+  for (int k = 0; k < count; ++k)
+    FOR_LANES(l) { AT(a, k, l) = 0.0f; }
+}
+
+// Write the `count` maps of a tile.
+FN void put_maps(float* maps, const float* out, int count, const int* index, int run, Index n) {
+  for (int k = 0; k < count; ++k) {
+    float* plane = maps + k * n;
+    if (run) {
+      FOR_LANES(l) { plane[index[0] + l] = AT(out, k, l); }
+    } else {
+      FOR_LANES(l) { plane[index[l]] = AT(out, k, l); }
+    }
+  }
+}
+
+// S is divided by the power of two at or below its largest value: exact, and the logarithms stay small. `top`: that
+// power; it and `scale` are 0 where no signal is positive and finite.
+FN void scale_tile(float* scale, float* top, const float* peak) {
+  FOR_LANES(l) {
+    float largest = AT(peak, 0, l);
+    int usable = largest > 1e-30f && largest < 1e30f;
+    int exponent = float_bits(usable ? largest : 1.0f) & 0x7f800000;
+    AT(scale, 0, l) = usable ? bits_float(0x7f000000 - exponent) : 0.0f;
+    AT(top, 0, l) = usable ? bits_float(exponent) : 0.0f;
+  }
+}
