@@ -15,7 +15,7 @@ SHARED_LIMIT = 48 * 1024
 """Static shared memory a block may have on every architecture [bytes]."""
 
 ACCEPTED_SPILLS = {"nlm": 1500, "kurtosis_fit": 450}
-"""Kernel -> spilled bytes accepted; nlm spills on sm_75 only, kurtosis_fit beside 6.5 kB of matrices on the stack."""
+"""Kernel -> spilled bytes accepted; nlm spills on sm_75 only, kurtosis_fit has 6.5 kB of matrices beside."""
 
 
 def sources() -> list[str]:

@@ -26,7 +26,8 @@ def dti(
         str | None,
         typer.Option(
             "--fit",
-            help="ols, wls (predicted weights), wls_fsl (measured), iwls, nlls, restore or constrained",
+            help="ols, wls (predicted weights), wls_fsl (measured), iwls, nlls, restore, constrained, dki, "
+            "dki_constrained or free_water",
             metavar="METHOD",
         ),
     ] = None,

@@ -16,7 +16,15 @@ from qsmengine.stages.registry import get_method
 
 MASK_BYTES = 1
 VALUE_BYTES = 4
-COMPONENTS = {"tensor": 6, "v1": 3, "v2": 3, "v3": 3, "colour_fa": 3, "gradient_deviation": 9}
+COMPONENTS = {
+    "tensor": 6,
+    "v1": 3,
+    "v2": 3,
+    "v3": 3,
+    "colour_fa": 3,
+    "gradient_deviation": 9,
+    "kurtosis_tensor": 15,
+}
 """Values per voxel of arrays that hold more than one and no echoes."""
 PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
 NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})

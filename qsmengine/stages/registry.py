@@ -62,6 +62,7 @@ _MODULES = (
     ("diffusion", "diffusion.tensor"),
     ("diffusion", "diffusion.search"),
     ("diffusion", "diffusion.kurtosis"),
+    ("diffusion", "diffusion.free_water"),
 )
 """Stage and module of its methods; a module is imported when its stage is asked for."""
 

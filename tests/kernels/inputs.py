@@ -90,6 +90,26 @@ def _kurtosis_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Gener
     values["lowest"], values["highest"] = -1.0, 10.0
 
 
+def _free_water_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Tissue and water with noise at two b-values."""
+    g = rng.normal(size=(sizes["volumes"], 3))
+    g /= np.linalg.norm(g, axis=1, keepdims=True)
+    b = np.where(np.arange(sizes["volumes"]) % 2, 2.0, 0.6)
+    g[:3], b[:3] = 0.0, 0.0
+    terms = [-b * g[:, i] * g[:, j] * (1 + (i != j)) for i in range(3) for j in range(i, 3)]
+    q, r = np.linalg.qr(np.stack([np.ones_like(b), *terms], axis=1))
+    _tensor_basis(values, sizes, q)
+    values["up"] = np.linalg.inv(r).astype(np.float32)
+    water = np.zeros(sizes["blocks"] * 8)
+    water[: sizes["volumes"]] = np.exp(-3.0 * b)
+    values["water"] = water.reshape(-1, 8).astype(np.float32)
+    slow = rng.uniform([[0.2], [0.7], [1.3]], [[0.4], [0.9], [1.5]], (3, sizes["n"]))
+    tissue = 0.7 * np.exp(-b[:, None] * (g**2 @ slow))
+    clean = tissue + water[: sizes["volumes"], None] * rng.uniform(0.1, 0.5, sizes["n"])
+    values["signal"] = np.float32(clean + 0.0002 * rng.normal(size=clean.shape))
+    values["b_max"], values["free_md"], values["iterations"] = 1000.0, 2.7, 60
+
+
 def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     values["voxel_index"] = rng.permutation(sizes["n"]).astype(np.int32)
     values["deviation"] *= 0.1
@@ -110,6 +130,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "tensor_search": _tensor_search,
     "tensor_deviation": _tensor_deviation,
     "kurtosis_fit": _kurtosis_fit,
+    "free_water_fit": _free_water_fit,
     "log_linear_decay": _log_linear,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
@@ -123,6 +144,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
     "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
     "tensor_deviation": {"n": 512, "fitted": 512},
+    "free_water_fit": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5},
     "kurtosis_fit": {
         "volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "constraints": 12, "quadrature": 16,
     },

@@ -19,6 +19,8 @@ from qsmengine.grid import FloatArray
 UNKNOWNS = 7
 RANK_TOLERANCE = 1e-4
 """Singular values below this part of the largest count as zero: noise would be raised ten thousand times."""
+SHELL_WIDTH = 0.2
+"""b-values that differ by less than this part of the larger belong to one shell."""
 NORM_TOLERANCE = 1e-2
 """How far a direction's length may be from 1."""
 
@@ -26,8 +28,8 @@ NORM_TOLERANCE = 1e-2
 class Design(NamedTuple):
     """Coefficients of a fit with k unknowns: float32, volumes in blocks of 8 padded with zeros.
 
-    `basis` (block, k, 8) is Q, `products` (block, k (k + 1) / 2, 8) the products of its columns (lower triangle
-    row by row), `up` (k, k) is R^-1, `down` (k, k) is R, `b_max` [s/mm^2] the largest b-value.
+    `basis` (block, k, 8) is Q, `products` (block, k (k + 1) / 2, 8) the products of its columns (lower
+    triangle row by row), `up` (k, k) is R^-1, `down` (k, k) is R, `b_max` [s/mm^2] the largest b-value.
     """
 
     basis: Array
@@ -61,9 +63,10 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Des
     rank = int((singular > RANK_TOLERANCE * singular[0]).sum())
     if rank < UNKNOWNS:
         weighted = int((b_values > 0).sum())
+        different = distinct_directions(b_values, b_vectors)
         raise InputError(
             f"the gradient table has rank {rank}, a tensor and S0 need {UNKNOWNS}: {len(b_values)} volumes, "
-            f"{weighted} of them with b > 0 along {distinct_directions(b_values, b_vectors)} different directions",
+            f"{weighted} of them with b > 0 along {different} different directions",
             field="bval/bvec",
         )
     return factored(matrix, b_max)
@@ -101,6 +104,17 @@ def checked_table(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatA
         message = f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is no unit vector"
         raise InputError(message, field="bvec")
     return b, np.where(none[:, None], 0.0, g / np.where(none, 1.0, norms)[:, None])
+
+
+def shells(b_values: FloatArray) -> list[float]:
+    """Mean b-value of each shell [s/mm^2], ascending; b <= 50 s/mm^2 left out."""
+    groups: list[list[float]] = []
+    for b in sorted(float(b) for b in b_values if b > B0_THRESHOLD):
+        if groups and b - groups[-1][0] <= SHELL_WIDTH * b:
+            groups[-1].append(b)
+        else:
+            groups.append([b])
+    return [sum(group) / len(group) for group in groups]
 
 
 def distinct_directions(b_values: FloatArray, b_vectors: FloatArray) -> int:

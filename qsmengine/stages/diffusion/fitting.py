@@ -30,8 +30,9 @@ STATUS = {
     3: "no positive finite signal",
     4: "measurements left do not determine the model",
     5: "not converged",
+    6: "free water only",
 }
-"""Meaning of the status map's values; the other maps are 0 where it is 0, 3 or 4."""
+"""Meaning of the status map's values; other maps are 0 where it is 0, 3 or 4, those of tissue where it is 6."""
 
 TENSOR_OUTPUTS = {
     "tensor": "mm^2/s", "fa": "1", "md": "mm^2/s", "ad": "mm^2/s", "rd": "mm^2/s", "mo": "1",
@@ -84,8 +85,8 @@ def pose(
 ) -> Problem:
     """Check the inputs of a fit and bring them into the kernels' order.
 
-    `make_design` gives the coefficients for b-values, directions and the b = 0 threshold; `n_maps` is the number
-    of planes that the kernel fills.
+    `make_design` gives the coefficients for b-values, directions and the b = 0 threshold; `n_maps` is the
+    number of planes that the kernel fills.
 
     Raises
     ------

@@ -1,19 +1,20 @@
 """Diffusion kurtosis by log-linear least squares, free or within physical limits.
 
-log S = log S0 - b D(n) + b^2 V(n) / 6, with D(n) = sum D_ij n_i n_j and V(n) = MD^2 sum W_ijkl n_i n_j n_k n_l: 22
-unknowns, weighted with the squared signal that the fit before predicts. The apparent kurtosis along n is
-V(n) / D(n)^2; ``mk`` is its mean over all directions, ``rk`` over those across the principal axis, ``ak`` its value
-along it, ``mkt`` the mean of W(n), ``kfa`` the anisotropy of W. Means over directions are exact (one-dimensional
-integrals that a Gauss rule takes to rounding, see kernels/kurtosis.h), not samples of the sphere.
+log S = log S0 - b D(n) + b^2 V(n) / 6, with D(n) = sum D_ij n_i n_j and V(n) = MD^2 sum W_ijkl n_i n_j n_k
+n_l: 22 unknowns, weighted with the squared signal that the fit before predicts. The apparent kurtosis along n
+is V(n) / D(n)^2; ``mk`` is its mean over all directions, ``rk`` over those across the principal axis, ``ak``
+its value along it, ``mkt`` the mean of W(n), ``kfa`` the anisotropy of W. Means over directions are exact
+(one-dimensional integrals that a Gauss rule takes to rounding, see kernels/kurtosis.h), not samples of the
+sphere.
 
-``dki_constrained`` finds the minimum among models with D(n) >= 0, V(n) >= 0 and V(n) <= 3 D(n) / b_max along many
-directions: diffusivity and kurtosis are not negative, and the signal does not rise with b up to b_max.
+``dki_constrained`` finds the minimum among models with D(n) >= 0, V(n) >= 0 and V(n) <= 3 D(n) / b_max along
+many directions: diffusivity and kurtosis are not negative, and the signal does not rise with b up to b_max.
 
 Frames, signs and status are as in :mod:`qsmengine.stages.diffusion.tensor`.
 
-References: Jensen et al. 2005, 10.1002/mrm.20508; Tabesh et al. 2011, 10.1002/mrm.22932 (constraints, MK, AK, RK);
-Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028 (weights); Hansen et al. 2013, 10.1002/mrm.24743 (mkt); Glenn
-et al. 2015, 10.1002/nbm.3271 (kfa).
+References: Jensen et al. 2005, 10.1002/mrm.20508; Tabesh et al. 2011, 10.1002/mrm.22932 (constraints, MK, AK,
+RK); Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028 (weights); Hansen et al. 2013, 10.1002/mrm.24743
+(mkt); Glenn et al. 2015, 10.1002/nbm.3271 (kfa).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from qsmengine.stages.diffusion.design import (
     design_matrix,
     distinct_directions,
     factored,
+    shells,
 )
 from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, pose, results
 from qsmengine.stages.method import Method
@@ -44,8 +46,6 @@ UNKNOWNS = 22
 COMPONENTS = ("xxxx", "yyyy", "zzzz", "xxxy", "xxxz", "xyyy", "yyyz", "xzzz", "yzzz", "xxyy", "xxzz", "yyzz",
               "xxyz", "xyyz", "xyzz")  # fmt: skip
 """Order of ``kurtosis_tensor``, that of DIPY and of MRtrix3's ``dwi2tensor -dkt``."""
-SHELL_WIDTH = 0.2
-"""b-values that differ by less than this part of the larger belong to one shell."""
 NODES = 16
 """Of the Gauss rule on the half interval; 1e-7 for eigenvalues a factor of 500 apart."""
 STEEPEST = 3.0
@@ -78,8 +78,8 @@ class ConstrainedKurtosisParams(KurtosisParams):
 class KurtosisResult(NamedTuple):
     """Maps of the tensor as :class:`qsmengine.stages.diffusion.tensor.TensorResult`, and of the kurtosis.
 
-    ``kurtosis_tensor`` W (x, y, z, 15) [1] in the order of COMPONENTS; ``mk``, ``ak``, ``rk``, ``mkt`` mean, axial,
-    radial kurtosis and mean of W [1]; ``kfa`` kurtosis fractional anisotropy [1].
+    ``kurtosis_tensor`` W (x, y, z, 15) [1] in the order of COMPONENTS; ``mk``, ``ak``, ``rk``, ``mkt`` mean,
+    axial, radial kurtosis and mean of W [1]; ``kfa`` kurtosis fractional anisotropy [1].
     """
 
     tensor: Array
@@ -173,17 +173,6 @@ def quartic_terms(directions: FloatArray) -> FloatArray:
     return np.asarray(times * np.prod(directions[:, None, :] ** powers, axis=2), dtype=np.float64)
 
 
-def shells(b_values: FloatArray) -> list[float]:
-    """Mean b-value of each shell [s/mm^2], ascending; b = 0 left out."""
-    groups: list[list[float]] = []
-    for b in sorted(float(b) for b in b_values if b > 0):
-        if groups and b - groups[-1][0] <= SHELL_WIDTH * b:
-            groups[-1].append(b)
-        else:
-            groups.append([b])
-    return [sum(group) / len(group) for group in groups]
-
-
 def limits(directions: int) -> FloatArray:
     """(3 directions, 22) rows g with g beta >= 0 for D(n) >= 0, V(n) >= 0, 3 D(n) - V(n) >= 0; b_max is 1."""
     i = np.arange(directions) + 0.5
@@ -233,7 +222,8 @@ def _fit(
 
 
 _OUTPUTS = {
-    **TENSOR_OUTPUTS, "sse": "1", "kurtosis_tensor": "1", "mk": "1", "ak": "1", "rk": "1", "kfa": "1", "mkt": "1"
+    **TENSOR_OUTPUTS, "sse": "1", "kurtosis_tensor": "1", "mk": "1", "ak": "1", "rk": "1", "kfa": "1",
+    "mkt": "1",
 }  # fmt: skip
 _INPUTS = ("signal", "mask", "b_values", "b_vectors")
 

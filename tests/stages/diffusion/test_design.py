@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmengine.errors import InputError
-from qsmengine.stages.diffusion.design import design_matrix, tensor_design
+from qsmengine.stages.diffusion.design import design_matrix, shells, tensor_design
 from tests.stages.diffusion.tensors import gradient_table
 
 
@@ -92,3 +92,8 @@ def test_malformed_tables_are_named(rng):
     for b_values, b_vectors, message in bad:
         with pytest.raises(InputError, match=message):
             tensor_design(b_values, b_vectors, 0.0)
+
+
+def test_shells_are_told_apart():
+    b = np.array([0, 995, 1005, 1000, 2000, 1990, 0, 3010, 2990])
+    assert shells(b) == [1000.0, 1995.0, 3000.0]

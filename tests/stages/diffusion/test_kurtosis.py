@@ -17,7 +17,6 @@ from qsmengine.stages.diffusion.kurtosis import (
     dki_constrained,
     limits,
     quartic_terms,
-    shells,
 )
 from tests.stages.diffusion.tensors import PLACES, gradient_table, six
 
@@ -26,7 +25,7 @@ TABLE = {"directions": 30, "b_values": (1000.0, 2000.0), "b0": 5}
 
 
 def two_compartments(rng, count):
-    """Mean tensors and 3 w (1 - w) (A - B) (x) (A - B), the V of two Gaussian compartments A and B of share w."""
+    """Mean tensors and 3 w (1 - w) (A - B) (x) (A - B), V of two Gaussian compartments A, B."""
     share = rng.uniform(0.2, 0.8, count)
     axes = np.linalg.qr(rng.normal(size=(count, 3, 3)))[0]
     values = rng.uniform(0.4e-3, 2e-3, (count, 3))
@@ -201,17 +200,12 @@ def test_components_are_those_of_a_symmetric_tensor(rng):
 
 def test_tables_without_kurtosis_are_refused(rng):
     one_shell = gradient_table(rng, 60)
-    with pytest.raises(InputError, match="rank .*kurtosis needs 22: 64 volumes, 1 shells"):
+    with pytest.raises(InputError, match=r"rank .*kurtosis needs 22: 64 volumes, 1 shells"):
         fit(dki, np.ones((1, 64)), *one_shell, KurtosisParams())
     few = gradient_table(rng, 14, (1000.0, 2000.0), b0=1)
     few[1][15:] = few[1][1:15]
     with pytest.raises(InputError, match="14 different directions"):
         fit(dki, np.ones((1, 29)), *few, KurtosisParams())
-
-
-def test_shells_are_told_apart():
-    b = np.array([0, 995, 1005, 1000, 2000, 1990, 0, 3010, 2990])
-    assert shells(b) == [1000.0, 1995.0, 3000.0]
 
 
 def test_lost_rank_and_absent_signal_have_their_status(rng):
