@@ -40,9 +40,10 @@ MAPS_BYTES = 26 * 4
 
 OURS = """
 import sys
+from functools import partial
 import numpy as np
 from qsmengine.backend.device import resolve_device
-from qsmengine.io import load_dwi, write_image
+from qsmengine.io import load_dwi, write_image, write_together
 from qsmengine.stages.registry import get_method
 name, folder, threads, outputs = sys.argv[1:]
 dwi = load_dwi(folder + "/dwi.nii").series
@@ -50,8 +51,8 @@ method = get_method("diffusion", name)
 inputs = {"signal": dwi.signal, "mask": np.ones(dwi.grid.shape, bool),
           "b_values": dwi.b_values, "b_vectors": dwi.b_vectors}
 maps = method(inputs, dwi.grid, method.params(), device=resolve_device("cpu", int(threads)))
-for key in maps if outputs == "all" else ["tensor"]:
-    write_image(f"{folder}/ours_{name}_{key}.nii", maps[key], dwi.grid)
+keys = maps if outputs == "all" else ["tensor"]
+write_together(partial(write_image, f"{folder}/ours_{name}_{key}.nii", maps[key], dwi.grid) for key in keys)
 """
 
 

@@ -58,15 +58,15 @@ FN void log_block(float* y, const float* x) {
     FOR_LANES(l) { AT(y, j, l) = flog(AT(x, j, l)); }
 }
 
-// total_k += sum_j coefficients_kj x_j for k < rows: the inner kernel of every sum over volumes.
+// total_row += sum_j coefficients_row,j x_j for row < rows: the inner kernel of every sum over volumes.
 #define ADD_BLOCK(total, rows, coefficients, x)                                                   \
-  for (int k = 0; k < (rows); ++k) {                                                              \
-    const float* f = (coefficients) + k * BLOCK;                                                  \
+  for (int row = 0; row < (rows); ++row) {                                                        \
+    const float* f = (coefficients) + row * BLOCK;                                                \
     float f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3], f4 = f[4], f5 = f[5], f6 = f[6], f7 = f[7]; \
     FOR_LANES(l) {                                                                                \
       float even = f0 * AT(x, 0, l) + f2 * AT(x, 2, l) + f4 * AT(x, 4, l) + f6 * AT(x, 6, l);     \
       float odd = f1 * AT(x, 1, l) + f3 * AT(x, 3, l) + f5 * AT(x, 5, l) + f7 * AT(x, 7, l);      \
-      AT(total, k, l) += even + odd;                                                              \
+      AT(total, row, l) += even + odd;                                                            \
     }                                                                                             \
   }
 
@@ -97,4 +97,27 @@ FN void scale_tile(float* scale, float* top, const float* peak) {
     AT(scale, 0, l) = usable ? bits_float(0x7f000000 - exponent) : 0.0f;
     AT(top, 0, l) = usable ? bits_float(exponent) : 0.0f;
   }
+}
+
+// A tile of a series: where its signals are, by what they are multiplied, and room for the largest seen.
+struct Series {
+  const float *signal, *scale;
+  const int* index;
+  float* peak;
+  int run, volumes, blocks;
+  Index n;
+};
+
+// Scaled signals of one block, kept from the first time on where there is room; NaN becomes 0.
+FN float* block_of(float* kept, const Series t, int block, int again) {
+  float* x = &AT(kept, slot_of(block) * BLOCK, 0);
+  if (!again || block >= KEPT) {
+    load_block(x, t.peak, t.signal, t.index, t.run, block, t.volumes, t.n);
+    for (int j = 0; j < BLOCK; ++j)
+      FOR_LANES(l) {
+        float s = AT(x, j, l) * AT(t.scale, 0, l);
+        AT(x, j, l) = s == s ? s : 0.0f;
+      }
+  }
+  return x;
 }

@@ -18,31 +18,9 @@
 #define SHORTER 0.3f
 #define SLACK 1.000002f  // rounding of the sum
 
-struct Source {
-  const float *signal, *scale;
-  const int* index;
-  float* peak;
-  int run, volumes, blocks;
-  Index n;
-};
-
-// Scaled signals of one block, kept from the first time on where there is room; NaN becomes 0.
-FN float* block_of(float* kept, const Source t, int block, int again) {
-  float* x = &AT(kept, slot_of(block) * BLOCK, 0);
-  if (!again || block >= KEPT) {
-    load_block(x, t.peak, t.signal, t.index, t.run, block, t.volumes, t.n);
-    for (int j = 0; j < BLOCK; ++j)
-      FOR_LANES(l) {
-        float s = AT(x, j, l) * AT(t.scale, 0, l);
-        AT(x, j, l) = s == s ? s : 0.0f;
-      }
-  }
-  return x;
-}
-
 // c of the log-linear fit to what amplitude a of water leaves.
 FN void linear_fit(float* c, float* y, float* kept, const float* a, const float* least, const float* basis,
-                   const float* water, const Source t) {
+                   const float* water, const Series t) {
   clear(c, UNKNOWNS);
   for (int b = 0; b < t.blocks; ++b) {
     const float* x = block_of(kept, t, b, 1);
@@ -57,7 +35,7 @@ FN void linear_fit(float* c, float* y, float* kept, const float* a, const float*
 // Sum of squares at (c, a) and, for the step from there, sums over volumes: m, tissue times water, and right sides.
 FN void sums_at(float* loss, float* m, float* cross, float* rhs, float* push, float* w, float* r, float* kept,
                 const float* c, const float* a, const float* basis, const float* products, const float* water,
-                const Source t, int all) {
+                const Series t, int all) {
   clear(loss, 1);
   clear(m, all ? PRODUCTS : 0);
   clear(cross, UNKNOWNS);
@@ -89,7 +67,7 @@ FN void sums_at(float* loss, float* m, float* cross, float* rhs, float* push, fl
 // Best of the starting fractions: c and a. `log_s0` row of R^-1 gives log S0 of c.
 FN void best_start(float* c, float* a, float* cost, float* trial, float* amount, float* loss, float* m,
                    float* cross, float* rhs, float* push, float* w, float* r, float* kept, const float* least,
-                   const float* whole, const float* basis, const float* water, const Source t) {
+                   const float* whole, const float* basis, const float* water, const Series t) {
   FOR_LANES(l) { AT(cost, 0, l) = 1e30f, AT(a, 0, l) = 0.0f; }
   clear(c, UNKNOWNS);
   for (int start = 0; start < STARTS; ++start) {
@@ -177,7 +155,7 @@ KERNEL(free_water_fit,
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
     int run = TILE_PICK(index[TILE_LANES - 1] - index[0] == TILE_LANES - 1, 0);
-    const Source t = {signal, scale, index, peak, run, (int)volumes, (int)blocks, n};
+    const Series t = {signal, scale, index, peak, run, (int)volumes, (int)blocks, n};
     clear(peak, 1);
     clear(state, 6);
     for (int b = 0; b < t.blocks; ++b) load_block(w, peak, signal, index, run, b, t.volumes, n);

@@ -17,38 +17,183 @@
 #define ROUNDS 2  // robust fits before outliers are left out
 #define HALVINGS 22  // of the bracket around the median, in units of the last place
 
-struct Series {
-  const float *signal, *scale;
-  const int* index;
-  float* peak;
-  int run, volumes, blocks;
-  Index n;
+struct Model {
+  const float *basis, *products, *up, *down;
+  int positive, iterations;
 };
 
-// Scaled signals of one block, kept from the first time on where there is room; NaN becomes 0.
-FN float* block_of(float* kept, const Series t, int block, int again) {
-  float* x = &AT(kept, slot_of(block) * BLOCK, 0);
-  if (!again || block >= KEPT) {
-    load_block(x, t.peak, t.signal, t.index, t.run, block, t.volumes, t.n);
-    for (int j = 0; j < BLOCK; ++j)
-      FOR_LANES(l) {
-        float s = AT(x, j, l) * AT(t.scale, 0, l);
-        AT(x, j, l) = s == s ? s : 0.0f;
-      }
+// Numbers of each voxel of a tile: signals kept; c, and in its place theta where the tensor is kept positive, best and on
+// trial; sums; and single numbers, one row each.
+struct Work {
+  float *kept, *absolute, *c, *best, *trial, *step, *reference, *away, *w, *r, *m, *rhs, *out;
+  float *peak, *top, *scale, *noise, *floor_, *limit, *loss, *cost, *active, *lost, *now, *doubt, *length,
+      *least;
+  int* bracket;
+};
+
+// Noise, limits and what signals are raised to for a tile, from its largest signals.
+FN void scale_work(const Work k, const Series t, const float* sigma, int sigmas, float min_signal, int rician) {
+  clear(k.peak, 1);
+  for (int b = 0; b < t.blocks; ++b) load_block(k.w, k.peak, t.signal, t.index, t.run, b, t.volumes, t.n);
+  scale_tile(k.scale, k.top, k.peak);
+  FOR_LANES(l) {
+    float given = sigma[sigmas > 1 ? t.index[l] : 0] * AT(k.scale, 0, l);
+    AT(k.noise, 0, l) = given > 0.0f ? given : 0.0f;
+    AT(k.floor_, 0, l) = rician ? AT(k.noise, 0, l) : 0.0f;
+    AT(k.least, 0, l) = AT(k.top, 0, l) > 0.0f ? AT(k.peak, 0, l) * AT(k.scale, 0, l) * min_signal : 1.0f;
+    AT(k.limit, 0, l) = 1.0f;
   }
-  return x;
 }
 
-// spread = 1.4826 median |d| sqrt(N / (N - 7)) at c, by halving a bracket of float representations.
-FN void spread_of(float* spread, float* absolute, float* kept, float* slope, int* bracket, const float* c,
-                  const float* floor_, const float* basis, const Series t) {
+// The start in `best`: OLS, then weights that it predicts; OLS where the weighted step runs wild.
+FN void begin_search(const Work k, const Series t, const Model a) {
+  clear(k.c, UNKNOWNS);
+  clear(k.m, PRODUCTS);
+  clear(k.rhs, UNKNOWNS);
+  clear(k.lost, 1);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int b = 0; b < t.blocks; ++b) {
+      const float* x = block_of(k.kept, t, b, pass);
+      const float* q = a.basis + b * UNKNOWNS * BLOCK;
+      for (int j = 0; j < BLOCK; ++j)
+        FOR_LANES(l) {
+          float y = flog(fmax2(AT(x, j, l), AT(k.least, 0, l)));
+          PREDICT(p, q, j, k.c, l);
+          float weight = pass ? fexp(2.0f * p) : 1.0f;
+          AT(k.w, j, l) = weight;
+          AT(k.r, j, l) = weight * (pass ? y - p : y);
+        }
+      ADD_BLOCK(k.rhs, UNKNOWNS, q, k.r)
+      if (pass == 1) { ADD_BLOCK(k.m, PRODUCTS, a.products + b * PRODUCTS * BLOCK, k.w) }
+    }
+    for (int i = 0; i < UNKNOWNS; ++i)
+      FOR_LANES(l) {
+        AT(k.reference, i, l) = AT(k.c, i, l);
+        AT(k.c, i, l) = pass == 0 ? AT(k.rhs, i, l) : AT(k.c, i, l);
+      }
+    if (pass == 0) {
+      clear(k.rhs, UNKNOWNS);
+    } else {
+      correct(k.c, k.lost, k.doubt, k.m, k.rhs);
+      for (int i = 0; i < UNKNOWNS; ++i)
+        FOR_LANES(l) { AT(k.c, i, l) = AT(k.doubt, 0, l) < WILD ? AT(k.c, i, l) : AT(k.reference, i, l); }
+    }
+  }
+  FOR_LANES(l) {
+    if (a.positive) to_root(k.best, k.out, k.c, a.up, l);
+    for (int i = 0; i < UNKNOWNS; ++i) AT(k.best, i, l) = a.positive ? AT(k.best, i, l) : AT(k.c, i, l);
+  }
+}
+
+// Normal equations and loss at `trial`, and the Gauss-Newton step from there in `out`.
+FN void linearise(const Work k, const Series t, const Model a, int kind) {
+  FOR_LANES(l) {
+    if (a.positive) from_root(k.c, k.trial, a.down, l);
+    for (int i = 0; i < UNKNOWNS; ++i) AT(k.c, i, l) = a.positive ? AT(k.c, i, l) : AT(k.trial, i, l);
+  }
+  clear(k.m, PRODUCTS);
+  clear(k.rhs, UNKNOWNS);
+  clear(k.loss, 1);
+  for (int b = 0; b < t.blocks; ++b) {
+    const float* q = a.basis + b * UNKNOWNS * BLOCK;
+    const float* x = block_of(k.kept, t, b, 1);
+    if (kind == INLIERS) misfit_block(k.away, k.w, x, k.reference, q, k.floor_);
+    misfit_block(k.r, k.w, x, k.c, q, k.floor_);
+    weigh_misfit(k.w, k.r, k.loss, k.away, k.limit, kind, volumes_of(b, t.volumes));
+    ADD_BLOCK(k.rhs, UNKNOWNS, q, k.r)
+    ADD_BLOCK(k.m, PRODUCTS, a.products + b * PRODUCTS * BLOCK, k.w)
+  }
+  clear(k.now, 1);
+  clear(k.out, UNKNOWNS);
+  correct(k.out, k.now, k.doubt, k.m, k.rhs);
+}
+
+// Take the trial of lane l where it is better, and make the next one: a whole step from there, or a shorter one from
+// before. The search of a lane ends with a small step or gain.
+FN void advance(const Work k, const Model a, int l) {
+  float gain = a.positive ? root_step(k.out, k.m, k.rhs, k.trial, a.down, l) : 1e30f;
+  int search = AT(k.active, 0, l) > 0.0f;
+  int better = search && AT(k.loss, 0, l) <= AT(k.cost, 0, l) * SLACK;
+  float longest = 0.0f, stride = 0.0f;
+  for (int i = 0; i < UNKNOWNS; ++i) {
+    AT(k.out, i, l) = AT(k.now, 0, l) == 0.0f ? AT(k.out, i, l) : 0.0f;
+    stride = fmax2(stride, fabs1(AT(k.out, i, l)));
+  }
+  float shrink = stride > LONGEST_STEP ? LONGEST_STEP / stride : 1.0f;
+  for (int i = 0; i < UNKNOWNS; ++i) {
+    float from = better ? AT(k.trial, i, l) : AT(k.best, i, l);
+    float along = better ? shrink * AT(k.out, i, l) : SHORTER * AT(k.step, i, l);
+    AT(k.best, i, l) = from;
+    AT(k.step, i, l) = along;
+    AT(k.trial, i, l) = search ? from + along : AT(k.trial, i, l);
+    longest = fmax2(longest, fabs1(along));
+  }
+  int small = longest < SMALL_STEP || (better && gain < SMALL_GAIN * AT(k.loss, 0, l));
+  int done = search && small && (better || AT(k.cost, 0, l) < 1e29f);
+  for (int i = 0; i < UNKNOWNS; ++i) AT(k.best, i, l) = done && better ? AT(k.trial, i, l) : AT(k.best, i, l);
+  AT(k.cost, 0, l) = better ? AT(k.loss, 0, l) : AT(k.cost, 0, l);
+  AT(k.lost, 0, l) = better ? AT(k.now, 0, l) : AT(k.lost, 0, l);
+  AT(k.active, 0, l) = search && !done ? 1.0f : 0.0f;
+}
+
+// One search from `best` with the loss `kind`; c is that of the best found.
+FN void search_from_best(const Work k, const Series t, const Model a, int kind) {
+  for (int i = 0; i < UNKNOWNS; ++i)
+    FOR_LANES(l) { AT(k.reference, i, l) = AT(k.c, i, l), AT(k.trial, i, l) = AT(k.best, i, l); }
+  FOR_LANES(l) { AT(k.cost, 0, l) = 1e30f, AT(k.active, 0, l) = AT(k.top, 0, l) > 0.0f ? 1.0f : 0.0f; }
+  clear(k.lost, 1);
+  clear(k.step, UNKNOWNS);
+  for (int iteration = 0; iteration < (kind == ROBUST ? ROBUST_STEPS : a.iterations); ++iteration) {
+    int busy = 0;
+    ANY_LANE(busy, l, AT(k.active, 0, l) > 0.0f);
+    if (!busy) break;
+    linearise(k, t, a, kind);
+    FOR_LANES(l) { advance(k, a, l); }
+  }
+  FOR_LANES(l) {
+    if (a.positive) from_root(k.c, k.best, a.down, l);
+    for (int i = 0; i < UNKNOWNS; ++i) AT(k.c, i, l) = a.positive ? AT(k.c, i, l) : AT(k.best, i, l);
+  }
+}
+
+// Volumes further than `limit` from the reference become 1 in `outliers`; `length`: how many are left.
+FN void mark_outliers(const Work k, const Series t, const Model a, u8* outliers) {
+  clear(k.length, 1);
+  for (int b = 0; b < t.blocks; ++b) {
+    misfit_block(k.away, k.w, block_of(k.kept, t, b, 1), k.reference, a.basis + b * UNKNOWNS * BLOCK, k.floor_);
+    for (int j = 0; j < volumes_of(b, t.volumes); ++j)
+      FOR_LANES(l) {
+        int far = AT(k.top, 0, l) > 0.0f && fabs1(AT(k.away, j, l)) > AT(k.limit, 0, l);
+        AT(k.length, 0, l) += far ? 0.0f : 1.0f;
+        outliers[(Index)(b * BLOCK + j) * t.n + t.index[l]] = far ? 1 : 0;
+      }
+  }
+}
+
+// All maps of lane l from c and the loss found.
+FN void describe_search(const Work k, const Model a, float b_max, int l) {
+  describe(k.out, k.c, k.top, k.lost, a.up, 1.0f / b_max, l);
+  int good = AT(k.out, OUT_STATUS, l) < NO_SIGNAL;
+  float degrees = AT(k.length, 0, l) - (float)UNKNOWNS;
+  AT(k.out, OUT_SSE, l) = 0.0f;
+  AT(k.out, OUT_SIGMA, l) = good && degrees > 0.0f ? fsqrt(AT(k.cost, 0, l) / degrees) * AT(k.top, 0, l) : 0.0f;
+  float value2 = AT(k.out, OUT_VALUES + 1, l), value3 = AT(k.out, OUT_VALUES + 2, l);
+  AT(k.out, OUT_VALUES + 1, l) = a.positive ? fmax2(value2, 0.0f) : value2;
+  AT(k.out, OUT_VALUES + 2, l) = a.positive ? fmax2(value3, 0.0f) : value3;
+  float status = a.positive && good ? FITTED : AT(k.out, OUT_STATUS, l);
+  AT(k.out, OUT_STATUS, l) = good && AT(k.active, 0, l) > 0.0f ? NOT_CONVERGED : status;
+}
+
+// limit = 1.4826 median |d| sqrt(N / (N - 7)) at c, by halving a bracket of float representations.
+FN void spread_of(const Work k, const Series t, const Model a) {
+  int* bracket = k.bracket;
   FOR_LANES(l) { AT(bracket, 0, l) = 0x2edbe6ff, AT(bracket, 1, l) = 0x7f000000; }
   for (int half = 0; half < HALVINGS; ++half) {
     FOR_LANES(l) { AT(bracket, 2, l) = 0; }
     for (int b = 0; b < t.blocks; ++b) {
-      float* d = &AT(absolute, slot_of(b) * BLOCK, 0);
+      float* d = &AT(k.absolute, slot_of(b) * BLOCK, 0);
       if (half == 0 || b >= KEPT)
-        misfit_block(d, slope, block_of(kept, t, b, 1), c, basis + b * UNKNOWNS * BLOCK, floor_);
+        misfit_block(d, k.w, block_of(k.kept, t, b, 1), k.c, a.basis + b * UNKNOWNS * BLOCK, k.floor_);
       for (int j = 0; j < volumes_of(b, t.volumes); ++j)
         FOR_LANES(l) {
           int middle = AT(bracket, 0, l) + (AT(bracket, 1, l) - AT(bracket, 0, l)) / 2;
@@ -63,7 +208,7 @@ FN void spread_of(float* spread, float* absolute, float* kept, float* slope, int
     }
   }
   float more = t.volumes > UNKNOWNS ? (float)t.volumes / (float)(t.volumes - UNKNOWNS) : 1.0f;
-  FOR_LANES(l) { AT(spread, 0, l) = fmax2(1.4826f * fsqrt(more) * bits_float(AT(bracket, 1, l)), 1e-5f); }
+  FOR_LANES(l) { AT(k.limit, 0, l) = fmax2(1.4826f * fsqrt(more) * bits_float(AT(bracket, 1, l)), 1e-5f); }
 }
 
 // maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are not touched. sigma: noise of
@@ -93,158 +238,56 @@ KERNEL(tensor_search,
   PRIVATE(float, m, PRODUCTS);
   PRIVATE(float, rhs, UNKNOWNS);
   PRIVATE(float, out, MAPS);
-  float *peak = &AT(lanes, 0, 0), *top = &AT(lanes, 1, 0), *scale = &AT(lanes, 2, 0), *noise = &AT(lanes, 3, 0);
-  float *floor_ = &AT(lanes, 4, 0), *limit = &AT(lanes, 5, 0), *loss = &AT(lanes, 6, 0),
-        *cost = &AT(lanes, 7, 0);
-  float *active = &AT(lanes, 8, 0), *lost = &AT(lanes, 9, 0), *now = &AT(lanes, 10, 0),
-        *doubt = &AT(lanes, 11, 0);
-  float *length = &AT(lanes, 12, 0), *least = &AT(lanes, 13, 0);
+  const Model a = {basis, products, up, down, positive, iterations};
+  const Work k = {kept,
+                  absolute,
+                  c,
+                  best,
+                  trial,
+                  step,
+                  reference,
+                  away,
+                  w,
+                  r,
+                  m,
+                  rhs,
+                  out,
+                  &AT(lanes, 0, 0),
+                  &AT(lanes, 1, 0),
+                  &AT(lanes, 2, 0),
+                  &AT(lanes, 3, 0),
+                  &AT(lanes, 4, 0),
+                  &AT(lanes, 5, 0),
+                  &AT(lanes, 6, 0),
+                  &AT(lanes, 7, 0),
+                  &AT(lanes, 8, 0),
+                  &AT(lanes, 9, 0),
+                  &AT(lanes, 10, 0),
+                  &AT(lanes, 11, 0),
+                  &AT(lanes, 12, 0),
+                  &AT(lanes, 13, 0),
+                  bracket};
   FOR_TILES(tile, fitted / TILE_LANES) {
     const int* index = voxel_index + tile * TILE_LANES;
     int run = TILE_PICK(index[TILE_LANES - 1] - index[0] == TILE_LANES - 1, 0);
-    const Series t = {signal, scale, index, peak, run, (int)volumes, (int)blocks, n};
-    clear(peak, 1);
-    for (int b = 0; b < t.blocks; ++b) load_block(w, peak, signal, index, run, b, t.volumes, n);
-    scale_tile(scale, top, peak);
-    FOR_LANES(l) {
-      float given = sigma[sigmas > 1 ? index[l] : 0] * AT(scale, 0, l);
-      AT(noise, 0, l) = given > 0.0f ? given : 0.0f;
-      AT(floor_, 0, l) = rician ? AT(noise, 0, l) : 0.0f;
-      AT(least, 0, l) = AT(top, 0, l) > 0.0f ? AT(peak, 0, l) * AT(scale, 0, l) * min_signal : 1.0f;
-      AT(limit, 0, l) = 1.0f;
-    }
-    // The start: OLS, then weights that it predicts.
-    clear(c, UNKNOWNS);
-    clear(m, PRODUCTS);
-    clear(rhs, UNKNOWNS);
-    clear(lost, 1);
-    for (int pass = 0; pass < 2; ++pass) {
-      for (int b = 0; b < t.blocks; ++b) {
-        const float* x = block_of(kept, t, b, pass);
-        const float* q = basis + b * UNKNOWNS * BLOCK;
-        for (int j = 0; j < BLOCK; ++j)
-          FOR_LANES(l) {
-            float y = flog(fmax2(AT(x, j, l), AT(least, 0, l)));
-            PREDICT(p, q, j, c, l);
-            float weight = pass ? fexp(2.0f * p) : 1.0f;
-            AT(w, j, l) = weight;
-            AT(r, j, l) = weight * (pass ? y - p : y);
-          }
-        if (pass == 0) {
-          ADD_BLOCK(rhs, UNKNOWNS, q, r)
-        } else {
-          ADD_BLOCK(rhs, UNKNOWNS, q, r)
-          ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
-        }
-      }
-      if (pass == 0) {
-        for (int k = 0; k < UNKNOWNS; ++k)
-          FOR_LANES(l) { AT(c, k, l) = AT(rhs, k, l); }
-        clear(rhs, UNKNOWNS);
-      } else {
-        for (int k = 0; k < UNKNOWNS; ++k)
-          FOR_LANES(l) { AT(reference, k, l) = AT(c, k, l); }
-        correct(c, lost, doubt, m, rhs);
-        for (int k = 0; k < UNKNOWNS; ++k)
-          FOR_LANES(l) { AT(c, k, l) = AT(doubt, 0, l) < WILD ? AT(c, k, l) : AT(reference, k, l); }
-      }
-    }
-    FOR_LANES(l) {
-      if (positive) to_root(best, out, c, up, l);
-      for (int k = 0; k < UNKNOWNS; ++k) AT(best, k, l) = positive ? AT(best, k, l) : AT(c, k, l);
-    }
+    const Series t = {signal, k.scale, index, k.peak, run, (int)volumes, (int)blocks, n};
+    scale_work(k, t, sigma, (int)(sigmas > 1 ? 2 : 1), min_signal, rician);
+    begin_search(k, t, a);
     int stages = robust ? ROUNDS + 2 : 1;
     for (int stage = 0; stage < stages; ++stage) {
       int kind = stage == 0 ? PLAIN : (stage < stages - 1 ? ROBUST : INLIERS);
       if (stage > 0) {
-        spread_of(limit, absolute, kept, w, bracket, c, floor_, basis, t);
+        spread_of(k, t, a);
         FOR_LANES(l) {
-          float told = AT(noise, 0, l), found = AT(limit, 0, l);
-          AT(limit, 0, l) = kind == ROBUST ? fmax2(found, told) : threshold * (told > 0.0f ? told : found);
+          float told = AT(k.noise, 0, l), found = AT(k.limit, 0, l);
+          AT(k.limit, 0, l) = kind == ROBUST ? fmax2(found, told) : threshold * (told > 0.0f ? told : found);
         }
       }
-      for (int k = 0; k < UNKNOWNS; ++k)
-        FOR_LANES(l) { AT(reference, k, l) = AT(c, k, l), AT(trial, k, l) = AT(best, k, l); }
-      FOR_LANES(l) { AT(cost, 0, l) = 1e30f, AT(active, 0, l) = AT(top, 0, l) > 0.0f ? 1.0f : 0.0f; }
-      clear(lost, 1);
-      clear(step, UNKNOWNS);
-      for (int iteration = 0; iteration < (kind == ROBUST ? ROBUST_STEPS : iterations); ++iteration) {
-        int busy = 0;
-        ANY_LANE(busy, l, AT(active, 0, l) > 0.0f);
-        if (!busy) break;
-        FOR_LANES(l) {
-          if (positive) from_root(c, trial, down, l);
-          for (int k = 0; k < UNKNOWNS; ++k) AT(c, k, l) = positive ? AT(c, k, l) : AT(trial, k, l);
-        }
-        clear(m, PRODUCTS);
-        clear(rhs, UNKNOWNS);
-        clear(loss, 1);
-        for (int b = 0; b < t.blocks; ++b) {
-          const float* q = basis + b * UNKNOWNS * BLOCK;
-          const float* x = block_of(kept, t, b, 1);
-          if (kind == INLIERS) misfit_block(away, w, x, reference, q, floor_);
-          misfit_block(r, w, x, c, q, floor_);
-          weigh_misfit(w, r, loss, away, limit, kind, volumes_of(b, t.volumes));
-          ADD_BLOCK(rhs, UNKNOWNS, q, r)
-          ADD_BLOCK(m, PRODUCTS, products + b * PRODUCTS * BLOCK, w)
-        }
-        clear(now, 1);
-        for (int k = 0; k < UNKNOWNS; ++k)
-          FOR_LANES(l) { AT(out, k, l) = 0.0f; }
-        correct(out, now, doubt, m, rhs);
-        FOR_LANES(l) {
-          float gain = positive ? root_step(out, m, rhs, trial, down, l) : 1e30f;
-          int search = AT(active, 0, l) > 0.0f;
-          int better = search && AT(loss, 0, l) <= AT(cost, 0, l) * SLACK;
-          float longest = 0.0f, stride = 0.0f;
-          for (int k = 0; k < UNKNOWNS; ++k) {
-            AT(out, k, l) = AT(now, 0, l) == 0.0f ? AT(out, k, l) : 0.0f;
-            stride = fmax2(stride, fabs1(AT(out, k, l)));
-          }
-          float shrink = stride > LONGEST_STEP ? LONGEST_STEP / stride : 1.0f;
-          for (int k = 0; k < UNKNOWNS; ++k) {
-            float from = better ? AT(trial, k, l) : AT(best, k, l);
-            float along = better ? shrink * AT(out, k, l) : SHORTER * AT(step, k, l);
-            AT(best, k, l) = from;
-            AT(step, k, l) = along;
-            AT(trial, k, l) = search ? from + along : AT(trial, k, l);
-            longest = fmax2(longest, fabs1(along));
-          }
-          int small = longest < SMALL_STEP || (better && gain < SMALL_GAIN * AT(loss, 0, l));
-          int done = search && small && (better || AT(cost, 0, l) < 1e29f);
-          for (int k = 0; k < UNKNOWNS; ++k) AT(best, k, l) = done && better ? AT(trial, k, l) : AT(best, k, l);
-          AT(cost, 0, l) = better ? AT(loss, 0, l) : AT(cost, 0, l);
-          AT(lost, 0, l) = better ? AT(now, 0, l) : AT(lost, 0, l);
-          AT(active, 0, l) = search && !done ? 1.0f : 0.0f;
-        }
-      }
-      FOR_LANES(l) {
-        if (positive) from_root(c, best, down, l);
-        for (int k = 0; k < UNKNOWNS; ++k) AT(c, k, l) = positive ? AT(c, k, l) : AT(best, k, l);
-      }
+      search_from_best(k, t, a, kind);
     }
-    FOR_LANES(l) { AT(length, 0, l) = robust ? 0.0f : (float)t.volumes; }
-    for (int b = 0; b < (robust ? t.blocks : 0); ++b) {
-      misfit_block(away, w, block_of(kept, t, b, 1), reference, basis + b * UNKNOWNS * BLOCK, floor_);
-      for (int j = 0; j < volumes_of(b, t.volumes); ++j)
-        FOR_LANES(l) {
-          int far = AT(top, 0, l) > 0.0f && fabs1(AT(away, j, l)) > AT(limit, 0, l);
-          AT(length, 0, l) += far ? 0.0f : 1.0f;
-          if (marked > 0) outliers[(Index)(b * BLOCK + j) * n + index[l]] = far ? 1 : 0;
-        }
-    }
-    FOR_LANES(l) {
-      describe(out, c, top, lost, up, 1.0f / b_max, l);
-      int good = AT(out, OUT_STATUS, l) < NO_SIGNAL;
-      float degrees = AT(length, 0, l) - (float)UNKNOWNS;
-      AT(out, OUT_SSE, l) = 0.0f;
-      AT(out, OUT_SIGMA, l) = good && degrees > 0.0f ? fsqrt(AT(cost, 0, l) / degrees) * AT(top, 0, l) : 0.0f;
-      float value2 = AT(out, OUT_VALUES + 1, l), value3 = AT(out, OUT_VALUES + 2, l);
-      AT(out, OUT_VALUES + 1, l) = positive ? fmax2(value2, 0.0f) : value2;
-      AT(out, OUT_VALUES + 2, l) = positive ? fmax2(value3, 0.0f) : value3;
-      float status = positive && good ? FITTED : AT(out, OUT_STATUS, l);
-      AT(out, OUT_STATUS, l) = good && AT(active, 0, l) > 0.0f ? NOT_CONVERGED : status;
-    }
+    FOR_LANES(l) { AT(k.length, 0, l) = (float)t.volumes; }
+    if (robust && marked > 0) mark_outliers(k, t, a, outliers);
+    FOR_LANES(l) { describe_search(k, a, b_max, l); }
     put_maps(maps, out, MAPS, index, run, n);
   }
 }

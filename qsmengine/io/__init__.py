@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qsmengine.io.atomic import write_atomic, write_json, write_text
+from qsmengine.io.atomic import write_atomic, write_json, write_text, write_together
 from qsmengine.io.bids import BidsName, write_dataset_description
 from qsmengine.io.dwi import DwiLoaded, load_dwi
 from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
@@ -38,4 +38,5 @@ __all__ = [
     "write_image",
     "write_json",
     "write_text",
+    "write_together",
 ]

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from isal import isal_zlib
 from qsmengine.io._stream import CHUNK
 
 Buffer = bytes | bytearray | memoryview
+WRITERS = 4
+"""Files written at a time by `write_together`."""
 
 
 def write_atomic(
@@ -55,6 +58,16 @@ def write_atomic(
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def write_together(jobs: Iterable[Callable[[], None]]) -> None:
+    """Run jobs that each write a file side by side: one waits for the disk while another compresses.
+
+    The first error is raised after all jobs have ended.
+    """
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import qsmengine
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.io.atomic import write_json
+from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName, write_dataset_description
 from qsmengine.io.nifti import write_image
 from qsmengine.io.sidecars import image_stem
@@ -142,6 +143,7 @@ def write_dti(
     shells = sorted({round(float(b) / 50.0) * 50 for b in b_values})
     shared = _common_metadata(result, config, device, sources) | {"BValues": shells}
     written: list[Path] = []
+    jobs: list[Callable[[], None]] = []
     with staged(prefix.parent) as folder:
         for name, (ending, description) in DTI_PRODUCTS.items():
             if name not in result.maps:
@@ -157,8 +159,10 @@ def write_dti(
                 frame = "scanner axes" if order.world else "FSL frame"
                 metadata["Description"] = f"{description}: {' '.join(order.components)}, {frame}"
             shown = metadata["Description"]
-            write_map(folder / path, array, result.grid, metadata, description=shown, intent=intent)
+            target, text = folder / path, {"description": shown, "intent": intent}
+            jobs.append(partial(write_map, target, array, result.grid, metadata, **text))
             written += [path, _sidecar(path)]
+        write_together(jobs)
     return [prefix.parent / path for path in written]
 
 

@@ -1,11 +1,12 @@
 import os
 import stat
+from functools import partial
 
 import numpy as np
 import pytest
 
 from qsmengine.grid import Grid
-from qsmengine.io import write_atomic, write_image, write_json, write_text
+from qsmengine.io import write_atomic, write_image, write_json, write_text, write_together
 
 GRID = Grid.from_voxel_size((6, 5, 4), (1.0, 1.0, 1.0))
 
@@ -81,3 +82,12 @@ def test_json_without_a_meaning_elsewhere_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_written_together_are_all_there_and_an_error_is_raised(tmp_path):
+    jobs = [partial(write_text, tmp_path / f"{i}.txt", str(i)) for i in range(9)]
+    write_together(jobs)
+    assert sorted(int(path.read_text()) for path in tmp_path.iterdir()) == list(range(9))
+    with pytest.raises(OSError, match="No space"):
+        write_together([fail, *(partial(write_text, tmp_path / f"again{i}", "") for i in range(3))])
+    assert len(list(tmp_path.glob("again*"))) == 3
