@@ -21,6 +21,7 @@ from qsmengine.cli import (
     evaluate,
     group,
     phantom,
+    preproc,
     qsm,
     qsm_ci,
     regions,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.command("qsm")(qsm.qsm)
 app.command("dti")(dti.dti)
+app.command("preproc")(preproc.preproc)
 app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)

@@ -1,0 +1,123 @@
+"""Motion and eddy currents: every volume of a diffusion series onto the first b = 0, gradients turned along.
+
+Volumes are registered to the first volume with b = 0 (mutual information), b = 0 volumes rigidly, others by the
+model asked for: an affine transform holds the shear, scaling and shift that an eddy current gives along the
+phase encoding. In the second round each weighted volume is registered to what a tensor, fitted to the first
+round, predicts for it: the same contrast. Every volume is interpolated once.
+
+A volume whose matter was turned by R was measured along R' g (Leemans and Jones 2009, 10.1002/mrm.21890).
+Distortion by susceptibility is not corrected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.data import B0_THRESHOLD, DwiSeries
+from qsmengine.errors import InputError
+from qsmengine.grid import FloatArray, Vector3
+from qsmengine.ops.registration import Kind, Volume, register, resample, rotation_of
+from qsmengine.stages.diffusion.tensor import TensorParams, wls
+from qsmengine.stages.params import Params
+
+Register: TypeAlias = Callable[[Volume, Volume, Vector3, Kind], FloatArray]
+"""What finds a transform, see :func:`qsmengine.ops.registration.register`."""
+
+
+class MotionParams(Params):
+    """Parameters of the correction."""
+
+    model: Literal["rigid", "affine"] = Field(
+        "affine", description="what a weighted volume may do: rigid (motion), affine (motion and eddy currents)"
+    )
+    rounds: int = Field(2, ge=1, le=5, description="registrations of each weighted volume; 1: to b = 0 only")
+
+
+class MotionResult(NamedTuple):
+    """`series` corrected, with directions turned; `matrices` (volume, 4, 4) [mm] from reference to volume."""
+
+    series: DwiSeries
+    matrices: FloatArray
+
+
+def correct_motion(
+    series: DwiSeries,
+    mask: npt.NDArray[np.bool_],
+    params: MotionParams,
+    *,
+    device: Device,
+    find: Register = register,
+    progress: Callable[[int, int], None] | None = None,
+) -> MotionResult:
+    """Bring every volume onto the first with b = 0, by registration.
+
+    Parameters
+    ----------
+    series
+        Signal (x, y, z, volume) in host memory.
+    mask
+        (x, y, z) where the tensor of the second round is fitted.
+    find
+        Registration to use.
+    progress
+        Told how many registrations of how many are done.
+
+    Raises
+    ------
+    InputError
+        Without a volume of b <= 50 s/mm^2.
+    DeviceError
+        Where the registration library is missing.
+    """
+    unweighted = np.flatnonzero(series.b_values <= B0_THRESHOLD)
+    if not unweighted.size:
+        raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2 to register to", field="bval")
+    first = int(unweighted[0])
+    count = len(series.b_values)
+    matrices = np.tile(np.eye(4), (count, 1, 1))
+    done, total = 0, count - 1 + (params.rounds - 1) * (count - len(unweighted))
+    current = series
+    for round_ in range(params.rounds):
+        weighted = [v for v in range(count) if v not in unweighted]
+        volumes = weighted if round_ else [v for v in range(count) if v != first]
+        expected = predict(current, mask, device) if round_ else None
+        for v in volumes:
+            fixed = series.signal[..., first] if expected is None else expected[..., v]
+            kind: Kind = "rigid" if v in unweighted else params.model
+            matrices[v] = find(fixed, series.signal[..., v], series.grid.voxel_size, kind)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        current = apply_transforms(series, matrices)
+    return MotionResult(current, matrices)
+
+
+def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
+    """Resample every volume and turn its direction, for transforms (volume, 4, 4) [mm] reference -> volume."""
+    signal = np.empty(series.signal.shape, dtype=np.float32, order="F")
+    for v, matrix in enumerate(matrices):
+        still = np.array_equal(matrix, np.eye(4))
+        volume = np.asarray(series.signal[..., v], dtype=np.float32)
+        signal[..., v] = volume if still else resample(volume, matrix, series.grid.voxel_size)
+    turned = np.stack([rotation_of(m).T @ g for m, g in zip(matrices, series.array_axis_vectors, strict=True)])
+    flip = np.array([-1.0 if series.grid.handedness > 0 else 1.0, 1.0, 1.0])
+    return DwiSeries(signal, series.b_values, turned * flip, series.grid)
+
+
+def predict(series: DwiSeries, mask: npt.NDArray[np.bool_], device: Device) -> npt.NDArray[np.float32]:
+    """Signal (x, y, z, volume) of the tensor fitted to the series; 0 outside the mask."""
+    fit = wls(
+        series.signal, mask, series.b_values, series.b_vectors, series.grid, TensorParams(), device=device
+    )
+    expected = np.empty(series.signal.shape, dtype=np.float32, order="F")
+    x, y, z = series.b_vectors.T
+    terms = series.b_values * np.stack([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z])
+    for v, row in enumerate(terms.T.astype(np.float32)):
+        expected[..., v] = fit.s0 * np.exp(np.minimum(-(fit.tensor @ row), 0))
+    return expected

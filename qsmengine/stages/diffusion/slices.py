@@ -1,0 +1,102 @@
+"""Slices that lost signal, by comparison with their neighbours and other volumes; a mask from b = 0."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from qsmengine.data import B0_THRESHOLD, DwiSeries
+from qsmengine.errors import InputError
+from qsmengine.grid import FloatArray
+from qsmengine.stages.diffusion.design import SHELL_WIDTH
+from qsmengine.stages.params import Params
+
+LEAST_VOXELS = 50
+"""A slice with fewer voxels in the mask is not judged."""
+FLANKS = (-2, -1, 1, 2)
+"""Neighbours whose median a slice is compared with."""
+
+
+class SliceParams(Params):
+    """Parameters of the search for slices that lost signal."""
+
+    threshold: float = Field(4.0, gt=0, description="standard deviations below the others")
+    least_loss: float = Field(0.1, ge=0, lt=1, description="part of the signal that must be missing")
+
+
+class SliceResult(NamedTuple):
+    """`outlier` (volume, slice), and `score`: how many standard deviations a slice lies off [1], 0 unknown."""
+
+    outlier: npt.NDArray[np.bool_]
+    score: FloatArray
+
+
+def outlier_slices(series: DwiSeries, mask: npt.NDArray[np.bool_], params: SliceParams) -> SliceResult:
+    """Slices (along z) whose mean signal is missing a part.
+
+    r(v, z) is the log of the mean signal of slice z in volume v less its median over the volumes of about the
+    same b-value, less the median of the same over neighbouring slices: motion and the gradient's direction
+    change it smoothly along z, a lost slice does not. Its standard deviation is 1.4826 times the median
+    of |r| in those volumes, of the slice or of all slices, whichever is larger.
+    """
+    counts = mask.sum(axis=(0, 1))
+    judged = np.flatnonzero(counts >= LEAST_VOXELS)
+    score = np.zeros((len(series.b_values), len(counts)))
+    outlier = np.zeros(score.shape, dtype=np.bool_)
+    if judged.size < len(FLANKS) + 1:
+        return SliceResult(outlier, score)
+    means = np.stack([_slice_means(series.signal[..., v], mask) for v in range(len(score))])[:, judged]
+    logs = np.log(np.maximum(means, 1e-6 * means.max()))
+    for members in same_b(series.b_values):
+        if len(members) < 3:
+            continue
+        apart = logs[members] - np.median(logs[members], axis=0)
+        padded = np.pad(apart, ((0, 0), (2, 2)), mode="reflect")
+        around = [padded[:, 2 + step : 2 + step + apart.shape[1]] for step in FLANKS]
+        rest = apart - np.median(around, axis=0)
+        size = np.abs(rest)
+        spread = 1.4826 * np.maximum(np.median(size), np.median(size, axis=0)) + 1e-6
+        found = (rest < -params.threshold * spread) & (rest < np.log(1 - params.least_loss))
+        score[np.ix_(members, judged)], outlier[np.ix_(members, judged)] = rest / spread, found
+    return SliceResult(outlier, score)
+
+
+def same_b(b_values: FloatArray) -> list[npt.NDArray[np.intp]]:
+    """Numbers of the volumes of each shell, b = 0 first."""
+    b = np.where(b_values <= B0_THRESHOLD, 0.0, b_values)
+    groups: list[list[int]] = []
+    for v in np.argsort(b, kind="stable").tolist():
+        if groups and b[v] - b[groups[-1][0]] <= SHELL_WIDTH * b[v]:
+            groups[-1].append(v)
+        else:
+            groups.append([v])
+    return [np.array(sorted(group), dtype=np.intp) for group in groups]
+
+
+def b0_mask(series: DwiSeries) -> npt.NDArray[np.bool_]:
+    """Head (x, y, z): above half of Otsu's threshold in the mean b = 0, the largest part, holes filled."""
+    from scipy.ndimage import binary_fill_holes, binary_opening, label
+
+    unweighted = series.signal[..., np.flatnonzero(series.b0_volumes)]
+    if not unweighted.shape[3]:
+        raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2 to make a mask of", field="bval")
+    mean = np.asarray(unweighted.mean(axis=3, dtype=np.float64))
+    counts, edges = np.histogram(mean, 256, (0.0, max(float(np.percentile(mean, 99.5)), 1e-30)))
+    centres, below = (edges[1:] + edges[:-1]) / 2, np.cumsum(counts)
+    moment, above = np.cumsum(counts * centres), below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (moment[-1] * below / below[-1] - moment) ** 2 / (below * above)
+    threshold = 0.5 * centres[int(np.nanargmax(np.where(above > 0, between, 0)))]
+    parts, found = label(binary_opening(mean > threshold))
+    if found == 0:
+        raise InputError("no head found in the b = 0 volumes", field="signal")
+    largest = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    return np.asarray(binary_fill_holes(largest), dtype=np.bool_)
+
+
+def _slice_means(volume: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> FloatArray:
+    sums = np.where(mask, volume, 0).sum(axis=(0, 1), dtype=np.float64)
+    return np.asarray(sums / np.maximum(mask.sum(axis=(0, 1)), 1))
