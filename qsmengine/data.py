@@ -110,6 +110,13 @@ class DwiSeries:
                 f"{counts[0]} volumes, {counts[1]} b-values, {counts[2]} gradient directions", field="bval/bvec"
             )
 
+    def select(self, volumes: npt.NDArray[np.intp]) -> DwiSeries:
+        """Return the series of some volumes, by their numbers."""
+        if len(volumes) == len(self.b_values):
+            return self
+        signal = self.signal.transpose(3, 2, 1, 0)[volumes].transpose(3, 2, 1, 0)
+        return DwiSeries(signal, self.b_values[volumes], self.b_vectors[volumes], self.grid)
+
     @property
     def b0_volumes(self) -> npt.NDArray[np.bool_]:
         """(volume,) True where the volume counts as b = 0 (b <= 50 s/mm^2)."""

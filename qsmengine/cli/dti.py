@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,6 +44,17 @@ def dti(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="look for a flip or permutation of the directions")
     ] = True,
+    shells: Annotated[
+        str | None,
+        typer.Option("--shells", help="b-values to fit beside b = 0, such as 1000,2000", metavar="B,..."),
+    ] = None,
+    names: Annotated[
+        Literal["fsl", "bids"], typer.Option("--names", help="of the outputs: dtifit's, or BIDS derivatives")
+    ] = "fsl",
+    max_memory: Annotated[
+        float | None,
+        typer.Option("--max-memory", min=0.0, help="fit in slabs above this; what is free", metavar="GIB"),
+    ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     config: options.ConfigFile = None,
@@ -57,9 +68,11 @@ def dti(
 ) -> None:
     """Diffusion tensor: FA, colour FA, MD, eigenvalues and vectors, mode, S0, tensor, noise, status.
 
-    The files are named as FSL's dtifit names them: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ...
+    The files are named as FSL's dtifit names them: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ... Kurtosis
+    (--fit dki) adds MK, AK, RK, KFA, MKT and DKT, free water (--fit free_water) FW.
     """
     from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.inputs import parse_numbers
     from qsmengine.pipeline.config import load_config
     from qsmengine.pipeline.session import DtiRequest, run_dti_session
 
@@ -76,6 +89,9 @@ def dti(
         gradient_deviation=gradnonlin,
         tensor_order=tensor_order,
         check_gradients=check,
+        shells=parse_numbers([shells] if shells else None, "--shells"),
+        names=names,
+        max_memory=None if max_memory is None else int(max_memory * 2**30),
         force=force,
     )
     with reporter.progress():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qsmengine.io.atomic import write_atomic, write_json, write_text, write_together
 from qsmengine.io.bids import BidsName, write_dataset_description
-from qsmengine.io.dwi import DwiLoaded, load_dwi
+from qsmengine.io.dwi import DwiFile, DwiLoaded, load_dwi, open_dwi
 from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
 from qsmengine.io.gre import GreLoaded, load_gre, load_mask
 from qsmengine.io.header import ImageHeader, read_header
@@ -14,6 +14,7 @@ from qsmengine.io.sidecars import Sidecar, read_json, read_sidecar
 
 __all__ = [
     "BidsName",
+    "DwiFile",
     "DwiLoaded",
     "GreLoaded",
     "Image",
@@ -25,6 +26,7 @@ __all__ = [
     "load_dwi",
     "load_gre",
     "load_mask",
+    "open_dwi",
     "phase_to_radians",
     "read_b_values",
     "read_b_vectors",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -76,6 +78,33 @@ def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
     if not header.dtype.isnative:
         array = array.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
     return Image(array.reshape(header.shape, order="F"), grid, header)
+
+
+@contextmanager
+def mapped_voxels(path: str | Path, folder: Path) -> Iterator[Image]:
+    """Voxels as stored, left on disk: mapped from the file, from a decompressed copy in `folder` if it is gzip.
+
+    The stored byte order is kept; otherwise as :func:`read_stored`. The copy is deleted at the end.
+    """
+    header, grid = read_header(path)
+    with ExitStack() as stack:
+        source = stack.enter_context(open_bytes(header.data_path))
+        source.check_claim(header.offset + header.n_bytes)
+        shape, dtype = header.shape, header.dtype
+        if not source.compressed:
+            mapped = np.memmap(header.data_path, dtype, "r", header.offset, shape, "F")
+            yield Image(mapped, grid, header)
+            return
+        copy = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        source.skip_to(header.offset)
+        buffer = bytearray(BLOCK)
+        for start in range(0, header.n_bytes, BLOCK):
+            view = memoryview(buffer)[: min(BLOCK, header.n_bytes - start)]
+            source.read_exactly(view)
+            copy.write(view)
+        source.finish()
+        copy.flush()
+        yield Image(np.memmap(copy, dtype, "r", 0, shape, "F"), grid, header)
 
 
 def scale_stored(

@@ -3,7 +3,7 @@
 A transform is a (4, 4) matrix [mm] between points along the array axes, the origin in the centre of voxel
 (0, 0, 0): it takes a point of the fixed image to where its matter lies in the moving image.
 
-Mattes' mutual information at three resolutions; Avants et al. 2011, 10.1016/j.neuroimage.2010.09.025.
+Mattes' mutual information at four resolutions; Avants et al. 2011, 10.1016/j.neuroimage.2010.09.025.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from qsmengine.grid import FloatArray, Vector3
 Kind = Literal["rigid", "affine"]
 Volume = npt.NDArray[np.float32]
 SEED = 1
-SAMPLING = 0.5
+SAMPLING = 1.0
 """Part of the voxels that the similarity is measured in."""
+ITERATIONS = (500, 300, 100, 50)
+"""At most, from a sixth of the resolution to all of it."""
 
 
 def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> FloatArray:
@@ -50,6 +52,7 @@ def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> 
             initial_transform="Identity",
             outprefix=str(Path(folder) / "found"),
             aff_random_sampling_rate=SAMPLING,
+            aff_iterations=ITERATIONS,
             random_seed=SEED,
         )
         steps = [ants.read_transform(name) for name in reversed(found["fwdtransforms"])]

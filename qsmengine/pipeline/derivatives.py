@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,16 @@ import qsmengine
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.io.atomic import write_json, write_together
+from qsmengine.io.atomic import write_json
 from qsmengine.io.bids import BidsName, write_dataset_description
 from qsmengine.io.nifti import write_image
 from qsmengine.io.sidecars import image_stem
 from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.plan import Plan
-from qsmengine.pipeline.products import DTI_PRODUCTS, QSM_PRODUCTS, Product
+from qsmengine.pipeline.products import QSM_PRODUCTS, Product
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
 from qsmengine.pipeline.run import RunResult
 from qsmengine.pipeline.staging import staged
-from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 from qsmengine.units import hz_per_ppm
 
 _PART = re.compile(
@@ -70,7 +68,7 @@ class Naming:
 def qsm_files(plan: Plan, naming: Naming) -> list[Path]:
     """Every file a QSM run will write, relative to its output folder."""
     images = [naming.path(p.suffix, p.entities) for p in QSM_PRODUCTS if p.map in plan.kept]
-    sidecars = [_sidecar(path) for path in images]
+    sidecars = [sidecar_of(path) for path in images]
     return [*sorted(images), *sorted(sidecars), _provenance_path(naming), Path("dataset_description.json")]
 
 
@@ -96,7 +94,7 @@ def write_qsm(
         Files written.
     """
     target = Path(target)
-    shared = _common_metadata(result, config, device, sources)
+    shared = common_metadata(result, config, device, sources)
     shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
     written: list[Path] = []
     with staged(target) as folder:
@@ -106,9 +104,9 @@ def write_qsm(
             array, unit = _in_file_unit(result, product)
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
-            metadata |= _estimation(result, product.map)
+            metadata |= estimation(result, product.map)
             write_map(folder / path, array, result.grid, metadata, description=f"{product.map} [{unit}]")
-            written += [path, _sidecar(path)]
+            written += [path, sidecar_of(path)]
         record = session_record(result, config, device, sources, notes)
         write_json(folder / _provenance_path(naming), record)
         written.append(_provenance_path(naming))
@@ -118,52 +116,6 @@ def write_qsm(
             )
             written.append(Path("dataset_description.json"))
     return [target / path for path in written]
-
-
-def dti_files(plan: Plan, prefix: str | Path) -> list[Path]:
-    """Every file a tensor fit will write."""
-    images = [
-        _dti_path(Path(prefix), ending) for name, (ending, _) in DTI_PRODUCTS.items() if name in plan.kept
-    ]
-    return [path for image in images for path in (image, _sidecar(image))]
-
-
-def write_dti(
-    result: RunResult,
-    prefix: str | Path,
-    *,
-    config: Config,
-    device: Device,
-    b_values: npt.NDArray[np.float64],
-    sources: Sequence[Path],
-    tensor_order: str = "fsl",
-) -> list[Path]:
-    """Write tensor maps under dtifit's names (``PREFIX_FA.nii.gz``, ...) with sidecars; all files or none."""
-    prefix = Path(prefix)
-    shells = sorted({round(float(b) / 50.0) * 50 for b in b_values})
-    shared = _common_metadata(result, config, device, sources) | {"BValues": shells}
-    written: list[Path] = []
-    jobs: list[Callable[[], None]] = []
-    with staged(prefix.parent) as folder:
-        for name, (ending, description) in DTI_PRODUCTS.items():
-            if name not in result.maps:
-                continue
-            path = _dti_path(Path(prefix.name), ending)
-            metadata = {"Description": description, "Units": result.units[name], **shared}
-            metadata |= _estimation(result, name)
-            array, intent = to_numpy(result[name]), None
-            if name == "tensor":
-                array = reorder_tensor(array, tensor_order, result.grid)
-                intent = "symmetric matrix" if tensor_order == "nifti" else None
-                order = TENSOR_ORDERS[tensor_order]
-                frame = "scanner axes" if order.world else "FSL frame"
-                metadata["Description"] = f"{description}: {' '.join(order.components)}, {frame}"
-            shown = metadata["Description"]
-            target, text = folder / path, {"description": shown, "intent": intent}
-            jobs.append(partial(write_map, target, array, result.grid, metadata, **text))
-            written += [path, _sidecar(path)]
-        write_together(jobs)
-    return [prefix.parent / path for path in written]
 
 
 def write_map(
@@ -177,15 +129,12 @@ def write_map(
 ) -> None:
     """One image with its sidecar beside it."""
     write_image(path, array, grid, description=description, intent=intent)
-    write_json(_sidecar(path), dict(metadata))
+    write_json(sidecar_of(path), dict(metadata))
 
 
-def _sidecar(path: Path) -> Path:
+def sidecar_of(path: Path) -> Path:
+    """Metadata file beside an image."""
     return path.with_name(image_stem(path.name) + ".json")
-
-
-def _dti_path(prefix: Path, ending: str) -> Path:
-    return prefix.with_name(f"{prefix.name}_{ending}.nii.gz")
 
 
 def _provenance_path(naming: Naming) -> Path:
@@ -200,9 +149,10 @@ def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any]
     return np.where(np.isfinite(array), array * factor, np.float32(0)), "Hz"
 
 
-def _common_metadata(
+def common_metadata(
     result: RunResult, config: Config, device: Device, sources: Sequence[Path]
 ) -> dict[str, Any]:
+    """Metadata that all maps of a run share."""
     return {
         "Sources": [source_uri(path) for path in sources],
         "B0Direction": [round(b, 7) for b in result.grid.b0_direction],
@@ -212,7 +162,7 @@ def _common_metadata(
     }
 
 
-def _estimation(result: RunResult, name: str) -> dict[str, Any]:
+def estimation(result: RunResult, name: str) -> dict[str, Any]:
     """Step that made a map, and for chi what was subtracted."""
     makers = [r for r in result.records if name in r.step.outputs.values()]
     if not makers:

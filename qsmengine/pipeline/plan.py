@@ -188,9 +188,9 @@ def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool 
     return replace(plan, kept=(*plan.kept, "colour_fa"))
 
 
-def check_memory(plan: Plan, device: Device) -> None:
-    """Raise DeviceError for the first step that needs more memory than `device` has left."""
-    have = available_memory(device)
+def check_memory(plan: Plan, device: Device, have: int | None = None) -> None:
+    """Raise DeviceError for the first step that needs more memory than `have`, or than `device` has left."""
+    have = available_memory(device) if have is None else have
     if have is None:
         return
     for step in plan.steps:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qsmengine.stages.diffusion.fitting import STATUS
+from qsmengine.stages.diffusion.kurtosis import COMPONENTS
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ DTI_PRODUCTS = {
     "v3": ("V3", "direction of the smallest eigenvalue, FSL frame"),
     "tensor": ("tensor", "diffusion tensor"),
     "colour_fa": ("RGB", "colour FA: |V1| times FA"),
+    "mk": ("MK", "mean kurtosis"),
+    "ak": ("AK", "axial kurtosis"),
+    "rk": ("RK", "radial kurtosis"),
+    "kfa": ("KFA", "kurtosis fractional anisotropy"),
+    "mkt": ("MKT", "mean of the kurtosis tensor"),
+    "kurtosis_tensor": ("DKT", f"kurtosis tensor: {' '.join(COMPONENTS)}, FSL frame"),
+    "free_water": ("FW", "fraction of free water"),
     "sse": ("sse", "sum of squared residuals of the log signal"),
     "sigma": ("sigma", "standard deviation of the signal around the model"),
     "status": ("status", "; ".join(f"{code}: {meaning}" for code, meaning in STATUS.items())),

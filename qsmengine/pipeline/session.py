@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
-from qsmengine.io.dwi import load_dwi
+from qsmengine.io.dwi import DwiFile, load_dwi, open_dwi
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.config import Config
-from qsmengine.pipeline.derivatives import Naming, dti_files, qsm_files, write_dti, write_qsm
+from qsmengine.pipeline.derivatives import Naming, qsm_files, write_qsm
 from qsmengine.pipeline.messages import near
 from qsmengine.pipeline.plan import Plan, check_memory, plan_dti, plan_qsm
 from qsmengine.pipeline.progress import ProgressCallback
 from qsmengine.pipeline.run import RunResult, TensorMaps, run_dti, run_qsm
 from qsmengine.pipeline.sign_check import sign_notes
+from qsmengine.pipeline.slabs import Slabs, chosen_volumes, divide, run_slabs
 from qsmengine.pipeline.staging import check_not_among_inputs, check_output
+from qsmengine.pipeline.tensor_files import NameStyle, dti_files, write_dti
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
@@ -75,6 +79,12 @@ class DtiRequest:
         :data:`qsmengine.stages.diffusion.orders.TENSOR_ORDERS`.
     check_gradients
         Whether to note where another flip or permutation of the table fits the image better.
+    shells
+        b-values [s/mm^2] of the shells to fit beside b = 0; None takes all volumes.
+    names
+        "fsl" (dtifit's) or "bids" (derivatives).
+    max_memory
+        Bytes that the fit may take; a series that needs more is fitted in slabs. None: what is available.
     force
         Replace earlier outputs.
     """
@@ -87,6 +97,9 @@ class DtiRequest:
     gradient_deviation: Path | None = None
     tensor_order: str = "fsl"
     check_gradients: bool = True
+    shells: tuple[float, ...] | None = None
+    names: NameStyle = "fsl"
+    max_memory: int | None = None
     force: bool = False
 
 
@@ -184,40 +197,81 @@ def run_dti_session(
 
     Raises as :func:`run_qsm_session` does.
     """
-    loaded = load_dwi(request.dwi, request.bval, request.bvec)
-    series, notes = loaded.series, list(loaded.notes)
-    extra = [path for path in (request.mask, request.gradient_deviation) if path is not None]
-    sources = [*loaded.sources, *extra]
+    file = open_dwi(request.dwi, request.bval, request.bvec)
+    volumes = chosen_volumes(file.b_values, request.shells)
+    notes = list(file.notes)
     if request.tensor_order not in TENSOR_ORDERS:
         raise UsageError(f"unknown tensor order {near(request.tensor_order, tuple(TENSOR_ORDERS))}")
-    mask = deviation = None
-    if request.mask is not None:
-        mask, more = load_mask(request.mask, series.grid)
-        notes += more
-    if request.gradient_deviation is not None:
-        deviation = _load_deviation(request.gradient_deviation, series.grid)
-    plan = plan_dti(
-        config, series.grid, len(series.b_values), has_deviation=request.gradient_deviation is not None
-    )
-    files = dti_files(plan, request.prefix)
+    extra = [path for path in (request.mask, request.gradient_deviation) if path is not None]
+    sources = [*file.sources, *extra]
+    mask, deviation = _load_extra(request, file.grid, notes)
+    has_deviation = deviation is not None
+    plan = plan_dti(config, file.grid, len(volumes), has_deviation=has_deviation)
+    files = dti_files(plan, request.prefix, request.names)
     folder = request.prefix.parent
     check_output(folder, [path.relative_to(folder) for path in files], sources, force=request.force or dry_run)
-    check_memory(plan, device)
+    slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
+    if len(slabs.ranges) > 1:
+        notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
     if dry_run:
         return Outcome(plan, files, notes)
-    result = run_dti(series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
-    if request.check_gradients:
-        notes += gradient_notes(result)
-    written = write_dti(
-        result,
-        request.prefix,
-        config=config,
-        device=device,
-        b_values=series.b_values,
-        sources=sources,
-        tensor_order=request.tensor_order,
-    )
+    with TemporaryDirectory(prefix=f".{request.prefix.name[:100]}.", dir=_existing(folder)) as scratch:
+        result, more = _fit(
+            request, file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress
+        )
+        notes += more
+        if request.check_gradients:
+            notes += gradient_notes(result)
+        written = write_dti(
+            result,
+            request.prefix,
+            config=config,
+            device=device,
+            b_values=file.b_values[volumes],
+            sources=sources,
+            tensor_order=request.tensor_order,
+            names=request.names,
+        )
     return Outcome(plan, written, notes, result)
+
+
+def _fit(
+    request: DtiRequest,
+    file: DwiFile,
+    volumes: npt.NDArray[np.intp],
+    slabs: Slabs,
+    config: Config,
+    device: Device,
+    scratch: Path,
+    mask: Array | None,
+    deviation: Array | None,
+    progress: ProgressCallback | None,
+) -> tuple[TensorMaps, list[str]]:
+    """Maps and notes, from the whole series or slab by slab."""
+    if len(slabs.ranges) > 1:
+        return run_slabs(
+            file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
+        )
+    loaded = load_dwi(request.dwi, request.bval, request.bvec)
+    series = loaded.series.select(volumes)
+    result = run_dti(series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
+    return result, loaded.notes[len(file.notes) :]
+
+
+def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Array | None, Array | None]:
+    """Mask and gradient deviation, where they are given."""
+    mask = deviation = None
+    if request.mask is not None:
+        mask, more = load_mask(request.mask, grid)
+        notes += more
+    if request.gradient_deviation is not None:
+        deviation = _load_deviation(request.gradient_deviation, grid)
+    return mask, deviation
+
+
+def _existing(folder: Path) -> Path:
+    """Nearest folder above that exists."""
+    return folder if folder.is_dir() else _existing(folder.resolve().parent)
 
 
 def gradient_notes(result: TensorMaps) -> list[str]:

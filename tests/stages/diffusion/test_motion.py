@@ -93,7 +93,7 @@ def test_known_motion_of_a_virtual_head_is_found(rng):
     pytest.importorskip("ants", reason="antspyx is not installed")
     from qsmengine.phantom.head import virtual_head
 
-    b, g = default_scheme(6, 1000.0, 2)
+    b, g = default_scheme(12, 1000.0, 2)
     head = virtual_head(voxel_size=(4.0, 4.0, 4.0), modalities=("dwi",), scheme=(b, g))
     mask, grid = head.mask, head.grid
     rest = fitted(head.dwi, np.ones(mask.shape, bool))
