@@ -164,5 +164,6 @@ def _inside(series: DwiSeries, mask: Array | None) -> Array:
 def _file(folder: Path, name: str, like: Array, shape: tuple[int, int, int]) -> Array:
     """Array of zeros in a file, Fortran order, with the type and components of `like`."""
     whole = (*shape, *like.shape[3:])
-    mapped: Array = np.memmap(folder / f"{name}.raw", np.dtype(like.dtype), "w+", 0, whole, "F")
+    path = folder / f"{name}.raw"
+    mapped: Array = np.memmap(path, dtype=np.dtype(like.dtype), mode="w+", shape=whole, order="F")
     return mapped

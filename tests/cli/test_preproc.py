@@ -16,7 +16,7 @@ from tests.stages.diffusion.moving import motions, moved_series, smooth_head
 
 @pytest.fixture
 def moving(tmp_path, rng):
-    grid, mask, s0, tensor = smooth_head(rng, (24, 26, 20), (4.0, 4.0, 4.0))
+    grid, _, s0, tensor = smooth_head(rng, (24, 26, 20), (4.0, 4.0, 4.0))
     b, g = default_scheme(8, 1000.0, 2)
     matrices = motions(rng, grid, 10, 3.0, 2.0)
     series = moved_series(tensor, s0, b, g, grid, matrices, rng, 0.01)

@@ -1,4 +1,4 @@
-"""A diffusion series in slabs: the bytes of the whole, little memory; shells chosen; names of BIDS derivatives."""
+"""A diffusion series in slabs: the bytes of the whole in little memory; shells chosen; BIDS names."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_depth_follows_from_the_memory(tmp_path, series):
 def test_values_that_are_no_numbers_are_counted_over_all_slabs(tmp_path, series, capsys):
     path = series((".nii", "<f4"))
     image = nib.load(path)
-    values = np.array(image.dataobj)
+    values = np.asarray(image.get_fdata(), np.float32)
     values[2, 3, 4, 5], values[5, 5, 9, 7] = np.nan, np.inf
     nib.save(nib.Nifti1Image(values, image.affine), path)
     command = ["dti", "--dwi", str(path), "--out", str(tmp_path / "o" / "x"), "--max-memory", "0.0003"]
