@@ -156,7 +156,8 @@ def _slab(
 def _inside(series: DwiSeries, mask: Array | None) -> Array:
     """The mask of a slab; without one, every voxel with signal in all b = 0 volumes, as `run_dti` has it."""
     if mask is not None:
-        return np.asarray(mask) != 0
+        given: Array = np.asarray(mask) != 0
+        return given
     inside: Array = np.all(series.signal[..., np.flatnonzero(series.b0_volumes)] > 0, axis=3)
     return inside
 
