@@ -16,6 +16,7 @@ COMMANDS = {
     "tfce": "permutation inference with TFCE against nilearn",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
+    "pictures": "the pictures of docs/diffusion.md",
     "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
 }
 

@@ -9,7 +9,7 @@
 
 #define WATER_MAPS 27
 #define OUT_WATER 26
-#define WATER_ONLY 6.0f  // the voxel's tensor is as large as water's: no tissue to describe
+#define WATER_ONLY 6.0f  // what is beside the water is as fast: no tissue to describe
 #define STARTS 10  // fractions 0, 0.1, ... 0.9
 #define LEFT_OVER 1e-3f  // what is left after water is not taken below this part of the largest signal
 #define SMALL_STEP 3e-6f
@@ -126,8 +126,7 @@ FN void advance(float* best, float* trial, float* step, float* state, const floa
 }
 
 // maps[:, voxel_index] of the model fitted to signal[:, voxel_index]; voxel_index and coefficients as in tensor_fit.
-// water: w, blocked as the basis. free_md: mean diffusivity (times b_max) of the tensor alone from which on a voxel is
-// taken for water.
+// water: w, blocked as the basis. free_md: mean diffusivity of the tissue [mm^2/s] from which on a voxel is all water.
 KERNEL(free_water_fit,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, const float* RESTRICT water,
@@ -136,7 +135,7 @@ KERNEL(free_water_fit,
        (signal, voxel_index, basis, products, up, water, maps, b_max, free_md, iterations, volumes, n, fitted,
         blocks)) {
   PRIVATE(float, kept, (KEPT + 1) * BLOCK);
-  PRIVATE(float, lanes, 16);
+  PRIVATE(float, lanes, 15);
   PRIVATE(float, best, UNKNOWNS);
   PRIVATE(float, trial, UNKNOWNS);
   PRIVATE(float, step, UNKNOWNS);
@@ -149,7 +148,7 @@ KERNEL(free_water_fit,
   PRIVATE(float, out, WATER_MAPS);
   float *peak = &AT(lanes, 0, 0), *top = &AT(lanes, 1, 0), *scale = &AT(lanes, 2, 0), *least = &AT(lanes, 3, 0);
   float *lost = &AT(lanes, 4, 0), *doubt = &AT(lanes, 5, 0), *loss = &AT(lanes, 6, 0), *push = &AT(lanes, 7, 0);
-  float *state = &AT(lanes, 8, 0), *change = &AT(lanes, 14, 0), *free = &AT(lanes, 15, 0);
+  float *state = &AT(lanes, 8, 0), *change = &AT(lanes, 14, 0);
   float square = 0.0f;
   for (int v = 0; v < (int)volumes; ++v) square += water[v] * water[v];
   FOR_TILES(tile, fitted / TILE_LANES) {
@@ -167,21 +166,15 @@ KERNEL(free_water_fit,
     clear(change, 1);
     linear_fit(trial, w, kept, change, least, basis, water, t);
     FOR_LANES(l) {
-      float md = 0.0f, log_s0 = 0.0f;
-      for (int k = 0; k < UNKNOWNS; ++k) {
-        log_s0 += up[k] * AT(trial, k, l);
-        md += (up[UNKNOWNS + k] + up[4 * UNKNOWNS + k] + up[6 * UNKNOWNS + k]) * AT(trial, k, l);
-      }
-      AT(free, 0, l) = md >= 3.0f * free_md ? 1.0f : 0.0f;
-      AT(push, 0, l) = fexp(log_s0);
-      AT(change, 0, l) = AT(push, 0, l);
+      float log_s0 = 0.0f;
+      for (int k = 0; k < UNKNOWNS; ++k) log_s0 += up[k] * AT(trial, k, l);
+      AT(change, 0, l) = fexp(log_s0);
     }
     best_start(best, &AT(state, 1, 0), state, trial, &AT(state, 2, 0), loss, m, cross, rhs, push, w, r, kept,
                least, change, basis, water, t);
     FOR_LANES(l) {
-      AT(free, 0, l) = AT(free, 0, l) > 0.0f ? AT(change, 0, l) : 0.0f;
       AT(state, 0, l) = 1e30f, AT(state, 2, l) = AT(state, 1, l);
-      AT(state, 4, l) = AT(top, 0, l) > 0.0f && AT(free, 0, l) == 0.0f ? 1.0f : 0.0f;
+      AT(state, 4, l) = AT(top, 0, l) > 0.0f ? 1.0f : 0.0f;
       for (int k = 0; k < UNKNOWNS; ++k) AT(trial, k, l) = AT(best, k, l), AT(step, k, l) = 0.0f;
     }
     for (int iteration = 0; iteration < iterations; ++iteration) {
@@ -201,18 +194,16 @@ KERNEL(free_water_fit,
     }
     float degrees = t.volumes > UNKNOWNS + 1 ? 1.0f / (float)(t.volumes - UNKNOWNS - 1) : 0.0f;
     FOR_LANES(l) {
-      int only = AT(free, 0, l) > 0.0f;
-      float amount = only ? 0.0f : AT(state, 1, l);
       describe(out, best, top, &AT(state, 5, 0), up, 1.0f / b_max, l);
-      int good = AT(out, OUT_STATUS, l) < NO_SIGNAL;
-      float tissue = AT(out, OUT_S0, l), whole = tissue + amount * AT(top, 0, l);
+      int good = AT(out, OUT_STATUS, l) < NO_SIGNAL, only = good && AT(out, OUT_MD, l) >= free_md;
+      float tissue = AT(out, OUT_S0, l), whole = tissue + AT(state, 1, l) * AT(top, 0, l);
       for (int k = 0; k < OUT_S0; ++k) AT(out, k, l) = only ? 0.0f : AT(out, k, l);
-      AT(out, OUT_S0, l) = only ? AT(free, 0, l) * AT(top, 0, l) : (good ? whole : 0.0f);
+      AT(out, OUT_S0, l) = good ? whole : 0.0f;
       AT(out, OUT_WATER, l) = only ? 1.0f : (good && whole > 0.0f ? 1.0f - tissue / whole : 0.0f);
       AT(out, OUT_SSE, l) = 0.0f;
-      AT(out, OUT_SIGMA, l) = good && !only ? fsqrt(AT(state, 0, l) * degrees) * AT(top, 0, l) : 0.0f;
+      AT(out, OUT_SIGMA, l) = good ? fsqrt(AT(state, 0, l) * degrees) * AT(top, 0, l) : 0.0f;
       float status = good && AT(state, 4, l) > 0.0f ? NOT_CONVERGED : AT(out, OUT_STATUS, l);
-      AT(out, OUT_STATUS, l) = only && AT(top, 0, l) > 0.0f ? WATER_ONLY : status;
+      AT(out, OUT_STATUS, l) = only ? WATER_ONLY : status;
     }
     put_maps(maps, out, WATER_MAPS, index, run, n);
   }

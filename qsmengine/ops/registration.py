@@ -22,9 +22,9 @@ from qsmengine.grid import FloatArray, Vector3
 Kind = Literal["rigid", "affine"]
 Volume = npt.NDArray[np.float32]
 SEED = 1
-SAMPLING = 1.0
+SAMPLING = 0.5
 """Part of the voxels that the similarity is measured in."""
-ITERATIONS = (500, 300, 100, 50)
+ITERATIONS = (500, 300, 100, 20)
 """At most, from a sixth of the resolution to all of it."""
 
 

@@ -107,7 +107,7 @@ def _free_water_fit(values: Values, sizes: Mapping[str, int], rng: np.random.Gen
     tissue = 0.7 * np.exp(-b[:, None] * (g**2 @ slow))
     clean = tissue + water[: sizes["volumes"], None] * rng.uniform(0.1, 0.5, sizes["n"])
     values["signal"] = np.float32(clean + 0.0002 * rng.normal(size=clean.shape))
-    values["b_max"], values["free_md"], values["iterations"] = 1000.0, 2.7, 60
+    values["b_max"], values["free_md"], values["iterations"] = 1000.0, 2.7e-3, 60
 
 
 def _tensor_deviation(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:

@@ -5,8 +5,10 @@ S_v = S0 [(1 - f) exp(-b_v g_v' D g_v) + f exp(-b_v D_water)]: nonlinear least s
 
 At a single b-value tissue with water and tissue of faster diffusion give the same signals: two shells or more
 are needed. (Single-shell methods decide by smoothness, Pasternak et al. 2009, 10.1002/mrm.22055; none is
-offered here.) Where the tensor without water has a mean diffusivity of `free_md` or more there is no tissue
-to describe: f is 1, the tissue's maps are 0, the status is 6.
+offered here.)
+
+Where the tissue comes out with a mean diffusivity of `free_md` or more there is none to describe: f is 1, the
+tissue's maps are 0, the status is 6.
 
 References: Hoy et al. 2014, 10.1016/j.neuroimage.2014.09.053; Henriques et al. 2017, 10.5281/zenodo.495237.
 """
@@ -36,7 +38,7 @@ class FreeWaterParams(FitParams):
         3.0e-3, gt=0, lt=0.1, description="diffusivity of free water [mm^2/s]; 3.0e-3 at body temperature"
     )
     free_md: float = Field(
-        2.7e-3, gt=0, description="mean diffusivity from which on a voxel is taken for water [mm^2/s]"
+        2.7e-3, gt=0, description="mean diffusivity of tissue from which on it is taken for water [mm^2/s]"
     )
     max_steps: int = Field(100, ge=1, le=1000, description="steps after which a voxel counts as not converged")
 
@@ -103,7 +105,7 @@ def free_water(
         device,
         **problem.arguments(device),
         water=device.asarray(water.reshape(-1, problem.design.basis.shape[2]), np.float32),
-        free_md=params.free_md * problem.design.b_max,
+        free_md=params.free_md,
         iterations=params.max_steps,
     )
     maps = results(problem)

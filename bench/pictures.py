@@ -1,0 +1,93 @@
+"""`python -m bench pictures`: the pictures of docs/diffusion.md, from the data of the repository."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from bench.machine import ROOT
+from qsmengine.backend.device import resolve_device
+from qsmengine.demo_data import demo_path
+from qsmengine.io import write_image
+from qsmengine.phantom.head import virtual_head
+from qsmengine.phantom.scheme import repulsion_directions
+from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.session import DtiRequest, run_dti_session
+from qsmengine.report.figures import overview
+from qsmengine.report.panels import Panel
+
+SIEMENS = "siemens-dwi-brain-with-vendor-maps"
+CANON = ROOT / "tests" / "data" / "canon-dwi-brain-oblique"
+SHELLS = (700.0, 2000.0)
+SNR = 30.0
+VOXEL = (2.5, 2.5, 2.5)
+
+
+def main(argv: list[str]) -> int:
+    options = argparse.ArgumentParser(prog="python -m bench pictures", description=__doc__)
+    options.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    out = options.parse_args(argv).out
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        siemens = fit(demo_path(SIEMENS) / "dwi.nii.gz", scratch / "siemens")
+        overview(
+            rows(siemens),
+            out / "diffusion-siemens.png",
+            "Siemens, b = 1000, OLS",
+        )
+        for name in ("axial", "sagittal_tilted"):
+            canon = fit(CANON / f"{name}.nii.gz", scratch / name)
+            title = f"Canon crop, {name.replace('_', ', ')}, b = 1500, OLS"
+            overview(rows(canon), out / f"diffusion-canon-{name.replace('_', '-')}.png", title)
+        two_shells(scratch)
+        tissue = fit(scratch / "head.nii.gz", scratch / "water", "free_water")
+        kurtosis = fit(scratch / "head.nii.gz", scratch / "kurtosis", "dki_constrained")
+        panels = [
+            Panel(Path(f"{tissue}_FW.nii.gz"), "free water", "fa"),
+            Panel(Path(f"{tissue}_FA.nii.gz"), "FA of tissue", "fa"),
+            Panel(Path(f"{kurtosis}_MK.nii.gz"), "mean kurtosis", "fa", window=(0.0, 1.5)),
+        ]
+        overview(panels, out / "diffusion-two-shells.png", "virtual head, b = 700 and 2000, SNR 30")
+    return 0
+
+
+def fit(dwi: Path, prefix: Path, method: str = "ols") -> Path:
+    """Maps of a series under `prefix`."""
+    request = DtiRequest(dwi, prefix, check_gradients=False)
+    config = load_config(overrides={"diffusion": {"method": method}})
+    run_dti_session(request, config, resolve_device("cpu"))
+    return prefix
+
+
+def rows(prefix: Path) -> list[Panel]:
+    """Colour FA, FA, MD and S0."""
+    fa = Path(f"{prefix}_FA.nii.gz")
+    return [
+        Panel(fa, "colour FA", "colour_fa", vectors=Path(f"{prefix}_V1.nii.gz")),
+        Panel(fa, "FA", "fa"),
+        Panel(Path(f"{prefix}_MD.nii.gz"), "MD", "diffusivity"),
+        Panel(Path(f"{prefix}_S0.nii.gz"), "S0", "magnitude"),
+    ]
+
+
+def two_shells(folder: Path) -> None:
+    """A virtual head of two shells as head.nii.gz in `folder`; 0 outside the brain."""
+    directions = np.array(repulsion_directions(30))
+    b = np.concatenate([np.zeros(4), np.repeat(SHELLS, 30)])
+    g = np.concatenate([np.zeros((4, 3)), directions, directions])
+    head = virtual_head(voxel_size=VOXEL, modalities=("dwi",), snr=SNR, scheme=(b, g))
+    if head.dwi is None:
+        raise RuntimeError("the virtual head has no diffusion series")
+    write_image(folder / "head.nii.gz", head.dwi.signal * head.mask[..., None], head.grid)
+    np.savetxt(folder / "head.bval", b[None], fmt="%g")
+    np.savetxt(folder / "head.bvec", g.T)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main(sys.argv[1:]))
