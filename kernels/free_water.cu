@@ -9,7 +9,8 @@
 
 #define WATER_MAPS 27
 #define OUT_WATER 26
-#define WATER_ONLY 6.0f  // what is beside the water is as fast: no tissue to describe
+#define WATER_ONLY 6.0f  // what is beside the water is as fast, or too little to describe
+#define MOST_WATER 0.95f  // a smaller share of tissue cannot be described
 #define STARTS 10  // fractions 0, 0.1, ... 0.9
 #define LEFT_OVER 1e-3f  // what is left after water is not taken below this part of the largest signal
 #define SMALL_STEP 3e-6f
@@ -195,11 +196,14 @@ KERNEL(free_water_fit,
     float degrees = t.volumes > UNKNOWNS + 1 ? 1.0f / (float)(t.volumes - UNKNOWNS - 1) : 0.0f;
     FOR_LANES(l) {
       describe(out, best, top, &AT(state, 5, 0), up, 1.0f / b_max, l);
-      int good = AT(out, OUT_STATUS, l) < NO_SIGNAL, only = good && AT(out, OUT_MD, l) >= free_md;
-      float tissue = AT(out, OUT_S0, l), whole = tissue + AT(state, 1, l) * AT(top, 0, l);
+      float log_s0 = 0.0f;
+      for (int k = 0; k < UNKNOWNS; ++k) log_s0 += up[k] * AT(best, k, l);
+      float amount = AT(state, 1, l), tissue = fexp(log_s0), whole = amount + tissue, share = amount / whole;
+      int usable = AT(top, 0, l) > 0.0f, fast = AT(out, OUT_MD, l) >= free_md;
+      int only = usable && (share > MOST_WATER || fast), good = only || AT(out, OUT_STATUS, l) < NO_SIGNAL;
       for (int k = 0; k < OUT_S0; ++k) AT(out, k, l) = only ? 0.0f : AT(out, k, l);
-      AT(out, OUT_S0, l) = good ? whole : 0.0f;
-      AT(out, OUT_WATER, l) = only ? 1.0f : (good && whole > 0.0f ? 1.0f - tissue / whole : 0.0f);
+      AT(out, OUT_S0, l) = good ? whole * AT(top, 0, l) : 0.0f;
+      AT(out, OUT_WATER, l) = good ? (fast ? 1.0f : share) : 0.0f;
       AT(out, OUT_SSE, l) = 0.0f;
       AT(out, OUT_SIGMA, l) = good ? fsqrt(AT(state, 0, l) * degrees) * AT(top, 0, l) : 0.0f;
       float status = good && AT(state, 4, l) > 0.0f ? NOT_CONVERGED : AT(out, OUT_STATUS, l);

@@ -7,8 +7,8 @@ At a single b-value tissue with water and tissue of faster diffusion give the sa
 are needed. (Single-shell methods decide by smoothness, Pasternak et al. 2009, 10.1002/mrm.22055; none is
 offered here.)
 
-Where the tissue comes out with a mean diffusivity of `free_md` or more there is none to describe: f is 1, the
-tissue's maps are 0, the status is 6.
+Where the tissue comes out with a mean diffusivity of `free_md` or more f is 1; there, and where f exceeds
+0.95, no tissue can be described: its maps are 0, the status is 6.
 
 References: Hoy et al. 2014, 10.1016/j.neuroimage.2014.09.053; Henriques et al. 2017, 10.5281/zenodo.495237.
 """
