@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from qsmengine.io import write_image
 from qsmengine.stages.diffusion.design import design_matrix
 from qsmengine.stages.registry import get_method
 
+TWO_SHELLS = {"dki": 2000, "dki_constrained": 0, "free_water": 20000}
+"""Methods for two shells; DIPY fits one voxel in this many (its constrained kurtosis needs another package)."""
 METHODS = ("ols", "wls", "wls_fsl", "iwls", "nlls", "restore", "constrained")
 MRTRIX = {"ols": ["-ols", "-iter", "0"], "wls": ["-iter", "0"], "iwls": []}
 DIPY = {"ols": 20, "wls": 20, "nlls": 200, "restore": 400}
@@ -63,11 +65,18 @@ def main(argv: list[str]) -> int:
     options = arguments.parse_args(argv)
     shape = (options.shape[0], options.shape[1], options.shape[2])
     case = Case(shape, options.directions)
+    two = Case(shape, options.directions // 2, (1000.0, 2000.0))
     results = []
     for device in devices(options):
-        rows = [case.compute(device, options.rounds)]
+        rows = [
+            case.compute(device, options.rounds),
+            two.compute(device, max(3, options.rounds // 3), TWO_SHELLS),
+        ]
         if device.kind == "cpu":
             rows += case.against_peers(device, max(3, options.rounds // 3))
+            rows += [
+                two.against_dipy(name, device, 3) for name, share in TWO_SHELLS.items() if share and _has_dipy()
+            ]
         results.append(report("diffusion", device, rows, shape=shape, volumes=len(case.b_values)))
     write_json(options.json, results)
     return 0
@@ -76,11 +85,13 @@ def main(argv: list[str]) -> int:
 class Case:
     """A noisy series of random tensors in Fortran order, as a NIfTI file gives it."""
 
-    def __init__(self, shape: tuple[int, int, int], directions: int) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], directions: int, shells: tuple[float, ...] = (1000.0,)
+    ) -> None:
         rng = np.random.default_rng(3)
-        vectors = rng.normal(size=(directions, 3))
+        vectors = rng.normal(size=(directions * len(shells), 3))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        self.b_values = np.concatenate([np.zeros(5), np.full(directions, 1000.0)])
+        self.b_values = np.concatenate([np.zeros(5), np.repeat(shells, directions)])
         self.b_vectors = np.concatenate([np.zeros((5, 3)), vectors])
         self.grid = Grid.from_voxel_size(shape, (2.0, 2.0, 2.0))
         factor = rng.normal(size=(3, 3, self.grid.size)) * 0.02
@@ -99,10 +110,10 @@ class Case:
         table = self.b_values, self.b_vectors
         return method.run(signal, self.mask, *table, self.grid, method.params(), device=device)
 
-    def compute(self, device: Device, rounds: int) -> dict[str, Any]:
-        """Both fits with the series on the device, against the time to move their bytes."""
+    def compute(self, device: Device, rounds: int, methods: Iterable[str] = METHODS) -> dict[str, Any]:
+        """Fits with the series on the device, against the time to move their bytes."""
         signal = self.signal if device.kind == "cpu" else device.xp.asarray(self.signal)
-        runs = {name: lambda name=name: self.fit(name, signal, device) for name in METHODS}
+        runs = {name: lambda name=name: self.fit(name, signal, device) for name in methods}
         timings = measure(runs, device, rounds=rounds)
         moved = self.signal.nbytes + MAPS_BYTES * self.grid.size
         floor = moved / copy_bandwidth(device)
@@ -143,6 +154,30 @@ class Case:
             "share": share,
             "dipy_over_ours": factor,
         }
+
+    def against_dipy(self, name: str, device: Device, rounds: int) -> dict[str, Any]:
+        """Kurtosis or free water with its maps, against DIPY's fit and the same maps."""
+        from dipy.core.gradients import gradient_table
+        from dipy.reconst.dki import DiffusionKurtosisModel
+        from dipy.reconst.fwdti import FreeWaterTensorModel
+
+        table, share = gradient_table(self.b_values, bvecs=self.b_vectors), TWO_SHELLS[name]
+        voxels = np.ascontiguousarray(self.signal.reshape(-1, len(self.b_values), order="F")[::share])
+
+        def kurtosis() -> None:
+            fit = DiffusionKurtosisModel(table, fit_method="WLS").fit(voxels)
+            _ = fit.fa, fit.mk(), fit.ak(), fit.rk(), fit.kfa
+
+        def water() -> None:
+            fit = FreeWaterTensorModel(table, fit_method="NLS").fit(voxels)
+            _ = fit.fa, fit.f
+
+        theirs = kurtosis if name == "dki" else water
+        runs = {"ours": lambda: self.fit(name, self.signal, device), "dipy": theirs}
+        timings = measure(runs, device, rounds=rounds, warm_up=1)
+        factor = self.grid.size / len(voxels) * ratio(timings["dipy"], timings["ours"])
+        print(f"{device!s:6} {name}  DIPY / ours, compute: {factor:.0f}")
+        return {"what": f"{name} against DIPY", **_dicts(timings), "share": share, "dipy_over_ours": factor}
 
     def _mrtrix(self, name: str, device: Device, rounds: int, folder: Path) -> dict[str, Any]:
         command = ["dwi2tensor", "-quiet", "-force", "-nthreads", str(device.threads), *MRTRIX[name]]

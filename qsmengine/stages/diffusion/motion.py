@@ -2,8 +2,8 @@
 
 Volumes are registered to the first volume with b = 0 (mutual information), b = 0 volumes rigidly, others by the
 model asked for: an affine transform holds the shear, scaling and shift that an eddy current gives along the
-phase encoding. In the second round each weighted volume is registered to what a tensor, fitted to the first
-round, predicts for it: the same contrast. Every volume is interpolated once.
+phase encoding. In the second round each weighted volume is registered to what a tensor, fitted to the
+other volumes of the first round, predicts for it: the same contrast. Every volume is interpolated once.
 
 A volume whose matter was turned by R was measured along R' g (Leemans and Jones 2009, 10.1002/mrm.21890).
 Distortion by susceptibility is not corrected.
@@ -23,7 +23,7 @@ from qsmengine.data import B0_THRESHOLD, DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Vector3
 from qsmengine.ops.registration import Kind, Volume, register, resample, rotation_of
-from qsmengine.stages.diffusion.tensor import TensorParams, wls
+from qsmengine.stages.diffusion.tensor import TensorParams, TensorResult, wls
 from qsmengine.stages.params import Params
 
 Register: TypeAlias = Callable[[Volume, Volume, Vector3, Kind], FloatArray]
@@ -86,9 +86,8 @@ def correct_motion(
     for round_ in range(params.rounds):
         weighted = [v for v in range(count) if v not in unweighted]
         volumes = weighted if round_ else [v for v in range(count) if v != first]
-        expected = predict(current, mask, device) if round_ else None
         for v in volumes:
-            fixed = series.signal[..., first] if expected is None else expected[..., v]
+            fixed = predict(current, v, mask, device) if round_ else series.signal[..., first]
             kind: Kind = "rigid" if v in unweighted else params.model
             matrices[v] = find(fixed, series.signal[..., v], series.grid.voxel_size, kind)
             done += 1
@@ -110,14 +109,22 @@ def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
     return DwiSeries(signal, series.b_values, turned * flip, series.grid)
 
 
-def predict(series: DwiSeries, mask: npt.NDArray[np.bool_], device: Device) -> npt.NDArray[np.float32]:
-    """Signal (x, y, z, volume) of the tensor fitted to the series; 0 outside the mask."""
-    fit = wls(
-        series.signal, mask, series.b_values, series.b_vectors, series.grid, TensorParams(), device=device
-    )
-    expected = np.empty(series.signal.shape, dtype=np.float32, order="F")
-    x, y, z = series.b_vectors.T
-    terms = series.b_values * np.stack([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z])
-    for v, row in enumerate(terms.T.astype(np.float32)):
-        expected[..., v] = fit.s0 * np.exp(np.minimum(-(fit.tensor @ row), 0))
-    return expected
+def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device: Device) -> Volume:
+    """Signal (x, y, z) of one volume as a tensor fitted to all others has it; 0 outside the mask.
+
+    Where the others do not determine a tensor, the volume itself takes part.
+    """
+    others = series.select(np.delete(np.arange(len(series.b_values)), volume))
+    try:
+        fit = _tensor(others, mask, device)
+    except InputError:
+        fit = _tensor(series, mask, device)
+    x, y, z = series.b_vectors[volume]
+    terms = series.b_values[volume] * np.array([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z])
+    decay = np.exp(np.minimum(-(fit.tensor @ terms.astype(np.float32)), 0))
+    return np.asarray(fit.s0 * decay, dtype=np.float32)
+
+
+def _tensor(series: DwiSeries, mask: npt.NDArray[np.bool_], device: Device) -> TensorResult:
+    table = series.b_values, series.b_vectors
+    return wls(series.signal, mask, *table, series.grid, TensorParams(), device=device)
