@@ -6,8 +6,9 @@ is solved in every voxel by Newton's method. For small phases it is `weighted_tv
 unit and meaning, grows with the noise as there, and does not depend on TE and B0.
 
 Whole turns of r field do not matter: single-echo phase may come wrapped, with TE its echo time, and voxels
-whose field is wrong by whole turns of that phase do no harm. The default TE of 20 ms lies in the middle of
-common echo trains; at 3 T half a turn is then 0.20 ppm, more than local fields in the brain reach.
+whose field is wrong by whole turns of that phase do no harm. But a field that truly exceeds half a turn, as
+around a calcification, is then taken for a smaller one. The default TE of 2 ms, for fields that are unwrapped
+already, keeps half a turn at 1.96 ppm (3 T).
 
 Reference: Milovic et al. 2018, 10.1002/mrm.27073.
 """

@@ -32,7 +32,7 @@ class PhaseTvParams(TvParams):
     """Those of total variation with the data term on the phase."""
 
     mu_data: float = Field(0.2, gt=0, description="ADMM penalty of the data split")
-    echo_time: float = Field(0.02, gt=0, description="effective echo time of the phase model [s]")
+    echo_time: float = Field(0.002, gt=0, description="effective echo time of the phase model [s]")
 
 
 class NoiseGainParams(Params):

@@ -27,7 +27,7 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
@@ -40,6 +40,7 @@ from qsmengine.stages.background.lbv import without_boundary, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
+from qsmengine.stages.mask.morphology import filled
 from qsmengine.stages.method import Method
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import rad_per_ppm
@@ -77,7 +78,8 @@ def tfi(
     Parameters
     ----------
     total_field, mask
-        (x, y, z) [ppm] and where it is known.
+        (x, y, z) [ppm] and where it is known. Holes of the mask (a calcification, a vessel without signal) count
+        as brain whose field is not known: their chi follows from the field around them.
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
@@ -95,7 +97,10 @@ def tfi(
         For a grid without field strength, and when nothing is left of the mask.
     """
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
-    mask = device.asarray(mask, bool)
+    known = device.asarray(mask, bool)
+    mask = device.asarray(filled(to_numpy(known)), bool)
+    total_field = without_gaps(device.asarray(total_field), known, mask, device)
+    weight = known if weight is None else device.asarray(weight) * known
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     region = domain.insert(inner)
@@ -108,6 +113,20 @@ def tfi(
         iterations=params.iterations, tolerance=params.tolerance, callback=callback,
     )  # fmt: skip
     return single_step_result(chi, problem.response, region, domain)
+
+
+def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
+    """`field` (x, y, z) with the value of the nearest known voxel in the voxels of `mask` that are not known."""
+    from scipy.ndimage import distance_transform_edt
+
+    gaps = mask & ~known
+    if not bool(gaps.any()):
+        return field
+    nearest = distance_transform_edt(to_numpy(~known), return_distances=False, return_indices=True)
+    where = to_numpy(gaps)
+    complete = to_numpy(field).copy()
+    complete[where] = complete[tuple(index[where] for index in nearest)]
+    return device.asarray(complete)
 
 
 def boundary_values(
