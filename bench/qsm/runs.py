@@ -97,9 +97,12 @@ def _iterative(method: Method) -> bool:
 def _input(folder: Path, name: str) -> Any:
     if name == "echo_times":
         return heads.ECHO_TIMES[ECHOES]
-    if name in {"phase", "magnitude"}:
-        return heads.load_map(folder, f"{name}-{ECHOES}")
-    return heads.load_map(folder, name)
+    return heads.load_map(folder, input_file(name))
+
+
+def input_file(name: str) -> str:
+    """Which array of a head is the input `name` of a method."""
+    return f"{name}-{ECHOES}" if name in {"phase", "magnitude"} else name
 
 
 def _run_solver(
