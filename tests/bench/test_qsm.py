@@ -119,17 +119,21 @@ def test_document_says_which_goals_are_missed():
         "numpy": "2",
         "python": "3.11",
     }
-    text = document({
+    result = {
         "shape": [256, 256, 160],
         "machine": {**machine, "date": "2026-01-01T00:00", "commit": "abc", "load": [0.1, 0, 0]},
         "presets": [{"preset": "accurate", "echoes": 4, "seconds": 251.0, "peak_gib": 3.0, "steps": steps}],
         "methods": [{**method, "factor": 1.25, "peak_gib": 1.0}],
-        "romeo": [{"region": "brain", "voxels": 10, "seconds": 1.0, "per_ten_million": 1.5}],
-    })  # fmt: skip
+        "romeo": [
+            {"region": "brain", "voxels": 10, "seconds": 1.0, "cpu_seconds": 0.9, "per_ten_million": 1.5}
+        ],
+    }
+    text = document(result)
     assert "| accurate | 4 | 251.0 | 240: **missed** | 400.0 | 3.00 | 4: met |" in text
     assert "| inversion/x | iteration | 1.000 | 4 | 1.25 | 2: met | 1.00 |" in text
-    assert "| brain | 10 | 1.00 | 1.50 | 2: met |" in text
+    assert "| brain | 10 | 1.00 | 0.90 | 1.50 | 2: met |" in text
     assert verdict(2.0, 2.0) == "2: met"
+    assert "| accurate | 4 | 251.0 |  | 400.0 | 3.00 |  |" in document({**result, "shape": [8, 8, 8]})
 
 
 def test_an_option_that_names_no_preset_is_refused(capsys):
