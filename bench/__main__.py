@@ -10,6 +10,9 @@ from qsmengine.errors import QsmengineError
 COMMANDS = {
     "kernels": "every kernel on each device against the time to move its bytes",
     "stages": "every registered method on a synthetic head",
+    "qsm": "whole presets: seconds, memory, iterations against their FFTs",
+    "gallery": "real data through every preset: checked, and drawn into docs/images/",
+    "methods": "docs/methods.md and the tables of docs/presets.md, from registry and presets",
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
     "denoise": "joint non-local means against DIPY and scikit-image",

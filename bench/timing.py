@@ -32,7 +32,9 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """Interquartile range over the median."""
+        """Interquartile range over the median; 0 of a single run."""
+        if len(self.seconds) == 1:
+            return 0.0
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / self.median
 
@@ -89,9 +91,16 @@ def parser(description: str | None, prog: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m bench {prog}", description=description)
     made.add_argument("--device", action="append", help="cpu, cuda or cuda:N; default: all there are")
     made.add_argument("--threads", type=int, help="CPU threads")
-    made.add_argument("--rounds", type=int, default=9, help="timed repetitions")
+    made.add_argument("--rounds", type=_rounds, default=9, help="timed repetitions, 1 or more")
     made.add_argument("--json", type=Path, help="write the result to this file")
     return made
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if rounds < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return rounds
 
 
 def devices(options: argparse.Namespace) -> list[Device]:

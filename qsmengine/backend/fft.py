@@ -41,7 +41,7 @@ class RealFFT:
         self.spectrum_shape = (shape[0], shape[1], shape[2] // 2 + 1)
         self.device = device
         self.scale = 1.0 / float(np.prod(shape, dtype=np.float64))
-        self._engine = _make_engine(shape, self.spectrum_shape, device)
+        self._engine = make_engine(shape, self.spectrum_shape, device)
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
         """Unscaled transform of a real float32 array; `x` is kept."""
@@ -132,7 +132,8 @@ def _is_smooth(m: int) -> bool:
     return m == 1
 
 
-def _make_engine(shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device) -> _Engine:
+def make_engine(shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device) -> _Engine:
+    """Plan transforms with the library of `device`."""
     if device.kind == "cuda":
         return _Cufft(shape)
     if _pyfftw() is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qsmengine.cli.reporter import Reporter
+from qsmengine.stages.catalogue import input_texts, output_texts, parameter_texts, source_url
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import all_methods, methods_of
 
@@ -20,10 +21,11 @@ def describe(method: Method) -> list[str]:
     """Text of one method: what it does, where it is from, what goes in and out, its parameters."""
     lines = [
         f"{method.stage} --method {method.name}: {method.summary}",
-        f"    source   https://doi.org/{method.doi}",
-        f"    inputs   {', '.join(method.inputs)}  (? optional)",
-        f"    outputs  {', '.join(f'{name} [{unit}]' for name, unit in method.outputs.items())}",
+        f"    source   {source_url(method)}",
+        f"    inputs   {', '.join(input_texts(method))}  (? optional)",
+        f"    outputs  {', '.join(output_texts(method))}",
     ]
-    for name, field in method.params.model_fields.items():
-        lines.append(f"    --set {field.alias or name}={field.default}  {field.description or ''}".rstrip())
+    lines += [
+        f"    --set {p.name}={p.default}  {p.description} ({p.allowed})" for p in parameter_texts(method.params)
+    ]
     return lines

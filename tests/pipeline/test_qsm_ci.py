@@ -6,7 +6,8 @@ import pytest
 from qsmengine.backend.device import cpu
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.pipeline.qsm_ci import CiRequest, nested, run_qsm_ci
+from qsmengine.pipeline.qsm_ci import SPANS, CiRequest, nested, run_qsm_ci
+from qsmengine.stages.registry import methods_of
 from tests.sessions import ECHO_TIMES, make_ball
 
 SETTINGS = ("background=vsharp", "background.max_radius=6", "inversion=tkd")
@@ -141,3 +142,49 @@ def test_dotted_and_nested_overrides_are_the_same():
     assert nested({"phase-offset.method": "mcpc3ds", "inversion": {"lambda": 1}}) == nested(
         {"phase_offset": {"method": "mcpc3ds"}, "inversion.lambda": 1}
     )
+
+
+def fitting_methods():
+    """Every method of the sections that --method names, in the first span whose folder holds its inputs."""
+    folders = {
+        "field-mapping": {"phase", "magnitude", "mask", "echo_times"},
+        "bfr": {"total_field", "mask"},
+        "dipole": {"local_field", "mask"},
+        "unwrap+bfr": {"phase", "magnitude", "mask", "echo_times"},
+        "bfr+dipole": {"total_field", "mask"},
+        "end-to-end": {"phase", "magnitude", "mask", "echo_times"},
+    }
+    places = (
+        ("unwrap", ("field-mapping",)),
+        ("background", ("bfr", "unwrap+bfr")),
+        ("inversion", ("dipole",)),
+        ("single-step", ("bfr+dipole", "end-to-end")),
+    )
+    for stage, spans in places:
+        for method in methods_of(stage).values():
+            yield next((s for s in spans if set(method.required_inputs) <= folders[s]), None), method
+
+
+@pytest.mark.parametrize(("span", "method"), list(fitting_methods()), ids=lambda v: getattr(v, "name", v))
+def test_every_method_runs_in_a_span_that_holds_its_inputs(folder, span, method):
+    assert span is not None
+    ball = make_ball(7)
+    if span == "dipole":
+        local = np.where(ball.mask, ball.total_field - ball.total_field[ball.mask].mean(), 0)
+        write_image(folder / "localfield.nii.gz", local, ball.series.grid)
+    names = (("romeo",) if span in {"unwrap+bfr", "end-to-end"} else ()) + (method.name,)
+    few = {"iterations": 5, "max_radius": 6}
+    section = method.stage.replace("-", "_")
+    settings = [f"{section}.{k}={v}" for k, v in few.items() if k in method.params.model_fields]
+    path = run(folder, span, "o", settings=settings, methods=names)
+    image = read_image(path).array
+    assert path.name == f"{SPANS[span].output}.nii.gz"
+    assert image.shape == ball.mask.shape
+    assert np.isfinite(image).all()
+    assert np.abs(image[ball.mask]).max() > 0
+    assert not image[~ball.mask].any()
+
+
+def test_a_method_whose_input_the_folder_lacks_is_refused(folder):
+    with pytest.raises(UsageError, match="phase_lbv needs phase"):
+        run(folder, "bfr", "a", settings=(), methods=("phase_lbv",))

@@ -1,0 +1,139 @@
+"""What the registry says about stages, methods and their parameters, as text for people.
+
+`qsmengine stage --list` and docs/methods.md are both made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+
+STAGE_PURPOSES: Mapping[str, str] = {
+    "denoise": "Less noise in images of one object (a command of its own, not in the chain).",
+    "phase-offset": "Removes the phase at echo time 0 (coils, bipolar readout).",
+    "unwrap": "Resolves the multiples of 2 pi.",
+    "field": "Total field and its noise from the phases of all echoes.",
+    "mask": "Brain mask.",
+    "reliability": "Leaves out voxels whose field cannot be right.",
+    "two-pass": "Reliable and hole-filled mask for a reconstruction in two passes.",
+    "background": "Removes the field of sources outside the mask.",
+    "inversion": "Susceptibility from the local field.",
+    "combination": "Joins the maps of two passes.",
+    "single-step": "Susceptibility from the total field or the phase, in place of background and inversion.",
+    "reference": "Zero of susceptibility.",
+    "relaxometry": "R2*, T2* and S0 from the magnitudes.",
+    "uncertainty": "Standard deviation of susceptibility.",
+    "swi": "Susceptibility-weighted image and minimum-intensity projection.",
+    "chi-separation": "Para- and diamagnetic part of susceptibility.",
+    "diffusion": "Diffusion tensor and its maps.",
+}
+"""Stage -> what it does."""
+
+INPUT_UNITS: Mapping[str, str] = {
+    "magnitude": "arbitrary",
+    "phase": "rad",
+    "echo_times": "s",
+    "components": "arbitrary",
+    "sigma": "signal",
+    "mask": "1",
+    "field_mask": "1",
+    "reliable_mask": "1",
+    "labels": "1",
+    "unwrapped": "rad",
+    "total_field": "ppm",
+    "local_field": "ppm",
+    "noise": "ppm",
+    "weight": "any",
+    "chi": "ppm",
+    "reliable_chi": "ppm",
+    "filled_chi": "ppm",
+    "r2star": "1/s",
+    "r2": "1/s",
+    "signal": "arbitrary",
+    "b_values": "s/mm^2",
+    "b_vectors": "1",
+    "gradient_deviation": "1",
+}
+"""Argument of methods -> unit."""
+
+_TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
+_BOUNDS = (("exclusiveMinimum", ">"), ("minimum", ">="), ("exclusiveMaximum", "<"), ("maximum", "<="))
+
+
+@dataclass(frozen=True)
+class ParameterText:
+    """One parameter: name as users write it, default, allowed values, what it does."""
+
+    name: str
+    default: str
+    allowed: str
+    description: str
+
+
+def parameter_texts(params: type[Params]) -> tuple[ParameterText, ...]:
+    """Texts of every parameter, in the order of the class."""
+    schema = params.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    texts = []
+    for name, field in params.model_fields.items():
+        key = field.alias or name
+        allowed = _allowed(schema["properties"][key], definitions)
+        texts.append(ParameterText(key, _value(field.default), allowed, field.description or ""))
+    return tuple(texts)
+
+
+def input_texts(method: Method) -> tuple[str, ...]:
+    """Inputs with their units; a name that ends in ``?`` is optional."""
+    return tuple(f"{name} [{INPUT_UNITS[name.rstrip('?')]}]" for name in method.inputs)
+
+
+def output_texts(method: Method) -> tuple[str, ...]:
+    """Outputs with their units."""
+    return tuple(f"{name} [{unit}]" for name, unit in method.outputs.items())
+
+
+def source_url(method: Method) -> str:
+    """Where the source is found."""
+    return f"https://doi.org/{method.doi}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Params):
+        return "its defaults"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """Allowed values of one JSON schema in words."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_allowed(part, definitions) for part in schema["anyOf"]))
+    reference = schema.get("$ref") or next((part["$ref"] for part in schema.get("allOf", ())), None)
+    if reference is not None:
+        names = definitions[reference.rpartition("/")[2]]["properties"]
+        return f"mapping of {', '.join(names)}"
+    if "enum" in schema:
+        return " | ".join(map(_value, schema["enum"]))
+    if schema.get("type") == "null":
+        return "none"
+    if schema.get("type") == "array":
+        return _list(schema, definitions)
+    bounds = ", ".join(f"{sign} {_value(schema[key])}" for key, sign in _BOUNDS if key in schema)
+    kind = _TYPES[schema["type"]]
+    return f"{kind} {bounds}" if bounds else kind
+
+
+def _list(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    if "prefixItems" in schema:
+        parts = [_allowed(part, definitions) for part in schema["prefixItems"]]
+        return f"{len(parts)} values: {', '.join(dict.fromkeys(parts))}"
+    return f"list of: {_allowed(schema['items'], definitions)}"
