@@ -7,8 +7,8 @@ linear weighted fit, so alpha and tau have no unit and do not depend on TE and B
 
 Whole turns of r field do not matter, so unwrapping errors of a field from several echoes cost little and
 single-echo phase may be given wrapped, with TE its echo time; the descent starts at chi = 0 and finds the
-right turn where the local phase stays below half a turn. The default TE of 20 ms lies in the middle of
-common echo trains; at 3 T half a turn is then 0.20 ppm, more than local fields in the brain reach.
+right turn where the local phase stays below half a turn. The default TE of 2 ms, for fields that are
+unwrapped already, keeps half a turn at 1.96 ppm (3 T): calcifications exceed that of longer ones.
 
 There is no prior besides the number of steps: bins of k-space come in the order of W^2 D^2, noise last.
 
@@ -39,7 +39,7 @@ from qsmengine.units import rad_per_ppm
 class NdiParams(Params):
     """Parameters of nonlinear dipole inversion."""
 
-    echo_time: float = Field(0.02, gt=0, description="effective echo time of the phase model [s]")
+    echo_time: float = Field(0.002, gt=0, description="effective echo time of the phase model [s]")
     alpha: float = Field(1e-5, ge=0, description="weight of the squared norm of chi")
     step: float = Field(4.0, gt=0, lt=4.5, description="tau, for weights of at most 1; 9/2 is unstable")
     iterations: int = Field(100, ge=1, description="iteration limit, which regularises")

@@ -78,8 +78,8 @@ def tfi(
     Parameters
     ----------
     total_field, mask
-        (x, y, z) [ppm] and where it is known. Holes of the mask (a calcification, a vessel without signal) count
-        as brain whose field is not known: their chi follows from the field around them.
+        (x, y, z) [ppm] and where it is known. Holes of the mask (a calcification, a vessel without signal)
+        count as brain whose field is not known: their chi follows from the field around them.
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
@@ -116,7 +116,7 @@ def tfi(
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
-    """`field` (x, y, z) with the value of the nearest known voxel in the voxels of `mask` that are not known."""
+    """`field` (x, y, z) with the nearest known value in the voxels of `mask` that are not known."""
     from scipy.ndimage import distance_transform_edt
 
     gaps = mask & ~known
