@@ -17,6 +17,7 @@ COMMANDS = {
     "diffusion": "the tensor fit against the fitters that are installed",
     "denoise": "joint non-local means against DIPY and scikit-image",
     "tfce": "permutation inference with TFCE against nilearn",
+    "denoising": "what denoising does to a virtual head's signal, R2* and susceptibility",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
     "pictures": "the pictures of docs/diffusion.md",

@@ -27,14 +27,14 @@ from qsmengine.stages.registry import get_method, methods_of, stage_names
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "accurate"
-EXTRA_SECTIONS = ("two_pass", "single_step", "uncertainty", "swi", "chi_separation")
+EXTRA_SECTIONS = ("denoise", "two_pass", "single_step", "uncertainty", "swi", "chi_separation")
 """Sections that run only where a method is named."""
 REPLACED = ("background", "inversion")
 """Sections that a single step takes the place of."""
 OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
 """Sections that ``none`` switches off."""
-STANDALONE = frozenset({"denoise", "combination"})
-"""Stages without a section: no run takes them as a step, or there is nothing to choose."""
+STANDALONE = frozenset({"combination"})
+"""Stages without a section: there is nothing to choose."""
 
 Tree: TypeAlias = dict[str, Any]
 

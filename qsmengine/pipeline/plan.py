@@ -81,6 +81,7 @@ class Plan:
 
 
 _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
+    "denoise": ({"mask": "brain_mask"}, {}),
     "mask": ({}, {"mask": "brain_mask"}),
     "phase_offset": ({"mask": "brain_mask"}, {}),
     "unwrap": ({"mask": "brain_mask"}, {}),
@@ -182,9 +183,16 @@ def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
 
 
 def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:
-    """The one step from a diffusion series to tensor maps; colour FA is made of two of them."""
+    """From a diffusion series, denoised where asked for, to tensor maps; colour FA is made of two of them."""
     present = {"signal", "mask", "b_values", "b_vectors", *(["gradient_deviation"] if has_deviation else [])}
-    plan = _plan(config, [("diffusion", {}, {})], present, grid, n_volumes, [])
+    wanted = [("diffusion", {}, {})]
+    chosen = config.method("denoise")
+    notes = []
+    if chosen is not None and "components" in chosen[0].inputs:
+        wanted.insert(0, ("denoise", {"components": "signal"}, {"components": "signal", "sigma": "noise_map"}))
+    elif chosen is not None:
+        notes.append(f"denoise left out: {chosen[0].name} is for gradient echoes")
+    plan = _plan(config, wanted, present, grid, n_volumes, notes)
     return replace(plan, kept=(*plan.kept, "colour_fa"))
 
 

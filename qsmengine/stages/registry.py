@@ -16,6 +16,8 @@ from qsmengine.stages.method import Method
 _MODULES = (
     ("denoise", "denoise.mnlm"),
     ("denoise", "denoise.complex_mnlm"),
+    ("denoise", "denoise.low_snr"),
+    ("denoise", "denoise.mppca"),
     ("phase-offset", "phase.mcpc3ds"),
     ("unwrap", "phase.romeo"),
     ("unwrap", "phase.laplacian"),

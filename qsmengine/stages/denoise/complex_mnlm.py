@@ -32,6 +32,7 @@ class ComplexMnlmParams(MnlmParams):
     """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
 
     smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
+    joint: bool = Field(True, description="one set of weights for all parts; false: each part by itself")
 
 
 class DenoisedSeries(NamedTuple):
@@ -44,11 +45,11 @@ class DenoisedSeries(NamedTuple):
 def complex_mnlm(
     magnitude: Array,
     phase: Array,
-    mask: Array,
     grid: Grid,
     params: ComplexMnlmParams,
     *,
     device: Device,
+    mask: Array | None = None,
     sigma: Array | None = None,
 ) -> DenoisedSeries:
     """Filtered magnitude and phase [rad], (x, y, z, echo).
@@ -58,7 +59,7 @@ def complex_mnlm(
     magnitude, phase
         (x, y, z, echo); phase [rad].
     mask
-        (x, y, z): voxels to filter.
+        (x, y, z): voxels to filter, 0 elsewhere; the whole image when None.
     sigma
         Noise (x, y, z) of the real and imaginary parts in the magnitude's unit; instead of `params.sigma`.
 
@@ -68,8 +69,25 @@ def complex_mnlm(
         As :func:`qsmengine.stages.denoise.mnlm.mnlm`.
     """
     xp = device.xp
-    inside = device.asarray(mask, bool)
+    inside = xp.ones(grid.shape, bool) if mask is None else device.asarray(mask, bool)
     echoes = magnitude.shape[3]
+    parts, smooth = turned_parts(magnitude, phase, inside, params, device)
+    if sigma is None:
+        params = params.model_copy(update={"sigma": part_sigma(params, parts, inside, device)})
+    filtered = (mnlm if params.joint else _each_part)(parts, inside, grid, params, device=device, sigma=sigma)
+    series = DenoisedSeries(device.empty((*inside.shape, echoes)), device.empty((*inside.shape, echoes)))
+    for e in range(echoes):
+        signal = (filtered[..., 2 * e] + 1j * filtered[..., 2 * e + 1]) * smooth[e]
+        series.magnitude[..., e] = abs(signal)
+        series.phase[..., e] = xp.where(inside, xp.arctan2(signal.imag, signal.real), np.float32(0))
+    return series
+
+
+def turned_parts(
+    magnitude: Array, phase: Array, inside: Array, params: ComplexMnlmParams, device: Device
+) -> tuple[Array, Array]:
+    """Real and imaginary parts (x, y, z, 2 echo) without the smooth phase, and its exp(i b) (echo, x, y, z)."""
+    xp, echoes = device.xp, magnitude.shape[3]
     parts = device.empty((*inside.shape, 2 * echoes))
     smooth = device.empty((echoes, *inside.shape), np.complex64)
     for e in range(echoes):
@@ -79,15 +97,19 @@ def complex_mnlm(
         smooth[e] = _smooth_turn(signal, params.smooth_radius)
         turned = signal * smooth[e].conj()
         parts[..., 2 * e], parts[..., 2 * e + 1] = turned.real, turned.imag
-    if sigma is None:
-        params = params.model_copy(update={"sigma": _part_sigma(params, parts, inside, device)})
-    filtered = mnlm(parts, inside, grid, params, device=device, sigma=sigma)
-    series = DenoisedSeries(device.empty((*inside.shape, echoes)), device.empty((*inside.shape, echoes)))
-    for e in range(echoes):
-        signal = (filtered[..., 2 * e] + 1j * filtered[..., 2 * e + 1]) * smooth[e]
-        series.magnitude[..., e] = abs(signal)
-        series.phase[..., e] = xp.where(inside, xp.arctan2(signal.imag, signal.real), np.float32(0))
-    return series
+    return parts, smooth
+
+
+def _each_part(
+    parts: Array, mask: Array, grid: Grid, params: ComplexMnlmParams, *, device: Device, sigma: Array | None
+) -> Array:
+    """As :func:`mnlm`, with weights of their own for each part."""
+    filtered = device.empty(parts.shape)
+    given = params.sigma
+    for c in range(parts.shape[3]):
+        own = params.model_copy(update={"sigma": given[c] if isinstance(given, tuple) else given})
+        filtered[..., c] = mnlm(parts[..., c : c + 1], mask, grid, own, device=device, sigma=sigma)[..., 0]
+    return filtered
 
 
 def _smooth_turn(signal: Array, radius: int) -> Array:
@@ -103,7 +125,7 @@ def _smooth_turn(signal: Array, radius: int) -> Array:
     return turn
 
 
-def _part_sigma(
+def part_sigma(
     params: ComplexMnlmParams, parts: Array, inside: Array, device: Device
 ) -> float | tuple[float, ...]:
     """Noise of the parts: one number, or one for each echo given twice; estimated: the two parts' mean."""
@@ -119,7 +141,7 @@ def _part_sigma(
 METHODS = (
     Method(
         stage="denoise", name="complex-mnlm", run=complex_mnlm, params=ComplexMnlmParams,
-        inputs=("magnitude", "phase", "mask", "sigma?"), outputs={"magnitude": "arbitrary", "phase": "rad"},
+        inputs=("magnitude", "phase", "mask?", "sigma?"), outputs={"magnitude": "arbitrary", "phase": "rad"},
         summary="joint non-local means of real and imaginary parts of all echoes",
         doi="10.1371/journal.pone.0126835", bytes_per_voxel=140, bytes_per_volume=100,
     ),

@@ -31,7 +31,7 @@ def run(signal, mask=None, *, sigma=None, params=None):
     magnitude, phase = abs(signal).astype(np.float32), np.angle(signal).astype(np.float32)
     settings = ComplexMnlmParams(search_radius=3, **(params or {}))
     grid, device = Grid(SHAPE, np.eye(4), 3.0), resolve_device("cpu", 2)
-    result = complex_mnlm(magnitude, phase, inside, grid, settings, device=device, sigma=sigma)
+    result = complex_mnlm(magnitude, phase, grid, settings, device=device, mask=inside, sigma=sigma)
     return to_numpy(result.magnitude) * np.exp(1j * to_numpy(result.phase))
 
 

@@ -1,0 +1,30 @@
+"""Batches of small matrices: dealt to the CPU's threads one each, or to a GPU one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from qsmengine.backend.device import Device
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_batches(function: Callable[[Item], Result], items: Sequence[Item], device: Device) -> Iterator[Result]:
+    """Results of `function` in the order of `items`.
+
+    On the CPU as many run side by side as the device has threads, and BLAS stays in the thread that calls it:
+    on matrices of some tens of rows its own threads cost far more than they gain. What is done with a batch
+    is the same whatever the number of threads.
+    """
+    if device.kind == "cuda" or device.threads == 1:
+        with threadpool_limits(1, user_api="blas"):
+            yield from map(function, items)
+        return
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(device.threads) as pool:
+        for start in range(0, len(items), device.threads):
+            yield from pool.map(function, items[start : start + device.threads])

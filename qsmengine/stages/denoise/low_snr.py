@@ -1,0 +1,91 @@
+"""Denoising of complex gradient-echo data only where it is noisy.
+
+    SNR = median of the first echo's magnitude / sigma        over the voxels whose magnitude exceeds 4 sigma
+
+with sigma the noise of a real or imaginary part. Below `snr` the data pass through complex-mnlm, else they
+come back as they are. docs/denoising.md holds the measurements behind the threshold.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.stages.denoise.complex_mnlm import (
+    ComplexMnlmParams,
+    complex_mnlm,
+    part_sigma,
+    turned_parts,
+)
+from qsmengine.stages.method import Method
+from qsmengine.stages.noise import median
+
+_FOREGROUND = 4.0
+
+
+class LowSnrParams(ComplexMnlmParams):
+    """Parameters of complex-mnlm, and when it runs."""
+
+    snr: float = Field(60.0, gt=0, description="SNR of the first echo from which on data are left as they are")
+
+
+class CheckedSeries(NamedTuple):
+    """Series, filtered or not, and the SNR that decided."""
+
+    magnitude: Array
+    phase: Array
+    snr: float
+
+
+def low_snr(
+    magnitude: Array,
+    phase: Array,
+    grid: Grid,
+    params: LowSnrParams,
+    *,
+    device: Device,
+    mask: Array | None = None,
+    sigma: Array | None = None,
+) -> CheckedSeries:
+    """Magnitude and phase [rad] (x, y, z, echo), filtered where the first echo's SNR is low; and the SNR.
+
+    Arguments and errors as for :func:`qsmengine.stages.denoise.complex_mnlm.complex_mnlm`; filtered series
+    are 0 outside `mask`, and so are those that are not.
+    """
+    xp = device.xp
+    inside = xp.ones(grid.shape, bool) if mask is None else device.asarray(mask, bool)
+    first = device.asarray(magnitude[..., 0])
+    if sigma is None:
+        parts, _ = turned_parts(magnitude, phase, inside, params, device)
+        found = part_sigma(params, parts, inside, device)
+        noise = found if isinstance(found, float) else found[0]
+        params = params.model_copy(update={"sigma": found if isinstance(found, float) else found[::2]})
+    else:
+        noise = device.asarray(sigma)
+    bright = inside & (first > _FOREGROUND * noise)
+    if not bool(bright.any()):
+        raise InputError("the first echo exceeds its noise nowhere", field="magnitude")
+    ratio = median((first / noise)[bright])
+    if ratio < params.snr:
+        return CheckedSeries(
+            *complex_mnlm(magnitude, phase, grid, params, device=device, mask=inside, sigma=sigma), ratio
+        )
+    kept = (xp.where(inside[..., None], device.asarray(a), np.float32(0)) for a in (magnitude, phase))
+    return CheckedSeries(*kept, ratio)
+
+
+METHODS = (
+    Method(
+        stage="denoise", name="auto", run=low_snr, params=LowSnrParams,
+        inputs=("magnitude", "phase", "mask?", "sigma?"),
+        outputs={"magnitude": "arbitrary", "phase": "rad", "snr": "1"},
+        summary="complex-mnlm where the first echo's SNR is low, else nothing",
+        doi="10.1371/journal.pone.0126835", bytes_per_voxel=140, bytes_per_volume=100,
+    ),
+)  # fmt: skip
