@@ -29,6 +29,7 @@ from bench.accuracy.tables import markdown
 from bench.timing import parser, report, write_json
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.data import Array, GreSeries
+from qsmengine.errors import UsageError
 from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.run import run_qsm
@@ -68,13 +69,20 @@ def main(argv: list[str]) -> int:
         for h, d0 in product(options.h, options.d0):
             params = ComplexMnlmParams(search_radius=options.search_radius, h=h, d0=d0)
             preset = None if options.signal_only else options.preset
-            rows += [row | {"snr": snr, "h": h, "d0": d0} for row in _compare(truth, noisy, params, preset, device)]
+            rows += [
+                row | {"snr": snr, "h": h, "d0": d0} for row in _compare(truth, noisy, params, preset, device)
+            ]
         if options.figures is not None and snr == min(options.snr):
             from bench.denoising_figures import write_figures
 
             write_figures(truth.head, noisy, denoised(noisy, truth.head.mask, params, device), options.figures)
     print(_table(rows))
-    settings = {"voxel_size": options.voxel_size, "texture": options.texture, "preset": options.preset, "search": options.search_radius}
+    settings = {
+        "voxel_size": options.voxel_size,
+        "texture": options.texture,
+        "preset": options.preset,
+        "search": options.search_radius,
+    }
     write_json(options.json, [report("denoising", device, rows, **settings)])
     return 0
 
@@ -90,7 +98,8 @@ def _truth(subject: int, voxel_size: float, texture: float) -> Truth:
         subject=subject, features=FEATURES, voxel_size=(voxel_size,) * 3, echo_times=ECHO_TIMES[3.0, 2],
         seed=subject, texture=texture,
     )  # fmt: skip
-    assert head.gre is not None
+    if head.gre is None:
+        raise UsageError("the head has no gradient echoes")
     return Truth(head, head.gre)
 
 
@@ -154,13 +163,22 @@ def _map_scores(
 def _means(image: Array, head: VirtualHead) -> npt.NDArray[np.float64]:
     values = np.asarray(image, dtype=np.float64)
     values = values - values[head.mask].mean()
-    return np.array(
-        [values[np.isin(head.labels, numbers) & head.mask].mean() for numbers in REGIONS.values()]
-    )
+    return np.array([values[np.isin(head.labels, numbers) & head.mask].mean() for numbers in REGIONS.values()])
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    titles = ("SNR", "h", "d0", "denoising", "psnr [dB]", "phase [rad]", "R2* [%]", "chi [%]", "DGM [ppb]", "shift [ppb]")
+    titles = (
+        "SNR",
+        "h",
+        "d0",
+        "denoising",
+        "psnr [dB]",
+        "phase [rad]",
+        "R2* [%]",
+        "chi [%]",
+        "DGM [ppb]",
+        "shift [ppb]",
+    )
     digits = (1, 4, 2, 2, 1, 1)
     return markdown(
         titles,

@@ -31,6 +31,10 @@ def dti(
             metavar="METHOD",
         ),
     ] = None,
+    denoise: Annotated[
+        str | None,
+        typer.Option("--denoise", help="before the fit: mppca or mnlm; nothing by default", metavar="METHOD"),
+    ] = None,
     gradnonlin: Annotated[
         Path | None,
         typer.Option("--gradnonlin", help="deviation of the gradient coils, nine volumes as FSL has them"),
@@ -77,8 +81,9 @@ def dti(
     from qsmengine.pipeline.session import DtiRequest, run_dti_session
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    chosen_fit = [] if fit is None else [f"diffusion.method={fit}"]
-    settings_ = load_config(config, preset=preset, settings=[*chosen_fit, *(settings or ())])
+    named = {"diffusion": fit, "denoise": denoise}
+    methods = [f"{section}.method={name}" for section, name in named.items() if name is not None]
+    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
     chosen = resolve_device(device, threads)
     request = DtiRequest(
         dwi=dwi,

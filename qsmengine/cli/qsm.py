@@ -52,7 +52,8 @@ def qsm(
 ) -> None:
     """Raw gradient echoes to total and local field, R2*, T2* and susceptibility.
 
-    On demand: --set uncertainty=monte_carlo (standard deviation of chi), --set swi=homodyne or local_field,
+    On demand: --set denoise=complex-mnlm or auto (before all else), --set uncertainty=monte_carlo (standard
+    deviation of chi), --set swi=homodyne or local_field,
     --set chi_separation=r2star or r2prime, --set reference=csf.
 
     Echo times and field strength come from the images' JSON sidecars where these hold them.

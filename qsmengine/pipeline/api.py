@@ -154,13 +154,16 @@ def denoise(
         For arrays that do not fit, noise that is not positive or cannot be estimated.
     """
     from qsmengine.stages.denoise.noise import estimate_sigma
+    from qsmengine.stages.registry import get_method
 
     chosen = device_for(device, components)
     images = components if components.ndim == 4 else components[..., np.newaxis]
     inputs: dict[str, Any] = {"components": images}
     inputs["mask"] = np.ones(grid.shape, bool) if mask is None else mask
     settings = dict(params or {})
-    if isinstance(sigma, str):
+    if isinstance(sigma, str) and "sigma" not in get_method("denoise", method).params.model_fields:
+        pass  # found by the method itself
+    elif isinstance(sigma, str):
         settings["sigma"] = estimate_sigma(images, mask, device=chosen)
     elif np.ndim(sigma) >= 3:
         inputs["sigma"] = sigma

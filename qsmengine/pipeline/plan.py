@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
@@ -16,6 +17,8 @@ from qsmengine.stages.registry import get_method
 
 MASK_BYTES = 1
 VALUE_BYTES = 4
+Wanted: TypeAlias = tuple[str, Mapping[str, str], Mapping[str, str]]
+"""Section, and the arguments and results that have another name in the run."""
 COMPONENTS = {
     "tensor": 6,
     "v1": 3,
@@ -99,7 +102,7 @@ _RENAMED: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 }
 """Sections of a QSM run in order, with the arguments and results that have another name in the run."""
 
-_PASSES: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
+_PASSES: tuple[Wanted, ...] = (
     ("background", {"mask": "reliable_mask"}, {"local_field": "reliable_field", "mask": "reliable_mask"}),
     ("inversion", {"local_field": "reliable_field", "mask": "reliable_mask"}, {"chi": "reliable_chi"}),
     ("background", {"mask": "filled_mask"}, {"mask": "local_mask"}),
@@ -107,6 +110,9 @@ _PASSES: tuple[tuple[str, Mapping[str, str], Mapping[str, str]], ...] = (
     ("combination", {"mask": "local_mask"}, {}),
 )
 """What takes the place of background removal and inversion in a run of two passes."""
+
+_DENOISED_SIGNAL = ({"components": "signal"}, {"components": "signal", "sigma": "noise_map"})
+"""Arguments and results of denoising in a diffusion run."""
 
 _FALLBACKS = {"field_mask": "brain_mask"}
 """Arrays that stand in for those that no step made."""
@@ -151,7 +157,7 @@ def plan_sections(
 ) -> Plan:
     """Steps of some sections, in the order given, from the arrays `present`."""
     notes = []
-    wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]] = []
+    wanted: list[Wanted] = []
     single = config.method("single_step")
     sections = tuple(sections)
     _check_single_step(config, sections, single is not None)
@@ -185,11 +191,11 @@ def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
 def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:
     """From a diffusion series, denoised where asked for, to tensor maps; colour FA is made of two of them."""
     present = {"signal", "mask", "b_values", "b_vectors", *(["gradient_deviation"] if has_deviation else [])}
-    wanted = [("diffusion", {}, {})]
+    wanted: list[Wanted] = [("diffusion", {}, {})]
+    notes: list[str] = []
     chosen = config.method("denoise")
-    notes = []
     if chosen is not None and "components" in chosen[0].inputs:
-        wanted.insert(0, ("denoise", {"components": "signal"}, {"components": "signal", "sigma": "noise_map"}))
+        wanted.insert(0, ("denoise", *_DENOISED_SIGNAL))
     elif chosen is not None:
         notes.append(f"denoise left out: {chosen[0].name} is for gradient echoes")
     plan = _plan(config, wanted, present, grid, n_volumes, notes)
@@ -220,7 +226,7 @@ def format_bytes(count: float) -> str:
 
 def _plan(
     config: Config,
-    wanted: list[tuple[str, Mapping[str, str], Mapping[str, str]]],
+    wanted: list[Wanted],
     present: set[str],
     grid: Grid,
     n_volumes: int,

@@ -73,6 +73,7 @@ DTI_PRODUCTS = {
     "free_water": ("FW", "fraction of free water"),
     "sse": ("sse", "sum of squared residuals of the log signal"),
     "sigma": ("sigma", "standard deviation of the signal around the model"),
+    "noise_map": ("noise", "standard deviation of the noise that denoising took off"),
     "status": ("status", "; ".join(f"{code}: {meaning}" for code, meaning in STATUS.items())),
     "outliers": ("outliers", "1: measurement left out"),
 }

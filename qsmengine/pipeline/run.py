@@ -121,7 +121,8 @@ def run_qsm(
 
     Order: mask, offset of the echo phases, unwrapping, field fit, its reliable voxels, background removal,
     inversion (weighted by 1 / noise of the field), relaxometry, reference; where the configuration names them,
-    standard deviation of chi, susceptibility-weighted image, para- and diamagnetic part.
+    denoising before all else, and at the end standard deviation of chi, susceptibility-weighted image, para-
+    and diamagnetic part.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def low_snr(
     if sigma is None:
         parts, _ = turned_parts(magnitude, phase, inside, params, device)
         found = part_sigma(params, parts, inside, device)
-        noise = found if isinstance(found, float) else found[0]
+        noise: float | Array = found if isinstance(found, float) else found[0]
         params = params.model_copy(update={"sigma": found if isinstance(found, float) else found[::2]})
     else:
         noise = device.asarray(sigma)
@@ -73,11 +73,10 @@ def low_snr(
         raise InputError("the first echo exceeds its noise nowhere", field="magnitude")
     ratio = median((first / noise)[bright])
     if ratio < params.snr:
-        return CheckedSeries(
-            *complex_mnlm(magnitude, phase, grid, params, device=device, mask=inside, sigma=sigma), ratio
-        )
-    kept = (xp.where(inside[..., None], device.asarray(a), np.float32(0)) for a in (magnitude, phase))
-    return CheckedSeries(*kept, ratio)
+        filtered = complex_mnlm(magnitude, phase, grid, params, device=device, mask=inside, sigma=sigma)
+        return CheckedSeries(filtered.magnitude, filtered.phase, ratio)
+    size, angle = (xp.where(inside[..., None], device.asarray(a), np.float32(0)) for a in (magnitude, phase))
+    return CheckedSeries(size, angle, ratio)
 
 
 METHODS = (

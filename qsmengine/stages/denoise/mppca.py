@@ -197,7 +197,8 @@ def _centres(known: Array, stride: int, radius: int, device: Device) -> Array:
 def _offsets(shape: tuple[int, ...], radius: int, device: Device) -> Array:
     steps = np.arange(-radius, radius + 1)
     x, y, z = np.meshgrid(steps, steps, steps, indexing="ij")
-    return device.xp.asarray(((x * shape[1] + y) * shape[2] + z).reshape(-1))
+    offsets: Array = device.xp.asarray(((x * shape[1] + y) * shape[2] + z).reshape(-1))
+    return offsets
 
 
 def _back(rows: Array, shape: tuple[int, ...], inner: tuple[slice, ...], device: Device) -> Array:
