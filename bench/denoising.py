@@ -26,6 +26,7 @@ import numpy.typing as npt
 from bench.accuracy.scenarios import ECHO_TIMES, FEATURES
 from bench.accuracy.scoring import REGIONS
 from bench.accuracy.tables import markdown
+from bench.denoising_figures import write_figures
 from bench.timing import parser, report, write_json
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.data import Array, GreSeries
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--h", type=float, nargs="+", default=(ComplexMnlmParams().h,))
     arguments.add_argument("--d0", type=float, nargs="+", default=(ComplexMnlmParams().d0,))
     arguments.add_argument("--signal-only", action="store_true", help="no chain: magnitude and phase alone")
-    arguments.add_argument("--figures", type=Path, metavar="DIR", help="write PNGs of the lowest SNR's images")
+    arguments.add_argument("--figures", type=Path, metavar="DIR", help="write PNGs of the lowest SNR")
     options = arguments.parse_args(argv)
     device = resolve_device((options.device or ["cpu"])[0], options.threads)
     truth = _truth(options.subject, options.voxel_size, options.texture)
@@ -73,9 +74,8 @@ def main(argv: list[str]) -> int:
                 row | {"snr": snr, "h": h, "d0": d0} for row in _compare(truth, noisy, params, preset, device)
             ]
         if options.figures is not None and snr == min(options.snr):
-            from bench.denoising_figures import write_figures
-
-            write_figures(truth.head, noisy, denoised(noisy, truth.head.mask, params, device), options.figures)
+            filtered = denoised(noisy, truth.head.mask, params, device)
+            write_figures(truth.clean, noisy, filtered, truth.head.mask, options.figures)
     print(_table(rows))
     settings = {
         "voxel_size": options.voxel_size,

@@ -64,6 +64,7 @@ def low_snr(
     if sigma is None:
         parts, _ = turned_parts(magnitude, phase, inside, params, device)
         found = part_sigma(params, parts, inside, device)
+        del parts
         noise: float | Array = found if isinstance(found, float) else found[0]
         params = params.model_copy(update={"sigma": found if isinstance(found, float) else found[::2]})
     else:
