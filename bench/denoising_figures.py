@@ -56,7 +56,12 @@ def _write(path: Path, rows: Sequence[Sequence[Image]], limit: float, *, signed:
             if echo == 0:
                 axis.set_title(title, **text_style(9, "black"))
         axes[echo, 0].text(
-            0.03, 0.97, f"echo {echo + 1}", va="top", transform=axes[echo, 0].transAxes, **text_style(9, "white")
+            0.03,
+            0.97,
+            f"echo {echo + 1}",
+            va="top",
+            transform=axes[echo, 0].transAxes,
+            **text_style(9, "white"),
         )
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.03, top=0.92, wspace=0.03, hspace=0.05)
     write_png(figure, path)

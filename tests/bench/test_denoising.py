@@ -40,7 +40,17 @@ def test_noise_has_the_snr_asked_for(truth):
 def test_command_writes_a_row_for_each_variant(truth, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(denoising, "_truth", lambda *_: truth)
     target = tmp_path / "result.json"
-    arguments = ["--signal-only", "--snr", "30", "--search-radius", "1", "--json", str(target), "--threads", "1"]
+    arguments = [
+        "--signal-only",
+        "--snr",
+        "30",
+        "--search-radius",
+        "1",
+        "--json",
+        str(target),
+        "--threads",
+        "1",
+    ]
     assert denoising.main(arguments) == 0
     rows = json.loads(target.read_text())[0]["rows"]
     assert [row["variant"] for row in rows] == list(denoising.VARIANTS)
