@@ -32,7 +32,7 @@ from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.phantom.head import VirtualHead, virtual_head
-from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.config import Config, load_config
 from qsmengine.pipeline.run import run_qsm
 from qsmengine.stages.denoise.complex_mnlm import ComplexMnlmParams, complex_mnlm
 from qsmengine.stages.metrics import nrmse
@@ -56,6 +56,7 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--subject", type=int, default=1)
     arguments.add_argument("--texture", type=float, default=0.1, help="relative, of tissue inside a region")
     arguments.add_argument("--preset", default="double-echo-flash")
+    arguments.add_argument("--set", action="append", dest="settings", default=[], help="setting of the chain")
     arguments.add_argument("--search-radius", type=int, default=5)
     arguments.add_argument("--h", type=float, nargs="+", default=(ComplexMnlmParams().h,))
     arguments.add_argument("--d0", type=float, nargs="+", default=(ComplexMnlmParams().d0,))
@@ -64,14 +65,14 @@ def main(argv: list[str]) -> int:
     options = arguments.parse_args(argv)
     device = resolve_device((options.device or ["cpu"])[0], options.threads)
     truth = _truth(options.subject, options.voxel_size, options.texture)
+    chain = None if options.signal_only else load_config(preset=options.preset, settings=options.settings)
     rows = []
     for snr in options.snr:
         noisy = _noisy(truth, snr, seed=options.subject)
         for h, d0 in product(options.h, options.d0):
             params = ComplexMnlmParams(search_radius=options.search_radius, h=h, d0=d0)
-            preset = None if options.signal_only else options.preset
             rows += [
-                row | {"snr": snr, "h": h, "d0": d0} for row in _compare(truth, noisy, params, preset, device)
+                row | {"snr": snr, "h": h, "d0": d0} for row in _compare(truth, noisy, params, chain, device)
             ]
         if options.figures is not None and snr == min(options.snr):
             filtered = denoised(noisy, truth.head.mask, params, device)
@@ -113,7 +114,7 @@ def _noisy(truth: Truth, snr: float, seed: int) -> GreSeries:
 
 
 def _compare(
-    truth: Truth, noisy: GreSeries, params: ComplexMnlmParams, preset: str | None, device: Device
+    truth: Truth, noisy: GreSeries, params: ComplexMnlmParams, chain: Config | None, device: Device
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     means: dict[str, npt.NDArray[np.float64]] = {}
@@ -125,8 +126,8 @@ def _compare(
             series = denoised(noisy, truth.head.mask, own, device)
         row: dict[str, Any] = {"variant": variant, "seconds": time.perf_counter() - start}
         row |= _signal_scores(truth, series)
-        if preset is not None:
-            scores, means[variant] = _map_scores(truth, series, preset, device)
+        if chain is not None:
+            scores, means[variant] = _map_scores(truth, series, chain, device)
             row |= scores | {"shift": float(1e3 * np.abs(means[variant] - means["none"]).max())}
         print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
         rows.append(row)
@@ -145,11 +146,10 @@ def _signal_scores(truth: Truth, series: GreSeries) -> dict[str, float]:
 
 
 def _map_scores(
-    truth: Truth, series: GreSeries, preset: str, device: Device
+    truth: Truth, series: GreSeries, chain: Config, device: Device
 ) -> tuple[dict[str, float], npt.NDArray[np.float64]]:
     head = truth.head
-    config = load_config(preset=preset)
-    result = run_qsm(series, config, device, mask=head.mask)
+    result = run_qsm(series, chain, device, mask=head.mask)
     chi, rate = to_numpy(result.chi), to_numpy(result["r2star"])
     found, true = (_means(image, head) for image in (chi, head.truth["chi"].array))
     scores = {
