@@ -212,6 +212,8 @@ def run_dti_session(
     check_output(folder, [path.relative_to(folder) for path in files], sources, force=request.force or dry_run)
     slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
     if len(slabs.ranges) > 1:
+        if any(step.section == "denoise" for step in plan.steps):
+            raise UsageError("denoise needs the whole series, which is larger than memory")
         notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
     if dry_run:
         return Outcome(plan, files, notes)

@@ -17,6 +17,7 @@ from qsmengine.pipeline.api import denoise
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.plan import plan_dti, plan_qsm
 from qsmengine.pipeline.run import run_dti, run_qsm
+from qsmengine.pipeline.session import DtiRequest, run_dti_session
 from tests.sessions import R2STAR, make_ball, qsm_arguments, write_ball, write_dwi
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
@@ -135,3 +136,12 @@ def test_python_function_runs_mppca_which_finds_the_noise_itself():
     noisy = (clean + rng.normal(size=clean.shape)).astype("f4")
     filtered = denoise(noisy, Grid.from_voxel_size((8, 8, 8), (1, 1, 1)), method="mppca")
     assert np.std(filtered - clean) < 0.5
+
+
+def test_series_larger_than_memory_is_not_denoised_slab_by_slab(tmp_path):
+    path, _ = write_dwi(tmp_path)
+    config = load_config(settings=["denoise=mppca"])
+    need = plan_dti(config, Grid.from_voxel_size((9, 8, 7), (2.0, 2.0, 2.0)), 13).memory
+    request = DtiRequest(dwi=path, prefix=tmp_path / "out" / "dti", max_memory=need * 3 // 4)
+    with pytest.raises(UsageError, match="denoise needs the whole series"):
+        run_dti_session(request, config, cpu())
