@@ -13,7 +13,7 @@ from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
 STAGE_PURPOSES: Mapping[str, str] = {
-    "denoise": "Less noise in images of one object (a command of its own, not in the chain).",
+    "denoise": "Less noise in images of one object (before the chain where named).",
     "phase-offset": "Removes the phase at echo time 0 (coils, bipolar readout).",
     "unwrap": "Resolves the multiples of 2 pi.",
     "field": "Total field and its noise from the phases of all echoes.",
