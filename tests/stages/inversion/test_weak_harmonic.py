@@ -11,11 +11,12 @@ from qsmengine.stages.inversion.fansi_tv import FansiTvParams, fansi_tv
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams, weak_harmonic
 from tests.stages.inversion.heads import SHAPE, head, nrmse
 
-RADIANS = 2 * np.pi * 42.576 * 3.0 * 0.02
+ECHO_TIME = 0.02
+RADIANS = 2 * np.pi * 42.576 * 3.0 * ECHO_TIME
 
 
 def invert(field, mask, grid, device, weight=None, callback=None, **params):
-    settings = WeakHarmonicParams(**params)
+    settings = WeakHarmonicParams(**{"echo_time": ECHO_TIME, **params})
     result = weak_harmonic(field, mask, grid, settings, device=device, weight=weight, callback=callback)
     return to_numpy(result).astype(float)
 
