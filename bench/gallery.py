@@ -23,7 +23,8 @@ from qsmengine.errors import QsmengineError
 from qsmengine.io.gre import load_gre
 from qsmengine.io.nifti import write_image
 from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.run import QsmResult, run_qsm
+from qsmengine.pipeline.results import QsmResult
+from qsmengine.pipeline.run import run_qsm
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 

@@ -13,7 +13,8 @@ from qsmengine.grid import Grid
 from qsmengine.pipeline.calls import device_for, given, run_method
 from qsmengine.pipeline.config import Config, load_config
 from qsmengine.pipeline.progress import ProgressCallback
-from qsmengine.pipeline.run import QsmResult, TensorMaps, run_dti, run_qsm
+from qsmengine.pipeline.results import QsmResult, TensorMaps
+from qsmengine.pipeline.run import run_dti, run_qsm
 
 
 def reconstruct_qsm(

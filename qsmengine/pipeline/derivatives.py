@@ -23,7 +23,7 @@ from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import QSM_PRODUCTS, Product
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
-from qsmengine.pipeline.run import RunResult
+from qsmengine.pipeline.results import RunResult
 from qsmengine.pipeline.staging import staged
 from qsmengine.units import hz_per_ppm
 

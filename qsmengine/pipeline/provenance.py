@@ -14,7 +14,7 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
 from qsmengine.pipeline.config import Config
-from qsmengine.pipeline.run import Record, RunResult
+from qsmengine.pipeline.results import Record, RunResult
 
 _PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
 

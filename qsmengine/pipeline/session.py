@@ -22,7 +22,8 @@ from qsmengine.pipeline.derivatives import Naming, qsm_files, write_qsm
 from qsmengine.pipeline.messages import near
 from qsmengine.pipeline.plan import Plan, check_memory, plan_dti, plan_qsm
 from qsmengine.pipeline.progress import ProgressCallback
-from qsmengine.pipeline.run import RunResult, TensorMaps, run_dti, run_qsm
+from qsmengine.pipeline.results import RunResult, TensorMaps
+from qsmengine.pipeline.run import run_dti, run_qsm
 from qsmengine.pipeline.sign_check import sign_notes
 from qsmengine.pipeline.slabs import Slabs, chosen_volumes, divide, run_slabs
 from qsmengine.pipeline.staging import check_not_among_inputs, check_output

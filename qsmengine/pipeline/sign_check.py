@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.pipeline.run import RunResult
+from qsmengine.pipeline.results import RunResult
 
 _DEPTH = 12.0
 """Distance from the rim of the mask [mm]."""

@@ -23,7 +23,8 @@ from qsmengine.io.nifti import mapped_voxels, scale_stored
 from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.plan import Plan, check_memory, plan_dti
 from qsmengine.pipeline.progress import Progress, ProgressCallback
-from qsmengine.pipeline.run import Record, TensorMaps, run_dti
+from qsmengine.pipeline.results import Record, TensorMaps
+from qsmengine.pipeline.run import run_dti
 from qsmengine.stages.diffusion.design import shells
 
 SAME_SHELL = 0.1

@@ -16,7 +16,7 @@ from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.derivatives import common_metadata, estimation, sidecar_of, write_map
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import DTI_PRODUCTS
-from qsmengine.pipeline.run import RunResult
+from qsmengine.pipeline.results import RunResult
 from qsmengine.pipeline.staging import staged
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 

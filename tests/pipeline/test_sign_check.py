@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmengine.grid import Grid
-from qsmengine.pipeline.run import RunResult
+from qsmengine.pipeline.results import RunResult
 from qsmengine.pipeline.sign_check import iron_contrast, sign_notes
 
 SHAPE = (40, 38, 36)

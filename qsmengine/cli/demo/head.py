@@ -16,7 +16,8 @@ from qsmengine.io.nifti import write_image
 from qsmengine.phantom import VirtualHead, virtual_head, write_bids
 from qsmengine.pipeline.api import invert_dipole
 from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.run import RunResult, run_dti
+from qsmengine.pipeline.results import RunResult
+from qsmengine.pipeline.run import run_dti
 from qsmengine.pipeline.session import QsmRequest, run_qsm_session
 from qsmengine.report.agreement import agreement
 from qsmengine.report.figures import overview
