@@ -10,7 +10,7 @@ from qsmengine.errors import InputError
 from qsmengine.stages.background.lbv import LbvParams, lbv, without_boundary
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams, weak_harmonic
 from qsmengine.stages.single_step.tfi import TfiParams, tfi
-from tests.stages.inversion.heads import SHAPE, head, nrmse
+from tests.stages.inversion.heads import SHAPE, convolve, dipole, head, nrmse
 
 TILTED = ((0.9, 1.1, 1.4), (0.0, np.sin(0.4), np.cos(0.4)))
 
@@ -50,6 +50,21 @@ def test_background_does_not_change_the_result(device, rng):
     alone = invert(field, mask, grid, device, **options)[0]
     both = invert(field + background(grid), mask, grid, device, **options)[0]
     assert np.linalg.norm(alone - both) <= 0.05 * np.linalg.norm(alone)
+
+
+def test_chi_in_a_hole_of_the_mask_follows_from_the_field_around_it(device, rng):
+    chi, mask, field, grid = head(rng)
+    centred = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in SHAPE], indexing="ij"))
+    hole = (centred**2).sum(0) < 2.5**2
+    chi = chi - 1.5 * hole
+    field = (
+        field + background(grid) - 1.5 * convolve(hole.astype(float), dipole(SHAPE, grid.voxel_size, (0, 0, 1)))
+    )
+    field[hole] = rng.normal(size=int(hole.sum()))
+    estimate, _, inner = invert(field, mask & ~hole, grid, device)
+    assert inner[hole].all()
+    contrast = [x[hole].mean() - x[inner & ~hole].mean() for x in (estimate, chi)]
+    assert contrast[0] == pytest.approx(contrast[1], rel=0.15)
 
 
 def test_it_is_better_than_one_step_after_the_other(device, rng):
