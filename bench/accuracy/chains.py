@@ -153,10 +153,11 @@ def preset_chains(start: str, echoes: int, *, own_mask: bool = False) -> list[Ch
             chains.append(Chain(name, "preset", "raw", preset=preset, own_mask=own_mask))
             continue
         tree = load_config(preset=preset).as_tree()
-        names = ("inversion",) if start == "local" else ("background", "inversion")
-        sections = {name: tree[name] for name in names}
         if start == "local":
             sections = {"inversion": {"method": tree["inversion"]["method"]}}
+        else:
+            names = ("single_step",) if tree["single_step"] is not None else ("background", "inversion")
+            sections = {name: tree[name] for name in names}
         chains.append(Chain(preset, "preset", start, sections))
     return chains
 

@@ -80,8 +80,8 @@ class Executor:
     def _beginning(self, start: str) -> State:
         case, device = self.case, self.device
         state: State = {"brain_mask": device.asarray(case.mask, bool), "echo_times": case.series.echo_times}
+        state["magnitude"] = device.asarray(case.series.magnitude)
         if start == "raw":
-            state["magnitude"] = device.asarray(case.series.magnitude)
             state["phase"] = device.asarray(case.series.phase)
         else:
             state[f"{start}_field"] = device.asarray(case.truth[f"{start}_field"] * case.mask)
