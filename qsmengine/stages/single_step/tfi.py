@@ -29,14 +29,13 @@ from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
-from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.ops.domain import Domain
+from qsmengine.ops.domain import Domain, bounding_box
 from qsmengine.solvers.cg import Stopping
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
-from qsmengine.stages.background.lbv import without_boundary, without_harmonic
+from qsmengine.stages.background.lbv import interior, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
@@ -122,10 +121,13 @@ def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Arr
     gaps = mask & ~known
     if not bool(gaps.any()):
         return field
-    nearest = distance_transform_edt(to_numpy(~known), return_distances=False, return_indices=True)
-    where = to_numpy(gaps)
+    start, stop = bounding_box(gaps)  # known voxels enclose every gap: one voxel more holds the nearest
+    part = tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(start, stop, strict=True))
+    nearest = distance_transform_edt(to_numpy(~known[part]), return_distances=False, return_indices=True)
+    where = to_numpy(gaps[part])
     complete = to_numpy(field).copy()
-    complete[where] = complete[tuple(index[where] for index in nearest)]
+    values = complete[part]
+    values[where] = values[tuple(index[where] for index in nearest)]
     return device.asarray(complete)
 
 
@@ -140,9 +142,7 @@ def boundary_values(
         When the mask has no inner voxels.
     """
     domain = Domain.for_kernel(mask, grid, 0.0, device)
-    inner = without_boundary(domain.insert(mask) > 0)
-    if not bool(inner.any()):
-        raise InputError("nothing is left of the mask without its outer layer", field="mask")
+    inner = interior(domain.insert(mask) > 0, 0)
     field = domain.insert(total_field, mask)
     local = without_harmonic(field, inner, grid.voxel_size, Stopping(60, tolerance, 2), device)
     return domain.extract(inner) > 0, domain.extract(local)

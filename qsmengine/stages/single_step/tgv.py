@@ -30,7 +30,6 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.laplacian import WRAPPED_LAPLACIAN
 from qsmengine.data import Array
-from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
@@ -38,7 +37,7 @@ from qsmengine.ops.poisson import PoissonSolver
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tgv_harmonic import TgvPenalties, TgvProblem, solve_tgv_harmonic
 from qsmengine.solvers.tv_harmonic import HarmonicTerm
-from qsmengine.stages.background.lbv import without_boundary
+from qsmengine.stages.background.lbv import interior
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -98,9 +97,7 @@ def tgv(
     if magnitude is not None:
         check_series(grid, echo_times, magnitude=magnitude)
     inside = checked_mask(mask, grid, device)
-    inner = without_boundary(inside > 0)
-    if not bool(inner.any()):
-        raise InputError("nothing is left of the mask without its outer layer", field="mask")
+    inner = interior(inside > 0, 0)
     sources, weight = field_laplacian(phase, magnitude, inside, inner, times, grid, device)
     domain = Domain.for_kernel(inner, grid, params.margin, device)
     region = domain.insert(inner)

@@ -129,7 +129,7 @@ def test_thin_mask_and_missing_field_strength_are_named(device, rng):
     _, mask, field, grid = head(rng)
     thin = np.zeros_like(mask)
     thin[20:22, 10:20, 10:20] = True
-    with pytest.raises(InputError, match="outer layer"):
+    with pytest.raises(InputError, match="nothing is left of the mask"):
         invert(field, thin, grid, device)
     with pytest.raises(InputError, match="field strength"):
         invert(field, mask, grid.replace(field_strength=None), device)

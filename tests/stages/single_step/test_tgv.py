@@ -120,5 +120,5 @@ def test_it_tells_how_it_stopped_and_names_what_is_missing(device, rng):
         invert(wrapped(field), mask, grid.replace(field_strength=None), device)
     thin = np.zeros_like(mask)
     thin[20:22, 10:20, 10:20] = True
-    with pytest.raises(InputError, match="outer layer"):
+    with pytest.raises(InputError, match="nothing is left of the mask"):
         invert(wrapped(field), thin, grid, device)
