@@ -1,0 +1,1 @@
+"""Cohorts: a BIDS dataset in, derivatives out, a ledger between, on one machine or many."""
