@@ -95,11 +95,11 @@ def _run(study: Study, folder: Path, seeds: int, seed: int, reporter: Reporter) 
         from qsmengine.studies.schweser2018.reproduce import reproduce_maps
 
         return reproduce_maps(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
-    from qsmengine.studies.pontillo2019.page import write_page
+    from qsmengine.studies.pontillo2019.page import table_summary, write_page
     from qsmengine.studies.pontillo2019.reproduce import reproduce_table
 
     made = reproduce_table(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
-    write_page(folder, seeds=seeds, first_seed=seed)
+    write_page(folder, "cohort.tsv", table_summary(seeds, seed))
     return made
 
 
@@ -115,9 +115,10 @@ def _raw(
 ) -> None:
     """From raw signals, going on with the participants that are in the folder already."""
     from qsmengine.pipeline.staging import check_output
-    from qsmengine.studies.pontillo2019.raw import OUTPUTS, RawSettings, reproduce_raw
+    from qsmengine.studies.pontillo2019.raw import OUTPUTS, WHOLE_OUTPUTS, RawSettings, reproduce_raw
 
-    check_output(out, [Path(f"{name}.tsv") for name in OUTPUTS], [], force=force)
+    names = (*OUTPUTS, *(WHOLE_OUTPUTS if per_group is None else ()))
+    check_output(out, [Path(name) for name in names], [], force=force)
 
     def on_participant(done: int, total: int, known: bool) -> None:
         reporter.step(f"[{done}/{total}] {'taken from an earlier run' if known else 'done'}")
@@ -131,4 +132,5 @@ def _raw(
     )
     for line in made.lines():
         reporter.say(line)
-    reporter.say(str(out / "bias.tsv"), file=str(out / "bias.tsv"))
+    page = out / names[-1 if per_group is None else 0]
+    reporter.say(str(page), file=str(page))

@@ -61,7 +61,8 @@ def study_page(
     folder
         Holds ``cells.tsv`` (table, row, column, published, value, agrees), ``recovery.tsv`` (the same with
         recovered, n) and, where there are any, ``unadjusted.tsv`` (metric, comparison, p, p_published,
-        agrees) and ``combined.tsv`` (metric, mean, sd and what is published).
+        agrees), ``combined.tsv`` (metric, mean, sd and what is published) and ``bias.tsv`` (metric, unit, n,
+        truth, measured, bias, sd, r).
     path
         File to write, ending in .html.
     title, summary
@@ -85,7 +86,7 @@ def study_page(
     if Path(path).suffix != ".html":
         raise InputError("a page's name ends in .html", source=path)
     folder = Path(folder)
-    sections = [*_cells(folder), *_unadjusted(folder), *_combined(folder)]
+    sections = [*_bias(folder), *_cells(folder), *_unadjusted(folder), *_combined(folder)]
     template = resources.files("qsmengine.report") / "templates" / "study.html"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template.read_text(encoding="utf-8"))
@@ -172,6 +173,22 @@ def _combined(folder: Path) -> list[Section]:
     ]
     note = "Mean and standard deviation of MS that the printed PMS and RRMS groups combine to."
     return [Section("Do the printed subgroups add up?", columns, tuple(lines), note)]
+
+
+def _bias(folder: Path) -> list[Section]:
+    path = folder / "bias.tsv"
+    if not path.exists():
+        return []
+    columns = ("truth", "measured", "bias", "sd", "r")
+    rows = _read(path, ("metric", "unit", "n", *columns))
+    lines = [
+        Line(f"{row['metric']} [{row['unit']}], n {row['n']}", tuple(Cell(number(row[c])) for c in columns))
+        for row in rows
+    ]
+    note = (
+        "Mean of the true map and of the reconstruction over the same voxels; sd and bias of their difference."
+    )
+    return [Section("Bias of the reconstruction", columns, tuple(lines), note)]
 
 
 def _read(path: Path, columns: Sequence[str]) -> list[Row]:

@@ -85,7 +85,7 @@ def test_a_second_run_goes_on_where_the_first_stopped(tmp_path, quick):
 
 def test_bias_and_group_differences_are_told_for_every_metric(tmp_path, quick):
     made = raw.reproduce_raw(tmp_path, raw.RawSettings(seed=2), per_group=8)
-    assert made.cells is None
+    assert made.cells == ()
     bias = made.bias.set_index("metric")
     assert bias.loc["chi_caudate", "bias"] == pytest.approx(2.0)
     assert bias.loc["volume_thalamus", "bias"] == pytest.approx(0.0, abs=1e-12)
@@ -102,8 +102,19 @@ def test_bias_and_group_differences_are_told_for_every_metric(tmp_path, quick):
 def test_the_whole_cohort_goes_through_the_papers_models(tmp_path, quick):
     made = raw.reproduce_raw(tmp_path, raw.RawSettings(seed=5))
     assert len(quick) == 118
-    assert len(made.cells) == 282
-    assert "printed cells agree" in made.lines()[-1]
+    cells = read_table(tmp_path / "cells.tsv")
+    assert len(cells) == 282
+    assert sum(line.startswith(("Table", "partial", "EDSS")) for line in made.cells) >= 282
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Bias of the reconstruction" in page
+    assert "seed 5" in page
+    assert all((tmp_path / name).is_file() for name in raw.WHOLE_OUTPUTS)
+
+
+def test_maps_of_another_engine_are_not_taken_over(tmp_path, quick):
+    raw.reproduce_raw(tmp_path, raw.RawSettings(engine="0.0 old"), per_group=2)
+    raw.reproduce_raw(tmp_path, raw.RawSettings(), per_group=2)
+    assert len(quick) == 12
 
 
 def test_raw_is_of_one_study_and_one_cohort(tmp_path):

@@ -15,19 +15,9 @@ _TITLES = {
 }
 
 
-def write_page(folder: str | Path, *, seeds: int, first_seed: int) -> Path:
-    """Write the figures and ``index.html`` beside the tables in `folder`; return the page's path."""
-    folder = Path(folder)
-    for name, (title, groups) in _TITLES.items():
-        scatter_matrix(
-            folder / "cohort.tsv",
-            folder / name,
-            title,
-            outcomes=[f"volume_{s}" for s in STRUCTURES],
-            predictors=[("log_ll", "dmt", *(f"{m}_{s}" for m in ("MD", "FA", "chi"))) for s in STRUCTURES],
-            groups=groups,
-        )
-    summary = (
+def table_summary(seeds: int, first_seed: int) -> str:
+    """What a run at the level of the regional table did."""
+    return (
         f"Pontillo et al. 2019, doi:10.3174/ajnr.A5915. {seeds} virtual cohorts of 118 participants, seeds "
         f"{first_seed} to {first_seed + seeds - 1}, drawn with the printed means, standard deviations and "
         "regression structure; what the paper does not print is assumed. Each cell: value of the "
@@ -35,6 +25,20 @@ def write_page(folder: str | Path, *, seeds: int, first_seed: int) -> Path:
         "when it lies on the same side of 0.05 with the same sign; another value when the printed one lies in "
         "its 95 % confidence interval."
     )
+
+
+def write_page(folder: str | Path, cohort: str, summary: str) -> Path:
+    """Write the figures of the table `cohort` and ``index.html`` in its `folder`; return the page's path."""
+    folder = Path(folder)
+    for name, (title, groups) in _TITLES.items():
+        scatter_matrix(
+            folder / cohort,
+            folder / name,
+            title,
+            outcomes=[f"volume_{s}" for s in STRUCTURES],
+            predictors=[("log_ll", "dmt", *(f"{m}_{s}" for m in ("MD", "FA", "chi"))) for s in STRUCTURES],
+            groups=groups,
+        )
     figures = [Figure(title, name) for name, (title, _) in _TITLES.items()]
     page = folder / "index.html"
     study_page(folder, page, "Determinants of deep grey matter atrophy in MS, reproduced", summary, figures)

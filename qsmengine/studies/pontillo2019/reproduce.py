@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,17 +84,23 @@ def reproduce_table(
         if on_seed is not None:
             on_seed(i + 1, seeds)
     assert fitted is not None  # noqa: S101
-    made = Reproduction(compared[0], recovery(compared), unadjusted_differences())
     folder = Path(out)
-    write_table(marks(made.cells), folder / "cells.tsv", CELLS)
-    write_table(made.recovery, folder / "recovery.tsv", RECOVERY)
-    write_table(marks(made.unadjusted), folder / "unadjusted.tsv", UNADJUSTED)
+    made = write_cells(folder, compared)
     write_table(combined_subgroups(), folder / "combined.tsv", COMBINED)
     cohort = fitted.cohort.drop(columns="session_id")
     write_table(cohort, folder / "cohort.tsv", _dictionary(cohort))
     write_table(fitted.tests, folder / "tests.tsv", columns.TESTS)
     write_table(fitted.blocks, folder / "blocks.tsv", columns.BLOCKS)
     write_table(fitted.coefficients, folder / "coefficients.tsv", columns.COEFFICIENTS)
+    return made
+
+
+def write_cells(folder: Path, compared: Sequence[pd.DataFrame]) -> Reproduction:
+    """Write ``cells.tsv`` of the first cohort, ``recovery.tsv`` of all, ``unadjusted.tsv`` of the print."""
+    made = Reproduction(compared[0], recovery(compared), unadjusted_differences())
+    write_table(marks(made.cells), folder / "cells.tsv", CELLS)
+    write_table(made.recovery, folder / "recovery.tsv", RECOVERY)
+    write_table(marks(made.unadjusted), folder / "unadjusted.tsv", UNADJUSTED)
     return made
 
 
