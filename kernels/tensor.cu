@@ -45,27 +45,37 @@ FN const float* logs_of(float* logs, float* x, float* peak, const Tile t, const 
   return y;
 }
 
+// p = Qc of one block, and in place of the measured signals in s what the fit predicts unless `measured`.
+FN void predict_block(float* p, float* s, const float* c, const float* q, int measured) {
+  for (int j = 0; j < BLOCK; ++j) {
+    FOR_LANES(l) {
+      PREDICT(fit, q, j, c, l);
+      AT(p, j, l) = fit;
+    }
+    if (!measured)
+      FOR_LANES(l) { AT(s, j, l) = fexp(AT(p, j, l)); }
+  }
+}
+
 // Weights of one block (in place of the measured signals in w, or predicted) and r = w (y - Qc).
 FN void weigh_block(float* w, float* r, const float* y, const float* c, const float* q, int measured) {
+  predict_block(r, w, c, q, measured);
   for (int j = 0; j < BLOCK; ++j)
     FOR_LANES(l) {
-      PREDICT(p, q, j, c, l);
-      float s = measured ? AT(w, j, l) : fexp(p);
-      float weight = s * s;
+      float weight = AT(w, j, l) * AT(w, j, l);
       AT(w, j, l) = weight;
-      AT(r, j, l) = weight * (AT(y, j, l) - p);
+      AT(r, j, l) = weight * (AT(y, j, l) - AT(r, j, l));
     }
 }
 
 // r = w (y - Qc) of one block with the weights of the step that began at `base`.
-FN void weigh_again(float* r, const float* w, const float* y, const float* base, const float* c, const float* q,
+FN void weigh_again(float* r, float* w, const float* y, const float* base, const float* c, const float* q,
                     int measured) {
+  predict_block(r, w, base, q, measured);
   for (int j = 0; j < BLOCK; ++j)
     FOR_LANES(l) {
-      PREDICT(before, q, j, base, l);
       PREDICT(p, q, j, c, l);
-      float s = measured ? AT(w, j, l) : fexp(before);
-      AT(r, j, l) = s * s * (AT(y, j, l) - p);
+      AT(r, j, l) = AT(w, j, l) * AT(w, j, l) * (AT(y, j, l) - p);
     }
 }
 

@@ -17,6 +17,24 @@ from qsmengine.errors import DeviceError
 ITEMS_PER_TASK = 16384
 """Work items dealt to one task: small enough to balance threads, large enough to hide the dealing."""
 
+_NEEDED = {
+    "v4": {
+        "avx512f",
+        "avx512bw",
+        "avx512cd",
+        "avx512dq",
+        "avx512vl",
+        "avx512_vbmi2",
+        "avx2",
+        "fma",
+        "bmi2",
+        "f16c",
+    },
+    "v3": {"avx2", "fma", "bmi2", "f16c"},
+    "v2": set[str](),
+}
+"""Flags of the processor that a variant needs, best first. VBMI2 leaves out the first processors with AVX-512,
+which lower their clock for it."""
 _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
 
@@ -25,7 +43,8 @@ def variants() -> tuple[str, ...]:
     machine = platform.machine().lower()
     if machine in {"aarch64", "arm64"}:
         return ("neon",)
-    return ("v3", "v2") if {"avx2", "fma", "bmi2", "f16c"} <= _cpu_flags() else ("v2",)
+    flags = _cpu_flags()
+    return tuple(variant for variant, needed in _NEEDED.items() if needed <= flags)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Where the kernels are: sources (``.cu``, ``.h``) and the compiled CPU libraries.
+"""Where the kernels are: sources (``.cu``, ``.h``, ``.cpp``) and the compiled CPU libraries.
 
 In a source tree they lie in ``kernels/`` and ``build/kernels/`` beside the package; in an installed
 wheel both lie in ``qsmengine/_kernels/``.
@@ -73,6 +73,6 @@ def sources_hash() -> str:
     """First 16 hex digits of the SHA-256 over all kernel sources, names and contents."""
     digest = hashlib.sha256()
     for path in sorted(source_directory().glob("*")):
-        if path.suffix in {".cu", ".h"}:
+        if path.suffix in {".cpp", ".cu", ".h"}:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
