@@ -46,16 +46,17 @@ FN void sums_at(float* loss, float* m, float* cross, float* rhs, float* push, fl
     const float* q = basis + b * UNKNOWNS * BLOCK;
     const float* x = block_of(kept, t, b, 1);
     int real = volumes_of(b, t.volumes);
-    for (int j = 0; j < BLOCK; ++j)
+    for (int j = 0; j < BLOCK; ++j) {
+      float share = j < real ? 1.0f : 0.0f, other = water[b * BLOCK + j];
       FOR_LANES(l) {
         PREDICT(p, q, j, c, l);
-        float tissue = fexp(p), other = water[b * BLOCK + j];
-        float d = j < real ? AT(x, j, l) - tissue - other * AT(a, 0, l) : 0.0f;
+        float tissue = fexp(p), d = share * (AT(x, j, l) - tissue - other * AT(a, 0, l));
         AT(loss, 0, l) += d * d;
         AT(push, 0, l) += other * d;
         AT(w, j, l) = tissue;
         AT(r, j, l) = tissue * d;
       }
+    }
     if (!all) continue;
     ADD_BLOCK(rhs, UNKNOWNS, q, r)
     for (int j = 0; j < BLOCK; ++j)

@@ -52,9 +52,10 @@ FN void weigh_block(float* w, float* r, const float* y, const float* base, const
                     int weighted) {
   predict_block(w, base, q);
   predict_block(r, c, q);
+  float power = weighted ? 2.0f : 0.0f;
   for (int j = 0; j < BLOCK; ++j)
     FOR_LANES(l) {
-      float weight = weighted ? fexp(2.0f * AT(w, j, l)) : 1.0f;
+      float weight = fexp(power * AT(w, j, l));
       AT(w, j, l) = weight;
       AT(r, j, l) = weight * (AT(y, j, l) - AT(r, j, l));
     }

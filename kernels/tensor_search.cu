@@ -52,6 +52,7 @@ FN void begin_search(const Work k, const Series t, const Model a) {
   clear(k.rhs, UNKNOWNS);
   clear(k.lost, 1);
   for (int pass = 0; pass < 2; ++pass) {
+    float weighted = (float)pass;
     for (int b = 0; b < t.blocks; ++b) {
       const float* x = block_of(k.kept, t, b, pass);
       const float* q = a.basis + b * UNKNOWNS * BLOCK;
@@ -59,9 +60,9 @@ FN void begin_search(const Work k, const Series t, const Model a) {
         FOR_LANES(l) {
           float y = flog(fmax2(AT(x, j, l), AT(k.least, 0, l)));
           PREDICT(p, q, j, k.c, l);
-          float weight = pass ? fexp(2.0f * p) : 1.0f;
+          float weight = fexp(2.0f * weighted * p);
           AT(k.w, j, l) = weight;
-          AT(k.r, j, l) = weight * (pass ? y - p : y);
+          AT(k.r, j, l) = weight * (y - weighted * p);
         }
       ADD_BLOCK(k.rhs, UNKNOWNS, q, k.r)
       if (pass == 1) { ADD_BLOCK(k.m, PRODUCTS, a.products + b * PRODUCTS * BLOCK, k.w) }
