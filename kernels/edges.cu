@@ -11,12 +11,27 @@ KERNEL(edge_differences,
     Index first = row * nz;
     Index dx = (row / ny + 1 < nx ? 1 : 1 - nx) * ny * nz, dy = (row % ny + 1 < ny ? 1 : 1 - ny) * nz;
     TILE_FOR(k, (int)nz) {
-      Index i = first + k, dz = k + 1 < (int)nz ? 1 : 1 - nz;
+      Index i = first + k;
       d[i] = w[i] * (x[i + dx] - x[i]) * hx;
       d[n + i] = w[n + i] * (x[i + dy] - x[i]) * hy;
-      d[2 * n + i] = w[2 * n + i] * (x[i + dz] - x[i]) * hz;
+    }
+    TILE_FOR(k, (int)nz - 1) {
+      Index i = first + k;
+      d[2 * n + i] = w[2 * n + i] * (x[i + 1] - x[i]) * hz;
+    }
+    TILE_FOR(once, 1) {
+      Index i = first + nz - 1 + once;
+      d[2 * n + i] = w[2 * n + i] * (x[first] - x[i]) * hz;
     }
   }
+}
+
+// E^T w d at voxel i; dx, dy, dz are the distances to the voxels before.
+FN float edge_adjoint_voxel(const float* d, const float* w, Index i, Index dx, Index dy, Index dz, float hx,
+                            float hy, float hz, Index n) {
+  Index j = n + i, l = 2 * n + i;
+  return (w[i + dx] * d[i + dx] - w[i] * d[i]) * hx + (w[j + dy] * d[j + dy] - w[j] * d[j]) * hy +
+         (w[l + dz] * d[l + dz] - w[l] * d[l]) * hz;
 }
 
 // x = E^T w d.
@@ -28,10 +43,13 @@ KERNEL(edge_adjoint,
   FOR_TILES(row, nx * ny) {
     Index first = row * nz;
     Index dx = (row >= ny ? -1 : nx - 1) * ny * nz, dy = (row % ny > 0 ? -1 : ny - 1) * nz;
-    TILE_FOR(k, (int)nz) {
-      Index i = first + k, j = n + i, l = 2 * n + i, dz = k > 0 ? -1 : nz - 1;
-      x[i] = (w[i + dx] * d[i + dx] - w[i] * d[i]) * hx + (w[j + dy] * d[j + dy] - w[j] * d[j]) * hy +
-             (w[l + dz] * d[l + dz] - w[l] * d[l]) * hz;
+    TILE_FOR(k, (int)nz - 1) {
+      Index i = first + k + 1;
+      x[i] = edge_adjoint_voxel(d, w, i, dx, dy, -1, hx, hy, hz, n);
+    }
+    TILE_FOR(once, 1) {
+      Index i = first + once;
+      x[i] = edge_adjoint_voxel(d, w, i, dx, dy, nz - 1, hx, hy, hz, n);
     }
   }
 }

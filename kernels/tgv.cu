@@ -19,6 +19,26 @@ FN float tgv_shrink(float* multiplier, float g, float t) {
   return g - 2.0f * cut;
 }
 
+// tgv_split_step at voxel i; dx, dy, dz are the distances to the next voxels.
+FN void split_voxel(const float* x, const float* v, float* p, float* q, float* r, float* s, Index i, Index dx,
+                    Index dy, Index dz, float t1, float t0, float hx, float hy, float hz, Index n) {
+  const float* vx = v + i;
+  const float* vy = v + n + i;
+  const float* vz = v + 2 * n + i;
+  r[i] = tgv_shrink(p + i, (x[i + dx] - x[i]) * hx - vx[0] + p[i], t1);
+  r[n + i] = tgv_shrink(p + n + i, (x[i + dy] - x[i]) * hy - vy[0] + p[n + i], t1);
+  r[2 * n + i] = tgv_shrink(p + 2 * n + i, (x[i + dz] - x[i]) * hz - vz[0] + p[2 * n + i], t1);
+  float xy = ((vy[dx] - vy[0]) * hx + (vx[dy] - vx[0]) * hy) * SQRT_HALF_F;
+  float xz = ((vz[dx] - vz[0]) * hx + (vx[dz] - vx[0]) * hz) * SQRT_HALF_F;
+  float yz = ((vz[dy] - vz[0]) * hy + (vy[dz] - vy[0]) * hz) * SQRT_HALF_F;
+  s[i] = tgv_shrink(q + i, (vx[dx] - vx[0]) * hx + q[i], t0);
+  s[n + i] = tgv_shrink(q + n + i, (vy[dy] - vy[0]) * hy + q[n + i], t0);
+  s[2 * n + i] = tgv_shrink(q + 2 * n + i, (vz[dz] - vz[0]) * hz + q[2 * n + i], t0);
+  s[3 * n + i] = tgv_shrink(q + 3 * n + i, xy + q[3 * n + i], SQRT_TWO_F * t0);
+  s[4 * n + i] = tgv_shrink(q + 4 * n + i, xz + q[4 * n + i], SQRT_TWO_F * t0);
+  s[5 * n + i] = tgv_shrink(q + 5 * n + i, yz + q[5 * n + i], SQRT_TWO_F * t0);
+}
+
 // p, q <- multipliers of grad x - v and sym grad v; r <- z1 - p, s <- z0 - q. h = 1 / voxel [1/mm] per axis.
 // t1, t0: what the shrinkages take off. Components are the leading axis.
 KERNEL(tgv_split_step,
@@ -27,31 +47,40 @@ KERNEL(tgv_split_step,
         Index ny, Index nz),
        (x, v, p, q, r, s, t1, t0, hx, hy, hz, nx, ny, nz)) {
   Index n = nx * ny * nz, blocks = (ny + TGV_ROWS - 1) / TGV_ROWS;
-  float mixed = t0 * SQRT_TWO_F;
   FOR_TILES(tile, nx * blocks) {
     Index ix = tile / blocks, y0 = tile % blocks * TGV_ROWS;
     Index dx = (ix + 1 < nx ? 1 : 1 - nx) * ny * nz;
     int rows = (int)(ny - y0 < TGV_ROWS ? ny - y0 : TGV_ROWS);
-    TILE_FOR2(j, k, rows, (int)nz) {
-      Index iy = y0 + j, i = (ix * ny + iy) * nz + k;
-      Index dy = (iy + 1 < ny ? 1 : 1 - ny) * nz, dz = k + 1 < (int)nz ? 1 : 1 - nz;
-      const float* vx = v + i;
-      const float* vy = v + n + i;
-      const float* vz = v + 2 * n + i;
-      r[i] = tgv_shrink(p + i, (x[i + dx] - x[i]) * hx - vx[0] + p[i], t1);
-      r[n + i] = tgv_shrink(p + n + i, (x[i + dy] - x[i]) * hy - vy[0] + p[n + i], t1);
-      r[2 * n + i] = tgv_shrink(p + 2 * n + i, (x[i + dz] - x[i]) * hz - vz[0] + p[2 * n + i], t1);
-      float xy = ((vy[dx] - vy[0]) * hx + (vx[dy] - vx[0]) * hy) * SQRT_HALF_F;
-      float xz = ((vz[dx] - vz[0]) * hx + (vx[dz] - vx[0]) * hz) * SQRT_HALF_F;
-      float yz = ((vz[dy] - vz[0]) * hy + (vy[dz] - vy[0]) * hz) * SQRT_HALF_F;
-      s[i] = tgv_shrink(q + i, (vx[dx] - vx[0]) * hx + q[i], t0);
-      s[n + i] = tgv_shrink(q + n + i, (vy[dy] - vy[0]) * hy + q[n + i], t0);
-      s[2 * n + i] = tgv_shrink(q + 2 * n + i, (vz[dz] - vz[0]) * hz + q[2 * n + i], t0);
-      s[3 * n + i] = tgv_shrink(q + 3 * n + i, xy + q[3 * n + i], mixed);
-      s[4 * n + i] = tgv_shrink(q + 4 * n + i, xz + q[4 * n + i], mixed);
-      s[5 * n + i] = tgv_shrink(q + 5 * n + i, yz + q[5 * n + i], mixed);
+    TILE_FOR2(j, k, rows, (int)nz - 1) {
+      Index iy = y0 + j, dy = (iy + 1 < ny ? 1 : 1 - ny) * nz;
+      split_voxel(x, v, p, q, r, s, (ix * ny + iy) * nz + k, dx, dy, 1, t1, t0, hx, hy, hz, n);
+    }
+    TILE_FOR(j, rows) {
+      Index iy = y0 + j, dy = (iy + 1 < ny ? 1 : 1 - ny) * nz;
+      split_voxel(x, v, p, q, r, s, (ix * ny + iy) * nz + nz - 1, dx, dy, 1 - nz, t1, t0, hx, hy, hz, n);
     }
   }
+}
+
+// tgv_adjoint at voxel i; dx, dy, dz are the distances to the voxels before.
+FN void adjoint_voxel(const float* r, const float* s, float* x, float* v, Index i, Index dx, Index dy, Index dz,
+                      float mu1, float mu0, float hx, float hy, float hz, Index n) {
+  float gx = mu0 * hx, gy = mu0 * hy, gz = mu0 * hz;
+  const float* rx = r + i;
+  const float* ry = r + n + i;
+  const float* rz = r + 2 * n + i;
+  const float* xx = s + i;
+  const float* yy = s + n + i;
+  const float* zz = s + 2 * n + i;
+  const float* xy = s + 3 * n + i;
+  const float* xz = s + 4 * n + i;
+  const float* yz = s + 5 * n + i;
+  x[i] = (rx[dx] - rx[0]) * hx + (ry[dy] - ry[0]) * hy + (rz[dz] - rz[0]) * hz;
+  v[i] = (xx[dx] - xx[0]) * gx + ((xy[dy] - xy[0]) * gy + (xz[dz] - xz[0]) * gz) * SQRT_HALF_F - mu1 * rx[0];
+  v[n + i] =
+      (yy[dy] - yy[0]) * gy + ((xy[dx] - xy[0]) * gx + (yz[dz] - yz[0]) * gz) * SQRT_HALF_F - mu1 * ry[0];
+  v[2 * n + i] =
+      (zz[dz] - zz[0]) * gz + ((xz[dx] - xz[0]) * gx + (yz[dy] - yz[0]) * gy) * SQRT_HALF_F - mu1 * rz[0];
 }
 
 // x <- grad^T r,  v <- mu0 (sym grad)^T s - mu1 r: the right-hand sides of the normal equations of x and v.
@@ -60,30 +89,17 @@ KERNEL(tgv_adjoint,
         float mu0, float hx, float hy, float hz, Index nx, Index ny, Index nz),
        (r, s, x, v, mu1, mu0, hx, hy, hz, nx, ny, nz)) {
   Index n = nx * ny * nz, blocks = (ny + TGV_ROWS - 1) / TGV_ROWS;
-  float gx = mu0 * hx, gy = mu0 * hy, gz = mu0 * hz;
   FOR_TILES(tile, nx * blocks) {
     Index ix = tile / blocks, y0 = tile % blocks * TGV_ROWS;
     Index dx = (ix > 0 ? -1 : nx - 1) * ny * nz;
     int rows = (int)(ny - y0 < TGV_ROWS ? ny - y0 : TGV_ROWS);
-    TILE_FOR2(j, k, rows, (int)nz) {
-      Index iy = y0 + j, i = (ix * ny + iy) * nz + k;
-      Index dy = (iy > 0 ? -1 : ny - 1) * nz, dz = k > 0 ? -1 : nz - 1;
-      const float* rx = r + i;
-      const float* ry = r + n + i;
-      const float* rz = r + 2 * n + i;
-      const float* xx = s + i;
-      const float* yy = s + n + i;
-      const float* zz = s + 2 * n + i;
-      const float* xy = s + 3 * n + i;
-      const float* xz = s + 4 * n + i;
-      const float* yz = s + 5 * n + i;
-      x[i] = (rx[dx] - rx[0]) * hx + (ry[dy] - ry[0]) * hy + (rz[dz] - rz[0]) * hz;
-      v[i] =
-          (xx[dx] - xx[0]) * gx + ((xy[dy] - xy[0]) * gy + (xz[dz] - xz[0]) * gz) * SQRT_HALF_F - mu1 * rx[0];
-      v[n + i] =
-          (yy[dy] - yy[0]) * gy + ((xy[dx] - xy[0]) * gx + (yz[dz] - yz[0]) * gz) * SQRT_HALF_F - mu1 * ry[0];
-      v[2 * n + i] =
-          (zz[dz] - zz[0]) * gz + ((xz[dx] - xz[0]) * gx + (yz[dy] - yz[0]) * gy) * SQRT_HALF_F - mu1 * rz[0];
+    TILE_FOR2(j, k, rows, (int)nz - 1) {
+      Index iy = y0 + j, dy = (iy > 0 ? -1 : ny - 1) * nz;
+      adjoint_voxel(r, s, x, v, (ix * ny + iy) * nz + k + 1, dx, dy, -1, mu1, mu0, hx, hy, hz, n);
+    }
+    TILE_FOR(j, rows) {
+      Index iy = y0 + j, dy = (iy > 0 ? -1 : ny - 1) * nz;
+      adjoint_voxel(r, s, x, v, (ix * ny + iy) * nz, dx, dy, nz - 1, mu1, mu0, hx, hy, hz, n);
     }
   }
 }

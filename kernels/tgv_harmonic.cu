@@ -2,10 +2,6 @@
 // those of tgv.cu.
 #include "tile.h"
 
-FN Complex times_conjugate(Complex a, Complex b) {
-  return Complex{a.re * b.re + a.im * b.im, a.im * b.re - a.re * b.im};
-}
-
 // The quadratic problem of x, w and a harmonic field h, times `scale`: least mu1/2 |grad x - w - q1|^2 +
 // mu0/2 |eps w - q0|^2 + mu2/2 |A x + h - d|^2 + mu3/2 |laplace h - c|^2. With e the symbol of grad,
 // eps^H eps = (|e|^2 + e e^H) / 2, so w and h are eliminated in closed form.
@@ -22,32 +18,36 @@ KERNEL(tgv_harmonic_kspace_step,
     float exy = sx.re * sx.re + sx.im * sx.im + sy.re * sy.re + sy.im * sy.im;
     TILE_FOR(k, (int)nh) {
       Index i = row * nh + k;
-      Complex sz = ez[k], gw_x = g1[i], gw_y = g2[i], gw_z = g3[i];
-      float e = exy + sz.re * sz.re + sz.im * sz.im, a = response[i];
+      float sz_re = ez[k].re, sz_im = ez[k].im, d_re = data[i].re, d_im = data[i].im;
+      float x1 = g1[i].re, y1 = g1[i].im, x2 = g2[i].re, y2 = g2[i].im, x3 = g3[i].re, y3 = g3[i].im;
+      float c_re = harmonic[i].re, c_im = harmonic[i].im;
+      float e = exy + sz_re * sz_re + sz_im * sz_im, a = response[i];
       float own = mu1 + 0.5f * mu0 * e, inverse_own = 1.0f / own, inverse_tau = 1.0f / (mu1 + mu0 * e);
       float stiff = mu2 + mu3 * e * e, kappa = mu2 * mu3 * e / stiff;
-      Complex px = times_conjugate(gw_x, sx), py = times_conjugate(gw_y, sy), pz = times_conjugate(gw_z, sz);
-      float sigma_re = px.re + py.re + pz.re, sigma_im = px.im + py.im + pz.im;
-      Complex d = data[i], c = harmonic[i];
-      float right_re = mu1 * (gx[i].re + sigma_re * inverse_tau) + a * kappa * (e * d.re + c.re);
-      float right_im = mu1 * (gx[i].im + sigma_im * inverse_tau) + a * kappa * (e * d.im + c.im);
+      float sigma_re = x1 * sx.re + y1 * sx.im + x2 * sy.re + y2 * sy.im + x3 * sz_re + y3 * sz_im;
+      float sigma_im = y1 * sx.re - x1 * sx.im + y2 * sy.re - x2 * sy.im + y3 * sz_re - x3 * sz_im;
+      float right_re = mu1 * (gx[i].re + sigma_re * inverse_tau) + a * kappa * (e * d_re + c_re);
+      float right_im = mu1 * (gx[i].im + sigma_im * inverse_tau) + a * kappa * (e * d_im + c_im);
       float left = mu1 * mu0 * e * e * inverse_tau + kappa * e * a * a;
       float inverse = left > 0.0f ? 1.0f / left : 0.0f;
       float x_re = right_re * inverse, x_im = right_im * inverse;
       float f_re = mu1 * x_re - 0.5f * mu0 * (sigma_re + mu1 * e * x_re) * inverse_tau;
       float f_im = mu1 * x_im - 0.5f * mu0 * (sigma_im + mu1 * e * x_im) * inverse_tau;
       float of_w = scale * inverse_own;
-      gx[i] = Complex{x_re * scale, x_im * scale};
-      g1[i].re = (gw_x.re + sx.re * f_re - sx.im * f_im) * of_w;
-      g1[i].im = (gw_x.im + sx.re * f_im + sx.im * f_re) * of_w;
-      g2[i].re = (gw_y.re + sy.re * f_re - sy.im * f_im) * of_w;
-      g2[i].im = (gw_y.im + sy.re * f_im + sy.im * f_re) * of_w;
-      g3[i].re = (gw_z.re + sz.re * f_re - sz.im * f_im) * of_w;
-      g3[i].im = (gw_z.im + sz.re * f_im + sz.im * f_re) * of_w;
-      float h_re = (mu2 * (d.re - a * x_re) - mu3 * e * c.re) / stiff;
-      float h_im = (mu2 * (d.im - a * x_im) - mu3 * e * c.im) / stiff;
-      data[i] = Complex{(a * x_re + h_re) * scale, (a * x_im + h_im) * scale};
-      harmonic[i] = Complex{-e * h_re * scale, -e * h_im * scale};
+      gx[i].re = x_re * scale;
+      gx[i].im = x_im * scale;
+      g1[i].re = (x1 + sx.re * f_re - sx.im * f_im) * of_w;
+      g1[i].im = (y1 + sx.re * f_im + sx.im * f_re) * of_w;
+      g2[i].re = (x2 + sy.re * f_re - sy.im * f_im) * of_w;
+      g2[i].im = (y2 + sy.re * f_im + sy.im * f_re) * of_w;
+      g3[i].re = (x3 + sz_re * f_re - sz_im * f_im) * of_w;
+      g3[i].im = (y3 + sz_re * f_im + sz_im * f_re) * of_w;
+      float h_re = (mu2 * (d_re - a * x_re) - mu3 * e * c_re) / stiff;
+      float h_im = (mu2 * (d_im - a * x_im) - mu3 * e * c_im) / stiff;
+      data[i].re = (a * x_re + h_re) * scale;
+      data[i].im = (a * x_im + h_im) * scale;
+      harmonic[i].re = -e * h_re * scale;
+      harmonic[i].im = -e * h_im * scale;
     }
   }
 }

@@ -69,7 +69,18 @@ KERNEL(tv_gradient_step_faces,
     Index ix = tile / blocks, y0 = tile % blocks * ROWS;
     Index x_before = (wrapped(ix - 1, nx) - ix) * ny * nz, x_after = (wrapped(ix + 1, nx) - ix) * ny * nz;
     int rows = (int)(ny - y0 < ROWS ? ny - y0 : ROWS);
-    TILE_FOR2(j, k, rows, (int)nz) {
+    TILE_FOR2(j, k, rows, (int)nz - 2) {
+      Index iy = y0 + j, row = (ix * ny + iy) * nz + 1;
+      Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
+      const u8* f = faces + row;
+      float a = face_step(x + row, p + row, p_out + row, f, 0, k, x_before, x_after, hx, t);
+      a += face_step(x + row, p + n + row, p_out + n + row, f, 1, k, y_before, y_after, hy, t);
+      a += face_step(x + row, p + 2 * n + row, p_out + 2 * n + row, f, 2, k, -1, 1, hz, t);
+      adjoint[row + k] = a;
+    }
+    int ends = nz > 1 ? 2 : 1;
+    TILE_FOR2(j, end, rows, ends) {
+      int k = end == 0 ? 0 : (int)nz - 1;
       Index iy = y0 + j, row = (ix * ny + iy) * nz;
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
       Index z_before = wrapped(k - 1, nz) - k, z_after = wrapped(k + 1, nz) - k;

@@ -1,7 +1,8 @@
 """The study from raw signals: every participant a virtual head, reconstructed and measured by the engine.
 
 Each finished participant is a file in ``subjects/``; a run that was interrupted goes on where it stopped. The
-truth of a region is the mean of the true map over the same voxels: the bias is that of the reconstruction.
+truth of a region is the mean of the true map over the same voxels, of susceptibility relative to the mean over
+the brain as in the reconstruction: the bias is that of the reconstruction.
 """
 
 from __future__ import annotations
@@ -165,7 +166,9 @@ def _measure(
             dwi.signal, dwi.b_values, dwi.b_vectors, dwi.grid, mask=person.mask, method="wls", device=device
         )
         maps |= {"MD": to_numpy(tensor["md"]) * np.float32(1e3), "FA": to_numpy(tensor["fa"])}
-    found = {"truth": _regional(person, person.truth), "measured": _regional(person, maps)}
+    inside = to_numpy(qsm["local_mask"]) > 0
+    chi = person.truth["chi"] - person.truth["chi"][inside].mean(dtype=np.float64)
+    found = {"truth": _regional(person, {**person.truth, "chi": chi}), "measured": _regional(person, maps)}
     counts = {s: float((person.labels == i).sum()) for i, s in enumerate(STRUCTURES, start=1)}
     native = native_counts(settings.voxel_size)
     for s in STRUCTURES:
