@@ -21,6 +21,7 @@ from qsmengine.cli import (
     evaluate,
     group,
     phantom,
+    plan,
     preproc,
     qsm,
     qsm_ci,
@@ -58,6 +59,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("stage")(stage.stage)
 app.command("qsm-ci")(qsm_ci.qsm_ci)
 app.command("demo")(demo.demo)
+app.command("plan")(plan.plan)
 app.command("doctor")(doctor.doctor)
 
 

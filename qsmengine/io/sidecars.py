@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 
 from qsmengine.errors import InputError
 from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import Folders, image_stem
 
 MAX_BYTES = 16 << 20
 _CONSTANTS = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity)')
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img")
-_DATASET_MARK = "dataset_description.json"
 
 
 @dataclass
@@ -103,12 +102,13 @@ class Sidecar:
         return number
 
 
-def read_sidecar(image: str | Path) -> Sidecar:
+def read_sidecar(image: str | Path, folders: Folders | None = None) -> Sidecar:
     """Collect the JSON fields of `image` by the BIDS inheritance principle.
 
     From the folder that holds dataset_description.json down to the image's own folder, every JSON file
     with the image's suffix and a subset of its entities applies; deeper folders win, then files with more
-    entities. Outside a BIDS dataset only the image's own folder counts.
+    entities. Outside a BIDS dataset only the image's own folder counts. Who reads the sidecars of many images
+    gives the same `folders` to each call, and every folder is listed once.
 
     Raises
     ------
@@ -120,8 +120,9 @@ def read_sidecar(image: str | Path) -> Sidecar:
     beside = image.with_name(stem + ".json")
     found: list[Path] = []
     searched: list[str] = []
-    for folder in _folders(image):
-        found += _applicable(folder, stem)
+    folders = Folders() if folders is None else folders
+    for folder in folders.above(image):
+        found += _applicable(folders, folder, stem)
         if folder != image.parent:
             searched.append(str(folder / f"*{stem.rsplit('_', 1)[-1]}.json"))
     searched.append(str(beside))
@@ -170,38 +171,12 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def image_stem(name: str) -> str:
-    """File name without the endings of an image."""
-    for ending in _IMAGE_ENDINGS:
-        if name.endswith(ending):
-            return name.removesuffix(ending)
-    return name.rsplit(".", 1)[0]
-
-
-def _folders(image: Path) -> list[Path]:
-    own = image.parent
-    chain = [own]
-    for folder in own.absolute().parents:
-        if (chain[-1] / _DATASET_MARK).is_file():
-            break
-        chain.append(folder)
-    return chain[::-1] if (chain[-1] / _DATASET_MARK).is_file() else [own]
-
-
-def _applicable(folder: Path, stem: str) -> list[Path]:
+def _applicable(folders: Folders, folder: Path, stem: str) -> list[Path]:
     try:
         name = BidsName.parse(stem)
     except InputError:
         return []
-    candidates = []
-    for path in sorted(folder.glob(f"*{name.suffix}.json")):
-        try:
-            candidate = BidsName.parse(path)
-        except InputError:
-            continue
-        if candidate.is_ancestor_of(name):
-            candidates.append((len(candidate.entities), path))
-    return [path for _, path in sorted(candidates)]
+    return folders.applicable(folder, name, ".json")
 
 
 def _where(before: str) -> str:

@@ -15,8 +15,9 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.io.sidecars import image_stem, read_sidecar
+from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.api import denoise
 from qsmengine.pipeline.provenance import machine, software
 from qsmengine.pipeline.single import parse_params

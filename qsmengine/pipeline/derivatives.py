@@ -17,8 +17,8 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.bids import BidsName, write_dataset_description
+from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
-from qsmengine.io.sidecars import image_stem
 from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import QSM_PRODUCTS, Product

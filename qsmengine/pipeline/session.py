@@ -48,6 +48,8 @@ class QsmRequest:
         Images on the series' grid; R2 in [1/s].
     force
         Replace earlier outputs.
+    name
+        BIDS name that the outputs' names are made from; None takes the first image's.
     """
 
     magnitude: tuple[Path, ...]
@@ -61,6 +63,7 @@ class QsmRequest:
     labels: Path | None = None
     r2: Path | None = None
     force: bool = False
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def run_qsm_session(
         config, series.grid, series.n_echoes,
         has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
     )  # fmt: skip
-    naming = Naming.of((request.magnitude or request.real)[0])
+    naming = Naming.of(Path(request.name) if request.name else (request.magnitude or request.real)[0])
     names = qsm_files(plan, naming)
     check_not_among_inputs(request.out, sources)
     check_output(request.out, names, sources, force=request.force or dry_run)
