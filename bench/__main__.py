@@ -21,6 +21,7 @@ COMMANDS = {
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
     "pictures": "the pictures of docs/diffusion.md",
+    "cohort": "planning a cohort: seconds and memory",
     "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
 }
 

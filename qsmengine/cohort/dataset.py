@@ -42,6 +42,11 @@ class SessionFiles:
     files: tuple[BidsFile, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def folder(self) -> str:
+        """Where they are, relative to the dataset."""
+        return f"sub-{self.subject}" + ("" if self.session is None else f"/ses-{self.session}")
+
 
 @dataclass(frozen=True)
 class Ignored:

@@ -153,8 +153,8 @@ def _plan_session(
         steps += regions
         notes += more
     if required:
-        steps += _absent(steps, kinds)
-    problems = () if steps else ("no series that a step could take",)
+        steps += _absent(steps, kinds, files.folder)
+    problems = () if steps else (f"{files.folder}: no series that a step could take",)
     return Session(
         subject=files.subject,
         session=files.session,
@@ -164,13 +164,13 @@ def _plan_session(
     )
 
 
-def _absent(steps: Sequence[Step], kinds: Sequence[Kind]) -> list[Step]:
+def _absent(steps: Sequence[Step], kinds: Sequence[Kind], folder: str) -> list[Step]:
     """Blocked steps in the place of kinds that a session has nothing for."""
     there = {step.kind for step in steps}
     if all(step.problems for step in steps):
         kinds = [kind for kind in kinds if kind != "regions"]
     return [
-        Step(name=kind, kind=kind, inputs={}, problems=(f"{kind}: {MISSING[kind]}",))
+        Step(name=kind, kind=kind, inputs={}, problems=(f"{folder}: {MISSING[kind]}",))
         for kind in kinds
         if kind not in there
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from qsmengine.cohort.model import Step
+from qsmengine.cohort.model import Kind, Step
 from qsmengine.cohort.segmentations import Segmentation
 from qsmengine.cohort.series import Series
 from qsmengine.errors import InputError, UsageError
@@ -19,7 +19,7 @@ from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.config import Config
 from qsmengine.pipeline.derivatives import Naming, qsm_files
-from qsmengine.pipeline.plan import plan_dti, plan_qsm
+from qsmengine.pipeline.plan import Plan, plan_dti, plan_qsm
 from qsmengine.pipeline.tensor_files import dti_files
 
 SHARED = "dataset_description.json"
@@ -46,11 +46,29 @@ class Context:
     echo_times: tuple[float, ...] | None = None
     field_strength: float | None = None
     folders: Folders = field(default_factory=Folders)
+    _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict, init=False)
 
     @cached_property
     def settings(self) -> dict[str, object]:
         """The configuration as a step keeps it."""
         return self.config.as_tree()
+
+    def plan(self, kind: Kind, grid: Grid, volumes: int, *, labels: bool = False, r2: bool = False) -> Plan:
+        """Plan of a session's arithmetic: the same for all grids of one shape and voxel size.
+
+        Raises
+        ------
+        UsageError
+            See :func:`qsmengine.pipeline.plan.plan_qsm`.
+        """
+        key = (kind, grid.shape, tuple(round(edge, 6) for edge in grid.voxel_size), volumes, labels, r2)
+        if key not in self._plans:
+            self._plans[key] = (
+                plan_qsm(self.config, grid, volumes, has_labels=labels, has_r2=r2)
+                if kind == "qsm"
+                else plan_dti(self.config, grid, volumes)
+            )
+        return self._plans[key]
 
     def relative(self, text: str) -> str:
         """A message with paths relative to the dataset."""
@@ -91,9 +109,7 @@ def qsm_step(series: Series, context: Context, images: Sequence[Segmentation]) -
     echoes = len(files.echo_times)
     change: dict[str, object] = {"voxels": files.grid.size * echoes}
     try:
-        plan = plan_qsm(
-            context.config, files.grid, echoes, has_labels="labels" in inputs, has_r2="r2" in inputs
-        )
+        plan = context.plan("qsm", files.grid, echoes, labels="labels" in inputs, r2="r2" in inputs)
     except UsageError as error:
         problems.append(str(error))
     else:
@@ -178,7 +194,7 @@ def dti_step(series: Series, context: Context) -> Planned:
         inputs |= tables
     if file is not None:
         volumes = len(file.b_values)
-        plan = plan_dti(context.config, file.grid, volumes)
+        plan = context.plan("dti", file.grid, volumes)
         notes += [context.relative(note) for note in file.notes] + _multipart(context, file.path)
         notes += plan.notes
         outputs = tuple(path.as_posix() for path in dti_files(plan, prefix, "bids"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -36,9 +37,18 @@ class Folders:
             self._chains[own] = _chain(own)
         return self._chains[own]
 
-    def applicable(self, folder: Path, image: BidsName, ending: str) -> list[Path]:
-        """Files of `folder` with that ending, of the suffix and a subset of the entities, weakest first."""
-        known = self._listing(folder).get((image.suffix, ending), [])
+    def applicable(self, folders: Iterable[Path], stem: str, ending: str) -> list[Path]:
+        """Files of `folders` with that ending that apply to the image named `stem`, weakest first.
+
+        They have its suffix and a subset of its entities; in a folder those of more entities come last. A name
+        that is not BIDS has none.
+        """
+        try:
+            image = BidsName.parse(stem)
+        except InputError:
+            return []
+        kind = (image.suffix, ending)
+        known = (row for folder in folders for row in self._listing(folder).get(kind, ()))
         return [path for _, path, name in known if name.is_ancestor_of(image)]
 
     def _listing(self, folder: Path) -> _Listing:
@@ -66,13 +76,9 @@ def find_inherited(image: str | Path, ending: str, folders: Folders | None = Non
         return beside
     folders = Folders() if folders is None else folders
     chain = folders.above(image)
-    try:
-        name = BidsName.parse(stem)
-    except InputError:
-        chain, name = [], BidsName({}, "none", "")
-    found = [path for folder in chain for path in folders.applicable(folder, name, ending)]
+    found = folders.applicable(chain, stem, ending)
     if not found:
-        others = [str(folder / f"*{name.suffix}{ending}") for folder in chain if folder != image.parent]
+        others = [f"{folder}{os.sep}*{stem.rsplit('_', 1)[-1]}{ending}" for folder in chain[:-1]]
         searched = f"; searched {', '.join(others)} too" if others else ""
         raise InputError(f"not found beside {image.name}{searched}", source=beside)
     return found[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qsmengine.errors import InputError
-from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import Folders, image_stem
 
 MAX_BYTES = 16 << 20
@@ -96,9 +96,9 @@ class Sidecar:
                 number = float(value)
         if not math.isfinite(number):
             raise InputError(f"{value!r} is not a number", source=self.origin[name], field=name)
-        note = f"{self.origin[name]}: {name}: the text {value!r} read as a number"
-        if isinstance(value, str) and note not in self.notes:
-            self.notes.append(note)
+        if isinstance(value, str):
+            note = f"{self.origin[name]}: {name}: the text {value!r} read as a number"
+            self.notes += [] if note in self.notes else [note]
         return number
 
 
@@ -118,16 +118,13 @@ def read_sidecar(image: str | Path, folders: Folders | None = None) -> Sidecar:
     image = Path(image)
     stem = image_stem(image.name)
     beside = image.with_name(stem + ".json")
-    found: list[Path] = []
-    searched: list[str] = []
     folders = Folders() if folders is None else folders
-    for folder in folders.above(image):
-        found += _applicable(folders, folder, stem)
-        if folder != image.parent:
-            searched.append(str(folder / f"*{stem.rsplit('_', 1)[-1]}.json"))
+    *higher, own = folders.above(image)
+    found = folders.applicable([*higher, own], stem, ".json")
+    if beside not in found and beside.is_file():
+        found.append(beside)
+    searched = [f"{folder}{os.sep}*{stem.rsplit('_', 1)[-1]}.json" for folder in higher]
     searched.append(str(beside))
-    if beside.is_file():
-        found = [path for path in found if path != beside] + [beside]
     values: dict[str, Any] = {}
     origin: dict[str, Path] = {}
     for path in found:
@@ -169,14 +166,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"holds a {type(content).__name__}, not an object", source=path)
     return content
-
-
-def _applicable(folders: Folders, folder: Path, stem: str) -> list[Path]:
-    try:
-        name = BidsName.parse(stem)
-    except InputError:
-        return []
-    return folders.applicable(folder, name, ".json")
 
 
 def _where(before: str) -> str:
