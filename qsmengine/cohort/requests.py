@@ -7,9 +7,12 @@ from typing import Any
 
 from qsmengine.cohort.model import Step
 from qsmengine.pipeline.session import DtiRequest, QsmRequest
+from qsmengine.pipeline.staging import Writing
 
 
-def qsm_request(step: Step, bids: str | Path, out: str | Path, *, force: bool = False) -> QsmRequest:
+def qsm_request(
+    step: Step, bids: str | Path, out: str | Path, *, force: bool = False, writing: Writing | None = None
+) -> QsmRequest:
     """Request of a qsm step, its files below `bids`, its outputs below `out`."""
     files = {role: tuple(Path(bids) / path for path in paths) for role, paths in step.inputs.items()}
     options: dict[str, Any] = step.options
@@ -27,10 +30,19 @@ def qsm_request(step: Step, bids: str | Path, out: str | Path, *, force: bool = 
         r2=_one(files, "r2"),
         force=force,
         name=options.get("name"),
+        writing=writing or Writing(),
     )
 
 
-def dti_request(step: Step, bids: str | Path, out: str | Path, *, force: bool = False) -> DtiRequest:
+def dti_request(
+    step: Step,
+    bids: str | Path,
+    out: str | Path,
+    *,
+    force: bool = False,
+    writing: Writing | None = None,
+    max_memory: int | None = None,
+) -> DtiRequest:
     """Request of a dti step; outputs have the names of BIDS derivatives."""
     files = {role: tuple(Path(bids) / path for path in paths) for role, paths in step.inputs.items()}
     return DtiRequest(
@@ -40,7 +52,9 @@ def dti_request(step: Step, bids: str | Path, out: str | Path, *, force: bool = 
         bvec=_one(files, "bvec"),
         mask=_one(files, "mask"),
         names="bids",
+        max_memory=max_memory,
         force=force,
+        writing=writing or Writing(),
     )
 
 

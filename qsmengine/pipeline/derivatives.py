@@ -24,7 +24,7 @@ from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import QSM_PRODUCTS, Product
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
 from qsmengine.pipeline.results import RunResult
-from qsmengine.pipeline.staging import staged
+from qsmengine.pipeline.staging import Writing, staged
 from qsmengine.units import hz_per_ppm
 
 _PART = re.compile(
@@ -83,6 +83,7 @@ def write_qsm(
     sources: Sequence[Path],
     notes: Iterable[str] = (),
     command: str | None = None,
+    writing: Writing | None = None,
 ) -> list[Path]:
     """Write the maps of a QSM run with sidecars, provenance and dataset description; all files or none.
 
@@ -94,10 +95,11 @@ def write_qsm(
         Files written.
     """
     target = Path(target)
-    shared = common_metadata(result, config, device, sources)
+    writing = writing or Writing()
+    shared = common_metadata(result, config, device, sources, timings=writing.timings)
     shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
     written: list[Path] = []
-    with staged(target) as folder:
+    with staged(target, writing.scratch) as folder:
         for product in QSM_PRODUCTS:
             if product.map not in result.maps:
                 continue
@@ -107,7 +109,7 @@ def write_qsm(
             metadata |= estimation(result, product.map)
             write_map(folder / path, array, result.grid, metadata, description=f"{product.map} [{unit}]")
             written += [path, sidecar_of(path)]
-        record = session_record(result, config, device, sources, notes)
+        record = session_record(result, config, device, sources, notes, timings=writing.timings)
         write_json(folder / _provenance_path(naming), record)
         written.append(_provenance_path(naming))
         if not (target / "dataset_description.json").is_file():
@@ -150,7 +152,7 @@ def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any]
 
 
 def common_metadata(
-    result: RunResult, config: Config, device: Device, sources: Sequence[Path]
+    result: RunResult, config: Config, device: Device, sources: Sequence[Path], *, timings: bool = True
 ) -> dict[str, Any]:
     """Metadata that all maps of a run share."""
     return {
@@ -158,7 +160,7 @@ def common_metadata(
         "B0Direction": [round(b, 7) for b in result.grid.b0_direction],
         "ConfigurationHash": config.digest,
         "SoftwareVersions": software(),
-        **machine(device),
+        **machine(device, timings=timings),
     }
 
 

@@ -30,9 +30,10 @@ def software() -> dict[str, str]:
     return found
 
 
-def machine(device: Device) -> dict[str, Any]:
-    """Device that computed, and its FFT library."""
-    return {"Device": str(device), "Threads": device.threads, "FFT": fft_library(device)}
+def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
+    """Device that computed, and its FFT library; without `timings` only what the results depend on."""
+    threads = {"Device": str(device), "Threads": device.threads} if timings else {"Device": device.kind}
+    return {**threads, "FFT": fft_library(device)}
 
 
 def describe_step(record: Record) -> dict[str, Any]:
@@ -56,18 +57,31 @@ def describe_step(record: Record) -> dict[str, Any]:
 
 
 def session_record(
-    result: RunResult, config: Config, device: Device, sources: Sequence[Path], notes: Iterable[str]
+    result: RunResult,
+    config: Config,
+    device: Device,
+    sources: Sequence[Path],
+    notes: Iterable[str],
+    *,
+    timings: bool = True,
 ) -> dict[str, Any]:
-    """Everything about a run that is not a map, for the provenance file of a session."""
+    """Everything about a run that is not a map, for the provenance file of a session.
+
+    Without `timings` it is the same for every run of the same inputs, configuration and kind of device.
+    """
     return {
         "Software": software(),
-        **machine(device),
+        **machine(device, timings=timings),
         "ConfigurationHash": config.digest,
         "Configuration": config.as_tree(),
-        "Steps": [describe_step(r) | {"Seconds": round(r.seconds, 3)} for r in result.records],
+        "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],
         "Inputs": [{"File": path.name, "SHA256": file_digest(path)} for path in sources],
         "Notes": [*notes, *result.notes],
     }
+
+
+def _seconds(record: Record, timings: bool) -> dict[str, float]:
+    return {"Seconds": round(record.seconds, 3)} if timings else {}
 
 
 def file_digest(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +26,7 @@ from qsmengine.pipeline.results import RunResult, TensorMaps
 from qsmengine.pipeline.run import run_dti, run_qsm
 from qsmengine.pipeline.sign_check import sign_notes
 from qsmengine.pipeline.slabs import Slabs, chosen_volumes, divide, run_slabs
-from qsmengine.pipeline.staging import check_not_among_inputs, check_output
+from qsmengine.pipeline.staging import Writing, check_not_among_inputs, check_output
 from qsmengine.pipeline.tensor_files import NameStyle, dti_files, write_dti
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
@@ -50,6 +50,8 @@ class QsmRequest:
         Replace earlier outputs.
     name
         BIDS name that the outputs' names are made from; None takes the first image's.
+    writing
+        Where what is unfinished lies, and whether provenance has durations.
     """
 
     magnitude: tuple[Path, ...]
@@ -64,6 +66,7 @@ class QsmRequest:
     r2: Path | None = None
     force: bool = False
     name: str | None = None
+    writing: Writing = field(default_factory=Writing)
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ class DtiRequest:
         "fsl" (dtifit's) or "bids" (derivatives).
     max_memory
         Bytes that the fit may take; a series that needs more is fitted in slabs. None: what is available.
-    force
-        Replace earlier outputs.
+    force, writing
+        As in :class:`QsmRequest`.
     """
 
     dwi: Path
@@ -105,6 +108,7 @@ class DtiRequest:
     names: NameStyle = "fsl"
     max_memory: int | None = None
     force: bool = False
+    writing: Writing = field(default_factory=Writing)
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ def run_qsm_session(
         echo_times=series.echo_times,
         sources=sources,
         notes=notes,
+        writing=request.writing,
     )
     return Outcome(plan, files, notes, result)
 
@@ -221,7 +226,9 @@ def run_dti_session(
         notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
     if dry_run:
         return Outcome(plan, files, notes)
-    with TemporaryDirectory(prefix=f".{request.prefix.name[:100]}.", dir=_existing(folder)) as scratch:
+    with TemporaryDirectory(
+        prefix=f".{request.prefix.name[:100]}.", dir=_existing(request.writing.scratch or folder)
+    ) as scratch:
         result, more = _fit(
             request, file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress
         )
@@ -237,6 +244,7 @@ def run_dti_session(
             sources=sources,
             tensor_order=request.tensor_order,
             names=request.names,
+            writing=request.writing,
         )
     return Outcome(plan, written, notes, result)
 

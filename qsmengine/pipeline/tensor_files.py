@@ -17,7 +17,7 @@ from qsmengine.pipeline.derivatives import common_metadata, estimation, sidecar_
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import DTI_PRODUCTS
 from qsmengine.pipeline.results import RunResult
-from qsmengine.pipeline.staging import staged
+from qsmengine.pipeline.staging import Writing, staged
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 
 MODELS = {"dki": "kurtosis", "dki_constrained": "kurtosis", "free_water": "fwdti"}
@@ -42,6 +42,7 @@ def write_dti(
     sources: Sequence[Path],
     tensor_order: str = "fsl",
     names: NameStyle = "fsl",
+    writing: Writing | None = None,
 ) -> list[Path]:
     """Write the maps of a fit with sidecars; all files or none.
 
@@ -50,10 +51,11 @@ def write_dti(
     """
     prefix = Path(prefix)
     shells = sorted({round(float(b) / 50.0) * 50 for b in b_values})
-    shared = common_metadata(result, config, device, sources) | {"BValues": shells}
+    writing = writing or Writing()
+    shared = common_metadata(result, config, device, sources, timings=writing.timings) | {"BValues": shells}
     written: list[Path] = []
     jobs: list[Callable[[], None]] = []
-    with staged(prefix.parent) as folder:
+    with staged(prefix.parent, writing.scratch) as folder:
         for name, (_, description) in DTI_PRODUCTS.items():
             if name not in result.maps:
                 continue
