@@ -49,6 +49,8 @@ class Options(BaseModel):
         Run steps again whose inputs and configuration did not change.
     expiry
         Seconds after which a silent claim is taken over.
+    spread
+        GPUs of the machine that workers share out by their numbers; 0 where `device` says all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,7 @@ class Options(BaseModel):
     memory: int | None = None
     force: bool = False
     expiry: float = EXPIRY
+    spread: int = 0
 
 
 class SessionOutcome(BaseModel):
