@@ -27,7 +27,9 @@ from qsmengine.cli import (
     qsm_ci,
     regions,
     reproduce,
+    run,
     stage,
+    status,
     tfce,
     volumes,
 )
@@ -60,6 +62,8 @@ app.command("stage")(stage.stage)
 app.command("qsm-ci")(qsm_ci.qsm_ci)
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from qsmengine.backend.device import Device, cpu
 from qsmengine.backend.memory import available_memory, free_pool
 from qsmengine.cohort.model import Step
-from qsmengine.cohort.requests import dti_request, qsm_request, region_maps
-from qsmengine.errors import InputError, OutOfMemoryError
-from qsmengine.io.sidecars import read_sidecar
+from qsmengine.cohort.requests import dti_request, qsm_request
+from qsmengine.cohort.tabulate import write_table
+from qsmengine.errors import OutOfMemoryError
 from qsmengine.pipeline.config import validate
 from qsmengine.pipeline.progress import ProgressCallback
 from qsmengine.pipeline.session import Outcome, run_dti_session, run_qsm_session
-from qsmengine.pipeline.staging import Writing, staged
+from qsmengine.pipeline.staging import Writing
 
 SLAB_SHARE = 0.4
 """Part of the memory at hand that a fit in slabs may take, after the whole did not fit."""
@@ -76,7 +76,8 @@ def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> R
         As the session's run does.
     """
     if step.kind == "regions":
-        return _tabulate(step, place, before)
+        files = write_table(step, place.bids, place.out, place.scratch, before)
+        return Result(tuple(files), (), "cpu")
     return _in_memory(step, place)
 
 
@@ -108,43 +109,10 @@ def _in_memory(step: Step, place: Place) -> Result:
 def _reconstruct(step: Step, place: Place, device: Device, memory: int | None) -> Outcome:
     config = validate(dict(step.settings))
     if step.kind == "qsm":
-        request = qsm_request(step, place.bids, place.out, place.writing)
+        request = qsm_request(step, place.bids, place.out, force=True, writing=place.writing)
         return run_qsm_session(request, config, device, progress=place.progress)
-    series = dti_request(step, place.bids, place.out, place.writing, memory)
+    series = dti_request(step, place.bids, place.out, force=True, writing=place.writing, max_memory=memory)
     return run_dti_session(series, config, device, progress=place.progress)
-
-
-def _tabulate(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> Result:
-    from qsmengine.stats.labels import load_label_table
-    from qsmengine.stats.region_files import tabulate_regions
-
-    labels = step.inputs.get("labels", ())
-    tables = [name for name in step.outputs if name.endswith(".tsv")]
-    if len(labels) != 1 or len(tables) != 1:
-        raise InputError("needs one label image and one table to write", source=step.name, field="labels")
-    maps = region_maps(name for names in before.values() for name in names)
-    if not maps:
-        raise InputError("no map to tabulate", source=step.name, field="after")
-    files = {name: place.out / file for name, file in maps.items()}
-    units = {name: read_sidecar(path).text("Units") or "1" for name, path in files.items()}
-    group = step.options.get("group")
-    with staged(place.out, place.scratch) as folder:
-        table = load_label_table(_label_table(step, place))
-        target = folder / tables[0]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tabulate_regions(
-            place.bids / labels[0], table, files, target,
-            units=units, group=group if isinstance(group, str) else None,
-        )  # fmt: skip
-        written = sorted(_relative(path, folder) for path in folder.rglob("*") if path.is_file())
-    return Result(tuple(written), (), "cpu")
-
-
-def _label_table(step: Step, place: Place) -> str:
-    """Name of a built-in table, or a file of the dataset."""
-    name = str(step.options.get("lut", "freesurfer-aseg"))
-    file = place.bids / name
-    return str(file) if file.is_file() else name
 
 
 def _slab_memory(device: Device) -> int | None:

@@ -75,7 +75,7 @@ class Driver:
             self._fill()
             for finished in self._pool.wait(BEAT):
                 self._take(finished)
-            self._tell("beat", "", facts={"workers": self._pool.workers()})
+            self._tell("beat", "", facts={"workers": self._pool.workers(), "active": tuple(self._active)})
         self._drain()
         return self.findings
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import qsmengine
 from qsmengine.backend.sources import sources_hash
 from qsmengine.cohort.model import Step
-from qsmengine.io.sidecars import image_stem, read_sidecar
+from qsmengine.io.inheritance import image_stem
+from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.provenance import file_digest
 
 TABLES = ("bval", "bvec")

@@ -157,7 +157,8 @@ def run_cohort(
             plan, pool, options, tell, stop, stop_on_first_crash=settings.stop_on_first_crash
         )  # fmt: skip
         try:
-            driver.tell("begin", f"{len(plan.sessions)} sessions", run=options.run, workers=pool.workers())
+            text = f"{len(plan.sessions)} sessions, {len(pool.workers())} workers"
+            driver.tell("begin", text, run=options.run, out=plan.out, workers=pool.workers())
             findings = driver.run()
         finally:
             if stop.is_set() or driver.findings.stopped:

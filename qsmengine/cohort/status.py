@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from qsmengine.cohort.claims import EXPIRY, Standing, find
 from qsmengine.cohort.drive import reasons_of
 from qsmengine.cohort.identity import is_gone
-from qsmengine.cohort.ledger import read_all
+from qsmengine.cohort.ledger import read_all, read_record
 from qsmengine.cohort.model import SessionRecord
 from qsmengine.cohort.places import Places
 from qsmengine.errors import InputError
@@ -96,6 +96,16 @@ def cohort_status(out: Path, *, expiry: float = EXPIRY) -> CohortStatus:
         if folder.name not in found and (claim := find(folder)) is not None and not claim.released:
             found[folder.name] = _begun(folder.name, claim, expiry)
     return CohortStatus(str(out), tuple(found[key] for key in sorted(found)))
+
+
+def session_status(out: Path, key: str, *, expiry: float = EXPIRY) -> SessionStatus | None:
+    """Where one session stands; None where it was never begun."""
+    places = Places(out)
+    record, note = read_record(out, key)
+    if record is not None or note:
+        return _status(places, key, record, note, expiry)
+    claim = find(places.claim(key))
+    return None if claim is None or claim.released else _begun(key, claim, expiry)
 
 
 def _status(places: Places, key: str, record: SessionRecord | None, note: str, expiry: float) -> SessionStatus:

@@ -34,9 +34,7 @@ def write_cohort(folder: Path, count: int, *, dwi: bool = False, different: int 
     )
     for number in range(count):
         subject = f"sub-{number:02d}"
-        write_ball(
-            folder / subject / "anat", ball(number % different), subject + "_{echo}part-{part}_MEGRE"
-        )
+        write_ball(folder / subject / "anat", ball(number % different), subject + "_{echo}part-{part}_MEGRE")
         if dwi:
             made, _ = write_dwi(folder / subject / "dwi", number)
             for path in list(made.parent.iterdir()):
@@ -57,7 +55,13 @@ def qsm_step(subject: str, *more: str) -> Step:
 def dti_step(subject: str) -> Step:
     stem = f"sub-{subject}/dwi/sub-{subject}_dwi"
     files = {"dwi": (f"{stem}.nii.gz",), "bval": (f"{stem}.bval",), "bvec": (f"{stem}.bvec",)}
-    return Step(name="dti", kind="dti", inputs=files, settings=configuration())
+    return Step(
+        name="dti",
+        kind="dti",
+        inputs=files,
+        settings=configuration(),
+        options={"prefix": stem.removesuffix("_dwi")},
+    )
 
 
 def plan_of(bids: Path, out: Path, count: int, *more: str, dwi: bool = False) -> CohortPlan:
