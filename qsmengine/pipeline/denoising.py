@@ -91,7 +91,7 @@ def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
         "Sources": [path.name for path in sources],
         "NoiseStandardDeviation": request.sigma if number is None else number,
         "Parameters": params.model_dump(mode="json", by_alias=True, exclude={"sigma"}),
-        "SoftwareVersions": software(),
+        "Software": software(),
         **machine(device),
     }
     start = 0

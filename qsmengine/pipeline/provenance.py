@@ -14,6 +14,7 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
 from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.dataset import source_uri
 from qsmengine.pipeline.results import Record, RunResult
 
 _PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
@@ -75,13 +76,20 @@ def session_record(
         "ConfigurationHash": config.digest,
         "Configuration": config.as_tree(),
         "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],
-        "Inputs": [{"File": path.name, "SHA256": file_digest(path)} for path in sources],
+        "Inputs": [describe_input(path) for path in sources],
         "Notes": [*notes, *result.notes],
     }
 
 
 def _seconds(record: Record, timings: bool) -> dict[str, float]:
     return {"Seconds": round(record.seconds, 3)} if timings else {}
+
+
+def describe_input(path: Path) -> dict[str, str]:
+    """A file's name, its BIDS URI where it lies in a raw dataset, and its SHA-256."""
+    uri = source_uri(path)
+    named = {"File": path.name} if uri == path.name else {"File": path.name, "URI": uri}
+    return {**named, "SHA256": file_digest(path)}
 
 
 def file_digest(path: Path) -> str:

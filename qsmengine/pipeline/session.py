@@ -27,7 +27,7 @@ from qsmengine.pipeline.run import run_dti, run_qsm
 from qsmengine.pipeline.sign_check import sign_notes
 from qsmengine.pipeline.slabs import Slabs, chosen_volumes, divide, run_slabs
 from qsmengine.pipeline.staging import Writing, check_not_among_inputs, check_output
-from qsmengine.pipeline.tensor_files import NameStyle, dti_files, write_dti
+from qsmengine.pipeline.tensor_files import NameStyle, bids_root, dti_files, write_dti
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
@@ -218,7 +218,8 @@ def run_dti_session(
     plan = plan_dti(config, file.grid, len(volumes), has_deviation=has_deviation)
     files = dti_files(plan, request.prefix, request.names)
     folder = request.prefix.parent
-    check_output(folder, [path.relative_to(folder) for path in files], sources, force=request.force or dry_run)
+    root = bids_root(request.prefix, request.names) or folder
+    check_output(root, [path.relative_to(root) for path in files], sources, force=request.force or dry_run)
     slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
     if len(slabs.ranges) > 1:
         if any(step.section == "denoise" for step in plan.steps):
@@ -244,6 +245,8 @@ def run_dti_session(
             sources=sources,
             tensor_order=request.tensor_order,
             names=request.names,
+            masked=request.mask is not None,
+            notes=notes,
             writing=request.writing,
         )
     return Outcome(plan, written, notes, result)

@@ -90,7 +90,7 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
         "EstimationReference": f"https://doi.org/{method.doi}",
         "Parameters": params.model_dump(mode="json", by_alias=True),
         "MagneticFieldStrength": grid.field_strength,
-        "SoftwareVersions": software(),
+        "Software": software(),
         **machine(device),
     }
     with ExitStack() as stack:

@@ -12,8 +12,9 @@ from pathlib import Path
 from qsmengine.errors import UsageError
 from qsmengine.io.sidecars import read_json
 
-_SHARED = "dataset_description.json"
-"""Belongs to the whole dataset: several runs into one folder share it."""
+_DESCRIPTION = "dataset_description.json"
+_SHARED = (_DESCRIPTION, ".bidsignore")
+"""Belong to the whole dataset: several runs into one folder share them."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
         raise UsageError(
             f"output folder {target} lies inside the raw dataset {raw}; use {raw / 'derivatives'}/NAME"
         )
-    existing = [path for path in outputs if path.exists() and path.name != _SHARED]
+    existing = [path for path in outputs if path.exists() and path.name not in _SHARED]
     if existing and not force:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{others} exists already; --force replaces it")
@@ -149,7 +150,7 @@ def _umask() -> int:
 def _raw_dataset_above(target: Path) -> Path | None:
     """Root of the raw BIDS dataset that `target` equals or lies in, unless below its `derivatives`."""
     for folder in (target, *target.parents):
-        description = folder / _SHARED
+        description = folder / _DESCRIPTION
         if not description.is_file():
             continue
         if read_json(description).get("DatasetType", "raw") != "raw":
