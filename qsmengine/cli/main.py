@@ -26,6 +26,7 @@ from qsmengine.cli import (
     qsm,
     qsm_ci,
     regions,
+    report,
     reproduce,
     run,
     stage,
@@ -53,6 +54,7 @@ app.command("preproc")(preproc.preproc)
 app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)
+app.command("report")(report.report)
 app.command("volumes")(volumes.volumes)
 app.command("tfce")(tfce.tfce)
 app.command("reproduce")(reproduce.reproduce)

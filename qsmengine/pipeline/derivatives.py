@@ -109,7 +109,9 @@ def write_qsm(
             metadata |= estimation(result, product.map) | _coverage(result, product, array)
             write_map(folder / path, array, result.grid, metadata, description=f"{product.map} [{unit}]")
             written += [path, sidecar_of(path)]
-        record = session_record(result, config, device, sources, notes, timings=writing.timings)
+        record = session_record(
+            result, config, device, sources, notes, {"EchoTimes": list(echo_times)}, timings=writing.timings
+        )
         write_json(folder / _provenance_path(naming), record)
         written.append(_provenance_path(naming))
         written += write_shared_files(folder, target, sources, named=naming.source is not None)

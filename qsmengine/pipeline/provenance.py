@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,26 @@ def session_record(
     device: Device,
     sources: Sequence[Path],
     notes: Iterable[str],
+    acquisition: Mapping[str, Any],
     *,
     timings: bool = True,
 ) -> dict[str, Any]:
     """Everything about a run that is not a map, for the provenance file of a session.
 
-    Without `timings` it is the same for every run of the same inputs, configuration and kind of device.
+    `acquisition` is what the images do not tell themselves: echo times, b-values. Without `timings` the record
+    is the same for every run of the same inputs, configuration and kind of device.
     """
+    grid = result.grid
     return {
         "Software": software(),
         **machine(device, timings=timings),
+        "Acquisition": {
+            "MagneticFieldStrength": grid.field_strength,
+            "Matrix": list(grid.shape),
+            "VoxelSize": [round(float(edge), 5) for edge in grid.voxel_size],
+            "B0Direction": [round(float(b), 7) for b in grid.b0_direction],
+            **acquisition,
+        },
         "ConfigurationHash": config.digest,
         "Configuration": config.as_tree(),
         "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],

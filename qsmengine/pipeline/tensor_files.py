@@ -100,7 +100,9 @@ def write_dti(
             written += [path, sidecar_of(path)]
         write_together(jobs)
         if names == "bids":
-            record = session_record(result, config, device, sources, notes, timings=writing.timings)
+            record = session_record(
+                result, config, device, sources, notes, {"BValues": shells}, timings=writing.timings
+            )
             write_json(folder / _provenance_path(local), record)
             written.append(_provenance_path(local))
         if dataset is not None:
