@@ -20,7 +20,6 @@ from qsmengine.cli.reporter import Reporter, print_error
 from qsmengine.errors import DeviceError, InputError, UsageError, describe
 
 if TYPE_CHECKING:
-    from qsmengine.cohort.events import Event
     from qsmengine.cohort.model import CohortPlan
     from qsmengine.cohort.run import CohortOutcome
 
@@ -124,6 +123,7 @@ def _check(options: Namespace) -> None:
 
 
 def _participants(options: Namespace, out: Path, device: str, reporter: Reporter) -> int:
+    from qsmengine.cli.cohort_view import CohortView
     from qsmengine.cohort.run import RunSettings, run_cohort
 
     plan = _plan(options, out)
@@ -140,18 +140,13 @@ def _participants(options: Namespace, out: Path, device: str, reporter: Reporter
         stop_on_first_crash=options.stop_on_first_crash,
     )
 
-    def on_event(event: Event) -> None:
-        if event.text and event.kind != "beat":
-            reporter.step(event.text)
-
-    outcome = run_cohort(plan, settings, on_event)
+    view = CohortView(reporter)
+    reporter.notes(plan.notes)
+    with view:
+        outcome = run_cohort(plan, settings, view.on_event)
+    view.summary(outcome)
     if not outcome.interrupted:
         _report(out, reporter, changed_pages(out, outcome))
-    reporter.say(
-        f"{outcome.count('done')} of {outcome.total} sessions done ({len(outcome.skipped)} before)",
-        done=outcome.count("done"),
-        total=outcome.total,
-    )
     return int(outcome.exit_code)
 
 

@@ -22,8 +22,8 @@ from qsmengine.cohort.model import CohortPlan, SessionRecord
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.pool import Pool, PoolMaker, SerialPool
 from qsmengine.errors import UsageError
-from qsmengine.io.bids import write_dataset_description
 from qsmengine.io.sidecars import read_json
+from qsmengine.pipeline.dataset import raw_dataset, write_shared_files
 from qsmengine.pipeline.staging import check_output
 
 INTERRUPTED = 130
@@ -135,7 +135,7 @@ def run_cohort(
         For an output folder that cannot be written.
     """
     out = Path(plan.out)
-    prepare_output(out, force=settings.force)
+    prepare_output(out, plan.bids, force=settings.force)
     options = Options(
         run=_run_name(),
         device=settings.device,
@@ -172,7 +172,7 @@ def run_cohort(
     return outcome
 
 
-def prepare_output(out: Path, *, force: bool = False) -> None:
+def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
     """Make the output folder a dataset of this version; errors as in :func:`run_cohort`."""
     check_output(out, [], [], force=True)
     description = out / "dataset_description.json"
@@ -189,7 +189,7 @@ def prepare_output(out: Path, *, force: bool = False) -> None:
                 f"{out} holds results of qsmengine {found}, this is {qsmengine.__version__}; "
                 "choose another folder, or --force computes all of them again"
             )
-    write_dataset_description(out, name="qsmengine maps", version=qsmengine.__version__)
+    write_shared_files(out, out, raw_dataset(Path(bids) / "any"), named=True, replace=True)
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.dataset import shared_files
 from qsmengine.pipeline.derivatives import Naming, qsm_files
 from qsmengine.pipeline.plan import Plan, plan_dti, plan_qsm
 from qsmengine.pipeline.tensor_files import dti_files
 
-SHARED = "dataset_description.json"
+SHARED = frozenset(path.name for path in shared_files(named=True))
 
 
 @dataclass
@@ -114,7 +115,7 @@ def qsm_step(series: Series, context: Context, images: Sequence[Segmentation]) -
         problems.append(str(error))
     else:
         names = qsm_files(plan, Naming.of(Path(series.name.filename)))
-        outputs = tuple(path.as_posix() for path in names if path.name != SHARED)
+        outputs = tuple(path.as_posix() for path in names if path.name not in SHARED)
         change |= {"outputs": outputs, "memory": plan.memory}
         notes += plan.notes
     change |= {"inputs": inputs, "problems": tuple(problems), "notes": tuple(notes)}
@@ -197,7 +198,7 @@ def dti_step(series: Series, context: Context) -> Planned:
         plan = context.plan("dti", file.grid, volumes)
         notes += [context.relative(note) for note in file.notes] + _multipart(context, file.path)
         notes += plan.notes
-        outputs = tuple(path.as_posix() for path in dti_files(plan, prefix, "bids"))
+        outputs = tuple(path.as_posix() for path in dti_files(plan, prefix, "bids") if path.name not in SHARED)
         change = {"outputs": outputs, "memory": plan.memory, "voxels": file.grid.size * volumes}
     step = Step(
         name=series.step_name, kind="dti", inputs=inputs, settings=context.settings,

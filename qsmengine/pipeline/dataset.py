@@ -39,14 +39,26 @@ def shared_files(*, named: bool) -> tuple[Path, ...]:
     return (DESCRIPTION, IGNORE) if named else (DESCRIPTION,)
 
 
-def write_shared_files(folder: Path, target: Path, sources: Iterable[Path], *, named: bool) -> list[Path]:
+def write_shared_files(
+    folder: Path, target: Path, raw: Path | None, *, named: bool, replace: bool = False
+) -> list[Path]:
     """Write into `folder` what the dataset `target` shares and has not yet; return paths relative to it.
 
-    The bytes depend on the sources' dataset and the place of `target` only: every session writes the same.
+    The bytes depend on the raw dataset and the place of `target` only: every session writes the same.
+
+    Parameters
+    ----------
+    folder, target
+        Where the files are written, and where they end up.
+    raw
+        Root of the raw dataset; None outside of one.
+    named
+        Whether outputs are named as BIDS has it.
+    replace
+        Write the description anew where there is one.
     """
     written = []
-    raw = next((root for root in map(raw_dataset, sources) if root is not None), None)
-    if not (target / DESCRIPTION).is_file():
+    if replace or not (target / DESCRIPTION).is_file():
         link = None if raw is None else dataset_link(raw, target)
         write_dataset_description(
             folder,
@@ -61,6 +73,11 @@ def write_shared_files(folder: Path, target: Path, sources: Iterable[Path], *, n
         write_text(folder / IGNORE, BIDSIGNORE)
         written.append(IGNORE)
     return written
+
+
+def raw_dataset_of(sources: Iterable[Path]) -> Path | None:
+    """Raw dataset that the first source inside one lies in."""
+    return next((root for root in map(raw_dataset, sources) if root is not None), None)
 
 
 def raw_dataset(path: Path) -> Path | None:

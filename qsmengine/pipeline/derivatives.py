@@ -19,7 +19,7 @@ from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
 from qsmengine.pipeline.config import Config
-from qsmengine.pipeline.dataset import shared_files, source_uri, write_shared_files
+from qsmengine.pipeline.dataset import raw_dataset_of, shared_files, source_uri, write_shared_files
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import QSM_PRODUCTS, Product
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
@@ -114,7 +114,7 @@ def write_qsm(
         )
         write_json(folder / _provenance_path(naming), record)
         written.append(_provenance_path(naming))
-        written += write_shared_files(folder, target, sources, named=naming.source is not None)
+        written += write_shared_files(folder, target, raw_dataset_of(sources), named=naming.source is not None)
     return [target / path for path in written]
 
 

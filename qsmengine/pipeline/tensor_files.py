@@ -15,7 +15,7 @@ from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.pipeline.config import Config
-from qsmengine.pipeline.dataset import dataset_root, shared_files, write_shared_files
+from qsmengine.pipeline.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
 from qsmengine.pipeline.derivatives import common_metadata, estimation, sidecar_of, write_map
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import DTI_PRODUCTS
@@ -106,7 +106,7 @@ def write_dti(
             write_json(folder / _provenance_path(local), record)
             written.append(_provenance_path(local))
         if dataset is not None:
-            written += write_shared_files(folder, root, sources, named=True)
+            written += write_shared_files(folder, root, raw_dataset_of(sources), named=True)
     return [root / path for path in written]
 
 

@@ -17,7 +17,7 @@ from qsmengine.report.distribution import (
 )
 from qsmengine.report.methods_text import CITATION
 from qsmengine.report.pages import embedded, shown, write_page
-from qsmengine.report.records import RegionTable, session_key
+from qsmengine.report.records import RegionTable
 from qsmengine.report.sessions import STATES, SessionState
 
 INDEX = Path("index.html")
@@ -37,7 +37,6 @@ class Picture:
 class Outlier:
     """A regional value that stands out, as text."""
 
-    page: str
     session: str
     region: str
     map: str
@@ -90,10 +89,12 @@ def outliers(found: Sequence[Distribution]) -> list[Outlier]:
 
 
 def _outlier(one: Distribution, spread: Spread, session: str, distance: float) -> Outlier:
+    name = f"{one.name} ({one.variant})" if one.variant else one.name
     value, median = shown(str(spread.values[session])), shown(str(spread.median))
-    return Outlier(session_key(session), session, spread.region, one.name, value, median, f"{distance:+.1f}")
+    return Outlier(session, spread.region, name, value, median, f"{distance:+.1f}")
 
 
 def _title(distribution: Distribution) -> str:
-    name = distribution.name
-    return "Volumes over sessions" if name == "volume" else f"{name}: regional means over sessions"
+    name, variant = distribution.name, f" ({distribution.variant})" if distribution.variant else ""
+    what = "Volumes over sessions" if name == "volume" else f"{name}: regional means over sessions"
+    return what + variant

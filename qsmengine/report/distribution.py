@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ NAMED = 12
 
 @dataclass(frozen=True)
 class Spread:
-    """Values of a region by session (or by table where it has several), median, scaled deviation."""
+    """Values of a region over the sessions, and their median and scaled median absolute deviation."""
 
     region: str
     values: dict[str, float]
@@ -46,37 +45,40 @@ class Spread:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A map's mean (or the volume) in every region."""
+    """A map's mean (or the volume) in every region; `variant` names the tables if they are of several kinds."""
 
     name: str
     unit: str
     regions: tuple[Spread, ...]
+    variant: str = ""
 
 
 def distributions(tables: Iterable[RegionTable]) -> list[Distribution]:
-    """Volumes and every map's means, for structures with both sides together or without sides."""
-    columns: dict[str, dict[str, dict[str, float]]] = {}
+    """Every map's means and the volumes, for structures with both sides together or without sides.
+
+    Tables of different segmentations, acquisitions or runs are kept apart.
+    """
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     units: dict[str, str] = {"volume_mm3": "mm^3"}
-    tables = list(tables)
-    several = {key for key, count in Counter(table.session for table in tables).items() if count > 1}
     for table in tables:
-        label = table.path.name.removesuffix("_stats.tsv") if table.session in several else table.session
         units |= {f"{name}_mean": table.units.get(f"{name}_mean", "") for name in table.maps}
+        columns = found.setdefault(table.variant, {})
         for row in table.rows:
             if row["hemisphere"] not in SIDES:
                 continue
             for column in (*(f"{name}_mean" for name in table.maps), "volume_mm3"):
                 value = _number(row.get(column, ""))
                 if math.isfinite(value):
-                    columns.setdefault(column, {}).setdefault(row["region"], {})[label] = value
-    ordered = sorted(columns, key=lambda c: c == "volume_mm3")
+                    columns.setdefault(column, {}).setdefault(row["region"], {})[table.session] = value
     return [
         Distribution(
             "volume" if column == "volume_mm3" else column.removesuffix("_mean"),
             units.get(column, ""),
             tuple(_spread(region, values) for region, values in columns[column].items()),
+            variant if len(found) > 1 else "",
         )
-        for column in ordered
+        for variant, columns in sorted(found.items())
+        for column in sorted(columns, key=lambda c: c == "volume_mm3")
     ]
 
 

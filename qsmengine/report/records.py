@@ -117,6 +117,11 @@ class RegionTable:
     units: Mapping[str, str]
 
     @property
+    def variant(self) -> str:
+        """Name without subject, session and ending: ``seg-first_desc-dgm``."""
+        return self.path.name.removesuffix("_stats.tsv").removeprefix(self.session).lstrip("_")
+
+    @property
     def maps(self) -> tuple[str, ...]:
         """Names of the maps that have a mean."""
         columns = self.rows[0] if self.rows else {}

@@ -43,12 +43,13 @@ def test_sides_are_not_mixed_and_volumes_come_last(tmp_path):
     assert (found["chi"].unit, found["volume"].unit) == ("ppm", "mm^3")
 
 
-def test_several_tables_of_a_session_are_kept_apart(tmp_path):
-    path = write_table(tmp_path, "sub-01", {"caudate": 1.0})
-    other = path.with_name("sub-01_run-2_desc-dgm_stats.tsv")
+def test_tables_of_two_segmentations_are_kept_apart(tmp_path):
+    path = write_table(tmp_path, "sub-01_ses-2", {"caudate": 1.0})
+    other = path.with_name("sub-01_ses-2_seg-first_desc-dgm_stats.tsv")
     other.write_text(path.read_text().replace("1.0", "2.0"))
-    (spread,) = distributions(find_tables(tmp_path))[0].regions
-    assert set(spread.values) == {"sub-01_desc-dgm", "sub-01_run-2_desc-dgm"}
+    found = {(d.name, d.variant): d.regions[0].values for d in distributions(find_tables(tmp_path))}
+    assert found["chi", "desc-dgm"] == {"sub-01_ses-2": 1.0}
+    assert found["chi", "seg-first_desc-dgm"] == {"sub-01_ses-2": 2.0}
 
 
 def test_figure_shows_every_region_and_names_the_outlier(tmp_path):
