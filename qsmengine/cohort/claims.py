@@ -84,7 +84,8 @@ class Claim:
         with suppress(OSError):
             now = self._path.stat().st_mtime
             for left in self._path.parent.glob(".*.tmp"):
-                if now - left.stat().st_mtime > self._expiry:
+                owner = _read(left)[0]
+                if (owner is not None and is_gone(owner)) or now - left.stat().st_mtime > self._expiry:
                     left.unlink()
 
     def release(self) -> None:
@@ -137,7 +138,7 @@ def acquire(
     number = 1 if found is None else found.number + 1
     token = secrets.token_hex(8)
     path = folder / str(number)
-    if not _create(path, {"token": token, "run": run, "process": asdict(this_process())}):
+    if not _create(path, _content(token, run)):
         return None
     numbers = _numbers(folder)
     if numbers[-1] != number:
@@ -155,14 +156,10 @@ def find(folder: Path) -> Standing | None:
         path = folder / str(numbers[-1])
         try:
             touched = path.stat().st_mtime
-            content = json.loads(path.read_bytes())
-            owner = Process(**content["process"]) if "process" in content else None
-            state = (str(content["token"]), str(content.get("run", "")), bool(content.get("released")))
+            owner, token, run, released = _read(path)
         except FileNotFoundError:
             continue
-        except (ValueError, TypeError, KeyError):
-            return Standing(numbers[-1], None, "", "", touched, released=False)
-        return Standing(numbers[-1], owner, state[0], state[1], touched, released=state[2])
+        return Standing(numbers[-1], owner, token, run, touched, released=released)
     return None
 
 
@@ -182,6 +179,20 @@ def _numbers(folder: Path) -> list[int]:
         return sorted(int(name) for name in os.listdir(folder) if name.isdecimal())  # noqa: PTH208
     except FileNotFoundError:
         return []
+
+
+def _read(path: Path) -> tuple[Process | None, str, str, bool]:
+    """Process, token, run, and whether released; nothing of a file that was cut short."""
+    try:
+        content = json.loads(path.read_bytes())
+        owner = Process(**content["process"])
+        return owner, str(content["token"]), str(content["run"]), bool(content["released"])
+    except (ValueError, TypeError, KeyError):
+        return None, "", "", False
+
+
+def _content(token: str, run: str, *, released: bool = False) -> dict[str, object]:
+    return {"token": token, "run": run, "process": asdict(this_process()), "released": released}
 
 
 def _create(path: Path, content: object) -> bool:
@@ -208,7 +219,7 @@ def _create_exclusively(path: Path, content: object) -> bool:
 
 
 def _mark_released(path: Path, token: str) -> None:
-    temporary = _temporary(path, {"token": token, "released": True})
+    temporary = _temporary(path, _content(token, "", released=True))
     try:
         temporary.replace(path)
     except OSError:
@@ -229,7 +240,7 @@ def _temporary(path: Path, content: object) -> Path:
 
 def _now(folder: Path) -> float:
     """Time by the clock of the file system: that of a file made now."""
-    probe = _temporary(folder / "clock", None)
+    probe = _temporary(folder / "clock", _content("", ""))
     now = probe.stat().st_mtime
-    probe.unlink()
+    probe.unlink(missing_ok=True)
     return now

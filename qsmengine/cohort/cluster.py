@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from qsmengine.backend.device import available_threads, cpu, cuda_devices
 from qsmengine.backend.memory import available_memory
-from qsmengine.cohort.dask_pool import RETRIES, DaskPool
+from qsmengine.cohort.dask_pool import DaskPool
 from qsmengine.cohort.execute import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.errors import DeviceError, UsageError
@@ -169,14 +169,12 @@ class _WithFolder:
 
 
 def _configure() -> None:
-    """Dask's settings for few long tasks with state on disk."""
+    """Dask's settings for few long tasks with state on disk; the driver repeats those of lost workers."""
     import dask
 
     dask.config.set(
         {
-            "distributed.scheduler.allowed-failures": RETRIES,
-            "distributed.scheduler.worker-saturation": 1.0,
-            "distributed.scheduler.work-stealing": False,
+            "distributed.scheduler.allowed-failures": 0,
             "distributed.worker.memory.target": False,
             "distributed.worker.memory.spill": False,
             "distributed.worker.memory.pause": False,

@@ -15,8 +15,6 @@ from qsmengine.cohort.pool import Finished
 from qsmengine.cohort.worker import run_remote
 from qsmengine.errors import DeviceError, describe
 
-RETRIES = 2
-"""Times that a session whose worker was lost is begun on another."""
 MISSING_PATIENCE = 30.0
 """Seconds after which lost workers of an own cluster are asked for again."""
 
@@ -78,12 +76,12 @@ class DaskPool:
 
     def wait(self, seconds: float) -> list[Finished]:
         """Sessions that ended; raises DeviceError once the scheduler is lost."""
-        self._look_at_workers()
         keys = []
         with suppress(queue.Empty):
             keys.append(self._ended.get(timeout=seconds))
             while True:
                 keys.append(self._ended.get_nowait())
+        self._look_at_workers()
         return [self._collect(key) for key in keys if key in self._futures]
 
     def workers(self) -> tuple[str, ...]:
@@ -109,9 +107,7 @@ class DaskPool:
             raise DeviceError("the connection to the scheduler was lost; run again to resume")
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
-            return Finished(
-                session, error=f"its worker was lost {RETRIES + 1} times (killed, or out of memory)"
-            )
+            return Finished(session, lost=True)
         return Finished(session, error=describe(error)[0])
 
     def _look_at_workers(self) -> None:

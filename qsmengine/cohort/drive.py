@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from qsmengine.cohort.pool import Finished, Pool
 
 BEAT = 0.5
 """Seconds between looks at the workers."""
+RETRIES = 2
+"""Times that a session is begun again after the worker that had begun it was lost."""
+MOST_LOSSES = 10
+"""Times that a session may be on a worker that is lost before it was begun."""
 PATIENCE = 2.0
 """Seconds after which a session that another process holds is asked for again."""
 
@@ -42,7 +46,11 @@ class Findings:
 
 
 class Driver:
-    """Sends sessions out, a few more than there are workers, until all have come back or the run is to end."""
+    """Sends out as many sessions as there are workers, until all have come back or the run is to end.
+
+    No session waits at a worker, so that one whose worker dies is known to be the cause, and a run of
+    thousands holds the few under way only.
+    """
 
     def __init__(
         self,
@@ -62,6 +70,9 @@ class Driver:
         self._deferred: list[tuple[float, Session]] = []
         self._first_seen: dict[str, SessionRecord | None] = {}
         self._active: dict[str, Session] = {}
+        self._losses: Counter[str] = Counter()
+        self._early: Counter[str] = Counter()
+        self._begun: Counter[str] = Counter()
         self.findings = Findings()
         self._tally = Tally(len(plan.sessions))
 
@@ -114,7 +125,7 @@ class Driver:
         self._finish(record, skipped=False)
 
     def _fill(self) -> None:
-        while self._waiting and len(self._active) <= self._pool.slots:
+        while self._waiting and len(self._active) < self._pool.slots:
             session = self._waiting.popleft()
             ahead = min(self._pool.slots - 1, len(self._waiting) - 1)
             self._active[session.key] = session
@@ -126,7 +137,10 @@ class Driver:
         self._active.pop(session.key, None)
         outcome = finished.outcome
         if outcome is None:
-            self._lost(session, finished.error)
+            if finished.lost:
+                self._retry(session)
+            else:
+                self._broken(session, finished.error)
             return
         if outcome.unwritable:
             self.findings.stopped = f"disk: {outcome.unwritable}"
@@ -163,7 +177,23 @@ class Driver:
             else:
                 self._waiting.appendleft(session)
 
-    def _lost(self, session: Session, reason: str) -> None:
+    def _retry(self, session: Session) -> None:
+        """Queue a session again whose worker was lost, unless that happened too often."""
+        key = session.key
+        claim = find(Places(self._out).claim(key))
+        begun = claim is not None and not claim.released and claim.run == self._options.run
+        number = claim.number if claim is not None and begun else 0
+        begun = number > self._begun[key]
+        self._begun[key] = max(number, self._begun[key])
+        losses = self._losses if begun else self._early
+        losses[key] += 1
+        if self._losses[key] > RETRIES or self._early[key] > MOST_LOSSES:
+            self._broken(session, f"its worker was lost {losses[key]} times (killed, or out of memory)")
+            return
+        self._tell("retry", f"{key}: its worker was lost; it is begun again", key)
+        self._waiting.appendleft(session)
+
+    def _broken(self, session: Session, reason: str) -> None:
         """Record a session whose workers died or that broke the engine itself."""
         known, _ = read_record(self._out, session.key)
         before = {} if known is None else dict(known.steps)

@@ -16,10 +16,11 @@ from qsmengine.cohort.model import CohortPlan, Session
 
 @dataclass(frozen=True)
 class Finished:
-    """A session that left the pool: with its outcome, or with why there is none."""
+    """A session that left the pool: with its outcome, or without because its worker died, or for an error."""
 
     session: Session
     outcome: SessionOutcome | None = None
+    lost: bool = False
     error: str = ""
 
 

@@ -21,6 +21,7 @@ from qsmengine.cohort.execute import Options
 from qsmengine.cohort.model import CohortPlan, SessionRecord
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.pool import Pool, PoolMaker, SerialPool
+from qsmengine.cohort.sweep import sweep
 from qsmengine.errors import UsageError
 from qsmengine.io.sidecars import read_json
 from qsmengine.pipeline.dataset import raw_dataset, write_shared_files
@@ -165,6 +166,8 @@ def run_cohort(
                 _raise_flag(places.stop(options.run))
             pool.close()
             release_gone(out, options.run)
+            with suppress(OSError):
+                sweep(out, run=options.run, expiry=settings.expiry)
             with suppress(OSError):
                 places.stop(options.run).unlink(missing_ok=True)
         outcome = _outcome(plan, findings, interrupted=stop.is_set(), seconds=time.perf_counter() - start)

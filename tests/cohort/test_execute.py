@@ -232,7 +232,7 @@ def test_who_lost_the_session_writes_no_ledger(bids, out, monkeypatch):
 
     def slow(step, *arguments):
         path = max(Places(out).claim("sub-00").iterdir(), key=lambda p: p.name)
-        path.with_name("7").write_text(json.dumps({"token": "other", "run": ""}))
+        path.with_name("7").write_text(json.dumps({"token": "other"}))
         return real(step, *arguments)
 
     monkeypatch.setattr(execute, "run_step", slow)
