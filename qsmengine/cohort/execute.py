@@ -267,7 +267,7 @@ class _Execution:
             (self.out / name).unlink(missing_ok=True)
 
     def _failed(self, step: Step, error: Exception, running: StepRecord, seconds: float = 0.0) -> None:
-        message, _ = describe(error)
+        message = describe(error)[0].replace(f"{self.bids}/", "")
         disk = isinstance(error, OSError) and error.errno in UNWRITABLE
         if disk:
             self.unwritable = message

@@ -11,6 +11,7 @@ from pathlib import Path
 import qsmengine
 from qsmengine.backend.sources import sources_hash
 from qsmengine.cohort.model import Step
+from qsmengine.errors import InputError
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.provenance import file_digest
@@ -72,8 +73,14 @@ def input_files(step: Step, bids: Path) -> list[Path]:
 
 
 def input_hashes(step: Step, bids: Path, cache: HashCache) -> dict[str, str]:
-    """SHA-256 of each file that a step reads, under its name relative to the dataset."""
-    return {_relative(path, bids): cache.digest(path) for path in input_files(step, bids)}
+    """SHA-256 of each file that a step reads, under its name relative to the dataset.
+
+    Raises
+    ------
+    InputError
+        For a file that is not there or cannot be read.
+    """
+    return {_relative(path, bids): _digest(path, cache) for path in input_files(step, bids)}
 
 
 def fingerprint(
@@ -110,6 +117,16 @@ def outputs_intact(out: Path, recorded: Mapping[str, str]) -> bool:
         return all(file_digest(out / name) == digest for name, digest in recorded.items())
     except OSError:
         return False
+
+
+def _digest(path: Path, cache: HashCache) -> str:
+    try:
+        return cache.digest(path)
+    except FileNotFoundError as error:
+        hint = ": a link to data that are not here; run 'datalad get' on it" if path.is_symlink() else ""
+        raise InputError(f"no such file{hint}", source=path) from error
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", source=path) from error
 
 
 def _relative(path: Path, bids: Path) -> str:

@@ -14,7 +14,7 @@ _TEMPORARY = re.compile(r"\.(.+)\.json\.[0-9a-f]+\.tmp")
 
 
 def sweep(out: Path, *, run: str, expiry: float) -> None:
-    """Remove what nobody works on any more; each session's under a claim on it, so that no other run is hurt."""
+    """Remove what nobody works on any more, under a claim on the session: no other run is hurt."""
     places = Places(out)
     left: dict[str, list[Path]] = {}
     for path in places.sessions.glob(".*.tmp"):
