@@ -20,14 +20,17 @@ COMMANDS = {
     "denoising": "what denoising does to a virtual head's signal, R2* and susceptibility",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
+    "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
+    "submissions": "a QSM-CI submission folder per method, from the registry",
     "pictures": "the pictures of docs/diffusion.md",
+    "cohort": "planning a cohort: seconds and memory",
     "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
 }
 
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in {"-h", "--help"}:
-        print(__doc__, *(f"  {name:10} {text}" for name, text in COMMANDS.items()), sep="\n")
+        print(__doc__, *(f"  {name:11} {text}" for name, text in COMMANDS.items()), sep="\n")
         return 0
     if argv[0] not in COMMANDS:
         print(f"unknown benchmark {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)

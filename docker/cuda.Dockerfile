@@ -1,20 +1,47 @@
-# docker build -f docker/cuda.Dockerfile -t qsmengine:cuda .
-# docker run --rm --gpus all --network none -v "$PWD/data:/data:ro" -v "$PWD/out:/out" qsmengine:cuda doctor
+# docker build -f docker/cuda.Dockerfile -t qsmengine:0.1.0-cuda .
+# docker/bake.sh qsmengine:0.1.0-cuda    # on a machine with a GPU: compiles the kernels into the image
 #
-# The host brings the driver; CuPy's [ctk] wheels bring NVRTC, cuFFT and the headers.
+# docker run --rm --gpus all --read-only --network none --user "$(id -u):$(id -g)" \
+#   -v "$PWD/bids:/data:ro" -v "$PWD/out:/out" -v "$PWD/work:/work" \
+#   qsmengine:0.1.0-cuda /data /out participant
+#
+# The host brings the driver; CuPy's [ctk] wheels bring NVRTC, cuFFT and the headers. Only /out and /work are
+# written to; kernels that are not baked into the image are compiled once into /work/cupy.
 FROM python:3.12-slim AS build
-RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY . .
+COPY pyproject.toml CMakeLists.txt README.md LICENSE ./
+COPY kernels kernels
+COPY qsmengine qsmengine
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.12-slim
-RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /wheels /wheels
+# hadolint ignore=DL3013
 RUN wheel="$(echo /wheels/*.whl)" \
-    && pip install --no-cache-dir "${wheel}[all,cuda12]" "cupy-cuda12x[ctk]" && rm -r /wheels \
-    && useradd --create-home qsmengine
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-USER qsmengine
-WORKDIR /out
-ENTRYPOINT ["qsmengine"]
+    && pip install --no-cache-dir "${wheel}[all,cuda12]" "cupy-cuda12x[ctk]" cryptography \
+    && rm -r /wheels \
+    && useradd --uid 1000 --no-create-home --home-dir /work qsmengine \
+    && mkdir -p /out /work /opt/qsmengine/cupy \
+    && chmod 1777 /out /work /opt/qsmengine/cupy
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    HOME=/work \
+    TMPDIR=/work \
+    XDG_CACHE_HOME=/work \
+    MPLCONFIGDIR=/work/matplotlib \
+    CUPY_CACHE_DIR=/work/cupy \
+    QSMENGINE_KERNEL_CACHE=/opt/qsmengine/cupy \
+    PYTHONDONTWRITEBYTECODE=1 \
+    QSMENGINE_CONTAINER_TYPE=docker \
+    QSMENGINE_CONTAINER_TAG=qsmengine:0.1.0-cuda
+USER 1000
+WORKDIR /work
+ENTRYPOINT ["qsmengine-bids"]

@@ -47,3 +47,24 @@ class DeviceError(QsmengineError):
     """The machine lacks what was asked for: a GPU, a driver, memory, an optional package."""
 
     exit_code = 4
+
+
+class OutOfMemoryError(DeviceError):
+    """A device has less memory than a step needs."""
+
+
+def describe(error: Exception) -> tuple[str, int]:
+    """Message and exit code of any exception: one readable text, never a traceback."""
+    if isinstance(error, QsmengineError):
+        return str(error), error.exit_code
+    if hasattr(error, "format_message"):  # wrong options, as typer reports them; empty where it printed help
+        message = error.format_message()
+        return f"{message} (see --help)" if message else "", UsageError.exit_code
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {error}' if str(error) else ''}", DeviceError.exit_code
+    if isinstance(error, ImportError):
+        return f"{error}; a part of the installation is missing, see qsmengine doctor", DeviceError.exit_code
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", QsmengineError.exit_code
+    return f"unexpected {type(error).__name__}: {error}", QsmengineError.exit_code

@@ -37,6 +37,21 @@ def call(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
             raise DeviceError(f"kernel {kernel.name} does not compile on {device}:\n{error}") from error
 
 
+def compile_all(device: Device) -> int:
+    """Compile every kernel for `device`, or find it in CuPy's cache on disk; return their number."""
+    from qsmengine.backend.signatures import all_kernels
+
+    kernels = [kernel for kernel in all_kernels() if kernel.source.endswith(".cu")]
+    cupy = device.xp
+    with cupy.cuda.Device(device.index):
+        for kernel in kernels:
+            try:
+                _function(kernel, device.index, cupy)
+            except cupy.cuda.compiler.CompileException as error:
+                raise DeviceError(f"kernel {kernel.name} does not compile on {device}:\n{error}") from error
+    return len(kernels)
+
+
 @cache
 def _function(kernel: Kernel, index: int, cupy: Any) -> Any:  # noqa: ARG001  (one module per GPU)
     return _module(kernel.source, cupy).get_function(kernel.name)

@@ -15,7 +15,7 @@ import numpy as np
 
 from qsmengine.backend.cpu import load_library
 from qsmengine.backend.kernel import Kernel
-from qsmengine.errors import DeviceError, InputError
+from qsmengine.errors import InputError, OutOfMemoryError
 
 _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
@@ -51,7 +51,7 @@ def hostcall(function: HostFunction, **values: Any) -> None:
     ------
     InputError
         Before the call, for arguments that break the signature; after it, for too many voxels.
-    DeviceError
+    OutOfMemoryError
         When memory runs out.
     """
     signature = function.signature
@@ -62,7 +62,7 @@ def hostcall(function: HostFunction, **values: Any) -> None:
     arguments = [values[a.name].ctypes.data if a.is_array else values[a.name] for a in signature.arguments]
     status = _function(function)(*arguments, *(sizes[d] for d in signature.dims))
     if status == 1:
-        raise DeviceError(f"out of memory in {function.name} for dimensions {sizes}")
+        raise OutOfMemoryError(f"out of memory in {function.name} for dimensions {sizes}")
     if status == 2:
         raise InputError(f"{function.name}: {sizes} are too many voxels", field="shape")
 

@@ -54,3 +54,20 @@ def _group_memory() -> int | None:
         if most.isdecimal() and int(most) < 1 << 60:
             return max(0, int(most) - int(used))
     return None
+
+
+def limit_pool(device: Device, limit: int) -> None:
+    """Bound CuPy's memory pool on a GPU to `limit` bytes (0: no bound); nothing on the CPU."""
+    if device.kind == "cuda":
+        cupy = device.xp
+        with cupy.cuda.Device(device.index):
+            cupy.get_default_memory_pool().set_limit(size=limit)
+
+
+def free_pool(device: Device) -> None:
+    """Give the GPU back what CuPy's pools hold unused; nothing on the CPU."""
+    if device.kind == "cuda":
+        cupy = device.xp
+        with cupy.cuda.Device(device.index):
+            cupy.get_default_memory_pool().free_all_blocks()
+            cupy.get_default_pinned_memory_pool().free_all_blocks()

@@ -23,8 +23,14 @@ _OPTIONAL = {
 def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    compile_kernels: Annotated[
+        bool, typer.Option("--compile", help="compile every kernel for the first GPU, into CuPy's cache")
+    ] = False,
 ) -> None:
     """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, memory, optional parts."""
+    if compile_kernels:
+        _compile()
+        return
     facts = examine()
     reporter = Reporter()
     if as_json:
@@ -37,6 +43,15 @@ def doctor(
                 reporter.say(f"  {key:<12} {text}")
         else:
             reporter.say(f"{name:<14} {value}")
+
+
+def _compile() -> None:
+    """Fill CuPy's cache; DeviceError without a GPU."""
+    from qsmengine.backend.cuda import compile_all
+    from qsmengine.backend.device import resolve_device
+
+    device = resolve_device("cuda:0")
+    Reporter().say(f"{compile_all(device)} kernels compiled for {device}")
 
 
 def examine() -> dict[str, Any]:

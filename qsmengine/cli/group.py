@@ -25,12 +25,19 @@ def group(
     log_json: options.LogJson = False,
 ) -> None:
     """Group models of regional values: one analysis of covariance, or the models of an analysis file."""
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    run_design(design, derivatives, out, participants, reporter, force=force)
+
+
+def run_design(
+    design: Path, derivatives: Path, out: Path, participants: Path | None, reporter: Reporter, *, force: bool
+) -> None:
+    """Fit the models of a design or analysis file to the tables below `derivatives`; say where they are."""
     from qsmengine.pipeline.staging import check_output
     from qsmengine.stats.analysis import is_analysis
     from qsmengine.stats.groups import run_group_analysis
     from qsmengine.stats.run_models import OUTPUTS, run_analysis
 
-    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     models = is_analysis(design)
     tables = OUTPUTS if models else ("group_ancova", "excluded")
     names = [Path(f"{name}.tsv") for name in tables]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from qsmengine.errors import UsageError
+
+_SIZE = re.compile(r"([\d.]+)\s*([KMGTkmgt])(?:i?[Bb])?")
 
 
 def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...] | None:
@@ -17,6 +20,22 @@ def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...]
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
         raise UsageError(f"{option} {text!r}: need numbers separated by commas") from None
+
+
+def parse_bytes(text: str | None, option: str) -> int | None:
+    """Bytes of a size such as 48GB or 512MiB (powers of 1024); None for None.
+
+    Raises
+    ------
+    UsageError
+        Naming the option, for another form.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{option} {text!r}: write a size such as 48GB or 512MB")
+    return int(float(match[1]) * 1024 ** "KMGT".index(match[2].upper()) * 1024)
 
 
 def parse_pairs(pairs: Iterable[str] | None, option: str) -> dict[str, str]:

@@ -21,18 +21,22 @@ from qsmengine.cli import (
     evaluate,
     group,
     phantom,
+    plan,
     preproc,
     qsm,
     qsm_ci,
     regions,
+    report,
     reproduce,
+    run,
     stage,
+    status,
     tfce,
     volumes,
 )
 from qsmengine.cli.arguments import spread
 from qsmengine.cli.reporter import print_error
-from qsmengine.errors import DeviceError, QsmengineError, UsageError
+from qsmengine.errors import describe
 
 INTERRUPTED = 130
 
@@ -50,6 +54,7 @@ app.command("preproc")(preproc.preproc)
 app.command("denoise")(denoise.denoise)
 app.command("regions")(regions.regions)
 app.command("group")(group.group)
+app.command("report")(report.report)
 app.command("volumes")(volumes.volumes)
 app.command("tfce")(tfce.tfce)
 app.command("reproduce")(reproduce.reproduce)
@@ -58,6 +63,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("stage")(stage.stage)
 app.command("qsm-ci")(qsm_ci.qsm_ci)
 app.command("demo")(demo.demo)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 
 
@@ -92,29 +100,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if {"-v", "--verbose"} & set(arguments):
             traceback.print_exception(error)
         message, code = describe(error)
+        if message.startswith("unexpected "):
+            message += " (run with -v for the traceback)"
         if message:
             print_error(message, log_json=log_json)
         return code
     if code == INTERRUPTED:
         print_error("interrupted", log_json=log_json)
     return code
-
-
-def describe(error: Exception) -> tuple[str, int]:
-    """Message and exit code of an error."""
-    if isinstance(error, QsmengineError):
-        return str(error), error.exit_code
-    if hasattr(error, "format_message"):  # wrong options, as typer reports them; empty where it printed help
-        message = error.format_message()
-        return f"{message} (see --help)" if message else "", UsageError.exit_code
-    if isinstance(error, MemoryError):
-        return f"out of memory{f': {error}' if str(error) else ''}", DeviceError.exit_code
-    if isinstance(error, ImportError):
-        return f"{error}; a part of the installation is missing, see qsmengine doctor", DeviceError.exit_code
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}", QsmengineError.exit_code
-    return (
-        f"unexpected {type(error).__name__}: {error} (run with -v for the traceback)",
-        QsmengineError.exit_code,
-    )

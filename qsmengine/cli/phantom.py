@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qsmengine.cli import options
 from qsmengine.cli.reporter import Reporter
 from qsmengine.errors import UsageError
+
+if TYPE_CHECKING:
+    from qsmengine.phantom import VirtualHead
+    from qsmengine.phantom.cohort import CohortSettings
 
 
 def phantom(
@@ -41,24 +45,36 @@ def phantom(
     modality: Annotated[
         list[str] | None, typer.Option("--modality", help="gre, dwi or both [default: gre]", metavar="M...")
     ] = None,
+    sessions: Annotated[
+        int | None,
+        typer.Option("--sessions", min=1, help="a cohort of N sessions of this head", metavar="N"),
+    ] = None,
+    visits: Annotated[int, typer.Option("--visits", min=1, help="of each subject of a cohort")] = 1,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="damage every fifth session, see derivatives/truth/faults.json")
+    ] = False,
     texture: Annotated[float, typer.Option("--texture", help="relative variation inside a tissue")] = 0.1,
     force: options.Force = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     log_json: options.LogJson = False,
 ) -> None:
-    """A virtual head: gradient echoes and diffusion series as a scanner would give them, and the truth."""
+    """A virtual head: gradient echoes and diffusion series as a scanner would give them, and the truth.
+
+    With --sessions a cohort: a BIDS dataset of so many sessions of the head, which differ in noise. Voxels are
+    then 4 mm, the SNR is 100, and a diffusion series has 13 volumes, unless told otherwise.
+    """
     from qsmengine.cli.inputs import parse_numbers, parse_vector
-    from qsmengine.phantom import virtual_head, write_bids
+    from qsmengine.phantom import virtual_head
     from qsmengine.phantom.head import ECHO_TIMES
-    from qsmengine.pipeline.staging import staged
+    from qsmengine.phantom.scheme import default_scheme
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    single = sessions is None
     label = f"{head:02d}" if subject is None else subject
-    folder = out / f"sub-{label}"
-    if folder.exists() and not force:
-        raise UsageError(f"{folder} exists already; --force replaces it")
-    edges = parse_numbers(voxel_size, "--voxel-size") or (1.0,)
+    folder = out / f"sub-{label}" if single else out
+    _check(folder, force=force, subject=subject, single=single, faults=faults, visits=visits)
+    edges = parse_numbers(voxel_size, "--voxel-size") or ((1.0,) if single else (4.0,))
     made = virtual_head(
         subject=head,
         features=tuple(feature or ()),
@@ -68,11 +84,46 @@ def phantom(
         b0_direction=parse_vector(
             parse_numbers(b0_direction, "--b0-direction") or (0.0, 0.0, 1.0), "--b0-direction"
         ),
-        snr=snr,
+        snr=snr if single else None,
         seed=seed,
         modalities=tuple(modality or ("gre",)),
         texture=texture,
+        scheme=None if single else default_scheme(12, b0_volumes=1),
     )
-    with staged(out) as temporary:
-        write_bids(made, temporary, label)
+    if sessions is None:
+        _write_one(made, out, label)
+    else:
+        from qsmengine.phantom.cohort import CohortSettings
+
+        settings = CohortSettings(sessions, visits, 100.0 if snr is None else snr, seed, faults)
+        _write_many(made, out, settings, reporter)
     reporter.say(str(folder), file=str(folder))
+
+
+def _check(folder: Path, *, force: bool, subject: str | None, single: bool, faults: bool, visits: int) -> None:
+    if not single and folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty: a cohort is written into a new folder")
+    if single and folder.exists() and not force:
+        raise UsageError(f"{folder} exists already; --force replaces it")
+    if single and (faults or visits > 1):
+        raise UsageError("--faults and --visits are for a cohort: add --sessions N")
+    if not single and subject is not None:
+        raise UsageError("--subject: the subjects of a cohort are numbered")
+
+
+def _write_one(head: VirtualHead, out: Path, label: str) -> None:
+    from qsmengine.phantom import write_bids
+    from qsmengine.pipeline.staging import staged
+
+    with staged(out) as temporary:
+        write_bids(head, temporary, label)
+
+
+def _write_many(head: VirtualHead, out: Path, settings: CohortSettings, reporter: Reporter) -> None:
+    from qsmengine.phantom.cohort import write_cohort
+    from qsmengine.pipeline.staging import staged
+
+    with staged(out) as temporary:
+        faults = write_cohort(temporary, head, settings, reporter.detail)
+    for session, fault in faults.items():
+        reporter.note(f"{session}: {fault.kind}")

@@ -64,6 +64,11 @@ class Reporter:
         elif self.verbose:
             self._print(text, sys.stderr)
 
+    def log(self, kind: str, text: str, **facts: Any) -> None:
+        """Write a JSON line of a kind of its own; nothing without --log-json."""
+        if self.log_json:
+            self._log(kind, text, facts)
+
     def step(self, text: str) -> None:
         """Announce a part of a longer command."""
         if self.log_json:

@@ -27,16 +27,19 @@ class Step(BaseModel):
     kind
         What runs.
     inputs
-        Role -> files relative to the dataset: "magnitude", "phase", "real", "imag", "mask", "labels", "r2",
-        "dwi", "bval", "bvec".
+        Role -> files relative to the dataset: "magnitude", "phase", "real", "imag", "mask", "labels", "lut" (a
+        table that is a file), "r2", "dwi", "bval", "bvec".
     outputs
-        Files relative to the output folder, as a dry run names them.
+        Files relative to the output folder, as a dry run names them; without dataset_description.json, which
+        all steps share.
     after
         Names of steps of this session that come first; a region table takes its maps from their outputs.
     settings
         Section -> values: the whole configuration as `Config` dumps it.
     options
-        What the request has beside the files: echo times, look-up table of labels.
+        What the request has beside the files: of a qsm step "name" (what its outputs are named after),
+        "echo_times" [s] and "field_strength" [T]; of a dti step "prefix" (relative to the output folder); of a
+        regions step "lut" (a built-in table's name, or a file as inputs are).
     memory
         Estimated bytes on the device.
     voxels
@@ -72,6 +75,8 @@ class Session(BaseModel):
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     """Why nothing of it can run; those of a step stand there."""
+    notes: tuple[str, ...] = ()
+    """What was left out of it, and what it lacks beside its steps."""
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from qsmengine.data import check_echo_times
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.header import ImageHeader, read_header
+from qsmengine.io.inheritance import Folders
 from qsmengine.io.sidecars import Sidecar, read_sidecar
 
 ECHO_TIME_TOLERANCE = 1e-6
@@ -68,17 +69,14 @@ class EchoGroup:
             yield from file.sidecar.notes
 
 
-def open_group(name: str, paths: Sequence[Path]) -> EchoGroup:
-    """Read the headers and sidecars of one part; raises InputError for files of more than four dimensions."""
-    files = []
-    for path in paths:
-        header, grid = read_header(path)
-        if len(header.shape) > 4:
-            raise InputError(
-                f"has shape {header.shape}; three or four dimensions are needed", source=path, field="dim"
-            )
-        files.append(SeriesFile(path, header, grid, read_sidecar(path)))
-    return EchoGroup(name, tuple(files))
+def open_file(path: Path, folders: Folders | None = None) -> SeriesFile:
+    """Read a file's header and sidecar; raises InputError for a file of more than four dimensions."""
+    header, grid = read_header(path)
+    if len(header.shape) > 4:
+        raise InputError(
+            f"has shape {header.shape}; three or four dimensions are needed", source=path, field="dim"
+        )
+    return SeriesFile(path, header, grid, read_sidecar(path, folders))
 
 
 def check_same_grid(found: Grid, path: Path, wanted: Grid, of_what: object) -> None:

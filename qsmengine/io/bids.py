@@ -104,6 +104,8 @@ def write_dataset_description(
     name: str,
     version: str,
     source_datasets: Sequence[Mapping[str, str]] = (),
+    links: Mapping[str, str] | None = None,
+    container: Mapping[str, str] | None = None,
     command: str | None = None,
 ) -> Path:
     """Write `dataset_description.json` of a derivative dataset into `folder`; return its path.
@@ -118,12 +120,18 @@ def write_dataset_description(
         Version of qsmengine that made it.
     source_datasets
         Entries such as {"URL": ...} or {"DOI": ..., "Version": ...}.
+    links
+        Name -> place of the datasets that ``bids:NAME:...`` URIs point into.
+    container
+        Image it was made in: Type, Tag, URI.
     command
         What was run, kept under GeneratedBy.
     """
-    generated = {"Name": "qsmengine", "Version": version}
+    generated: dict[str, object] = {"Name": "qsmengine", "Version": version}
     if command is not None:
         generated["Description"] = command
+    if container:
+        generated["Container"] = dict(container)
     content: dict[str, object] = {
         "Name": name,
         "BIDSVersion": BIDS_VERSION,
@@ -132,6 +140,8 @@ def write_dataset_description(
     }
     if source_datasets:
         content["SourceDatasets"] = [dict(entry) for entry in source_datasets]
+    if links:
+        content["DatasetLinks"] = dict(links)
     path = Path(folder) / "dataset_description.json"
     write_json(path, content)
     return path

@@ -14,8 +14,8 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.io._clean import zero_nonfinite
 from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
 from qsmengine.io.header import ImageHeader, read_header
+from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import read_image
-from qsmengine.io.sidecars import image_stem
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from qsmengine.data import Array, GreSeries
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io._clean import zero_negative, zero_nonfinite
-from qsmengine.io._series import (
-    EchoGroup,
-    check_same_grid,
-    common_echo_times,
-    common_field_strength,
-    common_grid,
-    open_group,
-)
+from qsmengine.io._series import EchoGroup, check_same_grid
+from qsmengine.io.gre_files import Paths, open_gre
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
 from qsmengine.io.slices import mend_alternation
 
-Paths: TypeAlias = str | Path | Sequence[str | Path] | None
 SMALL_MASK = 1000
 """Masks of fewer voxels get a note."""
 
@@ -87,11 +79,17 @@ def load_gre(
     """
     if phase_sign not in {1, -1}:
         raise InputError(f"{phase_sign} is neither 1 nor -1", field="phase_sign")
-    groups = _groups(magnitude, phase, real, imag)
-    notes: list[str] = []
-    grid = common_grid(groups)
-    times, orders = common_echo_times(groups, echo_times, notes)
-    grid = _with_field_strength(grid, common_field_strength(groups, field_strength, notes), groups)
+    files = open_gre(
+        magnitude,
+        phase,
+        real=real,
+        imag=imag,
+        echo_times=echo_times,
+        field_strength=field_strength,
+        phase_units=phase_units,
+    )
+    groups, grid, times, orders = files.groups, files.grid, files.echo_times, files.orders
+    notes = list(files.notes)
     shape = (*grid.shape, len(times))
     if groups[-1].name == "phase":
         magnitudes = _stack(_magnitudes(groups[0]), orders[0], shape)
@@ -104,8 +102,7 @@ def load_gre(
     _note_vendor(groups, phase_sign, notes)
     for group in groups:
         notes += group.notes
-    sources = tuple(path for group in groups for path in group.sources)
-    return GreLoaded(GreSeries(magnitudes, phases, times, grid), notes, sources)
+    return GreLoaded(GreSeries(magnitudes, phases, times, grid), notes, files.sources)
 
 
 def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list[str]]:
@@ -142,39 +139,6 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
     return mask, notes
 
 
-def _groups(magnitude: Paths, phase: Paths, real: Paths, imag: Paths) -> list[EchoGroup]:
-    given = {"magnitude": magnitude, "phase": phase, "real": real, "imag": imag}
-    parts = {name: _as_list(paths) for name, paths in given.items()}
-    names = [name for name, paths in parts.items() if paths]
-    if names not in (["magnitude"], ["magnitude", "phase"], ["real", "imag"]):
-        raise UsageError(
-            f"parts given: {', '.join(names) or 'none'}; needed are magnitude and phase, real and imag, "
-            "or complex files as magnitude"
-        )
-    groups = [open_group(name, parts[name]) for name in names]
-    for group in groups:
-        for file in group.files:
-            if file.header.is_complex != (len(groups) == 1):
-                problem = (
-                    "needs phase beside it" if len(groups) == 1 else "is complex: give it as magnitude alone"
-                )
-                raise InputError(f"{group.name} {problem}", source=file.path, field="datatype")
-    return groups
-
-
-def _as_list(paths: Paths) -> list[Path]:
-    if paths is None:
-        return []
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-
-
-def _with_field_strength(grid: Grid, field_strength: float, groups: Sequence[EchoGroup]) -> Grid:
-    try:
-        return grid.replace(field_strength=field_strength)
-    except InputError as error:
-        raise error.at(groups[0].title) from error
-
-
 def _magnitudes(group: EchoGroup) -> Iterator[Array]:
     for file in group.files:
         yield from _volumes(read_image(file.path).array)
@@ -191,7 +155,7 @@ def _phases(group: EchoGroup, units: PhaseUnits | None, sign: int, notes: list[s
         yield from _volumes(array)
 
 
-def _from_complex(groups: Sequence[EchoGroup], orders: list[list[int]], shape: tuple[int, ...]) -> Array:
+def _from_complex(groups: Sequence[EchoGroup], orders: Sequence[list[int]], shape: tuple[int, ...]) -> Array:
     if len(groups) == 1:
         volumes = (
             v for file in groups[0].files for v in _volumes(read_image(file.path, dtype=np.complex64).array)

@@ -114,6 +114,16 @@ def read_header(path: str | Path, *, allow_no_affine: bool = False) -> tuple[Ima
         raise error.at(path) if error.source is None else error from error
 
 
+def check_stored_size(header: ImageHeader) -> None:
+    """Raise InputError unless the file holds the voxels that its header claims.
+
+    A plain file is measured. A gzip is believed where the length in its last four bytes agrees with the header;
+    otherwise it is decompressed to the end and counted.
+    """
+    with open_bytes(header.data_path) as source:
+        source.check_claim(header.offset + header.n_bytes)
+
+
 def _header_path(path: Path) -> Path:
     for ending, partner in ((".img", ".hdr"), (".img.gz", ".hdr.gz")):
         if path.name.endswith(ending):

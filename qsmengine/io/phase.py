@@ -202,10 +202,13 @@ def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
             source=span.name,
             field="Units",
         )
+    check_units(unit, span.name)
+
+
+def check_units(unit: str | None, source: object) -> None:
+    """Raise InputError for a sidecar's Units that are neither "rad" nor "arbitrary" nor absent."""
     if unit not in {None, "rad", "arbitrary"}:
-        raise InputError(
-            f"{unit!r} is neither 'rad' nor 'arbitrary'; {OVERRIDE}", source=span.name, field="Units"
-        )
+        raise InputError(f"{unit!r} is neither 'rad' nor 'arbitrary'; {OVERRIDE}", source=source, field="Units")
 
 
 def _override(units: PhaseUnits, spans: Sequence[_Span]) -> _Range:

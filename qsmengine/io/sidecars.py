@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,12 +12,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qsmengine.errors import InputError
-from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import Folders, image_stem
 
 MAX_BYTES = 16 << 20
 _CONSTANTS = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity)')
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img")
-_DATASET_MARK = "dataset_description.json"
 
 
 @dataclass
@@ -97,18 +96,19 @@ class Sidecar:
                 number = float(value)
         if not math.isfinite(number):
             raise InputError(f"{value!r} is not a number", source=self.origin[name], field=name)
-        note = f"{self.origin[name]}: {name}: the text {value!r} read as a number"
-        if isinstance(value, str) and note not in self.notes:
-            self.notes.append(note)
+        if isinstance(value, str):
+            note = f"{self.origin[name]}: {name}: the text {value!r} read as a number"
+            self.notes += [] if note in self.notes else [note]
         return number
 
 
-def read_sidecar(image: str | Path) -> Sidecar:
+def read_sidecar(image: str | Path, folders: Folders | None = None) -> Sidecar:
     """Collect the JSON fields of `image` by the BIDS inheritance principle.
 
     From the folder that holds dataset_description.json down to the image's own folder, every JSON file
     with the image's suffix and a subset of its entities applies; deeper folders win, then files with more
-    entities. Outside a BIDS dataset only the image's own folder counts.
+    entities. Outside a BIDS dataset only the image's own folder counts. Who reads the sidecars of many images
+    gives the same `folders` to each call, and every folder is listed once.
 
     Raises
     ------
@@ -118,15 +118,13 @@ def read_sidecar(image: str | Path) -> Sidecar:
     image = Path(image)
     stem = image_stem(image.name)
     beside = image.with_name(stem + ".json")
-    found: list[Path] = []
-    searched: list[str] = []
-    for folder in _folders(image):
-        found += _applicable(folder, stem)
-        if folder != image.parent:
-            searched.append(str(folder / f"*{stem.rsplit('_', 1)[-1]}.json"))
+    folders = Folders() if folders is None else folders
+    *higher, own = folders.above(image)
+    found = folders.applicable([*higher, own], stem, ".json")
+    if beside not in found and beside.is_file():
+        found.append(beside)
+    searched = [f"{folder}{os.sep}*{stem.rsplit('_', 1)[-1]}.json" for folder in higher]
     searched.append(str(beside))
-    if beside.is_file():
-        found = [path for path in found if path != beside] + [beside]
     values: dict[str, Any] = {}
     origin: dict[str, Path] = {}
     for path in found:
@@ -168,40 +166,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"holds a {type(content).__name__}, not an object", source=path)
     return content
-
-
-def image_stem(name: str) -> str:
-    """File name without the endings of an image."""
-    for ending in _IMAGE_ENDINGS:
-        if name.endswith(ending):
-            return name.removesuffix(ending)
-    return name.rsplit(".", 1)[0]
-
-
-def _folders(image: Path) -> list[Path]:
-    own = image.parent
-    chain = [own]
-    for folder in own.absolute().parents:
-        if (chain[-1] / _DATASET_MARK).is_file():
-            break
-        chain.append(folder)
-    return chain[::-1] if (chain[-1] / _DATASET_MARK).is_file() else [own]
-
-
-def _applicable(folder: Path, stem: str) -> list[Path]:
-    try:
-        name = BidsName.parse(stem)
-    except InputError:
-        return []
-    candidates = []
-    for path in sorted(folder.glob(f"*{name.suffix}.json")):
-        try:
-            candidate = BidsName.parse(path)
-        except InputError:
-            continue
-        if candidate.is_ancestor_of(name):
-            candidates.append((len(candidate.entities), path))
-    return [path for _, path in sorted(candidates)]
 
 
 def _where(before: str) -> str:

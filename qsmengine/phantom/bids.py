@@ -76,30 +76,36 @@ def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = Non
         },
     )
     if head.gre is not None:
-        _write_gre(head.gre, folder / "anat", subject, head.settings)
+        write_gre(head.gre, folder / "anat", {"sub": subject}, head.settings)
     if head.dwi is not None:
-        _write_dwi(head.dwi, folder / "dwi", subject, head.settings)
+        write_dwi(head.dwi, folder / "dwi", {"sub": subject}, head.settings)
     _write_truth(head, root / "derivatives" / "truth", subject)
     return folder
 
 
-def _write_gre(gre: GreSeries, folder: Path, subject: str, settings: Mapping[str, object]) -> None:
+def write_gre(
+    gre: GreSeries, folder: Path, entities: Mapping[str, str], settings: Mapping[str, object]
+) -> None:
+    """Write every echo's magnitude and phase [rad] with sidecars into `folder`; `entities` name the session."""
     for echo, time in enumerate(gre.echo_times):
         for part, array, units in (("mag", gre.magnitude, "arbitrary"), ("phase", gre.phase, "rad")):
-            name = BidsName({"sub": subject, "echo": str(echo + 1), "part": part}, "MEGRE")
+            name = BidsName({**entities, "echo": str(echo + 1), "part": part}, "MEGRE")
             sidecar = {
                 "EchoTime": time,
                 "MagneticFieldStrength": gre.grid.required_field_strength,
                 "Units": units,
                 "SimulatedSNR": settings.get("SNR"),
             }
-            _write(folder, name, array[..., echo], gre.grid, sidecar)
+            write_volume(folder, name, array[..., echo], gre.grid, sidecar)
 
 
-def _write_dwi(dwi: DwiSeries, folder: Path, subject: str, settings: Mapping[str, object]) -> None:
-    name = BidsName({"sub": subject}, "dwi")
+def write_dwi(
+    dwi: DwiSeries, folder: Path, entities: Mapping[str, str], settings: Mapping[str, object]
+) -> None:
+    """Write a diffusion series with its gradient table into `folder`; `entities` name the session."""
+    name = BidsName(entities, "dwi")
     sidecar = {"MagneticFieldStrength": dwi.grid.required_field_strength, "SimulatedSNR": settings.get("SNR")}
-    _write(folder, name, dwi.signal, dwi.grid, sidecar)
+    write_volume(folder, name, dwi.signal, dwi.grid, sidecar)
     stem = str(folder / name.filename).removesuffix(".nii.gz")
     write_text(f"{stem}.bval", " ".join(f"{b:g}" for b in dwi.b_values) + "\n")
     rows = (" ".join(f"{value:.8f}" for value in row) for row in dwi.b_vectors.T)
@@ -122,18 +128,19 @@ def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
         if suffix == "fieldmap":
             array = array * np.float32(field_factor)
             sidecar |= {"Units": "Hz", "Shim": {"Unit": "ppm", "ScaleInMillimetres": SCALE, "Terms": shim}}
-        _write(folder / where, BidsName({"sub": subject, **entities}, suffix), array, head.grid, sidecar)
+        write_volume(folder / where, BidsName({"sub": subject, **entities}, suffix), array, head.grid, sidecar)
     mask = BidsName({"sub": subject, "desc": "brain"}, "mask")
-    _write(folder / "anat", mask, head.mask, head.grid, {"Type": "Brain"})
+    write_volume(folder / "anat", mask, head.mask, head.grid, {"Type": "Brain"})
     labels = BidsName({"sub": subject}, "dseg")
-    _write(
+    write_volume(
         folder / "anat", labels, head.labels, head.grid, {"Description": "labels of SynthSeg's training map"}
     )
     rows = ["index\tname", *(f"{label}\t{name}" for label, name in head.label_names.items())]
     write_text(folder / "anat" / BidsName({"sub": subject}, "dseg", ".tsv").filename, "\n".join(rows) + "\n")
 
 
-def _write(folder: Path, name: BidsName, array: Array, grid: Grid, sidecar: Mapping[str, object]) -> None:
+def write_volume(folder: Path, name: BidsName, array: Array, grid: Grid, sidecar: Mapping[str, object]) -> None:
+    """Write an image with its sidecar beside it."""
     path = folder / name.filename
     write_image(path, array, grid)
     write_json(str(path).removesuffix(".nii.gz") + ".json", dict(sidecar))

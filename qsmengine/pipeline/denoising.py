@@ -15,8 +15,9 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.io.sidecars import image_stem, read_sidecar
+from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.api import denoise
 from qsmengine.pipeline.provenance import machine, software
 from qsmengine.pipeline.single import parse_params
@@ -90,7 +91,7 @@ def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
         "Sources": [path.name for path in sources],
         "NoiseStandardDeviation": request.sigma if number is None else number,
         "Parameters": params.model_dump(mode="json", by_alias=True, exclude={"sigma"}),
-        "SoftwareVersions": software(),
+        "Software": software(),
         **machine(device),
     }
     start = 0

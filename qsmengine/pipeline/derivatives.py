@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import qsmengine
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
-from qsmengine.io.bids import BidsName, write_dataset_description
+from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
-from qsmengine.io.sidecars import image_stem
 from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.dataset import raw_dataset_of, shared_files, source_uri, write_shared_files
 from qsmengine.pipeline.plan import Plan
 from qsmengine.pipeline.products import QSM_PRODUCTS, Product
 from qsmengine.pipeline.provenance import describe_step, machine, session_record, software
 from qsmengine.pipeline.results import RunResult
-from qsmengine.pipeline.staging import staged
+from qsmengine.pipeline.staging import Writing, staged
 from qsmengine.units import hz_per_ppm
 
 _PART = re.compile(
@@ -69,7 +69,8 @@ def qsm_files(plan: Plan, naming: Naming) -> list[Path]:
     """Every file a QSM run will write, relative to its output folder."""
     images = [naming.path(p.suffix, p.entities) for p in QSM_PRODUCTS if p.map in plan.kept]
     sidecars = [sidecar_of(path) for path in images]
-    return [*sorted(images), *sorted(sidecars), _provenance_path(naming), Path("dataset_description.json")]
+    shared = shared_files(named=naming.source is not None)
+    return [*sorted(images), *sorted(sidecars), _provenance_path(naming), *shared]
 
 
 def write_qsm(
@@ -82,7 +83,7 @@ def write_qsm(
     echo_times: Sequence[float],
     sources: Sequence[Path],
     notes: Iterable[str] = (),
-    command: str | None = None,
+    writing: Writing | None = None,
 ) -> list[Path]:
     """Write the maps of a QSM run with sidecars, provenance and dataset description; all files or none.
 
@@ -94,27 +95,26 @@ def write_qsm(
         Files written.
     """
     target = Path(target)
-    shared = common_metadata(result, config, device, sources)
+    writing = writing or Writing()
+    shared = common_metadata(result, config, device, sources, timings=writing.timings)
     shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
     written: list[Path] = []
-    with staged(target) as folder:
+    with staged(target, writing.scratch) as folder:
         for product in QSM_PRODUCTS:
             if product.map not in result.maps:
                 continue
             array, unit = _in_file_unit(result, product)
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
-            metadata |= estimation(result, product.map)
+            metadata |= estimation(result, product.map) | _coverage(result, product, array)
             write_map(folder / path, array, result.grid, metadata, description=f"{product.map} [{unit}]")
             written += [path, sidecar_of(path)]
-        record = session_record(result, config, device, sources, notes)
+        record = session_record(
+            result, config, device, sources, notes, {"EchoTimes": list(echo_times)}, timings=writing.timings
+        )
         write_json(folder / _provenance_path(naming), record)
         written.append(_provenance_path(naming))
-        if not (target / "dataset_description.json").is_file():
-            write_dataset_description(
-                folder, name="qsmengine maps", version=qsmengine.__version__, command=command
-            )
-            written.append(Path("dataset_description.json"))
+        written += write_shared_files(folder, target, raw_dataset_of(sources), named=naming.source is not None)
     return [target / path for path in written]
 
 
@@ -150,16 +150,31 @@ def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any]
 
 
 def common_metadata(
-    result: RunResult, config: Config, device: Device, sources: Sequence[Path]
+    result: RunResult, config: Config, device: Device, sources: Sequence[Path], *, timings: bool = True
 ) -> dict[str, Any]:
     """Metadata that all maps of a run share."""
     return {
         "Sources": [source_uri(path) for path in sources],
+        "SpatialReference": spatial_reference(sources),
         "B0Direction": [round(b, 7) for b in result.grid.b0_direction],
         "ConfigurationHash": config.digest,
-        "SoftwareVersions": software(),
-        **machine(device),
+        "Software": software(),
+        **machine(device, timings=timings),
     }
+
+
+def spatial_reference(sources: Sequence[Path]) -> str:
+    """Image that the maps are aligned with: the first source by its BIDS URI, else "orig"."""
+    uri = source_uri(sources[0])
+    return uri if uri.startswith("bids:") else "orig"
+
+
+def _coverage(result: RunResult, product: Product, array: npt.NDArray[Any]) -> dict[str, Any]:
+    """Of a mask what it marks; of a map whether it is zero outside the brain mask."""
+    if product.suffix == "mask":
+        return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
+    outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
+    return {"SkullStripped": outside is not None and not np.any(array[outside])}
 
 
 def estimation(result: RunResult, name: str) -> dict[str, Any]:
@@ -207,11 +222,3 @@ def _reference(result: RunResult) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """A number or text for JSON."""
     return value.item() if hasattr(value, "item") else value
-
-
-def source_uri(path: Path) -> str:
-    """BIDS URI of an input (``bids:raw:sub-1/anat/...``) inside a dataset, else the file's name."""
-    for folder in path.resolve().parents:
-        if (folder / "dataset_description.json").is_file():
-            return f"bids:raw:{path.resolve().relative_to(folder).as_posix()}"
-    return path.name

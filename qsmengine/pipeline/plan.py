@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
-from qsmengine.errors import DeviceError, UsageError
+from qsmengine.errors import OutOfMemoryError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.config import EXTRA_SECTIONS, REPLACED, Config
 from qsmengine.stages.method import Method
@@ -203,13 +203,13 @@ def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool 
 
 
 def check_memory(plan: Plan, device: Device, have: int | None = None) -> None:
-    """Raise DeviceError for the first step that needs more memory than `have`, or than `device` has left."""
+    """Raise OutOfMemoryError for the first step that needs more than `have`, or than `device` has left."""
     have = available_memory(device) if have is None else have
     if have is None:
         return
     for step in plan.steps:
         if step.memory > have:
-            raise DeviceError(
+            raise OutOfMemoryError(
                 f"step {step.title} needs about {format_bytes(step.memory)} on {device}, "
                 f"{format_bytes(have)} are available"
             )

@@ -118,7 +118,7 @@ def run_preproc(
         "NoiseStandardDeviation": sigma,
         "OutlierSlices": int(lost.outlier.sum()),
         "OutlierParameters": request.slices.model_dump(mode="json"),
-        "SoftwareVersions": software(),
+        "Software": software(),
         **machine(device),
     }
     with staged(request.prefix.parent) as folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
 from qsmengine.pipeline.config import Config
+from qsmengine.pipeline.dataset import source_uri
 from qsmengine.pipeline.results import Record, RunResult
 
 _PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
@@ -30,9 +31,10 @@ def software() -> dict[str, str]:
     return found
 
 
-def machine(device: Device) -> dict[str, Any]:
-    """Device that computed, and its FFT library."""
-    return {"Device": str(device), "Threads": device.threads, "FFT": fft_library(device)}
+def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
+    """Device that computed, and its FFT library; without `timings` only what the results depend on."""
+    threads = {"Device": str(device), "Threads": device.threads} if timings else {"Device": device.kind}
+    return {**threads, "FFT": fft_library(device)}
 
 
 def describe_step(record: Record) -> dict[str, Any]:
@@ -56,18 +58,48 @@ def describe_step(record: Record) -> dict[str, Any]:
 
 
 def session_record(
-    result: RunResult, config: Config, device: Device, sources: Sequence[Path], notes: Iterable[str]
+    result: RunResult,
+    config: Config,
+    device: Device,
+    sources: Sequence[Path],
+    notes: Iterable[str],
+    acquisition: Mapping[str, Any],
+    *,
+    timings: bool = True,
 ) -> dict[str, Any]:
-    """Everything about a run that is not a map, for the provenance file of a session."""
+    """Everything about a run that is not a map, for the provenance file of a session.
+
+    `acquisition` is what the images do not tell themselves: echo times, b-values. Without `timings` the record
+    is the same for every run of the same inputs, configuration and kind of device.
+    """
+    grid = result.grid
     return {
         "Software": software(),
-        **machine(device),
+        **machine(device, timings=timings),
+        "Acquisition": {
+            "MagneticFieldStrength": grid.field_strength,
+            "Matrix": list(grid.shape),
+            "VoxelSize": [round(float(edge), 5) for edge in grid.voxel_size],
+            "B0Direction": [round(float(b), 7) for b in grid.b0_direction],
+            **acquisition,
+        },
         "ConfigurationHash": config.digest,
         "Configuration": config.as_tree(),
-        "Steps": [describe_step(r) | {"Seconds": round(r.seconds, 3)} for r in result.records],
-        "Inputs": [{"File": path.name, "SHA256": file_digest(path)} for path in sources],
+        "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],
+        "Inputs": [describe_input(path) for path in sources],
         "Notes": [*notes, *result.notes],
     }
+
+
+def _seconds(record: Record, timings: bool) -> dict[str, float]:
+    return {"Seconds": round(record.seconds, 3)} if timings else {}
+
+
+def describe_input(path: Path) -> dict[str, str]:
+    """A file's name, its BIDS URI where it lies in a raw dataset, and its SHA-256."""
+    uri = source_uri(path)
+    named = {"File": path.name} if uri == path.name else {"File": path.name, "URI": uri}
+    return {**named, "SHA256": file_digest(path)}
 
 
 def file_digest(path: Path) -> str:

@@ -19,7 +19,7 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_json
-from qsmengine.pipeline.config import DEFAULT_PRESET, Config, load_config, section_of
+from qsmengine.pipeline.config import DEFAULT_PRESET, Config, known_keys, load_config, section_of
 from qsmengine.pipeline.messages import near
 from qsmengine.pipeline.plan import check_memory, plan_sections
 from qsmengine.pipeline.progress import ProgressCallback
@@ -141,7 +141,7 @@ def _config(request: CiRequest, span: Span) -> Config:
         raise UsageError(f"--method of {request.stage} names {' + '.join(sections)}, joined by +")
     named = {section: {"method": m} for section, m in zip(sections, request.methods, strict=False)}
     path = request.inputs / "config.json"
-    overrides = nested(read_json(path)) if path.is_file() else {}
+    overrides = nested(flat_parameters(read_json(path), named)) if path.is_file() else {}
     if request.methods:
         overrides = {**named, **{k: {**named.get(k, {}), **v} for k, v in overrides.items()}}
     return load_config(request.config, preset=request.preset, overrides=overrides, settings=settings)
@@ -153,6 +153,27 @@ def _named_sections(request: CiRequest, span: Span) -> tuple[str, ...]:
     if single and span.named[-2:] == ("background", "inversion"):
         return (*span.named[:-2], "single_step")
     return span.named
+
+
+def flat_parameters(values: Mapping[str, Any], named: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Overrides with ``threshold`` as ``inversion.threshold`` where one of the named methods alone has it.
+
+    Raises
+    ------
+    UsageError
+        For a parameter that several of them have.
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        owners = [
+            section
+            for section, entry in named.items()
+            if key in known_keys(section, entry["method"]) and key != "method"
+        ]
+        if len(owners) > 1:
+            raise UsageError(f"config.json: {key}: of {' or '.join(f'{s}.{key}' for s in owners)}")
+        found[f"{owners[0]}.{key}" if owners else key] = value
+    return found
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

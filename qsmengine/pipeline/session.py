@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,8 +26,8 @@ from qsmengine.pipeline.results import RunResult, TensorMaps
 from qsmengine.pipeline.run import run_dti, run_qsm
 from qsmengine.pipeline.sign_check import sign_notes
 from qsmengine.pipeline.slabs import Slabs, chosen_volumes, divide, run_slabs
-from qsmengine.pipeline.staging import check_not_among_inputs, check_output
-from qsmengine.pipeline.tensor_files import NameStyle, dti_files, write_dti
+from qsmengine.pipeline.staging import Writing, check_not_among_inputs, check_output
+from qsmengine.pipeline.tensor_files import NameStyle, bids_root, dti_files, write_dti
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
@@ -48,6 +48,10 @@ class QsmRequest:
         Images on the series' grid; R2 in [1/s].
     force
         Replace earlier outputs.
+    name
+        BIDS name that the outputs' names are made from; None takes the first image's.
+    writing
+        Where what is unfinished lies, and whether provenance has durations.
     """
 
     magnitude: tuple[Path, ...]
@@ -61,6 +65,8 @@ class QsmRequest:
     labels: Path | None = None
     r2: Path | None = None
     force: bool = False
+    name: str | None = None
+    writing: Writing = field(default_factory=Writing)
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,8 @@ class DtiRequest:
         "fsl" (dtifit's) or "bids" (derivatives).
     max_memory
         Bytes that the fit may take; a series that needs more is fitted in slabs. None: what is available.
-    force
-        Replace earlier outputs.
+    force, writing
+        As in :class:`QsmRequest`.
     """
 
     dwi: Path
@@ -102,6 +108,7 @@ class DtiRequest:
     names: NameStyle = "fsl"
     max_memory: int | None = None
     force: bool = False
+    writing: Writing = field(default_factory=Writing)
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ def run_qsm_session(
         config, series.grid, series.n_echoes,
         has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
     )  # fmt: skip
-    naming = Naming.of((request.magnitude or request.real)[0])
+    naming = Naming.of(Path(request.name) if request.name else (request.magnitude or request.real)[0])
     names = qsm_files(plan, naming)
     check_not_among_inputs(request.out, sources)
     check_output(request.out, names, sources, force=request.force or dry_run)
@@ -182,6 +189,7 @@ def run_qsm_session(
         echo_times=series.echo_times,
         sources=sources,
         notes=notes,
+        writing=request.writing,
     )
     return Outcome(plan, files, notes, result)
 
@@ -210,7 +218,8 @@ def run_dti_session(
     plan = plan_dti(config, file.grid, len(volumes), has_deviation=has_deviation)
     files = dti_files(plan, request.prefix, request.names)
     folder = request.prefix.parent
-    check_output(folder, [path.relative_to(folder) for path in files], sources, force=request.force or dry_run)
+    root = bids_root(request.prefix, request.names) or folder
+    check_output(root, [path.relative_to(root) for path in files], sources, force=request.force or dry_run)
     slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
     if len(slabs.ranges) > 1:
         if any(step.section == "denoise" for step in plan.steps):
@@ -218,7 +227,9 @@ def run_dti_session(
         notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
     if dry_run:
         return Outcome(plan, files, notes)
-    with TemporaryDirectory(prefix=f".{request.prefix.name[:100]}.", dir=_existing(folder)) as scratch:
+    with TemporaryDirectory(
+        prefix=f".{request.prefix.name[:100]}.", dir=_existing(request.writing.scratch or folder)
+    ) as scratch:
         result, more = _fit(
             request, file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress
         )
@@ -234,6 +245,9 @@ def run_dti_session(
             sources=sources,
             tensor_order=request.tensor_order,
             names=request.names,
+            masked=request.mask is not None,
+            notes=notes,
+            writing=request.writing,
         )
     return Outcome(plan, written, notes, result)
 

@@ -17,8 +17,9 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
+from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.io.sidecars import image_stem, read_sidecar
+from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.config import parameter_names, parse_value
 from qsmengine.pipeline.messages import explain, near
 from qsmengine.pipeline.provenance import machine, software
@@ -89,7 +90,7 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
         "EstimationReference": f"https://doi.org/{method.doi}",
         "Parameters": params.model_dump(mode="json", by_alias=True),
         "MagneticFieldStrength": grid.field_strength,
-        "SoftwareVersions": software(),
+        "Software": software(),
         **machine(device),
     }
     with ExitStack() as stack:

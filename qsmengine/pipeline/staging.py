@@ -6,13 +6,32 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.errors import UsageError
 from qsmengine.io.sidecars import read_json
 
-_SHARED = "dataset_description.json"
-"""Belongs to the whole dataset: several runs into one folder share it."""
+_DESCRIPTION = "dataset_description.json"
+_SHARED = (_DESCRIPTION, ".bidsignore")
+"""Belong to the whole dataset: several runs into one folder share them."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How a run writes its outputs.
+
+    Parameters
+    ----------
+    scratch
+        Folder for what is not finished, on the file system of the outputs; None puts it beside them.
+    timings
+        Whether provenance holds durations and the number of threads. Without them the same inputs,
+        configuration and device give the same bytes.
+    """
+
+    scratch: Path | None = None
+    timings: bool = True
 
 
 def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *, force: bool) -> None:
@@ -41,7 +60,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
         raise UsageError(
             f"output folder {target} lies inside the raw dataset {raw}; use {raw / 'derivatives'}/NAME"
         )
-    existing = [path for path in outputs if path.exists() and path.name != _SHARED]
+    existing = [path for path in outputs if path.exists() and path.name not in _SHARED]
     if existing and not force:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{others} exists already; --force replaces it")
@@ -55,23 +74,26 @@ def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Give a temporary folder whose files appear in `target` when the block ends without an exception.
 
-    A folder that does not exist appears by one rename; into an existing one the files are renamed one by
-    one, all on the same file system. After an exception nothing is left.
+    A folder that does not exist appears by one rename; into an existing one (which may be a mount point)
+    the files are renamed one by one. The temporary folder lies in `scratch`, else in the existing target or
+    beside the new one: always on the same file system. After an exception nothing is left.
     """
     existed = target.is_dir()
     first_new = _first_missing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent))
+    where = scratch or (target if existed else target.parent)
+    where.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=where))
     try:
         yield folder
         if existed:
             _move_into(folder, target)
         else:
             folder.chmod(0o777 & ~_umask())
-            folder.rename(target)
+            _become(folder, target)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(first_new, target.parent)
@@ -85,6 +107,16 @@ def _move_into(folder: Path, target: Path) -> None:
             final.parent.mkdir(parents=True, exist_ok=True)
             path.replace(final)
     shutil.rmtree(folder)
+
+
+def _become(folder: Path, target: Path) -> None:
+    """Rename `folder` to `target`; where another process has made the target meanwhile, move the files in."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        _move_into(folder, target)
 
 
 def _first_missing(target: Path) -> Path | None:
@@ -118,7 +150,7 @@ def _umask() -> int:
 def _raw_dataset_above(target: Path) -> Path | None:
     """Root of the raw BIDS dataset that `target` equals or lies in, unless below its `derivatives`."""
     for folder in (target, *target.parents):
-        description = folder / _SHARED
+        description = folder / _DESCRIPTION
         if not description.is_file():
             continue
         if read_json(description).get("DatasetType", "raw") != "raw":

@@ -34,9 +34,14 @@ def write_png(figure: Figure, path: str | Path) -> None:
     path = Path(path)
     if path.suffix != ".png":
         raise InputError("a figure's name ends in .png", source=path)
+    write_atomic(path, [png_bytes(figure)])
+
+
+def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
+    """Encode a figure as PNG, without date or software name in it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor=figure.get_facecolor(), metadata={"Software": None})
-    write_atomic(path, [buffer.getvalue()])
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def text_style(size: float, colour: str, **more: Any) -> dict[str, Any]:

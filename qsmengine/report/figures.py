@@ -59,8 +59,13 @@ def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: V
     InputError
         When there is no panel, an image cannot be read or shown, or the point lies outside an image.
     """
+    write_png(draw_overview(panels, title, centre=centre), path)
+
+
+def draw_overview(panels: Sequence[Panel], title: str, *, centre: Vector3 | None = None) -> Figure:
+    """Figure of :func:`overview`, with its parameters and errors."""
     if not panels:
-        raise InputError("nothing to show", source=path)
+        raise InputError("nothing to show in the overview")
     pictures = [load_picture(panel) for panel in panels]
     point = np.asarray(_default_centre(pictures) if centre is None else centre, dtype=np.float64)
     voxels = [_voxel(picture, point, panel) for picture, panel in zip(pictures, panels, strict=True)]
@@ -71,7 +76,7 @@ def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: V
     for row, (panel, picture, voxel) in enumerate(zip(panels, pictures, voxels, strict=True)):
         bottom = layout.height - TOP - (row + 1) * (ROW_HEIGHT + GAP) + GAP
         _draw_row(figure, layout, bottom, panel.label, picture, voxel, box)
-    write_png(figure, path)
+    return figure
 
 
 @dataclass(frozen=True)

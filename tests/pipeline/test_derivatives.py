@@ -87,7 +87,7 @@ def test_sidecar_tells_how_chi_was_made(session, config):
     assert facts["EchoTimes"] == list(ECHO_TIMES)
     assert facts["MagneticFieldStrength"] == pytest.approx(3.0)
     assert facts["B0Direction"] == [0.0, 0.0, 1.0]
-    assert facts["SoftwareVersions"]["kernels"] == sources_hash()
+    assert facts["Software"]["kernels"] == sources_hash()
     assert facts["QSMReference"]["Region"] == "mask"
     assert facts["QSMReference"]["SubtractedValue"] == pytest.approx(outcome.result.facts["value"])
     assert "bids:raw:sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz" in facts["Sources"]

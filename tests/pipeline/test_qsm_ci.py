@@ -188,3 +188,15 @@ def test_every_method_runs_in_a_span_that_holds_its_inputs(folder, span, method)
 def test_a_method_whose_input_the_folder_lacks_is_refused(folder):
     with pytest.raises(UsageError, match="phase_lbv needs phase"):
         run(folder, "bfr", "a", settings=(), methods=("phase_lbv",))
+
+
+def test_flat_parameter_belongs_to_the_named_method(folder):
+    by_setting = run(folder, "bfr", "a", settings=("background.max_radius=5",), methods=("vsharp",))
+    (folder / "config.json").write_text(json.dumps({"max_radius": 5}))
+    assert run(folder, "bfr", "b", settings=(), methods=("vsharp",)).read_bytes() == by_setting.read_bytes()
+
+
+def test_flat_parameter_of_two_named_methods_is_refused(folder):
+    (folder / "config.json").write_text(json.dumps({"threshold": 0.1}))
+    with pytest.raises(UsageError, match=r"threshold: of background\.threshold or inversion\.threshold"):
+        run(folder, "bfr+dipole", "a", settings=(), methods=("vsharp", "tkd"))

@@ -1,0 +1,25 @@
+"""``python -m bench boutiques``: writes docker/boutiques.json from the arguments of ``qsmengine-bids``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from qsmengine import __version__
+from qsmengine.cli.boutiques import descriptor
+
+PATH = Path(__file__).resolve().parents[1] / "docker" / "boutiques.json"
+
+
+def text() -> str:
+    """Content of the file."""
+    return json.dumps(descriptor(__version__, f"qsmengine:{__version__}-cpu"), indent=2) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench boutiques", description=__doc__)
+    parser.parse_args(argv)
+    PATH.write_text(text(), encoding="utf-8")
+    print(PATH)
+    return 0

@@ -1,0 +1,184 @@
+"""Dask clusters for a cohort: one of this machine's, one that runs already, or jobs of Slurm.
+
+A cluster of this machine listens on the loopback interface only. Where the package ``cryptography`` is
+installed, its connections also carry TLS with certificates made for the run, which keeps other users of the
+machine out. A scheduler that is joined by a ``tls://`` address takes the certificates of Dask's
+configuration (``distributed.comm.tls``).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from qsmengine.backend.device import available_threads, cpu, cuda_devices
+from qsmengine.backend.memory import available_memory
+from qsmengine.cohort.dask_pool import DaskPool
+from qsmengine.cohort.execute import Options
+from qsmengine.cohort.model import CohortPlan
+from qsmengine.errors import DeviceError, UsageError
+from qsmengine.pipeline.plan import format_bytes
+
+if TYPE_CHECKING:
+    from qsmengine.cohort.run import RunSettings
+
+PRELOAD = "qsmengine.cohort.worker"
+LOOPBACK = "127.0.0.1"
+NO_DASHBOARD = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"}
+"""The scheduler serves its state on a port of the loopback interface in any case, without the dashboard."""
+MEMORY_SHARE = 0.9
+"""Part of the memory at hand that workers share."""
+PER_PROCESS = 300 << 20
+"""Bytes of a worker beside its arrays: interpreter and libraries."""
+THREADS = 2
+"""Cores of a worker where nothing else is said: methods do not use many cores well, sessions do."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Workers of this machine, and what each has: threads, memory [bytes], GPUs to spread over (0: none)."""
+
+    workers: int
+    threads: int
+    memory: int | None
+    gpus: int = 0
+
+
+def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tuple[DaskPool, Options]:
+    """Workers as the settings name them, and the options that fit them.
+
+    Raises
+    ------
+    DeviceError
+        Without the packages of ``qsmengine[cohort]``, for a scheduler that does not answer, or where
+        even one session does not fit into memory.
+    UsageError
+        For settings that exclude each other.
+    """
+    require("distributed")
+    if settings.scheduler is not None and settings.slurm is not None:
+        raise UsageError("--scheduler and --slurm exclude each other")
+    _configure()
+    if settings.scheduler is not None:
+        return join_scheduler(plan, settings.scheduler), options.model_copy(update={"memory": settings.memory})
+    if settings.slurm is not None:
+        from qsmengine.cohort.slurm import open_slurm
+
+        return open_slurm(plan, settings, options)
+    share = share_machine(plan, settings)
+    threads = {"threads": share.threads, "memory": share.memory, "spread": share.gpus}
+    return local_pool(plan, share), options.model_copy(update=threads)
+
+
+def share_machine(
+    plan: CohortPlan, settings: RunSettings, *, cores: int | None = None, memory: int | None = None
+) -> Share:
+    """Workers for this machine: one a GPU, else as many as cores and memory allow.
+
+    Parameters
+    ----------
+    plan
+        Its largest need of memory counts.
+    settings
+        What the user wants; wins where it can.
+    cores, memory
+        Of the machine; asked for where None.
+
+    Raises
+    ------
+    DeviceError
+        Where not one session fits into the memory.
+    """
+    cores = available_threads() if cores is None else cores
+    have = settings.memory or memory or available_memory(cpu(1))
+    sessions = max(1, len(plan.runnable))
+    gpus = cuda_devices()[0] if settings.device in {"auto", "cuda"} else 0
+    if gpus:
+        workers = min(settings.workers or gpus, sessions)
+        threads = settings.threads or max(1, cores // workers)
+        return Share(workers, threads, None if have is None else int(have * MEMORY_SHARE) // workers, gpus)
+    need = max((s.memory for s in plan.runnable), default=0) + PER_PROCESS
+    most = sessions if have is None else int(have * MEMORY_SHARE) // need
+    if most == 0 and not any(step.kind == "dti" for session in plan.runnable for step in session.steps):
+        raise DeviceError(
+            f"a session needs about {format_bytes(need)}, {format_bytes(have or 0)} are available"
+        )
+    wanted = settings.workers or max(1, cores // (settings.threads or THREADS))
+    workers = max(1, min(wanted, most, sessions))
+    memory_each = None if have is None else int(have * MEMORY_SHARE) // workers
+    return Share(workers, settings.threads or max(1, cores // workers), memory_each)
+
+
+def local_pool(plan: CohortPlan, share: Share, **pool: Any) -> DaskPool:
+    """Worker processes of this machine, bound to the loopback interface."""
+    distributed = import_module("distributed")
+    scratch = tempfile.mkdtemp(prefix="qsmengine-workers-")
+    cluster = distributed.LocalCluster(
+        n_workers=share.workers,
+        threads_per_worker=1,
+        processes=True,
+        host=LOOPBACK,
+        scheduler_kwargs=NO_DASHBOARD,
+        memory_limit=None,
+        security=temporary_security(),
+        silence_logs=logging.CRITICAL,
+        local_directory=scratch,
+        preload=[PRELOAD],
+    )
+    client = distributed.Client(cluster, set_as_default=False)
+    return DaskPool(client, plan, own=_WithFolder(cluster, scratch), **pool)
+
+
+def join_scheduler(plan: CohortPlan, address: str, **pool: Any) -> DaskPool:
+    """Workers of a scheduler that runs already; raises DeviceError where it does not answer."""
+    try:
+        client = import_module("distributed").Client(address, set_as_default=False, timeout=10)
+    except (OSError, ValueError, TypeError) as error:
+        raise DeviceError(f"no scheduler at {address}: {error}") from error
+    return DaskPool(client, plan, **pool)
+
+
+def temporary_security() -> Any:
+    """Certificates for one run; None where the package ``cryptography`` is missing."""
+    return import_module("distributed").Security.temporary() if find_spec("cryptography") else None
+
+
+def require(module: str) -> None:
+    """Raise DeviceError unless an optional module is installed."""
+    if find_spec(module) is None:
+        raise DeviceError(f"{module} is not installed: pip install 'qsmengine[cohort]', or give --workers 0")
+
+
+class _WithFolder:
+    """A cluster and the folder of its workers, which goes with it."""
+
+    def __init__(self, cluster: Any, folder: str) -> None:
+        self._cluster, self._folder = cluster, folder
+
+    def close(self, timeout: float) -> None:
+        """End the workers."""
+        try:
+            self._cluster.close(timeout=timeout)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _configure() -> None:
+    """Dask's settings for few long tasks with state on disk; the driver repeats those of lost workers."""
+    import dask
+
+    dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.worker.memory.target": False,
+            "distributed.worker.memory.spill": False,
+            "distributed.worker.memory.pause": False,
+            "distributed.worker.memory.terminate": False,
+            "distributed.comm.retry.count": 3,
+        }
+    )

@@ -1,0 +1,124 @@
+"""Sessions on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.model import CohortPlan, Session
+from qsmengine.cohort.pool import Finished
+from qsmengine.cohort.worker import run_remote
+from qsmengine.errors import DeviceError, describe
+
+MISSING_PATIENCE = 30.0
+"""Seconds after which lost workers of an own cluster are asked for again."""
+
+
+class DaskPool:
+    """A pool over a Dask client.
+
+    Parameters
+    ----------
+    client
+        Connected ``distributed.Client``; the pool closes it.
+    plan
+        Folders of the run.
+    own
+        Cluster that ends with the pool; None for one that was joined.
+    replenish
+        Asks for workers that are missing.
+    function
+        What runs in a worker, by reference; takes and returns text as :func:`run_remote` does.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        plan: CohortPlan,
+        *,
+        own: Any = None,
+        replenish: Callable[[], None] | None = None,
+        function: Callable[[str, str, str, str, str], str] = run_remote,
+    ) -> None:
+        self._client, self._plan, self._own = client, plan, own
+        self._replenish, self._function = replenish, function
+        self._numbers = itertools.count()
+        self._futures: dict[str, tuple[Any, Session]] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._most = 0
+        self._complete_at = time.monotonic()
+        self._names: tuple[str, ...] = ()
+        self._look_at_workers()
+
+    @property
+    def slots(self) -> int:
+        """Workers that are there, at least one."""
+        return max(1, len(self._names))
+
+    def submit(self, session: Session, options: Options, ahead: Session | None) -> None:
+        """Send a session to the scheduler."""
+        key = f"qsmengine-{options.run}-{session.key}-{next(self._numbers)}"
+        texts = (
+            session.model_dump_json(exclude_defaults=True),
+            self._plan.bids,
+            self._plan.out,
+            options.model_dump_json(),
+            "" if ahead is None else ahead.model_dump_json(exclude_defaults=True),
+        )
+        future = self._client.submit(self._function, *texts, key=key, pure=False)
+        self._futures[key] = (future, session)
+        future.add_done_callback(lambda _: self._ended.put(key))
+
+    def wait(self, seconds: float) -> list[Finished]:
+        """Sessions that ended; raises DeviceError once the scheduler is lost."""
+        keys = []
+        with suppress(queue.Empty):
+            keys.append(self._ended.get(timeout=seconds))
+            while True:
+                keys.append(self._ended.get_nowait())
+        self._look_at_workers()
+        return [self._collect(key) for key in keys if key in self._futures]
+
+    def workers(self) -> tuple[str, ...]:
+        """Addresses of the workers."""
+        return self._names
+
+    def close(self) -> None:
+        """Withdraw what is under way; end an own cluster."""
+        with suppress(Exception):
+            self._client.cancel([future for future, _ in self._futures.values()], force=True)
+        self._futures.clear()
+        with suppress(Exception):
+            self._client.close(timeout=5)
+        if self._own is not None:
+            with suppress(Exception):
+                self._own.close(timeout=20)
+
+    def _collect(self, key: str) -> Finished:
+        future, session = self._futures.pop(key)
+        if future.status == "finished":
+            return Finished(session, SessionOutcome.model_validate_json(future.result()))
+        if future.status != "error":
+            raise DeviceError("the connection to the scheduler was lost; run again to resume")
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            return Finished(session, lost=True)
+        return Finished(session, error=describe(error)[0])
+
+    def _look_at_workers(self) -> None:
+        try:
+            self._names = tuple(sorted(self._client.nthreads()))
+        except Exception as error:
+            raise DeviceError(f"the connection to the scheduler was lost ({error})") from error
+        now = time.monotonic()
+        self._most = max(self._most, len(self._names))
+        if len(self._names) >= self._most and self._names:
+            self._complete_at = now
+        elif self._replenish is not None and now - self._complete_at > MISSING_PATIENCE:
+            self._complete_at = now
+            self._replenish()

@@ -1,0 +1,188 @@
+"""Index of a raw BIDS dataset: subjects, sessions and their images, by name alone.
+
+The folders are walked level by level (subject, session, datatype) and no deeper. Links to files are followed
+when they are read, as datalad needs it; a link to a folder only where it stays inside the dataset.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from qsmengine.errors import InputError, UsageError
+from qsmengine.io.bids import BidsName
+
+IMAGES = (".nii.gz", ".nii")
+DATATYPES = ("anat", "dwi", "swi")
+"""Folders that hold images of use; ``swi`` is that of a proposal for gradient echoes."""
+
+_SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
+_SESSION = re.compile(r"ses-[0-9A-Za-z]+")
+
+
+@dataclass(frozen=True)
+class BidsFile:
+    """An image of a dataset: `path` (POSIX, relative to it), `name` taken apart, `datatype` (its folder)."""
+
+    path: str
+    name: BidsName
+    datatype: str
+
+
+@dataclass(frozen=True)
+class SessionFiles:
+    """Images of one session in the order of their names, and what was left out of it and why."""
+
+    subject: str
+    session: str | None
+    files: tuple[BidsFile, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """Where they are, relative to the dataset."""
+        return f"sub-{self.subject}" + ("" if self.session is None else f"/ses-{self.session}")
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Patterns of a dataset's .bidsignore, read as a simple gitignore: globs, ``folder/``, comments.
+
+    Parameters
+    ----------
+    patterns
+        One a line of the file.
+    unread
+        Lines that are not simple (negations), which have no effect.
+    """
+
+    patterns: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, root: Path) -> Ignored:
+        """Patterns of the dataset's file; none where there is no file."""
+        try:
+            text = (root / ".bidsignore").read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            return cls()
+        lines = [line.strip() for line in text.splitlines()]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        return cls(
+            tuple(line for line in lines if not line.startswith("!")),
+            tuple(line for line in lines if line.startswith("!")),
+        )
+
+    def matches(self, path: str) -> bool:
+        """Whether a file (POSIX path relative to the dataset) is ignored, or a folder above it."""
+        return any(_matches(pattern, path) for pattern in self.patterns)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    folders_only = pattern.endswith("/")
+    core = pattern.strip("/").removeprefix("**/")
+    parts = path.split("/")
+    above = ["/".join(parts[:count]) for count in range(1, len(parts) + (not folders_only))]
+    if "/" not in core and not pattern.startswith("/"):
+        return any(fnmatchcase(candidate.rsplit("/", 1)[-1], core) for candidate in above)
+    return any(fnmatchcase(candidate, core.replace("**", "*")) for candidate in above)
+
+
+def list_subjects(root: Path) -> tuple[list[str], list[str]]:
+    """Labels of the subjects in a dataset, sorted, and notes on folders that are none.
+
+    Raises
+    ------
+    UsageError
+        Where the dataset is no folder or holds no subject.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder")
+    labels, notes = [], []
+    for entry in _entries(root):
+        if not entry.name.startswith("sub-"):
+            continue
+        if not entry.is_dir():
+            hint = ": a link to nothing" if entry.is_symlink() else ""
+            notes.append(f"{entry.name}: not a folder{hint}, left out")
+        elif not _SUBJECT.fullmatch(entry.name):
+            notes.append(f"{entry.name}: labels are letters and digits only; left out")
+        elif not _inside(entry, root):
+            notes.append(f"{entry.name}: a link out of the dataset, not followed")
+        else:
+            labels.append(entry.name.removeprefix("sub-"))
+    if not labels:
+        more = f" ({'; '.join(notes)})" if notes else ""
+        raise UsageError(f"{root}: no folder sub-*: not a BIDS dataset{more}")
+    return labels, notes
+
+
+def scan_subject(root: Path, subject: str, ignored: Ignored) -> list[SessionFiles]:
+    """Sessions of a subject with their images; a subject without ``ses-*`` folders is one session."""
+    folder = root / f"sub-{subject}"
+    entries = [entry for entry in _entries(folder) if entry.is_dir()]
+    sessions = [entry for entry in entries if _SESSION.fullmatch(entry.name)]
+    scanned = []
+    if not sessions or any(entry.name in DATATYPES for entry in entries):
+        scanned.append(_scan(root, folder, subject, None, ignored))
+    for entry in sessions:
+        label = entry.name.removeprefix("ses-")
+        if _inside(entry, root):
+            scanned.append(_scan(root, folder / entry.name, subject, label, ignored))
+        else:
+            note = f"sub-{subject}/{entry.name}: a link out of the dataset, not followed"
+            scanned.append(SessionFiles(subject, label, (), (note,)))
+    return scanned
+
+
+def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: Ignored) -> SessionFiles:
+    files: list[BidsFile] = []
+    notes: list[str] = []
+    left_out = 0
+    for datatype in DATATYPES:
+        for entry, path in _images(root, folder, datatype, notes):
+            if ignored.matches(path):
+                left_out += 1
+                continue
+            try:
+                name = BidsName.parse(entry)
+            except InputError as error:
+                notes.append(f"{path}: {error.message}; left out")
+                continue
+            if (name.entities.get("sub"), name.entities.get("ses")) != (subject, session):
+                notes.append(f"{path}: the name is that of another subject or session; left out")
+                continue
+            files.append(BidsFile(path, name, datatype))
+    if left_out:
+        notes.append(f"{left_out} images left out by .bidsignore")
+    return SessionFiles(subject, session, tuple(files), tuple(notes))
+
+
+def _images(root: Path, folder: Path, datatype: str, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """Names and relative paths of the images in a datatype's folder."""
+    place = folder / datatype
+    relative = place.relative_to(root).as_posix()
+    if place.is_symlink() and not place.resolve().is_relative_to(root.resolve()):
+        notes.append(f"{relative}: a link out of the dataset, not followed")
+        return
+    for entry in _entries(place):
+        if entry.name.endswith(IMAGES) and not entry.name.startswith("."):
+            yield entry.name, f"{relative}/{entry.name}"
+
+
+def _inside(entry: os.DirEntry[str], root: Path) -> bool:
+    """Whether a folder is no link, or a link to a place in the dataset."""
+    return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root.resolve())
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Entries of a folder by name; none where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,250 @@
+"""The loop that feeds sessions to workers and takes what comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from qsmengine.cohort.claims import acquire, find
+from qsmengine.cohort.events import Event, EventKind, OnEvent, Tally
+from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.ledger import read_record, write_record
+from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
+from qsmengine.cohort.places import Places
+from qsmengine.cohort.pool import Finished, Pool
+
+BEAT = 0.5
+"""Seconds between looks at the workers."""
+RETRIES = 2
+"""Times that a session is begun again after the worker that had begun it was lost."""
+MOST_LOSSES = 10
+"""Times that a session may be on a worker that is lost before it was begun."""
+PATIENCE = 2.0
+"""Seconds after which a session that another process holds is asked for again."""
+
+
+@dataclass
+class Findings:
+    """What a run found out.
+
+    Parameters
+    ----------
+    records
+        Ledger of each session that came back.
+    skipped
+        Sessions that were done before.
+    stopped
+        Why no more sessions were begun; "" where all were.
+    """
+
+    records: dict[str, SessionRecord] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
+    stopped: str = ""
+
+
+class Driver:
+    """Sends out as many sessions as there are workers, until all have come back or the run is to end.
+
+    No session waits at a worker, so that one whose worker dies is known to be the cause, and a run of
+    thousands holds the few under way only.
+    """
+
+    def __init__(
+        self,
+        plan: CohortPlan,
+        pool: Pool,
+        options: Options,
+        on_event: OnEvent,
+        stop: threading.Event,
+        *,
+        stop_on_first_crash: bool = False,
+    ) -> None:
+        self._plan, self._pool, self._options = plan, pool, options
+        self._on_event, self._stop = on_event, stop
+        self._fragile = stop_on_first_crash
+        self._out = Path(plan.out)
+        self._waiting = deque(plan.runnable)
+        self._deferred: list[tuple[float, Session]] = []
+        self._first_seen: dict[str, SessionRecord | None] = {}
+        self._active: dict[str, Session] = {}
+        self._losses: Counter[str] = Counter()
+        self._early: Counter[str] = Counter()
+        self._begun: Counter[str] = Counter()
+        self.findings = Findings()
+        self._tally = Tally(len(plan.sessions))
+
+    def run(self) -> Findings:
+        """Run until nothing is left; what came back."""
+        self._record_blocked()
+        while self._waiting or self._deferred or self._active:
+            if self._stop.is_set() or self.findings.stopped:
+                break
+            self._take_up_deferred()
+            self._fill()
+            for finished in self._pool.wait(BEAT):
+                self._take(finished)
+            self._tell("beat", "", facts={"workers": self._pool.workers(), "active": tuple(self._active)})
+        self._drain()
+        return self.findings
+
+    def tell(self, kind: EventKind, text: str, session: str = "", **facts: object) -> None:
+        """Pass an event on."""
+        self._tell(kind, text, session, facts)
+
+    def _tell(
+        self, kind: EventKind, text: str, session: str = "", facts: dict[str, object] | None = None
+    ) -> None:
+        tally = replace(self._tally, active=len(self._active))
+        self._on_event(Event(kind, text, tally, session, facts or {}))
+
+    def _record_blocked(self) -> None:
+        """Put sessions of which nothing can run into the ledger at once."""
+        runnable = {session.key for session in self._plan.runnable}
+        for session in self._plan.sessions:
+            if session.key in runnable:
+                continue
+            steps = {
+                step.name: StepRecord(state="blocked", reason="; ".join(step.problems))
+                for step in session.steps
+                if step.problems
+            }
+            problems = session.problems or (() if steps else ("nothing to do",))
+            self._keep(SessionRecord(session=session.key, steps=steps, problems=problems))
+
+    def _keep(self, record: SessionRecord) -> None:
+        """Write a record that no worker made, unless another process holds the session."""
+        known, _ = read_record(self._out, record.session)
+        if known != record:
+            claim = acquire(self._out, record.session, run=self._options.run, expiry=self._options.expiry)
+            if claim is not None:
+                with claim:
+                    write_record(self._out, record)
+        self._finish(record, skipped=False)
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._active) < self._pool.slots:
+            session = self._waiting.popleft()
+            ahead = min(self._pool.slots - 1, len(self._waiting) - 1)
+            self._active[session.key] = session
+            self._pool.submit(session, self._options, self._waiting[ahead] if self._waiting else None)
+            self._tell("submit", "", session.key)
+
+    def _take(self, finished: Finished) -> None:
+        session = finished.session
+        self._active.pop(session.key, None)
+        outcome = finished.outcome
+        if outcome is None:
+            if finished.lost:
+                self._retry(session)
+            else:
+                self._broken(session, finished.error)
+            return
+        if outcome.unwritable:
+            self.findings.stopped = f"disk: {outcome.unwritable}"
+        if outcome.stopped:
+            return
+        if outcome.record is None:
+            if not outcome.unwritable:
+                self._defer(session)
+            return
+        if outcome.note:
+            self._tell("note", f"{session.key}: {outcome.note}", session.key)
+        self._finish(outcome.record, skipped=not outcome.ran, outcome=outcome)
+
+    def _defer(self, session: Session) -> None:
+        """Another process holds the session: ask again later."""
+        if session.key not in self._first_seen:
+            self._first_seen[session.key] = read_record(self._out, session.key)[0]
+            holder = find(Places(self._out).claim(session.key))
+            owner = holder.owner if holder is not None else None
+            self._tell("wait", f"{session.key} is held by {owner or 'another process'}", session.key)
+        self._deferred.append((time.monotonic() + PATIENCE, session))
+
+    def _take_up_deferred(self) -> None:
+        """Queue sessions whose time has come, or take over what another run found out about them."""
+        now = time.monotonic()
+        due = [session for when, session in self._deferred if when <= now]
+        self._deferred = [(when, session) for when, session in self._deferred if when > now]
+        for session in due:
+            holder = find(Places(self._out).claim(session.key))
+            record, _ = read_record(self._out, session.key)
+            ended = holder is not None and holder.released and record != self._first_seen[session.key]
+            if ended and record is not None and record.state in {"failed", "blocked"}:
+                self._finish(record, skipped=True)
+            else:
+                self._waiting.appendleft(session)
+
+    def _retry(self, session: Session) -> None:
+        """Queue a session again whose worker was lost, unless that happened too often."""
+        key = session.key
+        claim = find(Places(self._out).claim(key))
+        begun = claim is not None and not claim.released and claim.run == self._options.run
+        number = claim.number if claim is not None and begun else 0
+        begun = number > self._begun[key]
+        self._begun[key] = max(number, self._begun[key])
+        losses = self._losses if begun else self._early
+        losses[key] += 1
+        if self._losses[key] > RETRIES or self._early[key] > MOST_LOSSES:
+            self._broken(session, f"its worker was lost {losses[key]} times (killed, or out of memory)")
+            return
+        self._tell("retry", f"{key}: its worker was lost; it is begun again", key)
+        self._waiting.appendleft(session)
+
+    def _broken(self, session: Session, reason: str) -> None:
+        """Record a session whose workers died or that broke the engine itself."""
+        known, _ = read_record(self._out, session.key)
+        before = {} if known is None else dict(known.steps)
+        broken = StepRecord(state="failed", reason=reason)
+        steps = {
+            step.name: before[step.name]
+            if step.name in before and before[step.name].state in {"done", "failed", "blocked"}
+            else broken.model_copy(update={"attempts": getattr(before.get(step.name), "attempts", 0)})
+            for step in session.steps
+        }
+        self._keep(SessionRecord(session=session.key, steps=steps))
+
+    def _finish(self, record: SessionRecord, *, skipped: bool, outcome: SessionOutcome | None = None) -> None:
+        key, state = record.session, record.state
+        self.findings.records[key] = record
+        counts = {"done": 0, "failed": 0, "blocked": 0}
+        counts["done" if state == "done" else "blocked" if state == "blocked" else "failed"] = 1
+        was_done = skipped and state == "done"
+        if was_done:
+            self.findings.skipped.add(key)
+        t = self._tally
+        self._tally = replace(
+            t,
+            done=t.done + counts["done"],
+            failed=t.failed + counts["failed"],
+            blocked=t.blocked + counts["blocked"],
+            skipped=t.skipped + was_done,
+        )
+        facts: dict[str, object] = {"state": state, "skipped": was_done}
+        if outcome is not None:
+            facts |= {"seconds": round(outcome.seconds, 2), "worker": outcome.worker}
+        reasons = reasons_of(record)
+        if reasons:
+            facts["reasons"] = reasons
+        text = f"{key}: {'done before' if was_done else state}{''.join(f'; {r}' for r in reasons)}"
+        self._tell("session", text, key, facts)
+        if self._fragile and state == "failed":
+            self.findings.stopped = f"{key} failed, and the run stops at the first failure"
+
+    def _drain(self) -> None:
+        """After a stop, take what ended meanwhile; sessions under way are left to the pool's end."""
+        if self._active and self.findings.stopped and not self._stop.is_set():
+            deadline = time.monotonic() + PATIENCE
+            while self._active and time.monotonic() < deadline:
+                for finished in self._pool.wait(BEAT):
+                    self._take(finished)
+
+
+def reasons_of(record: SessionRecord) -> list[str]:
+    """Why a session failed or is blocked: one line each, with the step's name."""
+    own = list(record.problems)
+    return own + [
+        f"{name}: {step.reason}" for name, step in record.steps.items() if step.state in {"failed", "blocked"}
+    ]

@@ -1,0 +1,78 @@
+"""What a cohort run tells while it works, and keeps of it in a log."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+EventKind: TypeAlias = Literal["begin", "submit", "session", "wait", "retry", "note", "beat", "end"]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sessions of a run by how they stand."""
+
+    total: int
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    blocked: int = 0
+    active: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Sessions that will not be touched again; `skipped` ones are among the done."""
+        return self.done + self.failed + self.blocked
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Parameters
+    ----------
+    kind
+        "begin" and "end" of the run; a session was queued ("submit"), ended ("session"), is held by another
+        run ("wait"), is begun again ("retry"); "note" for people; "beat" about twice a second.
+    text
+        One line for people; may be empty.
+    tally
+        Where the run stands.
+    session
+        Key, where one is concerned.
+    facts
+        Plain values: state, reason, seconds, worker, device.
+    """
+
+    kind: EventKind
+    text: str
+    tally: Tally
+    session: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+class EventLog:
+    """Appends what happened to a file of JSON lines; a full disk does not disturb the run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, event: Event) -> None:
+        """Append an event; beats are left out."""
+        if event.kind == "beat":
+            return
+        entry = {"time": round(time.time(), 3), "event": event.kind, "message": event.text}
+        if event.session:
+            entry["session"] = event.session
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({**entry, **event.facts}, default=str) + "\n")

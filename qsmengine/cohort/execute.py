@@ -1,0 +1,335 @@
+"""One session in a worker: its steps in order, what changed only, every outcome to the ledger at once."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from qsmengine.backend.device import Device, resolve_device
+from qsmengine.backend.memory import available_memory, limit_pool
+from qsmengine.cohort.claims import EXPIRY, Claim, acquire
+from qsmengine.cohort.compute import Place, run_step
+from qsmengine.cohort.hashing import HashCache, fingerprint, input_hashes, outputs_intact
+from qsmengine.cohort.identity import this_process
+from qsmengine.cohort.ledger import read_record, write_record
+from qsmengine.cohort.model import Session, SessionRecord, Step, StepRecord
+from qsmengine.cohort.peak import PeakMemory
+from qsmengine.cohort.places import Places
+from qsmengine.errors import QsmengineError, describe
+from qsmengine.pipeline.progress import Progress
+from qsmengine.pipeline.provenance import file_digest
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+UNWRITABLE = DISK_FULL | {errno.EROFS}
+"""Errors after which no other session can be written either."""
+POOL_SHARE = 0.95
+"""Part of a GPU's free memory that the pool may take."""
+
+
+class Options(BaseModel):
+    """How sessions of a run are executed; the same for all of them.
+
+    Parameters
+    ----------
+    run
+        Name of the run.
+    device, threads
+        As ``--device`` and ``--threads`` give them, for each worker.
+    memory
+        Bytes that a diffusion fit may take.
+    force
+        Run steps again whose inputs and configuration did not change.
+    expiry
+        Seconds after which a silent claim is taken over.
+    spread
+        GPUs of the machine that workers share out by their numbers; 0 where `device` says all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    device: str = "auto"
+    threads: int | None = None
+    memory: int | None = None
+    force: bool = False
+    expiry: float = EXPIRY
+    spread: int = 0
+
+
+class SessionOutcome(BaseModel):
+    """What became of a session in a worker.
+
+    Parameters
+    ----------
+    session
+        Key.
+    record
+        Its ledger; None where another run holds it.
+    ran
+        Steps that were computed; others were done before, or could not run.
+    unwritable
+        Why nothing can be written any more; "" where it can.
+    stopped
+        Whether it was left unfinished because the run is to end.
+    note
+        About the ledger.
+    seconds
+        Wall time in the worker [s].
+    worker
+        Process that worked on it.
+    """
+
+    session: str
+    record: SessionRecord | None = None
+    ran: tuple[str, ...] = ()
+    unwritable: str = ""
+    stopped: bool = False
+    note: str = ""
+    seconds: float = 0.0
+    worker: str = ""
+
+
+class StopRequestedError(Exception):
+    """The run is to end."""
+
+
+class LostClaimError(QsmengineError):
+    """Another process has taken the session over."""
+
+
+def run_session(
+    session: Session,
+    bids: Path,
+    out: Path,
+    options: Options,
+    cache: HashCache | None = None,
+    stop: threading.Event | None = None,
+) -> SessionOutcome:
+    """Run what is not done of a session, under a claim on it.
+
+    A step is skipped where its fingerprint is that of the ledger and its outputs are as they were. Errors of a
+    step become its record; steps after it are blocked, others go on. Setting `stop` (or the run's flag in the
+    output folder) ends it between two methods; what was begun is begun again next time.
+    """
+    start = time.perf_counter()
+    worker = str(this_process())
+    base = SessionOutcome(session=session.key, worker=worker)
+    stop = stop or threading.Event()
+    flag = Places(out).stop(options.run)
+
+    def on_beat() -> None:
+        if flag.exists():
+            stop.set()
+
+    try:
+        claim = acquire(out, session.key, run=options.run, expiry=options.expiry, on_beat=on_beat)
+        if claim is None:
+            return base
+        with claim:
+            execution = _Execution(session, bids, out, options, claim, cache or HashCache(), stop)
+            found = execution.run()
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        found = {"unwritable": describe(error)[0]}
+    except LostClaimError:
+        return base
+    return base.model_copy(update={**found, "seconds": time.perf_counter() - start})
+
+
+class _Execution:
+    """State while the steps of one session run."""
+
+    def __init__(
+        self,
+        session: Session,
+        bids: Path,
+        out: Path,
+        options: Options,
+        claim: Claim,
+        cache: HashCache,
+        stop: threading.Event,
+    ) -> None:
+        self.session, self.bids, self.out, self.options = session, bids, out, options
+        self.claim, self.cache, self.stop = claim, cache, stop
+        self.places = Places(out)
+        self.device: Device | None = None
+        self.ran: list[str] = []
+        self.unwritable = ""
+        earlier, self.note = read_record(out, session.key)
+        self.saved = earlier
+        self.earlier = {} if earlier is None else dict(earlier.steps)
+        self.records = {step.name: self._waiting(step) for step in session.steps}
+
+    def run(self) -> dict[str, object]:
+        """Run the steps; fields of the outcome."""
+        work = self.places.work(self.session.key)
+        shutil.rmtree(
+            work, ignore_errors=True
+        )  # left by a killed process: the claim is ours, nobody writes there
+        self.claim.sweep()
+        stopped = False
+        if not self.session.problems:
+            try:
+                for step in self.session.steps:
+                    self._step(step)
+            except StopRequestedError:
+                stopped = True
+        if not self.unwritable and self._record() != self.saved:
+            self._save()
+        shutil.rmtree(work, ignore_errors=True)
+        return {
+            "record": self._record(),
+            "ran": tuple(self.ran),
+            "unwritable": self.unwritable,
+            "stopped": stopped,
+            "note": self.note,
+        }
+
+    def _waiting(self, step: Step) -> StepRecord:
+        """Ledger of a step before its turn: what is done stays done until it turns out to have changed."""
+        known = self.earlier.get(step.name)
+        if known is not None and known.state == "done":
+            return known
+        return StepRecord(state="waiting", attempts=0 if known is None else known.attempts)
+
+    def _step(self, step: Step) -> None:
+        known = self.records[step.name]
+        reason = self._hindrance(step)
+        if reason:
+            blocked = StepRecord(state="blocked", reason=reason, attempts=known.attempts)
+            self.records[step.name] = blocked
+            return
+        self._check_stop()
+        try:
+            inputs = input_hashes(step, self.bids, self.cache)
+            device = self._device()
+            before = {name: self.records[name].outputs for name in step.after}
+            mark = fingerprint(step, inputs, before, device.kind)
+        except (QsmengineError, OSError) as error:
+            self._failed(step, error, StepRecord(state="running", attempts=known.attempts + 1))
+            return
+        same = known.state == "done" and known.fingerprint == mark and not self.options.force
+        if same and outputs_intact(self.out, known.outputs):
+            return
+        self._run(step, inputs, mark, device)
+
+    def _run(self, step: Step, inputs: dict[str, str], mark: str, device: Device) -> None:
+        """Compute a step and record how it went."""
+        running = StepRecord(
+            state="running",
+            fingerprint=mark,
+            inputs=inputs,
+            device=str(device),
+            worker=str(this_process()),
+            attempts=self.records[step.name].attempts + 1,
+        )
+        self._discard(self.records[step.name].outputs)
+        self.records[step.name] = running
+        self._save()
+        start = time.perf_counter()
+        with PeakMemory() as peak:
+            try:
+                result = run_step(step, self._place(device), self._before(step))
+                outputs = {name: file_digest(self.out / name) for name in sorted(set(result.files))}
+            except StopRequestedError:
+                self.records[step.name] = StepRecord(state="waiting", attempts=running.attempts)
+                raise
+            except Exception as error:  # noqa: BLE001
+                self._failed(step, error, running, time.perf_counter() - start)
+                return
+        self.ran.append(step.name)
+        self.records[step.name] = running.model_copy(
+            update={
+                "state": "done",
+                "outputs": outputs,
+                "notes": tuple(dict.fromkeys((*step.notes, *result.notes))),
+                "seconds": round(time.perf_counter() - start, 3),
+                "peak_memory": peak.bytes,
+                "device": result.device,
+            }
+        )
+        self._save()
+
+    def _discard(self, outputs: Iterable[str]) -> None:
+        """Remove results of other inputs or another configuration, some of which might not be replaced."""
+        if not self.claim.held:
+            raise LostClaimError(f"{self.session.key} was taken over by another process")
+        for name in outputs:
+            (self.out / name).unlink(missing_ok=True)
+
+    def _failed(self, step: Step, error: Exception, running: StepRecord, seconds: float = 0.0) -> None:
+        message = describe(error)[0].replace(f"{self.bids}/", "")
+        disk = isinstance(error, OSError) and error.errno in UNWRITABLE
+        if disk:
+            self.unwritable = message
+            self.stop.set()
+        if message.startswith("unexpected "):
+            message += f" (traceback in {self._keep_traceback(error)})"
+        reason = f"disk: {message}" if disk else " ".join(message.split())
+        update = {"state": "failed", "reason": reason, "seconds": round(seconds, 3)}
+        self.ran.append(step.name)
+        self.records[step.name] = running.model_copy(update=update)
+        with suppress(OSError):
+            self._save()
+
+    def _keep_traceback(self, error: Exception) -> str:
+        log = self.places.log(self.session.key)
+        with suppress(OSError):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        return log.relative_to(self.out).as_posix()
+
+    def _hindrance(self, step: Step) -> str:
+        """Why a step cannot be begun; "" where it can."""
+        if step.problems:
+            return "; ".join(step.problems)
+        lacking = [name for name in step.after if self._state(name) != "done"]
+        return f"needs {', '.join(lacking)}, which did not succeed" if lacking else ""
+
+    def _state(self, name: str) -> str:
+        record = self.records.get(name)
+        return "missing" if record is None else record.state
+
+    def _before(self, step: Step) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(self.records[name].outputs) for name in step.after}
+
+    def _check_stop(self, _: Progress | None = None) -> None:
+        if self.stop.is_set():
+            raise StopRequestedError
+
+    def _device(self) -> Device:
+        if self.device is None:
+            self.device = resolve_device(self.options.device, self.options.threads)
+            if self.device.kind == "cuda":
+                have = available_memory(self.device)
+                limit_pool(self.device, int((have or 0) * POOL_SHARE))
+        return self.device
+
+    def _place(self, device: Device) -> Place:
+        return Place(
+            self.bids,
+            self.out,
+            self.places.work(self.session.key),
+            device,
+            fall_back=self.options.device == "auto",
+            memory=self.options.memory,
+            progress=self._check_stop,
+        )
+
+    def _record(self) -> SessionRecord:
+        return SessionRecord(session=self.session.key, steps=self.records, problems=self.session.problems)
+
+    def _save(self) -> None:
+        if not self.claim.held:
+            raise LostClaimError(f"{self.session.key} was taken over by another process")
+        self.saved = self._record()
+        write_record(self.out, self.saved)

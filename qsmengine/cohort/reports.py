@@ -1,0 +1,117 @@
+"""Pages and citations of an output folder, with the ledger's states where there is a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from qsmengine.cohort.model import SessionRecord, StepRecord
+from qsmengine.errors import InputError, UsageError
+from qsmengine.report.cohort_page import write_cohort_page
+from qsmengine.report.methods_text import write_citation
+from qsmengine.report.records import RegionTable, Series, find_series, find_tables, is_key
+from qsmengine.report.session_page import write_session_page
+from qsmengine.report.sessions import SessionState, StepState
+
+LEDGER = Path(".qsmengine") / "sessions"
+
+
+def write_reports(
+    out: str | Path,
+    sessions: Iterable[str] | None = None,
+    *,
+    on_page: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write a page per session, ``index.html`` and ``logs/CITATION.md`` into a folder of results.
+
+    Parameters
+    ----------
+    out
+        Folder of a cohort run, or of single runs.
+    sessions
+        Keys (``sub-X[_ses-Y]``) of the sessions whose pages are written; None: all.
+    on_page
+        Called with the pages done and their number.
+
+    Raises
+    ------
+    InputError
+        For a folder without provenance and ledger, or a file of them that cannot be read.
+    UsageError
+        For a session that is not there.
+    """
+    out = Path(out)
+    if not out.is_dir():
+        raise InputError("no such folder", source=out)
+    series, tables = find_series(out), find_tables(out)
+    states = known_sessions(out, series, tables)
+    if not states:
+        raise InputError("holds no provenance (*_prov.json) and no ledger: nothing to report", source=out)
+    wanted = _wanted(states, sessions)
+    written = []
+    for number, state in enumerate(wanted, start=1):
+        own = [entry for entry in series if entry.session == state.key]
+        written.append(
+            write_session_page(out, state, own, [table for table in tables if table.session == state.key])
+        )
+        if on_page is not None:
+            on_page(number, len(wanted))
+    if series:
+        written.append(write_citation(out, series))
+    written.append(write_cohort_page(out, states, tables))
+    return written
+
+
+def known_sessions(
+    out: Path, series: Sequence[Series], tables: Sequence[RegionTable] = ()
+) -> list[SessionState]:
+    """Sessions of the ledger, and those that left files without being in it (done)."""
+    found = {state.key: state for state in read_states(out)}
+    for key in [entry.session for entry in series] + [table.session for table in tables]:
+        if key not in found:
+            steps = tuple(StepState(s.kind, "done", notes=s.notes) for s in series if s.session == key)
+            found[key] = SessionState(key, steps=steps)
+    return [found[key] for key in sorted(found)]
+
+
+def read_states(out: Path) -> list[SessionState]:
+    """Sessions of the ledger; none where there is no ledger.
+
+    Raises
+    ------
+    InputError
+        For a file that is no record of a session.
+    """
+    return [_read_state(path) for path in sorted((out / LEDGER).glob("*.json"))]
+
+
+def _read_state(path: Path) -> SessionState:
+    try:
+        record = SessionRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise InputError(f"no record of a session: {first['msg']}", source=path, field=where) from None
+    if not is_key(record.session):
+        raise InputError(f"{record.session!r} is no name of a session", source=path, field="session")
+    steps = tuple(_step(name, step) for name, step in record.steps.items())
+    return SessionState(record.session, record.state, record.problems, steps)
+
+
+def _step(name: str, step: StepRecord) -> StepState:
+    return StepState(
+        name, step.state, step.reason, step.notes, step.seconds, step.peak_memory, step.device, step.attempts
+    )
+
+
+def _wanted(states: Sequence[SessionState], keys: Iterable[str] | None) -> list[SessionState]:
+    if keys is None:
+        return list(states)
+    known = {state.key: state for state in states}
+    chosen = list(dict.fromkeys(keys))
+    missing = [key for key in chosen if key not in known]
+    if missing:
+        raise UsageError(f"no session {missing[0]} in the folder (there are {len(known)})")
+    return [known[key] for key in chosen]

@@ -1,0 +1,256 @@
+"""A cohort from its plan to its derivatives."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import qsmengine
+from qsmengine.cohort.claims import EXPIRY, release_gone
+from qsmengine.cohort.drive import Driver, Findings, reasons_of
+from qsmengine.cohort.events import Event, EventLog, OnEvent
+from qsmengine.cohort.execute import Options
+from qsmengine.cohort.model import CohortPlan, SessionRecord
+from qsmengine.cohort.places import Places
+from qsmengine.cohort.pool import Pool, PoolMaker, SerialPool
+from qsmengine.cohort.sweep import sweep
+from qsmengine.errors import UsageError
+from qsmengine.io.sidecars import read_json
+from qsmengine.pipeline.dataset import raw_dataset, write_shared_files
+from qsmengine.pipeline.staging import check_output
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a cohort is run.
+
+    Parameters
+    ----------
+    workers
+        Processes; 0 runs in this one, None takes one a GPU, else as many as cores and memory allow.
+    device, threads
+        For each worker; threads None shares the cores out.
+    memory
+        Bytes that all workers together may take; None for what is available.
+    scheduler
+        Address of a running Dask scheduler to join.
+    slurm
+        Profile for Slurm, see :mod:`qsmengine.cohort.slurm`.
+    force
+        Run steps again whose inputs and configuration did not change.
+    stop_on_first_crash
+        Begin no more sessions after one failed.
+    expiry
+        Seconds after which a silent claim is taken over.
+    """
+
+    workers: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    memory: int | None = None
+    scheduler: str | None = None
+    slurm: Path | None = None
+    force: bool = False
+    stop_on_first_crash: bool = False
+    expiry: float = EXPIRY
+
+
+@dataclass(frozen=True)
+class CohortOutcome:
+    """What became of a cohort.
+
+    Parameters
+    ----------
+    records
+        Ledger of each session that ended.
+    total
+        Sessions of the plan.
+    skipped
+        Sessions that were done before.
+    stopped
+        Why the run ended early; "" where it did not.
+    interrupted
+        Whether a signal ended it.
+    seconds
+        Wall time [s].
+    """
+
+    records: Mapping[str, SessionRecord]
+    total: int
+    skipped: frozenset[str] = frozenset()
+    stopped: str = ""
+    interrupted: bool = False
+    seconds: float = 0.0
+    reasons: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def count(self, state: str) -> int:
+        """Sessions in a state of the ledger."""
+        return sum(record.state == state for record in self.records.values())
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some failed, are blocked or were left out, 130 interrupted."""
+        if self.interrupted:
+            return INTERRUPTED
+        return 0 if self.count("done") == self.total and not self.stopped else 1
+
+
+def run_cohort(
+    plan: CohortPlan,
+    settings: RunSettings,
+    on_event: OnEvent | None = None,
+    *,
+    make_pool: PoolMaker | None = None,
+) -> CohortOutcome:
+    """Run what is not done of a cohort; SIGINT and SIGTERM end it in a state that a later call resumes.
+
+    Parameters
+    ----------
+    plan
+        Sessions and folders.
+    settings
+        Workers and how they work.
+    on_event
+        Told of everything that happens, from this thread.
+    make_pool
+        Workers to use instead of those the settings name.
+
+    Raises
+    ------
+    UsageError
+        Before any work: an output folder that is a file, lies in the raw dataset, or holds results of another
+        version (without force).
+    DeviceError
+        For workers that cannot be had.
+    OSError
+        For an output folder that cannot be written.
+    """
+    out = Path(plan.out)
+    prepare_output(out, plan.bids, force=settings.force)
+    options = Options(
+        run=_run_name(),
+        device=settings.device,
+        threads=settings.threads,
+        force=settings.force,
+        expiry=settings.expiry,
+    )
+    places, start = Places(out), time.perf_counter()
+    log = EventLog(places.events(options.run))
+
+    def tell(event: Event) -> None:
+        log.write(event)
+        if on_event is not None:
+            on_event(event)
+
+    with stop_on_signals() as stop:
+        pool, options = _pool(plan, settings, options, make_pool, stop)
+        driver = Driver(
+            plan, pool, options, tell, stop, stop_on_first_crash=settings.stop_on_first_crash
+        )  # fmt: skip
+        try:
+            text = f"{len(plan.sessions)} sessions, {len(pool.workers())} workers"
+            driver.tell("begin", text, run=options.run, out=plan.out, workers=pool.workers())
+            findings = driver.run()
+        finally:
+            if stop.is_set() or driver.findings.stopped:
+                _raise_flag(places.stop(options.run))
+            pool.close()
+            release_gone(out, options.run)
+            with suppress(OSError):
+                sweep(out, run=options.run, expiry=settings.expiry)
+            with suppress(OSError):
+                places.stop(options.run).unlink(missing_ok=True)
+        outcome = _outcome(plan, findings, interrupted=stop.is_set(), seconds=time.perf_counter() - start)
+        driver.tell("end", outcome.stopped, interrupted=outcome.interrupted, seconds=round(outcome.seconds, 1))
+    return outcome
+
+
+def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
+    """Make the output folder a dataset of this version; errors as in :func:`run_cohort`."""
+    check_output(out, [], [], force=True)
+    description = out / "dataset_description.json"
+    if description.is_file():
+        generated = read_json(description).get("GeneratedBy") or [{}]
+        entries = (
+            [entry for entry in generated if isinstance(entry, dict)] if isinstance(generated, list) else []
+        )
+        found = next((e.get("Version") for e in entries if e.get("Name") == "qsmengine"), None)
+        if found in {qsmengine.__version__, None}:
+            return
+        if not force:
+            raise UsageError(
+                f"{out} holds results of qsmengine {found}, this is {qsmengine.__version__}; "
+                "choose another folder, or --force computes all of them again"
+            )
+    write_shared_files(out, out, raw_dataset(Path(bids) / "any"), named=True, replace=True)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second one raises KeyboardInterrupt."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _pool(
+    plan: CohortPlan,
+    settings: RunSettings,
+    options: Options,
+    make_pool: PoolMaker | None,
+    stop: threading.Event,
+) -> tuple[Pool, Options]:
+    if make_pool is not None:
+        return make_pool(plan, stop), options
+    if settings.workers == 0:
+        return SerialPool(plan, stop), options.model_copy(update={"memory": settings.memory})
+    from qsmengine.cohort.cluster import open_pool
+
+    return open_pool(plan, settings, options)
+
+
+def _outcome(plan: CohortPlan, findings: Findings, *, interrupted: bool, seconds: float) -> CohortOutcome:
+    records = findings.records
+    reasons = {key: reasons_of(record) for key, record in records.items() if record.state != "done"}
+    return CohortOutcome(
+        records=records,
+        total=len(plan.sessions),
+        skipped=frozenset(findings.skipped),
+        stopped=findings.stopped,
+        interrupted=interrupted,
+        seconds=seconds,
+        reasons=reasons,
+    )
+
+
+def _raise_flag(path: Path) -> None:
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def _run_name() -> str:
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,0 +1,164 @@
+"""The files of a gradient-echo series before their voxels are read: what headers and sidecars tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
+from qsmengine.io._series import (
+    EchoGroup,
+    SeriesFile,
+    common_echo_times,
+    common_field_strength,
+    common_grid,
+    open_file,
+)
+from qsmengine.io.header import check_stored_size
+from qsmengine.io.inheritance import Folders
+from qsmengine.io.phase import PhaseUnits, check_units
+
+Paths: TypeAlias = str | Path | Sequence[str | Path] | None
+
+
+@dataclass(frozen=True)
+class GreFiles:
+    """A series on disk: its headers and sidecars agree, the voxels are not read.
+
+    Parameters
+    ----------
+    groups
+        Files by part, in the order given.
+    grid
+        Geometry with the field strength.
+    echo_times
+        [s], ascending.
+    orders
+        Per group, the place in `echo_times` that each of its volumes has, as a permutation.
+    notes
+        What was decided.
+    """
+
+    groups: tuple[EchoGroup, ...]
+    grid: Grid
+    echo_times: tuple[float, ...]
+    orders: tuple[list[int], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Images and the sidecars that apply to them."""
+        return tuple(path for group in self.groups for path in group.sources)
+
+
+def open_gre(
+    magnitude: Paths = None,
+    phase: Paths = None,
+    *,
+    real: Paths = None,
+    imag: Paths = None,
+    echo_times: Sequence[float] | None = None,
+    field_strength: float | None = None,
+    phase_units: PhaseUnits | None = None,
+    folders: Folders | None = None,
+    check_size: bool = False,
+    problems: list[InputError] | None = None,
+) -> GreFiles:
+    """Read headers and sidecars of a series; arguments and errors as in :func:`qsmengine.io.gre.load_gre`.
+
+    Parameters
+    ----------
+    folders
+        Listings that calls for many series share.
+    check_size
+        Whether to look for truncated files too.
+    problems
+        Takes every problem, of which the first is raised.
+    """
+    problems = [] if problems is None else problems
+    start = len(problems)
+    groups = _groups(magnitude, phase, real, imag, folders, problems, check_size=check_size)
+    _raise_first(problems[start:])
+    notes: list[str] = []
+    with _collected(problems):
+        grid = common_grid(groups)
+    with _collected(problems):
+        times, orders = common_echo_times(groups, echo_times, notes)
+    with _collected(problems):
+        strength = common_field_strength(groups, field_strength, notes)
+    for file in groups[-1].files if groups[-1].name == "phase" and phase_units is None else ():
+        with _collected(problems):
+            check_units(file.sidecar.text("Units"), file.path)
+    _raise_first(problems[start:])
+    with _collected(problems):
+        grid = _with_field_strength(grid, strength, groups)
+    _raise_first(problems[start:])
+    return GreFiles(tuple(groups), grid, times, tuple(orders), tuple(notes))
+
+
+@contextmanager
+def _collected(problems: list[InputError]) -> Iterator[None]:
+    """Keep an InputError of the block for later."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(error)
+
+
+def _raise_first(problems: Sequence[InputError]) -> None:
+    if problems:
+        raise problems[0]
+
+
+def _groups(
+    magnitude: Paths,
+    phase: Paths,
+    real: Paths,
+    imag: Paths,
+    folders: Folders | None,
+    problems: list[InputError],
+    *,
+    check_size: bool,
+) -> list[EchoGroup]:
+    given = {"magnitude": magnitude, "phase": phase, "real": real, "imag": imag}
+    parts = {name: _as_list(paths) for name, paths in given.items()}
+    names = [name for name, paths in parts.items() if paths]
+    if names not in (["magnitude"], ["magnitude", "phase"], ["real", "imag"]):
+        raise UsageError(
+            f"parts given: {', '.join(names) or 'none'}; needed are magnitude and phase, real and imag, "
+            "or complex files as magnitude"
+        )
+    groups = []
+    for name in names:
+        files = []
+        for path in parts[name]:
+            with _collected(problems):
+                files.append(open_file(path, folders))
+                _check_complex(name, files[-1], alone=len(names) == 1)
+                if check_size:
+                    check_stored_size(files[-1].header)
+        groups.append(EchoGroup(name, tuple(files)))
+    return groups
+
+
+def _check_complex(name: str, file: SeriesFile, *, alone: bool) -> None:
+    if file.header.is_complex != alone:
+        problem = "needs phase beside it" if alone else "is complex: give it as magnitude alone"
+        raise InputError(f"{name} {problem}", source=file.path, field="datatype")
+
+
+def _as_list(paths: Paths) -> list[Path]:
+    if paths is None:
+        return []
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def _with_field_strength(grid: Grid, field_strength: float, groups: Sequence[EchoGroup]) -> Grid:
+    try:
+        return grid.replace(field_strength=field_strength)
+    except InputError as error:
+        raise error.at(groups[0].title) from error

@@ -1,0 +1,100 @@
+"""The page of a cohort: sessions by state with reasons, regional values, outliers, notes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qsmengine.report.distribution import (
+    LEAST,
+    LIMIT,
+    Distribution,
+    Spread,
+    distributions,
+    draw_distribution,
+)
+from qsmengine.report.methods_text import CITATION
+from qsmengine.report.pages import embedded, shown, write_page
+from qsmengine.report.records import RegionTable
+from qsmengine.report.sessions import STATES, SessionState
+
+INDEX = Path("index.html")
+COMMON_NOTES = 40
+"""Notes of the cohort that are listed, the most frequent first."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure inside the page."""
+
+    title: str
+    picture: str
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A regional value that stands out, as text."""
+
+    session: str
+    region: str
+    map: str
+    value: str
+    median: str
+    distance: str
+
+
+def write_cohort_page(
+    out: str | Path, sessions: Sequence[SessionState], tables: Sequence[RegionTable] = ()
+) -> Path:
+    """Write ``OUT/index.html``, which links to the sessions' pages.
+
+    Raises
+    ------
+    DeviceError
+        When jinja2 is not installed.
+    """
+    out = Path(out)
+    found = distributions(tables)
+    counts = Counter(session.state for session in sessions)
+    rank = {state: place for place, state in enumerate(STATES)}
+    unfinished = sorted((s for s in sessions if s.state != "done"), key=lambda s: (rank.get(s.state, 9), s.key))
+    notes = Counter(note for session in sessions for note in session.notes)
+    return write_page(
+        out / INDEX,
+        "cohort.html",
+        title=f"{len(sessions)} session{'s' if len(sessions) != 1 else ''}",
+        counts=[(state, counts[state]) for state in STATES if counts[state]],
+        has_citation=(out / CITATION).is_file(),
+        unfinished=unfinished,
+        figures=[Picture(_title(one), embedded(draw_distribution(one))) for one in found],
+        outliers=outliers(found),
+        limit=f"{LIMIT:g}",
+        least=LEAST,
+        notes=notes.most_common(COMMON_NOTES),
+        sessions=sorted(sessions, key=lambda s: s.key),
+    )
+
+
+def outliers(found: Sequence[Distribution]) -> list[Outlier]:
+    """Values that stand out, the farthest first."""
+    rows = [
+        (abs(distance), _outlier(one, spread, session, distance))
+        for one in found
+        for spread in one.regions
+        for session, distance in spread.outliers.items()
+    ]
+    return [row for _, row in sorted(rows, key=lambda row: (-row[0], row[1].session))]
+
+
+def _outlier(one: Distribution, spread: Spread, session: str, distance: float) -> Outlier:
+    name = f"{one.name} ({one.variant})" if one.variant else one.name
+    value, median = shown(str(spread.values[session])), shown(str(spread.median))
+    return Outlier(session, spread.region, name, value, median, f"{distance:+.1f}")
+
+
+def _title(distribution: Distribution) -> str:
+    name, variant = distribution.name, f" ({distribution.variant})" if distribution.variant else ""
+    what = "Volumes over sessions" if name == "volume" else f"{name}: regional means over sessions"
+    return what + variant

@@ -1,0 +1,171 @@
+"""A methods section and its references, from the provenance of what ran."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qsmengine.io.atomic import write_text
+from qsmengine.report.records import Series
+
+TITLES = {"qsm": "Susceptibility mapping", "dti": "Diffusion"}
+_DATA = resources.files("qsmengine.report") / "data"
+CITATION = Path("logs") / "CITATION.md"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What a step did, in words, and the DOIs it rests on."""
+
+    text: str
+    dois: tuple[str, ...]
+
+
+def write_citation(out: str | Path, series: Iterable[Series]) -> Path:
+    """Write ``logs/CITATION.md``: the methods section and the references of what is in `series`."""
+    path = Path(out) / CITATION
+    write_text(path, citation(tuple(series)))
+    return path
+
+
+def citation(series: Sequence[Series]) -> str:
+    """Markdown: a paragraph for every configuration that ran, then the references, each once."""
+    lines = ["# Methods", ""]
+    used: dict[str, list[str]] = {}
+    for members in group_alike(series):
+        lines += [f"## {TITLES.get(members[0].kind, members[0].kind)}", "", paragraph(members), ""]
+        for step in members[0].steps:
+            for doi in describe(step).dois:
+                name = f"{step.get('Stage', '')}: {step['Method']}"
+                used.setdefault(doi, []).append(name)
+    lines += ["# References", ""]
+    for doi, names in sorted(used.items(), key=lambda item: (reference(item[0]), item[0])):
+        methods = "; ".join(dict.fromkeys(names))
+        lines.append(f"- {reference(doi)}, <https://doi.org/{doi}> ({methods})")
+    return "\n".join(lines) + "\n"
+
+
+def group_alike(series: Iterable[Series]) -> list[list[Series]]:
+    """Series of one kind whose steps and parameters are the same, together; the larger groups first."""
+    groups: dict[str, list[Series]] = {}
+    for entry in series:
+        key = [entry.kind, [(s.get("Stage"), s["Method"], s.get("Parameters")) for s in entry.steps]]
+        groups.setdefault(repr(key), []).append(entry)
+    order = list(TITLES)
+    rank = {kind: order.index(kind) if kind in order else len(order) for kind in {s.kind for s in series}}
+    return sorted(groups.values(), key=lambda g: (rank[g[0].kind], -len(g)))
+
+
+def paragraph(series: Sequence[Series]) -> str:
+    """Sentences on series that were made alike."""
+    first = series[0]
+    sessions = len({entry.session for entry in series})
+    count = f"{sessions} session{'s' if sessions != 1 else ''}"
+    what = "Gradient-echo data" if first.kind == "qsm" else "Diffusion-weighted data"
+    seen = "; ".join(protocol for protocol, _ in _protocols(series).most_common(4))
+    software = sorted({str(_software(entry, "qsmengine")) for entry in series})
+    kernels = sorted({str(_software(entry, "kernels")) for entry in series})
+    devices = sorted({str(entry.record.get("Device", "?")) for entry in series})
+    intro = (
+        f"{what} of {count}{f' ({seen})' if seen else ''} were reconstructed with "
+        f"qsmengine {', '.join(software)} (kernels {', '.join(kernels)}, on {', '.join(devices)})."
+    )
+    return " ".join([intro, *(_with_citations(describe(step)) for step in first.steps)])
+
+
+def describe(step: Mapping[str, Any]) -> Sentence:
+    """Sentence of a step of a provenance file; methods that are not known are named as they are."""
+    stage, method = str(step.get("Stage", "")), str(step["Method"])
+    values: Mapping[str, Any] = step.get("Parameters") or {}
+    dois = [str(step["DOI"])] if step.get("DOI") else []
+    entry = sentences().get(f"{stage}/{method}")
+    if entry is None:
+        return Sentence(f"The step {stage} was done by {method}", tuple(dois))
+    text = next((case["text"] for case in entry.get("cases", ()) if _holds(case, values)), entry["text"])
+    parts = [text]
+    for more in entry.get("also", ()):
+        if _holds(more, values):
+            parts.append(more["text"])
+            dois += [more["doi"]] if "doi" in more else []
+    shown = {name: plain(value) for name, value in values.items()}
+    return Sentence(", ".join(parts).format_map(_Shown(shown)), tuple(dict.fromkeys(dois)))
+
+
+def reference(doi: str) -> str:
+    """Authors and year of a DOI; the DOI itself where they are not known."""
+    return references().get(doi, doi)
+
+
+def plain(value: Any) -> str:
+    """A parameter's value as text."""
+    if isinstance(value, list | tuple):
+        return " x ".join(plain(item) for item in value) if value else "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "automatic" if value is None else str(value)
+
+
+@cache
+def sentences() -> Mapping[str, Any]:
+    """``STAGE/METHOD`` -> text, `cases` that replace it, and what is said `also`."""
+    found: dict[str, Any] = yaml.safe_load((_DATA / "sentences.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def references() -> Mapping[str, str]:
+    """DOI -> authors and year."""
+    lines = (_DATA / "references.tsv").read_text(encoding="utf-8").splitlines()
+    return {row["doi"]: row["reference"] for row in csv.DictReader(lines, delimiter="\t")}
+
+
+class _Shown(dict[str, str]):
+    """Values for a sentence; a parameter that an older provenance file lacks is told as unknown."""
+
+    def __missing__(self, key: str) -> str:
+        return "unknown"
+
+
+def _with_citations(sentence: Sentence) -> str:
+    if not sentence.dois:
+        return f"{sentence.text}."
+    return f"{sentence.text} ({'; '.join(reference(doi) for doi in sentence.dois)})."
+
+
+def _holds(condition: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    value = values.get(condition["when"])
+    return value == condition["is"] if "is" in condition else bool(value)
+
+
+def _software(entry: Series, name: str) -> Any:
+    return (entry.record.get("Software") or {}).get(name, "?")
+
+
+def _protocols(series: Sequence[Series]) -> Counter[str]:
+    """How the data were acquired, with how many series of each."""
+    return Counter(text for entry in series if (text := _protocol(entry.record.get("Acquisition") or {})))
+
+
+def _protocol(facts: Mapping[str, Any]) -> str:
+    parts = []
+    if facts.get("MagneticFieldStrength"):
+        parts.append(f"{facts['MagneticFieldStrength']:g} T")
+    times = [1000 * t for t in facts.get("EchoTimes") or ()]
+    if times:
+        span = f"{times[0]:.3g} ms" if len(times) == 1 else f"{times[0]:.3g} to {times[-1]:.3g} ms"
+        parts.append(f"{len(times)} echo{'es' if len(times) > 1 else ''} at {span}")
+    shells = facts.get("BValues")
+    if shells:
+        parts.append(f"b = {', '.join(f'{b:g}' for b in shells)} s/mm^2")
+    size = facts.get("VoxelSize")
+    if size:
+        parts.append(f"voxels of {' x '.join(f'{s:.3g}' for s in size)} mm")
+    return ", ".join(parts)

@@ -1,0 +1,76 @@
+"""HTML pages: templates with autoescape, pictures inside, no scripts, no outside files."""
+
+from __future__ import annotations
+
+import base64
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from qsmengine.errors import DeviceError
+from qsmengine.io.atomic import write_text
+from qsmengine.report.canvas import png_bytes
+
+SCREEN_DPI = 110
+
+
+def write_page(path: str | Path, template: str, **values: Any) -> Path:
+    """Render a template of this package to `path`.
+
+    Raises
+    ------
+    DeviceError
+        When jinja2 is not installed.
+    """
+    try:
+        from jinja2 import DictLoader, Environment, StrictUndefined
+    except ImportError:
+        raise DeviceError(
+            "pages need jinja2, which is not installed: pip install 'qsmengine[report]'"
+        ) from None
+    folder = resources.files("qsmengine.report") / "templates"
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in ("style.css", template)}
+    environment = Environment(
+        loader=DictLoader(texts),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(path, environment.get_template(template).render(**values) + "\n")
+    return Path(path)
+
+
+def embedded(figure: Figure) -> str:
+    """Address of a figure that holds the figure itself."""
+    encoded = base64.b64encode(png_bytes(figure, SCREEN_DPI)).decode("ascii")
+    return f"data:image/png;base64,{encoded}"
+
+
+def shown(text: str) -> str:
+    """Three significant digits; a dash for n/a; other text as it is."""
+    try:
+        value = float(text)
+    except ValueError:
+        return "-" if text in {"", "n/a"} else text
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "41 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def memory(n_bytes: int) -> str:
+    """Bytes in MiB or GiB."""
+    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"

@@ -1,0 +1,154 @@
+"""What runs left on disk: provenance files, and the maps and tables beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qsmengine.errors import InputError
+from qsmengine.io.sidecars import read_json
+
+_NAME = re.compile(r"(?:(?P<stem>.+)_)?desc-(?P<kind>[0-9A-Za-z]+)_prov\.json")
+_SESSION = re.compile(r"(?P<subject>sub-[0-9A-Za-z]+)(?:_.*?)??(?P<session>_ses-[0-9A-Za-z]+)?(?:_|$)")
+_KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One reconstruction: the session it belongs to, the beginning of its files' names, its provenance.
+
+    Parameters
+    ----------
+    session
+        ``sub-X`` or ``sub-X_ses-Y``; outside BIDS the files' common prefix.
+    stem
+        What the files' names begin with; may be empty.
+    kind
+        "qsm" or "dti".
+    folder
+        Where the files are.
+    record
+        Content of the provenance file.
+    """
+
+    session: str
+    stem: str
+    kind: str
+    folder: Path
+    record: Mapping[str, Any]
+
+    def file(self, ending: str) -> Path:
+        """File of the series whose name ends so: ``Chimap.nii.gz``."""
+        return self.folder / (f"{self.stem}_{ending}" if self.stem else ending)
+
+    def find(self, pattern: str) -> Path | None:
+        """First file of the series whose ending matches a glob pattern."""
+        prefix = f"{self.stem}_" if self.stem else ""
+        return next(iter(sorted(self.folder.glob(f"{prefix}{pattern}"))), None)
+
+    @property
+    def steps(self) -> tuple[Mapping[str, Any], ...]:
+        """Steps as they ran."""
+        return tuple(self.record.get("Steps", ()))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided or mended."""
+        return tuple(map(str, self.record.get("Notes", ())))
+
+
+def find_series(out: str | Path) -> tuple[Series, ...]:
+    """Every reconstruction below a folder of results, by session, stem and kind.
+
+    Raises
+    ------
+    InputError
+        For a provenance file that cannot be read.
+    """
+    found = [_series(path) for path in provenance_files(Path(out)) if _NAME.fullmatch(path.name)]
+    return tuple(sorted(found, key=lambda s: (s.session, s.stem, s.kind)))
+
+
+def provenance_files(out: Path) -> Iterator[Path]:
+    """Provenance files at the root and in subjects' folders."""
+    yield from sorted(out.glob("*_prov.json"))
+    for subject in sorted(out.glob("sub-*")):
+        if subject.is_dir():
+            yield from sorted(subject.rglob("*_prov.json"))
+
+
+def session_key(name: str) -> str:
+    """``sub-X[_ses-Y]`` of a file name; for another name a text that is safe in a file name."""
+    match = _SESSION.match(name)
+    if match:
+        return match["subject"] + (match["session"] or "")
+    return re.sub(r"[^0-9A-Za-z._-]+", "_", name).lstrip("._-") or "maps"
+
+
+def is_key(text: str) -> bool:
+    """Whether a session's key can be a file name: letters, digits, dots, dashes and underscores only."""
+    return _KEY.fullmatch(text) is not None and ".." not in text
+
+
+def _series(path: Path) -> Series:
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise InputError("not the name of a provenance file", source=path)
+    stem = match["stem"] or ""
+    record = read_json(path)
+    steps = record.get("Steps", [])
+    if not isinstance(steps, list) or not all(isinstance(s, dict) and "Method" in s for s in steps):
+        raise InputError("is not a list of steps", source=path, field="Steps")
+    return Series(session_key(stem), stem, match["kind"], path.parent, record)
+
+
+@dataclass(frozen=True)
+class RegionTable:
+    """A session's regional values: rows as text by column, and the unit of each column."""
+
+    path: Path
+    session: str
+    rows: tuple[Mapping[str, str], ...]
+    units: Mapping[str, str]
+
+    @property
+    def variant(self) -> str:
+        """Name without subject, session and ending: ``seg-first_desc-dgm``."""
+        return self.path.name.removesuffix("_stats.tsv").removeprefix(self.session).lstrip("_")
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Names of the maps that have a mean."""
+        columns = self.rows[0] if self.rows else {}
+        return tuple(c.removesuffix("_mean") for c in columns if c.endswith("_mean"))
+
+
+def find_tables(out: str | Path) -> tuple[RegionTable, ...]:
+    """Every ``*_stats.tsv`` of a session below a folder of results.
+
+    Raises
+    ------
+    InputError
+        For a table without the columns region and hemisphere.
+    """
+    out = Path(out)
+    files = sorted(p for s in sorted(out.glob("sub-*")) if s.is_dir() for p in s.rglob("*_stats.tsv"))
+    return tuple(_table(path) for path in (*sorted(out.glob("*_stats.tsv")), *files))
+
+
+def _table(path: Path) -> RegionTable:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = tuple(csv.DictReader(stream, delimiter="\t", restval="n/a"))
+    if rows and not {"region", "hemisphere"} <= set(rows[0]):
+        raise InputError("no such column", source=path, field="region or hemisphere")
+    try:
+        dictionary = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        units = {name: str(entry.get("Units", "")) for name, entry in dictionary.items()}
+    except (OSError, ValueError, AttributeError):
+        units = {}
+    return RegionTable(path, session_key(path.name), rows, units)

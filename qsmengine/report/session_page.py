@@ -1,0 +1,193 @@
+"""The page of a session: its maps, regional values, notes, methods and provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qsmengine.errors import InputError
+from qsmengine.io.sidecars import read_json
+from qsmengine.report.figures import draw_overview
+from qsmengine.report.methods_text import TITLES, paragraph, plain, reference
+from qsmengine.report.pages import embedded, shown, write_page
+from qsmengine.report.panels import Panel
+from qsmengine.report.records import RegionTable, Series, is_key
+from qsmengine.report.sessions import SessionState
+
+PPM_WINDOWS = {"desc-total_fieldmap": 0.8, "desc-local_fieldmap": 0.05}
+"""Half width of a field's window [ppm of B0]."""
+QSM_ROWS = (
+    ("S0map", "signal at TE = 0", "magnitude"),
+    ("desc-total_fieldmap", "total field", "field_hz"),
+    ("desc-local_fieldmap", "local field", "field_hz"),
+    ("Chimap", "susceptibility", "chi"),
+    ("desc-sd_Chimap", "its standard deviation", "chi"),
+    ("desc-paramagnetic_Chimap", "paramagnetic part", "chi"),
+    ("desc-diamagnetic_Chimap", "diamagnetic part", "chi"),
+    ("R2starmap", "R2*", "r2star"),
+    ("swi", "SWI", "magnitude"),
+)
+DTI_ROWS = (("fa", "FA", "fa"), ("md", "MD", "diffusivity"))
+TESLA = 42.576
+"""Frequency of protons [Hz per ppm and tesla]."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A series on the page: picture (or why there is none), methods, steps, software and inputs."""
+
+    title: str
+    picture: str
+    problem: str
+    methods: str
+    steps: Sequence[Mapping[str, str]]
+    facts: Sequence[tuple[str, str]]
+    inputs: Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A region table as text."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def write_session_page(
+    out: str | Path,
+    session: SessionState,
+    series: Sequence[Series],
+    tables: Sequence[RegionTable] = (),
+) -> Path:
+    """Write ``OUT/KEY.html``: one file without scripts, its pictures inside.
+
+    Parameters
+    ----------
+    out
+        Folder of the results.
+    session
+        Key and state.
+    series, tables
+        Those of the session.
+
+    Raises
+    ------
+    InputError
+        For a key that is no file name.
+    DeviceError
+        When jinja2 is not installed.
+    """
+    if not is_key(session.key):
+        raise InputError(f"{session.key!r} is not the name of a session", source=out)
+    notes = dict.fromkeys([*session.notes, *(note for entry in series for note in entry.notes)])
+    return write_page(
+        Path(out) / f"{session.key}.html",
+        "session.html",
+        session=session,
+        notes=list(notes),
+        parts=[_part(entry) for entry in series],
+        tables=[_table(table) for table in tables],
+    )
+
+
+def _part(series: Series) -> Part:
+    title = f"{TITLES.get(series.kind, series.kind)}{f', {series.stem}' if series.stem else ''}"
+    picture = problem = ""
+    try:
+        picture = embedded(draw_overview(panels_of(series), title))
+    except InputError as error:
+        problem = f"no picture: {error}"
+    software = series.record.get("Software") or {}
+    names = ("Device", "Threads", "FFT", "ConfigurationHash")
+    facts = [*software.items(), *((n, series.record[n]) for n in names if n in series.record)]
+    return Part(
+        title,
+        picture,
+        problem,
+        paragraph([series]),
+        [_step(step) for step in series.steps],
+        [(str(name), str(value)) for name, value in facts],
+        [_input(entry) for entry in series.record.get("Inputs", ()) if isinstance(entry, dict)],
+    )
+
+
+def panels_of(series: Series) -> list[Panel]:
+    """Rows of the overview: those of the maps that are there."""
+    return _dti_panels(series) if series.kind == "dti" else _qsm_panels(series)
+
+
+def _qsm_panels(series: Series) -> list[Panel]:
+    mask: Path | None = series.file("desc-reliable_mask.nii.gz")
+    mask = mask if mask is not None and mask.is_file() else None
+    found = []
+    for ending, label, kind in QSM_ROWS:
+        path = series.file(f"{ending}.nii.gz")
+        if not path.is_file():
+            continue
+        panel = Panel(path, label, kind)
+        if ending in PPM_WINDOWS:
+            limit = PPM_WINDOWS[ending] * TESLA * _field_strength(path)
+            panel = replace(panel, window=(-limit, limit), mask=mask if "total" in ending else None)
+        if ending == "desc-sd_Chimap":
+            panel = replace(panel, window=(0.0, 0.02))
+        found.append(panel)
+    return found
+
+
+def _dti_panels(series: Series) -> list[Panel]:
+    found = []
+    for param, label, kind in DTI_ROWS:
+        path = series.find(f"model-*_param-{param}_dwimap.nii.gz")
+        if path is not None:
+            found.append(Panel(path, label, kind))
+    fa, v1 = (series.find(f"model-*_param-{param}_dwimap.nii.gz") for param in ("fa", "v1"))
+    if fa is not None and v1 is not None:
+        found.insert(1, Panel(fa, "colour FA", "colour_fa", vectors=v1))
+    return found
+
+
+def _field_strength(image: Path) -> float:
+    """Of the image's own sidecar [T]; 3 T only chooses the window where it tells none."""
+    try:
+        value = read_json(image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
+        return float(value["MagneticFieldStrength"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return 3.0
+
+
+def _step(step: Mapping[str, Any]) -> dict[str, str]:
+    values = step.get("Parameters") or {}
+    solver = step.get("Solver") or {}
+    doi = str(step.get("DOI") or "")
+    ended = f"{solver.get('Iterations')} iterations, {solver.get('Stopped')}" if solver else ""
+    return {
+        "stage": str(step.get("Stage", "")),
+        "method": str(step["Method"]),
+        "doi": doi,
+        "reference": reference(doi),
+        "parameters": ", ".join(f"{name} {plain(value)}" for name, value in values.items()),
+        "solver": ended,
+    }
+
+
+def _input(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {"file": str(entry.get("URI") or entry.get("File", "")), "digest": str(entry.get("SHA256", ""))}
+
+
+def _table(table: RegionTable) -> Table:
+    """Volume, and mean and standard deviation of every map, per structure."""
+    columns = ["structure", "side", "volume [mm^3]"]
+    for name in table.maps:
+        unit = table.units.get(f"{name}_mean", "")
+        label = f"{name} [{unit}]" if unit not in {"", "1"} else name
+        columns += [f"{label}, mean", "SD"]
+    rows = []
+    for row in table.rows:
+        cells = [row["region"], row["hemisphere"], shown(row.get("volume_mm3", "n/a"))]
+        for name in table.maps:
+            cells += [shown(row.get(f"{name}_mean", "n/a")), shown(row.get(f"{name}_sd", "n/a"))]
+        rows.append(cells)
+    return Table(table.path.name.removesuffix(".tsv"), columns, rows)

@@ -1,0 +1,77 @@
+import pytest
+
+from qsmengine.cli.main import main
+from qsmengine.cohort.model import SessionRecord, StepRecord
+from qsmengine.cohort.reports import LEDGER, read_states, write_reports
+from qsmengine.errors import InputError, UsageError
+from tests.report.results import write_session, write_table
+
+
+def record(out, key, **values):
+    path = out / LEDGER / f"{key}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(SessionRecord(session=key, **values).model_dump_json())
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    write_session(tmp_path, "sub-01")
+    write_table(tmp_path, "sub-01", {"pallidum": 0.1})
+    record(tmp_path, "sub-01", steps={"qsm": StepRecord(state="done", seconds=12.0, device="cuda:0")})
+    record(tmp_path, "sub-02", steps={"qsm": StepRecord(state="failed", reason="phase: truncated")})
+    record(tmp_path, "sub-03", problems=("no echoes",))
+    return tmp_path
+
+
+def test_every_session_has_a_page_whatever_became_of_it(cohort):
+    written = write_reports(cohort)
+    assert [p.relative_to(cohort).as_posix() for p in written] == [
+        "sub-01.html", "sub-02.html", "sub-03.html", "logs/CITATION.md", "index.html",
+    ]  # fmt: skip
+    assert "phase: truncated" in (cohort / "sub-02.html").read_text()
+    index = (cohort / "index.html").read_text()
+    assert "1 failed" in index
+    assert "no echoes" in index
+    assert "logs/CITATION.md" in index
+
+
+def test_folder_of_single_runs_needs_no_ledger(tmp_path):
+    write_session(tmp_path, "sub-01_ses-1", notes=("told",))
+    write_session(tmp_path, "sub-01_ses-2")
+    assert {p.name for p in write_reports(tmp_path)} >= {"sub-01_ses-1.html", "sub-01_ses-2.html"}
+    assert "2 done" in (tmp_path / "index.html").read_text()
+
+
+def test_names_that_are_not_bids_are_reported_too(tmp_path):
+    write_session(tmp_path, "", folder=".")
+    write_session(tmp_path, "head", folder=".")
+    assert {p.name for p in write_reports(tmp_path)} >= {"maps.html", "head.html", "index.html"}
+
+
+def test_only_chosen_pages_are_written(cohort):
+    written = write_reports(cohort, ["sub-02", "sub-02"])
+    assert [p.name for p in written] == ["sub-02.html", "CITATION.md", "index.html"]
+    with pytest.raises(UsageError, match="no session sub-09"):
+        write_reports(cohort, ["sub-09"])
+
+
+def test_folder_without_anything_to_report_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing to report"):
+        write_reports(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        write_reports(tmp_path / "none")
+
+
+@pytest.mark.parametrize("text", ["{", '{"session": "sub-1", "steps": 3}', '{"session": "../../x"}'])
+def test_broken_ledger_is_named(tmp_path, text):
+    path = tmp_path / LEDGER / "sub-1.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"sub-1\.json"):
+        read_states(tmp_path)
+
+
+def test_command_prints_the_index(cohort, capsys):
+    assert main(["report", str(cohort)]) == 0
+    assert capsys.readouterr().out.strip() == str(cohort / "index.html")
+    assert main(["report", str(cohort / "none")]) == 3

@@ -1,0 +1,109 @@
+"""The image files: what they copy exists, what they start is a command, no root runs it. Nothing is built."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from qsmengine import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ("cpu.Dockerfile", "cuda.Dockerfile")
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+
+
+def instructions(name):
+    """(instruction, arguments) of each line, continuations joined."""
+    text = re.sub(r"\\\n", " ", (ROOT / "docker" / name).read_text())
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(word.upper(), rest) for word, rest in lines]
+
+
+def stages(name):
+    """Instructions of each stage."""
+    found = []
+    for word, rest in instructions(name):
+        if word == "FROM":
+            found.append([])
+        found[-1].append((word, rest))
+    return found
+
+
+def environment(stage):
+    text = " ".join(rest for word, rest in stage if word == "ENV")
+    return dict(pair.split("=", 1) for pair in text.split())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_copied_files_exist_and_are_sent_to_the_daemon(name):
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = [rest.split()[:-1] for word, rest in instructions(name) if word == "COPY" and "--from" not in rest]
+    assert copied
+    for source in (source for sources in copied for source in sources):
+        assert (ROOT / source).exists(), source
+        assert source in sent, source
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_the_build_needs_is_copied(name):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    copied = {s for word, rest in instructions(name) if word == "COPY" for s in rest.split()[:-1]}
+    assert {project["readme"], *project["license-files"], "CMakeLists.txt", "kernels", "qsmengine"} <= copied
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_entry_point_is_the_bids_app_and_no_root_runs_it(name):
+    last = stages(name)[-1]
+    assert dict(last)["ENTRYPOINT"] == '["qsmengine-bids"]'
+    assert "qsmengine-bids" in SCRIPTS
+    users = [rest for word, rest in last if word == "USER"]
+    assert users
+    assert users[-1].split(":")[0] not in {"root", "0"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_only_work_is_written_beside_the_output(name):
+    variables = environment(stages(name)[-1])
+    for key in ("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "CUPY_CACHE_DIR"):
+        if key in variables or "cuda" in name or key != "CUPY_CACHE_DIR":
+            assert variables[key].split("/")[1] == "work", key
+    assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
+
+
+def test_baked_kernels_are_outside_of_the_writable_folders():
+    assert environment(stages("cuda.Dockerfile")[-1])["QSMENGINE_KERNEL_CACHE"] == "/opt/qsmengine/cupy"
+    assert "CUPY_CACHE_DIR=/opt/qsmengine/cupy" in (ROOT / "docker" / "bake.sh").read_text()
+    assert "QSMENGINE_KERNEL_CACHE=/opt/qsmengine/cupy" in (ROOT / "docker" / "qsmengine.def").read_text()
+
+
+@pytest.mark.parametrize("name", [*FILES, "qsmengine.def"])
+def test_tags_have_this_version(name):
+    text = (ROOT / "docker" / name).read_text()
+    tags = set(re.findall(r"qsmengine:([\w.]+)-(?:cpu|cuda)", text))
+    assert tags == {__version__}
+    assert ":latest" not in text
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_hadolint_finds_nothing(name):
+    program = shutil.which("hadolint")
+    if program is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([program, str(ROOT / "docker" / name)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_apptainer_definition_starts_commands_that_exist():
+    text = (ROOT / "docker" / "qsmengine.def").read_text()
+    assert set(re.findall(r"exec (\S+)", text)) <= set(SCRIPTS)
+    sections = re.findall(r"^%(\w+)", text, flags=re.MULTILINE)
+    assert {"environment", "runscript", "test", "help"} <= set(sections)
+    assert "--nv" in text
+
+
+def test_bake_script_is_valid_shell():
+    done = subprocess.run(["bash", "-n", str(ROOT / "docker" / "bake.sh")], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
