@@ -130,7 +130,8 @@ def along_minimum_spanning_tree(phase, cost):
         rows += index[tuple(here.T)].tolist()
         columns += index[tuple(there.T)].tolist()
         weights += cost[axis][tuple(here.T)].tolist()
-    tree = minimum_spanning_tree(coo_array((weights, (rows, columns)), shape=(n, n)).tocsr())
+    edges = np.array([rows, columns], np.int32)
+    tree = minimum_spanning_tree(coo_array((weights, tuple(edges)), shape=(n, n)).tocsr())
     order, parents = breadth_first_order(tree, 0, directed=False)
     flat = phase.ravel().astype(float).copy()
     for voxel in order[1:]:
