@@ -15,8 +15,8 @@ SHARED_LIMIT = 48 * 1024
 """Static shared memory a block may have on every architecture [bytes]."""
 
 ACCEPTED_SPILLS = {"nlm": 1500, "kurtosis_fit": 450, "edge_adjoint": 24}
-"""Kernel -> spilled bytes accepted; nlm spills on sm_75 only, edge_adjoint on sm_90 only, kurtosis_fit has 6.5 kB
-of matrices beside."""
+"""Kernel -> spilled bytes accepted: nlm spills on sm_75 only, edge_adjoint on sm_90 only, kurtosis_fit has
+6.5 kB of matrices beside."""
 
 
 def sources() -> list[str]:
