@@ -54,6 +54,21 @@ def test_truth_and_maps_of_a_participant_are_what_was_asked_for():
         assert measured[f"volume_{structure}"] == pytest.approx(truth[f"volume_{structure}"], rel=0.08)
 
 
+@pytest.mark.slow
+def test_a_reduced_cohort_comes_back_from_its_raw_signals(tmp_path):
+    argv = ["reproduce", "pontillo2019", str(tmp_path), "--level", "raw", "--per-group", "4"]
+    assert main([*argv, "--voxel-size", "3", "--device", "cpu", "--quiet"]) == 0
+    bias = read_table(tmp_path / "bias.tsv").set_index("metric").apply(pd.to_numeric, errors="coerce")
+    limits = {"volume": (0.4, 0.97), "chi": (18.0, 0.97), "MD": (3e-3, 0.995), "FA": (3e-3, 0.99)}
+    for metric, (largest, least_r) in limits.items():
+        for structure in STRUCTURES:
+            row = bias.loc[f"{metric}_{structure}"]
+            assert abs(row["bias"]) < largest, row.name
+            assert row["r"] > least_r, row.name
+            assert row["difference_measured"] == pytest.approx(row["difference_truth"], abs=largest / 2)
+    assert bias.loc["chi_thalamus", "n"] == 12
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Measurement without signals: truth as drawn, chi 2 ppb high."""
