@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from qsmengine.cohort.model import SessionRecord, StepRecord
+from qsmengine.cohort.ledger import read_all
+from qsmengine.cohort.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
 from qsmengine.report.methods_text import write_citation
 from qsmengine.report.records import RegionTable, Series, find_series, find_tables, is_key
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
-
-LEDGER = Path(".qsmengine") / "sessions"
 
 
 def write_reports(
@@ -38,7 +35,7 @@ def write_reports(
     Raises
     ------
     InputError
-        For a folder without provenance and ledger, or a file of them that cannot be read.
+        For a folder without provenance and ledger, or a provenance file or table that cannot be read.
     UsageError
         For a session that is not there.
     """
@@ -77,27 +74,17 @@ def known_sessions(
 
 
 def read_states(out: Path) -> list[SessionState]:
-    """Sessions of the ledger; none where there is no ledger.
-
-    Raises
-    ------
-    InputError
-        For a file that is no record of a session.
-    """
-    return [_read_state(path) for path in sorted((out / LEDGER).glob("*.json"))]
-
-
-def _read_state(path: Path) -> SessionState:
-    try:
-        record = SessionRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise InputError(f"no record of a session: {first['msg']}", source=path, field=where) from None
-    if not is_key(record.session):
-        raise InputError(f"{record.session!r} is no name of a session", source=path, field="session")
-    steps = tuple(_step(name, step) for name, step in record.steps.items())
-    return SessionState(record.session, record.state, record.problems, steps)
+    """Sessions of the ledger; none where there is no ledger. A damaged record is told as such."""
+    states = []
+    for key, record, damage in read_all(out):
+        if not is_key(key):
+            continue
+        if record is None:
+            states.append(SessionState(key, "damaged", (damage,)))
+            continue
+        steps = tuple(_step(name, step) for name, step in record.steps.items())
+        states.append(SessionState(key, record.state, record.problems, steps))
+    return states
 
 
 def _step(name: str, step: StepRecord) -> StepState:

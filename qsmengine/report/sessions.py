@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qsmengine.report.pages import duration, memory
 
-STATES = ("failed", "blocked", "running", "waiting", "done")
+STATES = ("failed", "damaged", "blocked", "running", "waiting", "done")
 """States of sessions and steps, those that need somebody first."""
 
 

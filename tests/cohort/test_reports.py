@@ -1,16 +1,16 @@
 import pytest
 
 from qsmengine.cli.main import main
+from qsmengine.cohort.ledger import write_record
 from qsmengine.cohort.model import SessionRecord, StepRecord
-from qsmengine.cohort.reports import LEDGER, read_states, write_reports
+from qsmengine.cohort.places import Places
+from qsmengine.cohort.reports import read_states, write_reports
 from qsmengine.errors import InputError, UsageError
 from tests.report.results import write_session, write_table
 
 
 def record(out, key, **values):
-    path = out / LEDGER / f"{key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(SessionRecord(session=key, **values).model_dump_json())
+    write_record(out, SessionRecord(session=key, **values))
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def test_folder_without_anything_to_report_is_refused(tmp_path):
         write_reports(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["{", '{"session": "sub-1", "steps": 3}', '{"session": "../../x"}'])
-def test_broken_ledger_is_named(tmp_path, text):
-    path = tmp_path / LEDGER / "sub-1.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    with pytest.raises(InputError, match=r"sub-1\.json"):
-        read_states(tmp_path)
+@pytest.mark.parametrize("text", ["{", '{"session": "sub-01", "steps": 3}', '{"session": "../../x"}'])
+def test_damaged_ledger_is_told_on_the_pages(cohort, text):
+    Places(cohort).record("sub-01").write_text(text)
+    assert {state.key: state.state for state in read_states(cohort)}["sub-01"] == "damaged"
+    write_reports(cohort)
+    assert "ledger is damaged" in (cohort / "index.html").read_text()
+    assert not (cohort.parent.parent / "x.html").exists()
 
 
 def test_command_prints_the_index(cohort, capsys):
