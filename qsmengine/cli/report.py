@@ -18,6 +18,9 @@ def report(
         list[str] | None,
         typer.Option("--session", help="only the page of this one, as sub-X[_ses-Y]; may be repeated"),
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="processes, where there are many pages", metavar="N")
+    ] = None,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     log_json: options.LogJson = False,
@@ -34,5 +37,5 @@ def report(
     def on_page(done: int, total: int) -> None:
         reporter.detail(f"page {done} of {total}")
 
-    for path in write_reports(out, sessions, on_page=on_page)[-1:]:
+    for path in write_reports(out, sessions, jobs=jobs, on_page=on_page)[-1:]:
         reporter.say(str(path), file=str(path))

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from itertools import starmap
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
+from qsmengine.backend.device import available_threads
 from qsmengine.cohort.ledger import read_all
 from qsmengine.cohort.model import StepRecord
 from qsmengine.errors import InputError, UsageError
@@ -14,11 +20,16 @@ from qsmengine.report.records import RegionTable, Series, find_series, find_tabl
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
 
+Entry = TypeVar("Entry", Series, RegionTable)
+PAGES_PER_PROCESS = 8
+"""Fewer pages are not worth a process of their own."""
+
 
 def write_reports(
     out: str | Path,
     sessions: Iterable[str] | None = None,
     *,
+    jobs: int | None = None,
     on_page: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write a page per session, ``index.html`` and ``logs/CITATION.md`` into a folder of results.
@@ -29,6 +40,8 @@ def write_reports(
         Folder of a cohort run, or of single runs.
     sessions
         Keys (``sub-X[_ses-Y]``) of the sessions whose pages are written; None: all.
+    jobs
+        Processes, where there are many pages; None takes one a core.
     on_page
         Called with the pages done and their number.
 
@@ -46,19 +59,43 @@ def write_reports(
     states = known_sessions(out, series, tables)
     if not states:
         raise InputError("holds no provenance (*_prov.json) and no ledger: nothing to report", source=out)
-    wanted = _wanted(states, sessions)
-    written = []
-    for number, state in enumerate(wanted, start=1):
-        own = [entry for entry in series if entry.session == state.key]
-        written.append(
-            write_session_page(out, state, own, [table for table in tables if table.session == state.key])
-        )
-        if on_page is not None:
-            on_page(number, len(wanted))
+    written = _write_pages(out, _wanted(states, sessions), series, tables, jobs, on_page)
     if series:
         written.append(write_citation(out, series))
     written.append(write_cohort_page(out, states, tables))
     return written
+
+
+def _write_pages(
+    out: Path,
+    states: Sequence[SessionState],
+    series: Sequence[Series],
+    tables: Sequence[RegionTable],
+    jobs: int | None,
+    on_page: Callable[[int, int], None] | None,
+) -> list[Path]:
+    """Pages of the sessions, in several processes where they are many."""
+    own_series, own_tables = _by_session(series), _by_session(tables)
+    work = [(out, s, own_series.get(s.key, []), own_tables.get(s.key, [])) for s in states]
+    processes = min(jobs or available_threads(), len(work) // PAGES_PER_PROCESS)
+    written = []
+    with ExitStack() as stack:
+        made: Iterable[Path] = starmap(write_session_page, work)
+        if processes > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=get_context("spawn")))
+            made = pool.map(write_session_page, *zip(*work, strict=True), chunksize=2)
+        for number, path in enumerate(made, start=1):
+            written.append(path)
+            if on_page is not None:
+                on_page(number, len(work))
+    return written
+
+
+def _by_session(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.session, []).append(entry)
+    return found
 
 
 def known_sessions(
@@ -66,9 +103,11 @@ def known_sessions(
 ) -> list[SessionState]:
     """Sessions of the ledger, and those that left files without being in it (done)."""
     found = {state.key: state for state in read_states(out)}
+    by_session = _by_session(series)
     for key in [entry.session for entry in series] + [table.session for table in tables]:
         if key not in found:
-            steps = tuple(StepState(s.kind, "done", notes=s.notes) for s in series if s.session == key)
+            own = by_session.get(key, [])
+            steps = tuple(StepState(s.kind, "done", notes=s.notes) for s in own)
             found[key] = SessionState(key, steps=steps)
     return [found[key] for key in sorted(found)]
 

@@ -1,6 +1,7 @@
 import pytest
 
 from qsmengine.cli.main import main
+from qsmengine.cohort import reports
 from qsmengine.cohort.ledger import write_record
 from qsmengine.cohort.model import SessionRecord, StepRecord
 from qsmengine.cohort.places import Places
@@ -69,6 +70,17 @@ def test_damaged_ledger_is_told_on_the_pages(cohort, text):
     write_reports(cohort)
     assert "ledger is damaged" in (cohort / "index.html").read_text()
     assert not (cohort.parent.parent / "x.html").exists()
+
+
+def test_several_processes_write_the_same_pages(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports, "PAGES_PER_PROCESS", 1)
+    for number in range(3):
+        write_session(tmp_path, f"sub-{number:02d}")
+    seen = []
+    alone = {p.name: p.read_bytes() for p in write_reports(tmp_path, jobs=1)}
+    written = write_reports(tmp_path, jobs=2, on_page=lambda done, total: seen.append((done, total)))
+    assert {p.name: p.read_bytes() for p in written} == alone
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_command_prints_the_index(cohort, capsys):

@@ -92,3 +92,25 @@ def test_examples_are_short_and_use_flags_that_exist(name):
     flags = {flag for argument in ARGUMENTS for flag in argument.flags}
     known = flags | {"--cores", "--config", "--bids", "--out", "--options"}
     assert {word for line in lines for word in line.replace('"', " ").split() if word.startswith("--")} <= known
+
+
+def test_slurm_profile_of_the_documentation_is_valid():
+    from qsmengine.cohort.slurm import load_profile
+
+    profile = load_profile(EXAMPLES / "slurm.yaml")
+    assert (profile.queue, profile.jobs, profile.gpus) == ("gpu", 8, 1)
+
+
+def test_commands_and_files_of_the_documentation_exist():
+    import re
+    import tomllib
+
+    from qsmengine.cli.main import app
+
+    text = (ROOT / "docs" / "cohort.md").read_text()
+    commands = {command.name for command in app.registered_commands}
+    assert set(re.findall(r"^qsmengine (\w+)", text, flags=re.MULTILINE)) <= commands
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert set(re.findall(r"^(qsmengine\S*)", text, flags=re.MULTILINE)) <= set(scripts)
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / "docs" / link).exists(), link
