@@ -82,6 +82,8 @@ def write_session_page(
     """
     if not is_key(session.key):
         raise InputError(f"{session.key!r} is not the name of a session", source=out)
+    order = list(TITLES)
+    series = sorted(series, key=lambda s: order.index(s.kind) if s.kind in order else len(order))
     notes = dict.fromkeys([*session.notes, *(note for entry in series for note in entry.notes)])
     return write_page(
         Path(out) / f"{session.key}.html",

@@ -120,7 +120,10 @@ def test_colour_fa_is_drawn_from_fa_and_direction(tmp_path):
     write_image(place / "sub-01_model-tensor_param-v1_dwimap.nii.gz", vectors, GRID)
     (series,) = find_series(tmp_path)
     assert [p.kind for p in panels_of(series)] == ["fa", "colour_fa"]
-    assert "data:image/png" in page_of(tmp_path)
+    write_session(tmp_path, "sub-01")
+    text = page_of(tmp_path)
+    assert text.count("data:image/png") == 2
+    assert text.index("Susceptibility mapping, sub-01") < text.index("Diffusion, sub-01")
 
 
 def test_cohort_page_counts_states_and_tells_reasons(tmp_path):
