@@ -110,6 +110,24 @@ def choose_gpus(gpus: str | None, device: str) -> str:
     return device
 
 
+def share_cores(nprocs: int | None, omp_nthreads: int | None, device: str) -> tuple[int | None, int | None]:
+    """Workers and threads of each, None for what the run decides itself.
+
+    As in other BIDS Apps `nprocs` counts the cores of all workers together and `omp_nthreads` those of one.
+    With GPUs there is one worker for each, and the cores are shared by them.
+    """
+    if not nprocs:
+        return nprocs, omp_nthreads
+    from qsmengine.backend.device import cuda_devices
+    from qsmengine.cohort.cluster import THREADS
+
+    gpus = cuda_devices()[0] if device in {"auto", "cuda"} else int(device.startswith("cuda:"))
+    if gpus:
+        return None, omp_nthreads or max(1, nprocs // gpus)
+    threads = min(omp_nthreads or THREADS, nprocs)
+    return max(1, nprocs // threads), threads
+
+
 def _check(options: Namespace) -> None:
     """Raise for arguments that exclude each other, and for folders that are none."""
     if options.resume and (options.no_resume or options.force):
@@ -129,10 +147,11 @@ def _participants(options: Namespace, out: Path, device: str, reporter: Reporter
     plan = _plan(options, out)
     if options.dry_run:
         return _show(plan, device, reporter)
+    workers, threads = share_cores(options.nprocs, options.omp_nthreads, device)
     settings = RunSettings(
-        workers=options.nprocs,
+        workers=workers,
         device=device,
-        threads=options.omp_nthreads,
+        threads=threads,
         memory=None if options.mem is None else memory_bytes(options.mem),
         scheduler=options.scheduler,
         slurm=None if options.slurm is None else Path(options.slurm),

@@ -5,7 +5,7 @@ import pytest
 
 from qsmengine import __version__
 from qsmengine.cli import bids_app
-from qsmengine.cli.bids_app import changed_pages, choose_gpus, main, prepare_work
+from qsmengine.cli.bids_app import changed_pages, choose_gpus, main, prepare_work, share_cores
 from qsmengine.cohort.model import SessionRecord
 from qsmengine.cohort.run import CohortOutcome
 from qsmengine.errors import UsageError
@@ -159,6 +159,21 @@ def test_kernels_of_the_image_are_copied_once_to_where_new_ones_are_written(tmp_
 def test_chosen_gpus_are_the_visible_ones(gpus, device, chosen, visible):
     assert choose_gpus(gpus, device) == chosen
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
+@pytest.mark.parametrize(
+    ("nprocs", "omp", "gpus", "expected"),
+    [
+        (16, 8, 0, (2, 8)), (16, None, 0, (8, 2)), (1, 4, 0, (1, 1)), (4, 3, 0, (1, 3)),
+        (None, 4, 0, (None, 4)),
+        (0, 4, 0, (0, 4)), (16, None, 2, (None, 8)), (16, 4, 2, (None, 4)), (1, None, 2, (None, 1)),
+    ],
+)  # fmt: skip
+def test_cores_are_those_of_all_workers_together(monkeypatch, nprocs, omp, gpus, expected):
+    monkeypatch.setattr("qsmengine.backend.device.cuda_devices", lambda: (gpus, ""))
+    assert share_cores(nprocs, omp, "auto") == expected
+    if not gpus:
+        assert share_cores(nprocs, omp, "cpu") == expected
 
 
 def test_no_gpus_beside_a_gpu_is_refused():
