@@ -17,6 +17,16 @@ REGION_MAPS = frozenset(
 )
 """Maps that region tables hold."""
 
+UNFITTED = (0, 3, 4)
+"""Values of a fit's status map where the other maps hold zeros; maps of tissue do so where it is 6, too."""
+LIMITS = {
+    **dict.fromkeys(("chi", "chi_positive", "chi_negative"), ("local_mask", (0,))),
+    **dict.fromkeys(("r2star", "t2star"), ("brain_mask", (0,))),
+    **dict.fromkeys(("fa", "md", "ad", "rd", "mk"), ("status", (*UNFITTED, 6))),
+    "free_water": ("status", UNFITTED),
+}
+"""Map -> image that tells where it is defined, and the values there that leave a voxel out."""
+
 
 def write_table(
     step: Step, bids: Path, out: Path, scratch: Path, before: Mapping[str, Sequence[str]]
@@ -38,11 +48,12 @@ def write_table(
         Without a map, or for images that cannot be read or are on different grids.
     """
     from qsmengine.stats.labels import load_label_table
-    from qsmengine.stats.region_files import tabulate_regions
+    from qsmengine.stats.region_files import Undefined, tabulate_regions
 
     maps = region_maps(name for names in before.values() for name in names)
     if not maps:
         raise InputError("no map to tabulate", source=step.name, field="after")
+    limits = region_limits(before.values())
     files = {name: out / file for name, file in maps.items()}
     units = {name: read_sidecar(path).text("Units") or "1" for name, path in files.items()}
     table = next(name for name in step.outputs if name.endswith(".tsv"))
@@ -52,7 +63,8 @@ def write_table(
     with staged(out, scratch) as folder:
         target = folder / table
         target.parent.mkdir(parents=True, exist_ok=True)
-        tabulate_regions(labels, load_label_table(lut), files, target, units=units)
+        where = {name: Undefined(out / file, values) for name, (file, values) in limits.items()}
+        tabulate_regions(labels, load_label_table(lut), files, target, units=units, undefined=where)
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
@@ -63,6 +75,23 @@ def region_maps(files: Iterable[str]) -> dict[str, str]:
         name = map_of(file)
         if name in REGION_MAPS:
             chosen.setdefault(name, file)
+    return chosen
+
+
+def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Where the maps of :func:`region_maps` are not defined: name -> image of the same step, values there.
+
+    Maps hold zeros outside of their mask, which must not enter a region's mean.
+    """
+    chosen: dict[str, tuple[str, tuple[int, ...]]] = {}
+    seen: set[str] = set()
+    for files in steps:
+        images = {name: file for file in files if (name := map_of(file))}
+        for name in images.keys() & REGION_MAPS - seen:
+            limit, values = LIMITS[name]
+            if limit in images:
+                chosen[name] = (images[limit], values)
+        seen |= images.keys()
     return chosen
 
 

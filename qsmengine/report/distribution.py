@@ -91,6 +91,8 @@ def draw_distribution(distribution: Distribution) -> Figure:
     for row, spread in enumerate(regions):
         _draw_region(axes, len(regions) - 1 - row, spread)
     axes.set_yticks(range(len(regions)), [spread.region for spread in reversed(regions)])
+    axes.use_sticky_edges = False
+    axes.margins(x=0.04)
     axes.set_ylim(-0.6, len(regions) - 0.4)
     unit = "" if distribution.unit in {"", "1"} else f" [{distribution.unit}]"
     what = "volume" if distribution.name == "volume" else f"mean {distribution.name}"
@@ -118,10 +120,11 @@ def _draw_region(axes: Axes, y: float, spread: Spread) -> None:
     axes.plot(values[~far], y + shift[~far], ".", color=DOT, markersize=4, alpha=0.7, zorder=3)
     axes.plot(values[far], y + shift[far], "o", color=OUT, markersize=4, zorder=4)
     named = sorted(outliers, key=lambda key: -abs(outliers[key]))[:NAMED]
-    for key in named:
+    for number, key in enumerate(sorted(named, key=spread.values.__getitem__)):
         place = (spread.values[key], y + float(shift[keys.index(key)]))
+        beside = (4, -8 if number % 2 else 3)
         text = axes.annotate(
-            key, place, xytext=(4, 2), textcoords="offset points", **text_style(6.5, OUT, ha="left")
+            key, place, xytext=beside, textcoords="offset points", **text_style(6.5, OUT, ha="left")
         )
         text.set_parse_math(False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,14 @@ def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[
     write_table(table, path, _dictionary(table, units, path))
 
 
+@dataclass(frozen=True)
+class Undefined:
+    """Where a map is not defined: an image on its grid, and the values of it that leave a voxel out."""
+
+    path: Path
+    values: tuple[int, ...] = (0,)
+
+
 def tabulate_regions(
     labels: str | Path,
     label_table: LabelTable,
@@ -74,13 +83,15 @@ def tabulate_regions(
     *,
     units: Mapping[str, str],
     mask: str | Path | None = None,
+    undefined: Mapping[str, Undefined] | None = None,
     group: str | None = None,
 ) -> pd.DataFrame:
     """Read a label image, maps and a mask, write the region table to `path` (.tsv), and return it.
 
     The table holds each map in the unit of its file. Parameters are those of
-    :func:`qsmengine.stats.regions.region_table` with files in place of arrays, and `units` as in
-    :func:`write_region_table`.
+    :func:`qsmengine.stats.regions.region_table` with files in place of arrays, `units` as in
+    :func:`write_region_table`, and `undefined` tells of a map by name where its values do not count, which
+    `mask` does for all maps.
 
     Raises
     ------
@@ -90,6 +101,9 @@ def tabulate_regions(
     """
     label_array, grid = read_image(labels, dtype=np.int32)[:2]
     arrays = {name: read_on_grid(grid, labels, file) for name, file in maps.items()}
+    for name, where in (undefined or {}).items():
+        out = np.isin(read_on_grid(grid, labels, where.path), where.values)
+        arrays[name] = np.where(out, np.float32(np.nan), arrays[name])
     mask_array = None if mask is None else read_on_grid(grid, labels, mask)
     table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
     write_region_table(table, path, units=units)

@@ -69,7 +69,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(dataset, tmp_path, capsys):
 def test_group_level_gathers_tables_and_fits_models(dataset, tmp_path):
     out = tmp_path / "out"
     people = ["participant_id\tgroup"]
-    for number in range(8):
+    for number in range(6):
         write_session(out, f"sub-{number:02d}")
         write_table(out, f"sub-{number:02d}", {"pallidum": 0.1 + 0.01 * number})
         people.append(f"sub-{number:02d}\t{'ab'[number % 2]}")
@@ -81,8 +81,7 @@ def test_group_level_gathers_tables_and_fits_models(dataset, tmp_path):
     )
     assert main([str(dataset), str(out), "group", "--design", str(design)]) == 0
     assert {"desc-dgm_stats.tsv", "group_ancova.tsv"} <= {p.name for p in (out / "group").iterdir()}
-    assert "8 done" in (out / "index.html").read_text()
-    assert main([str(dataset), str(out), "group"]) == 0
+    assert "6 done" in (out / "index.html").read_text()
 
 
 def test_reports_only_computes_nothing(dataset, tmp_path):
