@@ -23,8 +23,8 @@ BIDSIGNORE = """\
 *_stats.tsv
 *_stats.json
 *.html
-figures/
-group/
+figures
+group
 """
 CONTAINER = {
     "Type": "QSMENGINE_CONTAINER_TYPE",

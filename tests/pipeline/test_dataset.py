@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from qsmengine.backend.device import cpu
+from qsmengine.cohort.group_tables import write_group_table
+from qsmengine.cohort.reports import write_reports
 from qsmengine.io.bids import BidsName
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.dataset import dataset_link, dataset_root, raw_dataset, source_uri
 from qsmengine.pipeline.session import DtiRequest, QsmRequest, run_dti_session, run_qsm_session
+from tests.report.results import write_table
 from tests.sessions import make_ball, write_ball, write_dwi
 
 SECRETS = {
@@ -69,6 +72,18 @@ def dataset(tmp_path_factory):
 
 def test_official_validator_finds_no_error(dataset):
     assert errors(dataset[1]) == []
+
+
+def test_pages_and_tables_of_the_cohort_are_valid_too(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset[1], copy)
+    for subject in ("sub-01", "sub-02"):
+        write_table(copy, subject, {"pallidum": 0.1})
+    (copy / ".qsmengine" / "sessions").mkdir(parents=True)
+    (copy / ".qsmengine" / "sessions" / "sub-03.json").write_text('{"session": "sub-03", "problems": ["none"]}')
+    written = [*write_reports(copy), write_group_table(copy)]
+    assert len(written) == 6
+    assert errors(copy) == []
 
 
 def test_validator_looks_at_the_maps(dataset, tmp_path):
