@@ -115,6 +115,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = _Parser(
         prog="qsmengine-bids",
+        usage=f"%(prog)s bids_dir output_dir {{{','.join(LEVELS)}}} [options]",
         description="Susceptibility and diffusion maps of a BIDS dataset, as a BIDS App.",
         allow_abbrev=False,
     )
