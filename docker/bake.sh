@@ -7,5 +7,5 @@ container="$(docker create --gpus all --network none --env CUPY_CACHE_DIR=/opt/q
   --entrypoint qsmengine "$image" doctor --compile)"
 trap 'docker rm --force "$container" > /dev/null' EXIT
 docker start --attach "$container"
-docker commit --change 'ENV CUPY_CACHE_DIR=/work/cupy' --change 'ENTRYPOINT ["qsmengine-bids"]' --change 'CMD []' \
+docker commit --change 'ENV CUPY_CACHE_DIR=/scratch/cupy' --change 'ENTRYPOINT ["qsmengine-bids"]' --change 'CMD []' \
   "$container" "$image"

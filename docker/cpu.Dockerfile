@@ -1,10 +1,10 @@
 # docker build -f docker/cpu.Dockerfile -t qsmengine:0.1.0-cpu .
 #
 # docker run --rm --read-only --network none --user "$(id -u):$(id -g)" \
-#   -v "$PWD/bids:/data:ro" -v "$PWD/out:/out" -v "$PWD/work:/work" \
+#   -v "$PWD/bids:/data:ro" -v "$PWD/out:/out" -v "$PWD/scratch:/scratch" \
 #   qsmengine:0.1.0-cpu /data /out participant
 #
-# Only /out and /work are written to. Other commands: --entrypoint qsmengine ... qsm --help
+# Only /out and /scratch are written to. Other commands: --entrypoint qsmengine ... qsm --help
 FROM python:3.12-slim AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -26,16 +26,16 @@ COPY --from=build /wheels /wheels
 RUN wheel="$(echo /wheels/*.whl)" \
     && pip install --no-cache-dir "${wheel}[all]" cryptography \
     && rm -r /wheels \
-    && useradd --uid 1000 --no-create-home --home-dir /work qsmengine \
-    && mkdir /out /work \
-    && chmod 1777 /out /work
-ENV HOME=/work \
-    TMPDIR=/work \
-    XDG_CACHE_HOME=/work \
-    MPLCONFIGDIR=/work/matplotlib \
+    && useradd --uid 1000 --no-create-home --home-dir /scratch qsmengine \
+    && mkdir /out /scratch \
+    && chmod 1777 /out /scratch
+ENV HOME=/scratch \
+    TMPDIR=/scratch \
+    XDG_CACHE_HOME=/scratch \
+    MPLCONFIGDIR=/scratch/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
     QSMENGINE_CONTAINER_TYPE=docker \
     QSMENGINE_CONTAINER_TAG=qsmengine:0.1.0-cpu
 USER 1000
-WORKDIR /work
+WORKDIR /scratch
 ENTRYPOINT ["qsmengine-bids"]

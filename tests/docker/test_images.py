@@ -69,7 +69,7 @@ def test_only_work_is_written_beside_the_output(name):
     variables = environment(stages(name)[-1])
     for key in ("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "CUPY_CACHE_DIR"):
         if key in variables or "cuda" in name or key != "CUPY_CACHE_DIR":
-            assert variables[key].split("/")[1] == "work", key
+            assert variables[key].split("/")[1] == "scratch", key
     assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
