@@ -190,7 +190,7 @@ class _Execution:
             "record": self._record(),
             "ran": tuple(self.ran),
             "unwritable": self.unwritable,
-            "stopped": stopped,
+            "stopped": stopped and not self.unwritable,
             "note": self.note,
         }
 
@@ -271,7 +271,6 @@ class _Execution:
         disk = isinstance(error, OSError) and error.errno in UNWRITABLE
         if disk:
             self.unwritable = message
-            self.stop.set()
         if message.startswith("unexpected "):
             message += f" (traceback in {self._keep_traceback(error)})"
         reason = f"disk: {message}" if disk else " ".join(message.split())
@@ -303,7 +302,7 @@ class _Execution:
         return {name: tuple(self.records[name].outputs) for name in step.after}
 
     def _check_stop(self, _: Progress | None = None) -> None:
-        if self.stop.is_set():
+        if self.stop.is_set() or self.unwritable:
             raise StopRequestedError
 
     def _device(self) -> Device:
