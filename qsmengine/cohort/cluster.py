@@ -175,6 +175,7 @@ def _configure() -> None:
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": 0,
+            "distributed.deploy.lost-worker-timeout": "5s",
             "distributed.worker.memory.target": False,
             "distributed.worker.memory.spill": False,
             "distributed.worker.memory.pause": False,

@@ -15,7 +15,7 @@ from qsmengine.cohort.pool import Finished
 from qsmengine.cohort.worker import run_remote
 from qsmengine.errors import DeviceError, describe
 
-MISSING_PATIENCE = 30.0
+MISSING_PATIENCE = 10.0
 """Seconds after which lost workers of an own cluster are asked for again."""
 
 
