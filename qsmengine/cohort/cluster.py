@@ -115,21 +115,25 @@ def share_machine(
 
 
 def local_pool(plan: CohortPlan, share: Share, **pool: Any) -> DaskPool:
-    """Worker processes of this machine, bound to the loopback interface."""
+    """Worker processes of this machine, bound to the loopback interface; DeviceError where none start."""
     distributed = import_module("distributed")
     scratch = tempfile.mkdtemp(prefix="qsmengine-workers-")
-    cluster = distributed.LocalCluster(
-        n_workers=share.workers,
-        threads_per_worker=1,
-        processes=True,
-        host=LOOPBACK,
-        scheduler_kwargs=NO_DASHBOARD,
-        memory_limit=None,
-        security=temporary_security(),
-        silence_logs=logging.CRITICAL,
-        local_directory=scratch,
-        preload=[PRELOAD],
-    )
+    try:
+        cluster = distributed.LocalCluster(
+            n_workers=share.workers,
+            threads_per_worker=1,
+            processes=True,
+            host=LOOPBACK,
+            scheduler_kwargs=NO_DASHBOARD,
+            memory_limit=None,
+            security=temporary_security(),
+            silence_logs=logging.CRITICAL,
+            local_directory=scratch,
+            preload=[PRELOAD],
+        )
+    except (RuntimeError, OSError) as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise DeviceError(f"the worker processes do not start: {error.__cause__ or error}") from error
     client = distributed.Client(cluster, set_as_default=False)
     return DaskPool(client, plan, own=_WithFolder(cluster, scratch), **pool)
 
