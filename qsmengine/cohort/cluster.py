@@ -63,7 +63,7 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
     require("distributed")
     if settings.scheduler is not None and settings.slurm is not None:
         raise UsageError("--scheduler and --slurm exclude each other")
-    _configure()
+    configure()
     if settings.scheduler is not None:
         return join_scheduler(plan, settings.scheduler), options.model_copy(update={"memory": settings.memory})
     if settings.slurm is not None:
@@ -138,10 +138,10 @@ def local_pool(plan: CohortPlan, share: Share, **pool: Any) -> DaskPool:
     return DaskPool(client, plan, own=_WithFolder(cluster, scratch), **pool)
 
 
-def join_scheduler(plan: CohortPlan, address: str, **pool: Any) -> DaskPool:
-    """Workers of a scheduler that runs already; raises DeviceError where it does not answer."""
+def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **pool: Any) -> DaskPool:
+    """Workers of a scheduler that runs already; raises DeviceError where it does not answer in time [s]."""
     try:
-        client = import_module("distributed").Client(address, set_as_default=False, timeout=10)
+        client = import_module("distributed").Client(address, set_as_default=False, timeout=timeout)
     except (OSError, ValueError, TypeError) as error:
         raise DeviceError(f"no scheduler at {address}: {error}") from error
     return DaskPool(client, plan, **pool)
@@ -172,7 +172,7 @@ class _WithFolder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _configure() -> None:
+def configure() -> None:
     """Dask's settings for few long tasks with state on disk; the driver repeats those of lost workers."""
     import dask
 
