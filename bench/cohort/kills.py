@@ -117,7 +117,8 @@ def kill_workers(
 def start_run(bids: Path, out: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a run as a user would, in a process group of its own."""
     command = [sys.executable, "-m", "qsmengine", "run", str(bids), str(out), *options]
-    return subprocess.Popen(command, start_new_session=True)
+    quiet = {"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}
+    return subprocess.Popen(command, start_new_session=True, env=os.environ | quiet)
 
 
 def holders(out: Path) -> list[tuple[str, int]]:

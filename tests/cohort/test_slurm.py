@@ -34,7 +34,7 @@ def test_a_cohort_completes_although_a_job_is_cancelled(tmp_path, tmp_path_facto
     profile = tmp_path / "profile.yaml"
     profile.write_text(
         f"queue: p\njobs: 2\ncores: 1\nmemory: 1GB\nwalltime: '00:10:00'\ninterface: lo\n"
-        f"prologue: ['export PYTHONPATH={ROOT}', 'export PYTHONFAULTHANDLER=1']\n"
+        f"prologue: ['export PYTHONPATH={ROOT}:$PYTHONPATH', 'export PYTHONFAULTHANDLER=1']\n"
     )
     with slurm(tmp_path_factory.mktemp("slurm")) as environment:
         command = [sys.executable, "-m", "qsmengine", "run", str(bids), str(out), *FAST[:-1]]
