@@ -9,7 +9,7 @@ from typing import Any
 
 from qsmengine.cohort.cluster import Share, local_pool
 from qsmengine.cohort.events import Event
-from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, Step, StepRecord
 from qsmengine.cohort.plan import plan_cohort
 from qsmengine.cohort.run import RunSettings, run_cohort

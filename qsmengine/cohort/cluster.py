@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from qsmengine.backend.device import available_threads, cpu, cuda_devices
 from qsmengine.backend.memory import available_memory
 from qsmengine.cohort.dask_pool import DaskPool
-from qsmengine.cohort.execute import Options
+from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.errors import DeviceError, UsageError
 from qsmengine.pipeline.plan import format_bytes

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session
 from qsmengine.cohort.pool import Finished
 from qsmengine.cohort.worker import run_remote

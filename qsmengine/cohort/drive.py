@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qsmengine.cohort.claims import acquire, find
 from qsmengine.cohort.events import Event, EventKind, OnEvent, Tally
-from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.ledger import read_record, write_record
 from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
 from qsmengine.cohort.places import Places

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qsmengine.cohort.cluster import NO_DASHBOARD, PRELOAD, require, temporary_security
 from qsmengine.cohort.dask_pool import DaskPool
-from qsmengine.cohort.execute import Options
+from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.cohort.places import Places
 from qsmengine.errors import DeviceError, UsageError

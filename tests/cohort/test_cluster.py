@@ -15,7 +15,7 @@ import pytest
 
 from qsmengine.cohort import cluster
 from qsmengine.cohort.cluster import Share, join_scheduler, local_pool, open_pool, share_machine
-from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session
 from qsmengine.cohort.run import RunSettings, run_cohort
 from qsmengine.errors import DeviceError, UsageError
