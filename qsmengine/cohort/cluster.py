@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -135,7 +136,24 @@ def local_pool(plan: CohortPlan, share: Share, **pool: Any) -> DaskPool:
         shutil.rmtree(scratch, ignore_errors=True)
         raise DeviceError(f"the worker processes do not start: {error.__cause__ or error}") from error
     client = distributed.Client(cluster, set_as_default=False)
-    return DaskPool(client, plan, own=_WithFolder(cluster, scratch), **pool)
+    return DaskPool(
+        client, plan, own=_WithFolder(cluster, scratch), wanted=share.workers,
+        replenish=lambda: _mend(cluster, share.workers), **pool,
+    )  # fmt: skip
+
+
+def _mend(cluster: Any, workers: int) -> None:
+    """Start workers anew that their guardians gave up: those killed while they were starting."""
+
+    async def forget_dead() -> None:
+        for name, guardian in list(cluster.workers.items()):
+            if not guardian.is_alive():
+                with suppress(Exception):
+                    await guardian.close(timeout=1)
+                cluster.workers.pop(name, None)
+
+    cluster.sync(forget_dead)
+    cluster.scale(workers)
 
 
 def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **pool: Any) -> DaskPool:
@@ -179,7 +197,6 @@ def configure() -> None:
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": 0,
-            "distributed.deploy.lost-worker-timeout": "5s",
             "distributed.worker.memory.target": False,
             "distributed.worker.memory.spill": False,
             "distributed.worker.memory.pause": False,

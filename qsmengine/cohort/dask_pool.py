@@ -32,6 +32,8 @@ class DaskPool:
         Folders of the run.
     own
         Cluster that ends with the pool; None for one that was joined.
+    wanted
+        Workers that there should be; else as many as were ever seen.
     replenish
         Asks for workers that are missing.
     function
@@ -44,6 +46,7 @@ class DaskPool:
         plan: CohortPlan,
         *,
         own: Any = None,
+        wanted: int = 1,
         replenish: Callable[[], None] | None = None,
         function: Callable[[str, str, str, str, str], str] = run_remote,
     ) -> None:
@@ -52,7 +55,7 @@ class DaskPool:
         self._numbers = itertools.count()
         self._futures: dict[str, tuple[Any, Session]] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._most = 0
+        self._most = wanted
         self._complete_at = time.monotonic()
         self._looked_at = 0.0
         self._names: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from distributed.core import Status
 
 from qsmengine.cohort import cluster
 from qsmengine.cohort.cluster import Share, join_scheduler, local_pool, open_pool, share_machine
@@ -123,6 +124,22 @@ def addresses_listened_on(pid):
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
                 found.add(fields[1].split(":")[0])
     return found
+
+
+@pytest.mark.slow
+def test_a_worker_whose_guardian_gave_up_is_started_anew(monkeypatch):
+    monkeypatch.setattr("qsmengine.cohort.dask_pool.MISSING_PATIENCE", 0.5)
+    cluster.configure()
+    with closing(local_pool(planned(1), Share(1, 1, None), function=where)) as pool:
+        made = pool._own._cluster
+        guardian = made.workers[0]
+        guardian.status = Status.starting  # a guardian does not restart what dies while it starts
+        os.kill(guardian.pid, signal.SIGKILL)
+        while guardian.is_alive():
+            time.sleep(0.02)
+        pool.submit(Session(subject="2"), OPTIONS, None)
+        assert collect(pool, 1)[0].outcome is not None
+        assert made.workers[0] is not guardian
 
 
 @pytest.mark.slow
