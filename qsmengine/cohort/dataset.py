@@ -83,13 +83,19 @@ class Ignored:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    folders_only = pattern.endswith("/")
-    core = pattern.strip("/").removeprefix("**/")
-    parts = path.split("/")
-    above = ["/".join(parts[:count]) for count in range(1, len(parts) + (not folders_only))]
-    if "/" not in core and not pattern.startswith("/"):
-        return any(fnmatchcase(candidate.rsplit("/", 1)[-1], core) for candidate in above)
-    return any(fnmatchcase(candidate, core.replace("**", "*")) for candidate in above)
+    anchored = "/" in pattern.rstrip("/")
+    globs = pattern.strip("/").split("/")
+    return _begins(path.split("/"), globs if anchored else ["**", *globs], folder=pattern.endswith("/"))
+
+
+def _begins(parts: list[str], globs: list[str], *, folder: bool) -> bool:
+    """Whether the first parts of a path match the globs; all but the last part where it must be a `folder`."""
+    if not globs:
+        return bool(parts) or not folder
+    first, *rest = globs
+    if first == "**":
+        return any(_begins(parts[skip:], rest, folder=folder) for skip in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], first) and _begins(parts[1:], rest, folder=folder)
 
 
 def list_subjects(root: Path) -> tuple[list[str], list[str]]:

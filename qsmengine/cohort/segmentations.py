@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -102,7 +103,7 @@ class Derivatives:
                     except InputError as error:
                         notes.append(str(error).replace(f"{self._root}/", ""))
                         continue
-                    found += [] if image is None else [image]
+                    found += [] if image is None else [_told_apart(image, found)]
         return found, notes
 
     def _of_dataset(self, out: Path) -> Iterator[Path]:
@@ -148,13 +149,21 @@ class Derivatives:
         return (path.relative_to(self._root) if path.is_relative_to(self._root) else path.absolute()).as_posix()
 
 
+def _told_apart(image: Segmentation, others: Sequence[Segmentation]) -> Segmentation:
+    """The image with a number in its label where another has the same."""
+    taken = {other.label for other in others}
+    numbers = (f"{image.label}{number}" if number else image.label for number in count())
+    return replace(image, label=next(label for label in numbers if label not in taken))
+
+
 def _own_label(stem: str) -> str:
     """What tells a segmentation from others of its dataset."""
     try:
-        entities = BidsName.parse(stem).entities
+        name = BidsName.parse(stem)
     except InputError:
         return stem
-    return "".join(entities.get(key, "") for key in ("space", "atlas", "seg", "desc"))
+    suffix = "" if name.suffix == "dseg" else name.suffix
+    return "".join(name.entities.get(key, "") for key in ("space", "atlas", "seg", "desc")) + suffix
 
 
 def _subject_folders(folder: Path) -> frozenset[str]:
