@@ -6,6 +6,7 @@ import pytest
 from qsmengine.backend.device import resolve_device
 from qsmengine.cohort.plan import plan_cohort
 from qsmengine.cohort.requests import dti_request, qsm_request
+from qsmengine.cohort.steps import SHARED
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
 from qsmengine.pipeline.config import load_config
@@ -14,7 +15,7 @@ from tests.cohort.making import SHAPE
 
 
 def relative(outcome, out):
-    return {path.relative_to(out).as_posix() for path in outcome.files} - {"dataset_description.json"}
+    return {path.relative_to(out).as_posix() for path in outcome.files} - SHARED
 
 
 @pytest.mark.parametrize("preset", ["accurate", "fast"])
@@ -36,6 +37,7 @@ def test_steps_are_what_a_dry_run_says(dataset, tmp_path, preset):
         else:
             outcome = run_dti_session(dti_request(step, dataset.root, out), config, cpu, dry_run=True)
         assert relative(outcome, out) == set(step.outputs)
+        assert not {path for path in step.outputs if "/" not in path}
         assert step.memory == outcome.plan.memory
         assert step.settings == json.loads(json.dumps(config.as_tree()))
     assert sorted(step.voxels for step in session.steps) == [n * np.prod(SHAPE) for n in (1, 1, 3, 8)]
