@@ -26,7 +26,7 @@ SHAPE = (6, 6, 6)
 
 
 def make_dataset(root: Path, sessions: int, *, dwi: bool = True) -> int:
-    """A dataset of subjects with a session each, four echoes of two parts, sidecars, and a diffusion series.
+    """Subjects with a session each: four echoes of two parts with sidecars, a diffusion series, labels.
 
     Every session has its own affine, as that of another head has. Returns the number of files.
     """
@@ -39,7 +39,8 @@ def make_dataset(root: Path, sessions: int, *, dwi: bool = True) -> int:
         ".bvec": "\n".join(" ".join(f"{v:.6f}" for v in row) for row in vectors),
         ".bval": " ".join(["0"] + ["1000"] * (DIRECTIONS - 1)),
     }
-    files = 1
+    _write_derivative(root / "derivatives" / "seg")
+    files = 3
     for number in range(sessions):
         label = f"sub-{number:05d}_ses-1"
         folder = root / f"sub-{number:05d}" / "ses-1"
@@ -53,7 +54,15 @@ def make_dataset(root: Path, sessions: int, *, dwi: bool = True) -> int:
         if dwi:
             image = _image(place, DIRECTIONS)
             files += _write(folder / "dwi", f"{label}_dwi", image, {".json": "{}", **tables})
+        labels = root / "derivatives" / "seg" / folder.relative_to(root) / "anat"
+        files += _write(labels, f"{label}_dseg", _image(place), {})
     return files
+
+
+def _write_derivative(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "dataset_description.json").write_text('{"Name": "labels", "BIDSVersion": "1.10.0"}')
+    (folder / "dseg.tsv").write_text("index\tname\n1\tPutamen\n")
 
 
 def _image(place: npt.NDArray[np.float64], volumes: int = 1) -> bytes:

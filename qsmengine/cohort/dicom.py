@@ -20,6 +20,7 @@ from qsmengine.pipeline.staging import staged
 
 _DESCRIPTION = "dataset_description.json"
 _PARTICIPANTS = "participants.tsv"
+_PAIRS = ({"mag", "phase"}, {"real", "imag"})
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,13 @@ def import_dicom(
     """
     root, entities = Path(bids), _entities(subject, session)
     with TemporaryDirectory(prefix="qsmengine.") as scratch:
-        converted = convert_dicom(Path(folder), Path(scratch))
+        converted, notes = convert_dicom(Path(folder), Path(scratch))
         _check_one_visit(converted, Path(folder))
         sorted_out = [recognise(image, converted) for image in converted]
         left_out = tuple(one.text for one in sorted_out if isinstance(one, Unrecognised))
         found = [one for one in sorted_out if isinstance(one, Recognised)]
         if not found:
             raise InputError(f"no series recognised: {'; '.join(left_out)}", source=folder)
-        notes: list[str] = []
         jobs = list(_named(found, entities, notes))
         _check_existing(root, [name for name, _, _ in jobs], force=force)
         with staged(root) as temporary:
@@ -168,9 +168,10 @@ def _acquisitions(images: Sequence[Recognised]) -> list[_Acquisition]:
 def _gre_names(
     acquisition: _Acquisition, entities: dict[str, str], notes: list[str]
 ) -> Iterator[tuple[BidsName, Recognised, dict[str, Any]]]:
-    if "phase" not in acquisition.parts and not {"real", "imag"} <= set(acquisition.parts):
-        first = next(iter(acquisition.parts.values()))[0].source
-        notes.append(f"series {first.series_number} ({first.description}): no phase beside it")
+    if not any(pair <= set(acquisition.parts) for pair in _PAIRS):
+        (part, (first, *_)), *_ = acquisition.parts.items()
+        other = "phase" if part == "mag" else "other part"
+        notes.append(f"series {first.source.series_number} ({first.source.description}): no {other} beside it")
     for part, images in acquisition.parts.items():
         fields = {"Units": _units(images, notes)} if part == "phase" else {}
         for echo, image in enumerate(images, start=1):

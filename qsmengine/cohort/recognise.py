@@ -14,9 +14,8 @@ from qsmengine.io.header import read_header
 What: TypeAlias = Literal["gre", "dwi", "sbref", "T1w"]
 Part: TypeAlias = Literal["mag", "phase", "real", "imag"]
 
-_GRE_WORDS = re.compile(
-    r"gre|qsm|swi|t2[-_ ]?star|t2\*|t2s|medi|aspire|flash|fl[23]d|ffe|spgr|swan", re.IGNORECASE
-)
+_T2STAR_WORDS = re.compile(r"qsm|swi|t2[-_ ]?star|t2\*|t2s|medi|aspire|swan|multi-?echo|megre", re.IGNORECASE)
+_GRE_WORDS = re.compile(rf"{_T2STAR_WORDS.pattern}|gre|flash|fl[23]d|ffe|spgr", re.IGNORECASE)
 _T1_WORDS = re.compile(r"(^|[^a-z0-9])t1|t1w|mprage|mp-rage|bravo|ir-?fspgr", re.IGNORECASE)
 _SBREF = re.compile(r"sb_?ref|single.?band", re.IGNORECASE)
 _DERIVED = frozenset(
@@ -88,7 +87,7 @@ def recognise(image: Converted, others: Sequence[Converted]) -> Recognised | Unr
     if problem := _not_a_volume(image) or _no_gradient_echo(fields, sequence):
         return Unrecognised(image, problem)
     inverted = "IR" in sequence or "InversionTime" in fields
-    if part == "mag" and (inverted or (_T1_WORDS.search(names) and not _GRE_WORDS.search(names))):
+    if part == "mag" and (inverted or (_T1_WORDS.search(names) and not _T2STAR_WORDS.search(names))):
         return Recognised(image, "T1w")
     if not inverted and (part != "mag" or _has_echoes(image, others) or _GRE_WORDS.search(names)):
         return Recognised(image, "gre", part)

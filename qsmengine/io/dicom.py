@@ -44,13 +44,13 @@ class Converted:
         return str(self.fields.get("SeriesDescription") or self.fields.get("ProtocolName") or "no description")
 
 
-def convert_dicom(folder: Path, scratch: Path) -> list[Converted]:
+def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[str]]:
     """Convert every DICOM series below `folder` into `scratch`; the stored values are kept.
 
     Returns
     -------
-    list of Converted
-        In the order of their series and names.
+    images, notes
+        In the order of their series and names; what dcm2niix warned of.
 
     Raises
     ------
@@ -71,11 +71,14 @@ def convert_dicom(folder: Path, scratch: Path) -> list[Converted]:
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     images = sorted(scratch.glob("*.nii"))
+    said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if not images:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise InputError(f"no DICOM image converted: {said[-1] if said else 'no word'}", source=folder)
     converted = [_collect(image) for image in images]
-    return sorted(converted, key=lambda one: (one.series_number, one.image.name))
+    notes = [f"dcm2niix: {line}" for line in said if line.lower().startswith(("warning", "error"))]
+    if done.returncode:
+        notes.append(f"dcm2niix ended with status {done.returncode}: some files may be missing")
+    return sorted(converted, key=lambda one: (one.series_number, one.image.name)), notes
 
 
 def _collect(image: Path) -> Converted:

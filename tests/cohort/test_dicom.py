@@ -170,6 +170,29 @@ def test_the_dataset_is_made_and_extended(study, bids, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bids", "dicom"]
 
 
+@pytest.mark.parametrize(
+    ("description", "tags", "suffix"),
+    [
+        ("t1_mprage_sag", {"ScanningSequence": ["GR", "IR"], "InversionTime": 900}, "T1w"),
+        ("T1w_fl3d", {}, "T1w"),
+        ("ax 3D BRAVO", {}, "T1w"),
+        ("t1_qsm_gre", {}, "part-mag_T2starw"),
+        ("SWAN", {}, "part-mag_T2starw"),
+    ],
+)
+def test_lone_magnitudes_are_told_by_their_sequence_and_name(study, bids, description, tags, suffix):
+    study.write(description=description, **tags)
+    import_dicom(study.folder, bids, "01")
+    assert (bids / "sub-01" / "anat" / f"sub-01_{suffix}.nii.gz").is_file()
+
+
+def test_warnings_of_dcm2niix_are_passed_on(study, bids):
+    study.gre()
+    (study.folder / "s001_i0002.dcm").unlink()
+    done = import_dicom(study.folder, bids, "01")
+    assert any(note.startswith("dcm2niix: ") for note in done.notes), done.notes
+
+
 def test_an_earlier_import_is_not_replaced_without_force(study, bids):
     study.gre()
     import_dicom(study.folder, bids, "01")
