@@ -85,9 +85,10 @@ class Derivatives:
         self._lut = lut if lut is None or lut in LABEL_TABLES else str(Path(lut).absolute())
         self.notes: list[str] = []
         found = [*self._of_dataset(out), *given]
-        self._datasets = [(folder, _subject_folders(folder)) for folder in dict.fromkeys(found)]
-        for folder, names in self._datasets:
-            if folder in given and not names:
+        once = {folder.resolve(): folder for folder in reversed(found)}
+        self._datasets = [(folder, _subject_folders(folder)) for folder in reversed(once.values())]
+        for folder in given:
+            if not _subject_folders(folder):
                 problem = "has no folder sub-*" if folder.is_dir() else "no such folder"
                 raise UsageError(f"--derivatives {folder}: {problem}")
 

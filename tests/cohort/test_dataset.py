@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from qsmengine.cohort.dataset import Ignored, list_subjects, scan_subject
@@ -56,10 +58,12 @@ def test_links_out_of_the_dataset_are_not_followed_and_those_inside_are(dataset,
     labels, notes = list_subjects(dataset.root)
     assert labels == ["01", "03"]
     assert notes == ["sub-02: a link out of the dataset, not followed"]
-    whole, linked = scan(dataset)
+    (whole,) = scan(dataset)
     assert len(whole.files) == 6
-    assert "sub-01/dwi: a link out of the dataset" in whole.notes[0]
-    assert linked.files == ()
+    assert whole.notes == (
+        "sub-01/dwi: a link out of the dataset, not followed",
+        "sub-01/ses-x: a link out of the dataset, not followed",
+    )
 
 
 def test_a_link_to_its_own_parent_ends(dataset):
@@ -103,6 +107,53 @@ def test_ignored_images_are_counted(dataset):
     assert len(session.files) == 3
     assert session.notes == ("3 images left out by .bidsignore",)
     assert Ignored.of(dataset.root).unread == ("!sub-01",)
+
+
+def test_other_folders_of_a_session_are_looked_into_unless_another_kind_of_data_is_theirs(dataset):
+    dataset.gre("01", datatype="qsm", times=(0.01,), suffix="GRE")
+    dataset.image("sub-01/func/sub-01_T2starw.nii.gz")
+    dataset.image("sub-01/fmap/sub-01_part-mag_MEGRE.nii.gz")
+    assert [file.path for file in scan(dataset)[0].files] == [
+        "sub-01/qsm/sub-01_part-mag_GRE.nii.gz",
+        "sub-01/qsm/sub-01_part-phase_GRE.nii.gz",
+    ]
+
+
+def test_labels_of_sessions_that_are_not_letters_and_digits_are_noted(dataset):
+    dataset.gre("01", "a")
+    (dataset.root / "sub-01" / "ses-pre_op").mkdir()
+    (session,) = scan(dataset)
+    assert session.notes == ("sub-01/ses-pre_op: labels are letters and digits only; left out",)
+
+
+def test_names_that_are_no_text_are_noted_readably(dataset):
+    dataset.gre("01", times=(0.01,))
+    folder = dataset.root / "sub-01" / "anat"
+    for name in (b"sub-01_acq-\xff_MEGRE.nii.gz", b"sub-01_acq-a\nb_MEGRE.nii.gz"):
+        with open(os.fsencode(folder) + b"/" + name, "wb"):  # noqa: PTH123
+            pass
+    (session,) = scan(dataset)
+    assert len(session.files) == len(session.notes) == 2
+    assert all(note.isprintable() for note in session.notes)
+    " ".join(session.notes).encode("utf-8")
+
+
+def test_a_folder_that_cannot_be_read_is_noted(dataset, monkeypatch):
+    import qsmengine.cohort.dataset as module
+
+    dataset.gre("01")
+    dataset.dwi("01")
+    scandir = module.os.scandir
+
+    def refuse(path):
+        if str(path).endswith("dwi"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(module.os, "scandir", refuse)
+    (session,) = scan(dataset)
+    assert len(session.files) == 6
+    assert session.notes == ("sub-01/dwi: cannot be read: Permission denied",)
 
 
 def test_files_beside_the_subjects_do_no_harm(dataset):

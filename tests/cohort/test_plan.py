@@ -66,12 +66,33 @@ def test_a_session_with_nothing_has_a_problem_of_its_own(dataset, plan):
         ({"steps": ["qmss"]}, "did you mean qsm"),
         ({"steps": ["regions"]}, "name qsm or dti too"),
         ({"participants": ["02"]}, "02"),
+        ({"participants": []}, "no label given"),
     ],
 )
 def test_wrong_options_are_usage_errors(dataset, plan, options, words):
     dataset.gre("01")
     with pytest.raises(UsageError, match=words):
         plan(**options)
+
+
+def test_an_error_of_the_file_system_stops_one_session_alone(dataset, plan, monkeypatch):
+    import qsmengine.cohort.steps as module
+
+    for subject in ("01", "02", "03"):
+        dataset.gre(subject)
+    open_gre = module.open_gre
+
+    def fail(magnitude, *arguments, **options):
+        if "sub-02" in str(magnitude[0]):
+            raise OSError(5, "Input/output error", str(magnitude[0]))
+        return open_gre(magnitude, *arguments, **options)
+
+    monkeypatch.setattr(module, "open_gre", fail)
+    made = plan()
+    assert [bool(session.problems) for session in made.sessions] == [False, True, False]
+    assert made.sessions[1].problems == (
+        "sub-02: sub-02/anat/sub-02_echo-1_part-mag_MEGRE.nii.gz cannot be read: Input/output error",
+    )
 
 
 @pytest.mark.parametrize("described", [True, False])
