@@ -19,6 +19,8 @@ _IDENTITY = re.compile(
     r"|StudyID|UID$|^(Acquisition|Study|Series|Content)Time$|Person|^BidsGuess$"
 )
 """Fields of a sidecar that name the patient, people around, the place or the day."""
+_PROGRESS = re.compile(r"Convert \d+ DICOM as .*")
+"""What dcm2niix says of its work, sometimes on the line of a warning."""
 _TEXTS = ((4, 14), (14, 32), (148, 228), (228, 252), (328, 344))
 """Free text of a NIfTI-1 header: data_type, db_name, descrip, aux_file, intent_name."""
 
@@ -75,7 +77,8 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
     if not images:
         raise InputError(f"no DICOM image converted: {said[-1] if said else 'no word'}", source=folder)
     converted = [_collect(image) for image in images]
-    notes = [f"dcm2niix: {line}" for line in said if line.lower().startswith(("warning", "error"))]
+    warned = (_PROGRESS.sub("", line) for line in said if line.lower().startswith(("warning", "error")))
+    notes = [f"dcm2niix: {line}" for line in dict.fromkeys(warned)]
     if done.returncode:
         notes.append(f"dcm2niix ended with status {done.returncode}: some files may be missing")
     return sorted(converted, key=lambda one: (one.series_number, one.image.name)), notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Study:
         echo_times: tuple[float, ...] = (6.0,),
         shape: tuple[int, int, int] = (12, 10, 4),
         volumes: list[np.ndarray] | None = None,
+        edit: Callable[[Dataset, int], None] | None = None,
         **tags: Any,
     ) -> list[np.ndarray]:
         """A series of slices: stored values (x, y, z) per echo, random unless given; echo times [ms]."""
@@ -54,6 +56,8 @@ class Study:
                 dataset.EchoTime, dataset.EchoNumbers = time, echo
                 for name, value in tags.items():
                     setattr(dataset, name, value)
+                if edit is not None:
+                    edit(dataset, echo - 1)
                 dataset.save_as(self._file(instance), enforce_file_format=True)
         return volumes
 
@@ -65,6 +69,38 @@ class Study:
             RescaleSlope=2, RescaleIntercept=-4096, RescaleType="US",
         )  # fmt: skip
         return magnitude, phase
+
+    def ge(self, echo_times: tuple[float, ...] = (5.0, 10.0)) -> list[np.ndarray]:
+        """Magnitude, real and imaginary of each echo in one series, told apart by a private tag of GE."""
+        times = tuple(time for time in echo_times for _ in range(3))
+        volumes = [self.rng.integers(-900, 900, (12, 10, 4)).astype(np.int16) for _ in times]
+        for index in range(0, len(volumes), 3):
+            volumes[index] = np.abs(volumes[index])
+
+        def tags(dataset: Dataset, volume: int) -> None:
+            block = dataset.private_block(0x0043, "GEMS_PARM_01", create=True)
+            block.add_new(0x2F, "SS", (0, 2, 3)[volume % 3])
+            dataset.EchoNumbers = 1 + volume // 3
+
+        return self.write(
+            description="SWAN", image_type=("ORIGINAL", "PRIMARY", "OTHER"), echo_times=times, volumes=volumes,
+            Manufacturer="GE MEDICAL SYSTEMS", PixelRepresentation=1, BitsStored=16, HighBit=15, edit=tags,
+        )  # fmt: skip
+
+    def philips(self, echo_times: tuple[float, ...] = (5.0, 10.0)) -> list[np.ndarray]:
+        """Magnitude and phase of all echoes in one series, the phase in milliradians."""
+
+        def tags(dataset: Dataset, volume: int) -> None:
+            dataset.EchoNumbers = 1 + volume % len(echo_times)
+            if volume >= len(echo_times):
+                dataset.ImageType = ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]
+                dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1.53480172, -3142, "mrad"
+
+        return self.write(
+            description="QSM", image_type=("ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"),
+            echo_times=2 * echo_times,
+            Manufacturer="Philips", edit=tags,
+        )  # fmt: skip
 
     def dwi(
         self, b_values: np.ndarray, b_vectors: np.ndarray, shape: tuple[int, int, int] = (12, 10, 4)
@@ -117,5 +153,6 @@ class Study:
         }  # fmt: skip
         for name, value in values.items():
             setattr(dataset, name, value)
-        dataset.PixelData = np.ascontiguousarray(pixels.T.astype("<u2")).tobytes()
+        stored = "<i2" if pixels.dtype.kind == "i" else "<u2"
+        dataset.PixelData = np.ascontiguousarray(pixels.T.astype(stored)).tobytes()
         return dataset

@@ -68,6 +68,39 @@ def test_phase_units_say_what_the_values_are(study, bids):
     assert "phase in the range siemens" in done.notes[0]
 
 
+def sorted_values(path):
+    return np.sort(read_image(path).array.ravel())
+
+
+def test_real_and_imaginary_of_ge_are_told_apart(study, bids):
+    volumes = study.ge()
+    done = import_dicom(study.folder, bids, "01")
+    for index, (echo, part) in enumerate((e, p) for e in (1, 2) for p in ("mag", "real", "imag")):
+        path = bids / "sub-01" / "anat" / f"sub-01_echo-{echo}_part-{part}_MEGRE.nii.gz"
+        np.testing.assert_array_equal(sorted_values(path), np.sort(volumes[index].ravel()))
+    assert len(done.files) == 12
+    loaded = load_gre(
+        real=sorted((bids / "sub-01" / "anat").glob("*part-real*.nii.gz")),
+        imag=sorted((bids / "sub-01" / "anat").glob("*part-imag*.nii.gz")),
+    ).series
+    assert loaded.echo_times == (0.005, 0.01)
+
+
+def test_magnitude_and_phase_of_philips_come_from_one_series(study, bids):
+    volumes = study.philips()
+    done = import_dicom(study.folder, bids, "01")
+    for echo in (1, 2):
+        stem = f"sub-01_echo-{echo}_part-phase_MEGRE"
+        path = bids / "sub-01" / "anat" / f"{stem}.nii.gz"
+        wanted = np.sort(volumes[1 + echo].ravel()) * 1.53480172 - 3142
+        np.testing.assert_allclose(sorted_values(path), wanted, atol=1e-3)
+        assert json.loads(path.with_name(f"{stem}.json").read_text())["Units"] == "arbitrary"
+    assert any("phase in the range mrad" in note for note in done.notes)
+    warnings = [note for note in done.notes if note.startswith("dcm2niix: Warning: Unable")]
+    assert len(warnings) == 1
+    assert "Convert" not in warnings[0]
+
+
 def test_phase_of_an_unknown_range_is_arbitrary_and_noted(study, bids):
     study.write(description="qsm")
     study.write(
