@@ -14,8 +14,8 @@ from bench.timing import parser, report, write_json
 from qsmengine.backend.device import resolve_device
 
 PLAN = (
-    "plan {sessions} sessions ({files} files, {steps} steps): {seconds:.1f} s ({cpu_seconds:.1f} s of CPU), peak "
-    "{peak_mib:.0f} MiB"
+    "plan {sessions} sessions ({files} files, {steps} steps): {seconds:.1f} s ({cpu_seconds:.1f} s of CPU), "
+    "peak {peak_mib:.0f} MiB"
 )
 SCALING = (
     "{workers} workers, {sessions} sessions of {step_seconds:.2f} s: {sessions_per_hour:.0f} an hour, overhead "
