@@ -78,11 +78,14 @@ def test_one_worker_a_gpu(monkeypatch):
     assert share_machine(planned(20), RunSettings(device="cpu"), cores=32, memory=256 * GIB).gpus == 0
 
 
-def test_a_session_larger_than_memory_is_refused_unless_it_can_be_cut_into_slabs():
-    with pytest.raises(DeviceError, match=r"5\.3 GiB"):
-        share_machine(planned(3, 5 * GIB), RunSettings(device="cpu"), cores=4, memory=4 * GIB)
-    slabs = planned(3, 5 * GIB, step=dti_step)
-    assert share_machine(slabs, RunSettings(device="cpu"), cores=4, memory=4 * GIB).workers == 1
+def test_a_session_larger_than_memory_does_not_take_workers_from_the_others():
+    plan = planned(9)
+    large = Session(subject="large", steps=(dti_step("00").model_copy(update={"memory": 500 * GIB}),))
+    mixed = CohortPlan("b", "o", (*plan.sessions, large))
+    settings = RunSettings(device="cpu")
+    assert share_machine(mixed, settings, cores=8, memory=64 * GIB).workers == 4
+    alone = CohortPlan("b", "o", (large,))
+    assert share_machine(alone, settings, cores=8, memory=4 * GIB).workers == 1
 
 
 def test_missing_packages_and_contradictions_are_told(monkeypatch, tmp_path):
