@@ -201,12 +201,13 @@ class Driver:
         """Record a session whose workers died or that broke the engine itself."""
         known, _ = read_record(self._out, session.key)
         before = {} if known is None else dict(known.steps)
-        broken = StepRecord(state="failed", reason=reason)
+        begun = StepRecord(state="running")
+        known_steps = {step.name: before.get(step.name, begun) for step in session.steps}
         steps = {
-            step.name: before[step.name]
-            if step.name in before and before[step.name].state in {"done", "failed", "blocked"}
-            else broken.model_copy(update={"attempts": getattr(before.get(step.name), "attempts", 0)})
-            for step in session.steps
+            name: step
+            if step.state in {"done", "failed", "blocked"}
+            else step.model_copy(update={"state": "failed", "reason": reason})
+            for name, step in known_steps.items()
         }
         self._keep(SessionRecord(session=session.key, steps=steps))
 

@@ -19,7 +19,7 @@ from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.hashing import HashCache, fingerprint, input_hashes, outputs_intact
 from qsmengine.cohort.identity import this_process
 from qsmengine.cohort.ledger import read_record, write_record
-from qsmengine.cohort.model import Session, SessionRecord, Step, StepRecord
+from qsmengine.cohort.model import Session, SessionRecord, State, Step, StepRecord
 from qsmengine.cohort.peak import PeakMemory
 from qsmengine.cohort.places import Places
 from qsmengine.errors import QsmengineError, describe
@@ -144,14 +144,13 @@ class _Execution:
         known = self.earlier.get(step.name)
         if known is not None and known.state == "done":
             return known
-        return StepRecord(state="waiting", attempts=0 if known is None else known.attempts)
+        return StepRecord(state="waiting") if known is None else _without_result(known, "waiting")
 
     def _step(self, step: Step) -> None:
         known = self.records[step.name]
         reason = self._hindrance(step)
         if reason:
-            blocked = StepRecord(state="blocked", reason=reason, attempts=known.attempts)
-            self.records[step.name] = blocked
+            self.records[step.name] = _without_result(known, "blocked", reason=reason)
             return
         self._check_stop()
         try:
@@ -160,7 +159,7 @@ class _Execution:
             before = {name: self.records[name].outputs for name in step.after}
             mark = fingerprint(step, inputs, before, device.kind)
         except (QsmengineError, OSError) as error:
-            self._failed(step, error, StepRecord(state="running", attempts=known.attempts + 1))
+            self._failed(step, error, _without_result(known, "running", attempts=known.attempts + 1))
             return
         same = known.state == "done" and known.fingerprint == mark and not self.options.force
         if same and outputs_intact(self.out, known.outputs):
@@ -173,6 +172,7 @@ class _Execution:
             state="running",
             fingerprint=mark,
             inputs=inputs,
+            outputs=dict.fromkeys(step.outputs, ""),
             device=str(device),
             worker=str(this_process()),
             attempts=self.records[step.name].attempts + 1,
@@ -186,7 +186,8 @@ class _Execution:
                 result = run_step(step, self._place(device), self._before(step))
                 outputs = {name: file_digest(self.out / name) for name in sorted(set(result.files))}
             except StopRequestedError:
-                self.records[step.name] = StepRecord(state="waiting", attempts=running.attempts)
+                update = {"state": "waiting", "fingerprint": "", "inputs": {}}
+                self.records[step.name] = running.model_copy(update=update)
                 raise
             except Exception as error:
                 if is_device_lost(error):
@@ -279,3 +280,9 @@ class _Execution:
             raise LostClaimError(f"{self.session.key} was taken over by another process")
         self.saved = self._record()
         write_record(self.out, self.saved)
+
+
+def _without_result(known: StepRecord, state: State, **more: object) -> StepRecord:
+    """Record of a step that has no result (any more); what earlier runs wrote stays listed."""
+    kept = {"attempts": known.attempts, "outputs": known.outputs}
+    return StepRecord.model_validate({"state": state, **kept, **more})

@@ -100,7 +100,7 @@ class StepRecord(BaseModel):
         SHA-256 over what decides its results: contents of the inputs, configuration, engine, kernels, kind
         of device. A step of the same fingerprint whose outputs are there is not run again.
     inputs, outputs
-        File -> SHA-256 of its contents.
+        File -> SHA-256 of its contents; of outputs that may be there unfinished or incomplete "".
     reason
         Of failure: one readable line.
     notes

@@ -90,6 +90,24 @@ def test_a_changed_configuration_replaces_results_without_leftovers(bids, out):
     assert attempts(out) == {"qsm": 2}
 
 
+def test_what_a_killed_step_had_written_goes_before_another_configuration_runs(bids, out, monkeypatch):
+    step = qsm_step("00", "relaxometry=arlo")
+    step = step.model_copy(update={"outputs": (*step.outputs, "sub-00/anat/sub-00_R2starmap.nii.gz")})
+    real = execute.run_step
+
+    def killed(*arguments):
+        real(*arguments)
+        raise SystemExit
+
+    monkeypatch.setattr(execute, "run_step", killed)
+    with pytest.raises(SystemExit):
+        run(bids, out, steps=(step,))
+    monkeypatch.undo()
+    assert list(out.rglob("*R2starmap.nii.gz"))
+    run(bids, out, steps=(qsm_step("00"),))
+    assert not list(out.rglob("*R2starmap.nii.gz"))
+
+
 @pytest.mark.parametrize("harm", ["changed", "removed"])
 def test_an_output_that_is_not_as_it_was_is_made_again(bids, out, harm):
     run(bids, out)
