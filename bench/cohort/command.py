@@ -25,9 +25,10 @@ def main(argv: list[str]) -> int:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         rows.append(measure_plan(Path(folder) / "bids", options.plan))
+    row = rows[-1]
     print(
-        "plan {sessions} sessions ({files} files, {steps} steps): {seconds:.1f} s, peak {peak_mib:.0f} MiB, "
-        "{ms_per_session:.2f} ms a session".format(**rows[-1])
+        f"plan {row['sessions']} sessions ({row['files']} files, {row['steps']} steps): {row['seconds']:.1f} s "
+        f"({row['cpu_seconds']:.1f} s of CPU), peak {row['peak_mib']:.0f} MiB"
     )
     write_json(options.json, [report("cohort", resolve_device("cpu", options.threads), rows)])
     return 0

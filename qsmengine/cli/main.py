@@ -20,6 +20,7 @@ from qsmengine.cli import (
     dti,
     evaluate,
     group,
+    import_dicom,
     phantom,
     plan,
     preproc,
@@ -66,6 +67,7 @@ app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.command("import")(import_dicom.import_dicom)
 app.command("doctor")(doctor.doctor)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.io.bids import BidsName
 
 IMAGES = (".nii.gz", ".nii")
-DATATYPES = ("anat", "dwi", "swi")
-"""Folders that hold images of use; ``swi`` is that of a proposal for gradient echoes."""
+OTHER_DATATYPES = frozenset(
+    {"func", "fmap", "perf", "pet", "eeg", "ieeg", "meg", "nirs", "beh", "motion", "micr", "mrs"}
+)
+"""Folders of a session that are not looked into; names other than these and anat are met in the wild."""
 
 _SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
 _SESSION = re.compile(r"ses-[0-9A-Za-z]+")
@@ -83,13 +85,19 @@ class Ignored:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    folders_only = pattern.endswith("/")
-    core = pattern.strip("/").removeprefix("**/")
-    parts = path.split("/")
-    above = ["/".join(parts[:count]) for count in range(1, len(parts) + (not folders_only))]
-    if "/" not in core and not pattern.startswith("/"):
-        return any(fnmatchcase(candidate.rsplit("/", 1)[-1], core) for candidate in above)
-    return any(fnmatchcase(candidate, core.replace("**", "*")) for candidate in above)
+    anchored = "/" in pattern.rstrip("/")
+    globs = pattern.strip("/").split("/")
+    return _begins(path.split("/"), globs if anchored else ["**", *globs], folder=pattern.endswith("/"))
+
+
+def _begins(parts: list[str], globs: list[str], *, folder: bool) -> bool:
+    """Whether the first parts of a path match the globs; all but the last part where it must be a `folder`."""
+    if not globs:
+        return bool(parts) or not folder
+    first, *rest = globs
+    if first == "**":
+        return any(_begins(parts[skip:], rest, folder=folder) for skip in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], first) and _begins(parts[1:], rest, folder=folder)
 
 
 def list_subjects(root: Path) -> tuple[list[str], list[str]]:
@@ -102,15 +110,16 @@ def list_subjects(root: Path) -> tuple[list[str], list[str]]:
     """
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")
-    labels, notes = [], []
-    for entry in _entries(root):
+    labels: list[str] = []
+    notes: list[str] = []
+    for entry in _entries(root, root, notes):
         if not entry.name.startswith("sub-"):
             continue
         if not entry.is_dir():
             hint = ": a link to nothing" if entry.is_symlink() else ""
-            notes.append(f"{entry.name}: not a folder{hint}, left out")
+            notes.append(f"{shown(entry.name)}: not a folder{hint}, left out")
         elif not _SUBJECT.fullmatch(entry.name):
-            notes.append(f"{entry.name}: labels are letters and digits only; left out")
+            notes.append(f"{shown(entry.name)}: labels are letters and digits only; left out")
         elif not _inside(entry, root):
             notes.append(f"{entry.name}: a link out of the dataset, not followed")
         else:
@@ -124,54 +133,71 @@ def list_subjects(root: Path) -> tuple[list[str], list[str]]:
 def scan_subject(root: Path, subject: str, ignored: Ignored) -> list[SessionFiles]:
     """Sessions of a subject with their images; a subject without ``ses-*`` folders is one session."""
     folder = root / f"sub-{subject}"
-    entries = [entry for entry in _entries(folder) if entry.is_dir()]
-    sessions = [entry for entry in entries if _SESSION.fullmatch(entry.name)]
-    scanned = []
-    if not sessions or any(entry.name in DATATYPES for entry in entries):
-        scanned.append(_scan(root, folder, subject, None, ignored))
-    for entry in sessions:
-        label = entry.name.removeprefix("ses-")
-        if _inside(entry, root):
-            scanned.append(_scan(root, folder / entry.name, subject, label, ignored))
-        else:
-            note = f"sub-{subject}/{entry.name}: a link out of the dataset, not followed"
-            scanned.append(SessionFiles(subject, label, (), (note,)))
-    return scanned
+    notes: list[str] = []
+    sessions = []
+    for entry in _listed(folder, root, notes):
+        if entry.name.startswith("ses-") and _SESSION.fullmatch(entry.name):
+            sessions.append(entry.name)
+        elif entry.name.startswith("ses-"):
+            notes.append(f"sub-{subject}/{shown(entry.name)}: labels are letters and digits only; left out")
+    whole = _scan(root, folder, subject, None, ignored)
+    scanned = [_scan(root, folder / name, subject, name.removeprefix("ses-"), ignored) for name in sessions]
+    if whole.files or not sessions:
+        scanned.insert(0, whole)
+    notes = [*notes, *whole.notes, *scanned[0].notes]
+    return [replace(scanned[0], notes=tuple(dict.fromkeys(notes))), *scanned[1:]]
+
+
+def shown(name: str) -> str:
+    """A file name for messages: in quotes with escapes where it is not plain text."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: Ignored) -> SessionFiles:
     files: list[BidsFile] = []
     notes: list[str] = []
     left_out = 0
-    for datatype in DATATYPES:
-        for entry, path in _images(root, folder, datatype, notes):
-            if ignored.matches(path):
-                left_out += 1
-                continue
-            try:
-                name = BidsName.parse(entry)
-            except InputError as error:
-                notes.append(f"{path}: {error.message}; left out")
-                continue
-            if (name.entities.get("sub"), name.entities.get("ses")) != (subject, session):
-                notes.append(f"{path}: the name is that of another subject or session; left out")
-                continue
-            files.append(BidsFile(path, name, datatype))
+    for datatype, filename in _images(root, folder, notes):
+        path = f"{folder.relative_to(root).as_posix()}/{datatype}/{filename}"
+        if ignored.matches(path):
+            left_out += 1
+            continue
+        try:
+            name = BidsName.parse(filename)
+        except InputError as error:
+            notes.append(f"{shown(path)}: {shown(error.message)}; left out")
+            continue
+        if (name.entities.get("sub"), name.entities.get("ses")) != (subject, session):
+            notes.append(f"{path}: the name is that of another subject or session; left out")
+            continue
+        files.append(BidsFile(path, name, datatype))
     if left_out:
         notes.append(f"{left_out} images left out by .bidsignore")
     return SessionFiles(subject, session, tuple(files), tuple(notes))
 
 
-def _images(root: Path, folder: Path, datatype: str, notes: list[str]) -> Iterator[tuple[str, str]]:
-    """Names and relative paths of the images in a datatype's folder."""
-    place = folder / datatype
-    relative = place.relative_to(root).as_posix()
-    if place.is_symlink() and not place.resolve().is_relative_to(root.resolve()):
-        notes.append(f"{relative}: a link out of the dataset, not followed")
-        return
-    for entry in _entries(place):
-        if entry.name.endswith(IMAGES) and not entry.name.startswith("."):
-            yield entry.name, f"{relative}/{entry.name}"
+def _images(root: Path, folder: Path, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """Folder and name of the images below a session's folder."""
+    for place in _listed(folder, root, notes):
+        if place.name in OTHER_DATATYPES or place.name.startswith(("ses-", ".")):
+            continue
+        for entry in _entries(Path(place.path), root, notes):
+            if entry.name.endswith(IMAGES) and not entry.name.startswith("."):
+                yield place.name, entry.name
+
+
+def _listed(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]]:
+    """Folders in a folder; links that lead out of the dataset are noted instead."""
+    found = []
+    for entry in _entries(folder, root, notes):
+        if not entry.is_dir():
+            continue
+        if _inside(entry, root):
+            found.append(entry)
+        else:
+            path = Path(entry.path).relative_to(root).as_posix()
+            notes.append(f"{shown(path)}: a link out of the dataset, not followed")
+    return found
 
 
 def _inside(entry: os.DirEntry[str], root: Path) -> bool:
@@ -179,10 +205,11 @@ def _inside(entry: os.DirEntry[str], root: Path) -> bool:
     return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root.resolve())
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Entries of a folder by name; none where it does not exist."""
+def _entries(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]]:
+    """Entries of a folder by name; none, and a note, where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        notes.append(f"{shown(folder.relative_to(root).as_posix())}: cannot be read: {error.strerror}")
         return []

@@ -110,6 +110,8 @@ def choose(wanted: Iterable[str] | None, known: Sequence[str], prefix: str, opti
     if wanted is None:
         return list(known)
     labels = dict.fromkeys(label.strip().removeprefix(prefix) for label in wanted)
+    if not labels:
+        raise UsageError(f"{option}: no label given")
     for label in labels:
         if label not in known:
             close = get_close_matches(label, known, n=3, cutoff=0.5)

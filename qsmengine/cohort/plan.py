@@ -90,7 +90,13 @@ def plan_cohort(
     image_filter = None if filter_file is None else read_filter(filter_file)
     planned = []
     for files in scanned:
-        session = _plan_session(files, context, images, image_filter, kinds, required=steps is not None)
+        try:
+            session = _plan_session(files, context, images, image_filter, kinds, required=steps is not None)
+        except OSError as error:
+            reason = f"{files.folder}: {error.filename or 'a file'} cannot be read: {error.strerror or error}"
+            session = Session(
+                subject=files.subject, session=files.session, problems=(context.relative(reason),)
+            )
         planned.append(session)
         if on_session is not None:
             on_session(session)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -84,9 +85,10 @@ class Derivatives:
         self._lut = lut if lut is None or lut in LABEL_TABLES else str(Path(lut).absolute())
         self.notes: list[str] = []
         found = [*self._of_dataset(out), *given]
-        self._datasets = [(folder, _subject_folders(folder)) for folder in dict.fromkeys(found)]
-        for folder, names in self._datasets:
-            if folder in given and not names:
+        once = {folder.resolve(): folder for folder in reversed(found)}
+        self._datasets = [(folder, _subject_folders(folder)) for folder in reversed(once.values())]
+        for folder in given:
+            if not _subject_folders(folder):
                 problem = "has no folder sub-*" if folder.is_dir() else "no such folder"
                 raise UsageError(f"--derivatives {folder}: {problem}")
 
@@ -102,7 +104,7 @@ class Derivatives:
                     except InputError as error:
                         notes.append(str(error).replace(f"{self._root}/", ""))
                         continue
-                    found += [] if image is None else [image]
+                    found += [] if image is None else [_told_apart(image, found)]
         return found, notes
 
     def _of_dataset(self, out: Path) -> Iterator[Path]:
@@ -148,13 +150,21 @@ class Derivatives:
         return (path.relative_to(self._root) if path.is_relative_to(self._root) else path.absolute()).as_posix()
 
 
+def _told_apart(image: Segmentation, others: Sequence[Segmentation]) -> Segmentation:
+    """The image with a number in its label where another has the same."""
+    taken = {other.label for other in others}
+    numbers = (f"{image.label}{number}" if number else image.label for number in count())
+    return replace(image, label=next(label for label in numbers if label not in taken))
+
+
 def _own_label(stem: str) -> str:
     """What tells a segmentation from others of its dataset."""
     try:
-        entities = BidsName.parse(stem).entities
+        name = BidsName.parse(stem)
     except InputError:
         return stem
-    return "".join(entities.get(key, "") for key in ("space", "atlas", "seg", "desc"))
+    suffix = "" if name.suffix == "dseg" else name.suffix
+    return "".join(name.entities.get(key, "") for key in ("space", "atlas", "seg", "desc")) + suffix
 
 
 def _subject_folders(folder: Path) -> frozenset[str]:

@@ -54,9 +54,9 @@ def group_series(files: SessionFiles) -> tuple[list[Series], list[str]]:
     notes = []
     for file in files.files:
         suffix = file.name.suffix
-        if suffix in GRE_SUFFIXES and file.datatype != "dwi":
+        if suffix in GRE_SUFFIXES:
             gre.setdefault(_key(file.name, {"echo", "part"}), []).append(file)
-        elif suffix == "dwi" and file.datatype == "dwi":
+        elif suffix == "dwi":
             dwi.setdefault(_key(file.name, {"part"}), []).append(file)
         elif suffix in _LEFT_ASIDE:
             notes.append(f"{file.path}: {_LEFT_ASIDE[suffix]}, not used")

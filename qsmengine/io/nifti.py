@@ -178,7 +178,7 @@ def write_image(
     header = _make_header(array.shape, dtype, grid, intent, description, xform_code)
     chunks: Iterator[Buffer] = _image_bytes(header, array, dtype)
     if path.name.endswith(".gz"):
-        chunks = _gzip(chunks)
+        chunks = compressed(chunks)
 
     def check(temporary: Path) -> None:
         found, found_grid = read_header(temporary)
@@ -265,8 +265,8 @@ def _image_bytes(header: Any, array: Array, dtype: np.dtype[Any]) -> Iterator[Bu
                 yield slab.reshape(-1, order="F").data.cast("B")
 
 
-def _gzip(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
-    """Compress in pieces of `BLOCK` bytes whatever the chunks are, so that equal voxels give equal bytes."""
+def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
+    """Gzip in pieces of `BLOCK` bytes whatever the chunks are, so that equal voxels give equal bytes."""
     engine = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
     held = bytearray()
     for chunk in chunks:

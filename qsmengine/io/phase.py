@@ -121,6 +121,11 @@ def phase_to_radians(
     return [_apply(file, rule, sign) for file in files], notes
 
 
+def detect_units(files: Sequence[PhaseFile]) -> PhaseUnits:
+    """Which known range the phase of a series has; raises InputError as :func:`phase_to_radians` does."""
+    return _detect(files, [_span(file) for file in files]).units
+
+
 def _apply(file: PhaseFile, rule: _Range, sign: int) -> npt.NDArray[np.float32]:
     slope, intercept = (1.0, 0.0) if rule is _STORED else (file.header.slope, file.header.intercept)
     factor = sign * rule.factor

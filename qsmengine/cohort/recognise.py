@@ -1,0 +1,135 @@
+"""What a converted DICOM series is: gradient echoes, diffusion or T1-weighted, and which part of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from qsmengine.errors import InputError
+from qsmengine.io.dicom import Converted
+from qsmengine.io.header import read_header
+
+What: TypeAlias = Literal["gre", "dwi", "sbref", "T1w"]
+Part: TypeAlias = Literal["mag", "phase", "real", "imag"]
+
+_T2STAR_WORDS = re.compile(r"qsm|swi|t2[-_ ]?star|t2\*|t2s|medi|aspire|swan|multi-?echo|megre", re.IGNORECASE)
+_GRE_WORDS = re.compile(rf"{_T2STAR_WORDS.pattern}|gre|flash|fl[23]d|ffe|spgr", re.IGNORECASE)
+_T1_WORDS = re.compile(r"(^|[^a-z0-9])t1|t1w|mprage|mp-rage|bravo|ir-?fspgr", re.IGNORECASE)
+_SBREF = re.compile(r"sb_?ref|single.?band", re.IGNORECASE)
+_DERIVED = frozenset(
+    {
+        "DERIVED",
+        "ADC",
+        "TRACEW",
+        "FA",
+        "TENSOR",
+        "COLFA",
+        "MNIP",
+        "MIP",
+        "SWI",
+        "SW",
+        "MINIMUM",
+        "MPR",
+        "PROJECTION IMAGE",
+    }
+)
+_TOKENS: dict[str, Part] = {
+    "P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imag", "IMAGINARY": "imag",
+}  # fmt: skip
+_ENDINGS: tuple[tuple[str, Part], ...] = (("_ph", "phase"), ("_imaginary", "imag"), ("_real", "real"))
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A converted image and what it is."""
+
+    source: Converted
+    what: What
+    part: Part = "mag"
+
+    @property
+    def echo_time(self) -> float:
+        """EchoTime [s]; 0 where the sidecar has none."""
+        value = self.source.fields.get("EchoTime", 0.0)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+
+@dataclass(frozen=True)
+class Unrecognised:
+    """A converted image that is left out, and why."""
+
+    source: Converted
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """For people: the series in the scanner's words."""
+        return f"series {self.source.series_number} ({self.source.description}): {self.reason}"
+
+
+def recognise(image: Converted, others: Sequence[Converted]) -> Recognised | Unrecognised:
+    """Say what an image is; `others` are all of the session, itself included.
+
+    Gradient echoes are series of a gradient-echo sequence without inversion that have several echoes, or a part
+    other than magnitude, or a name that says so. Nothing derived is taken.
+    """
+    fields = image.fields
+    tokens = {str(token).upper() for token in _list(fields.get("ImageType"))}
+    if derived := tokens & _DERIVED:
+        return Unrecognised(image, f"derived image ({', '.join(sorted(derived))})")
+    part = _part(image, tokens)
+    names = f"{fields.get('SeriesDescription', '')} {fields.get('ProtocolName', '')}"
+    if image.bval is not None or _SBREF.search(names):
+        return Recognised(image, "sbref" if image.bval is None else "dwi", part)
+    sequence = {word for text in _list(fields.get("ScanningSequence")) for word in re.split(r"\W", str(text))}
+    if problem := _not_a_volume(image) or _no_gradient_echo(fields, sequence):
+        return Unrecognised(image, problem)
+    inverted = "IR" in sequence or "InversionTime" in fields
+    if part == "mag" and (inverted or (_T1_WORDS.search(names) and not _T2STAR_WORDS.search(names))):
+        return Recognised(image, "T1w")
+    if not inverted and (part != "mag" or _has_echoes(image, others) or _GRE_WORDS.search(names)):
+        return Recognised(image, "gre", part)
+    return Unrecognised(image, "one gradient echo, magnitude alone, without a name that is known")
+
+
+def _no_gradient_echo(fields: Mapping[str, Any], sequence: set[str]) -> str:
+    """Why a volume is no gradient echo; empty for one that is."""
+    if "EP" in sequence:
+        return "echo-planar series without a gradient table"
+    if "EchoTime1" in fields or "EchoTime2" in fields:
+        return "phase difference of a field map"
+    if "GR" not in sequence:
+        return "no gradient-echo sequence"
+    return "" if isinstance(fields.get("EchoTime"), int | float) else "EchoTime: not in the DICOM files"
+
+
+def _part(image: Converted, tokens: set[str]) -> Part:
+    """By the ending that dcm2niix gives, else by ImageType."""
+    stem = image.image.stem
+    for ending, part in _ENDINGS:
+        if stem.endswith(ending) or re.search(rf"{ending}[a-z]$", stem):
+            return part
+    found = {_TOKENS[token] for token in tokens if token in _TOKENS}
+    return found.pop() if len(found) == 1 else "mag"
+
+
+def _has_echoes(image: Converted, others: Sequence[Converted]) -> bool:
+    times = {other.fields.get("EchoTime") for other in others if other.series_number == image.series_number}
+    return len(times) > 1
+
+
+def _not_a_volume(image: Converted) -> str:
+    """Why an image is no three-dimensional volume; empty for one that is."""
+    try:
+        shape = read_header(image.image)[0].shape
+    except InputError as error:
+        return error.message
+    if len(shape) > 3:
+        return f"a time series of shape {shape}"
+    return f"{min(shape)} slices: a localiser" if min(shape) < 3 else ""
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else [] if value is None else [value]

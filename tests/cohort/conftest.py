@@ -1,0 +1,34 @@
+import pytest
+
+from qsmengine.cohort.plan import plan_cohort
+from qsmengine.pipeline.config import load_config
+from tests.cohort.making import Dataset
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return Dataset(tmp_path / "bids")
+
+
+@pytest.fixture(scope="session")
+def config():
+    return load_config(preset="fast")
+
+
+@pytest.fixture
+def plan(dataset, tmp_path, config):
+    """The plan of the dataset, and of one session its steps by name."""
+
+    def made(**options):
+        return plan_cohort(dataset.root, tmp_path / "out", options.pop("config", config), **options)
+
+    return made
+
+
+@pytest.fixture
+def steps(plan):
+    def made(**options):
+        (session,) = plan(**options).sessions
+        return {step.name: step for step in session.steps}
+
+    return made
