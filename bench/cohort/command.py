@@ -7,9 +7,27 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.cohort.kills import measure_kills
 from bench.cohort.plan import measure_plan
+from bench.cohort.scaling import measure_scaling, measure_scheduler
 from bench.timing import parser, report, write_json
 from qsmengine.backend.device import resolve_device
+
+PLAN = (
+    "plan {sessions} sessions ({files} files, {steps} steps): {seconds:.1f} s ({cpu_seconds:.1f} s of CPU), "
+    "peak {peak_mib:.0f} MiB"
+)
+SCALING = (
+    "{workers} workers, {sessions} sessions of {step_seconds:.2f} s: {sessions_per_hour:.0f} an hour, overhead "
+    "{overhead:.1%}, {seconds:.1f} s in all"
+)
+SCHEDULER = (
+    "{sessions} sessions of {stub_ms:.0f} ms on {workers} workers: {seconds:.1f} s, {ms_per_session:.2f} ms a "
+    "session beside them"
+)
+KILLS = (
+    "{kills} {who} killed: {outcome}, {again} steps done twice, {left} temporary files left ({seconds:.0f} s)"
+)
 
 
 def main(argv: list[str]) -> int:
@@ -17,18 +35,35 @@ def main(argv: list[str]) -> int:
     arguments.add_argument(
         "--plan", type=int, metavar="N", help="plan N sessions of tiny images: seconds and peak memory"
     )
+    arguments.add_argument(
+        "--scaling", type=int, metavar="N", help="N virtual sessions with no, one and two workers"
+    )
+    arguments.add_argument("--preset", default="fast", help="of --scaling")
+    arguments.add_argument("--scheduler", type=int, metavar="N", help="N sessions that compute nothing")
+    arguments.add_argument(
+        "--kills", type=int, metavar="N", help="kill the leading process N times, and workers N times"
+    )
+    arguments.add_argument("--seed", type=int, default=0, help="of --kills")
     arguments.add_argument("--folder", type=Path, help="where to make the dataset; a temporary folder")
     options = arguments.parse_args(argv)
-    if options.plan is None:
+    if not any((options.plan, options.scaling, options.scheduler, options.kills)):
         arguments.print_usage(sys.stderr)
         return 2
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        rows.append(measure_plan(Path(folder) / "bids", options.plan))
-    row = rows[-1]
-    print(
-        f"plan {row['sessions']} sessions ({row['files']} files, {row['steps']} steps): {row['seconds']:.1f} s "
-        f"({row['cpu_seconds']:.1f} s of CPU), peak {row['peak_mib']:.0f} MiB"
-    )
+        if options.plan:
+            rows.append(measure_plan(Path(folder) / "bids", options.plan))
+            print(PLAN.format(**rows[-1]))
+        if options.scaling:
+            for row in measure_scaling(Path(folder) / "scaling", options.scaling, options.preset):
+                rows.append(row)
+                print(SCALING.format(**row))
+        if options.scheduler:
+            rows.append(measure_scheduler(Path(folder) / "scheduler", options.scheduler))
+            print(SCHEDULER.format(**rows[-1]))
+        if options.kills:
+            for row in measure_kills(Path(folder) / "kills", options.kills, options.seed):
+                rows.append(row)
+                print(KILLS.format(**row))
     write_json(options.json, [report("cohort", resolve_device("cpu", options.threads), rows)])
     return 0

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from qsmengine.cohort.identity import is_gone
 from qsmengine.cohort.ledger import read_all
 from qsmengine.cohort.places import HOME, Places
 from qsmengine.cohort.status import cohort_status
+from qsmengine.phantom.cohort import CohortSettings, write_cohort
+from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.provenance import file_digest
 
 FAST = ("--preset", "fast", "--set", "inversion=tkd", "--set", "relaxometry=none", "--device", "cpu", "-q")
@@ -114,7 +117,8 @@ def kill_workers(
 def start_run(bids: Path, out: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a run as a user would, in a process group of its own."""
     command = [sys.executable, "-m", "qsmengine", "run", str(bids), str(out), *options]
-    return subprocess.Popen(command, start_new_session=True)
+    quiet = {"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}
+    return subprocess.Popen(command, start_new_session=True, env=os.environ | quiet)
 
 
 def holders(out: Path) -> list[tuple[str, int]]:
@@ -190,3 +194,28 @@ def _forget_some(out: Path, rng: np.random.Generator) -> None:
     records = sorted(Places(out).sessions.glob("*.json"))
     for index in rng.permutation(len(records))[: max(1, len(records) // 2)]:
         records[index].unlink()
+
+
+def measure_kills(folder: Path, count: int, seed: int, sessions: int = 12) -> list[dict[str, Any]]:
+    """Kill the leading process and workers `count` times each during runs over a small virtual cohort."""
+    bids, whole = folder / "bids", folder / "whole"
+    head = virtual_head(voxel_size=(5.0, 5.0, 5.0), modalities=("gre", "dwi"))
+    write_cohort(bids, head, CohortSettings(sessions=sessions))
+    if start_run(bids, whole, FAST).wait(LIMIT) != 0:
+        raise RuntimeError("the undisturbed run did not succeed")
+    rows = []
+    for who, kill, workers in (("leading processes", kill_leader, "1"), ("workers", kill_workers, "2")):
+        found = kill(bids, folder / who.split()[0], whole, count, seed, [*FAST, "--workers", workers])
+        outcome = "same bytes" if found.same else f"{len(found.differing)} files differ"
+        rows.append(
+            {
+                "name": "kills",
+                "who": who,
+                "kills": found.kills,
+                "outcome": outcome,
+                "again": len(found.again),
+                "left": len(found.left),
+                "seconds": found.seconds,
+            }
+        )
+    return rows

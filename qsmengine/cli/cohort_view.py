@@ -57,7 +57,9 @@ class CohortView:
     def on_event(self, event: Event) -> None:
         """Show what happened."""
         if event.kind == "begin":
-            self._out = str(event.facts.get("out", ""))
+            self._out, self._start = str(event.facts.get("out", "")), time.monotonic()
+        if event.kind == "session":
+            self._active.pop(event.session, None)
         if event.kind != "beat":
             self._say(event)
         elif self._live is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qsmengine.errors import UsageError
 
-_SIZE = re.compile(r"([\d.]+)\s*([KMGTkmgt])(?:i?[Bb])?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTkmgt])(?:i?[Bb])?")
 
 
 def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from qsmengine.backend.device import available_threads, cpu, cuda_devices
 from qsmengine.backend.memory import available_memory
 from qsmengine.cohort.dask_pool import DaskPool
-from qsmengine.cohort.execute import Options
+from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.errors import DeviceError, UsageError
 from qsmengine.pipeline.plan import format_bytes
@@ -63,7 +64,7 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
     require("distributed")
     if settings.scheduler is not None and settings.slurm is not None:
         raise UsageError("--scheduler and --slurm exclude each other")
-    _configure()
+    configure()
     if settings.scheduler is not None:
         return join_scheduler(plan, settings.scheduler), options.model_copy(update={"memory": settings.memory})
     if settings.slurm is not None:
@@ -115,29 +116,50 @@ def share_machine(
 
 
 def local_pool(plan: CohortPlan, share: Share, **pool: Any) -> DaskPool:
-    """Worker processes of this machine, bound to the loopback interface."""
+    """Worker processes of this machine, bound to the loopback interface; DeviceError where none start."""
     distributed = import_module("distributed")
     scratch = tempfile.mkdtemp(prefix="qsmengine-workers-")
-    cluster = distributed.LocalCluster(
-        n_workers=share.workers,
-        threads_per_worker=1,
-        processes=True,
-        host=LOOPBACK,
-        scheduler_kwargs=NO_DASHBOARD,
-        memory_limit=None,
-        security=temporary_security(),
-        silence_logs=logging.CRITICAL,
-        local_directory=scratch,
-        preload=[PRELOAD],
-    )
-    client = distributed.Client(cluster, set_as_default=False)
-    return DaskPool(client, plan, own=_WithFolder(cluster, scratch), **pool)
-
-
-def join_scheduler(plan: CohortPlan, address: str, **pool: Any) -> DaskPool:
-    """Workers of a scheduler that runs already; raises DeviceError where it does not answer."""
     try:
-        client = import_module("distributed").Client(address, set_as_default=False, timeout=10)
+        cluster = distributed.LocalCluster(
+            n_workers=share.workers,
+            threads_per_worker=1,
+            processes=True,
+            host=LOOPBACK,
+            scheduler_kwargs=NO_DASHBOARD,
+            memory_limit=None,
+            security=temporary_security(),
+            silence_logs=logging.CRITICAL,
+            local_directory=scratch,
+            preload=[PRELOAD],
+        )
+    except (RuntimeError, OSError) as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise DeviceError(f"the worker processes do not start: {error.__cause__ or error}") from error
+    client = distributed.Client(cluster, set_as_default=False)
+    return DaskPool(
+        client, plan, own=_WithFolder(cluster, scratch), wanted=share.workers,
+        replenish=lambda: _mend(cluster, share.workers), **pool,
+    )  # fmt: skip
+
+
+def _mend(cluster: Any, workers: int) -> None:
+    """Start workers anew that their guardians gave up: those killed while they were starting."""
+
+    async def forget_dead() -> None:
+        for name, guardian in list(cluster.workers.items()):
+            if not guardian.is_alive():
+                with suppress(Exception):
+                    await guardian.close(timeout=1)
+                cluster.workers.pop(name, None)
+
+    cluster.sync(forget_dead)
+    cluster.scale(workers)
+
+
+def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **pool: Any) -> DaskPool:
+    """Workers of a scheduler that runs already; raises DeviceError where it does not answer in time [s]."""
+    try:
+        client = import_module("distributed").Client(address, set_as_default=False, timeout=timeout)
     except (OSError, ValueError, TypeError) as error:
         raise DeviceError(f"no scheduler at {address}: {error}") from error
     return DaskPool(client, plan, **pool)
@@ -168,7 +190,7 @@ class _WithFolder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _configure() -> None:
+def configure() -> None:
     """Dask's settings for few long tasks with state on disk; the driver repeats those of lost workers."""
     import dask
 

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session
 from qsmengine.cohort.pool import Finished
 from qsmengine.cohort.worker import run_remote
 from qsmengine.errors import DeviceError, describe
 
-MISSING_PATIENCE = 30.0
+LOOK = 0.4
+"""Seconds between questions to the scheduler who its workers are."""
+MISSING_PATIENCE = 10.0
 """Seconds after which lost workers of an own cluster are asked for again."""
 
 
@@ -30,6 +32,8 @@ class DaskPool:
         Folders of the run.
     own
         Cluster that ends with the pool; None for one that was joined.
+    wanted
+        Workers that there should be; else as many as were ever seen.
     replenish
         Asks for workers that are missing.
     function
@@ -42,6 +46,7 @@ class DaskPool:
         plan: CohortPlan,
         *,
         own: Any = None,
+        wanted: int = 1,
         replenish: Callable[[], None] | None = None,
         function: Callable[[str, str, str, str, str], str] = run_remote,
     ) -> None:
@@ -50,8 +55,9 @@ class DaskPool:
         self._numbers = itertools.count()
         self._futures: dict[str, tuple[Any, Session]] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._most = 0
+        self._most = wanted
         self._complete_at = time.monotonic()
+        self._looked_at = 0.0
         self._names: tuple[str, ...] = ()
         self._look_at_workers()
 
@@ -81,8 +87,10 @@ class DaskPool:
             keys.append(self._ended.get(timeout=seconds))
             while True:
                 keys.append(self._ended.get_nowait())
-        self._look_at_workers()
-        return [self._collect(key) for key in keys if key in self._futures]
+        ended = [self._collect(key) for key in keys if key in self._futures]
+        if any(one.lost for one in ended) or time.monotonic() - self._looked_at > LOOK:
+            self._look_at_workers()
+        return ended
 
     def workers(self) -> tuple[str, ...]:
         """Addresses of the workers."""
@@ -115,7 +123,7 @@ class DaskPool:
             self._names = tuple(sorted(self._client.nthreads()))
         except Exception as error:
             raise DeviceError(f"the connection to the scheduler was lost ({error})") from error
-        now = time.monotonic()
+        now = self._looked_at = time.monotonic()
         self._most = max(self._most, len(self._names))
         if len(self._names) >= self._most and self._names:
             self._complete_at = now

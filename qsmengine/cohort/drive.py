@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qsmengine.cohort.claims import acquire, find
 from qsmengine.cohort.events import Event, EventKind, OnEvent, Tally
-from qsmengine.cohort.execute import Options, SessionOutcome
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.ledger import read_record, write_record
 from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
 from qsmengine.cohort.places import Places
@@ -22,6 +22,8 @@ RETRIES = 2
 """Times that a session is begun again after the worker that had begun it was lost."""
 MOST_LOSSES = 10
 """Times that a session may be on a worker that is lost before it was begun."""
+LONELY = 60.0
+"""Seconds without any worker after which that is said."""
 PATIENCE = 2.0
 """Seconds after which a session that another process holds is asked for again."""
 
@@ -68,6 +70,7 @@ class Driver:
         self._out = Path(plan.out)
         self._waiting = deque(plan.runnable)
         self._deferred: list[tuple[float, Session]] = []
+        self._attended = time.monotonic()
         self._first_seen: dict[str, SessionRecord | None] = {}
         self._active: dict[str, Session] = {}
         self._losses: Counter[str] = Counter()
@@ -86,6 +89,7 @@ class Driver:
             self._fill()
             for finished in self._pool.wait(BEAT):
                 self._take(finished)
+            self._look_for_workers()
             self._tell("beat", "", facts={"workers": self._pool.workers(), "active": tuple(self._active)})
         self._drain()
         return self.findings
@@ -232,6 +236,15 @@ class Driver:
         self._tell("session", text, key, facts)
         if self._fragile and state == "failed":
             self.findings.stopped = f"{key} failed, and the run stops at the first failure"
+
+    def _look_for_workers(self) -> None:
+        """Say once a minute that nobody is there to work."""
+        now = time.monotonic()
+        if self._pool.workers():
+            self._attended = now
+        elif now - self._attended > LONELY:
+            self._attended = now
+            self._tell("note", f"no worker has been there for {LONELY:.0f} s; still waiting")
 
     def _drain(self) -> None:
         """After a stop, take what ended meanwhile; sessions under way are left to the pool's end."""

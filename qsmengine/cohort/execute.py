@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from qsmengine.backend.device import Device, resolve_device
+from qsmengine.backend.device import Device, is_device_lost, resolve_device
 from qsmengine.backend.memory import available_memory, limit_pool
-from qsmengine.cohort.claims import EXPIRY, Claim, acquire
+from qsmengine.cohort.claims import Claim, acquire
 from qsmengine.cohort.compute import Place, run_step
+from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.hashing import HashCache, fingerprint, input_hashes, outputs_intact
 from qsmengine.cohort.identity import this_process
 from qsmengine.cohort.ledger import read_record, write_record
@@ -34,71 +33,12 @@ POOL_SHARE = 0.95
 """Part of a GPU's free memory that the pool may take."""
 
 
-class Options(BaseModel):
-    """How sessions of a run are executed; the same for all of them.
-
-    Parameters
-    ----------
-    run
-        Name of the run.
-    device, threads
-        As ``--device`` and ``--threads`` give them, for each worker.
-    memory
-        Bytes that a diffusion fit may take.
-    force
-        Run steps again whose inputs and configuration did not change.
-    expiry
-        Seconds after which a silent claim is taken over.
-    spread
-        GPUs of the machine that workers share out by their numbers; 0 where `device` says all.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run: str
-    device: str = "auto"
-    threads: int | None = None
-    memory: int | None = None
-    force: bool = False
-    expiry: float = EXPIRY
-    spread: int = 0
-
-
-class SessionOutcome(BaseModel):
-    """What became of a session in a worker.
-
-    Parameters
-    ----------
-    session
-        Key.
-    record
-        Its ledger; None where another run holds it.
-    ran
-        Steps that were computed; others were done before, or could not run.
-    unwritable
-        Why nothing can be written any more; "" where it can.
-    stopped
-        Whether it was left unfinished because the run is to end.
-    note
-        About the ledger.
-    seconds
-        Wall time in the worker [s].
-    worker
-        Process that worked on it.
-    """
-
-    session: str
-    record: SessionRecord | None = None
-    ran: tuple[str, ...] = ()
-    unwritable: str = ""
-    stopped: bool = False
-    note: str = ""
-    seconds: float = 0.0
-    worker: str = ""
-
-
 class StopRequestedError(Exception):
     """The run is to end."""
+
+
+class LostDeviceError(QsmengineError):
+    """A GPU does not answer any more: this process can do nothing else with it."""
 
 
 class LostClaimError(QsmengineError):
@@ -118,6 +58,11 @@ def run_session(
     A step is skipped where its fingerprint is that of the ledger and its outputs are as they were. Errors of a
     step become its record; steps after it are blocked, others go on. Setting `stop` (or the run's flag in the
     output folder) ends it between two methods; what was begun is begun again next time.
+
+    Raises
+    ------
+    LostDeviceError
+        Where a GPU is lost: the process should end, so that another begins the session again.
     """
     start = time.perf_counter()
     worker = str(this_process())
@@ -190,7 +135,7 @@ class _Execution:
             "record": self._record(),
             "ran": tuple(self.ran),
             "unwritable": self.unwritable,
-            "stopped": stopped,
+            "stopped": stopped and not self.unwritable,
             "note": self.note,
         }
 
@@ -243,7 +188,9 @@ class _Execution:
             except StopRequestedError:
                 self.records[step.name] = StepRecord(state="waiting", attempts=running.attempts)
                 raise
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
+                if is_device_lost(error):
+                    raise LostDeviceError(f"{device} was lost: {error}") from error
                 self._failed(step, error, running, time.perf_counter() - start)
                 return
         self.ran.append(step.name)
@@ -271,7 +218,6 @@ class _Execution:
         disk = isinstance(error, OSError) and error.errno in UNWRITABLE
         if disk:
             self.unwritable = message
-            self.stop.set()
         if message.startswith("unexpected "):
             message += f" (traceback in {self._keep_traceback(error)})"
         reason = f"disk: {message}" if disk else " ".join(message.split())
@@ -303,7 +249,7 @@ class _Execution:
         return {name: tuple(self.records[name].outputs) for name in step.after}
 
     def _check_stop(self, _: Progress | None = None) -> None:
-        if self.stop.is_set():
+        if self.stop.is_set() or self.unwritable:
             raise StopRequestedError
 
     def _device(self) -> Device:
@@ -320,7 +266,7 @@ class _Execution:
             self.out,
             self.places.work(self.session.key),
             device,
-            fall_back=self.options.device == "auto",
+            fall_back=self.options.fall_back,
             memory=self.options.memory,
             progress=self._check_stop,
         )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from qsmengine.cohort.execute import Options, SessionOutcome, run_session
+from qsmengine.cohort.exchange import Options, SessionOutcome
+from qsmengine.cohort.execute import LostDeviceError, run_session
 from qsmengine.cohort.hashing import HashCache
 from qsmengine.cohort.model import CohortPlan, Session
 
@@ -69,7 +70,11 @@ class SerialPool:
             return []
         session, options = self._queue.popleft()
         bids, out = Path(self._plan.bids), Path(self._plan.out)
-        return [Finished(session, run_session(session, bids, out, options, self._cache, self._stop))]
+        try:
+            outcome = run_session(session, bids, out, options, self._cache, self._stop)
+        except LostDeviceError as error:
+            return [Finished(session, error=str(error))]
+        return [Finished(session, outcome)]
 
     def workers(self) -> tuple[str, ...]:
         """The process itself."""

@@ -17,7 +17,7 @@ import qsmengine
 from qsmengine.cohort.claims import EXPIRY, release_gone
 from qsmengine.cohort.drive import Driver, Findings, reasons_of
 from qsmengine.cohort.events import Event, EventLog, OnEvent
-from qsmengine.cohort.execute import Options
+from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan, SessionRecord
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.pool import Pool, PoolMaker, SerialPool
@@ -143,6 +143,7 @@ def run_cohort(
         threads=settings.threads,
         force=settings.force,
         expiry=settings.expiry,
+        fall_back=settings.device == "auto",
     )
     places, start = Places(out), time.perf_counter()
     log = EventLog(places.events(options.run))

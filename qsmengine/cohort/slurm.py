@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qsmengine.cohort.cluster import NO_DASHBOARD, PRELOAD, require, temporary_security
 from qsmengine.cohort.dask_pool import DaskPool
-from qsmengine.cohort.execute import Options
+from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.cohort.places import Places
 from qsmengine.errors import DeviceError, UsageError
@@ -99,14 +99,12 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, **pool: Any) -> DaskPool
     """Pool over the jobs of a profile; lost ones are submitted again."""
     folder = Places(Path(plan.out)).home / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
-    security = None
-    if profile.tls and profile.interface not in LOCAL_INTERFACES:
-        security = temporary_security()
-        if security is None:
-            raise DeviceError(
-                "--slurm: connections between nodes need the package cryptography for TLS; install it, "
-                "or write 'tls: false' into the profile for a network that nobody else reaches"
-            )
+    security = temporary_security() if profile.tls else None
+    if profile.tls and security is None and profile.interface not in LOCAL_INTERFACES:
+        raise DeviceError(
+            "--slurm: connections between nodes need the package cryptography for TLS; install it, "
+            "or write 'tls: false' into the profile for a network that nobody else reaches"
+        )
     gpu = ("--gres=gpu:1",) if profile.gpus else ()
     cluster = import_module("dask_jobqueue").SLURMCluster(
         queue=profile.queue,

@@ -6,15 +6,21 @@ what a reconstruction imports is imported before the first session.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from qsmengine.cohort.execute import Options, run_session
+from qsmengine.cohort.exchange import Options
+from qsmengine.cohort.execute import LostDeviceError, run_session
 from qsmengine.cohort.hashing import HashCache, input_files
 from qsmengine.cohort.model import Session
 from qsmengine.errors import QsmengineError
+
+LOST_DEVICE = 70
+"""Exit code of a worker whose GPU does not answer any more."""
 
 _caches: dict[str, HashCache] = {}
 
@@ -34,14 +40,14 @@ def run_remote(session: str, bids: str, out: str, options: str, ahead: str) -> s
     bids, out
         Folders as this machine sees them.
     options
-        JSON of :class:`~qsmengine.cohort.execute.Options`.
+        JSON of :class:`~qsmengine.cohort.exchange.Options`.
     ahead
         JSON of the session that is likely to come next, or "": its inputs are read while this one runs.
 
     Returns
     -------
     str
-        JSON of a :class:`~qsmengine.cohort.execute.SessionOutcome`.
+        JSON of a :class:`~qsmengine.cohort.exchange.SessionOutcome`.
     """
     chosen = Options.model_validate_json(options)
     cache = _caches.setdefault(chosen.run, HashCache())
@@ -51,7 +57,11 @@ def run_remote(session: str, bids: str, out: str, options: str, ahead: str) -> s
     if ahead:
         reader = threading.Thread(target=_read_ahead, args=(ahead, Path(bids), cache), daemon=True)
         reader.start()
-    outcome = run_session(Session.model_validate_json(session), Path(bids), Path(out), chosen, cache)
+    try:
+        outcome = run_session(Session.model_validate_json(session), Path(bids), Path(out), chosen, cache)
+    except LostDeviceError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(LOST_DEVICE)  # the session is begun again elsewhere, and a new process has the GPU afresh
     return outcome.model_dump_json()
 
 

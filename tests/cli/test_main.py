@@ -10,7 +10,21 @@ from qsmengine.cli import main as cli
 from qsmengine.cli.arguments import spread
 from qsmengine.cli.main import main
 
-COMMANDS = ("qsm", "dti", "regions", "group", "phantom", "evaluate", "stage", "qsm-ci", "demo", "doctor")
+COMMANDS = (
+    "qsm",
+    "dti",
+    "regions",
+    "group",
+    "phantom",
+    "plan",
+    "run",
+    "status",
+    "evaluate",
+    "stage",
+    "qsm-ci",
+    "demo",
+    "doctor",
+)
 
 
 def test_version_names_kernels_and_cuda(capsys):

@@ -11,7 +11,8 @@ import pytest
 
 from qsmengine.cohort import compute, execute
 from qsmengine.cohort.claims import acquire
-from qsmengine.cohort.execute import Options, run_session
+from qsmengine.cohort.exchange import Options
+from qsmengine.cohort.execute import run_session
 from qsmengine.cohort.ledger import read_record
 from qsmengine.cohort.model import Session, Step
 from qsmengine.cohort.places import Places
@@ -307,6 +308,48 @@ def test_too_little_memory_for_qsm_fails_with_the_numbers(bids, out, monkeypatch
     monkeypatch.setattr(compute, "run_qsm_session", broken)
     step = run(bids, out).record.steps["qsm"]
     assert (step.state, step.reason) == ("failed", "step inversion needs 9 GiB")
+
+
+def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypatch):
+    class Gpu:
+        kind, threads = "cuda", 1
+
+        def __str__(self):
+            return "cuda:0"
+
+    real, tried = compute.run_dti_session, []
+
+    def limited(request, config, device, **more):
+        tried.append(str(device))
+        if device.kind == "cuda":
+            raise MemoryError("out of memory allocating 9 bytes")
+        return real(request, config, device, **more)
+
+    monkeypatch.setattr(compute, "run_dti_session", limited)
+    monkeypatch.setattr(compute, "free_pool", lambda device: None)
+    monkeypatch.setattr(compute, "available_memory", lambda device: 1 << 30)
+    place = compute.Place(bids, out, out / "scratch", Gpu(), fall_back=True)
+    result = compute.run_step(dti_step("00"), place, {})
+    assert tried == ["cuda:0", "cuda:0", "cpu"]
+    assert result.device == "cpu"
+    assert "repeated on the CPU" in result.notes
+    place = compute.Place(bids, out, out / "scratch", Gpu(), fall_back=False)
+    with pytest.raises(MemoryError):
+        compute.run_step(dti_step("00"), place, {})
+
+
+def test_a_lost_gpu_ends_the_process_and_not_the_session(bids, out, monkeypatch):
+    lost = type("CUDARuntimeError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api.runtime"})
+
+    def broken(*_):
+        raise lost("cudaErrorECCUncorrectable")
+
+    monkeypatch.setattr(execute, "run_step", broken)
+    with pytest.raises(execute.LostDeviceError, match="ECC"):
+        run(bids, out)
+    assert read_record(out, "sub-00")[0].steps["qsm"].state == "running"
+    monkeypatch.undo()
+    assert run(bids, out).record.state == "done"
 
 
 def test_inputs_are_only_read(bids, out):

@@ -13,7 +13,7 @@ import pytest
 import qsmengine
 from qsmengine.cohort.claims import acquire, find
 from qsmengine.cohort.events import Tally
-from qsmengine.cohort.execute import SessionOutcome
+from qsmengine.cohort.exchange import SessionOutcome
 from qsmengine.cohort.ledger import read_record, write_record
 from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
 from qsmengine.cohort.places import Places

@@ -1,0 +1,116 @@
+"""Sessions an hour with one and two workers, and what the engine adds to the sessions' own time."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from qsmengine.cohort.cluster import Share, local_pool
+from qsmengine.cohort.events import Event
+from qsmengine.cohort.exchange import Options, SessionOutcome
+from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, Step, StepRecord
+from qsmengine.cohort.plan import plan_cohort
+from qsmengine.cohort.run import RunSettings, run_cohort
+from qsmengine.phantom.cohort import CohortSettings, write_cohort
+from qsmengine.phantom.head import virtual_head
+from qsmengine.pipeline.config import load_config
+
+EDGE = 3.0
+"""Voxels of the sessions [mm]."""
+STUB = 0.02
+"""Seconds of a session that computes nothing."""
+
+
+def measure_scaling(folder: Path, sessions: int, preset: str) -> list[dict[str, Any]]:
+    """Run a virtual cohort with one and with two workers of one thread each, and with this process alone.
+
+    `overhead` is the part of the workers' time that no step used, from the first session's start to the last
+    one's end; `seconds` also has the start and end of the workers.
+    """
+    head = virtual_head(voxel_size=(EDGE,) * 3)
+    write_cohort(folder / "bids", head, CohortSettings(sessions=sessions))
+    config = load_config(preset=preset)
+    rows = []
+    for workers in (0, 1, 2):
+        plan = plan_cohort(folder / "bids", folder / f"out-{workers}", config)
+        rows.append(_run(plan, workers) | {"name": "scaling", "preset": preset})
+    return rows
+
+
+def _run(plan: CohortPlan, workers: int) -> dict[str, Any]:
+    times: dict[str, float] = {}
+
+    def on_event(event: Event) -> None:
+        if event.kind in {"begin", "session"}:
+            times[event.kind] = time.perf_counter()
+
+    start = time.perf_counter()
+    settings = RunSettings(workers=workers, device="cpu", threads=1)
+    outcome = run_cohort(plan, settings, on_event)
+    seconds = time.perf_counter() - start
+    if outcome.exit_code:
+        raise RuntimeError(f"{dict(outcome.reasons)}")
+    steps = [step.seconds for record in outcome.records.values() for step in record.steps.values()]
+    working = times["session"] - times["begin"]
+    return {
+        "workers": workers,
+        "sessions": outcome.total,
+        "seconds": seconds,
+        "sessions_per_hour": 3600 * outcome.total / working,
+        "step_seconds": sum(steps) / outcome.total,
+        "overhead": 1 - sum(steps) / (working * max(1, workers)),
+    }
+
+
+def measure_scheduler(folder: Path, sessions: int, workers: int = 2) -> dict[str, Any]:
+    """Sessions of a fixed duration that compute and write nothing: what scheduling them costs."""
+    planned = tuple(
+        Session(subject=f"{number:05d}", steps=(Step(name="qsm", kind="qsm", inputs={}, settings=_settings()),))
+        for number in range(sessions)
+    )
+    plan = CohortPlan(str(folder / "bids"), str(folder / "out"), planned)
+    started: list[float] = []
+
+    def on_event(event: Event) -> None:
+        if event.kind in {"begin", "end"}:
+            started.append(time.perf_counter())
+
+    share = Share(workers, 1, None)
+    settings = RunSettings(workers=workers, device="cpu")
+    start = time.perf_counter()
+    outcome = run_cohort(plan, settings, on_event, make_pool=lambda p, _: local_pool(p, share, function=stub))
+    if outcome.count("done") != sessions:
+        raise RuntimeError(f"{outcome.count('done')} of {sessions} sessions done")
+    seconds = time.perf_counter() - start
+    working = started[1] - started[0]
+    return {
+        "name": "scheduler",
+        "sessions": sessions,
+        "workers": workers,
+        "stub_ms": 1e3 * STUB,
+        "seconds": seconds,
+        "ms_per_session": 1e3 * (working * workers / sessions - STUB),
+    }
+
+
+def stub(session: str, bids: str, out: str, options: str, ahead: str) -> str:  # noqa: ARG001
+    """Stand in for a session in a worker: sleeps."""
+    start = time.perf_counter()
+    key = f"sub-{json.loads(session)['subject']}"
+    Options.model_validate_json(options)
+    time.sleep(STUB)
+    record = SessionRecord(session=key, steps={"qsm": StepRecord(state="done")})
+    outcome = SessionOutcome(session=key, record=record, ran=("qsm",), seconds=time.perf_counter() - start)
+    return outcome.model_dump_json()
+
+
+_TREE: dict[str, object] = {}
+
+
+def _settings() -> dict[str, object]:
+    """Configuration as every step of a plan carries it."""
+    if not _TREE:
+        _TREE.update(load_config().as_tree())
+    return _TREE
