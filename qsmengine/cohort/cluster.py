@@ -23,7 +23,6 @@ from qsmengine.cohort.dask_pool import DaskPool
 from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.errors import DeviceError, UsageError
-from qsmengine.pipeline.plan import format_bytes
 
 if TYPE_CHECKING:
     from qsmengine.cohort.run import RunSettings
@@ -56,8 +55,7 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
     Raises
     ------
     DeviceError
-        Without the packages of ``qsmengine[cohort]``, for a scheduler that does not answer, or where
-        even one session does not fit into memory.
+        Without the packages of ``qsmengine[cohort]``, or for a scheduler that does not answer.
     UsageError
         For settings that exclude each other.
     """
@@ -90,10 +88,7 @@ def share_machine(
     cores, memory
         Of the machine; asked for where None.
 
-    Raises
-    ------
-    DeviceError
-        Where not one session fits into the memory.
+    A session that needs more than there is does not count: it fails alone, or is cut into slabs.
     """
     cores = available_threads() if cores is None else cores
     have = settings.memory or memory or available_memory(cpu(1))
@@ -103,12 +98,11 @@ def share_machine(
         workers = min(settings.workers or gpus, sessions)
         threads = settings.threads or max(1, cores // workers)
         return Share(workers, threads, None if have is None else int(have * MEMORY_SHARE) // workers, gpus)
-    need = max((s.memory for s in plan.runnable), default=0) + PER_PROCESS
-    most = sessions if have is None else int(have * MEMORY_SHARE) // need
-    if most == 0 and not any(step.kind == "dti" for session in plan.runnable for step in session.steps):
-        raise DeviceError(
-            f"a session needs about {format_bytes(need)}, {format_bytes(have or 0)} are available"
-        )
+    most = sessions
+    if have is not None:
+        budget = int(have * MEMORY_SHARE)
+        needs = [session.memory + PER_PROCESS for session in plan.runnable]
+        most = budget // max((need for need in needs if need <= budget), default=PER_PROCESS)
     wanted = settings.workers or max(1, cores // (settings.threads or THREADS))
     workers = max(1, min(wanted, most, sessions))
     memory_each = None if have is None else int(have * MEMORY_SHARE) // workers

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import queue
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
 
@@ -109,14 +111,15 @@ class DaskPool:
 
     def _collect(self, key: str) -> Finished:
         future, session = self._futures.pop(key)
-        if future.status == "finished":
+        try:
             return Finished(session, SessionOutcome.model_validate_json(future.result()))
-        if future.status != "error":
-            raise DeviceError("the connection to the scheduler was lost; run again to resume")
-        error = future.exception()
-        if type(error).__name__ == "KilledWorker":
-            return Finished(session, lost=True)
-        return Finished(session, error=describe(error)[0])
+        except (CancelledError, asyncio.CancelledError) as error:
+            raise DeviceError("the connection to the scheduler was lost; run again to resume") from error
+        except Exception as error:  # noqa: BLE001
+            # Also where a worker died after its session had ended, with the outcome not yet fetched.
+            if type(error).__name__ == "KilledWorker":
+                return Finished(session, lost=True)
+            return Finished(session, error=describe(error)[0])
 
     def _look_at_workers(self) -> None:
         try:

@@ -13,6 +13,7 @@ from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.execute import LostDeviceError, run_session
 from qsmengine.cohort.hashing import HashCache
 from qsmengine.cohort.model import CohortPlan, Session
+from qsmengine.errors import describe
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class SerialPool:
         bids, out = Path(self._plan.bids), Path(self._plan.out)
         try:
             outcome = run_session(session, bids, out, options, self._cache, self._stop)
-        except LostDeviceError as error:
-            return [Finished(session, error=str(error))]
+        except (LostDeviceError, OSError) as error:
+            return [Finished(session, error=describe(error)[0])]
         return [Finished(session, outcome)]
 
     def workers(self) -> tuple[str, ...]:

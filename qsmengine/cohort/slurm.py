@@ -17,6 +17,7 @@ output folder, readable by the user only.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, **pool: Any) -> DaskPool
         local_directory="${TMPDIR:-/tmp}",
         worker_extra_args=["--memory-limit", "0", "--preload", PRELOAD],
         scheduler_options=NO_DASHBOARD,
+        silence_logs=logging.CRITICAL,
     )
     cluster.scale(jobs=profile.jobs)
     client = import_module("distributed").Client(cluster, set_as_default=False)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from distributed import KilledWorker
 from distributed.core import Status
 
 from qsmengine.cohort import cluster
 from qsmengine.cohort.cluster import Share, join_scheduler, local_pool, open_pool, share_machine
+from qsmengine.cohort.dask_pool import DaskPool
 from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session
 from qsmengine.cohort.run import RunSettings, run_cohort
@@ -74,11 +78,14 @@ def test_one_worker_a_gpu(monkeypatch):
     assert share_machine(planned(20), RunSettings(device="cpu"), cores=32, memory=256 * GIB).gpus == 0
 
 
-def test_a_session_larger_than_memory_is_refused_unless_it_can_be_cut_into_slabs():
-    with pytest.raises(DeviceError, match=r"5\.3 GiB"):
-        share_machine(planned(3, 5 * GIB), RunSettings(device="cpu"), cores=4, memory=4 * GIB)
-    slabs = planned(3, 5 * GIB, step=dti_step)
-    assert share_machine(slabs, RunSettings(device="cpu"), cores=4, memory=4 * GIB).workers == 1
+def test_a_session_larger_than_memory_does_not_take_workers_from_the_others():
+    plan = planned(9)
+    large = Session(subject="large", steps=(dti_step("00").model_copy(update={"memory": 500 * GIB}),))
+    mixed = CohortPlan("b", "o", (*plan.sessions, large))
+    settings = RunSettings(device="cpu")
+    assert share_machine(mixed, settings, cores=8, memory=64 * GIB).workers == 4
+    alone = CohortPlan("b", "o", (large,))
+    assert share_machine(alone, settings, cores=8, memory=4 * GIB).workers == 1
 
 
 def test_missing_packages_and_contradictions_are_told(monkeypatch, tmp_path):
@@ -124,6 +131,44 @@ def addresses_listened_on(pid):
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
                 found.add(fields[1].split(":")[0])
     return found
+
+
+class FakeClient:
+    """A client whose one future ends with an error."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def nthreads(self):
+        return {"tcp://a": 1}
+
+    def submit(self, *_, **__):
+        return self
+
+    def add_done_callback(self, call):
+        call(self)
+
+    def result(self):
+        raise self.error
+
+    def cancel(self, *_, **__):
+        return None
+
+    def close(self, **_):
+        return None
+
+
+@pytest.mark.parametrize("kind", [CancelledError, asyncio.CancelledError])
+def test_a_lost_scheduler_ends_the_run_as_a_lack_of_the_machine(tmp_path, kind):
+    plan = CohortPlan("b", str(tmp_path), planned(2).sessions)
+    with pytest.raises(DeviceError, match="run again to resume"):
+        run_cohort(plan, RunSettings(), make_pool=lambda p, _: DaskPool(FakeClient(kind()), p))
+
+
+def test_an_outcome_that_died_with_its_worker_is_asked_for_again():
+    with closing(DaskPool(FakeClient(KilledWorker("x", None, 0)), planned(1))) as pool:
+        pool.submit(Session(subject="1"), OPTIONS, None)
+        assert [one.lost for one in pool.wait(0)] == [True]
 
 
 @pytest.mark.slow
