@@ -78,7 +78,7 @@ def dti(
     from qsmengine.backend.device import resolve_device
     from qsmengine.cli.inputs import parse_numbers
     from qsmengine.pipeline.config import load_config
-    from qsmengine.pipeline.session import DtiRequest, run_dti_session
+    from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     named = {"diffusion": fit, "denoise": denoise}

@@ -13,8 +13,10 @@ from qsmengine.cohort.requests import dti_request, qsm_request
 from qsmengine.cohort.tabulate import write_table
 from qsmengine.errors import OutOfMemoryError
 from qsmengine.pipeline.config import validate
+from qsmengine.pipeline.dti_session import run_dti_session
+from qsmengine.pipeline.outcome import Outcome
 from qsmengine.pipeline.progress import ProgressCallback
-from qsmengine.pipeline.session import Outcome, run_dti_session, run_qsm_session
+from qsmengine.pipeline.session import run_qsm_session
 from qsmengine.pipeline.staging import Writing
 
 SLAB_SHARE = 0.4

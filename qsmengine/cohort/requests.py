@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.cohort.model import Step
-from qsmengine.pipeline.session import DtiRequest, QsmRequest
+from qsmengine.pipeline.dti_session import DtiRequest
+from qsmengine.pipeline.session import QsmRequest
 from qsmengine.pipeline.staging import Writing
 
 

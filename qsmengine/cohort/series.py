@@ -62,9 +62,10 @@ def group_series(files: SessionFiles) -> tuple[list[Series], list[str]]:
             notes.append(f"{file.path}: {_LEFT_ASIDE[suffix]}, not used")
     found = [_gre_series(group) for group in gre.values()]
     series = [one for one in found if _is_phase_series(one)]
-    notes += [
-        f"{one.parts['magnitude'][0]}: no phase, left aside" for one in found if not _is_phase_series(one)
-    ]
+    for one in found:
+        if not _is_phase_series(one):
+            notes.append(f"{', '.join(one.parts['magnitude'])}: no phase, left aside")
+            notes += one.problems
     series = _with_candidates(series)
     return [*_told_apart(series), *map(_dwi_series, dwi.values())], notes
 
@@ -91,14 +92,8 @@ def _gre_series(files: Sequence[BidsFile]) -> Series:
     for part, members in parts.items():
         parts[part] = sorted(members, key=_echo)
         problems += _doubles(part, parts[part])
-    if {"magnitude", "phase"} <= set(parts):
-        notes += [
-            f"{part} part left aside: magnitude and phase are there" for part in parts.keys() & _CARTESIAN
-        ]
-        parts = {part: files for part, files in parts.items() if part not in _CARTESIAN}
-    elif set(parts) >= _CARTESIAN:
-        notes += [f"{part} part left aside: real and imag are there" for part in parts.keys() - _CARTESIAN]
-        parts = {part: files for part, files in parts.items() if part in _CARTESIAN}
+    parts, aside = _one_form(parts)
+    notes += aside
     if not problems:
         parts, dropped = _paired(parts)
         notes += dropped
@@ -108,6 +103,19 @@ def _gre_series(files: Sequence[BidsFile]) -> Series:
 
 
 _CARTESIAN = frozenset({"real", "imag"})
+
+
+def _one_form(parts: dict[str, list[BidsFile]]) -> tuple[dict[str, list[BidsFile]], list[str]]:
+    """Magnitude and phase where both are there, else real and imaginary; what is left aside is noted."""
+    if {"magnitude", "phase"} <= set(parts):
+        kept, reason = set(parts) - _CARTESIAN, "magnitude and phase are there"
+    elif set(parts) >= _CARTESIAN:
+        kept, reason = set(_CARTESIAN), "real and imaginary parts are there"
+    else:
+        return parts, []
+    aside = [file.path for part in parts if part not in kept for file in parts[part]]
+    notes = [f"{', '.join(aside)}: left aside, {reason}"] if aside else []
+    return {part: files for part, files in parts.items() if part in kept}, notes
 
 
 def _echo(file: BidsFile) -> tuple[int, str]:
@@ -172,10 +180,8 @@ def _dwi_series(files: Sequence[BidsFile]) -> Series:
     for file in files:
         parts.setdefault(PARTS.get(file.name.entities.get("part", "mag"), "other"), []).append(file)
     used = parts.get("magnitude", [])
-    unused = sorted(part for part in parts if part != "magnitude")
-    notes = [f"{', '.join(unused)} part left aside: the magnitude is fitted"] if unused and used else []
-    problems = list(_doubles("dwi", used))
-    if not used:
-        problems.append(f"{files[0].path}: no magnitude beside it")
+    unused = ", ".join(file.path for part in parts if part != "magnitude" for file in parts[part])
+    notes = [f"{unused}: left aside, the magnitude is fitted"] if unused and used else []
+    problems = [*_doubles("dwi", used), *([] if used else [f"{unused}: no magnitude beside it"])]
     name = files[0].name.derivative("dwi", drop=("part",))
     return Series("dti", name, {"dwi": tuple(file.path for file in used)}, tuple(problems), tuple(notes))

@@ -120,7 +120,7 @@ def common_echo_times(
         own = [times] * len(groups)
     known = next((found for found in own if found is not None), None)
     if known is None:
-        _missing(groups, "EchoTime", "give echo_times in seconds")
+        _missing(groups, "EchoTime", "give --echo-times (echo_times) in seconds")
     for group, found in zip(groups, own, strict=True):
         if found is not None and not _agree(found, known):
             raise InputError(
@@ -146,7 +146,7 @@ def common_field_strength(groups: Sequence[EchoGroup], given: float | None, note
         return value
     found = [(sidecar, said) for sidecar in sidecars if (said := sidecar.field_strength) is not None]
     if not found:
-        _missing(groups, "MagneticFieldStrength", "give field_strength in tesla")
+        _missing(groups, "MagneticFieldStrength", "give --field-strength (field_strength) in tesla")
     first, agreed = found[0]
     for sidecar, other in found:
         if abs(other - agreed) > FIELD_TOLERANCE:
@@ -159,12 +159,12 @@ def common_field_strength(groups: Sequence[EchoGroup], given: float | None, note
 
 
 def _missing(groups: Sequence[EchoGroup], field: str, remedy: str) -> NoReturn:
-    searched = dict.fromkeys(
-        place for group in groups for file in group.files for place in file.sidecar.searched
-    )
-    raise InputError(
-        f"not found; searched {', '.join(searched)}; {remedy}", source=groups[0].files[0].path, field=field
-    )
+    sidecars = [file.sidecar for group in groups for file in group.files]
+    places = list(dict.fromkeys(place for sidecar in sidecars for place in sidecar.searched[:-1]))
+    beside = list(dict.fromkeys(sidecar.searched[-1] for sidecar in sidecars))
+    others = f" and {len(beside) - 1} more beside the images" if len(beside) > 1 else ""
+    searched = f"{', '.join([*places, beside[0]])}{others}"
+    raise InputError(f"not found; searched {searched}; {remedy}", source=groups[0].files[0].path, field=field)
 
 
 def _sidecar_times(group: EchoGroup, *, strict: bool) -> list[float] | None:
@@ -183,7 +183,9 @@ def _strict_times(group: EchoGroup) -> list[float] | None:
     flat: list[float] = []
     for file, times in zip(group.files, per_file, strict=True):
         if times is None:
-            file.sidecar.missing("EchoTime", "other files of the series have one; give echo_times in seconds")
+            file.sidecar.missing(
+                "EchoTime", "other files of the series have one; give --echo-times (echo_times) in seconds"
+            )
         if len(times) != file.n_volumes:
             raise InputError(
                 f"{len(times)} echo times for {file.n_volumes} volumes; give echo_times in seconds",

@@ -9,16 +9,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.io._affine import affine_of
 from qsmengine.io._stream import ByteSource, open_bytes
 
 MAX_DIMENSION = 4096
-AFFINE_TOLERANCE = 0.1
-"""Distance [mm] between sform and qform at a corner above which a note is made."""
-
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 32: "c8", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
     1024: "i8", 1280: "u8", 1792: "c16",
@@ -165,7 +162,7 @@ def _facts(header: Any, path: Path, *, single: bool, allow_no_affine: bool) -> t
     shape = _shape(header)
     dtype = _dtype(header)
     slope, intercept = _scaling(header, notes)
-    affine, affine_source = _affine(header, shape, notes, allow_no_affine=allow_no_affine)
+    affine, affine_source = affine_of(header, shape, notes, allow_no_affine=allow_no_affine)
     facts = ImageHeader(
         path=path,
         data_path=path if single else _data_path(path),
@@ -236,59 +233,3 @@ def _intent(header: Any) -> str | None:
         return str(header.get_intent()[0])
     except KeyError:
         return None
-
-
-def _affine(
-    header: Any, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
-) -> tuple[npt.NDArray[np.float64], str]:
-    has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
-    qform = _qform(header, required=has_qform and not has_sform) if has_qform else None
-    if has_sform:
-        sform = np.asarray(header.get_sform(), dtype=np.float64)
-        if qform is not None:
-            _compare(sform, qform, shape, notes)
-        _check_shear(sform, notes)
-        return sform, "sform"
-    if qform is not None:
-        return qform, "qform"
-    if not allow_no_affine:
-        raise InputError(
-            "sform and qform codes are both 0: the orientation, and with it the B0 direction, is unknown",
-            field="sform_code/qform_code",
-        )
-    notes.append("no affine in the header: axis-aligned voxels of the pixdim sizes assumed")
-    sizes = [abs(float(n)) for n in header["pixdim"][1:4]]
-    return np.diag([*sizes, 1.0]), "none"
-
-
-def _qform(header: Any, *, required: bool) -> npt.NDArray[np.float64] | None:
-    """Affine from the quaternion; where it is not `required`, None instead of an error."""
-    sizes = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    problem = (
-        "" if np.isfinite(sizes).all() and sizes.min() > 0 else f"{sizes.tolist()} are not sizes of voxels"
-    )
-    if not problem:
-        try:
-            return np.asarray(header.get_qform(), dtype=np.float64)
-        except (ValueError, nib.spatialimages.HeaderDataError) as error:
-            problem = f"unusable quaternion: {error}"
-    if required:
-        raise InputError(problem, field="pixdim/quatern")
-    return None
-
-
-def _compare(
-    sform: npt.NDArray[np.float64], qform: npt.NDArray[np.float64], shape: tuple[int, ...], notes: list[str]
-) -> None:
-    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-    corners[:, :3] *= np.asarray(shape[:3]) - 1
-    distance = float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
-    if not distance <= AFFINE_TOLERANCE:
-        notes.append(f"sform and qform disagree by up to {distance:.3g} mm; the sform is used")
-
-
-def _check_shear(affine: npt.NDArray[np.float64], notes: list[str]) -> None:
-    columns = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
-    cosine = float(np.abs(np.triu(columns.T @ columns, 1)).max())
-    if cosine > 1e-3:
-        notes.append(f"the sform's axes are not orthogonal (cosine {cosine:.3g})")

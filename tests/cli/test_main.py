@@ -24,6 +24,7 @@ COMMANDS = (
     "qsm-ci",
     "demo",
     "doctor",
+    "import",
 )
 
 

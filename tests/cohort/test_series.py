@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
-from qsmengine.cohort.dataset import Ignored, scan_subject
+from qsmengine.cohort.dataset import BidsFile, Ignored, SessionFiles, scan_subject
 from qsmengine.cohort.series import group_series
+from qsmengine.io import BidsName
 
 
 @pytest.fixture
@@ -82,10 +84,10 @@ def test_magnitude_and_phase_win_over_real_and_imaginary(dataset, group):
     dataset.gre("02", parts=("mag", "real", "imag"))
     first, second = group("01")[0]["qsm"], group("02")[0]["qsm"]
     assert set(first.parts) == {"magnitude", "phase"}
-    assert first.notes == (
-        "imag part left aside: magnitude and phase are there",
-        "real part left aside: magnitude and phase are there",
-    )
+    (note,) = first.notes
+    assert note.count("_part-real_") == note.count("_part-imag_") == 3
+    assert note.endswith("left aside, magnitude and phase are there")
+    assert second.notes[0].count("_part-mag_") == 3
     assert set(second.parts) == {"real", "imag"}
 
 
@@ -117,9 +119,38 @@ def test_diffusion_directions_and_parts(dataset, group):
     series, notes = group()
     assert sorted(series) == ["dti_dir-AP", "dti_dir-LR", "dti_dir-PA"]
     assert names(series["dti_dir-AP"].parts["dwi"]) == ["sub-01_dir-AP_part-mag_dwi.nii.gz"]
-    assert series["dti_dir-AP"].notes == ("phase part left aside: the magnitude is fitted",)
+    assert series["dti_dir-AP"].notes == (
+        "sub-01/dwi/sub-01_dir-AP_part-phase_dwi.nii.gz: left aside, the magnitude is fitted",
+    )
     assert "no magnitude" in series["dti_dir-LR"].problems[0]
     assert sorted(notes) == [
         "sub-01/anat/sub-01_T1w.nii.gz: T1-weighted image, not used",
         "sub-01/dwi/sub-01_dir-AP_sbref.nii.gz: single-band reference, not used",
     ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_image_is_lost_and_no_two_series_share_a_name(seed):
+    rng = np.random.default_rng(seed)
+    choices = {
+        "acq": ("", "fine", "GRE", "T2starw"), "run": ("", "1", "2"), "echo": ("", "1", "2", "03", "x"),
+        "part": ("", "mag", "phase", "real", "imag", "odd"),
+    }  # fmt: skip
+    names = set()
+    for _ in range(rng.integers(1, 60)):
+        entities = {"sub": "01", **{key: str(rng.choice(labels)) for key, labels in choices.items()}}
+        suffix = str(rng.choice(["MEGRE", "T2starw", "GRE", "swi", "dwi"]))
+        kept = {key: label for key, label in entities.items() if label}
+        names.add(BidsName(kept, suffix, str(rng.choice([".nii", ".nii.gz"]))).filename)
+    files = [BidsFile(f"sub-01/x/{name}", BidsName.parse(name), "x") for name in sorted(names)]
+    series, notes = group_series(SessionFiles("01", None, tuple(files)))
+    told = " ".join([*notes, *(text for one in series for text in (*one.notes, *one.problems))])
+    used = [path for one in series for paths in one.parts.values() for path in paths]
+    assert len(used) == len(set(used))
+    for file in files:
+        assert file.path in used or file.path in told, file.path
+    assert len({(one.kind, frozenset(one.name.entities.items())) for one in series}) == len(series)
+    assert len({one.step_name for one in series}) == len(series)
+    for one in series:
+        for paths in one.parts.values():
+            assert paths or one.problems

@@ -10,7 +10,8 @@ from qsmengine.cohort.steps import SHARED
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
 from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.session import run_dti_session, run_qsm_session
+from qsmengine.pipeline.dti_session import run_dti_session
+from qsmengine.pipeline.session import run_qsm_session
 from tests.cohort.making import SHAPE
 
 

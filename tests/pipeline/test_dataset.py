@@ -14,7 +14,8 @@ from qsmengine.cohort.reports import write_reports
 from qsmengine.io.bids import BidsName
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.dataset import dataset_link, dataset_root, raw_dataset, source_uri
-from qsmengine.pipeline.session import DtiRequest, QsmRequest, run_dti_session, run_qsm_session
+from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
+from qsmengine.pipeline.session import QsmRequest, run_qsm_session
 from tests.report.results import write_table
 from tests.sessions import make_ball, write_ball, write_dwi
 

@@ -15,9 +15,9 @@ from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.api import denoise
 from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
 from qsmengine.pipeline.plan import plan_dti, plan_qsm
 from qsmengine.pipeline.run import run_dti, run_qsm
-from qsmengine.pipeline.session import DtiRequest, run_dti_session
 from tests.sessions import R2STAR, make_ball, qsm_arguments, write_ball, write_dwi
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)

@@ -11,7 +11,8 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.derivatives import Naming
-from qsmengine.pipeline.session import DtiRequest, QsmRequest, run_dti_session, run_qsm_session
+from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
+from qsmengine.pipeline.session import QsmRequest, run_qsm_session
 from tests.sessions import ECHO_TIMES, GAMMA, make_ball, write_ball, write_dwi
 
 

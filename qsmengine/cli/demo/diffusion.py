@@ -13,7 +13,7 @@ from qsmengine.cli.reporter import Reporter
 from qsmengine.demo_data import demo_path
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.session import DtiRequest, run_dti_session
+from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,9 +53,11 @@ def onto_voxels(mask: Mask, factors: tuple[int, int, int], shape: tuple[int, int
     if max(factors) == 1:
         return mask
     scale = 1.0 / np.asarray(factors)
-    image = affine_transform(
-        mask.astype(np.float32), scale, (scale - 1) / 2, output_shape=shape, order=1, mode="nearest"
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # older SciPy tells that it has changed in 0.18
+        image = affine_transform(
+            mask.astype(np.float32), scale, (scale - 1) / 2, output_shape=shape, order=1, mode="nearest"
+        )
     return np.asarray(image >= 0.5, dtype=np.bool_)
 
 
