@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import Device, array_module, device_of, to_numpy
+from qsmengine.backend.group import share_out, workers
 from qsmengine.backend.launch import launch
 from qsmengine.backend.memory import available_memory
 from qsmengine.backend.signatures.nlm import NLM, NLM_PAIRS, ROW_SLACK, TILE_DEPTH
@@ -68,6 +69,7 @@ def nonlocal_means(
     guide: Array | None = None,
     precision: Array | None = None,
     slab: int | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Array:
     """Average each voxel with those whose patches look alike in all components.
 
@@ -87,22 +89,33 @@ def nonlocal_means(
     slab
         Planes along x done at a time; as many as memory allows when None. The result's bytes do not
         depend on it.
+    devices
+        Devices that share the slabs, with results of the same bytes where they are alike; `device` when None.
 
     Returns
     -------
     Array
         (component, x, y, z): on the device, or where `values` lies when done in several slabs.
     """
-    planes = slab or _slab(values, guide, precision, rule, device)
-    whole = planes >= values.shape[1]
-    result = device.empty(values.shape) if whole else array_module(values).empty(values.shape, np.float32)
-    for start in range(0, values.shape[1], planes):
-        stop = min(start + planes, values.shape[1])
-        part = _filter_slab(values, mask, guide, precision, rule, device, (start, stop))
-        result[:, start:stop] = (
-            part if whole or device.kind == "cuda" == device_of(values).kind else to_numpy(part)
-        )
-    return result
+    devices = (device,) if devices is None else devices
+    planes = slab or _planes(values, guide, precision, rule, devices)
+    size = values.shape[1]
+    if planes >= size and len(devices) == 1:
+        return _filter_slab(values, mask, guide, precision, rule, devices[0], (0, size))
+    home = device_of(values)
+    home.synchronize()
+    if len(devices) > 1:
+        values, mask = to_numpy(values), to_numpy(mask)
+        guide = None if guide is None else to_numpy(guide)
+        precision = None if precision is None else to_numpy(precision)
+    result = array_module(values).empty(values.shape, np.float32)
+
+    def filter_span(place: Device, span: tuple[int, int]) -> None:
+        part = _filter_slab(values, mask, guide, precision, rule, place, span)
+        result[:, slice(*span)] = part if isinstance(part, type(result)) else to_numpy(part)
+
+    share_out(filter_span, [(x, min(x + planes, size)) for x in range(0, size, planes)], devices)
+    return result if device_of(result).kind == home.kind else home.asarray(result)
 
 
 def _filter_slab(
@@ -187,8 +200,26 @@ def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[in
                 yield start + index, source
 
 
-def _slab(values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device) -> int:
-    """Planes that fit into half of the memory at hand: whole tiles where there is room for one."""
+def _planes(
+    values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, devices: Sequence[Device]
+) -> int:
+    """Planes of a slab: all on one device where they fit, else whole tiles that keep every device busy."""
+    size = int(values.shape[1])
+
+    def fitting(device: Device, parts: int) -> int:
+        return _slab(values, guide, precision, rule, device, parts)
+
+    if len(devices) == 1 and fitting(devices[0], 1) >= size:
+        return size
+    places = workers(devices)
+    even = -(-size // (len(places) * TILE_DEPTH)) * TILE_DEPTH
+    return min(even, *(fitting(device, places.count(device)) for device in devices))
+
+
+def _slab(
+    values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device, parts: int
+) -> int:
+    """Planes that fit, `parts` slabs at a time, into half of the memory at hand: whole tiles where one fits."""
     size = int(values.shape[1])
     memory = available_memory(device)
     if memory is None:
@@ -199,7 +230,7 @@ def _slab(values: Array, guide: Array | None, precision: Array | None, rule: Nlm
     if rule.blocks is not None:
         volumes += block_volumes(rule.patch, len(values), rule.blocks)
     area = int(math.prod(n + 2 * m for n, m in zip(values.shape[2:], rule.margin[1:], strict=True)))
-    planes: int = memory // 2 // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
+    planes: int = memory // (2 * parts) // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
     if planes >= size:
         return size
     return max(1, planes // TILE_DEPTH * TILE_DEPTH or planes)

@@ -23,12 +23,13 @@ Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21; blocks: Coupe et al. 20
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device, array_module, to_numpy
+from qsmengine.backend.group import device_group
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
@@ -80,6 +81,7 @@ class MnlmParams(Params):
         description="blockwise: least ratio of their variances, the smaller over the larger",
     )
     slab: int | None = Field(None, ge=1, description="planes done at a time; none: as many as memory allows")
+    gpus: int = Field(1, ge=1, le=64, description="GPUs that share the slabs, the run's own and those after it")
 
     @property
     def rule(self) -> NlmRule:
@@ -145,24 +147,26 @@ def mnlm(
 def _with_scalars(planes: Array, inside: Array, sigma: Array, params: MnlmParams, device: Device) -> Array:
     scaled = planes
     scaled /= sigma
-    rule, slab = params.rule, params.slab
+    rule, share = params.rule, _share(params, device)
     if not params.rician:
-        filtered = nonlocal_means(scaled, inside, rule, device, slab=slab)
+        filtered = nonlocal_means(scaled, inside, rule, device, **share)
         filtered *= sigma
         return filtered
-    squares = nonlocal_means(scaled * scaled, inside, rule, device, guide=scaled, slab=slab)
+    squares = nonlocal_means(scaled * scaled, inside, rule, device, guide=scaled, **share)
     return _root(squares, 1.0) * sigma
 
 
 def _with_map(planes: Array, inside: Array, noise: Array, params: MnlmParams, device: Device) -> Array:
     precision = 1.0 / (noise * noise)
-    rule, slab = params.rule, params.slab
+    rule, share = params.rule, _share(params, device)
     if not params.rician:
-        return nonlocal_means(planes, inside, rule, device, precision=precision, slab=slab)
-    squares = nonlocal_means(
-        planes * planes, inside, rule, device, guide=planes, precision=precision, slab=slab
-    )
+        return nonlocal_means(planes, inside, rule, device, precision=precision, **share)
+    squares = nonlocal_means(planes * planes, inside, rule, device, guide=planes, precision=precision, **share)
     return _root(squares, noise * inside)
+
+
+def _share(params: MnlmParams, device: Device) -> dict[str, Any]:
+    return {"slab": params.slab, "devices": device_group(device, params.gpus)}
 
 
 def _root(squares: Array, sigma: Array | float) -> Array:
