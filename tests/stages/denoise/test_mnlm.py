@@ -164,6 +164,18 @@ def test_memory_at_hand_decides_the_slabs_and_not_the_bytes(rng, monkeypatch):
     assert whole.tobytes() == split.tobytes()
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_bytes_of_a_voxel_do_not_depend_on_the_tile_it_lies_in(mapped, rng):
+    images = noisy(rng, (40, 44, 176), 2)
+    sigma = rng.uniform(0.5, 2, images.shape[:3]).astype(np.float32)
+    part = (slice(5, None), slice(3, None), slice(7, None))
+    settings = {"search_radius": (1, 2, 2), "patch_radius": 1}
+    whole = run(images, sigma=sigma if mapped else 1.0, **settings)
+    alone = run(images[part], sigma=np.ascontiguousarray(sigma[part]) if mapped else 1.0, **settings)
+    inner = (slice(2, None), slice(3, None), slice(3, None))
+    assert whole[part][inner].tobytes() == alone[inner].tobytes()
+
+
 def test_threads_do_not_change_the_bytes(rng):
     images = noisy(rng, (50, 30, 20), 2)
     one, four = (run(images, search_radius=2, sigma=1.0, device=resolve_device("cpu", n)) for n in (1, 4))
