@@ -53,7 +53,7 @@ FN void add_block(int n, float* out, Index out_next, const float* w, Block v, In
 // Joint non-local means of `values` v with weights from `guide` g (see the top of the file).
 //
 // guide, values, candidate, precision are padded: voxel (0, 0, 0) lies at (margin_x, margin_y, margin_z), margin
-// = search + patch radius; after each row of nz + 2 margin_z lie 10 voxels more. candidate m: weight of a voxel
+// = search + patch radius; after each row of nz + 2 margin_z lie 12 voxels more. candidate m: weight of a voxel
 // as candidate, 0 outside image and mask. precision q: one map for all components, one for each, or none
 // (q = 1). mask: voxels to filter; 0 elsewhere.
 // filtered: result; total: sum of the weights, w_0 among them; peak: largest weight but w_0.

@@ -13,10 +13,12 @@ struct Box {
   int x, y, z;
 };
 
-FN Index place_in(Box patch, int p, Volume v) {
-  int ny = 2 * patch.y + 1, nz = 2 * patch.z + 1;
-  return (p / (ny * nz) - patch.x) * v.x + (p / nz % ny - patch.y) * v.y + p % nz - patch.z;
-}
+// Voxel `at` of each position (p counts them) of a box around a voxel.
+#define FOR_BOX(at, p, box, v)                                                                      \
+  for (int at##_x = -(box).x, p = 0; at##_x <= (box).x; ++at##_x)                                   \
+    for (int at##_y = -(box).y; at##_y <= (box).y; ++at##_y)                                        \
+      for (Index at = at##_x * (v).x + at##_y * (v).y - (box).z, at##_z = 0; at##_z <= 2 * (box).z; \
+           ++at, ++at##_z, ++p)
 
 // statistics of the patch around each voxel: means of the components, their sum of squares, the components'
 // summed variance; 0 where the patch leaves the padded array.
@@ -35,12 +37,11 @@ KERNEL(nlm_statistics,
     for (Index c = 0; c < components; ++c) {
       const float* own = guide + c * v.next + i;
       float sum = 0.0f, squares = 0.0f;
-      for (int p = 0; inside && p < voxels; ++p) sum += own[place_in(patch, p, v)];
+      if (inside)
+        FOR_BOX(at, p, patch, v) sum += own[at];
       float mean = sum / (float)voxels;
-      for (int p = 0; inside && p < voxels; ++p) {
-        float step = own[place_in(patch, p, v)] - mean;
-        squares += step * step;
-      }
+      if (inside)
+        FOR_BOX(at, p, patch, v) squares += (own[at] - mean) * (own[at] - mean);
       statistics[c * v.next + i] = mean;
       power += mean * mean;
       variance += squares / (float)voxels;
@@ -82,24 +83,24 @@ KERNEL(nlm_blocks,
   Box patch = {patch_x, patch_y, patch_z}, search = {search_x, search_y, search_z};
   Rule rule = {scale, offset, most};
   Index blocks = bx * by * bz, row = voxels * blocks;
-  int size = (int)voxels, shifts = (2 * search_x + 1) * (2 * search_y + 1) * (2 * search_z + 1);
+  int shifts = (2 * search_x + 1) * (2 * search_y + 1) * (2 * search_z + 1);
   FOR_VOXELS(b, blocks) {
     Index x = first_x + b / (by * bz) * stride_x + search_x + 2 * patch_x;
     Index y = first_y + b / bz % by * stride_y + search_y + 2 * patch_y;
     Index i = x * v.x + y * v.y + first_z + b % bz * stride_z + search_z + 2 * patch_z;
     float *estimate = estimates + b, total = 0.0f, peak = 0.0f;
     int wanted = 0;
-    for (int p = 0; p < size; ++p) wanted |= candidate[i + place_in(patch, p, v)] > 0.0f;
+    FOR_BOX(at, p, patch, v) wanted |= candidate[i + at] > 0.0f;
     for (Index k = 0; k < components * voxels; ++k) estimate[k * blocks] = 0.0f;
-    for (int s = 0; wanted && s < shifts; ++s) {
-      Index j = i + place_in(search, s, v);
+    if (!wanted) continue;
+    FOR_BOX(shift, s, search, v) {
+      Index j = i + shift;
       if (2 * s + 1 == shifts || !(candidate[j] > 0.0f)) continue;
       if (!agree(statistics, i, j, components, v.next, mean_part, variance_ratio)) continue;
       float sum = 0.0f;
       for (Index c = 0; c < components; ++c) {
         const float *g = guide + c * v.next, *q = precision + (maps > 1 ? c : 0) * v.next;
-        for (int p = 0; p < size; ++p) {
-          Index at = place_in(patch, p, v);
+        FOR_BOX(at, p, patch, v) {
           float step = g[i + at] - g[j + at];
           sum += maps > 0 ? q[i + at] * (step * step) : step * step;
         }
@@ -109,14 +110,13 @@ KERNEL(nlm_blocks,
       total += weight;
       peak = fmax2(peak, weight);
       for (Index c = 0; c < components; ++c)
-        for (int p = 0; p < size; ++p)
-          estimate[c * row + p * blocks] += weight * values[c * v.next + j + place_in(patch, p, v)];
+        FOR_BOX(at, p, patch, v) estimate[c * row + p * blocks] += weight * values[c * v.next + j + at];
     }
     float self = self_peak && peak > 0.0f ? peak : 1.0f, inverse = 1.0f / (total + self);
-    for (Index c = 0; wanted && c < components; ++c)
-      for (int p = 0; p < size; ++p) {
-        float own = values[c * v.next + i + place_in(patch, p, v)];
-        estimate[c * row + p * blocks] = (estimate[c * row + p * blocks] + self * own) * inverse;
+    for (Index c = 0; c < components; ++c)
+      FOR_BOX(at, p, patch, v) {
+        float own = self * values[c * v.next + i + at];
+        estimate[c * row + p * blocks] = (estimate[c * row + p * blocks] + own) * inverse;
       }
   }
 }

@@ -10,13 +10,13 @@
 #include "nlm.h"
 
 #define MAX_SEARCH 15
-#define DEPTH TILE_PICK(32, 8)
+#define DEPTH TILE_PICK(48, 8)
 #define ROWS TILE_PICK(32, 4)
 #define COLUMNS TILE_PICK(160, 32)
 #define STRIDE TILE_PICK(184, 56)
 #define PLANE ((ROWS + MAX_SEARCH) * STRIDE)
-#define GROUP TILE_PICK(4, 1)
-#define RING TILE_PICK(12, 7)
+#define GROUP TILE_PICK(6, 1)
+#define RING TILE_PICK(18, 7)
 
 // d_k (+)= sum_b (g_b(i) - g_b(i + shift + k))^2 over the components of a block, for K shifts.
 template <int N, int K, bool FIRST>
@@ -143,6 +143,8 @@ FN void add_rows(int n, Sums s, const float* w, const float* values, Index next,
   if (n == 2) add_row<2, BACK>(s, w, values, next, width);
   if (n == 3) add_row<3, BACK>(s, w, values, next, width);
   if (n == 4) add_row<4, BACK>(s, w, values, next, width);
+  if (n == 5) add_row<5, BACK>(s, w, values, next, width);
+  if (n == 6) add_row<6, BACK>(s, w, values, next, width);
 }
 
 // Arguments as in nlm.cu but for `candidate`: all bits set for candidates, none elsewhere.
@@ -201,6 +203,8 @@ KERNEL(nlm_pairs,
           if (n == 2) square_rows<2>(squares, first, in.next, count, shift, wide);
           if (n == 3) square_rows<3>(squares, first, in.next, count, shift, wide);
           if (n == 4) square_rows<4>(squares, first, in.next, count, shift, wide);
+          if (n == 5) square_rows<5>(squares, first, in.next, count, shift, wide);
+          if (n == 6) square_rows<6>(squares, first, in.next, count, shift, wide);
           TILE_SYNC();
           for (int k = 0; k < n; ++k)
             box_of(patch_z, sums + (k * slots_y + r % slots_y) * STRIDE, squares + k * STRIDE, STRIDE, 1, 1,

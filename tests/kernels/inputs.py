@@ -144,10 +144,10 @@ CONSTRAINTS: dict[str, Constraint] = {
 
 DIMENSIONS: dict[str, dict[str, int]] = {
     "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
-        "components": 5, "px": 30, "py": 13, "pz": 179, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
+        "components": 5, "px": 30, "py": 13, "pz": 181, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
     },
     "nlm_pairs": {
-        "components": 5, "px": 38, "py": 37, "pz": 179, "nx": 34, "ny": 33, "nz": 165,
+        "components": 5, "px": 54, "py": 37, "pz": 181, "nx": 50, "ny": 33, "nz": 165,
     },
     "nlm_statistics": {"components": 3, "numbers": 5},
     "nlm_blocks": {  # search and patch radius, stride and first centre 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from qsmengine.backend.kernel import Kernel
 
-ROW_SLACK = 10
-"""Voxels after each padded row that the kernels may read: they work in whole vectors, on up to four shifts."""
+ROW_SLACK = 12
+"""Voxels after each padded row that the kernels may read: they work in whole vectors, on up to six shifts."""
 
-TILE_DEPTH = 32
+TILE_DEPTH = 48
 """Planes along x that a tile holds at most."""
 
 NLM = Kernel(
