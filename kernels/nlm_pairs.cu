@@ -140,11 +140,11 @@ FN void add_row(Sums s, const float* w, const float* values, Index next, int wid
 template <bool BACK>
 FN void add_rows(int n, Sums s, const float* w, const float* values, Index next, int width) {
   if (n == 1) add_row<1, BACK>(s, w, values, next, width);
-  if (n == 2) add_row<2, BACK>(s, w, values, next, width);
-  if (n == 3) add_row<3, BACK>(s, w, values, next, width);
-  if (n == 4) add_row<4, BACK>(s, w, values, next, width);
-  if (n == 5) add_row<5, BACK>(s, w, values, next, width);
-  if (n == 6) add_row<6, BACK>(s, w, values, next, width);
+  if (GROUP >= 2 && n == 2) add_row<2, BACK>(s, w, values, next, width);
+  if (GROUP >= 3 && n == 3) add_row<3, BACK>(s, w, values, next, width);
+  if (GROUP >= 4 && n == 4) add_row<4, BACK>(s, w, values, next, width);
+  if (GROUP >= 5 && n == 5) add_row<5, BACK>(s, w, values, next, width);
+  if (GROUP >= 6 && n == 6) add_row<6, BACK>(s, w, values, next, width);
 }
 
 // Arguments as in nlm.cu but for `candidate`: all bits set for candidates, none elsewhere.
@@ -200,11 +200,11 @@ KERNEL(nlm_pairs,
         for (int r = 0; r < high_y - low_y + 2 * patch_y; ++r) {
           const float* first = guide + place + x * in.x + (r - patch_y) * in.y - patch_z;
           if (n == 1) square_rows<1>(squares, first, in.next, count, shift, wide);
-          if (n == 2) square_rows<2>(squares, first, in.next, count, shift, wide);
-          if (n == 3) square_rows<3>(squares, first, in.next, count, shift, wide);
-          if (n == 4) square_rows<4>(squares, first, in.next, count, shift, wide);
-          if (n == 5) square_rows<5>(squares, first, in.next, count, shift, wide);
-          if (n == 6) square_rows<6>(squares, first, in.next, count, shift, wide);
+          if (GROUP >= 2 && n == 2) square_rows<2>(squares, first, in.next, count, shift, wide);
+          if (GROUP >= 3 && n == 3) square_rows<3>(squares, first, in.next, count, shift, wide);
+          if (GROUP >= 4 && n == 4) square_rows<4>(squares, first, in.next, count, shift, wide);
+          if (GROUP >= 5 && n == 5) square_rows<5>(squares, first, in.next, count, shift, wide);
+          if (GROUP >= 6 && n == 6) square_rows<6>(squares, first, in.next, count, shift, wide);
           TILE_SYNC();
           for (int k = 0; k < n; ++k)
             box_of(patch_z, sums + (k * slots_y + r % slots_y) * STRIDE, squares + k * STRIDE, STRIDE, 1, 1,
