@@ -7,22 +7,30 @@ are swapped, every second voxel is a centre). scikit-image uses one thread; its 
 shorter on each axis. The peers run on a cube of `--edge` voxels; their time is scaled by the number of
 voxels. Ours runs on that cube too, which tells the ratio without scaling.
 
-The floor counts the arithmetic of the scheme: per pair of voxels 3 C (difference, square, weighted sum) + 6
-(three sums of three) + 14 (scaling, clipping, power of two, sum of weights), 16 per cycle and core (two units
-of eight lanes), at the clock that the system states.
+Beside the wall clock, CPU seconds of all threads tell what is computed on a machine that others use too.
+Ours blockwise averages whole blocks, with preselection, as DIPY's blockwise form is meant to.
+
+The floor counts the arithmetic of the scheme, each pair of voxels weighed once for both: per pair of voxels
+2 C (differences, squares) + 6 (three sums of three) + 14 (scaling, clipping, power of two), and for each of the
+two voxels C + 1 (weighted sums, sum of weights), 16 per cycle and core (two units of eight lanes), at the clock
+that the system states. Rows of `cubin` tell registers, shared memory and spills of the GPU's kernel; it takes
+components in blocks of four, so they hold for any number.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import nvrtc
 from bench.timing import Timing, devices, measure, parser, ratio, report, write_json
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -31,6 +39,9 @@ from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
 
 COUNTS = (1, 4)
 LANES = 16
+ARCHITECTURES = ("sm_80", "sm_90")
+
+CpuSeconds = dict[str, list[float]]
 
 
 def main(argv: list[str]) -> int:
@@ -44,11 +55,12 @@ def main(argv: list[str]) -> int:
     shape = (options.shape[0], options.shape[1], options.shape[2])
     radii = options.search_radius, options.patch_radius
     rounds = max(2, min(options.rounds, 3))  # each takes minutes
-    results = []
+    results: list[dict[str, Any]] = []
     for device in devices(options):
         rows = [_whole(shape, count, radii, device, rounds) for count in COUNTS]
         if device.kind == "cpu" and not options.no_peers:
             rows += [_against_peers(options.edge, shape, row, radii, device, rounds) for row in rows]
+        rows += _cubin()
         results.append(report("denoise", device, rows, shape=shape, search=radii[0], patch=radii[1]))
     write_json(options.json, results)
     return 0
@@ -60,17 +72,17 @@ def _whole(
     """Ours on the whole volume."""
     images = device.asarray(_images(shape, count))
     mask = device.xp.ones(shape, bool)
-    timing = measure({"ours": lambda: _ours(images, mask, radii, device)}, device, rounds=rounds, warm_up=1)[
-        "ours"
-    ]
+    seconds: CpuSeconds = {}
+    run = _clocked("ours", lambda: _ours(images, mask, radii, device), seconds)
+    timing = measure({"ours": run}, device, rounds=rounds, warm_up=1)["ours"]
     pairs = float(np.prod(shape)) * (2 * radii[0] + 1) ** 3
     row = {"what": "whole", "components": count, **timing.as_dict(), "pairs_per_s": pairs / timing.median}
     speed = pairs / timing.median / 1e9
     line = f"{device!s:6} {shape} {count} components: {timing.median:7.2f} s, {speed:.2f} G pairs/s"
     if device.kind == "cpu":
-        floor = pairs * (3 * count + 20) / (LANES * _clock() * device.threads)
-        row |= {"floor_s": floor, "ratio_to_floor": timing.median / floor}
-        line += f", {timing.median / floor:.1f} x floor"
+        floor, used = pairs * (2 * count + 11) / (LANES * _clock()), min(seconds["ours"])
+        row |= {"cpu_s": used, "floor_cpu_s": floor, "ratio_to_floor": used / floor}
+        line += f", {used:.2f} CPU s, {used / floor:.2f} x floor"
     print(line, flush=True)
     return row
 
@@ -87,17 +99,28 @@ def _against_peers(
     count = whole["components"]
     images = _images((edge, edge, edge), count)
     mask = np.ones(images.shape[:3], bool)
-    runs: dict[str, Callable[[], object]] = {"ours": lambda: _ours(images, mask, radii, device)}
+    runs: dict[str, Callable[[], object]] = {
+        "ours": lambda: _ours(images, mask, radii, device),
+        "ours blockwise": lambda: _ours(images, mask, radii, device, blockwise=True),
+    }
     runs |= _peers(images, radii, device)
+    seconds: CpuSeconds = {}
+    runs = {name: _clocked(name, run, seconds) for name, run in runs.items()}
     timings = measure(runs, device, rounds=rounds, warm_up=1)
     scale = float(np.prod(shape)) / edge**3
     row: dict[str, Any] = {"what": "peers", "components": count, "edge": edge}
     for name, timing in timings.items():
-        row[name] = timing.as_dict()
+        used = min(seconds[name])
+        row[name] = timing.as_dict() | {"cpu_s": used}
         if name == "ours":
-            print(f"{device!s:6} cube of {edge}, {count} components: ours {timing.median:.3f} s")
+            print(
+                f"{device!s:6} cube of {edge}, {count} components: ours {timing.median:.3f} s, {used:.3f} CPU s"
+            )
             continue
         row |= _compare(name, timing, timings["ours"], scale, whole["median_s"])
+        more = used / min(seconds["ours"])
+        row[f"{name}_cpu_over_ours"] = more
+        print(f"       {name:16} {used:7.3f} CPU s, {more:5.1f} x ours", flush=True)
     return row
 
 
@@ -111,9 +134,39 @@ def _compare(name: str, theirs: Timing, ours: Timing, scale: float, whole: float
     return {f"{name}_over_ours": same, f"{name}_scaled_over_ours": scaled}
 
 
-def _ours(images: Array, mask: Array, radii: tuple[int, int], device: Device) -> Array:
-    params = MnlmParams(search_radius=radii[0], patch_radius=radii[1], sigma=1.0)
+def _ours(
+    images: Array, mask: Array, radii: tuple[int, int], device: Device, *, blockwise: bool = False
+) -> Array:
+    params = MnlmParams(search_radius=radii[0], patch_radius=radii[1], sigma=1.0, blockwise=blockwise)
     return mnlm(images, mask, Grid(mask.shape, np.eye(4)), params, device=device)
+
+
+def _clocked(name: str, run: Callable[[], object], seconds: CpuSeconds) -> Callable[[], object]:
+    """`run` that also notes the CPU seconds of all threads."""
+
+    def clocked() -> object:
+        start = time.process_time()
+        result = run()
+        seconds.setdefault(name, []).append(time.process_time() - start)
+        return result
+
+    return clocked
+
+
+def _cubin() -> list[dict[str, Any]]:
+    """What the GPU's kernels take, from the compiled cubins; nothing without NVRTC."""
+    if find_spec("nvidia") is None:
+        return []
+    rows = []
+    for source in ("nlm.cu", "nlm_blocks.cu"):
+        for arch in ARCHITECTURES:
+            for usage in nvrtc.compile_source(source, arch):
+                rows.append({"what": "cubin", **asdict(usage)})
+                print(
+                    f"{usage.kernel:16} {arch}: {usage.registers} registers, "
+                    f"{usage.shared_bytes} bytes shared, {usage.spills} spilled"
+                )
+    return rows
 
 
 def _peers(images: Array, radii: tuple[int, int], device: Device) -> dict[str, Callable[[], object]]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from qsmengine.backend.device import Device, array_module, device_of, to_numpy
+from qsmengine.backend.group import share_out, workers
 from qsmengine.backend.launch import launch
 from qsmengine.backend.memory import available_memory
-from qsmengine.backend.signatures.nlm import NLM, ROW_SLACK, TILE_DEPTH
+from qsmengine.backend.signatures.nlm import NLM, NLM_PAIRS, ROW_SLACK, TILE_DEPTH
 from qsmengine.data import Array
+from qsmengine.ops.nonlocal_blocks import BlockRule, block_volumes, filter_blocks
 
 _SMALLEST = 2.0**-119
-"""Weights below are 0: the kernel's powers end at 2^-120."""
+"""Weights below are 0: the kernels' powers end at 2^-120."""
 
 Radius = tuple[int, int, int]
 
@@ -36,6 +40,8 @@ class NlmRule:
         Weights below are 0.
     self_peak
         The voxel's own weight: the largest of the others (True) or 1.
+    blocks
+        Average whole patches, those alike in mean and variance; voxel by voxel when None.
     """
 
     search: Radius
@@ -44,11 +50,13 @@ class NlmRule:
     d0: float = 0.0
     floor: float = 0.0
     self_peak: bool = False
+    blocks: BlockRule | None = None
 
     @property
     def margin(self) -> Radius:
         """Voxels around a voxel that its result depends on."""
-        x, y, z = (s + p for s, p in zip(self.search, self.patch, strict=True))
+        times = 1 if self.blocks is None else 2
+        x, y, z = (s + times * p for s, p in zip(self.search, self.patch, strict=True))
         return x, y, z
 
 
@@ -61,6 +69,7 @@ def nonlocal_means(
     guide: Array | None = None,
     precision: Array | None = None,
     slab: int | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Array:
     """Average each voxel with those whose patches look alike in all components.
 
@@ -80,22 +89,33 @@ def nonlocal_means(
     slab
         Planes along x done at a time; as many as memory allows when None. The result's bytes do not
         depend on it.
+    devices
+        Devices that share the slabs, with results of the same bytes where they are alike; `device` when None.
 
     Returns
     -------
     Array
         (component, x, y, z): on the device, or where `values` lies when done in several slabs.
     """
-    planes = slab or _slab(values, guide, precision, rule, device)
-    whole = planes >= values.shape[1]
-    result = device.empty(values.shape) if whole else array_module(values).empty(values.shape, np.float32)
-    for start in range(0, values.shape[1], planes):
-        stop = min(start + planes, values.shape[1])
-        part = _filter_slab(values, mask, guide, precision, rule, device, (start, stop))
-        result[:, start:stop] = (
-            part if whole or device.kind == "cuda" == device_of(values).kind else to_numpy(part)
-        )
-    return result
+    devices = (device,) if devices is None else devices
+    planes = slab or _planes(values, guide, precision, rule, devices)
+    size = values.shape[1]
+    if planes >= size and len(devices) == 1:
+        return _filter_slab(values, mask, guide, precision, rule, devices[0], (0, size))
+    home = device_of(values)
+    home.synchronize()
+    if len(devices) > 1:
+        values, mask = to_numpy(values), to_numpy(mask)
+        guide = None if guide is None else to_numpy(guide)
+        precision = None if precision is None else to_numpy(precision)
+    result = array_module(values).empty(values.shape, np.float32)
+
+    def filter_span(place: Device, span: tuple[int, int]) -> None:
+        part = _filter_slab(values, mask, guide, precision, rule, place, span)
+        result[:, slice(*span)] = part if isinstance(part, type(result)) else to_numpy(part)
+
+    share_out(filter_span, [(x, min(x + planes, size)) for x in range(0, size, planes)], devices)
+    return result if device_of(result).kind == home.kind else home.asarray(result)
 
 
 def _filter_slab(
@@ -108,46 +128,56 @@ def _filter_slab(
     span: tuple[int, int],
 ) -> Array:
     padded = _padded(values, span, rule, device)
-    candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False)[0]
     inner: tuple[int, int, int] = (span[1] - span[0], mask.shape[1], mask.shape[2])
     result = device.empty((len(values), *inner))
-    maps = device.empty((0, *padded.shape[1:])) if precision is None else _padded(precision, span, rule, device)
-    scale = math.log2(math.e) / (2.0 * rule.h**2)
-    launch(
-        NLM,
-        device,
+    scale = math.log2(math.e) / rule.h**2
+    arguments: dict[str, Any] = dict(
         guide=padded if guide is None else _padded(guide, span, rule, device),
         values=padded,
-        precision=maps,
-        candidate=candidate,
         mask=device.asarray(mask[slice(*span)], np.uint8),
         filtered=result,
         total=device.empty(inner),
         peak=device.empty(inner),
         scale=scale / (len(values) * math.prod(2 * r + 1 for r in rule.patch)),
         offset=scale * rule.d0,
-        least=max(rule.floor, _SMALLEST),
+        most=-math.log2(max(rule.floor, _SMALLEST)),
         self_peak=int(rule.self_peak),
         **{f"search_{axis}": r for axis, r in zip("xyz", rule.search, strict=True)},
         **{f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)},
     )
+    if device.kind == "cpu" and precision is None and rule.blocks is None:
+        candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False, dtype=np.int32)[0]
+        launch(NLM_PAIRS, device, candidate=np.negative(candidate, out=candidate), **arguments)
+        return result
+    candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False)[0]
+    maps = device.empty((0, *padded.shape[1:])) if precision is None else _padded(precision, span, rule, device)
+    if rule.blocks is None:
+        launch(NLM, device, precision=maps, candidate=candidate, **arguments)
+    else:
+        filter_blocks(arguments, candidate, maps, rule.blocks, span[0], values.shape[1], device)
     return result
 
 
 def _padded(
-    array: Array, span: tuple[int, int], rule: NlmRule, device: Device, *, mirrored: bool = True
+    array: Array,
+    span: tuple[int, int],
+    rule: NlmRule,
+    device: Device,
+    *,
+    mirrored: bool = True,
+    dtype: npt.DTypeLike = np.float32,
 ) -> Array:
     """Planes `span` of (component, x, y, z) with what their result depends on around them; 0 beyond."""
     margin, shape = rule.margin, array.shape[1:]
     low, high = span[0] - margin[0], span[1] + margin[0]
     padded = device.zeros(
-        (len(array), high - low, shape[1] + 2 * margin[1], shape[2] + 2 * margin[2] + ROW_SLACK)
+        (len(array), high - low, shape[1] + 2 * margin[1], shape[2] + 2 * margin[2] + ROW_SLACK), dtype
     )
     first, last = max(low, 0), min(high, shape[0])
     _, my, mz = margin
     inner = (slice(first - low, last - low), slice(my, my + shape[1]), slice(mz, mz + shape[2]))
     for target, source in zip(padded, array, strict=True):  # one component at a time crosses to a GPU
-        target[inner] = device.asarray(source[first:last], aligned=False)
+        target[inner] = device.asarray(source[first:last], dtype, aligned=False)
     if mirrored:
         xp = device.xp
         for axis, start in enumerate((-low, margin[1], margin[2])):
@@ -170,8 +200,26 @@ def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[in
                 yield start + index, source
 
 
-def _slab(values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device) -> int:
-    """Planes that fit into half of the memory at hand: whole tiles where there is room for one."""
+def _planes(
+    values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, devices: Sequence[Device]
+) -> int:
+    """Planes of a slab: all on one device where they fit, else whole tiles that keep every device busy."""
+    size = int(values.shape[1])
+
+    def fitting(device: Device, parts: int) -> int:
+        return _slab(values, guide, precision, rule, device, parts)
+
+    if len(devices) == 1 and fitting(devices[0], 1) >= size:
+        return size
+    places = workers(devices)
+    even = -(-size // (len(places) * TILE_DEPTH)) * TILE_DEPTH
+    return min(even, *(fitting(device, places.count(device)) for device in devices))
+
+
+def _slab(
+    values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device, parts: int
+) -> int:
+    """Planes that fit, `parts` slabs at a time, into half of the memory at hand: whole tiles where one fits."""
     size = int(values.shape[1])
     memory = available_memory(device)
     if memory is None:
@@ -179,8 +227,10 @@ def _slab(values: Array, guide: Array | None, precision: Array | None, rule: Nlm
     volumes = (
         2 * len(values) + (0 if guide is None else len(guide)) + (0 if precision is None else len(precision))
     )
+    if rule.blocks is not None:
+        volumes += block_volumes(rule.patch, len(values), rule.blocks)
     area = int(math.prod(n + 2 * m for n, m in zip(values.shape[2:], rule.margin[1:], strict=True)))
-    planes: int = memory // 2 // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
+    planes: int = memory // (2 * parts) // (4 * (volumes + 4) * area) - 2 * rule.margin[0]
     if planes >= size:
         return size
     return max(1, planes // TILE_DEPTH * TILE_DEPTH or planes)

@@ -34,6 +34,8 @@ def fill_outwards(image: Array, mask: Array, rounds: int) -> Array:
     result = xp.where(mask, image, np.float32(0))
     known = mask
     for _ in range(rounds):
+        if bool(known.all()):
+            break
         sums, counts = _sum_neighbours(result), _sum_neighbours(known.astype(np.float32))
         fresh = ~known & (counts > 0)
         result = xp.where(fresh, sums / xp.maximum(counts, np.float32(1)), result)

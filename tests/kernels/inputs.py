@@ -120,6 +120,10 @@ def _log_linear(values: Values, _sizes: Mapping[str, int], _rng: np.random.Gener
     values["scale"], values["noise_power"] = 1.0, 1e-3
 
 
+def _nlm_pairs(values: Values, _sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    values["candidate"] = np.where(rng.uniform(size=values["candidate"].shape) < 0.8, -1, 0).astype(np.int32)
+
+
 def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
     values |= {"fx": 2, "fy": 1, "fz": 2}
 
@@ -132,6 +136,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "kurtosis_fit": _kurtosis_fit,
     "free_water_fit": _free_water_fit,
     "log_linear_decay": _log_linear,
+    "nlm_pairs": _nlm_pairs,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
 }
@@ -139,8 +144,17 @@ CONSTRAINTS: dict[str, Constraint] = {
 
 DIMENSIONS: dict[str, dict[str, int]] = {
     "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
-        "components": 5, "px": 30, "py": 13, "pz": 176, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
+        "components": 5, "px": 30, "py": 13, "pz": 181, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
     },
+    "nlm_pairs": {
+        "components": 5, "px": 54, "py": 37, "pz": 181, "nx": 50, "ny": 33, "nz": 165,
+    },
+    "nlm_statistics": {"components": 3, "numbers": 5},
+    "nlm_blocks": {  # search and patch radius, stride and first centre 1
+        "components": 2, "px": 10, "py": 9, "pz": 11, "maps": 2, "numbers": 4, "voxels": 27, "bx": 4, "by": 3,
+        "bz": 5,
+    },
+    "nlm_block_means": {"components": 2, "voxels": 27, "bx": 6, "by": 5, "bz": 7, "nx": 7, "ny": 5, "nz": 9},
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
     "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
     "tensor_deviation": {"n": 512, "fitted": 512},

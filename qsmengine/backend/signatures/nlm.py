@@ -1,14 +1,14 @@
-"""Signature of kernels/nlm.cu."""
+"""Signatures of kernels/nlm.cu and kernels/nlm_pairs.cu."""
 
 from __future__ import annotations
 
 from qsmengine.backend.kernel import Kernel
 
-ROW_SLACK = 7
-"""Voxels after each padded row that the kernel may read: it works in whole vectors."""
+ROW_SLACK = 12
+"""Voxels after each padded row that the kernels may read: they work in whole vectors, on up to six shifts."""
 
-TILE_DEPTH = 24
-"""Planes along x that a tile holds."""
+TILE_DEPTH = 48
+"""Planes along x that a tile holds at most."""
 
 NLM = Kernel(
     "nlm",
@@ -24,7 +24,32 @@ NLM = Kernel(
     peak: out f32 [nx ny nz]
     scale: f32
     offset: f32
-    least: f32
+    most: f32
+    search_x: i32
+    search_y: i32
+    search_z: i32
+    patch_x: i32
+    patch_y: i32
+    patch_z: i32
+    self_peak: i32
+    """,
+    items="nx ny nz",
+)
+
+NLM_PAIRS = Kernel(
+    "nlm_pairs",
+    "nlm_pairs.cu",
+    """
+    guide: in f32 [components px py pz]
+    values: in f32 [components px py pz]
+    candidate: in i32 [px py pz]
+    mask: in u8 [nx ny nz]
+    filtered: out f32 [components nx ny nz]
+    total: out f32 [nx ny nz]
+    peak: out f32 [nx ny nz]
+    scale: f32
+    offset: f32
+    most: f32
     search_x: i32
     search_y: i32
     search_z: i32

@@ -10,25 +10,30 @@ enters the weights only, so it cannot print itself into the result. Candidates l
 the image mirrored at its faces (its outermost voxel once), and at the mask's edge the means of what lies
 inside. Voxels outside the mask become 0.
 
+`blockwise` averages whole patches (blocks), those alike in mean and variance, instead of voxels; a voxel is the
+mean over the blocks that hold it. A block without partners stays what it is, so small structures are kept.
+
 `rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
 bias, taken off. The real and imaginary parts of complex data need no such step.
 
 References: non-local means: Buades et al. 2005, 10.1137/040616024; several components: Manjon et al. 2009,
 10.1155/2009/756897; complex data: Borrelli et al. 2015, 10.1371/journal.pone.0126835; Rician bias:
-Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21.
+Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21; blocks: Coupe et al. 2008, 10.1109/TMI.2007.906087.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device, array_module, to_numpy
+from qsmengine.backend.group import device_group
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.nonlocal_blocks import BlockRule
 from qsmengine.ops.nonlocal_means import NlmRule, Radius, nonlocal_means
 from qsmengine.ops.windows import fill_outwards
 from qsmengine.stages.denoise.noise import estimate_sigma
@@ -59,7 +64,24 @@ class MnlmParams(Params):
         None, description="noise in the components' unit, one number or one each; none: estimated"
     )
     rician: bool = Field(False, description="for magnitude images: average squares, take off 2 sigma^2")
+    blockwise: bool = Field(False, description="average blocks that agree in mean and variance, not voxels")
+    block_stride: int = Field(
+        2, ge=1, le=4, description="distance of the blocks' centres [voxels]; at most radius + 1"
+    )
+    mean_ratio: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="blockwise: least ratio of two patches' means, the smaller over the larger",
+    )
+    variance_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="blockwise: least ratio of their variances, the smaller over the larger",
+    )
     slab: int | None = Field(None, ge=1, description="planes done at a time; none: as many as memory allows")
+    gpus: int = Field(1, ge=1, le=64, description="GPUs that share the slabs, the run's own and those after it")
 
     @property
     def rule(self) -> NlmRule:
@@ -67,7 +89,14 @@ class MnlmParams(Params):
         return NlmRule(
             search=_three(self.search_radius), patch=_three(self.patch_radius), h=self.h, d0=self.d0,
             floor=self.weight_floor, self_peak=self.self_weight == "largest",
+            blocks=self._blocks,
         )  # fmt: skip
+
+    @property
+    def _blocks(self) -> BlockRule | None:
+        if not self.blockwise:
+            return None
+        return BlockRule(self.block_stride, self.mean_ratio, self.variance_ratio)
 
 
 def mnlm(
@@ -99,7 +128,7 @@ def mnlm(
     count = int(components.shape[3])
     box = _box(inside)
     inside, images = inside[box], components[box]
-    depth = max(params.rule.patch)
+    depth = max(params.rule.patch) * (2 if params.blockwise else 1)
     planes = device.empty((count, *inside.shape))
     for c in range(count):
         planes[c] = fill_outwards(device.asarray(images[..., c]), inside, depth)
@@ -118,24 +147,26 @@ def mnlm(
 def _with_scalars(planes: Array, inside: Array, sigma: Array, params: MnlmParams, device: Device) -> Array:
     scaled = planes
     scaled /= sigma
-    rule, slab = params.rule, params.slab
+    rule, share = params.rule, _share(params, device)
     if not params.rician:
-        filtered = nonlocal_means(scaled, inside, rule, device, slab=slab)
+        filtered = nonlocal_means(scaled, inside, rule, device, **share)
         filtered *= sigma
         return filtered
-    squares = nonlocal_means(scaled * scaled, inside, rule, device, guide=scaled, slab=slab)
+    squares = nonlocal_means(scaled * scaled, inside, rule, device, guide=scaled, **share)
     return _root(squares, 1.0) * sigma
 
 
 def _with_map(planes: Array, inside: Array, noise: Array, params: MnlmParams, device: Device) -> Array:
     precision = 1.0 / (noise * noise)
-    rule, slab = params.rule, params.slab
+    rule, share = params.rule, _share(params, device)
     if not params.rician:
-        return nonlocal_means(planes, inside, rule, device, precision=precision, slab=slab)
-    squares = nonlocal_means(
-        planes * planes, inside, rule, device, guide=planes, precision=precision, slab=slab
-    )
+        return nonlocal_means(planes, inside, rule, device, precision=precision, **share)
+    squares = nonlocal_means(planes * planes, inside, rule, device, guide=planes, precision=precision, **share)
     return _root(squares, noise * inside)
+
+
+def _share(params: MnlmParams, device: Device) -> dict[str, Any]:
+    return {"slab": params.slab, "devices": device_group(device, params.gpus)}
 
 
 def _root(squares: Array, sigma: Array | float) -> Array:

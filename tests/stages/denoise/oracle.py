@@ -42,6 +42,53 @@ def brute_force(images, sigma, search, patch, *, h=1.0, d0=0.0, floor=0.0, large
     return result
 
 
+def brute_force_blocks(
+    images, sigma, search, patch, *, stride=2, mean_ratio=0.95, variance_ratio=0.5, h=1.0, largest=False,
+    candidates=None, scaled=True,
+):  # fmt: skip
+    """Blockwise filtered (x, y, z, component); `scaled`: means and variances in units of the noise."""
+    images = np.asarray(images, float)
+    shape = images.shape[:3]
+    deep = tuple(2 * p for p in patch)
+    padded = mirrored(np.moveaxis(images, 3, 0), deep)
+    noise = mirrored(np.moveaxis(np.broadcast_to(sigma, images.shape), 3, 0), deep)
+    candidates = np.ones(shape, bool) if candidates is None else candidates
+
+    def around(array, i):
+        return array[(slice(None), *(slice(a + p, a + 3 * p + 1) for a, p in zip(i, patch, strict=True)))]
+
+    guide = padded / noise if scaled else padded
+    axes = (1, 2, 3)
+    means = {i: around(guide, i).mean(axis=axes) for i in np.ndindex(shape)}
+    variances = {i: around(guide, i).var(axis=axes).sum() for i in np.ndindex(shape)}
+    total, count = np.zeros((*shape, images.shape[3])), np.zeros(shape)
+    steps = [min(stride, p + 1) for p in patch]
+    for i in itertools.product(*(range(0, n, s) for n, s in zip(shape, steps, strict=True))):
+        weights, blocks = [], []
+        for j in itertools.product(
+            *(range(max(a - s, 0), min(a + s + 1, n)) for a, s, n in zip(i, search, shape, strict=True))
+        ):
+            larger = max(np.linalg.norm(means[i]), np.linalg.norm(means[j]))
+            low, high = sorted((variances[i], variances[j]))
+            alike = (
+                np.linalg.norm(means[i] - means[j]) <= (1 - mean_ratio) * larger
+                and low >= variance_ratio * high
+            )
+            if j != i and candidates[j] and alike:
+                d2 = np.mean((around(padded, i) - around(padded, j)) ** 2 / around(noise, i) ** 2)
+                weights.append(np.exp(-d2 / h**2))
+                blocks.append(around(padded, j))
+        weights.append(max(weights) if largest and weights else 1.0)
+        blocks.append(around(padded, i))
+        block = np.average(blocks, axis=0, weights=weights)
+        for offset in np.ndindex(block.shape[1:]):
+            k = tuple(a + o - p for a, o, p in zip(i, offset, patch, strict=True))
+            if all(0 <= a < n for a, n in zip(k, shape, strict=True)):
+                total[k] += block[(slice(None), *offset)]
+                count[k] += 1
+    return total / count[..., None]
+
+
 def by_shifts(images, search, window, divisor):
     """Filtered (x, y, z, component), periodic: one pass per shift; the patch of i is i + `window` on each axis.
 

@@ -9,6 +9,8 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from qsmengine.backend.device import resolve_device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.nonlocal_blocks import BlockRule
+from qsmengine.ops.nonlocal_means import NlmRule, nonlocal_means
 from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
 from tests.stages.denoise.oracle import brute_force, by_shifts
 
@@ -162,6 +164,18 @@ def test_memory_at_hand_decides_the_slabs_and_not_the_bytes(rng, monkeypatch):
     assert whole.tobytes() == split.tobytes()
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_bytes_of_a_voxel_do_not_depend_on_the_tile_it_lies_in(mapped, rng):
+    images = noisy(rng, (40, 44, 176), 2)
+    sigma = rng.uniform(0.5, 2, images.shape[:3]).astype(np.float32)
+    part = (slice(5, None), slice(3, None), slice(7, None))
+    settings = {"search_radius": (1, 2, 2), "patch_radius": 1}
+    whole = run(images, sigma=sigma if mapped else 1.0, **settings)
+    alone = run(images[part], sigma=np.ascontiguousarray(sigma[part]) if mapped else 1.0, **settings)
+    inner = (slice(2, None), slice(3, None), slice(3, None))
+    assert whole[part][inner].tobytes() == alone[inner].tobytes()
+
+
 def test_threads_do_not_change_the_bytes(rng):
     images = noisy(rng, (50, 30, 20), 2)
     one, four = (run(images, search_radius=2, sigma=1.0, device=resolve_device("cpu", n)) for n in (1, 4))
@@ -193,3 +207,15 @@ def test_noise_that_is_not_positive_or_not_of_the_components_is_named(rng):
         run(images, sigma=(1.0, 1.0, 1.0))
     with pytest.raises(InputError, match="3 maps for 2 components"):
         run(images, sigma=np.ones((8, 8, 8, 3), np.float32))
+
+
+@pytest.mark.parametrize("blockwise", [False, True])
+@pytest.mark.parametrize("slab", [None, 5])
+def test_several_devices_give_the_bytes_of_one(slab, blockwise, rng):
+    values = noisy(rng, (70, 9, 8), 3).transpose(3, 0, 1, 2).copy()
+    mask = rng.uniform(size=values.shape[1:]) < 0.9
+    rule = NlmRule((2, 2, 2), (1, 1, 1), 1.0, blocks=BlockRule() if blockwise else None)
+    one = nonlocal_means(values, mask, rule, resolve_device("cpu", 1))
+    devices = [resolve_device("cpu", n) for n in (1, 2, 1)]
+    several = nonlocal_means(values, mask, rule, devices[0], slab=slab, devices=devices)
+    assert one.tobytes() == several.tobytes()
