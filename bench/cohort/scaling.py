@@ -12,7 +12,8 @@ from qsmengine.cohort.events import Event
 from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, Step, StepRecord
 from qsmengine.cohort.plan import plan_cohort
-from qsmengine.cohort.run import RunSettings, run_cohort
+from qsmengine.cohort.run import run_cohort
+from qsmengine.cohort.settings import RunSettings
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.config import load_config

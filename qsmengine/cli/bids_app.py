@@ -142,7 +142,8 @@ def _check(options: Namespace) -> None:
 
 def _participants(options: Namespace, out: Path, device: str, reporter: Reporter) -> int:
     from qsmengine.cli.cohort_view import CohortView
-    from qsmengine.cohort.run import RunSettings, run_cohort
+    from qsmengine.cohort.run import run_cohort
+    from qsmengine.cohort.settings import RunSettings
 
     plan = _plan(options, out)
     if options.dry_run:

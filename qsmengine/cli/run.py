@@ -85,7 +85,8 @@ def run(
     the same command then goes on where it stopped.
     """  # fmt: skip
     from qsmengine.backend.device import resolve_device
-    from qsmengine.cohort.run import RunSettings, run_cohort
+    from qsmengine.cohort.run import run_cohort
+    from qsmengine.cohort.settings import RunSettings
     from qsmengine.pipeline.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)

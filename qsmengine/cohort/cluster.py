@@ -14,23 +14,18 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qsmengine.backend.device import available_threads, cpu, cuda_devices
 from qsmengine.backend.memory import available_memory
 from qsmengine.cohort.dask_pool import DaskPool
+from qsmengine.cohort.dask_setup import LOOPBACK, NO_DASHBOARD, PRELOAD, configure, require, temporary_security
 from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
+from qsmengine.cohort.settings import RunSettings
+from qsmengine.cohort.slurm import open_slurm
 from qsmengine.errors import DeviceError, UsageError
 
-if TYPE_CHECKING:
-    from qsmengine.cohort.run import RunSettings
-
-PRELOAD = "qsmengine.cohort.worker"
-LOOPBACK = "127.0.0.1"
-NO_DASHBOARD = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"}
-"""The scheduler serves its state on a port of the loopback interface in any case, without the dashboard."""
 MEMORY_SHARE = 0.9
 """Part of the memory at hand that workers share."""
 PER_PROCESS = 300 << 20
@@ -66,9 +61,7 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
     if settings.scheduler is not None:
         return join_scheduler(plan, settings.scheduler), options.model_copy(update={"memory": settings.memory})
     if settings.slurm is not None:
-        from qsmengine.cohort.slurm import open_slurm
-
-        return open_slurm(plan, settings, options)
+        return open_slurm(plan, settings.slurm, settings, options)
     share = share_machine(plan, settings)
     threads = {"threads": share.threads, "memory": share.memory, "spread": share.gpus}
     return local_pool(plan, share), options.model_copy(update=threads)
@@ -159,17 +152,6 @@ def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **poo
     return DaskPool(client, plan, **pool)
 
 
-def temporary_security() -> Any:
-    """Certificates for one run; None where the package ``cryptography`` is missing."""
-    return import_module("distributed").Security.temporary() if find_spec("cryptography") else None
-
-
-def require(module: str) -> None:
-    """Raise DeviceError unless an optional module is installed."""
-    if find_spec(module) is None:
-        raise DeviceError(f"{module} is not installed: pip install 'qsmengine[cohort]', or give --workers 0")
-
-
 class _WithFolder:
     """A cluster and the folder of its workers, which goes with it."""
 
@@ -182,19 +164,3 @@ class _WithFolder:
             self._cluster.close(timeout=timeout)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def configure() -> None:
-    """Dask's settings for few long tasks with state on disk; the driver repeats those of lost workers."""
-    import dask
-
-    dask.config.set(
-        {
-            "distributed.scheduler.allowed-failures": 0,
-            "distributed.worker.memory.target": False,
-            "distributed.worker.memory.spill": False,
-            "distributed.worker.memory.pause": False,
-            "distributed.worker.memory.terminate": False,
-            "distributed.comm.retry.count": 3,
-        }
-    )

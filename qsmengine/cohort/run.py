@@ -14,13 +14,14 @@ from pathlib import Path
 from types import FrameType
 
 import qsmengine
-from qsmengine.cohort.claims import EXPIRY, release_gone
+from qsmengine.cohort.claims import release_gone
 from qsmengine.cohort.drive import Driver, Findings, reasons_of
 from qsmengine.cohort.events import Event, EventLog, OnEvent
 from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan, SessionRecord
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.pool import Pool, PoolMaker, SerialPool
+from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.sweep import sweep
 from qsmengine.errors import UsageError
 from qsmengine.io.sidecars import read_json
@@ -28,41 +29,6 @@ from qsmengine.pipeline.dataset import raw_dataset, write_shared_files
 from qsmengine.pipeline.staging import check_output
 
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a cohort is run.
-
-    Parameters
-    ----------
-    workers
-        Processes; 0 runs in this one, None takes one a GPU, else as many as cores and memory allow.
-    device, threads
-        For each worker; threads None shares the cores out.
-    memory
-        Bytes that all workers together may take; None for what is available.
-    scheduler
-        Address of a running Dask scheduler to join.
-    slurm
-        Profile for Slurm, see :mod:`qsmengine.cohort.slurm`.
-    force
-        Run steps again whose inputs and configuration did not change.
-    stop_on_first_crash
-        Begin no more sessions after one failed.
-    expiry
-        Seconds after which a silent claim is taken over.
-    """
-
-    workers: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    memory: int | None = None
-    scheduler: str | None = None
-    slurm: Path | None = None
-    force: bool = False
-    stop_on_first_crash: bool = False
-    expiry: float = EXPIRY
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from qsmengine.cohort.cluster import NO_DASHBOARD, PRELOAD, require, temporary_security
 from qsmengine.cohort.dask_pool import DaskPool
+from qsmengine.cohort.dask_setup import NO_DASHBOARD, PRELOAD, require, temporary_security
 from qsmengine.cohort.exchange import Options
 from qsmengine.cohort.model import CohortPlan
 from qsmengine.cohort.places import Places
+from qsmengine.cohort.settings import RunSettings
 from qsmengine.errors import DeviceError, UsageError
 
 LOCAL_INTERFACES = frozenset({"lo", "lo0"})
@@ -71,8 +72,10 @@ def load_profile(path: Path) -> SlurmProfile:
         raise UsageError(f"{path}: {key}: {first['msg']} (known keys: {known})") from None
 
 
-def open_slurm(plan: CohortPlan, settings: Any, options: Options) -> tuple[DaskPool, Options]:
-    """Submit the jobs of a profile; workers join as they start.
+def open_slurm(
+    plan: CohortPlan, file: Path, settings: RunSettings, options: Options
+) -> tuple[DaskPool, Options]:
+    """Submit the jobs of the profile in `file`; workers join as they start.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def open_slurm(plan: CohortPlan, settings: Any, options: Options) -> tuple[DaskP
     """
     from shutil import which
 
-    profile = load_profile(settings.slurm)
+    profile = load_profile(file)
     require("dask_jobqueue")
     if which("sbatch") is None:
         raise DeviceError("--slurm: there is no sbatch on this machine")

@@ -17,12 +17,13 @@ import pytest
 from distributed import KilledWorker
 from distributed.core import Status
 
-from qsmengine.cohort import cluster
+from qsmengine.cohort import cluster, dask_setup
 from qsmengine.cohort.cluster import Share, join_scheduler, local_pool, open_pool, share_machine
 from qsmengine.cohort.dask_pool import DaskPool
 from qsmengine.cohort.exchange import Options, SessionOutcome
 from qsmengine.cohort.model import CohortPlan, Session
-from qsmengine.cohort.run import RunSettings, run_cohort
+from qsmengine.cohort.run import run_cohort
+from qsmengine.cohort.settings import RunSettings
 from qsmengine.errors import DeviceError, UsageError
 from tests.cohort.small import derivatives, dti_step, plan_of, qsm_step, write_cohort
 
@@ -94,13 +95,13 @@ def test_missing_packages_and_contradictions_are_told(monkeypatch, tmp_path):
         open_pool(plan, RunSettings(scheduler="tcp://x:1", slurm=tmp_path), OPTIONS)
     with pytest.raises(DeviceError, match=r"no scheduler at tcp://127\.0\.0\.1:9"):
         join_scheduler(plan, "tcp://127.0.0.1:9", timeout=0.5)
-    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    monkeypatch.setattr(dask_setup, "find_spec", lambda name: None)
     with pytest.raises(DeviceError, match=r"qsmengine\[cohort\]"):
         open_pool(plan, RunSettings(), OPTIONS)
 
 
 def test_workers_listen_on_the_loopback_interface_only_and_errors_come_back(tmp_path):
-    cluster.configure()
+    dask_setup.configure()
     with closing(local_pool(planned(1), Share(1, 1, None), function=where)) as pool:
         assert len(pool.workers()) == 1
         for name in ("1", "broken"):
@@ -174,7 +175,7 @@ def test_an_outcome_that_died_with_its_worker_is_asked_for_again():
 @pytest.mark.slow
 def test_a_worker_whose_guardian_gave_up_is_started_anew(monkeypatch):
     monkeypatch.setattr("qsmengine.cohort.dask_pool.MISSING_PATIENCE", 0.5)
-    cluster.configure()
+    dask_setup.configure()
     with closing(local_pool(planned(1), Share(1, 1, None), function=where)) as pool:
         made = pool._own._cluster
         guardian = made.workers[0]

@@ -18,7 +18,8 @@ from qsmengine.cohort.ledger import read_record, write_record
 from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.pool import Finished
-from qsmengine.cohort.run import RunSettings, run_cohort
+from qsmengine.cohort.run import run_cohort
+from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.status import cohort_status
 from qsmengine.errors import InputError, UsageError
 from tests.cohort.small import derivatives, plan_of, qsm_step, write_cohort

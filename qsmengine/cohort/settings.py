@@ -1,0 +1,43 @@
+"""How a cohort is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qsmengine.cohort.claims import EXPIRY
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a cohort is run.
+
+    Parameters
+    ----------
+    workers
+        Processes; 0 runs in this one, None takes one a GPU, else as many as cores and memory allow.
+    device, threads
+        For each worker; threads None shares the cores out.
+    memory
+        Bytes that all workers together may take; None for what is available.
+    scheduler
+        Address of a running Dask scheduler to join.
+    slurm
+        Profile for Slurm, see :mod:`qsmengine.cohort.slurm`.
+    force
+        Run steps again whose inputs and configuration did not change.
+    stop_on_first_crash
+        Begin no more sessions after one failed.
+    expiry
+        Seconds after which a silent claim is taken over.
+    """
+
+    workers: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    memory: int | None = None
+    scheduler: str | None = None
+    slurm: Path | None = None
+    force: bool = False
+    stop_on_first_crash: bool = False
+    expiry: float = EXPIRY
