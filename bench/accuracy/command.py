@@ -51,7 +51,9 @@ def main(argv: list[str]) -> int:
     makers: dict[str, Callable[[], list[Job]]] = {
         "stages": lambda: stage_jobs(scenarios[0], subjects),
         "combinations": lambda: combination_jobs(scenarios[0], subjects),
-        "goals": lambda: goal_jobs(lines, subjects, leading_chains(store, scenarios[0], subjects)),
+        "goals": lambda: goal_jobs(
+            lines, subjects, leading_chains(store, scenarios[0], subjects, options.leading)
+        ),
         "presets": lambda: preset_jobs(factorial(voxel_size) if options.factorial else scenarios, subjects),
         "forward": lambda: forward,
     }
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to run [default: all]")
     add("--voxel-size", type=float, default=2.0, help="of tables and presets [mm, default: 2]")
     add("--goal-voxel-size", type=float, default=1.0, help="of the goal lines [mm, default: 1]")
+    add("--leading", type=int, default=2, help="best chains of each table on the goal lines too [default: 2]")
     add("--heads", type=int, nargs="+", choices=SUBJECTS, default=SUBJECTS, help="subjects [default: 1 2 3]")
     add("--factorial", action="store_true", help="presets on all 36 acquisitions instead of 8")
     add("--max-seconds", type=float, default=60.0, help="a chain that takes longer is given up [default: 60]")
