@@ -126,6 +126,7 @@ def _goals(study: Study) -> str:
 
 def _limits(study: Study) -> str:
     """Nrmse of chi from ever later inputs: what each step adds."""
+    size = study.jobs["stages"][0].scenario.voxel_size
     rows = []
     for title, part, start in (
         ("true local field", "stages", "local"),
@@ -137,7 +138,7 @@ def _limits(study: Study) -> str:
             best, middle = found[0], statistics.median(m.values["whole"] for m in found)
             rows.append([title, best.chain, f"{best.values['whole']:.1f}", f"{middle:.1f}"])
     titles = ["chi from", "best chain", "its nrmse [%]", "median of all chains [%]"]
-    lines = [tables.markdown(titles, rows)]
+    lines = [f"Here and in all that follows: voxels of {size:g} mm.", tables.markdown(titles, rows)]
     for table, what in (
         ("field", "total field from raw phase"),
         ("background", "local field from the true total field"),
