@@ -31,6 +31,7 @@ from qsmengine.stages.method import Method
 class ComplexMnlmParams(MnlmParams):
     """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
 
+    h: float = Field(0.7, gt=0, description="decay of the weights, in units of the noise; 1 harms chi")
     smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
     joint: bool = Field(True, description="one set of weights for all parts; false: each part by itself")
 

@@ -29,7 +29,7 @@ def echoes(rng, sigma):
 def run(signal, mask=None, *, sigma=None, params=None):
     inside = np.ones(SHAPE, bool) if mask is None else mask
     magnitude, phase = abs(signal).astype(np.float32), np.angle(signal).astype(np.float32)
-    settings = ComplexMnlmParams(search_radius=3, **(params or {}))
+    settings = ComplexMnlmParams(search_radius=3, **({"h": 1.0} | (params or {})))
     grid, device = Grid(SHAPE, np.eye(4), 3.0), resolve_device("cpu", 2)
     result = complex_mnlm(magnitude, phase, grid, settings, device=device, mask=inside, sigma=sigma)
     return to_numpy(result.magnitude) * np.exp(1j * to_numpy(result.phase))
