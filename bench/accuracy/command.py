@@ -69,7 +69,9 @@ def main(argv: list[str]) -> int:
     print(f"{time.perf_counter() - begin:.0f} s")
     if options.doc is not None:
         facts = describe(resolve_device(options.device))
-        study = Study(store, jobs, lines, facts)
+        chosen = {"--voxel-size": (options.voxel_size, 2.0), "--leading": (options.leading, 2)}
+        said = "".join(f" {name} {value:g}" for name, (value, usual) in chosen.items() if value != usual)
+        study = Study(store, jobs, lines, facts, said)
         options.doc.parent.mkdir(parents=True, exist_ok=True)
         options.doc.write_text(document(study), encoding="utf-8")
         print(options.doc)

@@ -20,7 +20,7 @@ DGM_ERROR = 6.0
 INTRODUCTION = """\
 # Accuracy of susceptibility maps
 
-Made by `python -m bench accuracy --doc docs/qsm-accuracy.md`; nothing here is written by hand.
+Made by `python -m bench accuracy{options} --doc docs/qsm-accuracy.md`; nothing here is written by hand.
 
 Heads: label maps of three subjects (`qsmengine/phantom/data/README.md`) with drawn veins, calcifications and
 white-matter lesions, skull, sinuses, neck, coil phase, shim and noise (`qsmengine.phantom`). Fields are
@@ -50,12 +50,15 @@ class Study:
         Goal lines.
     machine
         Facts about the machine.
+    options
+        Of the command line, where they differ from the defaults: " --voxel-size 3".
     """
 
     store: Store
     jobs: Mapping[str, Sequence[Job]]
     goals: Sequence[Goal]
     machine: Mapping[str, Any]
+    options: str = ""
 
     def records(
         self,
@@ -75,7 +78,7 @@ class Study:
 
 def document(study: Study) -> str:
     """The whole document."""
-    parts = [INTRODUCTION, _machine(study)]
+    parts = [INTRODUCTION.format(options=study.options), _machine(study)]
     parts += ["## Goals", _goals(study)]
     if study.jobs["stages"]:
         parts += ["## What limits the result", _limits(study), *_stages(study)]
