@@ -41,7 +41,7 @@ def make_head(folder: Path, shape: tuple[int, int, int], echoes: Sequence[int]) 
 
     def fine(image: Any) -> Any:
         offset = centre - ratio * (np.array(shape) - 1) / 2
-        return affine_transform(np.asarray(image, np.float32), ratio, offset, shape, order=1)
+        return affine_transform(np.asarray(image, np.float32), np.diag(ratio), offset, shape, order=1)
 
     maps = {name: fine(coarse.truth[name].array) for name in MAPS}
     maps["mask"] = fine(coarse.mask) > 0.5
