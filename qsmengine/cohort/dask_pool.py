@@ -21,6 +21,9 @@ LOOK = 0.4
 """Seconds between questions to the scheduler who its workers are."""
 MISSING_PATIENCE = 10.0
 """Seconds after which lost workers of an own cluster are asked for again."""
+FETCH_PATIENCE = 10.0
+"""Seconds that an outcome may take to come from its worker. One that died with its worker does not come: Dask
+waits for another worker to compute it again."""
 
 
 class DaskPool:
@@ -112,7 +115,12 @@ class DaskPool:
     def _collect(self, key: str) -> Finished:
         future, session = self._futures.pop(key)
         try:
-            return Finished(session, SessionOutcome.model_validate_json(future.result()))
+            outcome = future.result(timeout=FETCH_PATIENCE)
+            return Finished(session, SessionOutcome.model_validate_json(outcome))
+        except TimeoutError:
+            with suppress(Exception):
+                self._client.cancel([future], force=True)
+            return Finished(session, lost=True)
         except (CancelledError, asyncio.CancelledError) as error:
             raise DeviceError("the connection to the scheduler was lost; run again to resume") from error
         except Exception as error:  # noqa: BLE001

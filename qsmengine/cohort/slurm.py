@@ -18,6 +18,7 @@ output folder, readable by the user only.
 from __future__ import annotations
 
 import logging
+import subprocess
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -132,4 +133,26 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, **pool: Any) -> DaskPool
     )
     cluster.scale(jobs=profile.jobs)
     client = import_module("distributed").Client(cluster, set_as_default=False)
-    return DaskPool(client, plan, own=cluster, replenish=lambda: cluster.scale(jobs=profile.jobs), **pool)
+    return DaskPool(client, plan, own=cluster, replenish=lambda: _submit_again(cluster, profile.jobs), **pool)
+
+
+def _submit_again(cluster: Any, jobs: int) -> None:
+    """Replace jobs that Slurm has no more, also those that ended before their worker had come."""
+    from shutil import which
+
+    squeue = which("squeue")
+    if squeue is None:
+        return
+    answer = subprocess.run([squeue, "-h", "-o", "%A"], capture_output=True, text=True, check=False)  # noqa: S603
+    if answer.returncode != 0:
+        return
+    queued = set(answer.stdout.split())
+
+    async def forget_ended() -> None:
+        for name, job in list(cluster.workers.items()):
+            number = getattr(job, "job_id", None)
+            if number and str(number) not in queued:
+                cluster.workers.pop(name, None)
+
+    cluster.sync(forget_ended)
+    cluster.scale(jobs=jobs)

@@ -149,7 +149,8 @@ class FakeClient:
     def add_done_callback(self, call):
         call(self)
 
-    def result(self):
+    def result(self, timeout):
+        assert timeout > 0
         raise self.error
 
     def cancel(self, *_, **__):
@@ -166,8 +167,9 @@ def test_a_lost_scheduler_ends_the_run_as_a_lack_of_the_machine(tmp_path, kind):
         run_cohort(plan, RunSettings(), make_pool=lambda p, _: DaskPool(FakeClient(kind()), p))
 
 
-def test_an_outcome_that_died_with_its_worker_is_asked_for_again():
-    with closing(DaskPool(FakeClient(KilledWorker("x", None, 0)), planned(1))) as pool:
+@pytest.mark.parametrize("error", [KilledWorker("x", None, 0), TimeoutError()], ids=["killed", "never fetched"])
+def test_an_outcome_that_died_with_its_worker_is_asked_for_again(error):
+    with closing(DaskPool(FakeClient(error), planned(1))) as pool:
         pool.submit(Session(subject="1"), OPTIONS, None)
         assert [one.lost for one in pool.wait(0)] == [True]
 
