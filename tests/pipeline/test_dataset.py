@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
 from qsmengine.pipeline.session import QsmRequest, run_qsm_session
 from tests.report.results import write_table
 from tests.sessions import make_ball, write_ball, write_dwi
+from tests.validator import errors
 
 SECRETS = {
     "PatientName": "Doe^Jane",
@@ -27,25 +26,6 @@ SECRETS = {
     "InstitutionName": "Hospital of the test",
 }
 CONFIG = ("inversion=tkd", "background=vsharp", "background.max_radius=6", "swi=homodyne")
-
-
-def validate(folder: Path) -> list[dict]:
-    """Issues that the official validator finds, which is skipped visibly where it cannot run."""
-    beside = Path(sys.executable).parent / "bids-validator-deno"
-    program = str(beside) if beside.exists() else shutil.which("bids-validator-deno")
-    if program is None:
-        pytest.skip("bids-validator-deno is not installed")
-    done = subprocess.run([program, "--format", "json", str(folder)], capture_output=True, check=False)
-    try:
-        return json.loads(done.stdout)["issues"]["issues"]
-    except ValueError:
-        pytest.skip(f"bids-validator-deno does not run here: {done.stderr.decode()[-200:]}")
-
-
-def errors(folder: Path) -> list[tuple]:
-    return [
-        (i["code"], i.get("subCode"), i.get("location")) for i in validate(folder) if i["severity"] == "error"
-    ]
 
 
 @pytest.fixture(scope="module")
