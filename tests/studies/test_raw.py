@@ -42,8 +42,8 @@ def test_truth_and_maps_of_a_participant_are_what_was_asked_for():
     asked = controls(chi_thalamus=22.3, MD_thalamus=1.05, FA_caudate=0.30, volume_putamen=12.0)
     found = raw._measure(asked, raw.RawSettings(voxel_size=3.0), 3, "cpu")
     truth, measured = found["truth"], found["measured"]
-    # 30 ppb were asked for. Voxels of the rim are partly those of neighbours and of the ventricles, and the brain's
-    # mean, which is taken off, is some ppb below 0.
+    # 30 ppb were asked for. Voxels of the rim are partly those of neighbours and of the ventricles; the mean of
+    # the brain, which is taken off, is some ppb below 0.
     assert 16 < truth["chi_thalamus"] - raw_head.control_mean("chi_thalamus") < 40
     assert truth["MD_thalamus"] == pytest.approx(1.05, rel=0.15)
     assert truth["FA_caudate"] == pytest.approx(0.30, rel=0.2)
