@@ -23,7 +23,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qsmengine.cohort.dask_pool import DaskPool
@@ -33,6 +32,7 @@ from qsmengine.cohort.model import CohortPlan
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.errors import DeviceError, UsageError
+from qsmengine.pipeline.config import read_yaml
 
 LOCAL_INTERFACES = frozenset({"lo", "lo0"})
 
@@ -58,12 +58,7 @@ class SlurmProfile(BaseModel):
 
 def load_profile(path: Path) -> SlurmProfile:
     """Read a profile; raises UsageError naming file and key."""
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    tree = read_yaml(path)
     try:
         return SlurmProfile.model_validate(tree if tree is not None else {})
     except ValidationError as error:

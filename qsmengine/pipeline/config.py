@@ -145,7 +145,7 @@ def load_config(
     UsageError
         Naming the key: unknown (with the nearest one), a value out of range, a file that is no YAML.
     """
-    chosen: Tree = {} if path is None else _read_yaml(Path(path), needs_version=True)
+    chosen: Tree = {} if path is None else _read_tree(Path(path))
     chosen = merge(chosen, dict(overrides or {}))
     parsed = [parse_setting(setting) for setting in settings]
     for setting in sorted(parsed, key=lambda s: not _names_method(s)):
@@ -174,7 +174,7 @@ def read_preset(name: str) -> Tree:
     """Nested values of a preset; raises UsageError with the nearest name for one that does not exist."""
     if name not in preset_names():
         raise UsageError(f"unknown preset {near(name, preset_names())}")
-    return _read_yaml(PRESETS / f"{name}.yaml", needs_version=True)
+    return _read_tree(PRESETS / f"{name}.yaml")
 
 
 def merge(weak: Tree, strong: Tree) -> Tree:
@@ -237,16 +237,21 @@ def _names_method(setting: Tree) -> bool:
     return value is None or "method" in value
 
 
-def _read_yaml(path: Path, *, needs_version: bool) -> Tree:
+def read_yaml(path: Path) -> Any:
+    """Content of a YAML file; raises UsageError naming it where it cannot be read."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+
+
+def _read_tree(path: Path) -> Tree:
+    tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: holds no sections")
-    if needs_version and tree.get("schema_version") != SCHEMA_VERSION:
+    if tree.get("schema_version") != SCHEMA_VERSION:
         found = tree.get("schema_version", "none")
         raise UsageError(f"{path}: schema_version is {found}, this version reads {SCHEMA_VERSION}")
     return tree

@@ -6,13 +6,14 @@ import base64
 import math
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from qsmengine.errors import DeviceError
 from qsmengine.io.atomic import write_text
 from qsmengine.report.canvas import png_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCREEN_DPI = 110
 

@@ -15,6 +15,7 @@ from qsmengine.report.pages import embedded, shown, write_page
 from qsmengine.report.panels import Panel
 from qsmengine.report.records import RegionTable, Series, is_key
 from qsmengine.report.sessions import SessionState
+from qsmengine.units import hz_per_ppm
 
 PPM_WINDOWS = {"desc-total_fieldmap": 0.8, "desc-local_fieldmap": 0.05}
 """Half width of a field's window [ppm of B0]."""
@@ -30,8 +31,6 @@ QSM_ROWS = (
     ("swi", "SWI", "magnitude"),
 )
 DTI_ROWS = (("fa", "FA", "fa"), ("md", "MD", "diffusivity"))
-TESLA = 42.576
-"""Frequency of protons [Hz per ppm and tesla]."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _qsm_panels(series: Series) -> list[Panel]:
             continue
         panel = Panel(path, label, kind)
         if ending in PPM_WINDOWS:
-            limit = PPM_WINDOWS[ending] * TESLA * _field_strength(path)
+            limit = PPM_WINDOWS[ending] * hz_per_ppm(_field_strength(path))
             panel = replace(panel, window=(-limit, limit), mask=mask if "total" in ending else None)
         if ending == "desc-sd_Chimap":
             panel = replace(panel, window=(0.0, 0.02))

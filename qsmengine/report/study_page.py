@@ -6,11 +6,10 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from qsmengine.errors import DeviceError, InputError
-from qsmengine.io.atomic import write_text
+from qsmengine.errors import InputError
+from qsmengine.report.pages import write_page
 
 Row = dict[str, str]
 
@@ -77,20 +76,11 @@ def study_page(
     DeviceError
         When jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError:
-        raise DeviceError(
-            "pages need jinja2, which is not installed: pip install 'qsmengine[report]'"
-        ) from None
     if Path(path).suffix != ".html":
         raise InputError("a page's name ends in .html", source=path)
     folder = Path(folder)
     sections = [*_bias(folder), *_cells(folder), *_unadjusted(folder), *_combined(folder)]
-    template = resources.files("qsmengine.report") / "templates" / "study.html"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(template.read_text(encoding="utf-8"))
-    write_text(path, page.render(title=title, summary=summary, sections=sections, figures=figures) + "\n")
+    write_page(path, "study.html", title=title, summary=summary, sections=sections, figures=figures)
 
 
 def number(text: str) -> str:

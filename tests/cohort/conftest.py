@@ -1,8 +1,11 @@
+import shutil
+
 import pytest
 
 from qsmengine.cohort.plan import plan_cohort
 from qsmengine.pipeline.config import load_config
 from tests.cohort.making import Dataset
+from tests.cohort.small import write_cohort
 
 
 @pytest.fixture
@@ -32,3 +35,20 @@ def steps(plan):
         return {step.name: step for step in session.steps}
 
     return made
+
+
+@pytest.fixture(scope="session")
+def small_cohort(tmp_path_factory):
+    """One small session with echoes and diffusion; only read."""
+    return write_cohort(tmp_path_factory.mktemp("small") / "bids", 1, dwi=True)
+
+
+@pytest.fixture
+def bids(small_cohort, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(small_cohort, tmp_path / "bids")
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
