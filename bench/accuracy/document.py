@@ -116,7 +116,7 @@ def _goals(study: Study) -> str:
             f"{best.values['dgm_slope']:.2f}", f"{best.values['dgm_error']:.1f}",
         ])  # fmt: skip
     titles = [
-        "from", "goal [%]", f"preset {DEFAULT_PRESET} [%]", "best preset [%]", "worst head [%]", "DGM slope",
+        "from", "goal [%]", f"preset {DEFAULT_PRESET} [%]", "best chain [%]", "worst head [%]", "DGM slope",
         "DGM error [ppb]",
     ]  # fmt: skip
     size = study.goals[0].scenario.voxel_size

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from qsmengine.backend.device import resolve_device
+from qsmengine.backend.fft import RealFFT
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import get_method, methods_of, stage_names
 from tests.contract.heads import head
@@ -16,6 +17,12 @@ from tests.contract.running import METHODS, array_inputs, method_id, short_param
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
 UNITS = {"ppm", "rad", "1", "1/s", "s", "mm^2/s", "signal", "arbitrary"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_libraries() -> None:
+    """Libraries that the first transform imports are no memory of a method."""
+    RealFFT((8, 8, 8), resolve_device("cpu", 1)).forward(np.ones((8, 8, 8), np.float32))
 
 
 def test_names_are_distinct_and_found() -> None:

@@ -12,8 +12,9 @@ of 1 ppm, M the morphology prior of `medi`; lambda has the unit and meaning of `
 The papers write the background as the field of sources outside the mask, with a preconditioner that lets them
 take it up first. The space of fields is the same, but of those sources the ones near the mask are resolved
 by no voxel, and conjugate gradients need many iterations for them; a boundary-value problem has neither
-difficulty. In the outermost layer of the mask voxels hold bone and air as well, whose field is not harmonic
-there: chi is not given in it (see `mask` of the result).
+difficulty. The data end before the surface of the mask, but chi does not: the sources nearest to the data are
+found by the field they make inside, among them the veins that run along the brain's surface. In the outermost
+layer, whose voxels may hold bone and air, chi is limited to +- `rim_limit`.
 
 Solved by the ADMM of `weak_harmonic`: six FFTs an iteration.
 
@@ -25,9 +26,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain, bounding_box
@@ -35,7 +37,7 @@ from qsmengine.solvers.cg import Stopping
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
-from qsmengine.stages.background.lbv import interior, without_harmonic
+from qsmengine.stages.background.lbv import interior, without_harmonic, without_layer
 from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
@@ -58,6 +60,9 @@ class TfiParams(WeakHarmonicParams):
     boundary_tolerance: float = Field(
         1e-5, ge=0, description="relative residual at which the boundary-value problem is solved"
     )
+    rim_limit: float = Field(
+        0.15, ge=0, description="largest |chi| in the mask's outermost layer, which may hold bone and air [ppm]"
+    )
 
 
 def tfi(
@@ -72,7 +77,7 @@ def tfi(
     noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> SingleStepResult:
-    """Susceptibility [ppm] from the total field (x, y, z) [ppm] inside `mask`, which loses its outer layer.
+    """Susceptibility [ppm] inside `mask`, its holes filled, from the total field (x, y, z) [ppm].
 
     Parameters
     ----------
@@ -111,7 +116,17 @@ def tfi(
         mu_gradient=params.mu_gradient, mu_data=params.mu_data, mu_harmonic=params.mu_harmonic,
         iterations=params.iterations, tolerance=params.tolerance, callback=callback,
     )  # fmt: skip
-    return single_step_result(chi, problem.response, region, domain)
+    whole = domain.insert(mask)
+    return single_step_result(limited_rim(chi, whole, params.rim_limit), problem.response, whole, domain)
+
+
+def limited_rim(chi: Array, mask: Array, limit: float) -> Array:
+    """`chi` (x, y, z) with values between -`limit` and `limit` in the outermost layer of `mask`."""
+    xp = array_module(chi)
+    inside = mask > 0
+    rim = inside & ~without_layer(inside)
+    result: Array = xp.where(rim, xp.clip(chi, -np.float32(limit), np.float32(limit)), chi)
+    return result
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
