@@ -31,7 +31,10 @@ from qsmengine.stages.method import Method
 class ComplexMnlmParams(MnlmParams):
     """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
 
-    h: float = Field(0.7, gt=0, description="decay of the weights, in units of the noise; 1 harms chi")
+    h: float = Field(0.45, gt=0, description="decay of the weights, in units of the noise; 1 harms chi")
+    pilot_h: float | None = Field(
+        0.7, gt=0, description="decay of a first pass, whose result makes the weights; none: one pass"
+    )
     smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
     joint: bool = Field(True, description="one set of weights for all parts; false: each part by itself")
 

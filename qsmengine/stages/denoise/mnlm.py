@@ -13,20 +13,26 @@ inside. Voxels outside the mask become 0.
 `blockwise` averages whole patches (blocks), those alike in mean and variance, instead of voxels; a voxel is the
 mean over the blocks that hold it. A block without partners stays what it is, so small structures are kept.
 
+With `pilot_h` the filter runs twice. The first pass, with that decay, compares patches of the noisy components;
+its result makes the weights of the second, in which a voxel is its own patch: what lies around two voxels need
+not agree any more, so there are more partners.
+
 `rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
 bias, taken off. The real and imaginary parts of complex data need no such step.
 
 References: non-local means: Buades et al. 2005, 10.1137/040616024; several components: Manjon et al. 2009,
 10.1155/2009/756897; complex data: Borrelli et al. 2015, 10.1371/journal.pone.0126835; Rician bias:
-Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21; blocks: Coupe et al. 2008, 10.1109/TMI.2007.906087.
+Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21; blocks: Coupe et al. 2008, 10.1109/TMI.2007.906087;
+weights from a filtered image: Manjon et al. 2012, 10.1016/j.media.2011.04.003.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.group import device_group
@@ -55,6 +61,9 @@ class MnlmParams(Params):
         1, description="of the patches that are compared [voxels], one number or three"
     )
     h: float = Field(1.0, gt=0, description="decay of the weights, in units of the noise")
+    pilot_h: float | None = Field(
+        None, gt=0, description="decay of a first pass, whose result makes the weights; none: one pass"
+    )
     d0: float = Field(0.0, ge=0, description="difference that costs no weight; 2 is the mean in pure noise")
     weight_floor: float = Field(1e-4, ge=0, lt=1, description="weights below are taken for 0")
     self_weight: Literal["one", "largest"] = Field(
@@ -83,14 +92,23 @@ class MnlmParams(Params):
     slab: int | None = Field(None, ge=1, description="planes done at a time; none: as many as memory allows")
     gpus: int = Field(1, ge=1, le=64, description="GPUs that share the slabs, the run's own and those after it")
 
+    @model_validator(mode="after")
+    def _blocks_need_no_pilot(self) -> Self:
+        if self.blockwise and self.pilot_h is not None:
+            raise ValueError("blockwise has one pass: set pilot_h to none (null)")
+        return self
+
     @property
-    def rule(self) -> NlmRule:
-        """The weights' rule."""
-        return NlmRule(
+    def rules(self) -> tuple[NlmRule, ...]:
+        """The weights' rules, one for each pass."""
+        rule = NlmRule(
             search=_three(self.search_radius), patch=_three(self.patch_radius), h=self.h, d0=self.d0,
             floor=self.weight_floor, self_peak=self.self_weight == "largest",
             blocks=self._blocks,
         )  # fmt: skip
+        if self.pilot_h is None:
+            return (rule,)
+        return replace(rule, h=self.pilot_h), replace(rule, patch=(0, 0, 0))
 
     @property
     def _blocks(self) -> BlockRule | None:
@@ -128,7 +146,7 @@ def mnlm(
     count = int(components.shape[3])
     box = _box(inside)
     inside, images = inside[box], components[box]
-    depth = max(params.rule.patch) * (2 if params.blockwise else 1)
+    depth = max(params.rules[0].patch) * (2 if params.blockwise else 1)
     planes = device.empty((count, *inside.shape))
     for c in range(count):
         planes[c] = fill_outwards(device.asarray(images[..., c]), inside, depth)
@@ -147,26 +165,33 @@ def mnlm(
 def _with_scalars(planes: Array, inside: Array, sigma: Array, params: MnlmParams, device: Device) -> Array:
     scaled = planes
     scaled /= sigma
-    rule, share = params.rule, _share(params, device)
-    if not params.rician:
-        filtered = nonlocal_means(scaled, inside, rule, device, **share)
-        filtered *= sigma
-        return filtered
-    squares = nonlocal_means(scaled * scaled, inside, rule, device, guide=scaled, **share)
-    return _root(squares, 1.0) * sigma
+    filtered = _passes(scaled, inside, params, device, None, 1.0)
+    filtered *= sigma
+    return filtered
 
 
 def _with_map(planes: Array, inside: Array, noise: Array, params: MnlmParams, device: Device) -> Array:
-    precision = 1.0 / (noise * noise)
-    rule, share = params.rule, _share(params, device)
-    if not params.rician:
-        return nonlocal_means(planes, inside, rule, device, precision=precision, **share)
-    squares = nonlocal_means(planes * planes, inside, rule, device, guide=planes, precision=precision, **share)
-    return _root(squares, noise * inside)
+    return _passes(planes, inside, params, device, 1.0 / (noise * noise), noise * inside)
 
 
-def _share(params: MnlmParams, device: Device) -> dict[str, Any]:
-    return {"slab": params.slab, "devices": device_group(device, params.gpus)}
+def _passes(
+    planes: Array,
+    inside: Array,
+    params: MnlmParams,
+    device: Device,
+    precision: Array | None,
+    sigma: Array | float,
+) -> Array:
+    """`planes` filtered; the result of a pass makes the weights of the next."""
+    share: dict[str, Any] = {"slab": params.slab, "devices": device_group(device, params.gpus)}
+    values = planes * planes if params.rician else planes
+    result = planes
+    for rule in params.rules:
+        guide = None if result is values else result
+        result = nonlocal_means(values, inside, rule, device, guide=guide, precision=precision, **share)
+        if params.rician:
+            result = _root(result, sigma)
+    return result
 
 
 def _root(squares: Array, sigma: Array | float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from qsmengine.backend.device import resolve_device, to_numpy
@@ -140,13 +141,44 @@ def test_single_bright_voxel_survives(self_weight, rng):
     assert filtered[3:5].std() < 2.5
 
 
-@pytest.mark.parametrize("slab", [1, 3, 24, 29])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_slabs_give_the_bytes_of_the_whole(slab, mapped, rng):
+def test_result_of_a_first_pass_makes_the_weights_of_the_second(mapped, rng, device):
+    images, radius, decay = noisy(rng, (7, 6, 5), 3), 2, 0.8
+    sigma = rng.uniform(0.5, 2.0, images.shape if mapped else 3).astype(np.float32)
+    settings = {"sigma": sigma if mapped else tuple(map(float, sigma)), "search_radius": radius}
+    settings |= {"device": device, "weight_floor": 0.0}
+    pilot = run(images, h=1.5, **settings).astype(np.float64)
+    expected = np.empty(images.shape)
+    for i in np.ndindex(images.shape[:3]):
+        window = tuple(slice(max(x - radius, 0), x + radius + 1) for x in i)
+        noise = sigma[i] if mapped else sigma
+        weights = np.exp(-(((pilot[window] - pilot[i]) / noise) ** 2).mean(axis=-1) / decay**2)
+        expected[i] = np.tensordot(weights, images[window].astype(np.float64), axes=3) / weights.sum()
+    filtered = run(images, h=decay, pilot_h=1.5, **settings)
+    assert np.linalg.norm(filtered - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
+def test_a_first_pass_finds_more_partners_than_patches_do(rng):
+    truth = np.where(rng.random((20, 20, 20)) < 0.5, 100.0, 120.0)[..., None] * np.ones(4)
+    images = (truth + rng.normal(size=truth.shape)).astype(np.float32)
+    one = run(images, search_radius=2, sigma=1.0)
+    two = run(images, search_radius=2, sigma=1.0, pilot_h=1.0)
+    assert (two - truth).std() < 0.6 * (one - truth).std()
+
+
+def test_blocks_have_one_pass():
+    with pytest.raises(ValidationError, match="set pilot_h to none"):
+        MnlmParams(blockwise=True, pilot_h=1.0)
+
+
+@pytest.mark.parametrize("slab", [1, 3, 24, 29])
+@pytest.mark.parametrize("options", [{}, {"pilot_h": 0.7}])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_slabs_give_the_bytes_of_the_whole(slab, options, mapped, rng):
     images = noisy(rng, (30, 9, 8), 3)
     mask = rng.uniform(size=images.shape[:3]) < 0.9
     sigma = rng.uniform(0.5, 2, images.shape[:3]).astype(np.float32) if mapped else 1.0
-    settings = {"sigma": sigma, "search_radius": 3, "patch_radius": 2}
+    settings = {"sigma": sigma, "search_radius": 3, "patch_radius": 2} | options
     whole, split = run(images, mask, **settings), run(images, mask, slab=slab, **settings)
     assert whole.tobytes() == split.tobytes()
 
