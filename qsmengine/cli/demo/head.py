@@ -79,7 +79,7 @@ def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summ
     ]
     columns = ("map", "from", "error [%]", "correlation", "median |difference|", "unit")
     summary.table(
-        "Virtual head: error against truth (nrmse, whole mask; fields and chi without their mean)",
+        "Virtual head: error against truth (nrmse inside the masks; fields and chi without their mean)",
         columns,
         rows,
     )
