@@ -65,6 +65,7 @@ def test_installed_command_exits_with_the_code(spoil, files, tmp_path):
 def test_interrupt_exits_130_and_leaves_nothing(files, tmp_path):
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored below a shell's background job
         "from qsmengine.cli.main import main\n"
         "from qsmengine.pipeline import derivatives\n"
         "write = derivatives.write_image\n"
