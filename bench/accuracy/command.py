@@ -31,7 +31,8 @@ QUICK_VOXEL_SIZE = 3.0
 
 
 def main(argv: list[str]) -> int:
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
     voxel_size, goal_size = options.voxel_size, options.goal_voxel_size
     subjects = tuple(options.heads)
     if options.quick:
@@ -69,8 +70,12 @@ def main(argv: list[str]) -> int:
     print(f"{time.perf_counter() - begin:.0f} s")
     if options.doc is not None:
         facts = describe(resolve_device(options.device))
-        chosen = {"--voxel-size": (options.voxel_size, 2.0), "--leading": (options.leading, 2)}
-        said = "".join(f" {name} {value:g}" for name, (value, usual) in chosen.items() if value != usual)
+        chosen = {name: getattr(options, name) for name in ("voxel_size", "leading", "max_seconds")}
+        said = "".join(
+            f" --{name.replace('_', '-')} {value:g}"
+            for name, value in chosen.items()
+            if value != parser.get_default(name)
+        )
         study = Study(store, jobs, lines, facts, said)
         options.doc.parent.mkdir(parents=True, exist_ok=True)
         options.doc.write_text(document(study), encoding="utf-8")

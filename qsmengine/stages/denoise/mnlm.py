@@ -163,9 +163,8 @@ def mnlm(
 
 
 def _with_scalars(planes: Array, inside: Array, sigma: Array, params: MnlmParams, device: Device) -> Array:
-    scaled = planes
-    scaled /= sigma
-    filtered = _passes(scaled, inside, params, device, None, 1.0)
+    planes /= sigma
+    filtered = _passes(planes, inside, params, device, None, 1.0)
     filtered *= sigma
     return filtered
 

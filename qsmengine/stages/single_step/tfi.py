@@ -26,10 +26,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, array_module, to_numpy
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain, bounding_box
@@ -117,16 +116,9 @@ def tfi(
         iterations=params.iterations, tolerance=params.tolerance, callback=callback,
     )  # fmt: skip
     whole = domain.insert(mask)
-    return single_step_result(limited_rim(chi, whole, params.rim_limit), problem.response, whole, domain)
-
-
-def limited_rim(chi: Array, mask: Array, limit: float) -> Array:
-    """`chi` (x, y, z) with values between -`limit` and `limit` in the outermost layer of `mask`."""
-    xp = array_module(chi)
-    inside = mask > 0
-    rim = inside & ~without_layer(inside)
-    result: Array = xp.where(rim, xp.clip(chi, -np.float32(limit), np.float32(limit)), chi)
-    return result
+    rim = (whole > 0) & ~without_layer(whole > 0)
+    chi[rim] = chi[rim].clip(-params.rim_limit, params.rim_limit)
+    return single_step_result(chi, problem.response, whole, domain)
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
