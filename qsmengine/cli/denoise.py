@@ -18,7 +18,11 @@ def denoise(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder of the outputs", metavar="DIR")],
     sigma: Annotated[
-        str, typer.Option("--sigma", help="noise in the images' unit: a number, a map's file, or auto")
+        str,
+        typer.Option(
+            "--sigma",
+            help="noise in the images' unit: a number, a map's file, auto, or local (a map is estimated)",
+        ),
     ] = "auto",
     search_radius: Annotated[int, typer.Option("--search-radius", help="of the window, in voxels")] = 5,
     patch_radius: Annotated[int, typer.Option("--patch-radius", help="of the patches, in voxels")] = 1,

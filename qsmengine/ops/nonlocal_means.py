@@ -14,8 +14,16 @@ from qsmengine.backend.device import Device, array_module, device_of, to_numpy
 from qsmengine.backend.group import share_out, workers
 from qsmengine.backend.launch import launch
 from qsmengine.backend.memory import available_memory
-from qsmengine.backend.signatures.nlm import NLM, NLM_PAIRS, ROW_SLACK, TILE_DEPTH
+from qsmengine.backend.signatures.nlm import (
+    LMMSE_COMPONENTS,
+    NLM,
+    NLM_LMMSE,
+    NLM_PAIRS,
+    ROW_SLACK,
+    TILE_DEPTH,
+)
 from qsmengine.data import Array
+from qsmengine.errors import InputError
 from qsmengine.ops.nonlocal_blocks import BlockRule, block_volumes, filter_blocks
 
 _SMALLEST = 2.0**-119
@@ -42,6 +50,9 @@ class NlmRule:
         The voxel's own weight: the largest of the others (True) or 1.
     blocks
         Average whole patches, those alike in mean and variance; voxel by voxel when None.
+    lmmse
+        Estimate the voxel from the weighted mean and covariance instead of the mean alone (see
+        kernels/nlm_lmmse.cu); for patches of one voxel, d0 = 0 and at most 32 components.
     """
 
     search: Radius
@@ -51,6 +62,7 @@ class NlmRule:
     floor: float = 0.0
     self_peak: bool = False
     blocks: BlockRule | None = None
+    lmmse: bool = False
 
     @property
     def margin(self) -> Radius:
@@ -85,7 +97,8 @@ def nonlocal_means(
     guide
         (component, x, y, z) g that weights are made of; `values` when None.
     precision
-        (1, x, y, z) or (component, x, y, z): q; 1 when None.
+        (1, x, y, z) or (component, x, y, z): q; 1 when None. For an estimate from the covariance it is 1 /
+        variance of the values' noise.
     slab
         Planes along x done at a time; as many as memory allows when None. The result's bytes do not
         depend on it.
@@ -96,7 +109,17 @@ def nonlocal_means(
     -------
     Array
         (component, x, y, z): on the device, or where `values` lies when done in several slabs.
+
+    Raises
+    ------
+    InputError
+        For more components than an estimate from the covariance takes.
     """
+    if rule.lmmse and len(values) > LMMSE_COMPONENTS:
+        raise InputError(
+            f"{len(values)} components: an estimate from the covariance takes {LMMSE_COMPONENTS} at most",
+            field="components",
+        )
     devices = (device,) if devices is None else devices
     planes = slab or _planes(values, guide, precision, rule, devices)
     size = values.shape[1]
@@ -145,13 +168,17 @@ def _filter_slab(
         **{f"search_{axis}": r for axis, r in zip("xyz", rule.search, strict=True)},
         **{f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)},
     )
-    if device.kind == "cpu" and precision is None and rule.blocks is None:
+    if device.kind == "cpu" and precision is None and rule.blocks is None and not rule.lmmse:
         candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False, dtype=np.int32)[0]
         launch(NLM_PAIRS, device, candidate=np.negative(candidate, out=candidate), **arguments)
         return result
     candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False)[0]
     maps = device.empty((0, *padded.shape[1:])) if precision is None else _padded(precision, span, rule, device)
-    if rule.blocks is None:
+    if rule.lmmse:
+        own = {argument.name for argument in NLM_LMMSE.arguments}
+        shared = {name: value for name, value in arguments.items() if name in own}
+        launch(NLM_LMMSE, device, precision=maps, candidate=candidate, **shared)
+    elif rule.blocks is None:
         launch(NLM, device, precision=maps, candidate=candidate, **arguments)
     else:
         filter_blocks(arguments, candidate, maps, rule.blocks, span[0], values.shape[1], device)

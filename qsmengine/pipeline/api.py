@@ -121,7 +121,7 @@ def denoise(
     grid: Grid,
     *,
     mask: Array | None = None,
-    sigma: float | Sequence[float] | Array | Literal["auto"] = "auto",
+    sigma: float | Sequence[float] | Array | Literal["auto", "local"] = "auto",
     method: str = "mnlm",
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
@@ -138,7 +138,8 @@ def denoise(
         (x, y, z) voxels to filter, 0 elsewhere; the whole image when None.
     sigma
         Noise in the components' unit: one number, one each, a map (x, y, z) or (x, y, z, component), or
-        "auto": estimated (see :func:`qsmengine.stages.denoise.noise.estimate_sigma`).
+        "auto": estimated for each component (see :mod:`qsmengine.stages.denoise.noise`); "local": maps of it
+        are, for noise that varies in space.
     method, params
         Method and its parameters, see ``qsmengine stage denoise --list``.
     device
@@ -154,7 +155,7 @@ def denoise(
     InputError
         For arrays that do not fit, noise that is not positive or cannot be estimated.
     """
-    from qsmengine.stages.denoise.noise import estimate_sigma
+    from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
     from qsmengine.stages.registry import get_method
 
     chosen = device_for(device, components)
@@ -164,6 +165,8 @@ def denoise(
     settings = dict(params or {})
     if isinstance(sigma, str) and "sigma" not in get_method("denoise", method).params.model_fields:
         pass  # found by the method itself
+    elif sigma == "local" or settings.get("noise") == "local":
+        inputs["sigma"] = estimate_sigma_map(images, mask, device=chosen)
     elif isinstance(sigma, str):
         settings["sigma"] = estimate_sigma(images, mask, device=chosen)
     elif np.ndim(sigma) >= 3:

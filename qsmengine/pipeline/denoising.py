@@ -24,6 +24,7 @@ from qsmengine.pipeline.single import parse_params
 from qsmengine.pipeline.staging import check_output, staged
 from qsmengine.stages.registry import get_method
 
+_ESTIMATED = ("auto", "local")
 _KEPT = ("EchoTime", "MagneticFieldStrength", "Units")
 
 
@@ -38,7 +39,7 @@ class DenoiseRequest:
     target
         Folder of the outputs.
     sigma
-        Noise in the images' unit: a number, a file (map), or "auto".
+        Noise in the images' unit: a number, a file (map), "auto" or "local" (a map that is estimated).
     mask
         Voxels to filter, 0 elsewhere; the whole image when None.
     method, params
@@ -67,7 +68,7 @@ def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
         For files that cannot be read or do not share a grid, noise that is not positive.
     """
     number = _number(request.sigma)
-    maps = [] if number is not None or request.sigma == "auto" else [Path(request.sigma)]
+    maps = [] if number is not None or request.sigma in _ESTIMATED else [Path(request.sigma)]
     masks = [] if request.mask is None else [request.mask]
     sources = [*request.images, *maps, *masks]
     names = [_output_name(path) for path in request.images]
@@ -80,7 +81,7 @@ def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
     count = len(request.images)
     volumes = [1 if a.ndim == 3 else a.shape[3] for a in arrays[:count]]
     components = np.concatenate([a.reshape(*grid.shape, -1) for a in arrays[:count]], axis=3)
-    sigma: Any = number or (arrays[count] if maps else "auto")
+    sigma: Any = number or (arrays[count] if maps else request.sigma)
     mask = arrays[-1] > 0.5 if masks else None
     settings = request.params
     filtered = to_numpy(

@@ -1,4 +1,4 @@
-"""Signatures of kernels/nlm.cu and kernels/nlm_pairs.cu."""
+"""Signatures of kernels/nlm.cu, kernels/nlm_pairs.cu and kernels/nlm_lmmse.cu."""
 
 from __future__ import annotations
 
@@ -57,6 +57,28 @@ NLM_PAIRS = Kernel(
     patch_y: i32
     patch_z: i32
     self_peak: i32
+    """,
+    items="nx ny nz",
+)
+
+LMMSE_COMPONENTS = 32
+"""Components that the kernel nlm_lmmse takes at most."""
+
+NLM_LMMSE = Kernel(
+    "nlm_lmmse",
+    "nlm_lmmse.cu",
+    """
+    guide: in f32 [components px py pz]
+    values: in f32 [components px py pz]
+    precision: in f32 [maps px py pz]
+    candidate: in f32 [px py pz]
+    mask: in u8 [nx ny nz]
+    filtered: out f32 [components nx ny nz]
+    scale: f32
+    most: f32
+    search_x: i32
+    search_y: i32
+    search_z: i32
     """,
     items="nx ny nz",
 )

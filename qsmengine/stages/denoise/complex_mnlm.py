@@ -14,7 +14,7 @@ References: Borrelli et al. 2015, 10.1371/journal.pone.0126835.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -24,19 +24,21 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.windows import box_sum
 from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
-from qsmengine.stages.denoise.noise import estimate_sigma
+from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, quietest
 from qsmengine.stages.method import Method
 
 
 class ComplexMnlmParams(MnlmParams):
     """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
 
-    h: float = Field(0.45, gt=0, description="decay of the weights, in units of the noise; 1 harms chi")
-    pilot_h: float | None = Field(
-        0.7, gt=0, description="decay of a first pass, whose result makes the weights; none: one pass"
+    lmmse: bool = Field(
+        True, description="second pass: linear estimate from the covariance of what the first found alike"
     )
     smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
     joint: bool = Field(True, description="one set of weights for all parts; false: each part by itself")
+
+
+Params = TypeVar("Params", bound=ComplexMnlmParams)
 
 
 class DenoisedSeries(NamedTuple):
@@ -76,8 +78,9 @@ def complex_mnlm(
     inside = xp.ones(grid.shape, bool) if mask is None else device.asarray(mask, bool)
     echoes = magnitude.shape[3]
     parts, smooth = turned_parts(magnitude, phase, inside, params, device)
-    if sigma is None:
-        params = params.model_copy(update={"sigma": part_sigma(params, parts, inside, device)})
+    params, sigma = with_noise(params, parts, inside, device, sigma)
+    if isinstance(params.sigma, tuple):
+        params = params.model_copy(update={"sigma": tuple(value for value in params.sigma for _ in range(2))})
     filtered = (mnlm if params.joint else _each_part)(parts, inside, grid, params, device=device, sigma=sigma)
     series = DenoisedSeries(device.empty((*inside.shape, echoes)), device.empty((*inside.shape, echoes)))
     for e in range(echoes):
@@ -129,17 +132,17 @@ def _smooth_turn(signal: Array, radius: int) -> Array:
     return turn
 
 
-def part_sigma(
-    params: ComplexMnlmParams, parts: Array, inside: Array, device: Device
-) -> float | tuple[float, ...]:
-    """Noise of the parts: one number, or one for each echo given twice; estimated: the two parts' mean."""
-    if params.sigma is None:
-        found = estimate_sigma(parts, inside, device=device)
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return tuple(float(np.sqrt((a * a + b * b) / 2)) for a, b in pairs for _ in range(2))
-    if isinstance(params.sigma, float):
-        return params.sigma
-    return tuple(value for value in params.sigma for _ in range(2))
+def with_noise(
+    params: Params, parts: Array, inside: Array, device: Device, sigma: Array | None
+) -> tuple[Params, Array | None]:
+    """Parameters and map with the noise of the parts in one of the two: as given, else estimated."""
+    if sigma is not None or params.sigma is not None:
+        return params, sigma
+    quiet = quietest(parts, inside, device=device)
+    if params.noise == "local":
+        return params, estimate_sigma_map(quiet, inside, device=device)[..., 0]
+    found = estimate_sigma(quiet, inside, device=device)[0]
+    return params.model_copy(update={"sigma": found}), None
 
 
 METHODS = (

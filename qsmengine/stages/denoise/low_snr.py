@@ -8,7 +8,7 @@ come back as they are. docs/denoising.md holds the measurements behind the thres
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +20,8 @@ from qsmengine.grid import Grid
 from qsmengine.stages.denoise.complex_mnlm import (
     ComplexMnlmParams,
     complex_mnlm,
-    part_sigma,
     turned_parts,
+    with_noise,
 )
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import median
@@ -63,12 +63,11 @@ def low_snr(
     first = device.asarray(magnitude[..., 0])
     if sigma is None:
         parts, _ = turned_parts(magnitude, phase, inside, params, device)
-        found = part_sigma(params, parts, inside, device)
+        params, sigma = with_noise(params, parts, inside, device, sigma)
         del parts
-        noise: float | Array = found if isinstance(found, float) else found[0]
-        params = params.model_copy(update={"sigma": found if isinstance(found, float) else found[::2]})
-    else:
-        noise = device.asarray(sigma)
+    noise: Any = params.sigma if sigma is None else device.asarray(sigma)
+    if isinstance(noise, tuple):
+        noise = noise[0]
     bright = inside & (first > _FOREGROUND * noise)
     if not bool(bright.any()):
         raise InputError("the first echo exceeds its noise nowhere", field="magnitude")

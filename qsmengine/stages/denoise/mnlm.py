@@ -13,9 +13,15 @@ inside. Voxels outside the mask become 0.
 `blockwise` averages whole patches (blocks), those alike in mean and variance, instead of voxels; a voxel is the
 mean over the blocks that hold it. A block without partners stays what it is, so small structures are kept.
 
-With `pilot_h` the filter runs twice. The first pass, with that decay, compares patches of the noisy components;
-its result makes the weights of the second, in which a voxel is its own patch: what lies around two voxels need
-not agree any more, so there are more partners.
+With `lmmse` a second pass estimates each voxel from what the first pass' result p shows to be alike in a small
+window, linearly and with the least mean square error:
+
+    w2(i, j) = exp(-1/C sum_c (p_c(i) - p_c(j))^2 / sigma_c(i)^2 / lmmse_h^2)
+    m, S     = weighted mean and covariance of u / sigma(i)
+    u(i)    <- m + G(S) (u(i) - m)             G near 1 - 1 / S, 0 where S < 1: see kernels/nlm_lmmse.cu
+
+What the components share (an edge in all echoes, phase that grows with the echo time) stands out of the noise
+and is kept; directions in which they vary as noise does are averaged. A voxel without partners is not changed.
 
 `rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
 bias, taken off. The real and imaginary parts of complex data need no such step.
@@ -23,12 +29,12 @@ bias, taken off. The real and imaginary parts of complex data need no such step.
 References: non-local means: Buades et al. 2005, 10.1137/040616024; several components: Manjon et al. 2009,
 10.1155/2009/756897; complex data: Borrelli et al. 2015, 10.1371/journal.pone.0126835; Rician bias:
 Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21; blocks: Coupe et al. 2008, 10.1109/TMI.2007.906087;
-weights from a filtered image: Manjon et al. 2012, 10.1016/j.media.2011.04.003.
+linear estimate: Aja-Fernandez et al. 2008, 10.1109/TIP.2008.925382; from the covariance of what looks alike:
+Lebrun et al. 2013, 10.1137/120874989.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -42,7 +48,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.nonlocal_blocks import BlockRule
 from qsmengine.ops.nonlocal_means import NlmRule, Radius, nonlocal_means
 from qsmengine.ops.windows import fill_outwards
-from qsmengine.stages.denoise.noise import estimate_sigma
+from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
@@ -61,16 +67,26 @@ class MnlmParams(Params):
         1, description="of the patches that are compared [voxels], one number or three"
     )
     h: float = Field(1.0, gt=0, description="decay of the weights, in units of the noise")
-    pilot_h: float | None = Field(
-        None, gt=0, description="decay of a first pass, whose result makes the weights; none: one pass"
-    )
     d0: float = Field(0.0, ge=0, description="difference that costs no weight; 2 is the mean in pure noise")
     weight_floor: float = Field(1e-4, ge=0, lt=1, description="weights below are taken for 0")
     self_weight: Literal["one", "largest"] = Field(
         "one", description="a voxel's own weight: 1, or the largest of the others"
     )
+    lmmse: bool = Field(
+        False, description="second pass: linear estimate from the covariance of what the first found alike"
+    )
+    lmmse_h: float = Field(4.0, gt=0, description="decay of the second pass' weights, in units of the noise")
+    lmmse_radius: int | None = Field(
+        None,
+        ge=1,
+        le=5,
+        description="of the second pass' window [voxels]; none: the least with 6 voxels for each component",
+    )
     sigma: Sigma | tuple[Sigma, ...] | None = Field(
         None, description="noise in the components' unit, one number or one each; none: estimated"
+    )
+    noise: Literal["global", "local"] = Field(
+        "global", description="estimate of the noise: one number, or a map of it (as after SENSE or GRAPPA)"
     )
     rician: bool = Field(False, description="for magnitude images: average squares, take off 2 sigma^2")
     blockwise: bool = Field(False, description="average blocks that agree in mean and variance, not voxels")
@@ -93,28 +109,41 @@ class MnlmParams(Params):
     gpus: int = Field(1, ge=1, le=64, description="GPUs that share the slabs, the run's own and those after it")
 
     @model_validator(mode="after")
-    def _blocks_need_no_pilot(self) -> Self:
-        if self.blockwise and self.pilot_h is not None:
-            raise ValueError("blockwise has one pass: set pilot_h to none (null)")
+    def _squares_have_other_noise(self) -> Self:
+        if self.rician and self.lmmse:
+            raise ValueError("rician averages squares, whose noise depends on the signal: set lmmse to false")
         return self
 
-    @property
-    def rules(self) -> tuple[NlmRule, ...]:
-        """The weights' rules, one for each pass."""
-        rule = NlmRule(
+    def rules(self, components: int) -> tuple[NlmRule, ...]:
+        """The weights' rules for so many components, one for each pass."""
+        first = NlmRule(
             search=_three(self.search_radius), patch=_three(self.patch_radius), h=self.h, d0=self.d0,
             floor=self.weight_floor, self_peak=self.self_weight == "largest",
             blocks=self._blocks,
         )  # fmt: skip
-        if self.pilot_h is None:
-            return (rule,)
-        return replace(rule, h=self.pilot_h), replace(rule, patch=(0, 0, 0))
+        if not self.lmmse:
+            return (first,)
+        window = self.lmmse_radius or next(
+            r for r in range(1, 6) if (2 * r + 1) ** 3 >= 6 * components or r == 5
+        )
+        second = NlmRule(
+            search=_three(window), patch=(0, 0, 0), h=self.lmmse_h, floor=self.weight_floor, lmmse=True
+        )
+        return first, second
 
     @property
     def _blocks(self) -> BlockRule | None:
         if not self.blockwise:
             return None
         return BlockRule(self.block_stride, self.mean_ratio, self.variance_ratio)
+
+
+def _window_radius(components: int) -> int:
+    """The least whose window holds 6 voxels for each component."""
+    radius = 1
+    while (2 * radius + 1) ** 3 < 6 * components:
+        radius += 1
+    return radius
 
 
 def mnlm(
@@ -140,16 +169,19 @@ def mnlm(
     Raises
     ------
     InputError
-        For noise that is not positive inside the mask, or another number of values than components.
+        For noise that is not positive inside the mask, another number of values than components, or more
+        than 32 components with `lmmse`.
     """
     inside = device.asarray(mask, bool)
     count = int(components.shape[3])
     box = _box(inside)
     inside, images = inside[box], components[box]
-    depth = max(params.rules[0].patch) * (2 if params.blockwise else 1)
+    depth = max(_three(params.patch_radius)) * (2 if params.blockwise else 1)
     planes = device.empty((count, *inside.shape))
     for c in range(count):
         planes[c] = fill_outwards(device.asarray(images[..., c]), inside, depth)
+    if sigma is None and params.sigma is None and params.noise == "local":
+        sigma = estimate_sigma_map(components, mask, device=device)
     if sigma is not None:
         filtered = _with_map(
             planes, inside, _noise_planes(sigma[box], count, inside, depth, device), params, device
@@ -185,7 +217,7 @@ def _passes(
     share: dict[str, Any] = {"slab": params.slab, "devices": device_group(device, params.gpus)}
     values = planes * planes if params.rician else planes
     result = planes
-    for rule in params.rules:
+    for rule in params.rules(len(planes)):
         guide = None if result is values else result
         result = nonlocal_means(values, inside, rule, device, guide=guide, precision=precision, **share)
         if params.rician:
