@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.phantom.head import VirtualHead, virtual_head
-from qsmengine.pipeline.config import Config, load_config
+from qsmengine.pipeline.config import Config, load_config, parse_value
 from qsmengine.pipeline.run import run_qsm
 from qsmengine.stages.denoise.complex_mnlm import ComplexMnlmParams, complex_mnlm
 from qsmengine.stages.metrics import nrmse
@@ -57,23 +56,20 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--texture", type=float, default=0.1, help="relative, of tissue inside a region")
     arguments.add_argument("--preset", default="double-echo-flash")
     arguments.add_argument("--set", action="append", dest="settings", default=[], help="setting of the chain")
-    arguments.add_argument("--search-radius", type=int, default=5)
-    arguments.add_argument("--h", type=float, nargs="+", default=(ComplexMnlmParams().h,))
-    arguments.add_argument("--d0", type=float, nargs="+", default=(ComplexMnlmParams().d0,))
+    arguments.add_argument("--filter", action="append", default=[], help="parameter of the filter, NAME=VALUE")
     arguments.add_argument("--signal-only", action="store_true", help="no chain: magnitude and phase alone")
     arguments.add_argument("--figures", type=Path, metavar="DIR", help="write PNGs of the lowest SNR")
     options = arguments.parse_args(argv)
     device = resolve_device((options.device or ["cpu"])[0], options.threads)
     truth = _truth(options.subject, options.voxel_size, options.texture)
     chain = None if options.signal_only else load_config(preset=options.preset, settings=options.settings)
+    params = ComplexMnlmParams.model_validate(
+        {name: parse_value(value) for name, value in (text.split("=", 1) for text in options.filter)}
+    )
     rows = []
     for snr in options.snr:
         noisy = _noisy(truth, snr, seed=options.subject)
-        for h, d0 in product(options.h, options.d0):
-            params = ComplexMnlmParams(search_radius=options.search_radius, h=h, d0=d0)
-            rows += [
-                row | {"snr": snr, "h": h, "d0": d0} for row in _compare(truth, noisy, params, chain, device)
-            ]
+        rows += [{"snr": snr} | row for row in _compare(truth, noisy, params, chain, device)]
         if options.figures is not None and snr == min(options.snr):
             filtered = denoised(noisy, truth.head.mask, params, device)
             write_figures(truth.clean, noisy, filtered, truth.head.mask, options.figures)
@@ -82,7 +78,7 @@ def main(argv: list[str]) -> int:
         "voxel_size": options.voxel_size,
         "texture": options.texture,
         "preset": options.preset,
-        "search": options.search_radius,
+        "filter": params.model_dump(mode="json"),
     }
     write_json(options.json, [report("denoising", device, rows, **settings)])
     return 0
@@ -169,8 +165,6 @@ def _means(image: Array, head: VirtualHead) -> npt.NDArray[np.float64]:
 def _table(rows: list[dict[str, Any]]) -> str:
     titles = (
         "SNR",
-        "h",
-        "d0",
         "denoising",
         "psnr [dB]",
         "phase [rad]",
@@ -185,8 +179,6 @@ def _table(rows: list[dict[str, Any]]) -> str:
         [
             (
                 f"{row['snr']:g}",
-                f"{row['h']:g}",
-                f"{row['d0']:g}",
                 row["variant"],
                 *(f"{row[c]:.{d}f}" if c in row else "" for c, d in zip(COLUMNS, digits, strict=True)),
             )

@@ -2,16 +2,16 @@
 //
 //   w(i, j) = 2^-t, t = scale C d2 of nlm.cu with patches of one voxel      j over the window; w(i, i) = 1
 //   m, S    = weighted mean and covariance of v(j) sqrt(q(i)), whose noise has the variance 1
-//   out(i)  = m + (S (S + 1/2)^-1)^3 (v(i) - m)
+//   out(i)  = m + ((S - b) (S + b)^-1)^2 (v(i) - m)      b = 0.4
 //
-// The best factor for a direction in which v varies by S is 1 - 1 / S, 0 below S = 1. (S / (S + 1/2))^3 is near
-// it (0.30 at 1, 0.51 at 2, 0.70 at 4), smooth, and needs no eigenvalues: one Cholesky factor, three solutions.
+// The best factor for a direction in which v varies by S is 1 - 1 / S, 0 below S = 1. ((S - b) / (S + b))^2 is near
+// it (0.18 at 1, 0.44 at 2, 0.67 at 4), smooth, and needs no eigenvalues: one Cholesky factor, two solutions.
+// Where S < b it rises again, but there v(i) - m is small: v(i) is one of the voxels that S comes from.
 #include "nlm.h"
 
 #define MAX_COMPONENTS 32
 #define MAX_PAIRS (MAX_COMPONENTS * (MAX_COMPONENTS + 1) / 2)
-#define HALF_NOISE 0.5f
-#define FACTORS 3
+#define SHIFT 0.4f  // b
 
 // Place of entry (a, b), b <= a, of a symmetric matrix stored by rows.
 FN int entry(int a, int b) { return a * (a + 1) / 2 + b; }
@@ -50,7 +50,7 @@ FN void add_moments(float* mean, float* second, float* step, const float* weight
   }
 }
 
-// mean: the weighted mean; factor: Cholesky factor of S + 1/2, the inverse of its diagonal in place of it; from
+// mean: the weighted mean; factor: Cholesky factor of S + b, the inverse of its diagonal in place of it; from
 // the sums.
 FN void factorise(float* mean, float* factor, const float* total, int count, int width) {
   for (int a = 0; a < count; ++a) {
@@ -59,7 +59,7 @@ FN void factorise(float* mean, float* factor, const float* total, int count, int
       int own = entry(a, b);
       TILE_FOR(l, width) {
         float product = AT(mean, a, l) * AT(mean, b, l);
-        AT(factor, own, l) = AT(factor, own, l) / AT(total, 0, l) - product + (a == b ? HALF_NOISE : 0.0f);
+        AT(factor, own, l) = AT(factor, own, l) / AT(total, 0, l) - product + (a == b ? SHIFT : 0.0f);
       }
       for (int k = 0; k < b; ++k) {
         int left = entry(a, k), right = entry(b, k);
@@ -69,13 +69,13 @@ FN void factorise(float* mean, float* factor, const float* total, int count, int
       TILE_FOR(l, width) {
         float value = AT(factor, own, l);
         AT(factor, own, l) =
-            a == b ? 1.0f / fsqrt(fmax2(value, HALF_NOISE)) : value * AT(factor, pivot, l);  // rounding aside
+            a == b ? 1.0f / fsqrt(fmax2(value, SHIFT)) : value * AT(factor, pivot, l);  // rounding aside
       }
     }
   }
 }
 
-// x <- x - (S + 1/2)^-1 x / 2 = S (S + 1/2)^-1 x, y of the same length.
+// x <- x - 2 b (S + b)^-1 x = (S - b) (S + b)^-1 x, y of the same length.
 FN void shrink(float* x, float* y, const float* factor, int count, int width) {
   for (int a = 0; a < count; ++a) {
     TILE_FOR(l, width) AT(y, a, l) = AT(x, a, l);
@@ -94,7 +94,7 @@ FN void shrink(float* x, float* y, const float* factor, int count, int width) {
     int pivot = entry(a, a);
     TILE_FOR(l, width) {
       AT(y, a, l) *= AT(factor, pivot, l);
-      AT(x, a, l) -= HALF_NOISE * AT(y, a, l);
+      AT(x, a, l) -= 2.0f * SHIFT * AT(y, a, l);
     }
   }
 }
@@ -140,7 +140,7 @@ KERNEL(nlm_lmmse,
     factorise(mean, second, total, count, width);
     for (int a = 0; a < count; ++a)
       TILE_FOR(l, width) AT(rest, a, l) = AT(mean, a, l);
-    for (int k = 0; k < FACTORS; ++k) shrink(rest, step, second, count, width);
+    for (int k = 0; k < 2; ++k) shrink(rest, step, second, count, width);
     for (int a = 0; a < count; ++a) {
       const float *own = v.at + a * v.next, *precise = q.at + a * q.next;
       float* estimate = filtered + a * out.next + to;

@@ -80,6 +80,7 @@ def nonlocal_means(
     *,
     guide: Array | None = None,
     precision: Array | None = None,
+    sums: bool = False,
     slab: int | None = None,
     devices: Sequence[Device] | None = None,
 ) -> Array:
@@ -99,6 +100,9 @@ def nonlocal_means(
     precision
         (1, x, y, z) or (component, x, y, z): q; 1 when None. For an estimate from the covariance it is 1 /
         variance of the values' noise.
+    sums
+        Give the sum of each voxel's weights, its own among them, as one more component (not for blocks and
+        estimates from the covariance).
     slab
         Planes along x done at a time; as many as memory allows when None. The result's bytes do not
         depend on it.
@@ -124,17 +128,17 @@ def nonlocal_means(
     planes = slab or _planes(values, guide, precision, rule, devices)
     size = values.shape[1]
     if planes >= size and len(devices) == 1:
-        return _filter_slab(values, mask, guide, precision, rule, devices[0], (0, size))
+        return _filter_slab(values, mask, guide, precision, rule, devices[0], (0, size), sums=sums)
     home = device_of(values)
     home.synchronize()
     if len(devices) > 1:
         values, mask = to_numpy(values), to_numpy(mask)
         guide = None if guide is None else to_numpy(guide)
         precision = None if precision is None else to_numpy(precision)
-    result = array_module(values).empty(values.shape, np.float32)
+    result = array_module(values).empty((len(values) + sums, *values.shape[1:]), np.float32)
 
     def filter_span(place: Device, span: tuple[int, int]) -> None:
-        part = _filter_slab(values, mask, guide, precision, rule, place, span)
+        part = _filter_slab(values, mask, guide, precision, rule, place, span, sums=sums)
         result[:, slice(*span)] = part if isinstance(part, type(result)) else to_numpy(part)
 
     share_out(filter_span, [(x, min(x + planes, size)) for x in range(0, size, planes)], devices)
@@ -149,17 +153,19 @@ def _filter_slab(
     rule: NlmRule,
     device: Device,
     span: tuple[int, int],
+    *,
+    sums: bool,
 ) -> Array:
     padded = _padded(values, span, rule, device)
     inner: tuple[int, int, int] = (span[1] - span[0], mask.shape[1], mask.shape[2])
-    result = device.empty((len(values), *inner))
+    result = device.empty((len(values) + sums, *inner))
     scale = math.log2(math.e) / rule.h**2
     arguments: dict[str, Any] = dict(
         guide=padded if guide is None else _padded(guide, span, rule, device),
         values=padded,
         mask=device.asarray(mask[slice(*span)], np.uint8),
-        filtered=result,
-        total=device.empty(inner),
+        filtered=result[: len(values)],
+        total=result[-1] if sums else device.empty(inner),
         peak=device.empty(inner),
         scale=scale / (len(values) * math.prod(2 * r + 1 for r in rule.patch)),
         offset=scale * rule.d0,

@@ -165,7 +165,7 @@ def denoise(
     settings = dict(params or {})
     if isinstance(sigma, str) and "sigma" not in get_method("denoise", method).params.model_fields:
         pass  # found by the method itself
-    elif sigma == "local" or settings.get("noise") == "local":
+    elif isinstance(sigma, str) and "local" in {sigma, settings.get("noise")}:
         inputs["sigma"] = estimate_sigma_map(images, mask, device=chosen)
     elif isinstance(sigma, str):
         settings["sigma"] = estimate_sigma(images, mask, device=chosen)

@@ -44,15 +44,19 @@ def test_command_writes_a_row_for_each_variant(truth, tmp_path, monkeypatch, cap
         "--signal-only",
         "--snr",
         "30",
-        "--search-radius",
-        "1",
+        "--filter",
+        "search_radius=1",
+        "--filter",
+        "lmmse_h=3",
         "--json",
         str(target),
         "--threads",
         "1",
     ]
     assert denoising.main(arguments) == 0
-    rows = json.loads(target.read_text())[0]["rows"]
+    report = json.loads(target.read_text())[0]
+    rows = report["rows"]
+    assert (report["filter"]["search_radius"], report["filter"]["lmmse_h"]) == (1, 3.0)
     assert [row["variant"] for row in rows] == list(denoising.VARIANTS)
     assert capsys.readouterr().out.count("| 30 |") == 3
 

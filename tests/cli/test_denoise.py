@@ -71,6 +71,17 @@ def test_noise_is_estimated_when_not_given(files, images, tmp_path):
     assert found[2:7].std() < 0.5 * images[0][2:7].std()
 
 
+def test_map_of_the_noise_is_estimated_on_request(files, images, tmp_path):
+    assert run(files, tmp_path / "out", "--sigma", "local") == 0
+    found = read_image(tmp_path / "out" / "A_desc-denoised.nii.gz").array
+    params = {"search_radius": 2, "patch_radius": 1, "h": 1.0, "rician": False}
+    expected = qe.denoise(np.stack(images, axis=-1), GRID, sigma="local", params=params)
+    np.testing.assert_array_equal(found, expected[..., 0])
+    assert not np.array_equal(found, qe.denoise(np.stack(images, axis=-1), GRID, params=params)[..., 0])
+    sidecar = json.loads((tmp_path / "out" / "A_desc-denoised.json").read_text())
+    assert sidecar["NoiseStandardDeviation"] == "local"
+
+
 def test_volumes_of_a_series_are_components_and_bids_names_stay_valid(images, tmp_path):
     path = tmp_path / "sub-01_part-real_MEGRE.nii.gz"
     write_image(path, np.stack(images, axis=-1), GRID)

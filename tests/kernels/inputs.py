@@ -149,6 +149,9 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "nlm_pairs": {
         "components": 5, "px": 54, "py": 37, "pz": 181, "nx": 50, "ny": 33, "nz": 165,
     },
+    "nlm_lmmse": {  # window of radius 1; two chunks of a row
+        "components": 5, "px": 6, "py": 7, "pz": 84, "maps": 5, "nx": 4, "ny": 5, "nz": 70,
+    },
     "nlm_statistics": {"components": 3, "numbers": 5},
     "nlm_blocks": {  # search and patch radius, stride and first centre 1
         "components": 2, "px": 10, "py": 9, "pz": 11, "maps": 2, "numbers": 4, "voxels": 27, "bx": 4, "by": 3,

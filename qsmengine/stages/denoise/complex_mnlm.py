@@ -23,7 +23,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.windows import box_sum
-from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
+from qsmengine.stages.denoise.mnlm import Lmmse, MnlmParams, mnlm
 from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, quietest
 from qsmengine.stages.method import Method
 
@@ -31,9 +31,7 @@ from qsmengine.stages.method import Method
 class ComplexMnlmParams(MnlmParams):
     """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
 
-    lmmse: bool = Field(
-        True, description="second pass: linear estimate from the covariance of what the first found alike"
-    )
+    lmmse: Lmmse = True
     smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
     joint: bool = Field(True, description="one set of weights for all parts; false: each part by itself")
 

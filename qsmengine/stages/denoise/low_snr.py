@@ -32,7 +32,7 @@ _FOREGROUND = 4.0
 class LowSnrParams(ComplexMnlmParams):
     """Parameters of complex-mnlm, and when it runs."""
 
-    snr: float = Field(60.0, gt=0, description="SNR of the first echo from which on data are left as they are")
+    snr: float = Field(100.0, gt=0, description="SNR of the first echo from which on data are left as they are")
 
 
 class CheckedSeries(NamedTuple):

@@ -18,10 +18,12 @@ window, linearly and with the least mean square error:
 
     w2(i, j) = exp(-1/C sum_c (p_c(i) - p_c(j))^2 / sigma_c(i)^2 / lmmse_h^2)
     m, S     = weighted mean and covariance of u / sigma(i)
-    u(i)    <- m + G(S) (u(i) - m)             G near 1 - 1 / S, 0 where S < 1: see kernels/nlm_lmmse.cu
+    e(i)     = m + G(S) (u(i) - m)             G near 1 - 1 / S, 0 where S < 1: see kernels/nlm_lmmse.cu
+    u(i)    <- p(i) + min(1, 3 / N(i)) (e(i) - p(i))               N the sum of the first pass' weights
 
 What the components share (an edge in all echoes, phase that grows with the echo time) stands out of the noise
-and is kept; directions in which they vary as noise does are averaged. A voxel without partners is not changed.
+and is kept; directions in which they vary as noise does are averaged. That leaves about a third of the noise's
+variance: where the first pass found more partners than three, its mean is the better. What has none stays.
 
 `rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
 bias, taken off. The real and imaginary parts of complex data need no such step.
@@ -52,9 +54,15 @@ from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
+_FEW = 3.0
+"""Weights that a mean sums up when its noise has about the variance that the linear estimate leaves."""
+
 SearchRadius = Annotated[int, Field(ge=0, le=15)]
 PatchRadius = Annotated[int, Field(ge=0, le=3)]
 Sigma = Annotated[float, Field(gt=0)]
+Lmmse = Annotated[
+    bool, Field(description="second pass: linear estimate from the covariance of what the first found alike")
+]
 
 
 class MnlmParams(Params):
@@ -72,9 +80,7 @@ class MnlmParams(Params):
     self_weight: Literal["one", "largest"] = Field(
         "one", description="a voxel's own weight: 1, or the largest of the others"
     )
-    lmmse: bool = Field(
-        False, description="second pass: linear estimate from the covariance of what the first found alike"
-    )
+    lmmse: Lmmse = False
     lmmse_h: float = Field(4.0, gt=0, description="decay of the second pass' weights, in units of the noise")
     lmmse_radius: int | None = Field(
         None,
@@ -213,16 +219,23 @@ def _passes(
     precision: Array | None,
     sigma: Array | float,
 ) -> Array:
-    """`planes` filtered; the result of a pass makes the weights of the next."""
+    """`planes` filtered in one pass or two."""
     share: dict[str, Any] = {"slab": params.slab, "devices": device_group(device, params.gpus)}
-    values = planes * planes if params.rician else planes
-    result = planes
-    for rule in params.rules(len(planes)):
-        guide = None if result is values else result
-        result = nonlocal_means(values, inside, rule, device, guide=guide, precision=precision, **share)
-        if params.rician:
-            result = _root(result, sigma)
-    return result
+    share["precision"] = precision
+    first, *second = params.rules(len(planes))
+    if params.rician:
+        return _root(nonlocal_means(planes * planes, inside, first, device, guide=planes, **share), sigma)
+    counted = bool(second) and first.blocks is None
+    found = nonlocal_means(planes, inside, first, device, sums=counted, **share)
+    if not second:
+        return found
+    means = found[: len(planes)]
+    estimate = nonlocal_means(planes, inside, second[0], device, guide=means, **share)
+    if counted:
+        estimate -= means
+        estimate *= np.float32(_FEW) / np.maximum(found[-1], np.float32(_FEW))
+        estimate += means
+    return estimate
 
 
 def _root(squares: Array, sigma: Array | float) -> Array:

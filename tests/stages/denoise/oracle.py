@@ -16,14 +16,16 @@ def mirrored(image, depth):
     return image
 
 
-def brute_force(images, sigma, search, patch, *, h=1.0, d0=0.0, floor=0.0, largest=False, candidates=None):
-    """Filtered (x, y, z, component); `sigma` broadcasts against `images`."""
+def brute_force(
+    images, sigma, search, patch, *, h=1.0, d0=0.0, floor=0.0, largest=False, candidates=None, sums=False
+):
+    """Filtered (x, y, z, component), with `sums` those of the weights too; `sigma` as broad as `images`."""
     images = np.asarray(images, float)
     shape = images.shape[:3]
     padded = mirrored(np.moveaxis(images, 3, 0), patch)
     noise = mirrored(np.moveaxis(np.broadcast_to(sigma, images.shape), 3, 0), patch)
     candidates = np.ones(shape, bool) if candidates is None else candidates
-    result = np.zeros_like(images)
+    result, totals = np.zeros_like(images), np.zeros(shape)
     for i in np.ndindex(shape):
         own = (slice(None), *(slice(a, a + 2 * r + 1) for a, r in zip(i, patch, strict=True)))
         total, weighted, most = 0.0, np.zeros(images.shape[3]), 0.0
@@ -38,7 +40,29 @@ def brute_force(images, sigma, search, patch, *, h=1.0, d0=0.0, floor=0.0, large
             weight = 0.0 if weight < floor else weight
             total, weighted, most = total + weight, weighted + weight * images[j], max(most, weight)
         self_weight = most if largest and most > 0 else 1.0
-        result[i] = (weighted + self_weight * images[i]) / (total + self_weight)
+        totals[i] = total + self_weight
+        result[i] = (weighted + self_weight * images[i]) / totals[i]
+    return (result, totals) if sums else result
+
+
+def brute_force_lmmse(images, guide, sigma, window, *, h, floor=0.0, candidates=None):
+    """Linear estimate (x, y, z, component) from the covariance under weights made of `guide`."""
+    images, shape = np.asarray(images, float), images.shape[:3]
+    sigma = np.broadcast_to(sigma, images.shape)
+    candidates = np.ones(shape, bool) if candidates is None else candidates
+    result = np.empty(images.shape)
+    for i in np.ndindex(shape):
+        near = tuple(slice(max(a - s, 0), a + s + 1) for a, s in zip(i, window, strict=True))
+        difference = (guide[near] - guide[i]) / sigma[i]
+        weights = np.exp(-np.mean(difference**2, axis=-1) / h**2)
+        weights = np.where(weights < floor, 0.0, weights) * candidates[near]
+        weights[tuple(min(a, s) for a, s in zip(i, window, strict=True))] = 1.0
+        values = (images[near] / sigma[i]).reshape(-1, images.shape[3])
+        mean = np.average(values, axis=0, weights=weights.ravel())
+        covariance = np.cov(values.T, aweights=weights.ravel(), ddof=0).reshape(len(mean), -1)
+        variance, axes = np.linalg.eigh(covariance)
+        gain = (axes * ((variance - 0.4) / (variance + 0.4)) ** 2) @ axes.T
+        result[i] = sigma[i] * (mean + gain @ (images[i] / sigma[i] - mean))
     return result
 
 

@@ -8,11 +8,17 @@ from scipy.ndimage import gaussian_filter
 
 from qsmengine.backend.device import resolve_device, to_numpy
 from qsmengine.grid import Grid
-from qsmengine.stages.denoise.complex_mnlm import ComplexMnlmParams, complex_mnlm
+from qsmengine.stages.denoise.complex_mnlm import (
+    ComplexMnlmParams,
+    complex_mnlm,
+    turned_parts,
+    with_noise,
+)
 from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
 
 SHAPE = (32, 30, 28)
 TIMES = (0.008, 0.020)
+CPU = resolve_device("cpu", 2)
 
 
 def echoes(rng, sigma):
@@ -70,7 +76,7 @@ def test_smooth_phase_removed_first_is_better_than_not(rng):
 def test_an_image_without_noise_comes_back_as_it_was(rng):
     truth, _ = echoes(rng, 0.0)
     filtered = run(truth, sigma=np.full(SHAPE, 1e-4, np.float32), params={"d0": 0.0})
-    np.testing.assert_allclose(filtered, truth, atol=1e-4)
+    np.testing.assert_allclose(filtered, truth, atol=2e-4)
 
 
 def test_nothing_is_left_outside_the_mask(rng):
@@ -79,3 +85,42 @@ def test_nothing_is_left_outside_the_mask(rng):
     filtered = run(noisy, mask, params={"sigma": 0.04})
     assert not filtered[~mask].any()
     assert filtered[mask].all()
+
+
+def test_noise_is_estimated_over_all_parts_at_once(rng):
+    truth, noisy = echoes(rng, 0.04)
+    texture = 0.15 * rng.normal(size=SHAPE)[..., None] * truth
+    parts, params = [_parts(signal) for signal in (noisy, noisy + texture)], ComplexMnlmParams()
+    inside = np.ones(SHAPE, bool)
+    found = [with_noise(params, p, inside, CPU, None)[0].sigma for p in parts]
+    np.testing.assert_allclose(found, 0.04, rtol=0.05)
+    given = params.model_copy(update={"sigma": (0.1, 0.2)})
+    assert with_noise(given, parts[0], inside, CPU, None) == (given, None)
+
+
+def test_local_noise_follows_coil_maps(rng):
+    """Noise that grows across the image, as after parallel imaging: a map of it is better than one number."""
+    truth, _ = echoes(rng, 0.0)
+    sigma = (0.02 * np.linspace(1, 4, SHAPE[0])[:, None, None] * np.ones(SHAPE))[..., None]
+    noise = rng.normal(size=truth.shape) + 1j * rng.normal(size=truth.shape)
+    noisy = truth + sigma * noise
+    settings, sigma_map = with_noise(
+        ComplexMnlmParams(noise="local"), _parts(noisy), np.ones(SHAPE, bool), CPU, None
+    )
+    assert settings.sigma is None
+    ratio = sigma_map / sigma[..., 0]
+    assert np.sqrt(np.mean((ratio - 1) ** 2)) < 0.2
+    error = {
+        kind: np.sqrt(np.mean(abs(run(noisy, params={"noise": kind}) - truth) ** 2))
+        for kind in ("global", "local")
+    }
+    assert error["local"] < 0.97 * error["global"]
+    given = run(noisy, sigma=sigma_map)
+    np.testing.assert_array_equal(run(noisy, params={"noise": "local"}), given)
+
+
+def _parts(signal):
+    inside = np.ones(SHAPE, bool)
+    return turned_parts(
+        abs(signal).astype("f4"), np.angle(signal).astype("f4"), inside, ComplexMnlmParams(), CPU
+    )[0]

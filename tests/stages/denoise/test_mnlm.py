@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from qsmengine.backend.device import resolve_device, to_numpy
@@ -103,76 +102,48 @@ def test_identical_components_give_what_one_gives(copies, rng):
     np.testing.assert_allclose(many, np.repeat(one, copies, axis=3), rtol=2e-6)
 
 
-def test_order_of_components_does_not_matter(rng):
-    images = noisy(rng, (10, 9, 8), 5)
+@pytest.mark.parametrize("lmmse", [False, True])
+def test_order_of_components_does_not_matter(lmmse, rng):
+    images, settings = noisy(rng, (10, 9, 8), 5), {"search_radius": 1, "sigma": 1.0, "lmmse": lmmse}
     order = np.array([3, 0, 4, 1, 2])
-    shuffled = run(images[..., order], search_radius=1, sigma=1.0)
-    plain = run(images, search_radius=1, sigma=1.0)
-    np.testing.assert_allclose(shuffled, plain[..., order], rtol=2e-6)
+    shuffled, plain = run(images[..., order], **settings), run(images, **settings)
+    np.testing.assert_allclose(shuffled, plain[..., order], rtol=1e-5 if lmmse else 2e-6)
 
 
+@pytest.mark.parametrize("lmmse", [False, True])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_constant_image_stays_what_it_is_whatever_the_noise_map(mapped, rng):
+def test_constant_image_stays_what_it_is_whatever_the_noise_map(mapped, lmmse, rng):
     images = np.full((9, 8, 7, 2), 123.25, np.float32)
     sigma = rng.uniform(1, 9, (9, 8, 7)).astype(np.float32) if mapped else 3.0
     mask = rng.uniform(size=(9, 8, 7)) < 0.7
-    filtered = run(images, mask, sigma=sigma, search_radius=2)
+    filtered = run(images, mask, sigma=sigma, search_radius=2, lmmse=lmmse)
     np.testing.assert_allclose(filtered[mask], 123.25, rtol=3e-6)
 
 
+@pytest.mark.parametrize("lmmse", [False, True])
 @pytest.mark.parametrize("factor", [1e-4, 37.0])
-def test_image_and_noise_scaled_together_scale_the_result(factor, rng):
-    images = noisy(rng, (10, 9, 11), 2)
-    plain = run(images, search_radius=2, sigma=1.5)
-    scaled = run(images * np.float32(factor), search_radius=2, sigma=1.5 * factor)
+def test_image_and_noise_scaled_together_scale_the_result(factor, lmmse, rng):
+    images, settings = noisy(rng, (10, 9, 11), 2), {"search_radius": 2, "lmmse": lmmse}
+    plain = run(images, sigma=1.5, **settings)
+    scaled = run(images * np.float32(factor), sigma=1.5 * factor, **settings)
     np.testing.assert_allclose(scaled, factor * plain, rtol=1e-5)
     noise = rng.uniform(1, 2, images.shape[:3]).astype(np.float32)
-    plain = run(images, search_radius=2, sigma=noise)
-    scaled = run(images * np.float32(factor), search_radius=2, sigma=noise * np.float32(factor))
+    plain = run(images, sigma=noise, **settings)
+    scaled = run(images * np.float32(factor), sigma=noise * np.float32(factor), **settings)
     np.testing.assert_allclose(scaled, factor * plain, rtol=1e-5)
 
 
-@pytest.mark.parametrize("self_weight", ["one", "largest"])
-def test_single_bright_voxel_survives(self_weight, rng):
+@pytest.mark.parametrize("options", [{}, {"self_weight": "largest"}, {"lmmse": True}])
+def test_single_bright_voxel_survives(options, rng):
     images = rng.normal(100, 5, (15, 15, 15, 1)).astype(np.float32)
     images[7, 7, 7] = 400
-    filtered = run(images, search_radius=5, sigma=5.0, self_weight=self_weight)
+    filtered = run(images, search_radius=5, sigma=5.0, **options)
     assert abs(filtered[7, 7, 7, 0] - 400) < 0.1
     assert filtered[3:5].std() < 2.5
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_result_of_a_first_pass_makes_the_weights_of_the_second(mapped, rng, device):
-    images, radius, decay = noisy(rng, (7, 6, 5), 3), 2, 0.8
-    sigma = rng.uniform(0.5, 2.0, images.shape if mapped else 3).astype(np.float32)
-    settings = {"sigma": sigma if mapped else tuple(map(float, sigma)), "search_radius": radius}
-    settings |= {"device": device, "weight_floor": 0.0}
-    pilot = run(images, h=1.5, **settings).astype(np.float64)
-    expected = np.empty(images.shape)
-    for i in np.ndindex(images.shape[:3]):
-        window = tuple(slice(max(x - radius, 0), x + radius + 1) for x in i)
-        noise = sigma[i] if mapped else sigma
-        weights = np.exp(-(((pilot[window] - pilot[i]) / noise) ** 2).mean(axis=-1) / decay**2)
-        expected[i] = np.tensordot(weights, images[window].astype(np.float64), axes=3) / weights.sum()
-    filtered = run(images, h=decay, pilot_h=1.5, **settings)
-    assert np.linalg.norm(filtered - expected) <= 1e-5 * np.linalg.norm(expected)
-
-
-def test_a_first_pass_finds_more_partners_than_patches_do(rng):
-    truth = np.where(rng.random((20, 20, 20)) < 0.5, 100.0, 120.0)[..., None] * np.ones(4)
-    images = (truth + rng.normal(size=truth.shape)).astype(np.float32)
-    one = run(images, search_radius=2, sigma=1.0)
-    two = run(images, search_radius=2, sigma=1.0, pilot_h=1.0)
-    assert (two - truth).std() < 0.6 * (one - truth).std()
-
-
-def test_blocks_have_one_pass():
-    with pytest.raises(ValidationError, match="set pilot_h to none"):
-        MnlmParams(blockwise=True, pilot_h=1.0)
-
-
 @pytest.mark.parametrize("slab", [1, 3, 24, 29])
-@pytest.mark.parametrize("options", [{}, {"pilot_h": 0.7}])
+@pytest.mark.parametrize("options", [{}, {"lmmse": True}])
 @pytest.mark.parametrize("mapped", [False, True])
 def test_slabs_give_the_bytes_of_the_whole(slab, options, mapped, rng):
     images = noisy(rng, (30, 9, 8), 3)
@@ -190,27 +161,29 @@ def test_memory_at_hand_decides_the_slabs_and_not_the_bytes(rng, monkeypatch):
     whole = run(images, search_radius=2, sigma=1.0)
     spans, filter_slab = [], home._filter_slab
     monkeypatch.setattr(home, "available_memory", lambda _device: 1_000_000)
-    monkeypatch.setattr(home, "_filter_slab", lambda *a: spans.append(a[-1]) or filter_slab(*a))
+    monkeypatch.setattr(home, "_filter_slab", lambda *a, **k: spans.append(a[-1]) or filter_slab(*a, **k))
     split = run(images, search_radius=2, sigma=1.0)
     assert len(spans) > 1
     assert whole.tobytes() == split.tobytes()
 
 
+@pytest.mark.parametrize("options", [{}, {"lmmse": True}])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_bytes_of_a_voxel_do_not_depend_on_the_tile_it_lies_in(mapped, rng):
+def test_bytes_of_a_voxel_do_not_depend_on_the_tile_it_lies_in(mapped, options, rng):
     images = noisy(rng, (40, 44, 176), 2)
     sigma = rng.uniform(0.5, 2, images.shape[:3]).astype(np.float32)
     part = (slice(5, None), slice(3, None), slice(7, None))
-    settings = {"search_radius": (1, 2, 2), "patch_radius": 1}
+    settings = {"search_radius": (1, 2, 2), "patch_radius": 1} | options
     whole = run(images, sigma=sigma if mapped else 1.0, **settings)
     alone = run(images[part], sigma=np.ascontiguousarray(sigma[part]) if mapped else 1.0, **settings)
-    inner = (slice(2, None), slice(3, None), slice(3, None))
+    inner = (slice(3, None), slice(4, None), slice(4, None))
     assert whole[part][inner].tobytes() == alone[inner].tobytes()
 
 
-def test_threads_do_not_change_the_bytes(rng):
-    images = noisy(rng, (50, 30, 20), 2)
-    one, four = (run(images, search_radius=2, sigma=1.0, device=resolve_device("cpu", n)) for n in (1, 4))
+@pytest.mark.parametrize("lmmse", [False, True])
+def test_threads_do_not_change_the_bytes(lmmse, rng):
+    images, settings = noisy(rng, (50, 30, 20), 2), {"search_radius": 2, "sigma": 1.0, "lmmse": lmmse}
+    one, four = (run(images, device=resolve_device("cpu", n), **settings) for n in (1, 4))
     assert one.tobytes() == four.tobytes()
 
 
@@ -241,12 +214,16 @@ def test_noise_that_is_not_positive_or_not_of_the_components_is_named(rng):
         run(images, sigma=np.ones((8, 8, 8, 3), np.float32))
 
 
-@pytest.mark.parametrize("blockwise", [False, True])
+@pytest.mark.parametrize("form", ["voxels", "blocks", "lmmse"])
 @pytest.mark.parametrize("slab", [None, 5])
-def test_several_devices_give_the_bytes_of_one(slab, blockwise, rng):
+def test_several_devices_give_the_bytes_of_one(slab, form, rng):
     values = noisy(rng, (70, 9, 8), 3).transpose(3, 0, 1, 2).copy()
     mask = rng.uniform(size=values.shape[1:]) < 0.9
-    rule = NlmRule((2, 2, 2), (1, 1, 1), 1.0, blocks=BlockRule() if blockwise else None)
+    rule = {
+        "voxels": NlmRule((2, 2, 2), (1, 1, 1), 1.0),
+        "blocks": NlmRule((2, 2, 2), (1, 1, 1), 1.0, blocks=BlockRule()),
+        "lmmse": NlmRule((2, 2, 2), (0, 0, 0), 4.0, lmmse=True),
+    }[form]
     one = nonlocal_means(values, mask, rule, resolve_device("cpu", 1))
     devices = [resolve_device("cpu", n) for n in (1, 2, 1)]
     several = nonlocal_means(values, mask, rule, devices[0], slab=slab, devices=devices)

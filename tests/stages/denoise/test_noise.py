@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from qsmengine.backend.device import resolve_device, to_numpy
 from qsmengine.errors import InputError
-from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
+from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, quietest
 
 CPU = resolve_device("cpu", 2)
 
@@ -60,3 +60,25 @@ def test_image_without_noise_and_too_few_voxels_are_named():
     few[4:7, 4:7, 4:7] = True
     with pytest.raises(InputError, match=r"only [01] voxels"):
         estimate_sigma(flat + np.arange(12, dtype=np.float32)[:, None, None, None] ** 3 % 7, few, device=CPU)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 4.0])
+def test_combination_of_least_structure_shows_the_noise_of_parts_full_of_it(sigma, rng, device):
+    """Texture that all parts share, each in its own measure, raises what each part by itself shows."""
+    _, mask, _ = head(48)
+    texture = gaussian_filter(rng.normal(size=(*mask.shape, 2)), (0.6, 0.6, 0.6, 0)) * 100
+    parts = texture @ np.array([[1.0, 0.1, 0.6, 0.3], [0.0, 0.2, 0.1, 0.6]]) + 300
+    noisy = (parts + sigma * rng.normal(size=parts.shape)).astype(np.float32)
+    alone = np.array(estimate_sigma(noisy, mask, device=device)) / sigma
+    combined = quietest(device.asarray(noisy), mask, device=device)
+    together = estimate_sigma(combined, mask, device=device)[0] / sigma
+    assert together == pytest.approx(1.0, abs=0.05)
+    assert alone.max() > 1.5
+    assert combined.shape == (*mask.shape, 1)
+
+
+def test_combination_of_least_structure_needs_voxels(rng):
+    few = np.zeros((12, 12, 12), bool)
+    few[4:7, 4:7, 4:7] = True
+    with pytest.raises(InputError, match=r"only 1 voxels"):
+        quietest(rng.normal(size=(12, 12, 12, 2)).astype(np.float32), few, device=CPU)
