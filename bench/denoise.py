@@ -13,8 +13,10 @@ Ours blockwise averages whole blocks, with preselection, as DIPY's blockwise for
 The floor counts the arithmetic of the scheme, each pair of voxels weighed once for both: per pair of voxels
 2 C (differences, squares) + 6 (three sums of three) + 14 (scaling, clipping, power of two), and for each of the
 two voxels C + 1 (weighted sums, sum of weights), 16 per cycle and core (two units of eight lanes), at the clock
-that the system states. Rows of `cubin` tell registers, shared memory and spills of the GPU's kernel; it takes
-components in blocks of four, so they hold for any number.
+that the system states. Two passes are those of `lmmse`: the second adds for each of a voxel's neighbours in its
+window 4 C + 15 (differences, squares, weight, weighted sums) and C (C + 1) / 2 (products), and C^3 / 6 + 4 C^2
+for the solution; every voxel weighs its neighbours for itself. Rows of `cubin` tell registers, shared memory
+and spills of the GPU's kernels; nlm takes components in blocks of four, so they hold for any number.
 """
 
 from __future__ import annotations
@@ -58,29 +60,42 @@ def main(argv: list[str]) -> int:
     results: list[dict[str, Any]] = []
     for device in devices(options):
         rows = [_whole(shape, count, radii, device, rounds) for count in COUNTS]
+        twice = [_whole(shape, count, radii, device, rounds, lmmse=True) for count in COUNTS]
         if device.kind == "cpu" and not options.no_peers:
             rows += [_against_peers(options.edge, shape, row, radii, device, rounds) for row in rows]
-        rows += _cubin()
+        rows += twice + _cubin()
         results.append(report("denoise", device, rows, shape=shape, search=radii[0], patch=radii[1]))
     write_json(options.json, results)
     return 0
 
 
 def _whole(
-    shape: tuple[int, int, int], count: int, radii: tuple[int, int], device: Device, rounds: int
+    shape: tuple[int, int, int],
+    count: int,
+    radii: tuple[int, int],
+    device: Device,
+    rounds: int,
+    *,
+    lmmse: bool = False,
 ) -> dict[str, Any]:
-    """Ours on the whole volume."""
+    """Ours on the whole volume, in one pass or two."""
     images = device.asarray(_images(shape, count))
     mask = device.xp.ones(shape, bool)
     seconds: CpuSeconds = {}
-    run = _clocked("ours", lambda: _ours(images, mask, radii, device), seconds)
+    run = _clocked("ours", lambda: _ours(images, mask, radii, device, lmmse=lmmse), seconds)
     timing = measure({"ours": run}, device, rounds=rounds, warm_up=1)["ours"]
-    pairs = float(np.prod(shape)) * (2 * radii[0] + 1) ** 3
-    row = {"what": "whole", "components": count, **timing.as_dict(), "pairs_per_s": pairs / timing.median}
+    voxels = float(np.prod(shape))
+    pairs = voxels * (2 * radii[0] + 1) ** 3
+    what = "whole, two passes" if lmmse else "whole"
+    row = {"what": what, "components": count, **timing.as_dict(), "pairs_per_s": pairs / timing.median}
     speed = pairs / timing.median / 1e9
-    line = f"{device!s:6} {shape} {count} components: {timing.median:7.2f} s, {speed:.2f} G pairs/s"
+    line = f"{device!s:6} {what} {shape} {count} components: {timing.median:7.2f} s, {speed:.2f} G pairs/s"
     if device.kind == "cpu":
-        floor, used = pairs * (2 * count + 11) / (LANES * _clock()), min(seconds["ours"])
+        operations = pairs * (2 * count + 11)
+        if lmmse:
+            second = 26 * (4 * count + 15 + count * (count + 1) / 2) + count**3 / 6 + 4 * count**2
+            operations += voxels * second
+        floor, used = operations / (LANES * _clock()), min(seconds["ours"])
         row |= {"cpu_s": used, "floor_cpu_s": floor, "ratio_to_floor": used / floor}
         line += f", {used:.2f} CPU s, {used / floor:.2f} x floor"
     print(line, flush=True)
@@ -134,10 +149,8 @@ def _compare(name: str, theirs: Timing, ours: Timing, scale: float, whole: float
     return {f"{name}_over_ours": same, f"{name}_scaled_over_ours": scaled}
 
 
-def _ours(
-    images: Array, mask: Array, radii: tuple[int, int], device: Device, *, blockwise: bool = False
-) -> Array:
-    params = MnlmParams(search_radius=radii[0], patch_radius=radii[1], sigma=1.0, blockwise=blockwise)
+def _ours(images: Array, mask: Array, radii: tuple[int, int], device: Device, **options: bool) -> Array:
+    params = MnlmParams(search_radius=radii[0], patch_radius=radii[1], sigma=1.0, **options)
     return mnlm(images, mask, Grid(mask.shape, np.eye(4)), params, device=device)
 
 
@@ -158,7 +171,7 @@ def _cubin() -> list[dict[str, Any]]:
     if find_spec("nvidia") is None:
         return []
     rows = []
-    for source in ("nlm.cu", "nlm_blocks.cu"):
+    for source in ("nlm.cu", "nlm_blocks.cu", "nlm_lmmse.cu"):
         for arch in ARCHITECTURES:
             for usage in nvrtc.compile_source(source, arch):
                 rows.append({"what": "cubin", **asdict(usage)})

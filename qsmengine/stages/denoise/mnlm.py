@@ -19,11 +19,11 @@ window, linearly and with the least mean square error:
     w2(i, j) = exp(-1/C sum_c (p_c(i) - p_c(j))^2 / sigma_c(i)^2 / lmmse_h^2)
     m, S     = weighted mean and covariance of u / sigma(i)
     e(i)     = m + G(S) (u(i) - m)             G near 1 - 1 / S, 0 where S < 1: see kernels/nlm_lmmse.cu
-    u(i)    <- p(i) + min(1, 3 / N(i)) (e(i) - p(i))               N the sum of the first pass' weights
+    u(i)    <- p(i) + min(1, 10 / N(i)) (e(i) - p(i))               N the sum of the first pass' weights
 
 What the components share (an edge in all echoes, phase that grows with the echo time) stands out of the noise
 and is kept; directions in which they vary as noise does are averaged. That leaves about a third of the noise's
-variance: where the first pass found more partners than three, its mean is the better. What has none stays.
+variance: where the first pass found more than ten partners, its mean is the better. What has none stays.
 
 `rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
 bias, taken off. The real and imaginary parts of complex data need no such step.
@@ -54,8 +54,9 @@ from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
-_FEW = 3.0
-"""Weights that a mean sums up when its noise has about the variance that the linear estimate leaves."""
+_MANY = 10.0
+"""Sum of weights from which on a mean is better than the linear estimate: it has 1/10 of the noise's variance
+and some bias, the estimate about 1/3."""
 
 SearchRadius = Annotated[int, Field(ge=0, le=15)]
 PatchRadius = Annotated[int, Field(ge=0, le=3)]
@@ -233,7 +234,7 @@ def _passes(
     estimate = nonlocal_means(planes, inside, second[0], device, guide=means, **share)
     if counted:
         estimate -= means
-        estimate *= np.float32(_FEW) / np.maximum(found[-1], np.float32(_FEW))
+        estimate *= np.float32(_MANY) / np.maximum(found[-1], np.float32(_MANY))
         estimate += means
     return estimate
 

@@ -62,7 +62,7 @@ def test_second_pass_gives_way_to_means_of_many(spread, mapped, rng, device):
     settings |= {"h": 1.5, "weight_floor": 0.0, "device": device}
     means, sums = brute_force(images, sigma, (2, 2, 2), (1, 1, 1), h=1.5, sums=True)
     estimate = brute_force_lmmse(images, means, sigma, (1, 1, 1), h=4.0)
-    share = np.minimum(1, 3 / sums)[..., None]
+    share = np.minimum(1, 10 / sums)[..., None]
     assert share.min() < 0.7
     filtered = run(images, lmmse=True, **settings)
     expected = means + share * (estimate - means)
