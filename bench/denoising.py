@@ -33,7 +33,8 @@ from qsmengine.errors import UsageError
 from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.pipeline.config import Config, load_config, parse_value
 from qsmengine.pipeline.run import run_qsm
-from qsmengine.stages.denoise.complex_mnlm import ComplexMnlmParams, complex_mnlm
+from qsmengine.stages.denoise.complex_mnlm import ComplexMnlmParams, complex_mnlm, turned_parts
+from qsmengine.stages.denoise.noise import estimate_sigma, quietest
 from qsmengine.stages.metrics import nrmse
 
 VARIANTS = ("none", "each part", "joint")
@@ -69,7 +70,13 @@ def main(argv: list[str]) -> int:
     rows = []
     for snr in options.snr:
         noisy = _noisy(truth, snr, seed=options.subject)
-        rows += [{"snr": snr} | row for row in _compare(truth, noisy, params, chain, device)]
+        noise = _estimated_noise(truth, noisy, _sigma(truth, snr), device)
+        print(f"SNR {snr:g}, noise estimated / true: {noise['together']:.2f}; of each part by itself", end=" ")
+        print(" ".join(f"{value:.2f}" for value in noise["alone"]), flush=True)
+        rows += [
+            {"snr": snr, "noise": noise["together"]} | row
+            for row in _compare(truth, noisy, params, chain, device)
+        ]
         if options.figures is not None and snr == min(options.snr):
             filtered = denoised(noisy, truth.head.mask, params, device)
             write_figures(truth.clean, noisy, filtered, truth.head.mask, options.figures)
@@ -102,11 +109,25 @@ def _truth(subject: int, voxel_size: float, texture: float) -> Truth:
 
 def _noisy(truth: Truth, snr: float, seed: int) -> GreSeries:
     rng = np.random.default_rng([seed, int(snr)])
-    clean, white = truth.clean, np.isin(truth.head.labels, (2, 41)) & truth.head.mask
-    sigma = float(clean.magnitude[..., 0][white].mean(dtype=np.float64)) / snr
+    clean, sigma = truth.clean, _sigma(truth, snr)
     noise = rng.normal(0, sigma, (2, *clean.magnitude.shape)).astype(np.float32)
     signal = clean.magnitude * np.exp(1j * clean.phase) + noise[0] + 1j * noise[1]
     return replace(clean, magnitude=abs(signal).astype(np.float32), phase=np.angle(signal).astype(np.float32))
+
+
+def _sigma(truth: Truth, snr: float) -> float:
+    """Noise of a real or imaginary part."""
+    white = np.isin(truth.head.labels, (2, 41)) & truth.head.mask
+    return float(truth.clean.magnitude[..., 0][white].mean(dtype=np.float64)) / snr
+
+
+def _estimated_noise(truth: Truth, noisy: GreSeries, sigma: float, device: Device) -> dict[str, Any]:
+    """Noise estimated over the noise there is: of all parts at once, and of each part by itself."""
+    params, mask = ComplexMnlmParams(), truth.head.mask
+    parts, _ = turned_parts(noisy.magnitude, noisy.phase, mask, params, device)
+    together = estimate_sigma(quietest(parts, mask, device=device), mask, device=device)[0]
+    alone = estimate_sigma(parts, mask, device=device)
+    return {"together": together / sigma, "alone": [value / sigma for value in alone]}
 
 
 def _compare(

@@ -10,75 +10,53 @@ ROW_SLACK = 12
 TILE_DEPTH = 48
 """Planes along x that a tile holds at most."""
 
-NLM = Kernel(
-    "nlm",
-    "nlm.cu",
-    """
-    guide: in f32 [components px py pz]
-    values: in f32 [components px py pz]
-    precision: in f32 [maps px py pz]
-    candidate: in f32 [px py pz]
-    mask: in u8 [nx ny nz]
-    filtered: out f32 [components nx ny nz]
-    total: out f32 [nx ny nz]
-    peak: out f32 [nx ny nz]
-    scale: f32
-    offset: f32
-    most: f32
-    search_x: i32
-    search_y: i32
-    search_z: i32
-    patch_x: i32
-    patch_y: i32
-    patch_z: i32
-    self_peak: i32
-    """,
-    items="nx ny nz",
-)
-
-NLM_PAIRS = Kernel(
-    "nlm_pairs",
-    "nlm_pairs.cu",
-    """
-    guide: in f32 [components px py pz]
-    values: in f32 [components px py pz]
-    candidate: in i32 [px py pz]
-    mask: in u8 [nx ny nz]
-    filtered: out f32 [components nx ny nz]
-    total: out f32 [nx ny nz]
-    peak: out f32 [nx ny nz]
-    scale: f32
-    offset: f32
-    most: f32
-    search_x: i32
-    search_y: i32
-    search_z: i32
-    patch_x: i32
-    patch_y: i32
-    patch_z: i32
-    self_peak: i32
-    """,
-    items="nx ny nz",
-)
-
 LMMSE_COMPONENTS = 32
 """Components that the kernel nlm_lmmse takes at most."""
+
+_IMAGES = """\
+guide: in f32 [components px py pz]
+values: in f32 [components px py pz]
+"""
+
+_MAPS = """\
+precision: in f32 [maps px py pz]
+candidate: in f32 [px py pz]
+"""
+
+_RESULT = """\
+mask: in u8 [nx ny nz]
+filtered: out f32 [components nx ny nz]
+"""
+
+_SEARCH = """\
+search_x: i32
+search_y: i32
+search_z: i32
+"""
+
+_MEANS = f"""\
+{_RESULT}\
+total: out f32 [nx ny nz]
+peak: out f32 [nx ny nz]
+scale: f32
+offset: f32
+most: f32
+{_SEARCH}\
+patch_x: i32
+patch_y: i32
+patch_z: i32
+self_peak: i32
+"""
+
+NLM = Kernel("nlm", "nlm.cu", _IMAGES + _MAPS + _MEANS, items="nx ny nz")
+
+NLM_PAIRS = Kernel(
+    "nlm_pairs", "nlm_pairs.cu", _IMAGES + "candidate: in i32 [px py pz]\n" + _MEANS, items="nx ny nz"
+)
 
 NLM_LMMSE = Kernel(
     "nlm_lmmse",
     "nlm_lmmse.cu",
-    """
-    guide: in f32 [components px py pz]
-    values: in f32 [components px py pz]
-    precision: in f32 [maps px py pz]
-    candidate: in f32 [px py pz]
-    mask: in u8 [nx ny nz]
-    filtered: out f32 [components nx ny nz]
-    scale: f32
-    most: f32
-    search_x: i32
-    search_y: i32
-    search_z: i32
-    """,
+    _IMAGES + _MAPS + _RESULT + "scale: f32\nmost: f32\n" + _SEARCH,
     items="nx ny nz",
 )
