@@ -21,7 +21,8 @@ def denoise(
         str,
         typer.Option(
             "--sigma",
-            help="noise in the images' unit: a number, a map's file, auto, or local (a map is estimated)",
+            help="noise in the images' unit: a number, a map's file, or estimated: auto, local (a map), "
+            "repeats (from the differences of volumes that repeat one image)",
         ),
     ] = "auto",
     search_radius: Annotated[int, typer.Option("--search-radius", help="of the window, in voxels")] = 5,

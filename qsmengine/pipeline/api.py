@@ -121,7 +121,7 @@ def denoise(
     grid: Grid,
     *,
     mask: Array | None = None,
-    sigma: float | Sequence[float] | Array | Literal["auto", "local"] = "auto",
+    sigma: float | Sequence[float] | Array | Literal["auto", "local", "repeats"] = "auto",
     method: str = "mnlm",
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
@@ -139,7 +139,8 @@ def denoise(
     sigma
         Noise in the components' unit: one number, one each, a map (x, y, z) or (x, y, z, component), or
         "auto": estimated for each component (see :mod:`qsmengine.stages.denoise.noise`); "local": maps of it
-        are, for noise that varies in space.
+        are, for noise that varies in space; "repeats": the components are repeats of one image, and their
+        differences show the noise (a map of it with the parameter noise = "local").
     method, params
         Method and its parameters, see ``qsmengine stage denoise --list``.
     device
@@ -155,7 +156,7 @@ def denoise(
     InputError
         For arrays that do not fit, noise that is not positive or cannot be estimated.
     """
-    from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
+    from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, repeated_noise
     from qsmengine.stages.registry import get_method
 
     chosen = device_for(device, components)
@@ -165,6 +166,10 @@ def denoise(
     settings = dict(params or {})
     if isinstance(sigma, str) and "sigma" not in get_method("denoise", method).params.model_fields:
         pass  # found by the method itself
+    elif isinstance(sigma, str) and sigma == "repeats":
+        local = settings.get("noise") == "local"
+        noise = repeated_noise(images, mask, device=chosen, local=local)
+        (inputs if local else settings)["sigma"] = noise
     elif isinstance(sigma, str) and "local" in {sigma, settings.get("noise")}:
         inputs["sigma"] = estimate_sigma_map(images, mask, device=chosen)
     elif isinstance(sigma, str):

@@ -24,7 +24,7 @@ from qsmengine.pipeline.single import parse_params
 from qsmengine.pipeline.staging import check_output, staged
 from qsmengine.stages.registry import get_method
 
-_ESTIMATED = ("auto", "local")
+_ESTIMATED = ("auto", "local", "repeats")
 _KEPT = ("EchoTime", "MagneticFieldStrength", "Units")
 
 
@@ -39,7 +39,8 @@ class DenoiseRequest:
     target
         Folder of the outputs.
     sigma
-        Noise in the images' unit: a number, a file (map), "auto" or "local" (a map that is estimated).
+        Noise in the images' unit: a number, a file (map), "auto", "local" (a map that is estimated), or
+        "repeats" (from the differences of the volumes, which are repeats of one image).
     mask
         Voxels to filter, 0 elsewhere; the whole image when None.
     method, params

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import qsmengine as qe
+from qsmengine.backend.device import resolve_device
 from qsmengine.cli.main import main
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
+from qsmengine.stages.denoise.noise import repeated_noise
 
 SHAPE = (20, 18, 16)
 GRID = Grid(SHAPE, np.diag([-1.0, 1.0, 1.5, 1.0]))
@@ -80,6 +82,20 @@ def test_map_of_the_noise_is_estimated_on_request(files, images, tmp_path):
     assert not np.array_equal(found, qe.denoise(np.stack(images, axis=-1), GRID, params=params)[..., 0])
     sidecar = json.loads((tmp_path / "out" / "A_desc-denoised.json").read_text())
     assert sidecar["NoiseStandardDeviation"] == "local"
+
+
+@pytest.mark.parametrize("kind", ["global", "local"])
+def test_repeats_of_one_image_show_the_noise(kind, files, images, tmp_path):
+    options = ("--sigma", "repeats", "--set", f"noise={kind}")
+    assert run(files, tmp_path / "out", *options) == 0
+    found = read_image(tmp_path / "out" / "A_desc-denoised.nii.gz").array
+    pair = np.stack(images, axis=-1)
+    sigma = repeated_noise(pair, None, device=resolve_device("cpu"), local=kind == "local")
+    assert np.median(sigma) == pytest.approx(5.0, rel=0.1)
+    params = {"search_radius": 2, "patch_radius": 1, "h": 1.0, "rician": False, "noise": kind}
+    np.testing.assert_array_equal(found, qe.denoise(pair, GRID, sigma=sigma, params=params)[..., 0])
+    assert run(files[:1], tmp_path / "alone", *options) == 3
+    assert not (tmp_path / "alone").exists()
 
 
 def test_volumes_of_a_series_are_components_and_bids_names_stay_valid(images, tmp_path):

@@ -11,6 +11,8 @@ linear along any axis, so of an image it leaves the noise, times sqrt(6^3), and 
   space. r . a holds the least of it, a the unit vector of least variance over the nine tenths of the voxels
   where |r| is smallest; its noise is that of every part.
 
+- Repeats of one image: differences of neighbours, over sqrt(2), hold no anatomy but for drift and motion.
+
 All assume noise that is Gaussian and not correlated between neighbours; interpolated or zero-filled images
 give too little. In a magnitude image the noise is nearly Gaussian where the signal exceeds 3 sigma: without
 a mask only such voxels are taken.
@@ -75,6 +77,30 @@ def estimate_sigma_map(components: Array, mask: Array | None, *, device: Device,
         images.append(_local_sigma(image, inside, sigma, radius))
     stacked: Array = device.xp.stack(images, axis=-1)
     return stacked
+
+
+def repeated_noise(repeats: Array, mask: Array | None, *, device: Device, local: bool = False) -> float | Array:
+    """Standard deviation of the noise of `repeats` (x, y, z, repeat) of one image, or a map (x, y, z) of it.
+
+    Root mean square of what the differences of neighbouring repeats show. Without `mask` the voxels count whose
+    mean exceeds the noise fourfold, or all in images with negative values.
+
+    Raises
+    ------
+    InputError
+        For fewer than two repeats, and as :func:`estimate_sigma`.
+    """
+    if repeats.shape[3] < 2:
+        raise InputError("one volume is no repeat: noise from repeats needs two or more", field="sigma")
+    xp = device.xp
+    images = device.asarray(repeats)
+    inside = _foreground(xp.mean(images, axis=3)) if mask is None else device.asarray(mask, bool)
+    differences = (images[..., 1:] - images[..., :-1]) / np.float32(math.sqrt(2.0))
+    if local:
+        maps = estimate_sigma_map(differences, inside, device=device)
+        found: Array = xp.sqrt(xp.mean(maps * maps, axis=3))
+        return found
+    return float(np.sqrt(np.mean(np.square(estimate_sigma(differences, inside, device=device)))))
 
 
 def quietest(parts: Array, mask: Array, *, device: Device) -> Array:

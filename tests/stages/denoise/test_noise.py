@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from qsmengine.backend.device import resolve_device, to_numpy
 from qsmengine.errors import InputError
-from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, quietest
+from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, quietest, repeated_noise
 
 CPU = resolve_device("cpu", 2)
 
@@ -82,3 +82,29 @@ def test_combination_of_least_structure_needs_voxels(rng):
     few[4:7, 4:7, 4:7] = True
     with pytest.raises(InputError, match=r"only 1 voxels"):
         quietest(rng.normal(size=(12, 12, 12, 2)).astype(np.float32), few, device=CPU)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_repeats_show_the_noise_whatever_the_anatomy(masked, rng, device):
+    image, mask, _ = head(48)
+    sigma, image = 5.0, image * (1 + 0.2 * rng.normal(size=image.shape))  # texture of one voxel
+    drift = np.array([1.0, 1.02, 1.03, 1.05])
+    noise = sigma * (rng.normal(size=(*image.shape, 4)) + 1j * rng.normal(size=(*image.shape, 4)))
+    repeats = abs(image[..., None] * (1 + 0.02 * (drift - 1)) + noise).astype(np.float32)
+    alone = estimate_sigma(repeats[..., :1], mask, device=device)[0]
+    found = repeated_noise(repeats, mask if masked else None, device=device)
+    assert alone > 5 * sigma
+    assert found == pytest.approx(sigma, rel=0.05)
+
+
+def test_map_from_repeats_follows_the_noise(rng, device):
+    image, mask, x = head(48)
+    sigma = 4 * (2 + x)
+    repeats = (image[..., None] + sigma[..., None] * rng.normal(size=(*image.shape, 3))).astype(np.float32)
+    ratio = to_numpy(repeated_noise(repeats, mask, device=device, local=True)) / sigma
+    assert np.sqrt(np.mean((ratio[mask] - 1) ** 2)) < 0.1
+
+
+def test_one_volume_is_no_repeat(rng):
+    with pytest.raises(InputError, match="two or more"):
+        repeated_noise(rng.normal(size=(12, 12, 12, 1)).astype(np.float32), None, device=CPU)
