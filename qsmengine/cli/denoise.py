@@ -31,6 +31,9 @@ def denoise(
     rician: Annotated[
         bool, typer.Option("--rician", help="magnitude images: correct the bias of their noise")
     ] = False,
+    lmmse: Annotated[
+        bool, typer.Option("--lmmse", help="second pass: estimate each voxel from the images' local covariance")
+    ] = False,
     mask: Annotated[Path | None, typer.Option("--mask", "-m", help="voxels to filter; 0 elsewhere")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -53,7 +56,8 @@ def denoise(
     given = {
         key.removeprefix("denoise."): parse_value(text) for key, text in parse_pairs(settings, "--set").items()
     }
-    params = {"search_radius": search_radius, "patch_radius": patch_radius, "h": h, "rician": rician, **given}
+    params = {"search_radius": search_radius, "patch_radius": patch_radius, "h": h, "rician": rician}
+    params |= {"lmmse": lmmse, **given}
     request = DenoiseRequest(images=images, target=out, sigma=sigma, mask=mask, params=params, force=force)
     for path in run_denoising(request, resolve_device(device, threads)):
         reporter.say(str(path), file=str(path))

@@ -67,6 +67,16 @@ def test_noise_map_mask_and_settings_from_files(files, images, tmp_path):
     assert not found[mask == 0].any()
 
 
+def test_second_pass_on_request(files, images, tmp_path):
+    assert run(files, tmp_path / "out", "--sigma", "5", "--lmmse") == 0
+    expected = qe.denoise(
+        np.stack(images, axis=-1), GRID, sigma=5.0, params={"search_radius": 2, "lmmse": True}
+    )
+    found = read_image(tmp_path / "out" / "B_desc-denoised.nii.gz").array
+    np.testing.assert_array_equal(found, expected[..., 1])
+    assert json.loads((tmp_path / "out" / "B_desc-denoised.json").read_text())["Parameters"]["lmmse"] is True
+
+
 def test_noise_is_estimated_when_not_given(files, images, tmp_path):
     assert run(files, tmp_path / "out") == 0
     found = read_image(tmp_path / "out" / "A_desc-denoised.nii.gz").array
