@@ -34,42 +34,39 @@ FN void weigh(float* weight, float* total, Block g, Block q, int mapped, Rule ru
 }
 
 // Adds the differences of the voxels at one shift to their own, first and second powers, to the weighted sums.
-FN void add_moments(float* mean, float* second, float* step, const float* weight, Block v, Block q, int mapped,
-                    Index shift, int count, int width) {
+FN void add_moments(float* mean, float* second, float* step, const float* weight, Block v, Index shift,
+                    int count, int width) {
   for (int a = 0; a < count; ++a) {
-    const float *own = v.at + a * v.next, *precision = q.at + a * q.next;
+    const float* own = v.at + a * v.next;
     TILE_FOR(l, width) {
       float difference = own[l + shift] - own[l];
-      if (mapped) difference *= fsqrt(precision[l]);
-      float weighted = AT(weight, 0, l) * difference;
       AT(step, a, l) = difference;
-      AT(mean, a, l) += weighted;
+      AT(mean, a, l) += AT(weight, 0, l) * difference;
     }
     for (int b = 0, k = entry(a, 0); b <= a; ++b, ++k)
       TILE_FOR(l, width) AT(second, k, l) += AT(weight, 0, l) * (AT(step, a, l) * AT(step, b, l));
   }
 }
 
-// mean: the weighted mean; factor: Cholesky factor of S + b, the inverse of its diagonal in place of it; from
-// the sums.
-FN void factorise(float* mean, float* factor, const float* total, int count, int width) {
+// From the sums: the weighted mean, and the Cholesky factor of S + b with the inverse of its diagonal in place of
+// it; both in units of the noise, `unit` being its inverse.
+FN void factorise(float* mean, float* factor, const float* total, const float* unit, int count, int width) {
   for (int a = 0; a < count; ++a) {
-    TILE_FOR(l, width) AT(mean, a, l) /= AT(total, 0, l);
+    TILE_FOR(l, width) AT(mean, a, l) *= AT(unit, a, l) / AT(total, 0, l);
     for (int b = 0; b <= a; ++b) {
-      int own = entry(a, b);
+      int own = entry(a, b), pivot = entry(b, b);
       TILE_FOR(l, width) {
-        float product = AT(mean, a, l) * AT(mean, b, l);
-        AT(factor, own, l) = AT(factor, own, l) / AT(total, 0, l) - product + (a == b ? SHIFT : 0.0f);
+        float scale = AT(unit, a, l) * AT(unit, b, l) / AT(total, 0, l),
+              product = AT(mean, a, l) * AT(mean, b, l);
+        AT(factor, own, l) = AT(factor, own, l) * scale - product + (a == b ? SHIFT : 0.0f);
       }
       for (int k = 0; k < b; ++k) {
         int left = entry(a, k), right = entry(b, k);
         TILE_FOR(l, width) AT(factor, own, l) -= AT(factor, left, l) * AT(factor, right, l);
       }
-      int pivot = entry(b, b);
-      TILE_FOR(l, width) {
+      TILE_FOR(l, width) {  // but for rounding no pivot is below b
         float value = AT(factor, own, l);
-        AT(factor, own, l) =
-            a == b ? 1.0f / fsqrt(fmax2(value, SHIFT)) : value * AT(factor, pivot, l);  // rounding aside
+        AT(factor, own, l) = a == b ? 1.0f / fsqrt(fmax2(value, SHIFT)) : value * AT(factor, pivot, l);
       }
     }
   }
@@ -112,6 +109,7 @@ KERNEL(nlm_lmmse,
   PRIVATE(float, mean, MAX_COMPONENTS);
   PRIVATE(float, rest, MAX_COMPONENTS);
   PRIVATE(float, step, MAX_COMPONENTS);
+  PRIVATE(float, unit, MAX_COMPONENTS);
   PRIVATE(float, second, MAX_PAIRS);
   Volume in = {pz, py * pz, px * py * pz}, out = {nz, ny * nz, nx * ny * nz};
   Rule rule = {scale, 0.0f, most};
@@ -125,8 +123,13 @@ KERNEL(nlm_lmmse,
     Block g = {guide + from, in.next}, v = {values + from, in.next};
     Block q = {precision + (mapped ? from : 0), maps > 1 ? in.next : 0};
     TILE_FOR(l, width) AT(total, 0, l) = 1.0f;
-    for (int a = 0; a < count; ++a)
-      TILE_FOR(l, width) AT(mean, a, l) = 0.0f;
+    for (int a = 0; a < count; ++a) {
+      const float* precise = q.at + a * q.next;
+      TILE_FOR(l, width) {
+        AT(mean, a, l) = 0.0f;
+        AT(unit, a, l) = mapped ? fsqrt(precise[l]) : 1.0f;
+      }
+    }
     for (int k = 0; k < entry(count, 0); ++k)
       TILE_FOR(l, width) AT(second, k, l) = 0.0f;
     for (int i = -search_x; i <= search_x; ++i)
@@ -135,18 +138,17 @@ KERNEL(nlm_lmmse,
           if (i == 0 && j == 0 && k == 0) continue;
           Index shift = i * in.x + j * in.y + k;
           weigh(weight, total, g, q, mapped, rule, candidate + from, shift, count, width);
-          add_moments(mean, second, step, weight, v, q, mapped, shift, count, width);
+          add_moments(mean, second, step, weight, v, shift, count, width);
         }
-    factorise(mean, second, total, count, width);
+    factorise(mean, second, total, unit, count, width);
     for (int a = 0; a < count; ++a)
       TILE_FOR(l, width) AT(rest, a, l) = AT(mean, a, l);
     for (int k = 0; k < 2; ++k) shrink(rest, step, second, count, width);
     for (int a = 0; a < count; ++a) {
-      const float *own = v.at + a * v.next, *precise = q.at + a * q.next;
+      const float* own = v.at + a * v.next;
       float* estimate = filtered + a * out.next + to;
       TILE_FOR(l, width) {
-        float change = AT(mean, a, l) - AT(rest, a, l);
-        if (mapped) change /= fsqrt(precise[l]);
+        float change = (AT(mean, a, l) - AT(rest, a, l)) / AT(unit, a, l);
         estimate[l] = mask[to + l] ? own[l] + change : 0.0f;
       }
     }

@@ -64,6 +64,10 @@ class NlmRule:
     blocks: BlockRule | None = None
     lmmse: bool = False
 
+    def __post_init__(self) -> None:
+        if self.lmmse and (any(self.patch) or self.d0 > 0 or self.blocks is not None):
+            raise ValueError("an estimate from the covariance has patches of one voxel, d0 = 0 and no blocks")
+
     @property
     def margin(self) -> Radius:
         """Voxels around a voxel that its result depends on."""

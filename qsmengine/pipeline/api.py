@@ -156,7 +156,6 @@ def denoise(
     InputError
         For arrays that do not fit, noise that is not positive or cannot be estimated.
     """
-    from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, repeated_noise
     from qsmengine.stages.registry import get_method
 
     chosen = device_for(device, components)
@@ -164,16 +163,11 @@ def denoise(
     inputs: dict[str, Any] = {"components": images}
     inputs["mask"] = np.ones(grid.shape, bool) if mask is None else mask
     settings = dict(params or {})
-    if isinstance(sigma, str) and "sigma" not in get_method("denoise", method).params.model_fields:
+    if isinstance(sigma, str) and "sigma" in get_method("denoise", method).params.model_fields:
+        local = "local" in {sigma, settings.get("noise")}
+        sigma = _estimated_noise(images, mask, chosen, repeats=sigma == "repeats", local=local)
+    if isinstance(sigma, str):
         pass  # found by the method itself
-    elif isinstance(sigma, str) and sigma == "repeats":
-        local = settings.get("noise") == "local"
-        noise = repeated_noise(images, mask, device=chosen, local=local)
-        (inputs if local else settings)["sigma"] = noise
-    elif isinstance(sigma, str) and "local" in {sigma, settings.get("noise")}:
-        inputs["sigma"] = estimate_sigma_map(images, mask, device=chosen)
-    elif isinstance(sigma, str):
-        settings["sigma"] = estimate_sigma(images, mask, device=chosen)
     elif np.ndim(sigma) >= 3:
         inputs["sigma"] = sigma
     else:
@@ -181,6 +175,17 @@ def denoise(
         settings["sigma"] *= images.shape[3] if len(settings["sigma"]) == 1 else 1
     filtered = run_method("denoise", method, inputs, grid, settings, chosen)["components"]
     return filtered.reshape(components.shape)
+
+
+def _estimated_noise(
+    images: Array, mask: Array | None, device: Device, *, repeats: bool, local: bool
+) -> float | tuple[float, ...] | Array:
+    """Noise of one size for all `images`, of each, or a map."""
+    from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, repeated_noise
+
+    if repeats:
+        return repeated_noise(images, mask, device=device, local=local)
+    return (estimate_sigma_map if local else estimate_sigma)(images, mask, device=device)
 
 
 def unwrap(

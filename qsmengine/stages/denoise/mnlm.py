@@ -130,13 +130,8 @@ class MnlmParams(Params):
         )  # fmt: skip
         if not self.lmmse:
             return (first,)
-        window = self.lmmse_radius or next(
-            r for r in range(1, 6) if (2 * r + 1) ** 3 >= 6 * components or r == 5
-        )
-        second = NlmRule(
-            search=_three(window), patch=(0, 0, 0), h=self.lmmse_h, floor=self.weight_floor, lmmse=True
-        )
-        return first, second
+        window = _three(self.lmmse_radius or _window_radius(components))
+        return first, NlmRule(window, (0, 0, 0), self.lmmse_h, floor=self.weight_floor, lmmse=True)
 
     @property
     def _blocks(self) -> BlockRule | None:

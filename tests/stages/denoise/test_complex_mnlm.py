@@ -73,10 +73,12 @@ def test_smooth_phase_removed_first_is_better_than_not(rng):
     assert np.abs(turned - truth).std() < 0.9 * np.abs(plain - truth).std()
 
 
-def test_an_image_without_noise_comes_back_as_it_was(rng):
+@pytest.mark.parametrize(("lmmse", "tolerance"), [(False, 1e-4), (True, 2e-4)])
+def test_an_image_without_noise_comes_back_as_it_was(lmmse, tolerance, rng):
     truth, _ = echoes(rng, 0.0)
-    filtered = run(truth, sigma=np.full(SHAPE, 1e-4, np.float32), params={"d0": 0.0})
-    np.testing.assert_allclose(filtered, truth, atol=2e-4)
+    params = {"d0": 0.0, "lmmse": lmmse}
+    filtered = run(truth, sigma=np.full(SHAPE, 1e-4, np.float32), params=params)
+    np.testing.assert_allclose(filtered, truth, atol=tolerance)
 
 
 def test_nothing_is_left_outside_the_mask(rng):
