@@ -68,5 +68,5 @@ def inside_weight(
     inside = domain.insert(mask if weight is None else weight, mask)
     if weight is not None:
         mean = inside.sum(dtype=np.float64) / mask.sum()
-        inside /= np.float32(mean if scale == "mean" else inside.max())
+        inside /= (mean if scale == "mean" else inside.max()).astype(np.float32)
     return inside
