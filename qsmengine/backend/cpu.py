@@ -12,6 +12,7 @@ from typing import Any
 
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.sources import library_candidates, sources_hash
+from qsmengine.data import Array
 from qsmengine.errors import DeviceError
 
 ITEMS_PER_TASK = 16384
@@ -35,6 +36,7 @@ _NEEDED = {
 }
 """Flags of the processor that a variant needs, best first. VBMI2 leaves out the first processors with AVX-512,
 which lower their clock for it."""
+_BUFFER = ctypes.c_char * 0
 _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
 
@@ -70,13 +72,19 @@ def load_library() -> tuple[ctypes.CDLL, str]:
 
 def call(kernel: Kernel, threads: int, values: Mapping[str, Any]) -> None:
     """Run `kernel` on NumPy arrays."""
-    sizes = kernel.bind(values)
-    tasks = max(1, min(4096, -(-kernel.work_items(sizes) // ITEMS_PER_TASK)))
-    pointers = []
-    for arg in kernel.arguments:
-        value = values[arg.name]
-        pointers.append(value.ctypes.data if arg.is_array else value)
-    _function(kernel)(tasks, min(threads, tasks), *pointers, *(sizes[d] for d in kernel.dims))
+    bound = kernel.bind(values)
+    tasks = max(1, min(4096, -(-bound.items // ITEMS_PER_TASK)))
+    arguments = [address(values[a.name]) if a.is_array else values[a.name] for a in kernel.arguments]
+    _function(kernel)(tasks, min(threads, tasks), *arguments, *bound.extents)
+
+
+def address(array: Array) -> Any:
+    """Where the data of a C-contiguous array begin, in a form that a ``void*`` parameter takes.
+
+    The buffer of a writable array is a third of the cost of its ``ctypes`` attribute.
+    """
+    buffer: Any = array
+    return _BUFFER.from_buffer(buffer) if array.flags.writeable else array.ctypes.data
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.kernel import DTYPES, Kernel
 from qsmengine.backend.sources import inlined_source, sources_hash
-from qsmengine.errors import DeviceError
+from qsmengine.errors import DeviceError, InputError
 
 BLOCK = (32, 8, 1)
 MAX_BLOCKS = 8192
@@ -22,14 +22,19 @@ COMPILE_OPTIONS = ("--std=c++17",)
 
 def call(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
     """Run `kernel` on CuPy arrays of `device`."""
-    sizes = kernel.bind(values)
-    blocks = max(1, min(MAX_BLOCKS, -(-kernel.work_items(sizes) // 256)))
-    cupy = device.xp
+    bound = kernel.bind(values)
+    blocks = max(1, min(MAX_BLOCKS, -(-bound.items // 256)))
     arguments: list[Any] = []
-    for arg in kernel.arguments:
-        value = values[arg.name]
-        arguments.append(value if arg.is_array else DTYPES[arg.type].type(value))
-    arguments += [np.int64(sizes[d]) for d in kernel.dims]
+    for name, scalar in _parameters(kernel):
+        value = values[name]
+        if scalar is not None:
+            value = scalar(value)
+        elif value.device.id != device.index:
+            where = f"kernel {kernel.name}, argument {name}"
+            raise InputError(f"{where}: array lives on cuda:{value.device.id}, not on {device}")
+        arguments.append(value)
+    arguments += _extents(bound.extents)
+    cupy = device.xp
     with cupy.cuda.Device(device.index):
         try:
             _function(kernel, device.index, cupy)((blocks,), BLOCK, tuple(arguments))
@@ -50,6 +55,17 @@ def compile_all(device: Device) -> int:
             except cupy.cuda.compiler.CompileException as error:
                 raise DeviceError(f"kernel {kernel.name} does not compile on {device}:\n{error}") from error
     return len(kernels)
+
+
+@cache
+def _parameters(kernel: Kernel) -> tuple[tuple[str, Any], ...]:
+    """Names of the parameters, each with the type of its scalars: None for an array."""
+    return tuple((a.name, None if a.is_array else DTYPES[a.type].type) for a in kernel.arguments)
+
+
+@lru_cache(1024)
+def _extents(sizes: tuple[int, ...]) -> tuple[np.int64, ...]:
+    return tuple(map(np.int64, sizes))
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.cpu import load_library
+from qsmengine.backend.cpu import address, load_library
 from qsmengine.backend.kernel import Kernel
 from qsmengine.errors import InputError, OutOfMemoryError
 
@@ -58,13 +58,13 @@ def hostcall(function: HostFunction, **values: Any) -> None:
     for arg in signature.arguments:
         if arg.is_array and arg.name in values and not isinstance(values[arg.name], np.ndarray):
             raise InputError(f"host function {function.name}, argument {arg.name}: must be a NumPy array")
-    sizes = signature.bind(values)
-    arguments = [values[a.name].ctypes.data if a.is_array else values[a.name] for a in signature.arguments]
-    status = _function(function)(*arguments, *(sizes[d] for d in signature.dims))
+    bound = signature.bind(values)
+    arguments = [address(values[a.name]) if a.is_array else values[a.name] for a in signature.arguments]
+    status = _function(function)(*arguments, *bound.extents)
     if status == 1:
-        raise OutOfMemoryError(f"out of memory in {function.name} for dimensions {sizes}")
+        raise OutOfMemoryError(f"out of memory in {function.name} for dimensions {dict(bound.sizes)}")
     if status == 2:
-        raise InputError(f"{function.name}: {sizes} are too many voxels", field="shape")
+        raise InputError(f"{function.name}: {dict(bound.sizes)} are too many voxels", field="shape")
 
 
 @cache

@@ -24,6 +24,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 C_TYPES = {"f32": "float", "f64": "double", "c64": "Complex", "u8": "u8", "i32": "int", "i64": "Index"}
 
+_MOST_BINDINGS = 256
+"""Sets of shapes kept per kernel before all are forgotten."""
+
 _LINE = re.compile(r"(?P<name>\w+):\s*(?:(?P<role>in|out|inout)\s+)?(?P<type>\w+)\s*(?:\[(?P<dims>[^\]]*)\])?")
 
 
@@ -43,6 +46,18 @@ class Arg:
 
 
 @dataclass(frozen=True)
+class Binding:
+    """What the shapes of a kernel's arguments fix."""
+
+    sizes: Mapping[str, int]
+    """Of every dimension, by its symbol."""
+    items: int
+    """Number of work items."""
+    extents: tuple[int, ...]
+    """The sizes in the order in which the C function takes them."""
+
+
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A kernel of ``kernels/<source>``.
 
@@ -71,6 +86,11 @@ class Kernel:
         return tuple(_parse(line) for line in self.args.strip().splitlines())
 
     @cached_property
+    def array_names(self) -> tuple[str, ...]:
+        """Names of the arguments that are arrays."""
+        return tuple(a.name for a in self.arguments if a.is_array)
+
+    @cached_property
     def dims(self) -> tuple[str, ...]:
         """Symbolic dimensions in order of first appearance (numbers left out)."""
         seen = dict.fromkeys(d for a in self.arguments for d in a.dims if not d.isdigit())
@@ -85,8 +105,11 @@ class Kernel:
             parts.append(f"{const}{C_TYPES[a.type]}* {a.name}" if a.is_array else f"{C_TYPES[a.type]} {a.name}")
         return ", ".join([*parts, *(f"Index {d}" for d in self.dims)])
 
-    def bind(self, values: Mapping[str, Any]) -> dict[str, int]:
-        """Check `values` against the signature and return the dimensions they fix.
+    def bind(self, values: Mapping[str, Any]) -> Binding:
+        """Check `values` against the signature and return what their shapes fix.
+
+        Every call checks names, dtypes, memory order and shapes. What follows from a set of shapes is worked
+        out once and kept: solvers launch a kernel many times on arrays of the same shapes.
 
         Raises
         ------
@@ -94,32 +117,53 @@ class Kernel:
             Before anything runs: for a missing or unknown argument, a wrong dtype, order, number of
             dimensions or size.
         """
-        names = {a.name for a in self.arguments}
-        if names != set(values):
-            missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
+        if values.keys() != self._names:
+            missing, unknown = sorted(self._names - values.keys()), sorted(values.keys() - self._names)
             raise InputError(f"kernel {self.name}: missing arguments {missing}, unknown {unknown}")
+        shapes = []
+        for name, dtype in self._arrays:
+            array: Array = values[name]
+            if array.dtype != dtype:
+                raise InputError(f"{self._where(name)}: dtype is {array.dtype}, must be {dtype}")
+            if not array.flags.c_contiguous:
+                raise InputError(f"{self._where(name)}: must be C-contiguous")
+            shapes.append(array.shape)
+        key = tuple(shapes)
+        binding = self._bindings.get(key)
+        if binding is None:
+            if len(self._bindings) >= _MOST_BINDINGS:
+                self._bindings.clear()
+            binding = self._bindings[key] = self._new_binding(key)
+        return binding
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(a.name for a in self.arguments)
+
+    @cached_property
+    def _arrays(self) -> tuple[tuple[str, np.dtype[Any]], ...]:
+        return tuple((a.name, DTYPES[a.type]) for a in self.arguments if a.is_array)
+
+    @cached_property
+    def _bindings(self) -> dict[tuple[tuple[int, ...], ...], Binding]:
+        return {}
+
+    def _where(self, name: str) -> str:
+        return f"kernel {self.name}, argument {name}"
+
+    def _new_binding(self, shapes: tuple[tuple[int, ...], ...]) -> Binding:
         sizes: dict[str, int] = {}
-        for arg in self.arguments:
-            if arg.is_array:
-                self._bind_array(arg, values[arg.name], sizes)
-        return sizes
-
-    def _bind_array(self, arg: Arg, array: Array, sizes: dict[str, int]) -> None:
-        where = f"kernel {self.name}, argument {arg.name}"
-        if array.dtype != DTYPES[arg.type]:
-            raise InputError(f"{where}: dtype is {array.dtype}, must be {DTYPES[arg.type]}")
-        if not array.flags.c_contiguous:
-            raise InputError(f"{where}: must be C-contiguous")
-        if array.ndim != len(arg.dims):
-            raise InputError(f"{where}: shape {tuple(array.shape)} must have dimensions [{' '.join(arg.dims)}]")
-        for symbol, size in zip(arg.dims, array.shape, strict=True):
-            expected = int(symbol) if symbol.isdigit() else sizes.setdefault(symbol, int(size))
-            if expected != size:
-                raise InputError(f"{where}: dimension {symbol} is {size}, must be {expected}")
-
-    def work_items(self, sizes: Mapping[str, int]) -> int:
-        """Number of work items for these dimensions."""
-        return math.prod(sizes[d] for d in self.items.split())
+        for arg, shape in zip((a for a in self.arguments if a.is_array), shapes, strict=True):
+            where = self._where(arg.name)
+            if len(shape) != len(arg.dims):
+                dims = " ".join(arg.dims)
+                raise InputError(f"{where}: shape {tuple(shape)} must have dimensions [{dims}]")
+            for symbol, size in zip(arg.dims, shape, strict=True):
+                expected = int(symbol) if symbol.isdigit() else sizes.setdefault(symbol, int(size))
+                if expected != size:
+                    raise InputError(f"{where}: dimension {symbol} is {size}, must be {expected}")
+        items = math.prod(sizes[d] for d in self.items.split())
+        return Binding(sizes, items, tuple(sizes[d] for d in self.dims))
 
     def bytes_moved(self, values: Mapping[str, Any]) -> int:
         """Bytes that must move through memory: every input read once, every output written once."""

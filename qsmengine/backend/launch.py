@@ -20,11 +20,12 @@ def launch(kernel: Kernel, device: Device, **values: Any) -> None:
     InputError
         Before launch, for arguments that break the signature or live on another device.
     """
-    for arg in kernel.arguments:
-        array = values.get(arg.name)
-        if arg.is_array and array is not None and isinstance(array, np.ndarray) != (device.kind == "cpu"):
-            raise InputError(f"kernel {kernel.name}, argument {arg.name}: array does not live on {device}")
-    if device.kind == "cpu":
+    on_host = device.kind == "cpu"
+    for name in kernel.array_names:
+        array = values.get(name)
+        if array is not None and isinstance(array, np.ndarray) is not on_host:
+            raise InputError(f"kernel {kernel.name}, argument {name}: array does not live on {device}")
+    if on_host:
         cpu.call(kernel, device.threads, values)
     else:
         cuda.call(kernel, device, values)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from qsmengine.backend import cpu, cuda
+from qsmengine.backend.device import Device
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tv import TV_DATA_STEP
@@ -25,9 +30,9 @@ def test_the_c_parameters_follow_the_declaration():
 
 def test_sizes_items_and_bytes_come_from_the_arrays():
     kernel = Kernel("k", "k.cu", DATA, items="n")
-    sizes = kernel.bind(values())
-    assert sizes == {"n": 4}
-    assert kernel.work_items(sizes) == 4
+    bound = kernel.bind(values())
+    assert bound.sizes == {"n": 4}
+    assert bound.items == 4
     assert kernel.bytes_moved(values()) == 4 * 3 * 4 + 4 * 8
 
 
@@ -45,6 +50,50 @@ def test_sizes_items_and_bytes_come_from_the_arrays():
 def test_a_broken_argument_is_named(changes, message):
     with pytest.raises(InputError, match=message):
         Kernel("k", "k.cu", DATA, items="n").bind(values(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": np.zeros((4, 3), np.int32)}, "argument x: dtype is int32, must be float32"),
+        ({"x": np.zeros((3, 4), np.float32).T}, "argument x: must be C-contiguous"),
+        ({"z": 1}, r"unknown \['z'\]"),
+    ],
+)
+def test_shapes_seen_before_do_not_excuse_a_broken_argument(changes, message):
+    kernel = Kernel("k", "k.cu", DATA, items="n")
+    first = kernel.bind(values())
+    with pytest.raises(InputError, match=message):
+        kernel.bind(values(**changes))
+    assert kernel.bind(values()) is first
+
+
+def test_more_sets_of_shapes_than_are_kept_are_all_bound():
+    kernel = Kernel("k", "k.cu", "x: in f32 [n]\n", items="n")
+    for n in (*range(300), 3):
+        assert kernel.bind({"x": np.zeros(n, np.float32)}).extents == (n,)
+
+
+def test_read_only_and_empty_inputs_reach_the_cpu_kernel():
+    x = np.arange(6, dtype=np.float32)
+    expected = x.copy()
+    x.flags.writeable = False
+    assert np.array_equal(np.ctypeslib.as_array(_floats(cpu.address(x)), (6,)), expected)
+    assert cpu.address(np.zeros((0, 3), np.float32)) is not None
+
+
+def _floats(address):
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+
+
+class _OnSecondGpu(np.ndarray):
+    device = SimpleNamespace(id=1)
+
+
+def test_an_array_on_another_gpu_is_named_before_anything_is_compiled():
+    arrays = {name: np.zeros((2, 2, 2), np.float32).view(_OnSecondGpu) for name in ("ax", "u", "f", "w2")}
+    with pytest.raises(InputError, match="argument ax: array lives on cuda:1, not on cuda:0"):
+        cuda.call(TV_DATA_STEP, Device("cuda", 0), {**arrays, "mu": 1.0})
 
 
 def test_a_declaration_that_cannot_be_read_is_refused():

@@ -14,7 +14,7 @@ _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, 
 def call(
     library: ctypes.CDLL, kernel: Kernel, values: Mapping[str, Any], tasks: int = 3, threads: int = 1
 ) -> None:
-    sizes = kernel.bind(values)
+    bound = kernel.bind(values)
     types: list[Any] = [ctypes.c_longlong, ctypes.c_int]
     arguments: list[Any] = [tasks, threads]
     for arg in kernel.arguments:
@@ -22,4 +22,4 @@ def call(
         arguments.append(values[arg.name].ctypes.data if arg.is_array else values[arg.name])
     function = getattr(library, kernel.name)
     function.argtypes, function.restype = types + [ctypes.c_longlong] * len(kernel.dims), None
-    function(*arguments, *(sizes[d] for d in kernel.dims))
+    function(*arguments, *bound.extents)
