@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import B0_THRESHOLD, DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Vector3
@@ -110,9 +110,10 @@ def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
 
 
 def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device: Device) -> Volume:
-    """Signal (x, y, z) of one volume as a tensor fitted to all others has it; 0 outside the mask.
+    """Signal (x, y, z) of one volume that a tensor fitted to all others predicts; 0 outside the mask.
 
-    Where the others do not determine a tensor, the volume itself takes part.
+    The prediction lies in host memory, for the registration. Where the others do not determine a tensor, the
+    volume itself takes part.
     """
     others = series.select(np.delete(np.arange(len(series.b_values)), volume))
     try:
@@ -121,8 +122,9 @@ def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device:
         fit = _tensor(series, mask, device)
     x, y, z = series.b_vectors[volume]
     terms = series.b_values[volume] * np.array([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z])
-    decay = np.exp(np.minimum(-(fit.tensor @ terms.astype(np.float32)), 0))
-    return np.asarray(fit.s0 * decay, dtype=np.float32)
+    xp = device.xp
+    decay = xp.exp(xp.minimum(-(fit.tensor @ device.asarray(terms)), 0))
+    return to_numpy(fit.s0 * decay).astype(np.float32, copy=False)
 
 
 def _tensor(series: DwiSeries, mask: npt.NDArray[np.bool_], device: Device) -> TensorResult:

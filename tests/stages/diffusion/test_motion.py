@@ -74,10 +74,11 @@ def test_registration_takes_b0_first_then_predictions_of_the_same_contrast(rng):
     assert after < 0.25 * before
 
 
-def test_prediction_is_that_of_the_fitted_tensor(rng):
+def test_prediction_is_that_of_the_fitted_tensor(rng, device):
     _, still, mask, _ = moving_case(rng, 0.0, 0.0)
     still.signal[..., 7] *= 0.3  # does not take part in its own prediction
-    expected = predict(still, 7, mask, CPU)
+    expected = predict(still, 7, mask, device)
+    assert isinstance(expected, np.ndarray)
     np.testing.assert_allclose(expected[mask], still.signal[mask][:, 7] / 0.3, rtol=2e-3)
     assert (expected[~mask] == 0).all()
 
