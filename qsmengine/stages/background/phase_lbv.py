@@ -90,7 +90,7 @@ def phase_lbv(
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, 0.0, device)
     inside = interior(domain.insert(mask) > 0, params.peel)
-    scale = 1.0 / median_magnitude(magnitude[..., 0], mask)
+    scale = 1.0 / median_magnitude(device.asarray(magnitude[..., 0]), mask)
     sources = device.empty(domain.shape)
     launch(
         WRAPPED_SOURCES, device, phase=_echoes(phase, mask, domain), magnitude=_echoes(magnitude, mask, domain),
