@@ -3,6 +3,7 @@
 #
 #   make demo      reconstructions of the bundled data into demo-output/
 #   make test      linters, types, import directions, and the test suite
+#   make gpu-standin  the tests that ask for a GPU, on a stand-in for CuPy
 #   make kernels   rebuild the CPU library after a change in kernels/
 #   make lint | format | sanitize | bench | wheel | clean
 #
@@ -19,7 +20,7 @@ TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu)
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: demo test lint format kernels sanitize bench wheel clean
+.PHONY: demo test gpu-standin lint format kernels sanitize bench wheel clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
@@ -27,6 +28,9 @@ demo: $(VENV)/.installed-all kernels
 test: $(VENV)/.installed-dev kernels
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+gpu-standin: $(VENV)/.installed-dev kernels
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --gpu-standin 14
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -8,6 +8,19 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device, cpu, cuda_devices, resolve_device
+from tests.gpu_standin import plugin as gpu_standin
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    gpu_standin.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    gpu_standin.configure(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    gpu_standin.select(config, items)
 
 
 @pytest.fixture(params=["cpu", "cuda"])

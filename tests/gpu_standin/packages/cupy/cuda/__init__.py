@@ -1,0 +1,40 @@
+"""``cupy.cuda``."""
+
+from __future__ import annotations
+
+from standin import runtime
+from standin.devices import Device
+from standin.memory import (
+    MemoryPool,
+    OutOfMemoryError,
+    PinnedMemoryPointer,
+    PinnedMemoryPool,
+    alloc_pinned_memory,
+)
+from standin.streams import Event, Graph, Stream, get_elapsed_time
+from standin.streams import current_stream as get_current_stream
+
+from cupy.cuda import compiler, memory
+
+__all__ = [
+    "Device",
+    "Event",
+    "Graph",
+    "MemoryPool",
+    "OutOfMemoryError",
+    "PinnedMemoryPointer",
+    "PinnedMemoryPool",
+    "Stream",
+    "alloc_pinned_memory",
+    "compiler",
+    "get_current_stream",
+    "get_elapsed_time",
+    "is_available",
+    "memory",
+    "runtime",
+]
+
+
+def is_available() -> bool:
+    """Whether there is a GPU."""
+    return runtime.getDeviceCount() > 0

@@ -1,0 +1,5 @@
+"""``cupy.cuda.compiler``."""
+
+from standin.raw import CompileException
+
+__all__ = ["CompileException"]
