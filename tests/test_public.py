@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import qsmengine as qe
+from qsmengine.backend.device import to_numpy
+from qsmengine.stages.phase.laplacian import LaplacianParams, laplacian
 from tests.sessions import make_ball, write_dwi
 
 
@@ -66,6 +68,39 @@ def test_weight_is_taken_by_the_method_that_knows_it_and_refused_by_the_other():
     assert np.abs(plain - weighted).max() > 0
     with pytest.raises(qe.UsageError, match="unknown: weight"):
         qe.invert_dipole(ball.total_field, ball.mask, ball.series.grid, method="tkd", weight=weight)
+
+
+def test_laplacian_unwrapping_ignores_the_magnitude_that_romeo_needs(device):
+    ball = make_ball(34)
+    series, mask = ball.series, device.asarray(ball.mask, bool)
+    phase, magnitude = device.asarray(series.phase), device.asarray(series.magnitude)
+    plain = qe.unwrap(phase, None, mask, series.echo_times, series.grid, method="laplacian")
+    assert isinstance(plain, type(phase))
+    direct = laplacian(phase, mask, series.echo_times, series.grid, LaplacianParams(), device=device)
+    np.testing.assert_array_equal(to_numpy(plain), to_numpy(direct))
+    other = qe.unwrap(phase, magnitude, mask, series.echo_times, series.grid, method="laplacian")
+    np.testing.assert_array_equal(to_numpy(other), to_numpy(direct))
+    with pytest.raises(qe.UsageError, match="missing: magnitude"):
+        qe.unwrap(phase, None, mask, series.echo_times, series.grid)
+
+
+def test_background_is_removed_straight_from_wrapped_phase(device):
+    ball = make_ball(35)
+    series, mask = ball.series, device.asarray(ball.mask, bool)
+    images = {"phase": device.asarray(series.phase), "magnitude": device.asarray(series.magnitude)}
+    local, inside = qe.remove_background(
+        None, mask, series.grid, method="phase_lbv", echo_times=series.echo_times, **images
+    )
+    assert isinstance(local, type(mask))
+    reference, _ = qe.remove_background(ball.total_field, ball.mask, series.grid, params={"peel": 1})
+    error = np.abs(to_numpy(local) - reference)[to_numpy(inside)]
+    assert error.mean() < 0.02 * np.abs(reference).max()
+    with pytest.raises(qe.UsageError, match="missing: total_field; unknown: echo_times, magnitude, phase"):
+        qe.remove_background(None, mask, series.grid, echo_times=series.echo_times, **images)
+    with pytest.raises(qe.UsageError, match="missing: none; unknown: total_field"):
+        qe.remove_background(
+            ball.total_field, mask, series.grid, method="phase_lbv", echo_times=series.echo_times, **images
+        )
 
 
 def test_wrong_parameter_is_named():

@@ -15,6 +15,7 @@ from qsmengine.pipeline.config import Config, load_config
 from qsmengine.pipeline.progress import ProgressCallback
 from qsmengine.pipeline.results import QsmResult, TensorMaps
 from qsmengine.pipeline.run import run_dti, run_qsm
+from qsmengine.stages.registry import get_method
 
 
 def reconstruct_qsm(
@@ -156,8 +157,6 @@ def denoise(
     InputError
         For arrays that do not fit, noise that is not positive or cannot be estimated.
     """
-    from qsmengine.stages.registry import get_method
-
     chosen = device_for(device, components)
     images = components if components.ndim == 4 else components[..., np.newaxis]
     inputs: dict[str, Any] = {"components": images}
@@ -190,7 +189,7 @@ def _estimated_noise(
 
 def unwrap(
     phase: Array,
-    magnitude: Array,
+    magnitude: Array | None,
     mask: Array,
     echo_times: Sequence[float],
     grid: Grid,
@@ -199,32 +198,95 @@ def unwrap(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> Array:
-    """Unwrap the phase (x, y, z, echo) [rad] of a gradient-echo series inside `mask`; returns [rad]."""
-    inputs = {"phase": phase, "magnitude": magnitude, "mask": mask, "echo_times": tuple(echo_times)}
+    """Unwrap the phase of a gradient-echo series inside a mask.
+
+    Parameters
+    ----------
+    phase
+        (x, y, z, echo) [rad], wrapped.
+    magnitude
+        (x, y, z, echo), any unit; ``romeo`` needs it, ``laplacian`` ignores it (None is allowed).
+    mask
+        (x, y, z).
+    echo_times
+        (echo,) [s].
+    grid
+        Geometry.
+    method, params
+        Method and its parameters, see ``qsmengine stage unwrap --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    Array
+        (x, y, z, echo) [rad], 0 outside `mask`.
+
+    Raises
+    ------
+    UsageError
+        For a method without the magnitude that it needs.
+    InputError
+        For arrays or echo times that do not fit.
+    """
+    inputs = {"phase": phase, "mask": mask, "echo_times": tuple(echo_times)}
+    if "magnitude" in get_method("unwrap", method).inputs:
+        inputs |= given({"magnitude": magnitude})
     return run_method("unwrap", method, inputs, grid, params, device_for(device, phase))["unwrapped"]
 
 
 def remove_background(
-    total_field: Array,
+    total_field: Array | None,
     mask: Array,
     grid: Grid,
     *,
+    phase: Array | None = None,
+    magnitude: Array | None = None,
+    echo_times: Sequence[float] | None = None,
     weight: Array | None = None,
     method: str = "lbv",
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> tuple[Array, Array]:
-    """Split off the field of sources outside `mask` from the total field (x, y, z) [ppm].
+    """Remove the field of sources outside a mask.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; methods without weights refuse it.
+    Parameters
+    ----------
+    total_field
+        (x, y, z) [ppm]; None for ``phase_lbv``.
+    mask
+        (x, y, z).
+    grid
+        Geometry; ``phase_lbv`` needs its field strength.
+    phase, magnitude, echo_times
+        For ``phase_lbv``, in place of the field: wrapped phase (x, y, z, echo) [rad], magnitude
+        (x, y, z, echo) in any unit, and echo times (echo,) [s].
+    weight
+        (x, y, z), any unit, best 1 / noise of the field; only ``pdf`` takes it.
+    method, params
+        Method and its parameters, see ``qsmengine stage background --list``.
+    device
+        As in :func:`reconstruct_qsm`.
 
     Returns
     -------
     local_field, mask
         (x, y, z) [ppm], and where it is defined.
+
+    Raises
+    ------
+    UsageError
+        For an input that the method needs and does not get, or gets and does not take.
+    InputError
+        For arrays that do not fit.
     """
-    inputs = given({"total_field": total_field, "mask": mask, "weight": weight})
-    results = run_method("background", method, inputs, grid, params, device_for(device, total_field))
+    times = None if echo_times is None else tuple(echo_times)
+    inputs = given({
+        "total_field": total_field, "mask": mask, "weight": weight,
+        "phase": phase, "magnitude": magnitude, "echo_times": times,
+    })  # fmt: skip
+    chosen = device_for(device, mask if total_field is None else total_field)
+    results = run_method("background", method, inputs, grid, params, chosen)
     return results["local_field"], results["mask"]
 
 
