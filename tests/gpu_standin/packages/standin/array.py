@@ -45,9 +45,9 @@ class ndarray:
     def __new__(
         cls, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"
     ) -> ndarray:
-        if memptr is not None or strides is not None:
-            raise NotImplementedError("the stand-in makes arrays from a shape only")
-        return cls._of(np.empty(shape, dtype, order))
+        if memptr is None:
+            return cls._of(np.empty(shape, dtype, order))
+        return cls._of(np.ndarray(shape, dtype, memptr.mem.buffer, memptr.offset, strides, order))
 
     @classmethod
     def _of(cls, array: np.ndarray) -> ndarray:

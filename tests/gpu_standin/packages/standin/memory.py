@@ -114,6 +114,29 @@ def register(array: np.ndarray) -> int:
     return device
 
 
+class Memory:
+    """A piece of device memory."""
+
+    def __init__(self, size: int) -> None:
+        self.buffer = np.empty(size, np.uint8)
+        self.device_id = register(self.buffer)
+        self.size = size
+        self.ptr = self.buffer.ctypes.data
+
+
+class MemoryPointer:
+    """``cupy.cuda.MemoryPointer``: a place in device memory."""
+
+    def __init__(self, mem: Memory, offset: int) -> None:
+        self.mem, self.device_id, self.ptr = mem, mem.device_id, mem.ptr + offset
+        self.offset = offset
+
+
+def alloc(size: int) -> MemoryPointer:
+    """Device memory from the pool."""
+    return MemoryPointer(Memory(size), 0)
+
+
 def peak_bytes() -> int:
     """Most bytes that were in use at a time since the last :func:`reset_peak`."""
     return _state().peak

@@ -5,28 +5,33 @@ from __future__ import annotations
 from standin import runtime
 from standin.devices import Device
 from standin.memory import (
+    MemoryPointer,
     MemoryPool,
     OutOfMemoryError,
     PinnedMemoryPointer,
     PinnedMemoryPool,
+    alloc,
     alloc_pinned_memory,
 )
 from standin.streams import Event, Graph, Stream, get_elapsed_time
 from standin.streams import current_stream as get_current_stream
 
-from cupy.cuda import compiler, memory
+from cupy.cuda import compiler, cufft, memory
 
 __all__ = [
     "Device",
     "Event",
     "Graph",
+    "MemoryPointer",
     "MemoryPool",
     "OutOfMemoryError",
     "PinnedMemoryPointer",
     "PinnedMemoryPool",
     "Stream",
+    "alloc",
     "alloc_pinned_memory",
     "compiler",
+    "cufft",
     "get_current_stream",
     "get_elapsed_time",
     "is_available",

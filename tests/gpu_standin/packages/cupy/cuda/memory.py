@@ -1,5 +1,5 @@
 """``cupy.cuda.memory``."""
 
-from standin.memory import MemoryPool, OutOfMemoryError
+from standin.memory import MemoryPointer, MemoryPool, OutOfMemoryError, alloc
 
-__all__ = ["MemoryPool", "OutOfMemoryError"]
+__all__ = ["MemoryPointer", "MemoryPool", "OutOfMemoryError", "alloc"]

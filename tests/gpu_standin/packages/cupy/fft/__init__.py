@@ -7,6 +7,9 @@ from typing import Any
 import numpy.fft as _library
 from standin.submodule import lookup as _lookup
 
+from cupy.fft import config
+
+__all__ = ["config"]
 _FOUND: dict[str, Any] = {}
 
 

@@ -5,9 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import scipy.fft as _library
+from standin import cufft as _cufft
 from standin.submodule import lookup as _lookup
+from standin.transforms import get_fft_plan
+from standin.transforms import transform as _transform
 
+__all__ = ["fftn", "get_fft_plan", "ifftn", "irfftn", "rfftn"]
 _FOUND: dict[str, Any] = {}
+
+
+def _many(kind: str, direction: int) -> Any:
+    def call(
+        x: Any,
+        s: Any = None,
+        axes: Any = None,
+        norm: Any = None,
+        overwrite_x: bool = False,
+        *,
+        plan: Any = None,
+    ) -> Any:
+        return _transform(x, s, axes, norm, direction, kind, overwrite=overwrite_x, plan=plan)
+
+    return call
+
+
+rfftn = _many("R2C", _cufft.CUFFT_FORWARD)
+irfftn = _many("C2R", _cufft.CUFFT_INVERSE)
+fftn = _many("C2C", _cufft.CUFFT_FORWARD)
+ifftn = _many("C2C", _cufft.CUFFT_INVERSE)
 
 
 def __getattr__(name: str) -> Any:
