@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -17,6 +17,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 B0_THRESHOLD = 50.0
 """b-values up to this [s/mm^2] count as b = 0."""
+SHELL_WIDTH = 0.2
+"""b-values that differ by less than this part of the larger belong to one shell."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class DwiSeries:
         the affine's determinant is positive.
     grid
         Geometry.
+    b0_threshold
+        Largest b-value that counts as b = 0 [s/mm^2]; None: as :func:`unweighted_volumes` decides.
 
     Raises
     ------
@@ -101,6 +105,7 @@ class DwiSeries:
     b_values: FloatArray
     b_vectors: FloatArray
     grid: Grid
+    b0_threshold: float | None = None
 
     def __post_init__(self) -> None:
         _check_shape("signal", self.signal, self.grid, 4)
@@ -115,18 +120,34 @@ class DwiSeries:
         if len(volumes) == len(self.b_values):
             return self
         signal = self.signal.transpose(3, 2, 1, 0)[volumes].transpose(3, 2, 1, 0)
-        return DwiSeries(signal, self.b_values[volumes], self.b_vectors[volumes], self.grid)
+        return replace(self, signal=signal, b_values=self.b_values[volumes], b_vectors=self.b_vectors[volumes])
 
     @property
     def b0_volumes(self) -> npt.NDArray[np.bool_]:
-        """(volume,) True where the volume counts as b = 0 (b <= 50 s/mm^2)."""
-        return np.asarray(self.b_values) <= B0_THRESHOLD
+        """(volume,) True where the volume counts as b = 0, see :func:`unweighted_volumes`."""
+        return unweighted_volumes(self.b_values, self.b0_threshold)
 
     @property
     def array_axis_vectors(self) -> FloatArray:
         """(volume, 3) directions along the array axes (right-handed with the array, not FSL's frame)."""
         flip = np.array([-1.0 if self.grid.handedness > 0 else 1.0, 1.0, 1.0])
         return np.asarray(self.b_vectors * flip, dtype=np.float64)
+
+
+def unweighted_volumes(b_values: FloatArray, threshold: float | None = None) -> npt.NDArray[np.bool_]:
+    """Return which volumes count as b = 0, (volume,) bool.
+
+    With a threshold [s/mm^2] these are the volumes with b up to it. Without one they are the volumes with
+    b <= 50 s/mm^2 or, where there are none, those of the lowest shell (the Human Connectome Project's 7 T
+    series start at b = 56 to 65 s/mm^2). A table with a single shell above 50 s/mm^2 has none.
+    """
+    b = np.asarray(b_values, dtype=np.float64)
+    if threshold is not None:
+        return np.asarray(b <= threshold)
+    if not b.size or b.min() <= B0_THRESHOLD:
+        return np.asarray(b <= B0_THRESHOLD)
+    lowest = b * (1.0 - SHELL_WIDTH) <= b.min()
+    return np.asarray(lowest & ~lowest.all())
 
 
 def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:

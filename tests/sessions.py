@@ -77,14 +77,19 @@ def qsm_arguments(files: dict[str, list[Path]], out: Path, *more: str) -> list[s
     return ["qsm", *names, "--out", str(out), "--device", "cpu", "--set", "inversion=tkd", *more]
 
 
-def write_dwi(folder: Path, seed: int = 0, shape: tuple[int, int, int] = (9, 8, 7)) -> tuple[Path, np.ndarray]:
-    """A diffusion image of prolate tensors with its gradient table; returns its path and the FA."""
+def write_dwi(
+    folder: Path,
+    seed: int = 0,
+    shape: tuple[int, int, int] = (9, 8, 7),
+    shells: tuple[float, ...] = (1000.0,),
+) -> tuple[Path, np.ndarray]:
+    """A diffusion image of prolate tensors, twelve directions a shell; returns its path and the FA."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    vectors = rng.standard_normal((13, 3))
+    vectors = rng.standard_normal((1 + 12 * len(shells), 3))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[0] = 0
-    values = np.r_[0.0, np.full(12, 1000.0)]
+    values = np.r_[0.0, np.repeat(shells, 12)]
     long, short = rng.uniform(1.2e-3, 1.8e-3, shape), rng.uniform(2e-4, 6e-4, shape)
     fibre = rng.standard_normal((*shape, 3))
     fibre /= np.linalg.norm(fibre, axis=-1, keepdims=True)

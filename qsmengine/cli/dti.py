@@ -17,8 +17,11 @@ def dti(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="what the outputs' names begin with", metavar="PREFIX")
     ],
-    bval: Annotated[Path | None, typer.Option("--bval", "-b", help="b-values; else beside the image")] = None,
-    bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; else beside the image")] = None,
+    bval: Annotated[
+        Path | None,
+        typer.Option("--bval", "-b", help="b-values; else beside or above the image, as BIDS has it"),
+    ] = None,
+    bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; likewise")] = None,
     mask: Annotated[
         Path | None, typer.Option("--mask", "-m", help="mask; every voxel with signal when not given")
     ] = None,
@@ -52,6 +55,10 @@ def dti(
         str | None,
         typer.Option("--shells", help="b-values to fit beside b = 0, such as 1000,2000", metavar="B,..."),
     ] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option("--exclude-volumes", help="to leave out, from 1: 34 or 3,40-42", metavar="N,..."),
+    ] = None,
     names: Annotated[
         Literal["fsl", "bids"], typer.Option("--names", help="of the outputs: dtifit's, or BIDS derivatives")
     ] = "fsl",
@@ -76,7 +83,7 @@ def dti(
     (--fit dki) adds MK, AK, RK, KFA, MKT and DKT, free water (--fit free_water) FW.
     """
     from qsmengine.backend.device import resolve_device
-    from qsmengine.cli.inputs import parse_numbers
+    from qsmengine.cli.inputs import parse_numbers, parse_ranges
     from qsmengine.pipeline.config import load_config
     from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
 
@@ -95,6 +102,7 @@ def dti(
         tensor_order=tensor_order,
         check_gradients=check,
         shells=parse_numbers([shells] if shells else None, "--shells"),
+        exclude=parse_ranges(exclude, "--exclude-volumes"),
         names=names,
         max_memory=None if max_memory is None else int(max_memory * 2**30),
         force=force,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qsmengine.errors import UsageError
 
+_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTkmgt])(?:i?[Bb])?")
 
 
@@ -20,6 +21,17 @@ def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...]
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
         raise UsageError(f"{option} {text!r}: need numbers separated by commas") from None
+
+
+def parse_ranges(text: str | None, option: str) -> tuple[int, ...]:
+    """Whole numbers from 1 and ranges of them, such as ``3,40-42``. Raises UsageError naming the option."""
+    numbers: set[int] = set()
+    for part in (text or "").replace(",", " ").split():
+        match = _RANGE.fullmatch(part)
+        if match is None or not 1 <= int(match[1]) <= int(match[2] or match[1]):
+            raise UsageError(f"{option} {text!r}: need numbers from 1, and ranges such as 40-42")
+        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return tuple(sorted(numbers))
 
 
 def parse_bytes(text: str | None, option: str) -> int | None:

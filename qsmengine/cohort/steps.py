@@ -194,7 +194,7 @@ def dti_step(series: Series, context: Context) -> Planned:
         file, tables = _open_dwi(context, inputs["dwi"][0], problems)
         inputs |= tables
     if file is not None:
-        volumes = len(file.b_values)
+        volumes = len(file.volumes)
         plan = context.plan("dti", file.grid, volumes)
         notes += [context.relative(note) for note in file.notes] + _multipart(context, file.path)
         notes += plan.notes
@@ -220,7 +220,12 @@ def _open_dwi(
     file = None
     if not errors:
         try:
-            file = open_dwi(context.root / image, tables["bval"], tables["bvec"])
+            file = open_dwi(
+                context.root / image,
+                tables["bval"],
+                tables["bvec"],
+                b0_threshold=context.config.b0_threshold,
+            )
             check_stored_size(file.header)
         except InputError as error:
             errors, file = [error], None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.data import DwiSeries
+from qsmengine.data import B0_THRESHOLD, Array, DwiSeries, unweighted_volumes
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.io._clean import zero_nonfinite
-from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
+from qsmengine.io._lengths import measured_attenuation, scale_by_length
+from qsmengine.io.gradients import clean_b_vectors, isotropic_volumes, read_b_values, read_b_vectors
 from qsmengine.io.header import ImageHeader, read_header
-from qsmengine.io.inheritance import image_stem
+from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.nifti import read_image
+
+_ANY = np.array([1.0, 0.0, 0.0])
+"""Direction that stands in for that of a volume left out, so that the table's checks pass over it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class DwiLoaded:
 class DwiFile:
     """A series on disk: header, grid and checked table; the voxels are not read.
 
-    `b_values` (volume,) [s/mm^2]; `b_vectors` (volume, 3) in FSL's frame; `notes` what was decided.
+    `b_values` (volume,) [s/mm^2]; `b_vectors` (volume, 3) in FSL's frame; `volumes` the numbers of those that
+    can be fitted; `b0_threshold` [s/mm^2] as in :class:`qsmengine.data.DwiSeries`; `notes` what was decided.
     """
 
     path: Path
@@ -41,6 +47,8 @@ class DwiFile:
     b_vectors: FloatArray
     notes: tuple[str, ...]
     sources: tuple[Path, ...]
+    volumes: npt.NDArray[np.intp]
+    b0_threshold: float | None = None
 
     @property
     def whole_numbers(self) -> bool:
@@ -48,26 +56,62 @@ class DwiFile:
         scaling = [self.header.slope, self.header.intercept]
         return self.header.dtype.kind in "iu" and bool(np.isfinite(scaling).all())
 
+    def series(self, signal: Array, volumes: npt.NDArray[np.intp] | None = None) -> DwiSeries:
+        """Return the series of `volumes` (by default all usable ones) from the signal of every volume."""
+        grid = self.grid.replace(shape=tuple(signal.shape[:3]))
+        whole = DwiSeries(signal, self.b_values, self.b_vectors, grid, self.b0_threshold)
+        return whole.select(self.volumes if volumes is None else volumes)
 
-def open_dwi(dwi: str | Path, bval: str | Path | None = None, bvec: str | Path | None = None) -> DwiFile:
-    """Read header and table of a diffusion series; files and errors as in :func:`load_dwi`."""
+
+def open_dwi(
+    dwi: str | Path,
+    bval: str | Path | None = None,
+    bvec: str | Path | None = None,
+    *,
+    b0_threshold: float | None = None,
+    exclude: Sequence[int] = (),
+    folders: Folders | None = None,
+) -> DwiFile:
+    """Read header and table of a diffusion series; parameters and errors as in :func:`load_dwi`.
+
+    `folders` holds listings that are read once for many images. The voxels are read only where directions of
+    different lengths leave it to the image whether the lengths carry the b-value.
+    """
     dwi = Path(dwi)
-    bval, bvec = (_table(dwi, given, ending) for given, ending in ((bval, ".bval"), (bvec, ".bvec")))
+    bval, bvec = (_table(dwi, given, ending, folders) for given, ending in ((bval, ".bval"), (bvec, ".bvec")))
     header, grid = read_header(dwi)
     if len(header.shape) > 4:
         raise InputError(f"has shape {header.shape}; four dimensions are needed", source=dwi, field="dim")
     b_values, notes = read_b_values(bval)
     b_vectors, more = read_b_vectors(bvec)
-    volumes = header.shape[3] if len(header.shape) == 4 else 1
-    if not volumes == len(b_values) == len(b_vectors):
+    count = header.shape[3] if len(header.shape) == 4 else 1
+    if not count == len(b_values) == len(b_vectors):
         raise InputError(
-            f"{volumes} volumes, {len(b_values)} b-values in {bval}, {len(b_vectors)} directions in {bvec}",
+            f"{count} volumes, {len(b_values)} b-values in {bval}, {len(b_vectors)} directions in {bvec}",
             source=dwi,
             field="bval/bvec",
         )
-    b_vectors, cleaned = clean_b_vectors(b_values, b_vectors, bvec)
-    told = (*(f"{dwi}: {note}" for note in header.notes), *notes, *more, *cleaned)
-    return DwiFile(dwi, header, grid, b_values, b_vectors, told, (dwi, bval, bvec))
+    notes = [*(f"{dwi}: {note}" for note in header.notes), *notes, *more]
+    used = _usable(b_values, b_vectors, exclude, b0_threshold, dwi, notes)
+    weighted = used & ~unweighted_volumes(b_values, b0_threshold) & (np.linalg.norm(b_vectors, axis=1) > 0)
+    b_values, b_vectors, more = scale_by_length(
+        b_values, b_vectors, weighted, lambda: _attenuation(dwi, count, used & ~weighted), bvec
+    )
+    notes += more
+    kept, cleaned = clean_b_vectors(b_values, np.where(used[:, None], b_vectors, _ANY), bvec, b0_threshold)
+    notes += [*cleaned, *_lowest_shell(b_values[used], b0_threshold, bval)]
+    vectors = np.where(used[:, None], kept, 0.0)
+    return DwiFile(
+        dwi,
+        header,
+        grid,
+        b_values,
+        vectors,
+        tuple(notes),
+        (dwi, bval, bvec),
+        np.flatnonzero(used),
+        b0_threshold,
+    )
 
 
 def load_dwi(
@@ -76,6 +120,8 @@ def load_dwi(
     bvec: str | Path | None = None,
     *,
     dtype: npt.DTypeLike = np.float32,
+    b0_threshold: float | None = None,
+    exclude: Sequence[int] = (),
 ) -> DwiLoaded:
     """Load a diffusion series.
 
@@ -84,9 +130,15 @@ def load_dwi(
     dwi
         4-D image.
     bval, bvec
-        Gradient table in FSL's frame; by default beside the image under its name.
+        Gradient table in FSL's frame; by default the files that apply to the image by BIDS inheritance, or lie
+        beside it under its name.
     dtype
         Type of the signal; the stored integer type avoids any conversion where the header does not scale.
+    b0_threshold
+        Largest b-value that counts as b = 0 [s/mm^2]; None: :func:`qsmengine.data.unweighted_volumes` decides.
+    exclude
+        Numbers of volumes to leave out, from 1. Volumes with b > 0 and the direction 0 0 0 that end their shell
+        (trace-weighted or isotropic images, which scanners append) are left out too.
 
     Returns
     -------
@@ -100,7 +152,14 @@ def load_dwi(
         Naming the file: no table, three counts that differ, zero directions at b > 0, no signal, more than
         5 % NaN or infinite values.
     """
-    file = open_dwi(dwi, bval, bvec)
+    file = open_dwi(dwi, bval, bvec, b0_threshold=b0_threshold, exclude=exclude)
+    return read_series(file, file.volumes, dtype=dtype)
+
+
+def read_series(
+    file: DwiFile, volumes: npt.NDArray[np.intp], *, dtype: npt.DTypeLike = np.float32
+) -> DwiLoaded:
+    """Read the voxels of `volumes` of an opened series; errors as in :func:`load_dwi`."""
     signal, grid, _ = read_image(file.path, dtype=dtype)
     signal = signal.reshape((*grid.shape, len(file.b_values)), order="F")
     notes = list(file.notes)
@@ -108,11 +167,54 @@ def load_dwi(
         zero_nonfinite(signal, "signal", file.path, notes)
     if not any(signal[..., v].any() for v in range(signal.shape[3])):
         raise InputError("every value is 0: no signal", source=file.path)
-    return DwiLoaded(DwiSeries(signal, file.b_values, file.b_vectors, grid), notes, file.sources)
+    return DwiLoaded(file.series(signal, volumes), notes, file.sources)
 
 
-def _table(dwi: Path, given: str | Path | None, ending: str) -> Path:
-    path = Path(given) if given is not None else dwi.with_name(image_stem(dwi.name) + ending)
+def _usable(
+    b_values: FloatArray,
+    b_vectors: FloatArray,
+    exclude: Sequence[int],
+    b0_threshold: float | None,
+    dwi: Path,
+    notes: list[str],
+) -> npt.NDArray[np.bool_]:
+    """Return which volumes are kept, (volume,) bool, and note those that are not."""
+    count = len(b_values)
+    unknown = [number for number in exclude if not 1 <= number <= count]
+    if unknown:
+        raise InputError(f"volumes {unknown} are to be left out, but there are {count}", source=dwi)
+    used = np.ones(count, dtype=np.bool_)
+    used[[number - 1 for number in exclude]] = False
+    if exclude:
+        notes.append(f"{dwi}: volumes left out as asked: {', '.join(map(str, sorted(set(exclude))))}")
+    isotropic = used & isotropic_volumes(b_values, b_vectors, b0_threshold)
+    if isotropic.any():
+        listed = ", ".join(f"{v + 1} (b = {b_values[v]:g})" for v in np.flatnonzero(isotropic))
+        notes.append(f"{dwi}: trace-weighted or isotropic volumes left out (direction 0 at b > 0): {listed}")
+    return used & ~isotropic
+
+
+def _attenuation(dwi: Path, count: int, unweighted: npt.NDArray[np.bool_]) -> FloatArray:
+    signal, grid, _ = read_image(dwi)
+    return measured_attenuation(np.nan_to_num(signal.reshape((*grid.shape, count), order="F")), unweighted)
+
+
+def _lowest_shell(b_values: FloatArray, b0_threshold: float | None, bval: Path) -> list[str]:
+    """A note where the lowest shell stands in for b = 0."""
+    lowest = b_values[unweighted_volumes(b_values, b0_threshold)]
+    if b0_threshold is not None or not lowest.size or lowest.min() <= B0_THRESHOLD:
+        return []
+    note = (
+        f"no b <= {B0_THRESHOLD:g} s/mm^2; the {lowest.size} volumes of the lowest shell "
+        f"(b = {lowest.min():g} to {lowest.max():g}) count as unweighted, with their b-values in the fit"
+    )
+    return [f"{bval}: {note}"]
+
+
+def _table(dwi: Path, given: str | Path | None, ending: str, folders: Folders | None) -> Path:
+    if given is None:
+        return find_inherited(dwi, ending, folders)
+    path = Path(given)
     if not path.is_file():
-        raise InputError("no such file" if given is not None else f"not found beside {dwi.name}", source=path)
+        raise InputError("no such file", source=path)
     return path

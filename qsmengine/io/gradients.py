@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from qsmengine.data import B0_THRESHOLD
+from qsmengine.data import B0_THRESHOLD, SHELL_WIDTH, unweighted_volumes
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 
@@ -84,18 +85,23 @@ def read_b_vectors(path: str | Path) -> tuple[FloatArray, list[str]]:
 
 
 def clean_b_vectors(
-    b_values: FloatArray, b_vectors: FloatArray, source: str | Path = "bvec"
+    b_values: FloatArray,
+    b_vectors: FloatArray,
+    source: str | Path = "bvec",
+    b0_threshold: float | None = None,
 ) -> tuple[FloatArray, list[str]]:
     """Make every direction a unit vector, or zero at b = 0.
 
     Parameters
     ----------
     b_values
-        (volume,) [s/mm^2]; b <= 50 counts as b = 0.
+        (volume,) [s/mm^2].
     b_vectors
         (volume, 3).
     source
         File, for messages.
+    b0_threshold
+        Largest b-value that counts as b = 0 [s/mm^2]; None: :func:`qsmengine.data.unweighted_volumes` decides.
 
     Returns
     -------
@@ -109,7 +115,7 @@ def clean_b_vectors(
         For a zero or NaN direction at b > 0.
     """
     vectors = np.array(b_vectors, dtype=np.float64)
-    weighted = np.asarray(b_values) > B0_THRESHOLD
+    weighted = ~unweighted_volumes(b_values, b0_threshold)
     notes = []
     broken = ~np.isfinite(vectors).all(axis=1)
     if (broken & ~weighted).any():
@@ -121,7 +127,10 @@ def clean_b_vectors(
     useless = weighted & ~(norms > _ZERO_NORM)
     if useless.any():
         raise InputError(
-            f"zero or NaN direction at b > 0 in volumes {_list(useless)}", source=source, field="bvec"
+            f"zero or NaN direction at b > 0 in volumes {_list(useless)}; correct the table, or leave these "
+            f"volumes out (--exclude-volumes {_list(useless, most=len(useless), separator=',')})",
+            source=source,
+            field="bvec",
         )
     off = (norms > _ZERO_NORM) & (np.abs(norms - 1.0) > NORM_TOLERANCE)
     if off.any():
@@ -132,6 +141,24 @@ def clean_b_vectors(
     vectors[norms <= _ZERO_NORM] = 0.0
     vectors /= np.where(norms > _ZERO_NORM, norms, 1.0)[:, None]
     return vectors, notes
+
+
+def isotropic_volumes(
+    b_values: FloatArray, b_vectors: FloatArray, b0_threshold: float | None = None
+) -> npt.NDArray[np.bool_]:
+    """Return which volumes are trace-weighted or isotropic, (volume,) bool.
+
+    Scanners append these images to a shell, with its b-value and the direction 0 0 0. A direction 0 0 0 before
+    the last direction of its shell is a fault of the table, and does not count.
+    """
+    b = np.asarray(b_values, dtype=np.float64)
+    weighted = ~unweighted_volumes(b, b0_threshold)
+    undirected = weighted & (np.asarray(b_vectors) == 0).all(axis=1)
+    found = undirected.copy()
+    for v in np.flatnonzero(undirected):
+        later = weighted & ~undirected & (np.abs(b - b[v]) <= SHELL_WIDTH * b[v])
+        found[v] = not later[v:].any()
+    return found if (weighted & ~undirected).any() else np.zeros_like(found)
 
 
 def _orient_square(table: FloatArray, path: Path) -> tuple[FloatArray, list[str]]:
@@ -168,6 +195,6 @@ def _read_rows(path: Path) -> list[list[float]]:
     return rows
 
 
-def _list(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> str:
+def _list(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], *, most: int = 8, separator: str = ", ") -> str:
     indices = [str(index + 1) for index in np.flatnonzero(chosen)]
-    return ", ".join(indices[:8]) + (", ..." if len(indices) > 8 else "")
+    return separator.join(indices[:most]) + (", ..." if len(indices) > most else "")

@@ -75,6 +75,11 @@ class Config(BaseModel):
         method = get_method(stage_of(section), chosen.method)
         return method, method.params.model_validate(chosen.model_dump(exclude={"method"}, by_alias=True))
 
+    @property
+    def b0_threshold(self) -> float | None:
+        """Largest b-value that counts as b = 0 [s/mm^2], where the diffusion section sets one."""
+        return self.diffusion.b0_threshold or None  # type: ignore[attr-defined]
+
     def as_tree(self) -> Tree:
         """Every value as JSON types, defaults included, under the names users write."""
         return self.model_dump(mode="json", by_alias=True)

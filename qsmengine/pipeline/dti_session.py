@@ -12,8 +12,8 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import Grid
-from qsmengine.io.dwi import DwiFile, load_dwi, open_dwi
+from qsmengine.grid import FloatArray, Grid
+from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.gre import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.config import Config
@@ -28,6 +28,11 @@ from qsmengine.pipeline.staging import Writing, check_output
 from qsmengine.pipeline.tensor_files import NameStyle, bids_root, dti_files, write_dti
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
+
+TENSOR_B_LIMIT = 1500.0
+"""b-value [s/mm^2] above which the tensor is biased: free water keeps 1 % of its signal there."""
+MORE_THAN_A_TENSOR = frozenset({"dki", "dki_constrained", "free_water"})
+"""Fits whose models hold at higher b-values."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class DtiRequest:
         Whether to note where another flip or permutation of the table fits the image better.
     shells
         b-values [s/mm^2] of the shells to fit beside b = 0; None takes all volumes.
+    exclude
+        Numbers of volumes to leave out, from 1.
     names
         "fsl" (dtifit's) or "bids" (derivatives).
     max_memory
@@ -66,6 +73,7 @@ class DtiRequest:
     tensor_order: str = "fsl"
     check_gradients: bool = True
     shells: tuple[float, ...] | None = None
+    exclude: tuple[int, ...] = ()
     names: NameStyle = "fsl"
     max_memory: int | None = None
     force: bool = False
@@ -84,8 +92,15 @@ def run_dti_session(
 
     Raises as :func:`run_qsm_session` does.
     """
-    file = open_dwi(request.dwi, request.bval, request.bvec)
-    volumes = chosen_volumes(file.b_values, request.shells)
+    file = open_dwi(
+        request.dwi,
+        request.bval,
+        request.bvec,
+        b0_threshold=config.b0_threshold,
+        exclude=request.exclude,
+    )
+    chosen = chosen_volumes(file.b_values[file.volumes], request.shells, config.b0_threshold)
+    volumes = file.volumes[chosen]
     notes = list(file.notes)
     if request.tensor_order not in TENSOR_ORDERS:
         raise UsageError(f"unknown tensor order {near(request.tensor_order, tuple(TENSOR_ORDERS))}")
@@ -98,6 +113,7 @@ def run_dti_session(
     folder = request.prefix.parent
     root = bids_root(request.prefix, request.names) or folder
     check_output(root, [path.relative_to(root) for path in files], sources, force=request.force or dry_run)
+    notes += _beyond_the_tensor(config, file.b_values[volumes])
     slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
     if len(slabs.ranges) > 1:
         if any(step.section == "denoise" for step in plan.steps):
@@ -108,9 +124,7 @@ def run_dti_session(
     with TemporaryDirectory(
         prefix=f".{request.prefix.name[:100]}.", dir=_existing(request.writing.scratch or folder)
     ) as scratch:
-        result, more = _fit(
-            request, file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress
-        )
+        result, more = _fit(file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress)
         notes += more
         if request.check_gradients:
             notes += gradient_notes(result)
@@ -130,8 +144,20 @@ def run_dti_session(
     return Outcome(plan, written, notes, result)
 
 
+def _beyond_the_tensor(config: Config, b_values: FloatArray) -> list[str]:
+    """A note where a tensor is fitted to b-values at which fluid has no signal left."""
+    chosen, highest = config.method("diffusion"), float(b_values.max())
+    if chosen is None or chosen[0].name in MORE_THAN_A_TENSOR or highest <= TENSOR_B_LIMIT:
+        return []
+    note = (
+        f"b-values up to {highest:.0f} s/mm^2: beyond {TENSOR_B_LIMIT:.0f} the tensor underestimates "
+        "diffusivity, most in fluid, whose signal is noise there; --shells fits lower shells only, "
+        "--fit dki models the rest"
+    )
+    return [note]
+
+
 def _fit(
-    request: DtiRequest,
     file: DwiFile,
     volumes: npt.NDArray[np.intp],
     slabs: Slabs,
@@ -147,9 +173,8 @@ def _fit(
         return run_slabs(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
         )
-    loaded = load_dwi(request.dwi, request.bval, request.bvec)
-    series = loaded.series.select(volumes)
-    result = run_dti(series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
+    loaded = read_series(file, volumes)
+    result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
     return result, loaded.notes[len(file.notes) :]
 
 

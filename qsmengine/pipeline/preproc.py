@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import Device
-from qsmengine.data import B0_THRESHOLD, DwiSeries
+from qsmengine.data import DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 from qsmengine.io.atomic import write_json, write_text
@@ -149,7 +149,7 @@ def slice_table(lost: SliceResult) -> str:
 
 
 def _noise(series: DwiSeries, mask: npt.NDArray[np.bool_], device: Device, notes: list[str]) -> float | None:
-    first = np.flatnonzero(series.b_values <= B0_THRESHOLD)[:1]
+    first = np.flatnonzero(series.b0_volumes)[:1]
     try:
         return float(estimate_sigma(series.signal[..., first], mask, device=device)[0])
     except InputError as error:

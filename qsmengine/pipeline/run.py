@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,17 +99,21 @@ def run_dti(
 ) -> TensorMaps:
     """Fit a diffusion tensor to a series.
 
-    Without `mask` every voxel with signal in all volumes of b <= 50 s/mm^2 is fitted. `gradient_deviation`
+    Without `mask` every voxel with signal in all volumes that count as b = 0 is fitted. `gradient_deviation`
     (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors
     as in :func:`run_qsm`.
     """
+    if config.b0_threshold is not None:
+        series = replace(series, b0_threshold=config.b0_threshold)
     b0 = series.b0_volumes
     if not b0.any():
-        raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2", field="bval")
-    if b0.all():
         raise InputError(
-            f"no volume with b > {B0_THRESHOLD:g} s/mm^2: nothing is diffusion-weighted", field="bval"
+            f"no volume counts as b = 0: none has b <= {series.b0_threshold or B0_THRESHOLD:g} s/mm^2, and no "
+            "shell lies below another; diffusion.b0_threshold sets the limit",
+            field="bval",
         )
+    if b0.all():
+        raise InputError("every volume counts as b = 0: nothing is diffusion-weighted", field="bval")
     has_deviation = gradient_deviation is not None
     plan = plan_dti(config, series.grid, len(series.b_values), has_deviation=has_deviation)
     check_memory(plan, device)

@@ -16,7 +16,7 @@ from qsmengine.data import check_echo_times
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
-from qsmengine.io.gradients import clean_b_vectors, read_b_values, read_b_vectors
+from qsmengine.io.dwi import open_dwi
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_sidecar
@@ -194,7 +194,7 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
     for name in {"phase", "magnitude", "unwrapped", "components"} & set(arrays):
         arrays[name] = arrays[name].reshape(*grid.shape, -1)
     if set(GRADIENTS) <= set(request.inputs):
-        arrays |= _gradients(*(Path(request.inputs[name]) for name in GRADIENTS))
+        arrays |= _gradients(images["signal"][0], *(Path(request.inputs[name]) for name in GRADIENTS))
     return arrays, grid
 
 
@@ -217,12 +217,16 @@ def _echo_times(text: str | None, images: Mapping[str, Sequence[Path]]) -> tuple
     raise UsageError("echo times are in no sidecar of the inputs; give --input echo_times=0.004,0.008")
 
 
-def _gradients(bval: Path, bvec: Path) -> dict[str, Any]:
-    b_values, _ = read_b_values(bval)
-    b_vectors, _ = read_b_vectors(bvec)
-    if len(b_values) != len(b_vectors):
-        raise InputError(f"{len(b_values)} b-values, {len(b_vectors)} directions", source=bvec, field="bvec")
-    return {"b_values": b_values, "b_vectors": clean_b_vectors(b_values, b_vectors, bvec)[0]}
+def _gradients(signal: Path, bval: Path, bvec: Path) -> dict[str, Any]:
+    file = open_dwi(signal, bval, bvec)
+    if len(file.volumes) < len(file.b_values):
+        left_out = sorted(set(range(len(file.b_values))) - set(file.volumes.tolist()))
+        raise InputError(
+            f"volumes {[v + 1 for v in left_out]} have b > 0 and no direction; `qsmengine dti` leaves them out",
+            source=signal,
+            field="bvec",
+        )
+    return {"b_values": file.b_values, "b_vectors": file.b_vectors}
 
 
 def _on_device(name: str, value: Any, device: Device) -> Any:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.memory import available_memory
-from qsmengine.data import B0_THRESHOLD, Array, DwiSeries
+from qsmengine.data import Array, DwiSeries, unweighted_volumes
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 from qsmengine.io.dwi import DwiFile
@@ -46,8 +46,10 @@ class Slabs:
         return [(z, min(z + self.depth, self.slices)) for z in range(0, self.slices, self.depth)]
 
 
-def chosen_volumes(b_values: FloatArray, wanted: tuple[float, ...] | None) -> npt.NDArray[np.intp]:
-    """Numbers of the volumes with b <= 50 s/mm^2 and of the shells wanted [s/mm^2]; all for None.
+def chosen_volumes(
+    b_values: FloatArray, wanted: tuple[float, ...] | None, b0_threshold: float | None = None
+) -> npt.NDArray[np.intp]:
+    """Return the positions of the unweighted volumes and of the shells wanted [s/mm^2]; all for None.
 
     Raises
     ------
@@ -56,11 +58,11 @@ def chosen_volumes(b_values: FloatArray, wanted: tuple[float, ...] | None) -> np
     """
     if wanted is None:
         return np.arange(len(b_values))
-    keep = b_values <= B0_THRESHOLD
+    keep = unweighted_volumes(b_values, b0_threshold)
     for shell in wanted:
         members = np.abs(b_values - shell) <= SAME_SHELL * shell
         if not members.any():
-            known = ", ".join(f"{b:.0f}" for b in shells(b_values))
+            known = ", ".join(f"{b:.0f}" for b in shells(b_values, b0_threshold))
             raise InputError(f"no volume with b = {shell:g} s/mm^2 (shells: {known})", field="bval")
         keep = keep | members
     return np.flatnonzero(keep)
@@ -150,8 +152,7 @@ def _slab(
         lost = int(broken.sum())
         if lost:
             signal = np.where(broken, np.float32(0), signal)
-    grid = file.grid.replace(shape=signal.shape[:3])
-    return DwiSeries(signal, file.b_values, file.b_vectors, grid).select(volumes), lost
+    return file.series(signal, volumes), lost
 
 
 def _inside(series: DwiSeries, mask: Array | None) -> Array:

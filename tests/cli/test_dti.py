@@ -83,3 +83,25 @@ def test_gradient_deviation_scales_the_tensor(tmp_path, capsys):
     write_image(tmp_path / "bad.nii.gz", deviation[..., :8], grid)
     assert run(path, tmp_path / "bad", "--gradnonlin", str(tmp_path / "bad.nii.gz")) == 3
     assert "nine volumes" in capsys.readouterr().err
+
+
+def test_volumes_are_left_out_on_request(tmp_path, capsys):
+    path, anisotropy = write_dwi(tmp_path / "in")
+    image = nib.load(path)
+    data = np.asarray(image.dataobj).copy()
+    data[..., [3, 5, 6]] = 1.0
+    nib.save(nib.Nifti1Image(data, image.affine), path)
+    assert run(path, tmp_path / "o", "--exclude-volumes", "4,6-7") == 0
+    np.testing.assert_allclose(read_image(tmp_path / "o" / "x_FA.nii.gz").array, anisotropy, atol=2e-4)
+    assert "left out as asked: 4, 6, 7" in capsys.readouterr().err
+    assert run(path, tmp_path / "o2", "--exclude-volumes", "6-4") == 2
+    assert "ranges such as 40-42" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "noted"), [((), True), (("--shells", "1000"), False), (("--fit", "dki"), False)]
+)
+def test_b_values_beyond_the_tensor_are_noted(tmp_path, capsys, more, noted):
+    path, _ = write_dwi(tmp_path / "in", shells=(1000.0, 4000.0))
+    assert run(path, tmp_path / "o", *more) == 0
+    assert ("the tensor underestimates diffusivity" in capsys.readouterr().err) == noted

@@ -94,3 +94,47 @@ def test_unusable_signal_is_mended_or_refused(dwi, rng):
 def test_five_dimensions_are_refused(dwi):
     with pytest.raises(InputError, match="four dimensions"):
         load_dwi(dwi(array=np.ones((2, 2, 2, 2, 2), np.int16)))
+
+
+def test_a_lowest_shell_above_50_counts_as_unweighted_and_keeps_its_b_values(dwi):
+    loaded = load_dwi(dwi(bval="56 65 1000 2000", bvec="1 0 1 0\n0 1 0 1\n0 0 0 0"))
+    assert loaded.series.b0_volumes.tolist() == [True, True, False, False]
+    assert loaded.series.b_values.tolist() == [56, 65, 1000, 2000]
+    assert "b = 56 to 65" in loaded.notes[-1]
+
+
+def test_the_threshold_asked_for_decides_what_is_unweighted(dwi):
+    path = dwi(bval="5 100 1000 2000", bvec="0 0 1 0\n0 0 0 1\n0 0 0 0")
+    assert load_dwi(path, b0_threshold=20).series.b_values.tolist() == [5, 1000, 2000]
+    assert load_dwi(path, b0_threshold=100).series.b0_volumes.tolist() == [True, True, False, False]
+
+
+def test_a_single_shell_has_no_unweighted_volume(dwi):
+    path = dwi(bval="1000 1000 1000 1000", bvec="1 0 0 1\n0 1 0 0\n0 0 1 0")
+    assert not load_dwi(path).series.b0_volumes.any()
+
+
+def test_a_trace_image_at_the_end_is_left_out_with_a_note(dwi):
+    loaded = load_dwi(dwi(bvec="0 1 0 0\n0 0 1 0\n0 0 0 0"))
+    assert loaded.series.signal.shape[3] == len(loaded.series.b_values) == 3
+    assert "left out (direction 0 at b > 0): 4 (b = 1000)" in loaded.notes[0]
+
+
+def test_volumes_are_left_out_on_request(dwi):
+    path = dwi(bvec="0 1 nan 0\n0 0 nan 0\n0 0 nan 1")
+    loaded = load_dwi(path, exclude=(3,))
+    whole = np.asarray(nib.load(path).dataobj)
+    np.testing.assert_array_equal(loaded.series.signal, whole[..., [0, 1, 3]])
+    np.testing.assert_array_equal(loaded.series.b_vectors, [[0, 0, 0], [1, 0, 0], [0, 0, 1]])
+    with pytest.raises(InputError, match=r"volumes \[5\] are to be left out, but there are 4"):
+        load_dwi(path, exclude=(5,))
+
+
+def test_tables_are_inherited_from_above_the_image(save, tmp_path):
+    folder = tmp_path / "bids" / "sub-1" / "dwi"
+    folder.mkdir(parents=True)
+    (tmp_path / "bids" / "dataset_description.json").write_text("{}")
+    path = save("bids/sub-1/dwi/sub-1_part-mag_dwi.nii.gz", np.ones((4, 4, 4, 2), np.int16))
+    (folder / "sub-1_dwi.bval").write_text("0 1000")
+    (tmp_path / "bids" / "dwi.bvec").write_text("0 1\n0 0\n0 0")
+    assert load_dwi(path).series.b_values.tolist() == [0, 1000]

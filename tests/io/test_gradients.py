@@ -3,6 +3,7 @@ import pytest
 
 from qsmengine.errors import InputError
 from qsmengine.io import clean_b_vectors, read_b_values, read_b_vectors
+from qsmengine.io.gradients import isotropic_volumes
 
 
 @pytest.fixture
@@ -114,5 +115,22 @@ def test_directions_are_made_unit_and_b0_zero(directions):
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_no_direction_at_a_high_b_value_is_refused(directions, value):
     directions[[3, 7]] = value
-    with pytest.raises(InputError, match=r"f\.bvec: bvec: zero or NaN direction at b > 0 in volumes 4, 8"):
+    with pytest.raises(
+        InputError, match=r"f\.bvec: bvec: zero or NaN direction .* 4, 8; .*--exclude-volumes 4,8"
+    ):
         clean_b_vectors(np.full(9, 1000.0), directions, "f.bvec")
+
+
+def test_undirected_volumes_that_end_their_shell_are_isotropic(directions):
+    b = np.array([0, 1000, 1000, 2000, 2000, 1000, 2000, 2000, 2000.0])
+    directions[[0, 5, 7, 8]] = 0
+    assert np.flatnonzero(isotropic_volumes(b, directions)).tolist() == [5, 7, 8]
+
+
+def test_an_undirected_volume_amid_its_shell_is_not_isotropic(directions):
+    directions[[0, 4]] = 0
+    assert not isotropic_volumes(np.array([0.0, *[1000.0] * 8]), directions).any()
+
+
+def test_a_table_without_any_direction_has_no_isotropic_volumes():
+    assert not isotropic_volumes(np.array([0.0, 1000, 1000]), np.zeros((3, 3))).any()

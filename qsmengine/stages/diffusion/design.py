@@ -12,15 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from qsmengine.backend.signatures.tensor import VOLUME_BLOCK
-from qsmengine.data import B0_THRESHOLD, Array
+from qsmengine.data import SHELL_WIDTH, Array, unweighted_volumes
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 
 UNKNOWNS = 7
 RANK_TOLERANCE = 1e-4
 """Singular values below this part of the largest count as zero: noise would be raised ten thousand times."""
-SHELL_WIDTH = 0.2
-"""b-values that differ by less than this part of the larger belong to one shell."""
 NORM_TOLERANCE = 1e-2
 """How far a direction's length may be from 1."""
 
@@ -55,7 +53,7 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Des
         For counts that differ, values that are not finite or negative, directions that are not unit
         vectors, and a table that cannot determine a tensor, with its rank.
     """
-    b_values, b_vectors = checked_table(b_values, b_vectors)
+    b_values, b_vectors = checked_table(b_values, b_vectors, b0_threshold)
     b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
     b_max = float(b_values.max())
     matrix = design_matrix(b_values / (b_max or 1.0), b_vectors)
@@ -87,7 +85,9 @@ def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:
     return np.concatenate([np.ones((len(b_values), 1)), -b_values[:, None] * terms], axis=1)
 
 
-def checked_table(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatArray]:
+def checked_table(
+    b_values: Array, b_vectors: Array, b0_threshold: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
     """b-values and unit directions in float64; raises InputError for a malformed table."""
     b = np.asarray(b_values, dtype=np.float64)
     g = np.asarray(b_vectors, dtype=np.float64)
@@ -98,7 +98,8 @@ def checked_table(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatA
         raise InputError("b-values and directions must be finite, b-values not negative", field="bval/bvec")
     norms = np.linalg.norm(g, axis=1)
     none = norms < NORM_TOLERANCE
-    bad = np.where(none, b > B0_THRESHOLD, np.abs(norms - 1.0) > NORM_TOLERANCE)
+    weighted = ~unweighted_volumes(b, b0_threshold or None)
+    bad = np.where(none, weighted, np.abs(norms - 1.0) > NORM_TOLERANCE)
     if bad.any():
         v = int(np.flatnonzero(bad)[0])
         message = f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is no unit vector"
@@ -106,10 +107,11 @@ def checked_table(b_values: Array, b_vectors: Array) -> tuple[FloatArray, FloatA
     return b, np.where(none[:, None], 0.0, g / np.where(none, 1.0, norms)[:, None])
 
 
-def shells(b_values: FloatArray) -> list[float]:
-    """Mean b-value of each shell [s/mm^2], ascending; b <= 50 s/mm^2 left out."""
+def shells(b_values: FloatArray, b0_threshold: float | None = None) -> list[float]:
+    """Mean b-value of each shell [s/mm^2], ascending, without the volumes that count as b = 0."""
+    weighted = ~unweighted_volumes(b_values, b0_threshold)
     groups: list[list[float]] = []
-    for b in sorted(float(b) for b in b_values if b > B0_THRESHOLD):
+    for b in sorted(np.asarray(b_values, dtype=np.float64)[weighted].tolist()):
         if groups and b - groups[-1][0] <= SHELL_WIDTH * b:
             groups[-1].append(b)
         else:

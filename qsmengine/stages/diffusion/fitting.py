@@ -46,7 +46,10 @@ class FitParams(Params):
     """Parameters that all fits share."""
 
     b0_threshold: float = Field(
-        0.0, ge=0, description="b-values up to this are taken as 0 [s/mm^2]; 0: every b-value is used as given"
+        0.0,
+        ge=0,
+        description="b-values up to this count as 0 and are fitted as 0 [s/mm^2]; 0: every b-value is fitted "
+        "as given, and volumes with b <= 50, or else the lowest shell, count as unweighted",
     )
 
 

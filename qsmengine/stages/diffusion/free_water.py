@@ -90,7 +90,7 @@ def free_water(
         As `ols` does, and for a series of one shell.
     """
     problem = pose(signal, mask, b_values, b_vectors, grid, params.b0_threshold, device, n_maps=WATER_MAPS)
-    found = shells(np.asarray(b_values, dtype=np.float64))
+    found = shells(np.asarray(b_values, dtype=np.float64), params.b0_threshold or None)
     if len(found) < 2:
         raise InputError(
             f"one shell (b = {found[0]:g} s/mm^2) does not tell free water from fast tissue; "

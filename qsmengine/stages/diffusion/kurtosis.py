@@ -147,7 +147,7 @@ def dki_constrained(
 
 def kurtosis_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Design:
     """Coefficients for a gradient table; unknowns log S0, b_max D (6), b_max^2 V (15, order of COMPONENTS)."""
-    b_values, b_vectors = checked_table(b_values, b_vectors)
+    b_values, b_vectors = checked_table(b_values, b_vectors, b0_threshold)
     b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
     b_max = float(b_values.max())
     scaled = b_values / (b_max or 1.0)

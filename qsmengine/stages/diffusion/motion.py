@@ -12,6 +12,7 @@ Distortion by susceptibility is not corrected.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
-from qsmengine.data import B0_THRESHOLD, DwiSeries
+from qsmengine.data import DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Vector3
 from qsmengine.ops.registration import Kind, Volume, register, resample, rotation_of
@@ -71,13 +72,13 @@ def correct_motion(
     Raises
     ------
     InputError
-        Without a volume of b <= 50 s/mm^2.
+        Without a volume that counts as b = 0.
     DeviceError
         Where the registration library is missing.
     """
-    unweighted = np.flatnonzero(series.b_values <= B0_THRESHOLD)
+    unweighted = np.flatnonzero(series.b0_volumes)
     if not unweighted.size:
-        raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2 to register to", field="bval")
+        raise InputError("no volume counts as b = 0: there is nothing to register to", field="bval")
     first = int(unweighted[0])
     count = len(series.b_values)
     matrices = np.tile(np.eye(4), (count, 1, 1))
@@ -106,7 +107,7 @@ def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
         signal[..., v] = volume if still else resample(volume, matrix, series.grid.voxel_size)
     turned = np.stack([rotation_of(m).T @ g for m, g in zip(matrices, series.array_axis_vectors, strict=True)])
     flip = np.array([-1.0 if series.grid.handedness > 0 else 1.0, 1.0, 1.0])
-    return DwiSeries(signal, series.b_values, turned * flip, series.grid)
+    return replace(series, signal=signal, b_vectors=turned * flip)
 
 
 def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device: Device) -> Volume:

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from qsmengine.data import B0_THRESHOLD, DwiSeries
+from qsmengine.data import SHELL_WIDTH, DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
-from qsmengine.stages.diffusion.design import SHELL_WIDTH
 from qsmengine.stages.params import Params
 
 LEAST_VOXELS = 50
@@ -50,7 +49,7 @@ def outlier_slices(series: DwiSeries, mask: npt.NDArray[np.bool_], params: Slice
         return SliceResult(outlier, score)
     means = np.stack([_slice_means(series.signal[..., v], mask) for v in range(len(score))])[:, judged]
     logs = np.log(np.maximum(means, 1e-6 * means.max()))
-    for members in same_b(series.b_values):
+    for members in same_b(series.b_values, series.b0_volumes):
         if len(members) < 3:
             continue
         apart = logs[members] - np.median(logs[members], axis=0)
@@ -64,9 +63,9 @@ def outlier_slices(series: DwiSeries, mask: npt.NDArray[np.bool_], params: Slice
     return SliceResult(outlier, score)
 
 
-def same_b(b_values: FloatArray) -> list[npt.NDArray[np.intp]]:
-    """Numbers of the volumes of each shell, b = 0 first."""
-    b = np.where(b_values <= B0_THRESHOLD, 0.0, b_values)
+def same_b(b_values: FloatArray, unweighted: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:
+    """Numbers of the volumes of each shell, the `unweighted` ones first."""
+    b = np.where(unweighted, 0.0, b_values)
     groups: list[list[int]] = []
     for v in np.argsort(b, kind="stable").tolist():
         if groups and b[v] - b[groups[-1][0]] <= SHELL_WIDTH * b[v]:
@@ -82,7 +81,7 @@ def b0_mask(series: DwiSeries) -> npt.NDArray[np.bool_]:
 
     unweighted = series.signal[..., np.flatnonzero(series.b0_volumes)]
     if not unweighted.shape[3]:
-        raise InputError(f"no volume with b <= {B0_THRESHOLD:g} s/mm^2 to make a mask of", field="bval")
+        raise InputError("no volume counts as b = 0: a mask cannot be made; give one", field="bval")
     mean = np.asarray(unweighted.mean(axis=3, dtype=np.float64))
     counts, edges = np.histogram(mean, 256, (0.0, max(float(np.percentile(mean, 99.5)), 1e-30)))
     centres, below = (edges[1:] + edges[:-1]) / 2, np.cumsum(counts)
