@@ -164,12 +164,6 @@ def cuda_devices() -> tuple[int, str]:
     return count, "" if count else "CUDA finds no GPU"
 
 
-def is_device_lost(error: BaseException) -> bool:
-    """Whether `error` means that CUDA failed in this process, after which no call succeeds any more."""
-    kind = type(error)
-    return kind.__module__.startswith("cupy") and kind.__name__ in {"CUDARuntimeError", "CUDADriverError"}
-
-
 def _cupy() -> Any:
     try:
         import cupy

@@ -14,13 +14,16 @@ def available_memory(device: Device) -> int | None:
     """Bytes that can still be allocated on `device`; None where the system does not tell.
 
     On the CPU the smaller of what the machine has left and what the control group (container, batch job)
-    has left; on a GPU what the driver calls free plus what CuPy's pool holds unused.
+    has left; on a GPU what the driver calls free plus what CuPy's pool holds unused, within the pool's limit.
     """
     if device.kind == "cuda":
         cupy = device.xp
         with cupy.cuda.Device(device.index):
             free, _ = cupy.cuda.runtime.memGetInfo()
-            return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+            pool = cupy.get_default_memory_pool()
+            left = int(free) + int(pool.free_bytes())
+            limit = int(pool.get_limit())
+            return min(left, max(0, limit - int(pool.used_bytes()))) if limit else left
     known = [n for n in (_machine_memory(), _group_memory()) if n is not None]
     return min(known) if known else None
 

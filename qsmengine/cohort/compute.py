@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qsmengine.backend.cuda_errors import is_out_of_memory
 from qsmengine.backend.device import Device, cpu
 from qsmengine.backend.memory import available_memory, free_pool
 from qsmengine.cohort.model import Step
 from qsmengine.cohort.requests import dti_request, qsm_request
 from qsmengine.cohort.tabulate import write_table
-from qsmengine.errors import OutOfMemoryError
 from qsmengine.pipeline.config import validate
 from qsmengine.pipeline.dti_session import run_dti_session
 from qsmengine.pipeline.outcome import Outcome
@@ -93,22 +93,29 @@ def _in_memory(step: Step, place: Place) -> Result:
     notes: list[str] = []
     for number, (what, device, memory) in enumerate(tries, start=1):
         try:
-            outcome = _reconstruct(step, place, device, memory())
-        except (OutOfMemoryError, MemoryError) as error:
-            free_pool(device)
-            if number == len(tries):
+            files, found = _reconstruct(step, place, device, memory())
+        except Exception as error:
+            if number == len(tries) or not is_out_of_memory(error):
                 raise
-            notes.append(f"{what or 'computed'} on {device}: {error or 'out of memory'}")
+            notes.append(f"{what or 'computed'} on {device}: {str(error) or 'out of memory'}")
             continue
-        free_pool(device)
+        finally:
+            free_pool(device)  # after the except clause, whose traceback holds the arrays of the failed try
         if what:
             notes.append(what)
-        files = tuple(_relative(path, place.out) for path in outcome.files)
-        return Result(files, (*notes, *outcome.notes), str(device))
+        return Result(files, (*notes, *found), str(device))
     raise AssertionError(tries)
 
 
-def _reconstruct(step: Step, place: Place, device: Device, memory: int | None) -> Outcome:
+def _reconstruct(
+    step: Step, place: Place, device: Device, memory: int | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Files and notes of a run; its arrays are let go."""
+    outcome = _run(step, place, device, memory)
+    return tuple(_relative(path, place.out) for path in outcome.files), tuple(outcome.notes)
+
+
+def _run(step: Step, place: Place, device: Device, memory: int | None) -> Outcome:
     config = validate(dict(step.settings))
     if step.kind == "qsm":
         request = qsm_request(step, place.bids, place.out, force=True, writing=place.writing)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from qsmengine.backend.device import Device, is_device_lost, resolve_device
+from qsmengine.backend.cuda_errors import is_device_lost
+from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.memory import available_memory, limit_pool
 from qsmengine.cohort.claims import Claim, acquire
 from qsmengine.cohort.compute import Place, run_step

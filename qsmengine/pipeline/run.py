@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, array_module
 from qsmengine.data import B0_THRESHOLD, Array, DwiSeries, GreSeries
 from qsmengine.errors import InputError
@@ -83,8 +84,9 @@ def run_qsm(
         has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
     )  # fmt: skip
     check_memory(plan, device)
-    state["magnitude"] = device.asarray(series.magnitude)
-    state["phase"] = device.asarray(series.phase)
+    with memory_errors("the images", device):
+        state["magnitude"] = device.asarray(series.magnitude)
+        state["phase"] = device.asarray(series.phase)
     return run_plan(plan, state, grid, device, progress)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array
@@ -92,6 +93,8 @@ class Method:
             For an input that is missing or unknown.
         InputError
             For inputs that do not fit the grid or each other (see :func:`check_inputs`).
+        OutOfMemoryError
+            Where memory runs out on `device` or the host.
         """
         known = {name.rstrip("?") for name in self.inputs}
         missing = [name for name in self.required_inputs if inputs.get(name) is None]
@@ -102,7 +105,8 @@ class Method:
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
             )
         check_inputs(inputs, grid)
-        result = self.run(**inputs, grid=grid, params=params, device=device, **options)
+        with memory_errors(f"{self.stage} method {self.name}", device):
+            result = self.run(**inputs, grid=grid, params=params, device=device, **options)
         if len(self.outputs) == 1:
             return {next(iter(self.outputs)): result}
         return {name: getattr(result, name) for name in self.outputs}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
+import numpy as np
 import pytest
 
+from qsmengine.backend.device import cpu
 from qsmengine.cohort import compute
-from qsmengine.errors import OutOfMemoryError
+from qsmengine.errors import InputError, OutOfMemoryError
 from tests.cohort.one_session import run
 from tests.cohort.small import dti_step
 
@@ -26,6 +30,63 @@ def test_too_little_memory_is_met_with_slabs_and_said(bids, out, monkeypatch):
     assert limits[1] > 0
     assert any("9 GiB" in note for note in step.notes)
     assert "repeated in slabs" in step.notes
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "code"),
+    [
+        ("cupy.cuda.cufft", "CuFFTError", {"result": 2}),
+        ("cupy_backends.cuda.api.runtime", "CUDARuntimeError", {"status": 2}),
+        ("cupy_backends.cuda.libs.cublas", "CUBLASError", {"status": 3}),
+        ("cupy_backends.cuda.libs.cusolver", "CUSOLVERError", {"status": 2}),
+    ],
+)
+def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
+    bids, out, monkeypatch, module, name, code
+):
+    real, calls = compute.run_dti_session, []
+
+    def limited(request, config, device, **more):
+        calls.append(request.max_memory)
+        if len(calls) == 1:
+            error = type(name, (RuntimeError,), {"__module__": module})("allocation failed")
+            vars(error).update(code)
+            raise error
+        return real(request, config, device, **more)
+
+    monkeypatch.setattr(compute, "run_dti_session", limited)
+    step = run(bids, out, steps=(dti_step("00"),)).record.steps["dti"]
+    assert step.state == "done"
+    assert "repeated in slabs" in step.notes
+    assert any("allocation failed" in note for note in step.notes)
+
+
+def test_an_error_that_is_not_about_memory_is_not_tried_again(bids, out, monkeypatch):
+    calls = []
+
+    def broken(request, config, device, **more):
+        calls.append(device)
+        raise InputError("no volume with b <= 50 s/mm^2")
+
+    monkeypatch.setattr(compute, "run_dti_session", broken)
+    assert run(bids, out, steps=(dti_step("00"),)).record.steps["dti"].state == "failed"
+    assert len(calls) == 1
+
+
+def test_the_arrays_of_a_failed_try_are_given_back_before_the_next(bids, out, monkeypatch):
+    seen, arrays = [], []
+
+    def limited(request, config, device, **more):
+        array = np.zeros(9)
+        arrays.append(weakref.ref(array))
+        raise MemoryError
+
+    monkeypatch.setattr(compute, "run_dti_session", limited)
+    monkeypatch.setattr(compute, "free_pool", lambda device: seen.append(arrays[-1]() is None))
+    place = compute.Place(bids, out, out / "scratch", cpu(1))
+    with pytest.raises(MemoryError):
+        compute.run_step(dti_step("00"), place, {})
+    assert seen == [True, False]  # the last error leaves with its traceback
 
 
 def test_too_little_memory_for_qsm_fails_with_the_numbers(bids, out, monkeypatch):

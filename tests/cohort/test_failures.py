@@ -185,7 +185,9 @@ def test_a_lost_gpu_ends_the_process_and_not_the_session(bids, out, monkeypatch)
     lost = type("CUDARuntimeError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api.runtime"})
 
     def broken(*_):
-        raise lost("cudaErrorECCUncorrectable")
+        error = lost("cudaErrorECCUncorrectable: uncorrectable ECC error encountered")
+        error.status = 214
+        raise error
 
     monkeypatch.setattr(execute, "run_step", broken)
     with pytest.raises(execute.LostDeviceError, match="ECC"):
@@ -193,3 +195,20 @@ def test_a_lost_gpu_ends_the_process_and_not_the_session(bids, out, monkeypatch)
     assert read_record(out, "sub-00")[0].steps["qsm"].state == "running"
     monkeypatch.undo()
     assert run(bids, out).record.state == "done"
+
+
+def test_a_failed_call_of_cuda_is_an_error_of_its_step_alone(bids, out, monkeypatch):
+    refused = type("CUDARuntimeError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api.runtime"})
+    real = execute.run_step
+
+    def broken(step, place, before):
+        if step.kind == "dti":
+            return real(step, place, before)
+        error = refused("cudaErrorInvalidValue: invalid argument")
+        error.status = 1
+        raise error
+
+    monkeypatch.setattr(execute, "run_step", broken)
+    steps = run(bids, out).record.steps
+    assert (steps["qsm"].state, steps["dti"].state) == ("failed", "done")
+    assert "cudaErrorInvalidValue" in steps["qsm"].reason
