@@ -68,9 +68,13 @@ def limit_pool(device: Device, limit: int) -> None:
 
 
 def free_pool(device: Device) -> None:
-    """Give the GPU back what CuPy's pools hold unused; nothing on the CPU."""
+    """Give the GPU back what CuPy holds unused: blocks of its pools and the work areas of cached FFT plans.
+
+    CuPy keeps a plan cache per thread and GPU; that of the calling thread is cleared. Nothing happens on the CPU.
+    """
     if device.kind == "cuda":
         cupy = device.xp
         with cupy.cuda.Device(device.index):
+            cupy.fft.config.get_plan_cache().clear()
             cupy.get_default_memory_pool().free_all_blocks()
             cupy.get_default_pinned_memory_pool().free_all_blocks()

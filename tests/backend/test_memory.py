@@ -40,3 +40,17 @@ def test_group_without_limit_does_not_count(group):
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("4000\n")
     assert memory.available_memory(cpu()) > 1 << 20
+
+
+def test_freeing_the_pool_gives_back_the_work_areas_of_cached_plans(gpu):
+    import cupyx.scipy.fft
+
+    memory.free_pool(gpu)
+    pool, cache = gpu.xp.get_default_memory_pool(), gpu.xp.fft.config.get_plan_cache()
+    before = pool.total_bytes()
+    cupyx.scipy.fft.rfftn(gpu.zeros((24, 25, 26)))
+    assert cache.get_curr_size() > 0
+    assert pool.total_bytes() > before
+    memory.free_pool(gpu)
+    assert cache.get_curr_size() == 0
+    assert pool.total_bytes() == before
