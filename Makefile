@@ -5,6 +5,7 @@
 #   make test      linters, types, import directions, and the test suite
 #   make gpu-standin  the tests that ask for a GPU, on a stand-in for CuPy
 #   make kernels   rebuild the CPU library after a change in kernels/
+#   make emulate   every kernel as a GPU runs it, on the CPU; KERNELS="name or name" chooses
 #   make lint | format | sanitize | bench | wheel | clean
 #
 # PYTHON=/path/to/python chooses the interpreter (3.11 or newer); JOBS=N the test processes.
@@ -16,11 +17,11 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
   $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
 KERNEL_FILES := $(wildcard kernels/*.cu kernels/*.h kernels/*.cpp)
-TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu)
+TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu tests/emulator/*.cu tests/emulator/runtime/*)
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: demo test gpu-standin lint format kernels sanitize bench wheel clean
+.PHONY: demo test gpu-standin lint format kernels sanitize emulate bench wheel clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
@@ -52,6 +53,9 @@ kernels: $(VENV)/.tools
 
 sanitize: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m pytest tests/kernels -k "sanitizer or races or shuffled"
+
+emulate: $(VENV)/.installed-dev kernels
+	$(BIN)/python -m pytest tests/emulator -n $(JOBS) --dist loadgroup $(if $(KERNELS),-k "$(KERNELS)")
 
 bench: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m bench kernels

@@ -41,7 +41,7 @@ def compiler() -> str:
 
 
 @cache
-def _compiler_version() -> str:
+def compiler_version() -> str:
     return subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
 
 
@@ -49,7 +49,7 @@ def build(source: Path, variant: str, extra: tuple[str, ...] = ()) -> Path:
     """Shared library of one kernel source in one of VARIANTS."""
     headers = source_directory()
     flags = [*BASE, *VARIANTS[variant], *extra]
-    key = hashlib.sha256(" ".join([compiler(), _compiler_version(), *flags]).encode())
+    key = hashlib.sha256(" ".join([compiler(), compiler_version(), *flags]).encode())
     for path in [source, *sorted(headers.glob("*.h"))]:
         key.update(path.name.encode() + path.read_bytes())
     folder = ROOT / "build" / "test-kernels"

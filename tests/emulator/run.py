@@ -1,0 +1,165 @@
+"""Running a kernel on the emulator: its arrays with gaps between them, and what the runtime reports."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.cuda import MAX_BLOCKS
+from qsmengine.backend.kernel import DTYPES, Arg, Kernel
+
+ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
+_ROLES = {"in": 0, "out": 1, "inout": 2}
+_SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
+_GAP = 256
+"""Bytes between arrays, and what their addresses are multiples of, as a GPU's allocator does it."""
+
+ROW = np.dtype(
+    [(name, np.int64) for name in ("offset", "argument", "write", "requests", "scalars", "units", "useful")]
+)
+
+
+@dataclass
+class Arena:
+    """Copies of a kernel's arrays in one block of memory, with gaps that belong to none of them."""
+
+    kernel: Kernel
+    values: Mapping[str, Any]
+    places: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def memory(self) -> np.ndarray:
+        """The block of bytes; its address is a multiple of the gap."""
+        end = _GAP
+        for arg in self.arrays:
+            self.places[arg.name] = end
+            end += self.values[arg.name].nbytes // _GAP * _GAP + 2 * _GAP
+        raw = np.full(end + _GAP, 0xAB, np.uint8)
+        return raw[-raw.ctypes.data % _GAP :][:end]
+
+    @property
+    def arrays(self) -> list[Arg]:
+        return [a for a in self.kernel.arguments if a.is_array]
+
+    def address(self, name: str) -> int:
+        return self.memory.ctypes.data + self.places[name]
+
+    def view(self, name: str) -> np.ndarray:
+        """The bytes of an array."""
+        size = self.values[name].nbytes
+        return self.memory[self.places[name] :][:size]
+
+    def load(self) -> None:
+        for arg in self.arrays:
+            self.memory  # noqa: B018  (lays the arrays out)
+            self.view(arg.name)[...] = np.frombuffer(self.values[arg.name].tobytes(), np.uint8)
+
+    def store(self) -> None:
+        """Copy results back into the values."""
+        for arg in self.arrays:
+            if arg.role != "in":
+                value = self.values[arg.name]
+                value.reshape(-1)[...] = np.frombuffer(self.view(arg.name).tobytes(), value.dtype)
+
+
+class Emulator:
+    """A library made by `build`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._library = ctypes.CDLL(str(path))
+        for name in ("emulator_problems", "emulator_barriers"):
+            getattr(self._library, name).restype = ctypes.c_char_p
+        self._library.emulator_rows.restype = ctypes.c_long
+
+    def run(
+        self,
+        kernel: Kernel,
+        values: Mapping[str, Any],
+        *,
+        order: str = "ascending",
+        grid: int | None = None,
+        without: str | None = None,
+        flush: bool = False,
+    ) -> list[str]:
+        """Run `kernel` on NumPy arrays and return the problems found; results are written into `values`.
+
+        grid: number of blocks, by default what the GPU host launches. without: a barrier, "file:line", at which
+        no thread waits. flush: subnormals become 0, as on a GPU.
+        """
+        bound = kernel.bind(values)
+        blocks = grid or max(1, min(MAX_BLOCKS, -(-bound.items // 256)))
+        arena = Arena(kernel, values)
+        arena.load()
+        self._declare(arena)
+        file, _, line = (without or ":0").rpartition(":")
+        self._library.emulator_skip(file.encode(), int(line))
+        self._library.emulator_flush_subnormals(int(flush))
+        types: list[Any] = [ctypes.c_long, ctypes.c_int]
+        arguments: list[Any] = [blocks, ORDERS[order]]
+        for arg in kernel.arguments:
+            types.append(ctypes.c_void_p if arg.is_array else _SCALARS[arg.type])
+            arguments.append(arena.address(arg.name) if arg.is_array else values[arg.name])
+        function = getattr(self._library, f"emulate_{kernel.name}")
+        function.argtypes, function.restype = types + [ctypes.c_longlong] * len(kernel.dims), None
+        function(*arguments, *bound.extents)
+        arena.store()
+        return self._problems()
+
+    def barriers(self) -> set[str]:
+        """The barriers reached since the last call, "file:line"."""
+        return set(self._library.emulator_barriers().decode().split())
+
+    def trace(self, *, on: bool) -> None:
+        """Forget the requests of warps so far, and record those of the next runs."""
+        self._library.emulator_trace(int(on))
+
+    def requests(self) -> np.ndarray:
+        """One ROW for every instruction, argument and direction."""
+        rows = np.zeros(self._library.emulator_rows(None), ROW)
+        self._library.emulator_rows(ctypes.c_void_p(rows.ctypes.data))
+        return rows
+
+    def places(self, offsets: list[int]) -> list[str]:
+        """Source lines, "file:line", of instructions of the library."""
+        return _places(self.path, tuple(offsets))
+
+    def _declare(self, arena: Arena) -> None:
+        start = arena.memory.ctypes.data
+        library = self._library
+        library.emulator_arena(ctypes.c_size_t(start), ctypes.c_size_t(start + arena.memory.nbytes))
+        paired = library.emulator_complex_alignment() >= DTYPES["c64"].itemsize
+        for arg in arena.arrays:
+            first = arena.address(arg.name)
+            last = first + arena.values[arg.name].nbytes
+            is_complex = arg.type == "c64"
+            unit = DTYPES["f32"].itemsize if is_complex else DTYPES[arg.type].itemsize
+            library.emulator_buffer(
+                arg.name.encode(),
+                *(ctypes.c_size_t(first), ctypes.c_size_t(last)),
+                *(unit, _ROLES[arg.role], int(is_complex and paired)),
+            )
+
+    def _problems(self) -> list[str]:
+        lines = [line.split("\t") for line in self._library.emulator_problems().decode().splitlines()]
+        places = self.places([int(offset) for offset, _ in lines])
+        found = [
+            f"{text} ({place})" if int(at) else text for (at, text), place in zip(lines, places, strict=True)
+        ]
+        return list(dict.fromkeys(found))
+
+
+@cache
+def _places(library: Path, offsets: tuple[int, ...]) -> list[str]:
+    if not offsets:
+        return []
+    command = ["addr2line", "-e", str(library), *map(hex, offsets)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [Path(line.partition(" ")[0]).name for line in text.splitlines()]

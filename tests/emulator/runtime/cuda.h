@@ -1,0 +1,32 @@
+// CUDA's words for a CPU, included before a kernel source. A block's 256 threads are fibers of one thread.
+#pragma once
+
+#include "guard.h"
+
+#define __CUDACC__ 1
+#define __device__
+#define __global__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+
+struct EmulatedDim {
+  unsigned x, y, z;
+};
+extern EmulatedDim threadIdx, blockIdx, gridDim;
+
+#define EMULATED_SHARED(alignment) static __attribute__((section("emulated_shared"), used, aligned(alignment)))
+#define EMULATED_JOIN(a, b) a##b
+#define EMULATED_NAME(a, b) EMULATED_JOIN(a, b)
+#define __shared__                                                                        \
+  EMULATED_SHARED(1) char EMULATED_NAME(emulated_guard_, __COUNTER__)[] = EMULATED_GUARD; \
+  EMULATED_SHARED(EMULATED_ALIGNMENT)
+
+extern "C" void emulated_barrier(const char* file, int line);
+#define __syncthreads() emulated_barrier(__FILE__, __LINE__)
+
+static inline float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
+static inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
+static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
+static inline float floorf(float x) { return __builtin_floorf(x); }
+static inline float rintf(float x) { return __builtin_rintf(x); }
+static inline float fabsf(float x) { return __builtin_fabsf(x); }
