@@ -24,7 +24,8 @@ COMMANDS = {
     "submissions": "a QSM-CI submission folder per method, from the registry",
     "pictures": "the pictures of docs/diffusion.md",
     "cohort": "planning a cohort: seconds and memory",
-    "gpu": "on a machine with a GPU: its tests and benchmarks, written under bench/results/",
+    "gpu": "a short stay on a machine with a GPU: tests, checks and timings, the most important first",
+    "host-work": "what the host does in a whole chain while a GPU would wait (needs no GPU)",
 }
 
 
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
         print(f"unknown benchmark {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        result: int | None = import_module(f"bench.{argv[0]}").main(argv[1:])
+        result: int | None = import_module(f"bench.{argv[0].replace('-', '_')}").main(argv[1:])
     except QsmengineError as error:
         print(error, file=sys.stderr)
         return error.exit_code

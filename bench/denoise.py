@@ -59,8 +59,8 @@ def main(argv: list[str]) -> int:
     rounds = max(2, min(options.rounds, 3))  # each takes minutes
     results: list[dict[str, Any]] = []
     for device in devices(options):
-        rows = [_whole(shape, count, radii, device, rounds) for count in COUNTS]
-        twice = [_whole(shape, count, radii, device, rounds, lmmse=True) for count in COUNTS]
+        rows = [whole(shape, count, radii, device, rounds) for count in COUNTS]
+        twice = [whole(shape, count, radii, device, rounds, lmmse=True) for count in COUNTS]
         if device.kind == "cpu" and not options.no_peers:
             rows += [_against_peers(options.edge, shape, row, radii, device, rounds) for row in rows]
         rows += twice + _cubin()
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _whole(
+def whole(
     shape: tuple[int, int, int],
     count: int,
     radii: tuple[int, int],

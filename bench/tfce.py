@@ -39,17 +39,10 @@ def main(argv: list[str]) -> int:
 
 
 def _speed(shape: tuple[int, ...], options: Any, device: Device) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    mask = np.ones(shape, bool)
-    maps = rng.standard_normal((options.subjects, mask.sum()), dtype=np.float32)
-    group = np.arange(options.subjects) % 2 * 1.0
-    nuisance = rng.standard_normal((options.subjects, 2))
-    params = PermutationParams(permutations=options.permutations)
-    start = time.perf_counter()
-    permutation_test(maps, mask, group, nuisance, params, device=device)
-    ours = time.perf_counter() - start
-    row = {"shape": shape, "permutations": options.permutations, "ours_s": ours}
+    row = permutations_of(shape, options.subjects, options.permutations, device)
+    ours = row["ours_s"]
     print(f"{device!s:6} {shape}, {options.permutations} permutations: {ours:.1f} s", flush=True)
+    maps, mask, group, nuisance = _null_data(shape, options.subjects)
     peer = _nilearn(maps, mask, group, nuisance, options.peer_permutations, device)
     if peer is not None:
         scaled = peer * options.permutations / options.peer_permutations
@@ -60,6 +53,23 @@ def _speed(shape: tuple[int, ...], options: Any, device: Device) -> dict[str, An
             flush=True,
         )
     return row
+
+
+def permutations_of(shape: tuple[int, ...], subjects: int, permutations: int, device: Device) -> dict[str, Any]:
+    """Seconds of permutation inference on null data."""
+    maps, mask, group, nuisance = _null_data(shape, subjects)
+    params = PermutationParams(permutations=permutations)
+    start = time.perf_counter()
+    permutation_test(maps, mask, group, nuisance, params, device=device)
+    return {"shape": shape, "permutations": permutations, "ours_s": time.perf_counter() - start}
+
+
+def _null_data(shape: tuple[int, ...], subjects: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Maps, mask, group and two nuisance columns."""
+    rng = np.random.default_rng(0)
+    mask = np.ones(shape, bool)
+    maps = rng.standard_normal((subjects, mask.sum()), dtype=np.float32)
+    return maps, mask, np.arange(subjects) % 2 * 1.0, rng.standard_normal((subjects, 2))
 
 
 def _nilearn(

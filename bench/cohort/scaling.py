@@ -36,11 +36,12 @@ def measure_scaling(folder: Path, sessions: int, preset: str) -> list[dict[str, 
     rows = []
     for workers in (0, 1, 2):
         plan = plan_cohort(folder / "bids", folder / f"out-{workers}", config)
-        rows.append(_run(plan, workers) | {"name": "scaling", "preset": preset})
+        rows.append(run_plan(plan, workers) | {"name": "scaling", "preset": preset})
     return rows
 
 
-def _run(plan: CohortPlan, workers: int) -> dict[str, Any]:
+def run_plan(plan: CohortPlan, workers: int, device: str = "cpu") -> dict[str, Any]:
+    """Seconds, sessions an hour and overhead of a plan with so many workers, of one thread each on the CPU."""
     times: dict[str, float] = {}
 
     def on_event(event: Event) -> None:
@@ -48,7 +49,7 @@ def _run(plan: CohortPlan, workers: int) -> dict[str, Any]:
             times[event.kind] = time.perf_counter()
 
     start = time.perf_counter()
-    settings = RunSettings(workers=workers, device="cpu", threads=1)
+    settings = RunSettings(workers=workers, device=device, threads=1 if device == "cpu" else None)
     outcome = run_cohort(plan, settings, on_event)
     seconds = time.perf_counter() - start
     if outcome.exit_code:

@@ -1,0 +1,115 @@
+"""`python -m bench host-work`: what the host does in a whole chain while a GPU would wait.
+
+The presets run on the stand-in for CuPy: its arrays lie in host memory, and it counts what CuPy would be
+asked. Host seconds of a step are the process's CPU seconds less those in the stand-in's own functions, which
+stand for the work of the device: kernels, transforms, elementwise operations, copies. What is left is Python,
+NumPy and SciPy, all threads together. A profile function clocks them and adds some tenths of a microsecond to
+every call, so they are an upper bound. Imports and compilation do not count: a run on a small head comes first.
+Counts and bytes are exact; seconds are those of this machine's processor. The JSON has the wall clock too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.machine import ROOT, describe
+from bench.qsm import heads
+from qsmengine.backend.device import cpu
+from qsmengine.errors import QsmengineError
+
+STANDIN = ROOT / "tests" / "gpu_standin" / "packages"
+"""Folder of the packages that stand in for CuPy."""
+PRESETS = ("accurate", "fast")
+SHAPE, QUICK_SHAPE, ECHOES = (256, 256, 160), (128, 128, 80), 4
+
+
+class WorkerError(QsmengineError):
+    """A run under the stand-in failed."""
+
+    exit_code = 1
+
+
+def main(argv: list[str]) -> int:
+    arguments = argparse.ArgumentParser(prog="python -m bench host-work", description=__doc__)
+    arguments.add_argument("--preset", action="append", help=f"default: {', '.join(PRESETS)}")
+    arguments.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("NX", "NY", "NZ"))
+    arguments.add_argument("--quick", action="store_true", help=f"{QUICK_SHAPE} in place of {SHAPE}")
+    arguments.add_argument("--standin", type=Path, default=STANDIN, help="folder of the stand-in packages")
+    arguments.add_argument("--json", type=Path, help="write the result to this file")
+    arguments.add_argument("--before", type=Path, help="an earlier result of --json, to compare with")
+    options = arguments.parse_args(argv)
+    shape = QUICK_SHAPE if options.quick else tuple(options.shape)
+    result = measure(options.preset or PRESETS, shape, options.standin)
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    before = json.loads(options.before.read_text(encoding="utf-8")) if options.before else None
+    for preset, rows in result["presets"].items():
+        print(f"\n{preset}, {' x '.join(map(str, shape))}, {ECHOES} echoes\n\n{table(rows)}")
+        if before is not None:
+            print(comparison(before["presets"][preset], rows))
+    return 0
+
+
+def measure(presets: Sequence[str], shape: tuple[int, ...], standin: Path = STANDIN) -> dict[str, Any]:
+    """Rows by preset, each preset in a process of its own."""
+    machine = describe(cpu())
+    with tempfile.TemporaryDirectory() as folder:
+        heads.make_head(Path(folder), (shape[0], shape[1], shape[2]), [ECHOES])
+        rows = {preset: _run(Path(folder), preset, standin) for preset in presets}
+    return {"benchmark": "host-work", "machine": machine, "shape": shape, "echoes": ECHOES, "presets": rows}
+
+
+def _run(folder: Path, preset: str, standin: Path) -> list[dict[str, Any]]:
+    path = os.pathsep.join([str(standin), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.host_work.worker", str(folder), preset, str(ECHOES)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise WorkerError(f"{preset}: {done.stderr.strip() or f'exit status {done.returncode}'}")
+    rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return rows
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown table of the steps and their sum."""
+    rows = list(rows)
+    head = ("step", "host s", "launches", "FFTs", "CuPy operations", "to device", "to host", "waits")
+    lines = [head, ("---",) * len(head), *(_cells(row) for row in rows), _cells(total(rows))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def total(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums over the steps of everything the table shows."""
+    rows = list(rows)
+    kinds = ("kernel", "operation", "fft", "to device", "to host", "sync", "graph")
+    sums: dict[str, Any] = {
+        kind: {what: sum(row[kind][what] for row in rows) for what in ("times", "bytes")} for kind in kinds
+    }
+    sums |= {what: sum(row[what] for row in rows) for what in ("seconds", "host_seconds", "host_cpu_seconds")}
+    return {"step": "whole", **sums}
+
+
+def comparison(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> str:
+    """One sentence: host seconds, waits and copied bytes before and after."""
+    old, new = total(before), total(after)
+    copied = [sum(t[way]["bytes"] for way in ("to device", "to host")) / 1e6 for t in (old, new)]
+    return (
+        f"Host seconds {old['host_cpu_seconds']:.2f} before, {new['host_cpu_seconds']:.2f} after "
+        f"({new['host_cpu_seconds'] / old['host_cpu_seconds']:.1%}); waits {old['sync']['times']} before, "
+        f"{new['sync']['times']} after; copied {copied[0]:.0f} MB before, {copied[1]:.0f} MB after.\n"
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    copies = (f"{row[way]['bytes'] / 1e6:.1f} MB in {row[way]['times']}" for way in ("to device", "to host"))
+    counts = (str(row[kind]["times"]) for kind in ("kernel", "fft", "operation"))
+    return row["step"], f"{row['host_cpu_seconds']:.3f}", *counts, *copies, str(row["sync"]["times"])
