@@ -39,6 +39,7 @@ def import_dicom(
     reporter.notes(done.notes)
     for text in done.left_out:
         reporter.note(f"left out: {text}")
-    for path in done.files:
-        if path.endswith(".nii.gz"):
-            reporter.say(str(bids / path), file=str(bids / path))
+    images = [path for path in done.files if path.endswith(".nii.gz")]
+    for path in images:
+        reporter.say(str(bids / path), file=str(bids / path))
+    reporter.note(f"{len(images)} images imported, {len(done.left_out)} left out")

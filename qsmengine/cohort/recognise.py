@@ -84,7 +84,7 @@ def recognise(image: Converted, others: Sequence[Converted]) -> Recognised | Unr
     if image.bval is not None or _SBREF.search(names):
         return Recognised(image, "sbref" if image.bval is None else "dwi", part)
     sequence = {word for text in _list(fields.get("ScanningSequence")) for word in re.split(r"\W", str(text))}
-    if problem := _not_a_volume(image) or _no_gradient_echo(fields, sequence):
+    if problem := _not_a_volume(image) or _of_a_field_map(image, others) or _no_gradient_echo(fields, sequence):
         return Unrecognised(image, problem)
     inverted = "IR" in sequence or "InversionTime" in fields
     if part == "mag" and (inverted or (_T1_WORDS.search(names) and not _T2STAR_WORDS.search(names))):
@@ -94,12 +94,56 @@ def recognise(image: Converted, others: Sequence[Converted]) -> Recognised | Unr
     return Unrecognised(image, "one gradient echo, magnitude alone, without a name that is known")
 
 
+def _of_a_field_map(image: Converted, others: Sequence[Converted]) -> str:
+    """Why an image belongs to a field map; empty for one that does not.
+
+    A field map has two magnitudes and one phase image, the difference of the two echoes. Converters write
+    EchoTime1 and EchoTime2 from the protocol, for multi-echo series as much as for field maps, so these two
+    fields decide nothing alone.
+    """
+    if _is_difference(image, others):
+        return "phase difference of a field map"
+    mine = image.fields
+    for other in others:
+        theirs = other.fields
+        same = all(mine.get(name) == theirs.get(name) for name in ("SeriesDescription", "ProtocolName"))
+        if same and mine.get("EchoTime") in _two_times(theirs) and _is_difference(other, others):
+            return "magnitude of a field map"
+    return ""
+
+
+def _is_difference(image: Converted, others: Sequence[Converted]) -> bool:
+    """Whether a phase image is the difference of two echoes: the only one of its kind, not at the first."""
+    times = _two_times(image.fields)
+    if not times or not _is_phase(image) or image.fields.get("EchoTime") == times[0]:
+        return False
+    own = image.fields.get("EchoTime")
+    akin = (other for other in others if _is_phase(other) and _akin(image, other))
+    return all(other.fields.get("EchoTime") == own for other in akin)
+
+
+def _two_times(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """EchoTime1 and EchoTime2; empty without them."""
+    times = fields.get("EchoTime1"), fields.get("EchoTime2")
+    return () if None in times or times[0] == times[1] else times
+
+
+def _akin(image: Converted, other: Converted) -> bool:
+    """Whether two images are of one series, or of series with the same name."""
+    name = image.fields.get("SeriesDescription")
+    return other.series_number == image.series_number or (
+        name is not None and other.fields.get("SeriesDescription") == name
+    )
+
+
+def _is_phase(image: Converted) -> bool:
+    return _part(image, {str(token).upper() for token in _list(image.fields.get("ImageType"))}) == "phase"
+
+
 def _no_gradient_echo(fields: Mapping[str, Any], sequence: set[str]) -> str:
     """Why a volume is no gradient echo; empty for one that is."""
     if "EP" in sequence:
         return "echo-planar series without a gradient table"
-    if "EchoTime1" in fields or "EchoTime2" in fields:
-        return "phase difference of a field map"
     if "GR" not in sequence:
         return "no gradient-echo sequence"
     return "" if isinstance(fields.get("EchoTime"), int | float) else "EchoTime: not in the DICOM files"

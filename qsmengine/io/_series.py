@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from qsmengine.io.sidecars import Sidecar, read_sidecar
 
 ECHO_TIME_TOLERANCE = 1e-6
 """Difference [s] up to which echo times of two sidecars are the same."""
+_FIELD_MAP = re.compile(r"phase_?diff|field.?map|b0.?map|(^|[^a-z])fmap|fm2d", re.IGNORECASE)
 FIELD_TOLERANCE = 0.02
 """Difference [T] up to which field strengths are the same."""
 
@@ -110,6 +112,13 @@ def common_echo_times(
 
     `given` wins over the sidecars. A group without times of its own follows the first group that has some.
     """
+    difference = phase_difference(groups[-1]) if given is None else None
+    if difference is not None:
+        notes.append(
+            f"{groups[-1].title}: phase difference of the echoes at EchoTime1 and EchoTime2; used with their "
+            f"difference, {difference:g} s"
+        )
+        return check_echo_times((difference,)), [[0] for _ in groups]
     own = [_sidecar_times(group, strict=given is None) for group in groups]
     if given is not None:
         times = [float(time) for time in given]
@@ -133,6 +142,35 @@ def common_echo_times(
         return check_echo_times(tuple(sorted(known))), orders
     except InputError as error:
         raise error.at(groups[0].title) from error
+
+
+def phase_difference(group: EchoGroup) -> float | None:
+    """Return EchoTime2 - EchoTime1 [s] where the only phase image is the difference of two echoes, else None.
+
+    Converters write both fields for multi-echo series too. An image at EchoTime1 is therefore an echo, and one
+    at EchoTime2 is a difference only where its name or description speaks of a field map.
+
+    Raises
+    ------
+    InputError
+        For an image at EchoTime2 of which neither is known.
+    """
+    if group.name != "phase" or group.n_volumes != 1:
+        return None
+    sidecar = group.files[0].sidecar
+    first, second, own = (sidecar.number(name) for name in ("EchoTime1", "EchoTime2", "EchoTime"))
+    if first is None or second is None or second <= first or (own is not None and _close(own, first)):
+        return None
+    names = [sidecar.values.get(name, "") for name in ("SeriesDescription", "ProtocolName", "SequenceName")]
+    if own is None or any(_FIELD_MAP.search(str(text)) for text in (group.files[0].path.name, *names)):
+        return second - first
+    raise InputError(
+        f"with EchoTime1 {first:g} s and EchoTime2 {second:g} s this is the difference of two echoes or the "
+        f"echo at {own:g} s; give --echo-times {second - first:g} for a difference and --echo-times {own:g} "
+        "for an echo",
+        source=group.files[0].path,
+        field="EchoTime2",
+    )
 
 
 def common_field_strength(groups: Sequence[EchoGroup], given: float | None, notes: list[str]) -> float:
@@ -203,4 +241,8 @@ def _strict_times(group: EchoGroup) -> list[float] | None:
 
 def _agree(times: Sequence[float], others: Sequence[float]) -> bool:
     pairs = zip(sorted(times), sorted(others), strict=False)
-    return len(times) == len(others) and all(abs(a - b) <= ECHO_TIME_TOLERANCE for a, b in pairs)
+    return len(times) == len(others) and all(_close(a, b) for a, b in pairs)
+
+
+def _close(time: float, other: float) -> bool:
+    return abs(time - other) <= ECHO_TIME_TOLERANCE

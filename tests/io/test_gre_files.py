@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,49 @@ def test_an_unknown_unit_of_phase_is_refused_unless_overridden(files):
         open_gre(files["mag"], files["phase"], problems=problems)
     assert len(problems) == 3
     assert open_gre(files["mag"], files["phase"], phase_units="rad").echo_times == ECHO_TIMES
+
+
+def difference(files, **fields):
+    """The first phase image alone, its sidecar with the fields of a Siemens field map."""
+    sidecar = files["phase"][0].with_name(files["phase"][0].name.replace(".nii.gz", ".json"))
+    content = {"MagneticFieldStrength": 3.0, "EchoTime1": 0.00492, "EchoTime2": 0.00738, **fields}
+    sidecar.write_text(json.dumps(content))
+    return files["mag"][:1], files["phase"][:1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"EchoTime": 0.00738, "SeriesDescription": "gre_field_mapping"},
+        {"EchoTime": 0.00738, "SequenceName": "*fm2d2r"},
+    ],
+)
+def test_a_phase_difference_is_used_with_the_difference_of_its_echo_times(files, fields):
+    opened = open_gre(*difference(files, **fields))
+    assert opened.echo_times == (pytest.approx(0.00246),)
+    assert "phase difference" in opened.notes[0]
+
+
+def test_a_phase_that_may_be_a_difference_or_an_echo_is_refused(files):
+    with pytest.raises(InputError, match=r"--echo-times 0\.00246 for a difference and --echo-times 0\.00738"):
+        open_gre(*difference(files, EchoTime=0.00738))
+    opened = open_gre(*difference(files, EchoTime=0.00738), echo_times=[0.00246])
+    assert opened.echo_times == (0.00246,)
+
+
+def test_the_first_echo_of_a_multi_echo_protocol_is_an_echo(files):
+    magnitude, phase = difference(
+        files, EchoTime=ECHO_TIMES[0], EchoTime1=ECHO_TIMES[0], EchoTime2=ECHO_TIMES[1]
+    )
+    assert open_gre(magnitude, phase).echo_times == ECHO_TIMES[:1]
+
+
+def test_a_multi_echo_series_keeps_its_echo_times_beside_echo_time_1_and_2(files):
+    for path, time in zip(files["phase"], ECHO_TIMES, strict=True):
+        sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+        content = json.loads(sidecar.read_text())
+        sidecar.write_text(
+            json.dumps(content | {"EchoTime": time, "EchoTime1": ECHO_TIMES[0], "EchoTime2": ECHO_TIMES[1]})
+        )
+    assert open_gre(files["mag"], files["phase"]).echo_times == ECHO_TIMES
