@@ -35,6 +35,5 @@ KERNEL(wrapped_laplacian,
       int k = end ? (int)nz - 1 : 0;
       out[k] += wz * inner_step(p, inside, k, end ? -1 : 1, 1);
     }
-    TILE_SYNC();
   }
 }

@@ -128,7 +128,6 @@ KERNEL(nlm,
           }
         }
       }
-      TILE_SYNC();
     }
     finish(filtered + origin, total + origin, peak + origin, values + corner, mask + origin, count, self_peak,
            t, out, in);

@@ -21,9 +21,9 @@ EMULATED = [k for k in all_kernels() if k.source.endswith(".cu") and k.name not 
 needs_emulator = pytest.mark.skipif(unsupported() is not None, reason=str(unsupported()))
 
 
-def on_one_worker(kernel: Kernel, *values: Any, name: str) -> Any:
+def on_one_worker(source: str, *values: Any, name: str) -> Any:
     """Parameters of a test; the tests of one source run in one process, which compiles it once."""
-    return pytest.param(kernel, *values, id=name, marks=pytest.mark.xdist_group(f"emulator {kernel.source}"))
+    return pytest.param(*values, id=name, marks=pytest.mark.xdist_group(f"emulator {source}"))
 
 
 @cache
