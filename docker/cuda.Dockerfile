@@ -5,7 +5,7 @@
 #   -v "$PWD/bids:/data:ro" -v "$PWD/out:/out" -v "$PWD/scratch:/scratch" \
 #   qsmengine:0.1.0-cuda /data /out participant
 #
-# The host brings the driver; CuPy's [ctk] wheels bring NVRTC, cuFFT and the headers. Only /out and /scratch are
+# The host brings the driver; the extra cuda12 brings NVRTC, cuFFT and the headers. Only /out and /scratch are
 # written to; kernels that are not baked into the image are compiled once into /scratch/cupy.
 FROM python:3.12-slim AS build
 # hadolint ignore=DL3008
@@ -26,7 +26,7 @@ RUN apt-get update \
 COPY --from=build /wheels /wheels
 # hadolint ignore=DL3013
 RUN wheel="$(echo /wheels/*.whl)" \
-    && pip install --no-cache-dir "${wheel}[all,cuda12]" "cupy-cuda12x[ctk]" cryptography \
+    && pip install --no-cache-dir "${wheel}[all,cuda12]" cryptography \
     && rm -r /wheels \
     && useradd --uid 1000 --no-create-home --home-dir /scratch qsmengine \
     && mkdir -p /out /scratch /opt/qsmengine/cupy \

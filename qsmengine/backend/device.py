@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.backend.toolkit import import_cupy, launch_problem, toolkit_problem
 from qsmengine.data import Array
 from qsmengine.errors import DeviceError, UsageError
 
@@ -28,11 +29,14 @@ class Device:
         Number of the GPU.
     threads
         CPU threads for kernels and FFTs.
+    note
+        Why this is not the GPU that would have been taken; "" otherwise.
     """
 
     kind: Literal["cpu", "cuda"]
     index: int = 0
     threads: int = 1
+    note: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
         return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
@@ -42,7 +46,7 @@ class Device:
         """The array module of the device: numpy or cupy."""
         if self.kind == "cpu":
             return np
-        return _cupy()
+        return import_cupy()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
         """Uninitialised C-contiguous array on the device, aligned for kernels and FFTs."""
@@ -94,8 +98,13 @@ def cpu(threads: int | None = None) -> Device:
     return Device("cpu", 0, threads or available_threads())
 
 
-def resolve_device(spec: str | Device = "auto", threads: int | None = None) -> Device:
+def resolve_device(spec: str | Device = "auto", threads: int | None = None, *, launch: bool = True) -> Device:
     """Device named by ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; ``auto`` takes the GPU where one is usable.
+
+    A GPU is usable where CuPy finds CUDA's compiler and libraries and a kernel compiles and runs. Where
+    ``auto`` finds a GPU that is not, it takes the CPU, and the device's `note` gives the reason. The check is
+    made once per process and GPU. With ``launch=False`` no kernel runs and no CUDA context is made, for a
+    process that leaves the computing to others.
 
     Raises
     ------
@@ -112,14 +121,16 @@ def resolve_device(spec: str | Device = "auto", threads: int | None = None) -> D
     name, _, number = spec.partition(":")
     if spec != "auto" and (name != "cuda" or not (number == "" or number.isdigit())):
         raise UsageError(f"unknown device {spec!r}: use auto, cpu, cuda or cuda:N")
-    count, reason = cuda_devices()
+    index, (found, reason) = int(number or 0), _found_gpus()
+    if index < found:
+        reason = toolkit_problem() or (launch_problem(index) if launch else "")
+    elif found:
+        reason = f"this machine has {found} (cuda:0..cuda:{found - 1})"
+    if index < found and not reason:
+        return Device("cuda", index, host.threads)
     if spec == "auto":
-        return host if count == 0 else Device("cuda", 0, host.threads)
-    index = int(number or 0)
-    if index >= count:
-        detail = reason or f"this machine has {count} (cuda:0..cuda:{count - 1})"
-        raise DeviceError(f"device {spec} is not usable: {detail}")
-    return Device("cuda", index, host.threads)
+        return replace(host, note=f"cuda:0 is not used: {reason}") if found else host
+    raise DeviceError(f"device {spec} is not usable: {reason}")
 
 
 def device_of(array: Array, threads: int | None = None) -> Device:
@@ -131,7 +142,7 @@ def device_of(array: Array, threads: int | None = None) -> Device:
 
 def array_module(array: Array) -> Any:
     """The module (numpy or cupy) that owns `array`."""
-    return np if isinstance(array, np.ndarray) else _cupy()
+    return np if isinstance(array, np.ndarray) else import_cupy()
 
 
 def to_numpy(array: Array) -> npt.NDArray[Any]:
@@ -152,9 +163,19 @@ def available_threads() -> int:
 
 
 def cuda_devices() -> tuple[int, str]:
-    """Number of usable GPUs, and why there is none where that is so."""
+    """Number of GPUs that CUDA and CuPy can use, and why there is none where that is so.
+
+    Nothing runs on a GPU for this (see :func:`resolve_device`).
+    """
+    count, reason = _found_gpus()
+    problem = toolkit_problem() if count else reason
+    return (0, problem) if problem else (count, "")
+
+
+def _found_gpus() -> tuple[int, str]:
+    """Number of GPUs that the driver reports, and why there is none."""
     try:
-        cupy = _cupy()
+        cupy = import_cupy()
     except DeviceError as error:
         return 0, str(error)
     try:
@@ -162,15 +183,6 @@ def cuda_devices() -> tuple[int, str]:
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return 0, f"CUDA reports: {error}"
     return count, "" if count else "CUDA finds no GPU"
-
-
-def _cupy() -> Any:
-    try:
-        import cupy
-    except ImportError as error:
-        message = f"CuPy cannot be imported ({error}); install qsmengine[cuda12] or qsmengine[cuda13]"
-        raise DeviceError(message) from None
-    return cupy
 
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

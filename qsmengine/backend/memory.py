@@ -70,7 +70,7 @@ def limit_pool(device: Device, limit: int) -> None:
 def free_pool(device: Device) -> None:
     """Give the GPU back what CuPy holds unused: blocks of its pools and the work areas of cached FFT plans.
 
-    CuPy keeps a plan cache per thread and GPU; that of the calling thread is cleared. Nothing happens on the CPU.
+    CuPy keeps a plan cache per thread and GPU; that of the calling thread is cleared. Nothing on the CPU.
     """
     if device.kind == "cuda":
         cupy = device.xp

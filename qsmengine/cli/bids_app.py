@@ -142,12 +142,15 @@ def _check(options: Namespace) -> None:
 
 def _participants(options: Namespace, out: Path, device: str, reporter: Reporter) -> int:
     from qsmengine.cli.cohort_view import CohortView
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cohort.run import run_cohort
     from qsmengine.cohort.settings import RunSettings
 
     plan = _plan(options, out)
     if options.dry_run:
         return _show(plan, device, reporter)
+    if options.scheduler is None and options.slurm is None:
+        choose_device(device, None, reporter, launch=False)
     workers, threads = share_cores(options.nprocs, options.omp_nthreads, device)
     settings = RunSettings(
         workers=workers,
@@ -192,11 +195,11 @@ def _plan(options: Namespace, out: Path) -> CohortPlan:
 
 def _show(plan: CohortPlan, device: str, reporter: Reporter) -> int:
     """Print a plan; 1 where something of it cannot run."""
-    from qsmengine.backend.device import resolve_device
     from qsmengine.backend.memory import available_memory
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cli.plans import print_cohort
 
-    chosen = resolve_device(device)
+    chosen = choose_device(device, None, reporter)
     print_cohort(reporter, plan, chosen, available_memory(chosen))
     return int(any(s.problems or any(step.problems for step in s.steps) for s in plan.sessions))
 

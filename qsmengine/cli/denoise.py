@@ -47,7 +47,7 @@ def denoise(
 
     Writes DIR/A_desc-denoised.nii.gz for an input A.nii.gz, all of them or none.
     """
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cli.inputs import parse_pairs
     from qsmengine.pipeline.config import parse_value
     from qsmengine.pipeline.denoising import DenoiseRequest, run_denoising
@@ -59,5 +59,5 @@ def denoise(
     params = {"search_radius": search_radius, "patch_radius": patch_radius, "h": h, "rician": rician}
     params |= {"lmmse": lmmse, **given}
     request = DenoiseRequest(images=images, target=out, sigma=sigma, mask=mask, params=params, force=force)
-    for path in run_denoising(request, resolve_device(device, threads)):
+    for path in run_denoising(request, choose_device(device, threads, reporter)):
         reporter.say(str(path), file=str(path))

@@ -27,7 +27,7 @@ def doctor(
         bool, typer.Option("--compile", help="compile every kernel for the first GPU, into CuPy's cache")
     ] = False,
 ) -> None:
-    """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, memory, optional parts."""
+    """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, CUDA, optional parts."""
     if compile_kernels:
         _compile()
         return
@@ -72,6 +72,7 @@ def examine() -> dict[str, Any]:
         "CPU kernels": _kernels(),
         "FFT": fft_library(host),
         "GPU": _gpus(),
+        "CUDA": _cuda(),
         "optional parts": {name: _package(name, use) for name, use in _OPTIONAL.items()},
     }
 
@@ -106,6 +107,7 @@ def _kernels() -> str:
 def _gpus() -> str | dict[str, str]:
     from qsmengine.backend.device import cuda_devices, resolve_device
     from qsmengine.backend.memory import available_memory
+    from qsmengine.errors import DeviceError
     from qsmengine.pipeline.plan import format_bytes
 
     count, reason = cuda_devices()
@@ -113,9 +115,46 @@ def _gpus() -> str | dict[str, str]:
         return f"none usable: {reason}"
     found = {}
     for index in range(count):
-        device = resolve_device(f"cuda:{index}")
-        found[str(device)] = f"{format_bytes(available_memory(device) or 0)} free"
+        name = f"cuda:{index}"
+        try:
+            found[name] = f"{format_bytes(available_memory(resolve_device(name)) or 0)} free"
+        except DeviceError as error:
+            found[name] = str(error)
     return found
+
+
+def _cuda() -> str | dict[str, str]:
+    """Versions and state of what CuPy needs of CUDA; whether kernels compile is tried on the first GPU."""
+    from qsmengine.backend import toolkit
+    from qsmengine.errors import DeviceError
+
+    try:
+        cupy = toolkit.import_cupy()
+    except DeviceError as error:
+        return f"not used: {error}"
+    facts = {"CuPy": str(cupy.__version__), "runtime": _version(cupy.cuda.runtime.runtimeGetVersion())}
+    try:
+        facts["NVRTC"] = toolkit.nvrtc_version()
+    except DeviceError as error:
+        facts["NVRTC"] = str(error)
+    missing = toolkit.missing_libraries()
+    for name in toolkit.LIBRARIES.values():
+        facts[name] = f"missing: {missing[name]}" if name in missing else "found"
+    try:
+        facts["driver"] = f"for CUDA {_version(cupy.cuda.runtime.driverGetVersion())}"
+        found = int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        facts["driver"], found = str(error), 0
+    if found:
+        problem = toolkit.headers_problem(0)
+        facts["headers"] = f"missing: {problem}" if problem else "found"
+        facts["compile"] = toolkit.launch_problem(0) or "a kernel compiles and runs"
+    return facts
+
+
+def _version(number: int) -> str:
+    """Version that CUDA gives as 1000 major + 10 minor."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _package(name: str, use: str) -> str:

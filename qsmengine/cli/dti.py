@@ -82,7 +82,7 @@ def dti(
     The files are named as FSL's dtifit names them: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ... Kurtosis
     (--fit dki) adds MK, AK, RK, KFA, MKT and DKT, free water (--fit free_water) FW.
     """
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cli.inputs import parse_numbers, parse_ranges
     from qsmengine.pipeline.config import load_config
     from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
@@ -91,7 +91,7 @@ def dti(
     named = {"diffusion": fit, "denoise": denoise}
     methods = [f"{section}.method={name}" for section, name in named.items() if name is not None]
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
-    chosen = resolve_device(device, threads)
+    chosen = choose_device(device, threads, reporter)
     request = DtiRequest(
         dwi=dwi,
         prefix=out,

@@ -36,13 +36,13 @@ def plan(
 
     Exit code 0 where every session can run, 1 where one cannot.
     """
-    from qsmengine.backend.device import resolve_device
     from qsmengine.backend.memory import available_memory
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cli.plans import cohort_tree, print_cohort
     from qsmengine.pipeline.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    chosen = resolve_device(device)
+    chosen = choose_device(device, None, reporter)
     made = cohort_options.make_plan(
         bids, out, load_config(config, preset=preset, settings=settings or ()),
         participants=participants, sessions=sessions, filter_file=filter_file, derivatives=derivatives,

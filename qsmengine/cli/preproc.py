@@ -41,7 +41,7 @@ def preproc(
     PREFIX_outliers.tsv. Registration needs the extra qsmengine[registration]. Distortion by susceptibility is
     not corrected: use FSL's topup and eddy for that and give their rotated b-vectors to qsmengine dti.
     """
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.pipeline.preproc import PreprocRequest, run_preproc
     from qsmengine.stages.diffusion.motion import MotionParams
     from qsmengine.stages.diffusion.slices import SliceParams
@@ -51,7 +51,7 @@ def preproc(
     limits = SliceParams(threshold=threshold)
     request = PreprocRequest(dwi, out, bval, bvec, mask, motion=motion, slices=limits, force=force)
     with reporter.progress():
-        outcome = run_preproc(request, resolve_device(device, threads), reporter.on_step)
+        outcome = run_preproc(request, choose_device(device, threads, reporter), reporter.on_step)
     reporter.notes(outcome.notes)
     for path in outcome.files:
         reporter.say(str(path), file=str(path))

@@ -58,7 +58,7 @@ def qsm(
 
     Echo times and field strength come from the images' JSON sidecars where these hold them.
     """
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cli.inputs import parse_numbers
     from qsmengine.pipeline.config import load_config
     from qsmengine.pipeline.session import QsmRequest, run_qsm_session
@@ -78,7 +78,7 @@ def qsm(
         force=force,
     )
     settings_ = load_config(config, preset=preset, settings=settings or ())
-    chosen = resolve_device(device, threads)
+    chosen = choose_device(device, threads, reporter)
     with reporter.progress():
         outcome = run_qsm_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
     reporter.notes(outcome.notes)

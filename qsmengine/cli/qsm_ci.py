@@ -40,7 +40,7 @@ def qsm_ci(
     log_json: options.LogJson = False,
 ) -> None:
     """Read a QSM-CI input folder, write its result (totalfield, localfield or chimap, in ppm)."""
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.pipeline.qsm_ci import CiRequest, run_qsm_ci
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -55,6 +55,6 @@ def qsm_ci(
         force=force,
     )
     with reporter.progress():
-        path, notes = run_qsm_ci(request, resolve_device(device, threads), progress=reporter.on_step)
+        path, notes = run_qsm_ci(request, choose_device(device, threads, reporter), progress=reporter.on_step)
     reporter.notes(notes)
     reporter.say(str(path), file=str(path))

@@ -60,11 +60,11 @@ def reproduce(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     if level is Level.raw:
-        from qsmengine.backend.device import resolve_device
+        from qsmengine.cli.devices import choose_device
 
         if study is not Study.pontillo2019 or seeds != 1:
             raise UsageError("--level raw is of pontillo2019 with one cohort (--seeds 1)")
-        _raw(out, seed, per_group, voxel_size, resolve_device(device, threads), reporter, force=force)
+        _raw(out, seed, per_group, voxel_size, choose_device(device, threads, reporter), reporter, force=force)
         return
     names = _outputs(study)
     check_output(out, map(Path, names), [], force=force)

@@ -84,7 +84,7 @@ def run(
     Exit code 0 where all sessions are done, 1 where some failed or could not run, 130 after Ctrl-C or SIGTERM:
     the same command then goes on where it stopped.
     """  # fmt: skip
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.cohort.run import run_cohort
     from qsmengine.cohort.settings import RunSettings
     from qsmengine.pipeline.config import load_config
@@ -95,7 +95,7 @@ def run(
         scheduler=scheduler, slurm=slurm, force=force, stop_on_first_crash=stop_on_first_crash,
     )  # fmt: skip
     if scheduler is None and slurm is None:
-        resolve_device(device, threads)
+        choose_device(device, threads, reporter, launch=False)
     view = CohortView(reporter)
     plan = cohort_options.make_plan(
         bids, out, load_config(config, preset=preset, settings=settings or ()),
@@ -103,6 +103,7 @@ def run(
         steps=steps, lut=lut, echo_times=echo_times, field_strength=field_strength,
     )  # fmt: skip
     if dry_run:
+        from qsmengine.backend.device import resolve_device
         from qsmengine.backend.memory import available_memory
         from qsmengine.cli.plans import print_cohort
 

@@ -53,7 +53,7 @@ def stage(
         return
     if name is None:
         raise UsageError("name a stage, or list them with: qsmengine stage --list")
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.pipeline.single import StageRequest, run_stage
     from qsmengine.stages.registry import methods_of
 
@@ -70,6 +70,6 @@ def stage(
         field_strength=field_strength,
         force=force,
     )
-    written: list[Path] = run_stage(request, resolve_device(device, threads))
+    written: list[Path] = run_stage(request, choose_device(device, threads, reporter))
     for path in written:
         reporter.say(str(path), file=str(path))

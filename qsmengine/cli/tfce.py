@@ -34,7 +34,7 @@ def tfce(
     log_json: options.LogJson = False,
 ) -> None:
     """Test a column in every voxel of a mask; family-wise error by permutation (Freedman-Lane, TFCE)."""
-    from qsmengine.backend.device import resolve_device
+    from qsmengine.cli.devices import choose_device
     from qsmengine.errors import UsageError
     from qsmengine.pipeline.staging import check_output, staged
     from qsmengine.stages.inference.permutation import PermutationParams
@@ -61,7 +61,7 @@ def tfce(
             folder,
             contrast,
             params,
-            device=resolve_device(device, threads),
+            device=choose_device(device, threads, reporter),
             progress=lambda share: reporter.detail(f"{100 * share:.0f} % of the permutations"),
         )
     reporter.say(

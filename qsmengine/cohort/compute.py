@@ -90,7 +90,7 @@ def _in_memory(step: Step, place: Place) -> Result:
         tries.append(("repeated in slabs", place.device, lambda: _slab_memory(place.device)))
     if place.device.kind == "cuda" and place.fall_back:
         tries.append(("repeated on the CPU", cpu(place.device.threads), lambda: place.memory))
-    notes: list[str] = []
+    notes = [place.device.note] if place.device.note else []
     for number, (what, device, memory) in enumerate(tries, start=1):
         try:
             files, found = _reconstruct(step, place, device, memory())

@@ -9,10 +9,11 @@ import time
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from qsmengine.backend.cuda_errors import is_device_lost
-from qsmengine.backend.device import Device, resolve_device
+from qsmengine.backend.device import Device, cpu, resolve_device
 from qsmengine.backend.memory import available_memory, limit_pool
 from qsmengine.cohort.claims import Claim, acquire
 from qsmengine.cohort.compute import Place, run_step
@@ -23,7 +24,7 @@ from qsmengine.cohort.ledger import read_record, write_record
 from qsmengine.cohort.model import Session, SessionRecord, State, Step, StepRecord
 from qsmengine.cohort.peak import PeakMemory
 from qsmengine.cohort.places import Places
-from qsmengine.errors import QsmengineError, describe
+from qsmengine.errors import DeviceError, QsmengineError, describe
 from qsmengine.pipeline.progress import Progress
 from qsmengine.pipeline.provenance import file_digest
 
@@ -256,11 +257,21 @@ class _Execution:
 
     def _device(self) -> Device:
         if self.device is None:
-            self.device = resolve_device(self.options.device, self.options.threads)
+            self.device = self._usable_device()
             if self.device.kind == "cuda":
+                limit_pool(self.device, 0)  # the bound of an earlier session would count as the memory at hand
                 have = available_memory(self.device)
                 limit_pool(self.device, int((have or 0) * POOL_SHARE))
         return self.device
+
+    def _usable_device(self) -> Device:
+        """The device asked for; the CPU, with a note, where that fails and the user left the choice."""
+        try:
+            return resolve_device(self.options.device, self.options.threads)
+        except DeviceError as error:
+            if not self.options.fall_back:
+                raise
+            return replace(cpu(self.options.threads), note=str(error))
 
     def _place(self, device: Device) -> Place:
         return Place(

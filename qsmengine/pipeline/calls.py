@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,5 +32,10 @@ def run_method(
 
 
 def device_for(device: str | Device | None, array: Array) -> Device:
-    """The device asked for, else the one `array` lives on."""
-    return device_of(array) if device is None else resolve_device(device)
+    """The device asked for, else the one `array` lives on; a warning where "auto" passes over a GPU."""
+    if device is None:
+        return device_of(array)
+    chosen = resolve_device(device)
+    if chosen.note:
+        warnings.warn(chosen.note, RuntimeWarning, stacklevel=3)
+    return chosen

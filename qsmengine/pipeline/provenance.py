@@ -33,8 +33,11 @@ def software() -> dict[str, str]:
 
 def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
     """Device that computed, and its FFT library; without `timings` only what the results depend on."""
-    threads = {"Device": str(device), "Threads": device.threads} if timings else {"Device": device.kind}
-    return {**threads, "FFT": fft_library(device)}
+    used: dict[str, Any] = {"Device": device.kind}
+    if timings:
+        used = {"Device": str(device), "Threads": device.threads}
+        used |= {"DeviceNote": device.note} if device.note else {}
+    return {**used, "FFT": fft_library(device)}
 
 
 def describe_step(record: Record) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from qsmengine.cohort import execute
 from qsmengine.cohort.places import Places
+from qsmengine.errors import DeviceError
 from tests.cohort.one_session import attempts, run
 from tests.cohort.small import derivatives, plan_of, qsm_step
 
@@ -117,3 +118,27 @@ def test_plan_of_the_small_cohort_names_real_files(small_cohort):
     assert all(
         (small_cohort / name).is_file() for step in session.steps for f in step.inputs.values() for name in f
     )
+
+
+def test_a_gpu_that_cannot_be_used_is_replaced_only_where_the_user_left_the_choice(bids, out, monkeypatch):
+    def unusable(spec, threads=None):
+        raise DeviceError(f"device {spec} is not usable: NVRTC is missing")
+
+    monkeypatch.setattr(execute, "resolve_device", unusable)
+    steps = run(bids, out, device="cuda:1", fall_back=True).record.steps
+    assert {step.state for step in steps.values()} == {"done"}
+    assert {step.device for step in steps.values()} == {"cpu"}
+    assert all("device cuda:1 is not usable: NVRTC is missing" in step.notes for step in steps.values())
+    step = run(bids, out, device="cuda:1", fall_back=False, force=True).record.steps["qsm"]
+    assert (step.state, "NVRTC is missing" in step.reason) == ("failed", True)
+
+
+def test_every_session_of_a_worker_may_take_the_same_part_of_a_gpu(bids, out, gpu):
+    pool = gpu.xp.get_default_memory_pool()
+    limits = []
+    for _ in range(3):
+        assert run(bids, out, device="cuda", force=True).record.steps["dti"].device == "cuda:0"
+        limits.append(pool.get_limit())
+    pool.set_limit(size=0)
+    assert limits[0] > 0
+    assert len(set(limits)) == 1

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import source_directory
 from tests.emulator.build import build, unsupported

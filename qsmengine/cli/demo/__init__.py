@@ -26,19 +26,19 @@ def demo(
 
     Takes a minute or two on two processor cores.
     """
-    from qsmengine.backend.device import resolve_device
     from qsmengine.cli.demo.cohort import compare_groups
     from qsmengine.cli.demo.diffusion import reconstruct_diffusion
     from qsmengine.cli.demo.echoes import reconstruct_echoes
     from qsmengine.cli.demo.head import reconstruct_virtual_head
     from qsmengine.cli.demo.summary import Summary
+    from qsmengine.cli.devices import choose_device
     from qsmengine.errors import UsageError
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     summary = Summary(reporter)
     if (out / "summary.json").exists() and not force:
         raise UsageError(f"{out} holds an earlier demo; --force replaces it")
-    chosen = resolve_device(device, threads)
+    chosen = choose_device(device, threads, reporter)
     start = time.perf_counter()
     for part in (reconstruct_echoes, reconstruct_diffusion, reconstruct_virtual_head, compare_groups):
         part(out, chosen, reporter, summary)

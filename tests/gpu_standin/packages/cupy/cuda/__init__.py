@@ -16,7 +16,7 @@ from standin.memory import (
 from standin.streams import Event, Graph, Stream, get_elapsed_time
 from standin.streams import current_stream as get_current_stream
 
-from cupy.cuda import compiler, cufft, memory
+from cupy.cuda import compiler, cublas, cufft, cusolver, memory, nvrtc
 
 __all__ = [
     "Device",
@@ -31,11 +31,14 @@ __all__ = [
     "alloc",
     "alloc_pinned_memory",
     "compiler",
+    "cublas",
     "cufft",
+    "cusolver",
     "get_current_stream",
     "get_elapsed_time",
     "is_available",
     "memory",
+    "nvrtc",
     "runtime",
 ]
 

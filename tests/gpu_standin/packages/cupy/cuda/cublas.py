@@ -1,0 +1,1 @@
+"""``cupy.cuda.cublas``: loads; what CuPy does through it is done by NumPy."""
