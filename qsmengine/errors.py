@@ -43,6 +43,10 @@ class InputError(QsmengineError):
         return InputError(self.message, source=source, field=self.field)
 
 
+class NumericalError(QsmengineError):
+    """A computation gave values that are not finite numbers; nothing of it is used or written."""
+
+
 class DeviceError(QsmengineError):
     """The machine lacks what was asked for: a GPU, a driver, memory, an optional package."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from qsmengine.backend.device import array_module
 from qsmengine.data import Array
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, NumericalError
 from qsmengine.grid import Grid
 
 SERIES = {"phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values"}
@@ -18,6 +18,9 @@ SERIES = {"phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_t
 
 COMPONENTS = frozenset({"components", "gradient_deviation"})
 """Inputs with a fourth axis of their own."""
+
+LARGEST = 1e15
+"""Largest absolute value of an input: sums of squares over a volume stay within float32."""
 
 TABLES = frozenset({"echo_times", "b_values", "b_vectors"})
 """Inputs that are no images."""
@@ -30,7 +33,8 @@ def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
     ------
     InputError
         Naming the input, for an image that does not lie on the grid, a series whose number of volumes
-        is not that of its table, an empty mask, and values inside the mask that are no finite numbers.
+        is not that of its table, an empty mask, complex images, values inside the mask that are not finite or
+        exceed 1e15 in size, and weights that are negative or 0 throughout.
     """
     images = {name: a for name, a in inputs.items() if a is not None and name not in TABLES}
     for name, array in images.items():
@@ -44,7 +48,9 @@ def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
     if mask is not None and not bool((mask != 0).any()):
         raise InputError("the mask is empty", field="mask")
     for name, array in images.items():
-        _check_finite(name, array, mask)
+        _check_values(name, array, mask)
+    if "weight" in images:
+        _check_weight(images["weight"], mask)
 
 
 def _check_shape(name: str, array: Array, grid: Grid, inputs: Mapping[str, Any]) -> None:
@@ -62,25 +68,63 @@ def _check_shape(name: str, array: Array, grid: Grid, inputs: Mapping[str, Any])
         raise InputError(f"{name} has {array.shape[3]} volumes, {table} has {len(inputs[table])}", field=table)
 
 
-def _some_sum(array: Array) -> float:
-    """A sum over all values that is finite only if they are: of squares, where one fast pass gives it."""
-    if array.flags.c_contiguous or array.flags.f_contiguous:
-        flat = array.ravel(order="K")
-        return float(flat.dot(flat))
-    return float(array.sum(dtype=np.float64))
+def check_results(results: Mapping[str, Any], method: str) -> None:
+    """Check that every image a method returns is finite.
+
+    Raises
+    ------
+    NumericalError
+        Naming the method, the image and the number of voxels at fault.
+    """
+    for name, array in results.items():
+        if getattr(array, "ndim", 0) >= 3 and array.dtype.kind in "fc" and not _bound(array) < math.inf:
+            count = int((~array_module(array).isfinite(array)).sum())
+            if count:
+                raise NumericalError(
+                    f"{method}: {name} is NaN or infinite in {count} voxels although its inputs are finite; "
+                    "a parameter is probably extreme"
+                )
 
 
-def _check_finite(name: str, array: Array, mask: Array | None) -> None:
-    # a finite sum has finite terms: the common case costs one pass and no memory
+def _check_values(name: str, array: Array, mask: Array | None) -> None:
+    """Refuse complex images, and values inside the mask that are not finite or too large for float32 sums."""
+    if array.dtype.kind == "c":
+        raise InputError(f"{name} is complex; a real image is needed", field=name)
+    if array.dtype.kind == "b" or _bound(array) <= LARGEST:
+        return
+    xp = array_module(array)
     with np.errstate(all="ignore"):
-        if array.dtype.kind != "f" or math.isfinite(_some_sum(array)):
-            return
-    bad = ~array_module(array).isfinite(array)
-    if bad.ndim == 4:
-        bad = bad.any(axis=3)
-    if mask is not None:
-        bad &= array_module(array).asarray(mask) != 0
-    count = int(bad.sum())
-    if count:
-        where = "" if mask is None else " inside the mask"
-        raise InputError(f"{name} is not a finite number in {count} voxels{where}", field=name)
+        bad = ~xp.isfinite(array)
+        large = xp.abs(array) > LARGEST
+    for wrong, text in ((bad, "is not a finite number"), (large & ~bad, f"exceeds {LARGEST:g} (rescale it)")):
+        inside = wrong.any(axis=3) if wrong.ndim == 4 else wrong
+        count = int((inside if mask is None else inside & (xp.asarray(mask) != 0)).sum())
+        if count:
+            where = "" if mask is None else " inside the mask"
+            raise InputError(f"{name} {text} in {count} voxels{where}", field=name)
+
+
+def _check_weight(weight: Array, mask: Array | None) -> None:
+    """Refuse weights that are negative, or 0 everywhere, inside the mask."""
+    xp = array_module(weight)
+    inside = weight if mask is None else weight[xp.asarray(mask) != 0]
+    if not float(inside.max()) > 0:
+        raise InputError(
+            "the weight is 0 or negative everywhere inside the mask: no data count", field="weight"
+        )
+    if float(inside.min()) < 0:
+        raise InputError(
+            f"weights must not be negative; the smallest is {float(inside.min()):g}", field="weight"
+        )
+
+
+def _bound(array: Array) -> float:
+    """A bound on the absolute value of every element; NaN or infinite where one may be so.
+
+    The root of the sum of squares takes one fast pass over an array that lies in one piece.
+    """
+    with np.errstate(all="ignore"):
+        if array.dtype.kind == "f" and (array.flags.c_contiguous or array.flags.f_contiguous):
+            flat = array.ravel(order="K")
+            return math.sqrt(float(flat.dot(flat)))
+        return max(float(array.max()), -float(array.min()))

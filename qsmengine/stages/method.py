@@ -14,7 +14,7 @@ from qsmengine.data import Array
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import kernel_margin
-from qsmengine.stages.checks import check_inputs
+from qsmengine.stages.checks import check_inputs, check_results
 from qsmengine.stages.params import Params
 
 
@@ -93,6 +93,8 @@ class Method:
             For an input that is missing or unknown.
         InputError
             For inputs that do not fit the grid or each other (see :func:`check_inputs`).
+        NumericalError
+            For results that are not finite.
         OutOfMemoryError
             Where memory runs out on `device` or the host.
         """
@@ -108,5 +110,8 @@ class Method:
         with memory_errors(f"{self.stage} method {self.name}", device):
             result = self.run(**inputs, grid=grid, params=params, device=device, **options)
         if len(self.outputs) == 1:
-            return {next(iter(self.outputs)): result}
-        return {name: getattr(result, name) for name in self.outputs}
+            results = {next(iter(self.outputs)): result}
+        else:
+            results = {name: getattr(result, name) for name in self.outputs}
+        check_results(results, f"{self.stage} method {self.name}")
+        return results
