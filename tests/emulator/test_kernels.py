@@ -18,9 +18,7 @@ from tests.kernels.variants import load
 
 pytestmark = needs_emulator
 
-RUNS = [
-    on_one_worker(k.source, k, case, name=f"{k.name}-{case.name}") for k in EMULATED for case in cases_of(k)
-]
+RUNS = [on_one_worker(k.source, k, c, name=f"{k.name}-{c.name}") for k in EMULATED for c in cases_of(k)]
 
 
 @pytest.mark.parametrize(("kernel", "case"), RUNS)
