@@ -1,10 +1,9 @@
-"""The shipped CPU variants and the GPU compute what the plain build of a kernel computes."""
+"""The shipped CPU variants and the GPU compute what the plain build computes, but for fused multiply-adds."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,19 +16,12 @@ from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import library_candidates, source_directory
 from tests.kernels.calling import call
 from tests.kernels.inputs import dimensions, outputs, random_values
+from tests.kernels.tolerances import assert_agree
 from tests.kernels.variants import load
 
 every_kernel = pytest.mark.parametrize(
     "kernel", [k for k in all_kernels() if k.source.endswith(".cu")], ids=lambda k: k.name
 )
-
-
-def _assert_close(expected: dict[str, Any], found: dict[str, Any]) -> None:
-    """Fused multiply-adds round once instead of twice; nothing else differs."""
-    for name, array in expected.items():
-        scale = float(np.abs(array).max())
-        error = float(np.abs(array.astype(np.complex128) - found[name]).max())
-        assert error <= 1e-5 * scale, f"{name}: {error} of {scale}"
 
 
 @every_kernel
@@ -40,7 +32,7 @@ def test_shipped_variant_agrees_with_the_plain_build(kernel: Kernel, variant: st
     shipped = copy.deepcopy(plain)
     call(load(source_directory() / kernel.source, "fast"), kernel, plain)
     call(ctypes.CDLL(str(path)), kernel, shipped, tasks=5, threads=2)
-    _assert_close(outputs(kernel, plain), outputs(kernel, shipped))
+    assert_agree(kernel, plain, shipped)
 
 
 @every_kernel
@@ -54,4 +46,4 @@ def test_gpu_agrees_with_the_cpu(kernel: Kernel, case: str, gpu: Device) -> None
     launch(kernel, resolve_device("cpu"), **on_cpu)
     launch(kernel, gpu, **on_gpu)
     found = {name: to_numpy(value) for name, value in outputs(kernel, on_gpu).items()}
-    _assert_close(outputs(kernel, on_cpu), found)
+    assert_agree(kernel, on_cpu, found)
