@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Compiles every kernel for the GPU of this machine into an image: docker/bake.sh qsmengine:0.1.0-cuda
+# The engine's kernels are compiled one by one, CuPy's by small reconstructions, tensor fits and filters.
 # Run it on one machine of each architecture in turn; what is there already stays.
 set -euo pipefail
 image="${1:?usage: docker/bake.sh IMAGE}"

@@ -24,7 +24,8 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     compile_kernels: Annotated[
-        bool, typer.Option("--compile", help="compile every kernel for the first GPU, into CuPy's cache")
+        bool,
+        typer.Option("--compile", help="compile every kernel, CuPy's too, for the first GPU into CuPy's cache"),
     ] = False,
 ) -> None:
     """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, CUDA, optional parts."""
@@ -46,12 +47,15 @@ def doctor(
 
 
 def _compile() -> None:
-    """Fill CuPy's cache; DeviceError without a GPU."""
+    """Fill CuPy's cache with the engine's kernels, and by small runs with CuPy's; DeviceError without a GPU."""
     from qsmengine.backend.cuda import compile_all
     from qsmengine.backend.device import resolve_device
+    from qsmengine.pipeline.warm_up import warm_up
 
-    device = resolve_device("cuda:0")
-    Reporter().say(f"{compile_all(device)} kernels compiled for {device}")
+    device, reporter = resolve_device("cuda:0"), Reporter()
+    reporter.say(f"{compile_all(device)} kernels compiled for {device}")
+    runs = warm_up(device, lambda name: reporter.step(f"small run: {name}"))
+    reporter.say(f"CuPy's kernels compiled by {len(runs)} small runs: {', '.join(runs)}")
 
 
 def examine() -> dict[str, Any]:

@@ -51,6 +51,6 @@ def test_kernel_that_does_not_compile_is_named(device, monkeypatch):
 
 
 def test_command_without_a_gpu_says_so(monkeypatch, capsys):
-    monkeypatch.setattr("qsmengine.backend.device.cuda_devices", lambda: (0, "none here"))
+    monkeypatch.setattr("qsmengine.backend.device._found_gpus", lambda: (0, "none here"))
     assert main(["doctor", "--compile"]) == 4
     assert "none here" in capsys.readouterr().err

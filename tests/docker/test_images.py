@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qsmengine import __version__
+from qsmengine.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("cpu.Dockerfile", "cuda.Dockerfile")
@@ -102,6 +103,19 @@ def test_apptainer_definition_starts_commands_that_exist():
     sections = re.findall(r"^%(\w+)", text, flags=re.MULTILINE)
     assert {"environment", "runscript", "test", "help"} <= set(sections)
     assert "--nv" in text
+
+
+def test_bake_script_starts_a_command_that_compiles_cupy_s_kernels_too(monkeypatch, capsys):
+    (words,) = re.findall(r'"\$image" (doctor[^)]*)\)', (ROOT / "docker" / "bake.sh").read_text())
+    called = []
+    monkeypatch.setattr("qsmengine.backend.device.resolve_device", lambda name: name)
+    monkeypatch.setattr("qsmengine.backend.cuda.compile_all", lambda device: called.append(device) or 100)
+    monkeypatch.setattr(
+        "qsmengine.pipeline.warm_up.warm_up", lambda device, tell: called.append(device) or ["fast", "ols"]
+    )
+    assert main(words.strip('"').split()) == 0
+    assert called == ["cuda:0", "cuda:0"]
+    assert "2 small runs: fast, ols" in capsys.readouterr().out
 
 
 def test_bake_script_is_valid_shell():
