@@ -47,6 +47,8 @@ class GreSeries:
         (echo,) [s], ascending and distinct.
     grid
         Geometry with the field strength.
+    unknown
+        (x, y, z) bool, voxels without usable values, which masks leave out; None: every voxel is known.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class GreSeries:
     phase: Array
     echo_times: tuple[float, ...]
     grid: Grid
+    unknown: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "echo_times", check_echo_times(self.echo_times))
@@ -70,6 +73,8 @@ class GreSeries:
                     f"{name} has {array.shape[3]} echoes, {len(self.echo_times)} echo times were given",
                     field="EchoTime",
                 )
+        if self.unknown is not None:
+            _check_shape("unknown", self.unknown, self.grid, 3)
 
     @property
     def n_echoes(self) -> int:

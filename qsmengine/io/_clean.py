@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
 MAX_BAD_FRACTION = 0.05
+"""Part of an image's values, or of an object's voxels in one volume, that may be unusable."""
 
 
 def zero_nonfinite(array: Array, what: str, source: object, notes: list[str]) -> None:
@@ -24,6 +30,80 @@ def zero_nonfinite(array: Array, what: str, source: object, notes: list[str]) ->
         return
     bad = ~np.isfinite(array)
     _replace(array, bad, f"{what} values are NaN or infinite", source, notes)
+
+
+def clear_unknown(parts: Sequence[tuple[str, Array, object]], volume: str, notes: list[str]) -> Mask | None:
+    """Set a series to 0, with a note, in voxels where a volume is NaN or infinite.
+
+    Parameters
+    ----------
+    parts
+        Name, array (x, y, z, volume) and source of each part (magnitude, phase). The first shows the object.
+    volume
+        What a volume is called in messages: "echo".
+    notes
+        Takes what was found.
+
+    Returns
+    -------
+    unknown
+        (x, y, z) bool, True where a value was not finite; None where all are.
+
+    Raises
+    ------
+    InputError
+        Where more than 5 % of the object's voxels are lost in one volume. The object is what stands above a
+        tenth of the brightest signal, holes filled; NaN around it (a mask that was applied) is no loss.
+    """
+    cleaned = ((name, source, _not_finite(array)) for name, array, source in parts)
+    lost = [(name, source, found) for name, source, found in cleaned if found is not None]
+    if not lost:
+        return None
+    inside = _object(parts[0][1])
+    size = int(inside.sum())
+    for name, source, found in lost:
+        _check_lost(
+            f"{name} of {volume}", [int((inside & f).sum()) for f in np.moveaxis(found, 3, 0)], size, source
+        )
+    unknown: Mask = np.any([found.any(axis=3) for _, _, found in lost], axis=0)
+    for _, array, _ in parts:
+        array[unknown] = 0
+    among = f"{int((unknown & inside).sum())} of the object's {size} voxels"
+    for name, source, found in lost:
+        notes.append(
+            f"{source}: {int(found.sum())} of {found.size} {name} values are NaN or infinite; their voxels "
+            f"({among}) are set to 0 in every {volume} and left out of masks"
+        )
+    return unknown
+
+
+def _check_lost(what: str, counts: Sequence[int], size: int, source: object) -> None:
+    worst = int(np.argmax(counts))
+    share = counts[worst] / max(size, 1)
+    if share > MAX_BAD_FRACTION:
+        raise InputError(
+            f"{what} {worst + 1} is NaN or infinite in {share:.0%} of the object's voxels (at most "
+            f"{MAX_BAD_FRACTION:.0%}); leave it out or repair the image",
+            source=source,
+        )
+
+
+def _not_finite(array: Array) -> Mask | None:
+    if math.isfinite(float(array.min())) and math.isfinite(float(array.max())):
+        return None
+    return ~np.isfinite(array)
+
+
+def _object(series: Array) -> Mask:
+    """Voxels above a tenth of the 99th percentile of the root sum of squares, holes filled."""
+    from scipy.ndimage import binary_fill_holes
+
+    power = np.zeros(series.shape[:3])
+    for v in range(series.shape[3]):
+        power += np.nan_to_num(series[..., v].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0) ** 2
+    bright = power[power > 0]
+    least = 0.01 * float(np.percentile(bright, 99)) if bright.size else 0.0
+    return np.asarray(binary_fill_holes(power > least), dtype=np.bool_)
 
 
 def zero_negative(array: Array, what: str, source: object, notes: list[str]) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qsmengine.data import B0_THRESHOLD, Array, DwiSeries, unweighted_volumes
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.io._clean import zero_nonfinite
+from qsmengine.io._clean import clear_unknown
 from qsmengine.io._lengths import measured_attenuation, scale_by_length
 from qsmengine.io.gradients import clean_b_vectors, isotropic_volumes, read_b_values, read_b_vectors
 from qsmengine.io.header import ImageHeader, read_header
@@ -164,10 +164,18 @@ def read_series(
     signal = signal.reshape((*grid.shape, len(file.b_values)), order="F")
     notes = list(file.notes)
     if signal.dtype.kind == "f" and not file.whole_numbers:
-        zero_nonfinite(signal, "signal", file.path, notes)
+        _clear_unknown(signal, volumes, file, notes)
     if not any(signal[..., v].any() for v in range(signal.shape[3])):
         raise InputError("every value is 0: no signal", source=file.path)
     return DwiLoaded(file.series(signal, volumes), notes, file.sources)
+
+
+def _clear_unknown(signal: Array, volumes: npt.NDArray[np.intp], file: DwiFile, notes: list[str]) -> None:
+    """Set voxels to 0 that are NaN or infinite in one of `volumes`; in other volumes such values alone."""
+    others = np.setdiff1d(np.arange(signal.shape[3]), volumes)
+    for v in others.tolist():
+        np.nan_to_num(signal[..., v], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    clear_unknown([("signal", signal, file.path)], "volume", notes)
 
 
 def _usable(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.io._clean import zero_negative, zero_nonfinite
+from qsmengine.io._clean import clear_unknown, zero_negative, zero_nonfinite
 from qsmengine.io._series import EchoGroup, check_same_grid
 from qsmengine.io.gre_files import Paths, open_gre
 from qsmengine.io.nifti import read_image, read_stored
@@ -67,13 +67,14 @@ def load_gre(
     Returns
     -------
     GreLoaded
-        Arrays (x, y, z, echo), C-contiguous float32, phase [rad]; NaN and infinite values set to 0.
+        Arrays (x, y, z, echo), C-contiguous float32, phase [rad]. A voxel that is NaN or infinite in one echo
+        is 0 in all, and `series.unknown` marks it.
 
     Raises
     ------
     InputError
         Naming file and field: no echo time or field strength anywhere, different grids (more than 1e-3 mm),
-        equal echo times, unknown phase range, no signal, more than 5 % unusable values.
+        equal echo times, unknown phase range, no signal, more than 5 % of the object unusable in an echo.
     UsageError
         For a combination of parts that is no series.
     """
@@ -97,12 +98,12 @@ def load_gre(
     else:
         signal = _from_complex(groups, orders, shape)
         magnitudes, phases = np.abs(signal), np.angle(signal) * np.float32(phase_sign)
-    _check_signal(magnitudes, phases, groups, notes)
+    unknown = _check_signal(magnitudes, phases, groups, notes)
     mend_alternation(magnitudes, phases, slice_alternation, notes)
     _note_vendor(groups, phase_sign, notes)
     for group in groups:
         notes += group.notes
-    return GreLoaded(GreSeries(magnitudes, phases, times, grid), notes, files.sources)
+    return GreLoaded(GreSeries(magnitudes, phases, times, grid, unknown), notes, files.sources)
 
 
 def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list[str]]:
@@ -190,12 +191,16 @@ def _note_vendor(groups: Sequence[EchoGroup], sign: int, notes: list[str]) -> No
         )
 
 
-def _check_signal(magnitude: Array, phase: Array, groups: Sequence[EchoGroup], notes: list[str]) -> None:
-    zero_nonfinite(magnitude, "magnitude", groups[0].title, notes)
-    zero_nonfinite(phase, "phase", groups[-1].title, notes)
+def _check_signal(
+    magnitude: Array, phase: Array, groups: Sequence[EchoGroup], notes: list[str]
+) -> npt.NDArray[np.bool_] | None:
+    """Clean the series in place; return the voxels without usable values, None where there are none."""
+    parts = [("magnitude", magnitude, groups[0].title), ("phase", phase, groups[-1].title)]
+    unknown = clear_unknown(parts, "echo", notes)
     zero_negative(magnitude, "magnitude", groups[0].title, notes)
     for echo in range(magnitude.shape[3]):
         if not magnitude[..., echo].any():
             raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=groups[0].title)
         if not np.ptp(phase[..., echo]) > 0.0:
             raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=groups[-1].title)
+    return unknown

@@ -71,8 +71,10 @@ def run_qsm(
     grid = series.grid
     _ = grid.required_field_strength
     state: dict[str, Any] = {"echo_times": series.echo_times}
+    if series.unknown is not None:
+        state["unknown"] = device.asarray(series.unknown, bool)
     if mask is not None:
-        state["brain_mask"] = device.asarray(_checked_mask(mask, grid), bool)
+        state["brain_mask"] = _known(device.asarray(_checked_mask(mask, grid), bool), state)
     if labels is not None:
         _check_shape("labels", labels, grid)
         state["labels"] = device.asarray(labels, np.int32)
@@ -167,6 +169,7 @@ def _run(
             else:
                 facts[name] = value
         for name in (n for n in step.outputs.values() if n.endswith("mask")):
+            state[name] = _known(state[name], state)
             _check_not_empty(state[name], step)
     maps = {name: array for name, array in state.items() if name in units or name == "brain_mask"}
     if "brain_mask" in given:
@@ -231,6 +234,15 @@ def _checked_mask(mask: Array, grid: Grid) -> Array:
 def _check_shape(name: str, array: Array, grid: Grid) -> None:
     if tuple(array.shape) != grid.shape:
         raise InputError(f"{name} has shape {tuple(array.shape)}, the image has {grid.shape}", field="shape")
+
+
+def _known(mask: Array, state: Mapping[str, Any]) -> Array:
+    """The mask without voxels that have no usable values."""
+    unknown = state.get("unknown")
+    if unknown is None:
+        return mask
+    known: Array = mask & ~unknown
+    return known
 
 
 def _check_not_empty(mask: Array, step: Step) -> None:

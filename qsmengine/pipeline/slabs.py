@@ -134,7 +134,10 @@ def run_slabs(
     if bad > MAX_BAD_FRACTION * total:
         raise InputError(f"{bad} of {total} signal values are NaN or infinite", source=file.path)
     if bad:
-        notes.append(f"{file.path}: {bad} of {total} signal values are NaN or infinite; set to 0")
+        notes.append(
+            f"{file.path}: {bad} of {total} signal values are NaN or infinite; their voxels are set to 0 in "
+            "every volume"
+        )
     records = (Record(last.records[0].step, seconds),)
     return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), notes
 
@@ -151,7 +154,8 @@ def _slab(
         broken = ~np.isfinite(signal)
         lost = int(broken.sum())
         if lost:
-            signal = np.where(broken, np.float32(0), signal)
+            unknown = broken[..., volumes].any(axis=3, keepdims=True)
+            signal = np.where(broken | unknown, np.float32(0), signal)
     return file.series(signal, volumes), lost
 
 

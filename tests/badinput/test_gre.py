@@ -9,7 +9,7 @@ import pytest
 from qsmengine.cli.main import main
 from qsmengine.io.nifti import read_image, write_image
 from tests.badinput.checking import check
-from tests.sessions import qsm_arguments
+from tests.sessions import make_ball, qsm_arguments, write_ball
 
 
 def sidecar(path):
@@ -134,6 +134,19 @@ def echo_missing(files):
 def test_bad_series_is_refused(spoil, files, tmp_path, capsys):
     code, words = spoil(files)
     check(qsm_arguments(files, tmp_path / "out"), tmp_path / "out", capsys, code, *words)
+
+
+def test_an_echo_lost_in_part_of_the_object_is_refused_whatever_lies_around(tmp_path, capsys):
+    ball = make_ball(shape=(60, 60, 60))
+    files = write_ball(tmp_path / "in", ball)
+    image = read_image(files["mag"][1])
+    array = image.array.copy()
+    array[:25][ball.mask[:25]] = np.nan
+    lost = np.isnan(array).sum()
+    assert lost < 0.05 * ball.series.magnitude.size
+    assert lost > 0.2 * ball.mask.sum()
+    write_image(files["mag"][1], array, image.grid)
+    check(qsm_arguments(files, tmp_path / "out"), tmp_path / "out", capsys, 3, files["mag"][1].name, "echo 2")
 
 
 def test_few_nan_are_mended_and_noted(files, tmp_path, capsys):
