@@ -9,6 +9,7 @@ such plans come close to measured ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import permutations, product
 from typing import Any, Protocol
 
@@ -16,7 +17,9 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, OutOfMemoryError
+
+_CUFFT_ALLOC_FAILED = 2
 
 
 class _Engine(Protocol):
@@ -48,6 +51,7 @@ class RealFFT:
         x = self._checked(x, self.shape, np.float32)
         if out is None:
             out = self.device.empty(self.spectrum_shape, np.complex64)
+        _check_output(out, self.spectrum_shape, np.complex64)
         self._engine.forward(x, out)
         return out
 
@@ -60,6 +64,7 @@ class RealFFT:
         spectrum = self._checked(spectrum, self.spectrum_shape, np.complex64)
         if out is None:
             out = self.device.empty(self.shape, np.float32)
+        _check_output(out, self.shape, np.float32)
         self._engine.inverse(spectrum, out)
         if scaled:
             out *= np.float32(self.scale)
@@ -84,6 +89,14 @@ class RealFFT:
         if tuple(array.shape) != shape:
             raise InputError(f"FFT planned for {shape} got an array of shape {tuple(array.shape)}")
         return self.device.asarray(array, dtype)
+
+
+def _check_output(out: Array, shape: tuple[int, ...], dtype: type) -> None:
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
+        raise InputError(
+            f"FFT writes {np.dtype(dtype)} of shape {shape}, C-contiguous; "
+            f"the output is {out.dtype} of shape {tuple(out.shape)}"
+        )
 
 
 def fast_size(n: int) -> int:
@@ -135,7 +148,7 @@ def _is_smooth(m: int) -> bool:
 def make_engine(shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device) -> _Engine:
     """Plan transforms with the library of `device`."""
     if device.kind == "cuda":
-        return _Cufft(shape)
+        return _Cufft(shape, spectrum_shape, device)
     if _pyfftw() is None:
         return _Scipy(shape, device.threads)
     return _Fftw(shape, spectrum_shape, device)
@@ -192,13 +205,52 @@ class _Scipy:
 
 
 class _Cufft:
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        import cupyx.scipy.fft
+    """Plans of both directions, which share one work area from CuPy's pool and free it with themselves.
 
-        self._shape, self._fft = shape, cupyx.scipy.fft
+    They write straight into the output. Both run on the stream that is current when they are called; because of
+    the work area they must not run on two streams at the same time.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device
+    ) -> None:
+        cupy = device.xp
+        from cupy.cuda import cufft
+
+        self._device, self._directions = device, (cufft.CUFFT_FORWARD, cufft.CUFFT_INVERSE)
+        with cupy.cuda.Device(device.index):
+            try:
+                self._forward = cufft.PlanNd(
+                    shape, shape, 1, 1, spectrum_shape, 1, 1, cufft.CUFFT_R2C, 1, "C", 2, spectrum_shape[2]
+                )
+                with cupy.cuda.using_allocator(_lending(self._forward.work_area, cupy.cuda.get_allocator())):
+                    self._inverse = cufft.PlanNd(
+                        shape, spectrum_shape, 1, 1, shape, 1, 1, cufft.CUFFT_C2R, 1, "C", 2, shape[2]
+                    )
+            except cufft.CuFFTError as error:
+                if error.result != _CUFFT_ALLOC_FAILED:
+                    raise
+                raise OutOfMemoryError(f"out of memory for an FFT of {shape} on {device}") from error
 
     def forward(self, x: Array, out: Array) -> None:
-        out[...] = self._fft.rfftn(x)
+        x = x if _is_aligned(x) else x.copy()
+        with self._device.xp.cuda.Device(self._device.index):
+            self._forward.fft(x, out, self._directions[0])
 
     def inverse(self, spectrum: Array, out: Array) -> None:
-        out[...] = self._fft.irfftn(spectrum, s=self._shape, norm="forward", overwrite_x=True)
+        with self._device.xp.cuda.Device(self._device.index):
+            target = out if _is_aligned(out) else out.copy()
+            self._inverse.fft(spectrum, target, self._directions[1])
+            if target is not out:
+                out[...] = target
+
+
+def _lending(area: Any, alloc: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Allocator that gives `area` to whoever asks for no more than it holds."""
+    return lambda size: area if size <= area.mem.size else alloc(size)
+
+
+def _is_aligned(real: Array) -> bool:
+    """Whether real numbers begin where complex ones may, which cuFFT requires."""
+    memory: Any = real.data
+    return int(memory.ptr) % np.dtype(np.complex64).itemsize == 0

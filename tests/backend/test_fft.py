@@ -9,7 +9,7 @@ import pytest
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.backend.fft import RealFFT, fast_shape, fast_size, fft_library
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, OutOfMemoryError
 
 SHAPES = [(8, 10, 12), (7, 9, 5), (16, 1, 3), (6, 8, 15)]
 
@@ -108,3 +108,71 @@ def test_the_library_is_named(device, monkeypatch):
     if device.kind == "cpu":
         monkeypatch.setitem(sys.modules, "pyfftw", None)
         assert fft_library(device) == "scipy"
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_a_transform_on_a_gpu_writes_into_the_output_and_allocates_nothing(gpu, rng, odd):
+    shape = (6, 8, 9 if odd else 10)
+    fft = RealFFT(shape, gpu)
+    x = gpu.asarray(rng.standard_normal(shape))
+    spectrum, back = gpu.empty(fft.spectrum_shape, np.complex64), gpu.empty(shape)
+    pool = gpu.xp.get_default_memory_pool()
+    before = pool.used_bytes(), pool.total_bytes()
+    with gpu.xp.cuda.using_allocator(_refuse):
+        assert fft.forward(x, spectrum) is spectrum
+        assert fft.inverse(spectrum, back, scaled=False) is back
+    assert (pool.used_bytes(), pool.total_bytes()) == before
+    assert np.allclose(to_numpy(back) * fft.scale, to_numpy(x), atol=1e-5)
+
+
+def _refuse(size):
+    raise AssertionError(f"{size} bytes were allocated")
+
+
+def test_the_plans_of_both_directions_share_one_work_area_which_goes_with_them(gpu):
+    shape = (24, 26, 28)
+    pool = gpu.xp.get_default_memory_pool()
+    before = pool.used_bytes()
+    fft = RealFFT(shape, gpu)
+    areas = [plan.work_area.mem.size for plan in (fft._engine._forward, fft._engine._inverse)]
+    assert 0 < pool.used_bytes() - before <= max(areas) + 512
+    del fft
+    assert pool.used_bytes() == before
+
+
+def test_real_numbers_that_begin_at_an_odd_one_are_transformed(gpu, rng):
+    shape = (4, 6, 8)
+    raw = gpu.asarray(rng.standard_normal(4 * 6 * 8 + 1))
+    x, fft = raw[1:].reshape(shape), RealFFT(shape, gpu)
+    expected = to_numpy(x).copy()
+    spectrum = fft.forward(x)
+    assert np.allclose(to_numpy(spectrum), np.fft.rfftn(expected), atol=1e-4)
+    assert fft.inverse(spectrum, x) is x
+    assert np.allclose(to_numpy(x), expected, atol=1e-5)
+
+
+def test_work_areas_beyond_the_memory_are_the_engine_s_out_of_memory(gpu, monkeypatch):
+    from cupy.cuda import cufft
+
+    def plan(*arguments):
+        raise cufft.CuFFTError(result)
+
+    monkeypatch.setattr(cufft, "PlanNd", plan)
+    result = 2
+    with pytest.raises(OutOfMemoryError, match=r"an FFT of \(4, 6, 8\) on cuda:0"):
+        RealFFT((4, 6, 8), gpu)
+    result = 8
+    with pytest.raises(cufft.CuFFTError, match="CUFFT_INVALID_SIZE"):
+        RealFFT((4, 6, 8), gpu)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((4, 6, 8), np.complex64), ((4, 6, 5), np.complex128), ((4, 5, 6), np.complex64)]
+)
+def test_an_output_that_does_not_fit_is_an_error_before_anything_runs(device, shape, dtype):
+    fft = RealFFT((4, 6, 8), device)
+    out = device.zeros(shape, dtype)
+    with pytest.raises(InputError, match=r"FFT writes complex64 of shape \(4, 6, 5\), C-contiguous"):
+        fft.forward(device.zeros((4, 6, 8)), out if shape != (4, 5, 6) else out.swapaxes(1, 2))
+    with pytest.raises(InputError, match=r"FFT writes float32 of shape \(4, 6, 8\)"):
+        fft.inverse(device.zeros((4, 6, 5), np.complex64), device.zeros((4, 6, 7)))

@@ -16,7 +16,8 @@ import numpy as np
 import scipy.fft
 
 from standin import devices
-from standin.memory import MemoryPointer, alloc
+from standin.allocators import alloc
+from standin.memory import MemoryPointer
 from standin.operands import here
 from standin.streams import queue, refuse_capture
 

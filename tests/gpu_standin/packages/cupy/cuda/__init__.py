@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from standin import runtime
+from standin.allocators import alloc, get_allocator, using_allocator
 from standin.devices import Device
 from standin.memory import (
     MemoryPointer,
@@ -10,7 +11,6 @@ from standin.memory import (
     OutOfMemoryError,
     PinnedMemoryPointer,
     PinnedMemoryPool,
-    alloc,
     alloc_pinned_memory,
 )
 from standin.streams import Event, Graph, Stream, get_elapsed_time
@@ -34,12 +34,14 @@ __all__ = [
     "cublas",
     "cufft",
     "cusolver",
+    "get_allocator",
     "get_current_stream",
     "get_elapsed_time",
     "is_available",
     "memory",
     "nvrtc",
     "runtime",
+    "using_allocator",
 ]
 
 
