@@ -11,12 +11,12 @@ KERNEL(dipole_kspace,
        (float* dipole, float bx, float by, float bz, float dkx, float dky, float dkz, Index nz_real, Index nx,
         Index ny, Index nh),
        (dipole, bx, by, bz, dkx, dky, dkz, nz_real, nx, ny, nh)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index x = row / ny, y = row % ny;
     float kx = frequency(x, nx) * dkx, ky = frequency(y, ny) * dky;
     float x_mixed = 2 * x == nx ? 0.0f : bx * kx, y_mixed = 2 * y == ny ? 0.0f : by * ky;
     float squares = bx * kx * bx * kx + by * ky * by * ky, length = kx * kx + ky * ky;
-    TILE_FOR(k, (int)nh) {
+    ROW_FOR(k, (int)nh) {
       float kz = (float)k * dkz;
       float z_mixed = 2 * k == (int)nz_real ? 0.0f : bz * kz;
       float k2 = length + kz * kz;

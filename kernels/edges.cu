@@ -7,19 +7,19 @@ KERNEL(edge_differences,
         Index nx, Index ny, Index nz),
        (x, w, d, hx, hy, hz, nx, ny, nz)) {
   Index n = nx * ny * nz;
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index first = row * nz;
     Index dx = (row / ny + 1 < nx ? 1 : 1 - nx) * ny * nz, dy = (row % ny + 1 < ny ? 1 : 1 - ny) * nz;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       Index i = first + k;
       d[i] = w[i] * (x[i + dx] - x[i]) * hx;
       d[n + i] = w[n + i] * (x[i + dy] - x[i]) * hy;
     }
-    TILE_FOR(k, (int)nz - 1) {
+    ROW_FOR(k, (int)nz - 1) {
       Index i = first + k;
       d[2 * n + i] = w[2 * n + i] * (x[i + 1] - x[i]) * hz;
     }
-    TILE_FOR(once, 1) {
+    ROW_FOR(once, 1) {
       Index i = first + nz - 1 + once;
       d[2 * n + i] = w[2 * n + i] * (x[first] - x[i]) * hz;
     }
@@ -40,14 +40,14 @@ KERNEL(edge_adjoint,
         Index nx, Index ny, Index nz),
        (d, w, x, hx, hy, hz, nx, ny, nz)) {
   Index n = nx * ny * nz;
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index first = row * nz;
     Index dx = (row >= ny ? -1 : nx - 1) * ny * nz, dy = (row % ny > 0 ? -1 : ny - 1) * nz;
-    TILE_FOR(k, (int)nz - 1) {
+    ROW_FOR(k, (int)nz - 1) {
       Index i = first + k + 1;
       x[i] = edge_adjoint_voxel(d, w, i, dx, dy, -1, hx, hy, hz, n);
     }
-    TILE_FOR(once, 1) {
+    ROW_FOR(once, 1) {
       Index i = first + once;
       x[i] = edge_adjoint_voxel(d, w, i, dx, dy, nz - 1, hx, hy, hz, n);
     }

@@ -9,14 +9,14 @@ KERNEL(field_jumps,
        (const float* RESTRICT field, const u8* RESTRICT mask, u8* RESTRICT kept, float rim_limit,
         float inner_limit, Index nx, Index ny, Index nz),
        (field, mask, kept, rim_limit, inner_limit, nx, ny, nz)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index x = row / ny, y = row % ny, start = row * nz;
     // A row outside the volume is replaced by this row and not counted.
     int has[4] = {x > 0, x + 1 < nx, y > 0, y + 1 < ny};
     Index offset[4] = {has[0] ? -ny * nz : 0, has[1] ? ny * nz : 0, has[2] ? -nz : 0, has[3] ? nz : 0};
     const float* f = field + start;
     const u8* m = mask + start;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       Index before = k > 0 ? k - 1 : k, after = k + 1 < (int)nz ? k + 1 : k;
       int below = (k > 0) & m[before], above = (k + 1 < (int)nz) & m[after];
       int neighbours = below + above;

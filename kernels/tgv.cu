@@ -116,7 +116,7 @@ KERNEL(tgv_kspace_step,
         float mu2, float mu0, float scale, Index nx, Index ny, Index nh),
        (gradient, data, v, response, ex, ey, ez, mu1, mu2, mu0, scale, nx, ny, nh)) {
   Index n = nx * ny * nh;
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Complex a = ex[row / ny], b = ey[row % ny];
     float exy = a.re * a.re + a.im * a.im + b.re * b.re + b.im * b.im;
     Complex* g = gradient + row * nh;
@@ -125,7 +125,7 @@ KERNEL(tgv_kspace_step,
     Complex* vy = v + n + row * nh;
     Complex* vz = v + 2 * n + row * nh;
     const float* response_row = response + row * nh;
-    TILE_FOR(k, (int)nh) {
+    ROW_FOR(k, (int)nh) {
       Complex c = ez[k];
       float A = response_row[k], e = exy + c.re * c.re + c.im * c.im;
       float soft = mu1 + 0.5f * mu0 * e, safe_e = e > 0.0f ? e : 1.0f;

@@ -13,10 +13,10 @@ KERNEL(tgv_harmonic_kspace_step,
         const Complex* RESTRICT ex, const Complex* RESTRICT ey, const Complex* RESTRICT ez, float mu1,
         float mu0, float mu2, float mu3, float scale, Index nx, Index ny, Index nh),
        (gx, g1, g2, g3, data, harmonic, response, ex, ey, ez, mu1, mu0, mu2, mu3, scale, nx, ny, nh)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Complex sx = ex[row / ny], sy = ey[row % ny];
     float exy = sx.re * sx.re + sx.im * sx.im + sy.re * sy.re + sy.im * sy.im;
-    TILE_FOR(k, (int)nh) {
+    ROW_FOR(k, (int)nh) {
       Index i = row * nh + k;
       float sz_re = ez[k].re, sz_im = ez[k].im, d_re = data[i].re, d_im = data[i].im;
       float x1 = g1[i].re, y1 = g1[i].im, x2 = g2[i].re, y2 = g2[i].im, x3 = g3[i].re, y3 = g3[i].im;

@@ -9,14 +9,17 @@
 //     TILE_FOR2(j, i, nj, ni)     2-D: i runs along contiguous memory
 //     TILE_FOR3(k, j, i, nk, nj, ni)
 //     TILE_SYNC()                 barrier: what was written before it may be read after it
+//   FOR_ROWS(r, count)          row kernels: every r once; rows do not share scratch and have no barrier:
+//     ROW_FOR(i, n)               loop along the row
 //   FOR_LANES(l)                voxel fits with small matrices: TILE_LANES voxels side by side, one a lane;
 //     PRIVATE(type, m, n)         n numbers of each lane's own (registers on a GPU), declared before it,
 //     AT(m, i, l)                 number i of lane l
 //     ANY_LANE(found, l, test)    found = 1 where the test holds for a lane of those that run together
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
 //
-// 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads.
-// 2. CPU: tiles are dealt to OpenMP tasks; inside a tile loops run in order, the innermost vectorised.
+// 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads; a row is one warp of it, so that short rows
+//    leave no threads idle.
+// 2. CPU: tiles and rows are dealt to OpenMP tasks; inside one, loops run in order, the innermost vectorised.
 // 3. CPU, -DTILE_TEST_THREADS: each tile is run by eight real threads with strided loops and a real
 //    barrier, tiles in shuffled order. Only tests use it: it shows a missing TILE_SYNC to ThreadSanitizer.
 //
@@ -42,6 +45,9 @@ struct Complex {
 #define FOR_VOXELS(i, n) \
   for (Index i = (Index)blockIdx.x * 256 + threadIdx.y * 32 + threadIdx.x; i < (n); i += (Index)gridDim.x * 256)
 #define FOR_TILES(t, count) for (Index t = blockIdx.x; t < (count); t += gridDim.x)
+#define FOR_ROWS(r, count) \
+  for (Index r = (Index)blockIdx.x * 8 + threadIdx.y; r < (count); r += (Index)gridDim.x * 8)
+#define ROW_FOR(i, n) for (int i = threadIdx.x; i < (n); i += 32)
 #define TILE_SHARED(type, name, n) __shared__ type name[n]
 #define TILE_FOR(i, n) for (int i = threadIdx.y * 32 + threadIdx.x; i < (n); i += 256)
 #define TILE_FOR2(j, i, nj, ni)               \
@@ -104,6 +110,8 @@ struct TileTask {
   _Pragma("GCC ivdep")   \
   TILE_RANGE(i, n)
 #define FOR_TILES(t, count) TILE_RANGE(t, count)
+#define FOR_ROWS(r, count) TILE_RANGE(r, count)
+#define ROW_FOR(i, n) TILE_FOR(i, n)
 #define TILE_SHARED(type, name, n) alignas(64) type name[n]
 #define TILE_FOR(i, n) \
   _Pragma("omp simd")  \

@@ -85,6 +85,8 @@ static void tile_run(const Body& body) {
 #define FOR_VOXELS(i, n) \
   TILE_SHUFFLED(i, n, tile_self->team_number* TILE_TEAM_SIZE + tile_self->rank, TILE_TEAMS * TILE_TEAM_SIZE)
 #define FOR_TILES(t, count) TILE_SHUFFLED(t, count, tile_self->team_number, TILE_TEAMS)
+#define FOR_ROWS(r, count) FOR_TILES(r, count)
+#define ROW_FOR(i, n) TILE_FOR(i, n)
 #define TILE_SHARED(type, name, n) type* const name = static_cast<type*>(tile_scratch(sizeof(type) * (n)))
 #define TILE_FOR(i, n) for (int i = tile_self->rank; i < (n); i += TILE_TEAM_SIZE)
 #define TILE_FOR2(j, i, nj, ni)                       \

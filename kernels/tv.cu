@@ -154,12 +154,12 @@ KERNEL(tv_kspace_step,
         const float* RESTRICT ex, const float* RESTRICT ey, const float* RESTRICT ez, float mu1, float mu2,
         float scale, Index nx, Index ny, Index nh),
        (gradient, data, response, ex, ey, ez, mu1, mu2, scale, nx, ny, nh)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     float exy = ex[row / ny] + ey[row % ny];
     Complex* g = gradient + row * nh;
     Complex* d = data + row * nh;
     const float* a = response + row * nh;
-    TILE_FOR(k, (int)nh) {
+    ROW_FOR(k, (int)nh) {
       float denominator = mu1 * (exy + ez[k]) + mu2 * a[k] * a[k];
       float inverse = denominator > 0.0f ? scale / denominator : 0.0f;
       float re = (mu1 * g[k].re + mu2 * a[k] * d[k].re) * inverse;
@@ -181,13 +181,13 @@ KERNEL(tv_harmonic_kspace_step,
         const float* RESTRICT response, const float* RESTRICT ex, const float* RESTRICT ey,
         const float* RESTRICT ez, float mu1, float mu2, float mu3, float scale, Index nx, Index ny, Index nh),
        (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, scale, nx, ny, nh)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     float exy = ex[row / ny] + ey[row % ny];
     Complex* g = gradient + row * nh;
     Complex* d = data + row * nh;
     Complex* c = harmonic + row * nh;
     const float* response_row = response + row * nh;
-    TILE_FOR(k, (int)nh) {
+    ROW_FOR(k, (int)nh) {
       float a = response_row[k], e = exy + ez[k];
       float curvature = mu1 * e + mu2 * a * a;
       float determinant = e * (mu1 * mu2 + mu3 * e * curvature);
