@@ -34,6 +34,7 @@ GRIDS = {
     "flipped": Grid((26, 28, 22), np.diag([-1.0, 1.0, 1.0, 1.0]), FIELD_STRENGTH),
 }
 LARGE = Grid((96, 96, 80), np.eye(4), FIELD_STRENGTH)
+MEDIUM = Grid((56, 56, 48), np.eye(4), FIELD_STRENGTH)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Head:
 
 @cache
 def head(name: str, seed: int = 0) -> Head:
-    """The head on one of GRIDS (or "large"); another seed gives another tissue in the same shape."""
-    grid = LARGE if name == "large" else GRIDS[name]
+    """The head on one of GRIDS (or "large", "medium"); another seed gives another tissue in the same shape."""
+    grid = {"large": LARGE, "medium": MEDIUM, **GRIDS}[name]
     rng = np.random.default_rng(seed)
     points = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in grid.shape), indexing="ij"))
     mask = (points**2).sum(axis=0) < 0.81

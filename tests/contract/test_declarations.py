@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from qsmengine.backend.device import resolve_device
+from qsmengine.backend.device import Device, resolve_device
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import get_method, methods_of, stage_names
-from tests.contract.heads import GRIDS, head
+from tests.contract.heads import GRIDS, Head, head
+from tests.contract.pool import pool_use
 from tests.contract.running import METHODS, array_inputs, method_id, short_params
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
@@ -50,13 +52,9 @@ def test_peak_memory_stays_within_the_declared_bytes(method: Method) -> None:
     A run before it, on a small head, imports the libraries, which are no memory of a method.
     """
     device = resolve_device("cpu", 1)
-    small = head(next(iter(GRIDS)))
-    method(small.inputs(method), small.grid, short_params(method), device=device)
+    _run_on_a_small_head(method, device)
     case = head("large")
-    inputs = {
-        n: device.asarray(v, v.dtype) if n in array_inputs(method) else v
-        for n, v in case.inputs(method).items()
-    }
+    inputs = _inputs_on(device, method, case)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -65,10 +63,41 @@ def test_peak_memory_stays_within_the_declared_bytes(method: Method) -> None:
     finally:
         tracemalloc.stop()
     peak -= sum(np.asarray(r).nbytes for r in results.values())
+    assert peak <= _declared(method, case, inputs)
+
+
+@every_method
+def test_peak_memory_on_the_gpu_stays_within_the_declared_bytes(method: Method, gpu: Device) -> None:
+    """Memory above inputs and outputs that CuPy's pool gives, work areas of cuFFT included."""
+    _run_on_a_small_head(method, gpu)
+    gpu.xp.fft.config.clear_plan_cache()
+    case = head("medium")
+    inputs = _inputs_on(gpu, method, case)
+    with pool_use(gpu) as use:
+        results = method(inputs, case.grid, short_params(method), device=gpu)
+    gpu.xp.fft.config.clear_plan_cache()
+    outputs = sum(r.nbytes for r in results.values() if isinstance(r, gpu.xp.ndarray))
+    assert use.peak > 0
+    assert use.peak - outputs <= _declared(method, case, inputs)
+
+
+def _run_on_a_small_head(method: Method, device: Device) -> None:
+    small = head(next(iter(GRIDS)))
+    method(small.inputs(method), small.grid, short_params(method), device=device)
+
+
+def _inputs_on(device: Device, method: Method, case: Head) -> dict[str, Any]:
+    return {
+        n: device.asarray(v, v.dtype) if n in array_inputs(method) else v
+        for n, v in case.inputs(method).items()
+    }
+
+
+def _declared(method: Method, case: Head, inputs: dict[str, Any]) -> int:
     volumes = max(
         array.shape[3] if array.ndim == 4 else 0 for array in map(inputs.__getitem__, array_inputs(method))
     )
-    assert peak <= method.working_bytes(case.grid, short_params(method), volumes)
+    return method.working_bytes(case.grid, short_params(method), volumes)
 
 
 def test_methods_are_listed_under_their_own_stage() -> None:

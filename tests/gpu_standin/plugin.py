@@ -31,6 +31,12 @@ def configure(config: pytest.Config) -> None:
     os.environ["QSMENGINE_REQUIRE_GPU"] = "1"
 
 
+def ignores(path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the stand-in's own tests and the whole chains where there is no stand-in."""
+    here = path.parent == Path(__file__).parent and path.name.startswith("test_")
+    return True if here and config.getoption("--gpu-standin") is None else None
+
+
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep what asks for a GPU; the CPU's half of a test runs in the ordinary suite."""
     if config.getoption("--gpu-standin") is None:

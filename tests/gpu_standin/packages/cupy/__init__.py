@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from standin import api as _api
-from standin import memory as _memory
+from standin import pools as _pools
 from standin.methods import ndarray
 from standin.raw import RawKernel, RawModule
 from standin.submodule import lookup as _lookup
@@ -32,14 +32,14 @@ def get_array_module(*args: Any) -> Any:
     return sys.modules[__name__] if any(isinstance(a, ndarray) for a in args) else np
 
 
-def get_default_memory_pool() -> _memory.MemoryPool:
+def get_default_memory_pool() -> _pools.MemoryPool:
     """The pool of device memory."""
-    return _memory.DEFAULT_POOL
+    return _pools.DEFAULT_POOL
 
 
-def get_default_pinned_memory_pool() -> _memory.PinnedMemoryPool:
+def get_default_pinned_memory_pool() -> _pools.PinnedMemoryPool:
     """The pool of pinned memory."""
-    return _memory.DEFAULT_PINNED_POOL
+    return _pools.DEFAULT_PINNED_POOL
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from standin.memory import alloc_pinned_memory as _alloc
+from standin.pools import alloc_pinned_memory as _alloc
 
 
 def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray:

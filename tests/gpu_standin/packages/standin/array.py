@@ -12,6 +12,7 @@ import numpy as np
 from standin import devices, memory
 from standin.counting import note
 from standin.operands import here, is_array
+from standin.pools import is_pinned
 from standin.streams import arrive_later, queue, reads_until_wait, refuse_capture, wait
 
 IMPLICIT = (
@@ -183,7 +184,7 @@ class ndarray:
             raise TypeError("Only numpy.ndarray can be obtained from cupy.ndarray")
         elif out.shape != self.shape or out.dtype != self.dtype:
             raise ValueError("Shape or dtype mismatch")
-        if blocking or not memory.is_pinned(out):
+        if blocking or not is_pinned(out):
             out[...] = self._a
             wait("get")
         else:
@@ -208,11 +209,6 @@ class ndarray:
 
     def __complex__(self) -> complex:
         return complex(self._scalar("complex"))
-
-    def __index__(self) -> int:
-        if self.ndim or self.dtype.kind not in "iu":
-            raise TypeError("only integer scalar arrays can be converted to a scalar index")
-        return int(self._scalar("index"))
 
     def item(self) -> Any:
         return self._scalar("item")
@@ -243,8 +239,9 @@ class ndarray:
 
     def copy(self, order: str = "C") -> ndarray:
         values = here(self)
-        queue("operation", "copy", 2 * values.nbytes, refuse_capture)
-        return ndarray._of(values.copy(order))
+        copy = ndarray._of(values.copy(order))
+        note("operation", "copy", 2 * values.nbytes)
+        return copy
 
     # Writing
 
@@ -258,7 +255,7 @@ class ndarray:
         refuse_capture()
         note("to device", "set", self.nbytes)
         self._a[...] = arr
-        if memory.is_pinned(arr):
+        if is_pinned(arr):
             reads_until_wait(stream, arr)
 
     def fill(self, value: Any) -> None:
@@ -274,8 +271,10 @@ class ndarray:
     def __getitem__(self, key: Any) -> ndarray:
         places = _key(key)
         if _copies(places):
-            queue("operation", "index", self.nbytes, refuse_capture)
-        result = here(self)[places] if _copies(places) else self._a[places]
+            copy = ndarray._of(np.asarray(here(self)[places]))
+            note("operation", "index", self.nbytes)
+            return copy
+        result = self._a[places]
         if isinstance(result, np.ndarray):
             return ndarray._of(result)
         whole = places if isinstance(places, tuple) else (places,)

@@ -10,7 +10,7 @@ import numpy as np
 from standin import api
 from standin.counting import note
 from standin.operands import UNSUPPORTED, has_host_array, is_array, size_of, unwrap, wrap
-from standin.streams import queue, refuse_capture, wait
+from standin.streams import refuse_capture, wait
 
 CONVERTERS = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"}
 """Functions that copy host arrays to the device."""
@@ -53,7 +53,7 @@ def function(place: str, name: str, numpy_function: Callable[..., Any]) -> Calla
             result = result.copy()
         if name in WAITING:
             wait(name)
-        queue("fft" if place.endswith("fft") else "operation", name, _moved(values, result), lambda: None)
+        note("fft" if place.endswith("fft") else "operation", name, _moved(values, result))
         out = kwargs.get("out")
         return wrap(result) if out is None else out
 

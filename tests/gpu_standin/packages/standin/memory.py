@@ -28,7 +28,8 @@ TOTAL = int(os.environ.get("GPU_STANDIN_MEMORY", str(80 << 30)))
 """Bytes that a device pretends to have."""
 
 _UNIT = 512
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
+_THREAD = threading.local()
 
 
 class OutOfMemoryError(MemoryError):
@@ -58,7 +59,8 @@ _OWNERS: dict[int, tuple[weakref.ref[np.ndarray], int, int]] = {}
 """Reference to the NumPy array that owns memory, device and bytes, by the array's identity."""
 
 
-def _state() -> _State:
+def state() -> _State:
+    """The pool of the current device."""
     return _STATES[devices.current()]
 
 
@@ -69,27 +71,42 @@ def take(size: int, name: str = "array") -> int:
     ------
     OutOfMemoryError
         Beyond the pool's limit or the device's memory.
+    CUDARuntimeError
+        While the current stream is being captured.
     """
+    from standin.streams import refuse_capture
+
+    refuse_capture()
     rounded = -(-size // _UNIT) * _UNIT
-    with _LOCK:
-        state = _state()
-        total = max(state.total, state.used + rounded)
-        most = min(state.limit or TOTAL, TOTAL)
+    with LOCK:
+        pool = state()
+        total = max(pool.total, pool.used + rounded)
+        most = min(pool.limit or TOTAL, TOTAL)
         if total > most:
-            total = state.used + rounded
+            total = pool.used + rounded
         if total > most:
-            raise OutOfMemoryError(rounded, state.used, state.limit)
-        state.used += rounded
-        state.total = total
-        state.peak = max(state.peak, state.used)
+            raise OutOfMemoryError(rounded, pool.used, pool.limit)
+        pool.used += rounded
+        pool.total = total
+        pool.peak = max(pool.peak, pool.used)
     note("alloc", name, rounded)
+    for hook in list(hooks().values()):
+        hook.malloc_postprocess(device_id=devices.current(), size=size, mem_size=rounded, mem_ptr=0, pmem_id=0)
     return rounded
 
 
 def give_back(size: int, device: int) -> None:
     """Return bytes to a device's pool."""
-    with _LOCK:
+    with LOCK:
         _STATES[device].used -= size
+    for hook in list(hooks().values()):
+        hook.free_postprocess(device_id=device, mem_size=size, mem_ptr=0, pmem_id=0)
+
+
+def hooks() -> dict[str, Any]:
+    """The hooks of this thread, by name."""
+    found: dict[str, Any] = _THREAD.__dict__.setdefault("hooks", {})
+    return found
 
 
 def register(array: np.ndarray) -> int:
@@ -98,14 +115,14 @@ def register(array: np.ndarray) -> int:
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     key = id(owner)
-    with _LOCK:
+    with LOCK:
         known = _OWNERS.get(key)
         if known is not None and known[0]() is owner:
             return known[1]
         device, size = devices.current(), take(owner.nbytes)
 
         def free(dead: weakref.ref[np.ndarray]) -> None:
-            with _LOCK:
+            with LOCK:
                 if _OWNERS.get(key, (None,))[0] is dead:
                     del _OWNERS[key]
             give_back(size, device)
@@ -139,93 +156,17 @@ def alloc(size: int) -> MemoryPointer:
 
 def peak_bytes() -> int:
     """Most bytes that were in use at a time since the last :func:`reset_peak`."""
-    return _state().peak
+    return state().peak
 
 
 def reset_peak() -> int:
     """Start the peak at the bytes that are in use now, and return them."""
-    with _LOCK:
-        state = _state()
-        state.peak = state.used
-        return state.used
+    with LOCK:
+        pool = state()
+        pool.peak = pool.used
+        return pool.used
 
 
 def mem_info() -> tuple[int, int]:
     """Free and total bytes of the current device, as the driver sees them."""
-    return TOTAL - _state().total, TOTAL
-
-
-class MemoryPool:
-    """``cupy.cuda.MemoryPool``."""
-
-    def used_bytes(self) -> int:
-        """Bytes in use."""
-        return _state().used
-
-    def free_bytes(self) -> int:
-        """Bytes that the pool holds unused."""
-        return _state().total - _state().used
-
-    def total_bytes(self) -> int:
-        """Bytes that the pool holds."""
-        return _state().total
-
-    def n_free_blocks(self) -> int:
-        """Whether anything is held unused."""
-        return int(self.free_bytes() > 0)
-
-    def free_all_blocks(self, stream: Any = None) -> None:
-        """Give back what is held unused."""
-        with _LOCK:
-            _state().total = _state().used
-
-    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
-        """Bound the pool, by bytes or by a fraction of the device's memory; 0 is no bound."""
-        if (size is None) == (fraction is None):
-            raise ValueError("size and fraction cannot be specified at one time")
-        limit = int(TOTAL * fraction) if fraction is not None else int(size or 0)
-        if limit < 0:
-            raise ValueError(f"limit size out of range: {limit}")
-        _state().limit = limit
-
-    def get_limit(self) -> int:
-        """The bound in bytes; 0 is none."""
-        return _state().limit
-
-
-class PinnedMemoryPool:
-    """``cupy.cuda.PinnedMemoryPool``."""
-
-    def free_all_blocks(self) -> None:
-        """Give back what is held unused: nothing."""
-
-    def n_free_blocks(self) -> int:
-        """Nothing is held."""
-        return 0
-
-
-class PinnedMemoryPointer(bytearray):
-    """What ``cupy.cuda.alloc_pinned_memory`` gives: a buffer that the GPU can read while the host works."""
-
-    def size(self) -> int:
-        """Bytes."""
-        return len(self)
-
-
-def alloc_pinned_memory(size: int) -> PinnedMemoryPointer:
-    """Page-locked host memory."""
-    return PinnedMemoryPointer(size)
-
-
-def is_pinned(array: np.ndarray) -> bool:
-    """Whether a NumPy array lies in page-locked memory."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, memoryview):
-        owner = owner.obj
-    return isinstance(owner, PinnedMemoryPointer)
-
-
-DEFAULT_POOL = MemoryPool()
-DEFAULT_PINNED_POOL = PinnedMemoryPool()
+    return TOTAL - state().total, TOTAL

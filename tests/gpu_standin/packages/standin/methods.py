@@ -9,8 +9,9 @@ import numpy as np
 
 from standin import api
 from standin.array import ndarray
+from standin.counting import note
 from standin.operands import UNSUPPORTED, has_host_array, here, is_array, unwrap, wrap
-from standin.streams import queue, refuse_capture, wait
+from standin.streams import refuse_capture, wait
 
 _OPERATORS = {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
@@ -90,7 +91,7 @@ def _method(name: str) -> Callable[..., Any]:
         if name in {"nonzero", "compress", "argpartition"}:
             wait(name)
         if result is not values:
-            queue("operation", name, values.nbytes + np.asarray(result).nbytes, _nothing)
+            note("operation", name, values.nbytes + np.asarray(result).nbytes)
         out = kwargs.get("out")
         if out is not None and is_array(out):
             return out
@@ -98,10 +99,6 @@ def _method(name: str) -> Callable[..., Any]:
 
     method.__name__ = name
     return method
-
-
-def _nothing() -> None:
-    """The work was done already."""
 
 
 add_methods()

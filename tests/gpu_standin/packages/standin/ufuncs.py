@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from standin import api
+from standin.counting import note
 from standin.operands import is_array, operand, size_of, unwrap, wrap
-from standin.streams import current_stream, queue
+from standin.streams import queue
 
 _REDUCE = {
     "add", "multiply", "maximum", "minimum", "logical_or", "logical_and", "bitwise_and", "bitwise_or",
@@ -54,8 +55,9 @@ class ufunc:
         with np.errstate(all="ignore"):
             result = self._function(*values, **options)
         results = result if isinstance(result, tuple) else (result,)
-        queue("operation", self.name, size_of(*values, *map(np.asarray, results)), _nothing)
-        return wrap(result)
+        wrapped = wrap(result)
+        note("operation", self.name, size_of(*values, *map(np.asarray, results)))
+        return wrapped
 
     def _into(self, out: Any, values: list[Any], options: dict[str, Any]) -> Any:
         target = operand(out)
@@ -82,11 +84,11 @@ class ufunc:
         if self.name not in _REDUCE:
             raise NotImplementedError(f"`{self.name}.reduce` is not supported yet")
         result = self._function.reduce(operand(array), axis=axis, dtype=dtype, keepdims=keepdims)
-        queue("operation", f"{self.name}.reduce", size_of(array._a), _nothing)
-        if out is None:
-            return wrap(result)
-        operand(out)[...] = result
-        return out
+        reduced = wrap(result)
+        note("operation", f"{self.name}.reduce", size_of(array._a))
+        if out is not None:
+            out[...] = reduced
+        return reduced if out is None else out
 
     def at(self, a: Any, indices: Any, b: Any = None) -> None:
         """Unbuffered operation in place."""
@@ -105,11 +107,6 @@ class ufunc:
         """Every pair of elements."""
         a, b = operand(A), operand(B)
         return self(wrap(a.reshape(a.shape + (1,) * b.ndim)), B, **kwargs)
-
-
-def _nothing() -> None:
-    refuse = current_stream().is_capturing()
-    assert not refuse
 
 
 def _described(values: list[Any]) -> list[tuple[str, bool]]:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from standin import runtime
 from standin.allocators import alloc, get_allocator, using_allocator
 from standin.devices import Device
-from standin.memory import (
-    MemoryPointer,
-    MemoryPool,
-    OutOfMemoryError,
-    PinnedMemoryPointer,
-    PinnedMemoryPool,
-    alloc_pinned_memory,
-)
+from standin.memory import MemoryPointer
+from standin.pools import MemoryHook, MemoryPool, PinnedMemoryPointer, PinnedMemoryPool, alloc_pinned_memory
 from standin.streams import Event, Graph, Stream, get_elapsed_time
 from standin.streams import current_stream as get_current_stream
 
@@ -22,9 +16,9 @@ __all__ = [
     "Device",
     "Event",
     "Graph",
+    "MemoryHook",
     "MemoryPointer",
     "MemoryPool",
-    "OutOfMemoryError",
     "PinnedMemoryPointer",
     "PinnedMemoryPool",
     "Stream",

@@ -1,0 +1,88 @@
+"""A small head, and the comparison of a run on the GPU with the same run on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.data import Array, GreSeries
+from qsmengine.phantom.head import VirtualHead, virtual_head
+from qsmengine.pipeline.config import STANDALONE, load_config, section_of
+from qsmengine.stages.registry import methods_of, stage_names
+
+CHI_TOLERANCE = 1e-5
+"""[ppm]"""
+RELATIVE_TOLERANCE = 1e-4
+"""Of the largest value, for maps in other units."""
+QUALITY_STEP = 1 / 255
+"""Steps in which ROMEO's costs are counted: rounding can move an edge into the next one."""
+SHORT = 5
+"""Iterations of a chain that shows that its methods run on a GPU, and does not wait for convergence."""
+
+
+@cache
+def small_head() -> VirtualHead:
+    return virtual_head(
+        voxel_size=(6.0, 6.0, 6.0), snr=80.0, seed=3, echo_times=(0.005, 0.010, 0.015, 0.020),
+        modalities=("gre", "dwi"), scheme=_two_shells(),
+    )  # fmt: skip
+
+
+def _two_shells() -> tuple[np.ndarray, np.ndarray]:
+    """b-values [s/mm^2] and directions for every fit."""
+    directions = np.random.default_rng(5).normal(size=(44, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions[:4] = 0.0
+    return np.repeat([0.0, 1000.0, 2000.0], [4, 16, 24]), directions
+
+
+def series() -> GreSeries:
+    gre = small_head().gre
+    assert gre is not None
+    return gre
+
+
+def short_settings() -> dict[str, list[str]]:
+    """Settings that name each method of each stage of a reconstruction, with few iterations."""
+    chains = {}
+    for stage in stage_names():
+        if stage in STANDALONE | {"diffusion"}:
+            continue
+        section = section_of(stage)
+        for name, method in methods_of(stage).items():
+            if "components" in method.inputs:
+                continue  # no step of a reconstruction
+            settings = [f"{section}={name}"]
+            if "iterations" in method.params.model_fields:
+                settings.append(f"{section}.iterations={SHORT}")
+            if section == "uncertainty":
+                settings.append(f"{section}.draws=2")
+            chains[f"{section}-{name}"] = settings + _shortened(settings)
+    return chains
+
+
+def _shortened(settings: list[str]) -> list[str]:
+    """Few iterations for the solver that a configuration runs besides the method in question."""
+    config = load_config(settings=settings)
+    solver = "inversion" if config.method("single_step") is None else "single_step"
+    named = any(setting.startswith(f"{solver}=") for setting in settings)
+    return [] if named else [f"{solver}.iterations={SHORT}"]
+
+
+def assert_agree(on_gpu: Mapping[str, Array], on_cpu: Mapping[str, Array], units: Mapping[str, str]) -> None:
+    """Masks are identical, chi and fields within 1e-5 ppm, other maps within 1e-4 of the largest value."""
+    assert set(on_gpu) == set(on_cpu)
+    for name, expected in on_cpu.items():
+        found = to_numpy(on_gpu[name])
+        assert found.dtype == expected.dtype, name
+        if expected.dtype.kind in "bui":
+            np.testing.assert_array_equal(found, expected, err_msg=name)
+            continue
+        largest = max(float(np.abs(expected).max()), 1e-30)
+        tolerance = CHI_TOLERANCE if units.get(name) == "ppm" else RELATIVE_TOLERANCE * largest
+        if name == "quality":
+            tolerance = QUALITY_STEP
+        assert float(np.abs(found - expected).max()) <= tolerance, name
