@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from qsmengine.errors import InputError
 
+SAME_VOXEL = 0.01
+"""Part of a voxel's edge up to which two grids are the same."""
+
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Vector3: TypeAlias = tuple[float, float, float]
 
@@ -131,13 +134,48 @@ class Grid:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
-    def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Tell whether shapes are equal and every corner lies within `tolerance` [mm] of the other's."""
-        if self.shape != other.shape:
-            return False
+    @property
+    def tolerance(self) -> float:
+        """Distance [mm] up to which a corner counts as the same: a hundredth of the smallest voxel edge.
+
+        Headers store rotations as quaternions of 32-bit numbers, which near 180 degrees move the far corner of
+        an image by some hundredths of a millimetre.
+        """
+        return max(1e-3, SAME_VOXEL * min(self.voxel_size))
+
+    def distance(self, other: Grid) -> float:
+        """Return the largest distance [mm] between a corner voxel and the other grid's of the same index."""
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
         corners[:, :3] *= np.asarray(self.shape) - 1
-        return bool(np.abs(corners @ (self.affine - other.affine).T).max() <= tolerance)
+        return float(np.linalg.norm(corners @ (self.affine - other.affine).T, axis=1).max())
+
+    def matches(self, other: Grid, tolerance: float | None = None) -> bool:
+        """Tell whether shapes are equal and every corner lies within `tolerance` [mm] of the other's.
+
+        None takes :attr:`tolerance`.
+        """
+        limit = self.tolerance if tolerance is None else tolerance
+        return self.shape == other.shape and self.distance(other) <= limit
+
+
+def check_same_grid(found: Grid, wanted: Grid, source: object, of_what: object) -> None:
+    """Check that the image `source` on the grid `found` lies on the grid `wanted` of `of_what`.
+
+    Raises
+    ------
+    InputError
+        With both shapes, or with both affines and the largest distance between voxels.
+    """
+    if found.shape != wanted.shape:
+        raise InputError(f"has shape {found.shape}, {of_what} has {wanted.shape}", source=source, field="dim")
+    if not found.matches(wanted):
+        ours, theirs = (np.round(grid.affine[:3], 4).tolist() for grid in (found, wanted))
+        raise InputError(
+            f"has the affine {ours}, {of_what} has {theirs}: voxels are up to {found.distance(wanted):.3g} mm "
+            f"apart ({found.tolerance:.2g} mm allowed); resample it onto that grid",
+            source=source,
+            field="affine",
+        )
 
 
 def _unit(vector: tuple[float, ...], name: str) -> Vector3:

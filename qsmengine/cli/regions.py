@@ -57,6 +57,10 @@ def regions(
     sources = [labels, *files.values(), *([] if mask is None else [mask])]
     check_output(out.parent, [Path(out.name), Path(out.with_suffix(".json").name)], sources, force=force)
     known = {name: unit for name, unit in found.items() if unit is not None}
-    table = tabulate_regions(labels, load_label_table(lut), files, out, units=known, mask=mask, group=group)
+    notes: list[str] = []
+    table = tabulate_regions(
+        labels, load_label_table(lut), files, out, units=known, mask=mask, group=group, notes=notes
+    )
+    reporter.notes(notes)
     reporter.detail(f"{len(table)} rows")
     reporter.say(str(out), file=str(out))

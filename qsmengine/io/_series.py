@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-
 from qsmengine.data import check_echo_times
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.header import ImageHeader, read_header
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.sidecars import Sidecar, read_sidecar
@@ -81,21 +79,12 @@ def open_file(path: Path, folders: Folders | None = None) -> SeriesFile:
     return SeriesFile(path, header, grid, read_sidecar(path, folders))
 
 
-def check_same_grid(found: Grid, path: Path, wanted: Grid, of_what: object) -> None:
-    """Raise InputError, with both shapes or affines, unless the two grids agree within 1e-3 mm."""
-    if found.shape != wanted.shape:
-        raise InputError(f"has shape {found.shape}, {of_what} has {wanted.shape}", source=path, field="dim")
-    if not found.matches(wanted):
-        ours, theirs = (np.round(grid.affine[:3], 4).tolist() for grid in (found, wanted))
-        raise InputError(f"has the affine {ours}, {of_what} has {theirs}", source=path, field="affine")
-
-
 def common_grid(groups: Sequence[EchoGroup]) -> Grid:
     """Grid of the first file; raises InputError where another file's differs or the counts of volumes do."""
     first = groups[0].files[0]
     for group in groups:
         for file in group.files:
-            check_same_grid(file.grid, file.path, first.grid, first.path)
+            check_same_grid(file.grid, first.grid, file.path, first.path)
         if group.n_volumes != groups[0].n_volumes:
             raise InputError(
                 f"{group.n_volumes} volumes, {groups[0].name} has {groups[0].n_volumes}",

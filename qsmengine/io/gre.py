@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import clear_unknown, zero_negative, zero_nonfinite
-from qsmengine.io._series import EchoGroup, check_same_grid
+from qsmengine.io._series import EchoGroup
 from qsmengine.io.gre_files import Paths, open_gre
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
@@ -73,8 +73,8 @@ def load_gre(
     Raises
     ------
     InputError
-        Naming file and field: no echo time or field strength anywhere, different grids (more than 1e-3 mm),
-        equal echo times, unknown phase range, no signal, more than 5 % of the object unusable in an echo.
+        Naming file and field: no echo time or field strength anywhere, different grids, equal echo times,
+        unknown phase range, no signal, more than 5 % of the object unusable in an echo.
     UsageError
         For a combination of parts that is no series.
     """
@@ -117,11 +117,11 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
     Raises
     ------
     InputError
-        For another shape or place than the grid's (more than 1e-3 mm), and for an empty mask.
+        For another shape or place than the grid's, and for an empty mask.
     """
     path = Path(path)
     image = read_image(path)
-    check_same_grid(image.grid, path, grid, "the image")
+    check_same_grid(image.grid, grid, path, "the image")
     notes = list(image.header.notes)
     values = image.array
     if values.ndim != 3:

@@ -23,6 +23,10 @@ from qsmengine.io.header import ImageHeader, read_header
 BLOCK = 1 << 20
 """Elements converted at a time."""
 GZIP_LEVEL = 1
+STORED = 1e-3
+"""Distance [mm] up to which a header stores a grid's corners faithfully."""
+WHOLE = 0.05
+"""How far a label may be off a whole number: scaled integers and float arithmetic, but no interpolation."""
 SYMMETRIC_MATRIX = "symmetric matrix"
 """Intent of an image whose six components in each voxel, (x, y, z, 1, 6) on disk, are a 3 x 3 matrix."""
 
@@ -43,8 +47,8 @@ def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_
     path
         File; wrong extensions do not matter.
     dtype
-        Type of the returned array. A real type refuses complex files, an integer type refuses values
-        that are not integers of its range.
+        Type of the returned array. A real type refuses complex files; an integer type rounds values up to 0.05
+        off whole numbers, with a note of the header, and refuses others.
     allow_no_affine
         See :func:`qsmengine.io.header.read_header`.
 
@@ -183,7 +187,7 @@ def write_image(
     def check(temporary: Path) -> None:
         found, found_grid = read_header(temporary)
         same_size = found.n_bytes == array.size * dtype.itemsize
-        if found.dtype != dtype or not same_size or not found_grid.matches(grid):
+        if found.dtype != dtype or not same_size or not found_grid.matches(grid, STORED):
             raise OSError(f"{temporary}: the header read back differs from the one written")
 
     write_atomic(path, chunks, check=check)
@@ -205,10 +209,19 @@ def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
     with np.errstate(invalid="ignore"):
         if not (np.isfinite(values).all() and values.min() >= limits.min and values.max() <= limits.max):
             raise InputError(f"values do not fit {dtype.name} labels", source=header.path, field="datatype")
-        out = values.astype(dtype)
-    if not np.array_equal(out, values):
-        raise InputError("values are not integers, which labels must be", source=header.path, field="datatype")
-    return out
+        whole = np.rint(values)
+        apart = float(np.abs(values - whole).max(initial=0.0))
+    if apart > WHOLE:
+        raise InputError(
+            f"values are up to {apart:.2g} off whole numbers, which labels must be: they were interpolated "
+            "(resample them with nearest neighbours) or stored with a scale (store them as whole numbers)",
+            source=header.path,
+            field="datatype",
+        )
+    if apart > 0:
+        header.notes.append(f"labels up to {apart:.1g} off whole numbers rounded")
+    labels: Array = whole.astype(dtype)
+    return labels
 
 
 def _work_type(stored: np.dtype[Any], wanted: np.dtype[Any]) -> np.dtype[Any]:
@@ -240,7 +253,7 @@ def _make_header(
     header.set_data_dtype(dtype)
     header.set_sform(grid.affine, code=code)
     header.set_qform(grid.affine, code=code, strip_shears=True)
-    if not grid.matches(Grid(grid.shape, header.get_qform())):
+    if not grid.matches(Grid(grid.shape, header.get_qform()), STORED):
         header["qform_code"] = 0
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["vox_offset"] = 352

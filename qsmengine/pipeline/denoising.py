@@ -12,7 +12,7 @@ import numpy as np
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
@@ -134,10 +134,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Array], Grid]:
     for path in paths:
         array, own, _ = read_image(path)
         grid = own if grid is None else grid
-        if not own.matches(grid):
-            raise InputError(
-                f"shape {own.shape} or affine differs from that of {paths[0]}", source=path, field="affine"
-            )
+        check_same_grid(own, grid, path, paths[0])
         arrays.append(array)
     if grid is None:
         raise UsageError("give at least one image")

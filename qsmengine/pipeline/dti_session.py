@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import FloatArray, Grid
+from qsmengine.grid import FloatArray, Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.gre import load_mask
 from qsmengine.io.nifti import read_image
@@ -205,8 +205,7 @@ def gradient_notes(result: TensorMaps) -> list[str]:
 
 def _load_deviation(path: Path, grid: Grid) -> Array:
     array, own, _ = read_image(path)
-    if not own.matches(grid):
-        raise InputError("is not on the grid of the image", source=path, field="affine")
+    check_same_grid(own, grid, path, "the series")
     if array.ndim != 4 or array.shape[3] != 9:
         raise InputError(f"has shape {array.shape}; nine volumes are needed", source=path, field="dim")
     return array

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmengine.data import Array
-from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.nifti import read_image
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.single import field_in_ppm
@@ -37,8 +36,7 @@ def evaluate_files(
 
 def _read_on(path: Path, grid: Grid, dtype: type) -> Array:
     array, own, _ = read_image(path, dtype=dtype)
-    if not own.matches(grid):
-        raise InputError(f"shape {own.shape} or affine differs from the mask's", source=path, field="affine")
+    check_same_grid(own, grid, path, "the mask")
     return array
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
-from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.config import Config
@@ -129,6 +128,5 @@ def run_qsm_session(
 
 def _load_beside(path: Path, grid: Grid, dtype: type[np.generic]) -> Array:
     array, own, _ = read_image(path, dtype=dtype)
-    if not own.matches(grid):
-        raise InputError("is not on the grid of the images", source=path, field="affine")
+    check_same_grid(own, grid, path, "the series")
     return array

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import check_echo_times
 from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.dwi import open_dwi
 from qsmengine.io.inheritance import image_stem
@@ -174,12 +174,7 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
         for path in paths:
             array, own, _ = read_image(path)
             grid = own if grid is None else grid
-            if not own.matches(grid):
-                raise InputError(
-                    f"shape {own.shape} or affine differs from that of {next(iter(images.values()))[0]}",
-                    source=path,
-                    field="affine",
-                )
+            check_same_grid(own, grid, path, next(iter(images.values()))[0])
             volumes.append(array)
         arrays[name] = volumes[0] if len(volumes) == 1 else np.stack(volumes, axis=-1)
     if grid is None:

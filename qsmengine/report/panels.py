@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.nifti import read_image
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -169,8 +169,7 @@ def _read_volume(path: Path, volume: int) -> tuple[Floats, Grid]:
 
 def _read_like(path: Path, grid: Grid, panel: Panel) -> Floats:
     array, own = _read_volume(path, 0)
-    if not own.matches(grid):
-        raise InputError(f"shape {own.shape} or affine differs from {panel.path} ({grid.shape})", source=path)
+    check_same_grid(own, grid, path, panel.path)
     return array
 
 

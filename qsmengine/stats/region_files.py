@@ -12,7 +12,7 @@ import pandas as pd
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.nifti import read_image
 from qsmengine.stats.labels import LabelTable
 from qsmengine.stats.regions import STATISTICS, region_table
@@ -85,13 +85,14 @@ def tabulate_regions(
     mask: str | Path | None = None,
     undefined: Mapping[str, Undefined] | None = None,
     group: str | None = None,
+    notes: list[str] | None = None,
 ) -> pd.DataFrame:
     """Read a label image, maps and a mask, write the region table to `path` (.tsv), and return it.
 
     The table holds each map in the unit of its file. Parameters are those of
     :func:`qsmengine.stats.regions.region_table` with files in place of arrays, `units` as in
     :func:`write_region_table`, and `undefined` tells of a map by name where its values do not count, which
-    `mask` does for all maps.
+    `mask` does for all maps. `notes` takes what was decided on the label image.
 
     Raises
     ------
@@ -99,7 +100,9 @@ def tabulate_regions(
         When an image cannot be read, is not on the grid of the labels (shapes or affines are named), or
         a map has no unit.
     """
-    label_array, grid = read_image(labels, dtype=np.int32)[:2]
+    label_array, grid, header = read_image(labels, dtype=np.int32)
+    if notes is not None:
+        notes += [f"{labels}: {note}" for note in header.notes]
     arrays = {name: read_on_grid(grid, labels, file) for name, file in maps.items()}
     for name, where in (undefined or {}).items():
         out = np.isin(read_on_grid(grid, labels, where.path), where.values)
@@ -136,14 +139,5 @@ def split_column(column: str) -> tuple[str, str]:
 def read_on_grid(grid: Grid, reference: str | Path, path: str | Path) -> Array:
     """Read an image; InputError naming `reference` when it is not on `grid`."""
     array, own = read_image(path, dtype=np.float32)[:2]
-    if own.shape != grid.shape:
-        raise InputError(
-            f"shape {own.shape} differs from {grid.shape} of {reference}", source=path, field="shape"
-        )
-    if not own.matches(grid):
-        raise InputError(
-            f"{own.affine.round(4).tolist()} differs from {grid.affine.round(4).tolist()} of {reference}",
-            source=path,
-            field="affine",
-        )
+    check_same_grid(own, grid, path, reference)
     return array

@@ -91,7 +91,7 @@ def test_labels_are_read_as_integers_and_only_where_they_are(save):
     got = read_image(save("l.nii", labels), dtype=np.int32).array
     assert got.dtype == np.int32
     np.testing.assert_array_equal(got, labels)
-    with pytest.raises(InputError, match="not integers"):
+    with pytest.raises(InputError, match="off whole numbers"):
         read_image(save("h.nii", labels + 0.5), dtype=np.int32)
     with pytest.raises(InputError, match="do not fit uint8"):
         read_image(save("n.nii", labels - 1), dtype=np.uint8)
@@ -278,3 +278,18 @@ def test_equal_voxels_give_equal_bytes_whatever_the_memory_order_and_the_process
     assert len(digests) == 1
     assert (tmp_path / "C.nii.gz").read_bytes()[4:8] == b"\0\0\0\0"
     assert read_image(tmp_path / "C.nii.gz").array.nbytes > BLOCK
+
+
+@pytest.mark.parametrize("apart", [2e-4, 0.04])
+def test_labels_a_little_off_whole_numbers_are_rounded_with_a_note(save, rng, apart):
+    labels = rng.integers(0, 2000, (6, 5, 4))
+    image = read_image(save("l.nii", (labels + apart).astype(np.float64)), dtype=np.int32)
+    np.testing.assert_array_equal(image.array, labels)
+    assert "rounded" in image.header.notes[-1]
+
+
+def test_interpolated_labels_are_refused_with_a_way_out(save):
+    labels = np.full((4, 4, 4), 3.0)
+    labels[2, 2, 2] = 2.75
+    with pytest.raises(InputError, match=r"up to 0\.25 off whole numbers.*nearest neighbours"):
+        read_image(save("l.nii", labels), dtype=np.int32)

@@ -222,7 +222,7 @@ def test_files_on_another_grid_are_refused_with_the_file_named(head, tmp_path: P
     out = tmp_path / "t.tsv"
     with pytest.raises(InputError, match=r"shifted.nii.gz: affine: .*dseg.nii.gz"):
         tabulate_regions(dseg, TABLE, {"chi": shifted}, out, units={"chi": "ppm"})
-    with pytest.raises(InputError, match=r"short.nii.gz: shape: .*\(16, 22, 13\).*\(17, 22, 13\)"):
+    with pytest.raises(InputError, match=r"short.nii.gz: dim: .*\(16, 22, 13\).*\(17, 22, 13\)"):
         tabulate_regions(dseg, TABLE, {"chi": short}, out, units={"chi": "ppm"})
     assert not out.exists()
 
