@@ -88,7 +88,14 @@ class RealFFT:
     def _checked(self, array: Array, shape: tuple[int, ...], dtype: type) -> Array:
         if tuple(array.shape) != shape:
             raise InputError(f"FFT planned for {shape} got an array of shape {tuple(array.shape)}")
-        return self.device.asarray(array, dtype)
+        return array if self._is_ready(array, dtype) else self.device.asarray(array, dtype)
+
+    def _is_ready(self, array: Array, dtype: type) -> bool:
+        """Whether an array on a GPU can be transformed as it is."""
+        if isinstance(array, np.ndarray):
+            return False
+        here: bool = array.device.id == self.device.index
+        return here and array.dtype == dtype and array.flags.c_contiguous
 
 
 def _check_output(out: Array, shape: tuple[int, ...], dtype: type) -> None:

@@ -70,10 +70,12 @@ def _copy_into(target: Array, source: Array) -> Array:
 def _relative_change(x: Array, before: Array) -> float:
     """||x - before|| / ||x||; overwrites `before`."""
     before -= x
-    change, norm = _energy(before), _energy(x)
+    energies = _energy(before), _energy(x)  # both are queued before the host waits for the first
+    change, norm = map(float, energies)
     return math.sqrt(change / norm) if norm > 0 else 0.0
 
 
-def _energy(x: Array) -> float:
+def _energy(x: Array) -> Array:
     real = x.view(np.float32) if x.dtype == np.complex64 else x
-    return float((real * real).sum(dtype=np.float64))
+    energy: Array = (real * real).sum(dtype=np.float64)
+    return energy

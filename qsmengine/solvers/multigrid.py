@@ -25,6 +25,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.multigrid import MG_COMBINE, MG_COMPACT, MG_PROLONG, MG_RESTRICT
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
@@ -91,6 +92,8 @@ class MaskedLaplacian:
         self._levels.append(self._level(inside, spacing, (1, 1, 1)))
         self._weights = compact_weights(self._levels[0].spacing)
         self._result = device.zeros(self._levels[0].inside.shape)
+        self._right: Array | None = None
+        self._replay = Replay(device)
 
     def _level(self, inside: Array, spacing: Vector3, factors: tuple[int, int, int]) -> _Level:
         right, solution, other = (self._device.zeros(inside.shape) for _ in range(3))
@@ -104,8 +107,14 @@ class MaskedLaplacian:
         return self._result
 
     def precondition(self, r: Array) -> Array:
-        """One V-cycle for A v = r from v = 0; `r` must be 0 at voxels that are no unknowns."""
-        return self._cycle(0, r)
+        """One V-cycle for A v = r from v = 0; `r` must be 0 at voxels that are no unknowns.
+
+        Results share one buffer. On a GPU, cycles for the content of the same array `r` are replayed.
+        """
+        if r is not self._right:
+            self._right, self._replay = r, Replay(self._device)
+        self._replay(lambda _: self._cycle(0, r))
+        return self._levels[0].solution
 
     def _cycle(self, depth: int, r: Array) -> Array:
         level, device = self._levels[depth], self._device

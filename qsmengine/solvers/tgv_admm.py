@@ -9,6 +9,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tgv import TGV_ADJOINT, TGV_KSPACE_STEP, TGV_SPLIT_STEP
 from qsmengine.data import Array
 from qsmengine.ops.gradient import difference_spectra
@@ -85,8 +86,13 @@ class _TgvAdmm:
         self.u, self.ax = device.zeros(fft.shape), device.zeros(fft.shape)
         self.gradient, self.data = (device.empty(fft.spectrum_shape, np.complex64) for _ in range(2))
         self.v_spectrum = device.empty((3, *fft.spectrum_shape), np.complex64)
+        self._replay = Replay(device)
 
     def iterate(self) -> None:
+        """One iteration."""
+        self._replay(self._step)
+
+    def _step(self, turn: int) -> None:  # noqa: ARG002  (every turn is the same)
         problem, device, fft, mu = self.problem, self.device, self.fft, self.penalties
         launch(
             TGV_SPLIT_STEP, device, x=self.x, v=self.v, p=self.p, q=self.q, r=self.r, s=self.s,

@@ -9,6 +9,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tgv import TGV_ADJOINT, TGV_SPLIT_STEP
 from qsmengine.backend.signatures.tgv_harmonic import TGV_HARMONIC_KSPACE_STEP
 from qsmengine.backend.signatures.tv import TV_DATA_STEP
@@ -108,9 +109,13 @@ class _TgvAdmm:
             name: device.empty(fft.spectrum_shape, np.complex64)
             for name in ("gx", "g1", "g2", "g3", "data", "harmonic")
         }
+        self._replay = Replay(device)
 
     def iterate(self) -> None:
         """One iteration."""
+        self._replay(self._step)
+
+    def _step(self, turn: int) -> None:  # noqa: ARG002  (every turn is the same)
         self._split()
         fft, mu = self.fft, self.penalties
         images = (self.x, *self.w, self.field, self.laplacian)

@@ -10,6 +10,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tv import (
     TV_DATA_STEP,
     TV_DATA_STEP_NONLINEAR,
@@ -194,20 +195,24 @@ class GradientSplit:
         self.pull = pull
         if pull is not None:
             self.laplacian["ex"] += np.float32(pull[1])
-        self.p, self.p_next = device.zeros((3, *shape)), device.empty((3, *shape))
+        self.multipliers = device.zeros((3, *shape)), device.empty((3, *shape))
         self.x = device.zeros(shape)
         self.adjoint = device.zeros(shape)
         self.spectrum = device.empty(fft.spectrum_shape, np.complex64)
 
-    def step(self) -> Array:
-        """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p), and of the pull."""
+    def step(self, turn: int) -> Array:
+        """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p), and of the pull.
+
+        The multiplier is read from one buffer and written to another. Turns alternate between 0 and 1, and with
+        them the buffers.
+        """
+        p, p_next = self.multipliers[turn], self.multipliers[1 - turn]
         kernel = TV_GRADIENT_STEP if self.faces is None else TV_GRADIENT_STEP_FACES
         some = {} if self.faces is None else {"faces": self.faces}
         launch(
-            kernel, self.device, x=self.x, p=self.p, p_out=self.p_next, adjoint=self.adjoint,
+            kernel, self.device, x=self.x, p=p, p_out=p_next, adjoint=self.adjoint,
             t=self.threshold, **self.inverse_spacing, **some,
         )  # fmt: skip
-        self.p, self.p_next = self.p_next, self.p
         if self.pull is not None:
             region, factor = self.pull
             region.add_target(self.x, self.adjoint, factor)
@@ -252,11 +257,15 @@ class TvAdmm:
         self.weight2 = problem.weight * problem.weight
         self.u, self.ax = device.zeros(self.fft.shape), device.zeros(self.fft.shape)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
+        self._replay = Replay(device, turns=2)
 
     def iterate(self) -> None:
         """One iteration."""
+        self._replay(self._step)
+
+    def _step(self, turn: int) -> None:
         problem, device = self.problem, self.device
-        gradient = self.split.step()
+        gradient = self.split.step(turn)
         problem.data_step(device, ax=self.ax, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
         self.fft.forward(self.ax, self.data_spectrum)
         launch(

@@ -9,6 +9,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_HARMONIC_KSPACE_STEP
 from qsmengine.data import Array
 from qsmengine.solvers.loop import iterate
@@ -94,10 +95,14 @@ class _HarmonicAdmm:
         self.u_harmonic, self.laplacian = device.zeros(self.fft.shape), device.zeros(self.fft.shape)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
         self.harmonic_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
+        self._replay = Replay(device, turns=2)
 
     def iterate(self) -> None:
+        self._replay(self._step)
+
+    def _step(self, turn: int) -> None:
         problem, device = self.problem, self.device
-        gradient = self.split.step()
+        gradient = self.split.step(turn)
         problem.data_step(device, ax=self.field, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
         launch(
             TV_DATA_STEP, device, ax=self.laplacian, u=self.u_harmonic, f=self.zero, w2=self.stiffness,

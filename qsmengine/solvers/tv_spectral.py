@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tv import TV_KSPACE_STEP
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
@@ -69,9 +70,10 @@ def solve_tv_spectral(
     known = fft.forward(problem.target)
     known *= problem.filter
     work = known.copy()
+    replay = Replay(device, turns=2)
 
-    def step() -> None:
-        gradient = split.step()
+    def step(turn: int) -> None:
+        gradient = split.step(turn)
         work[...] = known
         launch(
             TV_KSPACE_STEP, device, gradient=gradient, data=work, response=problem.filter,
@@ -80,7 +82,7 @@ def solve_tv_spectral(
         fft.inverse(gradient, split.x, scaled=False)
 
     status = iterate(
-        step, lambda: split.x, iterations=iterations, tolerance=tolerance, test_every=test_every,
-        callback=callback,
+        lambda: replay(step), lambda: split.x, iterations=iterations, tolerance=tolerance,
+        test_every=test_every, callback=callback,
     )  # fmt: skip
     return split.x, status

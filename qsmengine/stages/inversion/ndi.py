@@ -23,6 +23,7 @@ from pydantic import Field
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.ndi import NDI_RESIDUAL, NDI_UPDATE
 from qsmengine.data import Array
 from qsmengine.grid import Grid
@@ -78,8 +79,9 @@ def ndi(
     spectrum = device.zeros(fft.spectrum_shape, np.complex64)
     residual = device.empty(fft.spectrum_shape, np.complex64)
     image = device.zeros(fft.shape)
+    replay = Replay(device)
 
-    def step() -> None:
+    def step(turn: int) -> None:  # noqa: ARG001  (every turn is the same)
         launch(NDI_RESIDUAL, device, ax=image, f=field, w2=weight2, radians=radians)
         fft.forward(image, residual)
         launch(
@@ -88,7 +90,10 @@ def ndi(
         )  # fmt: skip
         fft.inverse(residual, image, scaled=False)
 
-    iterate(step, lambda: spectrum, iterations=params.iterations, tolerance=params.tolerance, callback=callback)
+    iterate(
+        lambda: replay(step), lambda: spectrum, iterations=params.iterations, tolerance=params.tolerance,
+        callback=callback,
+    )  # fmt: skip
     chi = fft.inverse(spectrum, image)
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result
