@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ _TYPES = {
 }  # fmt: skip
 _OPTION = re.compile(r"(-D\w+(=.+)?|--?std=c\+\+(11|14|17|20)|-lineinfo|--use_fast_math|--?fmad=(true|false))")
 _TASKS = 64
-_THREADS = 2
+_THREADS = int(os.environ.get("GPU_STANDIN_THREADS", "2"))
 
 
 class CompileException(Exception):
