@@ -115,7 +115,7 @@ def list_subjects(root: Path) -> tuple[list[str], list[str]]:
     for entry in _entries(root, root, notes):
         if not entry.name.startswith("sub-"):
             continue
-        if not entry.is_dir():
+        if not _is_folder(entry):
             hint = ": a link to nothing" if entry.is_symlink() else ""
             notes.append(f"{shown(entry.name)}: not a folder{hint}, left out")
         elif not _SUBJECT.fullmatch(entry.name):
@@ -190,7 +190,7 @@ def _listed(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]
     """Folders in a folder; links that lead out of the dataset are noted instead."""
     found = []
     for entry in _entries(folder, root, notes):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             continue
         if _inside(entry, root):
             found.append(entry)
@@ -203,6 +203,14 @@ def _listed(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]
 def _inside(entry: os.DirEntry[str], root: Path) -> bool:
     """Whether a folder is no link, or a link to a place in the dataset."""
     return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root.resolve())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link that cannot be followed is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _entries(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]]:

@@ -27,6 +27,7 @@ from qsmengine.cohort.places import Places
 from qsmengine.errors import DeviceError, QsmengineError, describe
 from qsmengine.pipeline.progress import Progress
 from qsmengine.pipeline.provenance import file_digest
+from qsmengine.pipeline.staging import check_inside
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 UNWRITABLE = DISK_FULL | {errno.EROFS}
@@ -214,6 +215,7 @@ class _Execution:
         if not self.claim.held:
             raise LostClaimError(f"{self.session.key} was taken over by another process")
         for name in outputs:
+            check_inside(self.out, [self.out / name])
             (self.out / name).unlink(missing_ok=True)
 
     def _failed(self, step: Step, error: Exception, running: StepRecord, seconds: float = 0.0) -> None:

@@ -8,13 +8,22 @@ same on every machine that sees the two folders.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Kind: TypeAlias = Literal["qsm", "dti", "regions"]
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
 """blocked: a piece is missing (known before the run), or a step before it failed."""
+
+
+def _below(name: str) -> str:
+    """Check that an output's name stays below the output folder, whose file may be removed by that name."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{name!r} is not a file below the output folder")
+    return name
 
 
 class Step(BaseModel):
@@ -118,7 +127,7 @@ class StepRecord(BaseModel):
     state: State
     fingerprint: str = ""
     inputs: dict[str, str] = Field(default_factory=dict)
-    outputs: dict[str, str] = Field(default_factory=dict)
+    outputs: dict[Annotated[str, AfterValidator(_below)], str] = Field(default_factory=dict)
     reason: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

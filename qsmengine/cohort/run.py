@@ -144,7 +144,7 @@ def run_cohort(
 
 def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
     """Make the output folder a dataset of this version; errors as in :func:`run_cohort`."""
-    check_output(out, [], [], force=True)
+    check_output(out, [Places(out).sessions], [], force=True)
     description = out / "dataset_description.json"
     if description.is_file():
         generated = read_json(description).get("GeneratedBy") or [{}]

@@ -55,6 +55,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
         raise UsageError(f"output {clash} is one of the inputs")
     if target.exists() and not target.is_dir():
         raise UsageError(f"output {target} is a file, not a folder")
+    check_inside(target, outputs)
     raw = _raw_dataset_above(target.resolve())
     if raw is not None:
         raise UsageError(
@@ -64,6 +65,17 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
     if existing and not force:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{others} exists already; --force replaces it")
+
+
+def check_inside(target: Path, outputs: Iterable[Path]) -> None:
+    """Raise UsageError where a link below the output folder `target` leads an output out of it."""
+    root = target.resolve()
+    for folder in {path.parent for path in outputs}:
+        if not folder.resolve().is_relative_to(root):
+            raise UsageError(
+                f"{folder} leads out of the output folder {target} by a link; remove the link, or choose "
+                "another output folder"
+            )
 
 
 def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
@@ -101,11 +113,11 @@ def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 def _move_into(folder: Path, target: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            final = target / path.relative_to(folder)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(final)
+    files = {path: target / path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
+    check_inside(target, files.values())
+    for path, final in files.items():
+        final.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(final)
     shutil.rmtree(folder)
 
 

@@ -66,6 +66,17 @@ def test_links_out_of_the_dataset_are_not_followed_and_those_inside_are(dataset,
     )
 
 
+def test_a_link_to_itself_stops_nothing(dataset):
+    dataset.gre("01")
+    for link in (dataset.root / "sub-99", dataset.root / "sub-01" / "ses-9", dataset.root / "sub-01" / "dwi"):
+        link.symlink_to(link)
+    labels, notes = list_subjects(dataset.root)
+    assert "01" in labels
+    assert "99" not in labels
+    assert notes == ["sub-99: not a folder: a link to nothing, left out"]
+    assert scan_subject(dataset.root, "01", Ignored())[0].files
+
+
 def test_a_link_to_its_own_parent_ends(dataset):
     dataset.gre("01", "1")
     (dataset.root / "sub-01" / "ses-2").symlink_to(dataset.root / "sub-01", target_is_directory=True)

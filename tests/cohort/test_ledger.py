@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,12 +13,19 @@ from qsmengine.cohort.model import SessionRecord, StepRecord
 from qsmengine.cohort.places import Places
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+def below(name):
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
 STEP = st.builds(
     StepRecord,
     state=st.sampled_from(["waiting", "running", "done", "failed", "blocked"]),
     fingerprint=TEXT,
     inputs=st.dictionaries(TEXT, TEXT, max_size=3),
-    outputs=st.dictionaries(TEXT, TEXT, max_size=3),
+    outputs=st.dictionaries(TEXT.filter(below), TEXT, max_size=3),
     reason=TEXT,
     notes=st.lists(TEXT, max_size=3).map(tuple),
     seconds=st.floats(0, 1e6),
@@ -84,3 +93,14 @@ def test_all_sessions_are_listed_by_name_without_temporary_files(tmp_path):
         write_record(tmp_path, SessionRecord(session=key))
     (Places(tmp_path).sessions / ".sub-03.json.0.tmp").write_text("{")
     assert [key for key, _, _ in read_all(tmp_path)] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02"]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../raw/sub-01_T1w.nii.gz", "sub-01/../../x", "", "."])
+def test_an_output_outside_the_folder_makes_the_ledger_damaged(tmp_path, name):
+    record = SessionRecord(session="sub-01", steps={"qsm": StepRecord(state="done", outputs={"a.nii": "0"})})
+    write_record(tmp_path, record)
+    path = Places(tmp_path).record("sub-01")
+    path.write_text(path.read_text().replace('"a.nii"', json.dumps(name)))
+    found, note = read_record(tmp_path, "sub-01")
+    assert found is None
+    assert "not a file below the output folder" in note

@@ -87,3 +87,33 @@ def test_raw_dataset_is_kept_clean(tmp_path, kind):
         with pytest.raises(UsageError, match="inside the raw dataset"):
             check_output(tmp_path / inside, [Path("x")], [], force=True)
     check_output(tmp_path / "derivatives" / "qsmengine", [Path("x")], [], force=False)
+
+
+def test_a_link_that_leads_out_of_the_output_folder_is_not_written_through(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    out.mkdir()
+    (raw / "a.nii").write_text("raw")
+    (out / "sub-01").symlink_to(raw, target_is_directory=True)
+    with pytest.raises(UsageError, match="sub-01 leads out of the output folder"):
+        check_output(out, [Path("sub-01/a.nii")], [], force=True)
+
+    def write():
+        with staged(out) as folder:
+            (folder / "sub-01").mkdir()
+            (folder / "sub-01" / "a.nii").write_text("new")
+            (folder / "b.nii").write_text("new")
+
+    with pytest.raises(UsageError, match="leads out"):
+        write()
+    assert (raw / "a.nii").read_text() == "raw"
+    assert sorted(path.name for path in out.iterdir()) == ["sub-01"]
+
+
+def test_a_link_inside_the_output_folder_is_written_through(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    with staged(tmp_path) as folder:
+        (folder / "link").mkdir()
+        (folder / "link" / "a.nii").write_text("new")
+    assert (tmp_path / "real" / "a.nii").read_text() == "new"
