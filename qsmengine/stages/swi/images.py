@@ -24,7 +24,9 @@ class SwiParams(Params):
     echo_time: float | None = Field(None, gt=0, description="of the masked phase [s]; none: the last echo's")
     slab: float = Field(16.0, gt=0, description="thickness of the projected slab [mm]")
     slice_axis: Literal["auto", "x", "y", "z"] = Field(
-        "auto", description="axis of the slices; auto: the longest voxel edge, the last of equal ones"
+        "auto",
+        description="axis of the slices and of the projection; auto: slices follow the longest voxel edge, the "
+        "projection the axis nearest to superior-inferior",
     )
 
 
@@ -45,7 +47,7 @@ def weighted_images(
     xp = device.xp
     share = xp.clip(np.float32(1) - phase * np.float32(1.0 / params.limit), 0.0, 1.0)
     image = xp.where(mask, magnitude * share ** np.float32(params.power), np.float32(0)).astype(np.float32)
-    axis = slice_axis(grid, params.slice_axis)
+    axis = projection_axis(grid, params.slice_axis)
     return SwiResult(image, projection(image, mask, axis, slab_slices(params.slab, grid.voxel_size[axis])))
 
 
@@ -59,11 +61,28 @@ def combined_magnitude(magnitude: Array, device: Device) -> Array:
 
 
 def slice_axis(grid: Grid, name: Literal["auto", "x", "y", "z"] = "auto") -> int:
-    """Axis of the array along which slices follow each other."""
+    """Return the array axis along which slices follow each other.
+
+    "auto" takes the longest voxel edge and, among equal ones, that nearest to superior-inferior, so the storage
+    order of an image does not matter.
+    """
     if name != "auto":
         return AXES[name]
     longest = max(grid.voxel_size)
-    return max(axis for axis, edge in enumerate(grid.voxel_size) if edge >= longest * (1 - 1e-3))
+    equal = [axis for axis, edge in enumerate(grid.voxel_size) if edge >= longest * (1 - 1e-3)]
+    return max(equal, key=_along_the_body(grid).__getitem__)
+
+
+def projection_axis(grid: Grid, name: Literal["auto", "x", "y", "z"] = "auto") -> int:
+    """Return the array axis to project along; "auto" takes that nearest to superior-inferior."""
+    return AXES[name] if name != "auto" else max(range(3), key=_along_the_body(grid).__getitem__)
+
+
+def _along_the_body(grid: Grid) -> list[float]:
+    """Cosine, without its sign, between each array axis and superior-inferior."""
+    axes = grid.affine[:3, :3]
+    cosines: list[float] = (np.abs(axes[2]) / np.linalg.norm(axes, axis=0)).tolist()
+    return cosines
 
 
 def slab_slices(thickness: float, edge: float) -> int:

@@ -8,7 +8,7 @@ from scipy.ndimage import minimum_filter1d
 
 from qsmengine.grid import Grid
 from qsmengine.stages.swi.homodyne import HomodyneParams, homodyne
-from qsmengine.stages.swi.images import projection, slab_slices, slice_axis
+from qsmengine.stages.swi.images import projection, projection_axis, slab_slices, slice_axis
 from qsmengine.stages.swi.local_field import LocalFieldParams, local_field_swi
 from tests.stages.gre import DEVICE
 
@@ -124,3 +124,20 @@ def test_slices_follow_the_longest_edge():
     assert slice_axis(Grid.from_voxel_size((4, 4, 4), (1.0, 1.0, 1.0))) == 2
     assert slice_axis(GRID, "x") == 0
     assert (slab_slices(16.0, 2.0), slab_slices(0.5, 2.0)) == (8, 1)
+
+
+def permuted(grid, order):
+    affine = np.eye(4)
+    affine[:, :3], affine[:, 3] = grid.affine[:, list(order)], grid.affine[:, 3]
+    return Grid(tuple(grid.shape[axis] for axis in order), affine)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_the_storage_order_changes_neither_slices_nor_projection(order):
+    isotropic = Grid.from_voxel_size((6, 7, 8), (1.0, 1.0, 1.0))
+    coronal = Grid.from_voxel_size((6, 7, 8), (1.0, 3.0, 1.0))
+    for grid, slices in ((isotropic, 2), (coronal, 1)):
+        stored = permuted(grid, order)
+        assert order[slice_axis(stored)] == slices
+        assert order[projection_axis(stored)] == 2
+    assert projection_axis(isotropic, "y") == 1
