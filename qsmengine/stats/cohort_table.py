@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from qsmengine.stats.collect import CELL, SESSION, Cohort
 from qsmengine.stats.design import did_you_mean
 from qsmengine.stats.models.combat import combat
 from qsmengine.stats.problems import raise_problems
-from qsmengine.stats.variables import read_column
+from qsmengine.stats.variables import Unread, read_column
 
 Exclusion = dict[str, str | None]
 
@@ -30,6 +30,8 @@ class CohortTable:
     table
         participant_id, session_id, the columns of participants.tsv (and sessions.tsv), variables, logarithms,
         harmonised columns. Numbers are float64, codes and text categories; what is missing is NaN.
+    unread
+        Column -> participant -> text in place of a number, which is missing in the table.
     units
         Column -> unit; columns whose unit nobody told are absent.
     """
@@ -38,6 +40,7 @@ class CohortTable:
     units: Mapping[str, str]
     descriptions: Mapping[str, str]
     excluded: tuple[Exclusion, ...] = ()
+    unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def long_table(cohort: Cohort) -> pd.DataFrame:
@@ -76,7 +79,8 @@ def cohort_table(analysis: Analysis, cohort: Cohort, *, source: object = "analys
     """
     long = long_table(cohort)
     problems: list[tuple[str, str]] = []
-    table = _participants(analysis, cohort, problems)
+    unread: Unread = {}
+    table = _participants(analysis, cohort, problems, unread)
     keys = list(SESSION)
     seen = long[keys].drop_duplicates()
     table = seen.merge(table, on=keys if "session_id" in table else ["participant_id"], how="outer")
@@ -92,7 +96,7 @@ def cohort_table(analysis: Analysis, cohort: Cohort, *, source: object = "analys
         if unit is not None:
             units[name] = unit
     raise_problems(problems, "the cohort table cannot be made", source)
-    return add_columns(analysis, CohortTable(table, units, descriptions), source=source)
+    return add_columns(analysis, CohortTable(table, units, descriptions, unread=unread), source=source)
 
 
 def add_columns(analysis: Analysis, cohort: CohortTable, *, source: object = "analysis") -> CohortTable:
@@ -104,10 +108,12 @@ def add_columns(analysis: Analysis, cohort: CohortTable, *, source: object = "an
     excluded = list(cohort.excluded)
     if analysis.combat is not None:
         table = _add_harmonised(analysis.combat, table, units, descriptions, excluded, source)
-    return CohortTable(table.reset_index(drop=True), units, descriptions, tuple(excluded))
+    return CohortTable(table.reset_index(drop=True), units, descriptions, tuple(excluded), unread=cohort.unread)
 
 
-def _participants(analysis: Analysis, cohort: Cohort, problems: list[tuple[str, str]]) -> pd.DataFrame:
+def _participants(
+    analysis: Analysis, cohort: Cohort, problems: list[tuple[str, str]], unread: Unread
+) -> pd.DataFrame:
     """Columns of participants.tsv and sessions.tsv, typed; session_id where there are sessions."""
     people = cohort.participants
     if len(cohort.sessions):
@@ -122,7 +128,9 @@ def _participants(analysis: Analysis, cohort: Cohort, problems: list[tuple[str, 
     columns = {name: people[name] for name in SESSION if name in people}
     for name in people.columns.difference(list(SESSION), sort=False):
         mixed: list[tuple[str, str]] = []
-        columns[name] = read_column(name, people[name], name in analysis.categorical, mixed)
+        text = people.set_index("participant_id")[name]
+        typed = read_column(name, text, name in analysis.categorical, mixed, unread)
+        columns[name] = typed.set_axis(people.index)
         problems += [entry for entry in mixed if "mixes" in entry[1]]
     return pd.DataFrame(columns)
 

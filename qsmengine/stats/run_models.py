@@ -29,6 +29,7 @@ from qsmengine.stats.model_rows import (
 from qsmengine.stats.models.corrections import correct
 from qsmengine.stats.problems import raise_problems
 from qsmengine.stats.tables import Dictionary, write_table
+from qsmengine.stats.variables import why_missing
 
 OUTPUTS = ("tests", "checks", "blocks", "coefficients", "variances", "excluded", "cohort", "cohort_long")
 _LONG: Dictionary = {
@@ -109,7 +110,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
         for outcome in model.outcome:
             where = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
             _try(
-                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort.table, rows, excluded),
+                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort, rows, excluded),
                 where,
                 problems,
             )
@@ -135,11 +136,12 @@ def _fit_one(
     analysis: Analysis,
     model: Model,
     outcome: str,
-    table: pd.DataFrame,
+    cohort: CohortTable,
     rows: Rows,
     excluded: list[Exclusion],
 ) -> None:
     """Take the rows that have everything, note the others, fit."""
+    table = cohort.table
     needed = needed_columns(model, outcome)
     absent = [name for name in needed if name not in table]
     if absent:
@@ -151,7 +153,7 @@ def _fit_one(
     data = table
     if not isinstance(model, Mixed):
         data = _one_session(analysis, data)
-    reasons = _reasons(model, data, needed, levels)
+    reasons = _reasons(model, data, needed, levels, cohort.unread)
     label = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
     identity = data[list(SESSION)].to_numpy(dtype=object)
     for i, parts in sorted(reasons.items()):
@@ -205,13 +207,18 @@ def _one_session(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reasons(
-    model: Model, data: pd.DataFrame, needed: tuple[str, ...], levels: tuple[str, ...]
+    model: Model,
+    data: pd.DataFrame,
+    needed: tuple[str, ...],
+    levels: tuple[str, ...],
+    unread: Mapping[str, Mapping[str, str]],
 ) -> dict[int, list[str]]:
     """Row number -> why it is left out of the model."""
     reasons: dict[int, list[str]] = {}
+    participants = data["participant_id"].to_numpy(dtype=object)
     for name in needed:
         for i in np.flatnonzero(data[name].isna().to_numpy()):
-            reasons.setdefault(int(i), []).append(f"{name} is n/a")
+            reasons.setdefault(int(i), []).append(why_missing(name, participants[i], unread))
     restrictions: dict[str, tuple[str, ...]] = dict(model.where)
     if levels:
         column = model.groups.column  # type: ignore[union-attr]

@@ -37,7 +37,7 @@ def write_table(table: pd.DataFrame, path: str | Path, dictionary: Dictionary) -
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a tab-separated table: every value a string, "n/a" and empty cells missing.
+    """Read a tab-separated table: every value a string without blanks around it, "n/a" and empty cells missing.
 
     Raises
     ------
@@ -45,13 +45,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
         When the file is missing, is no table, or has a column name twice.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, na_values=["n/a", ""])
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, na_values=[])
     except FileNotFoundError:
         raise InputError("no such file", source=path) from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(f"not a tab-separated table ({error})", source=path) from None
-    header = Path(path).read_text(encoding="utf-8-sig").splitlines()[0].split("\t")
+    header = [name.strip() for name in Path(path).read_text(encoding="utf-8-sig").splitlines()[0].split("\t")]
     doubles = sorted({column for column in header if header.count(column) > 1})
     if doubles:
-        raise InputError(f"column {doubles[0]!r} stands there twice", source=path)
-    return table
+        raise InputError(f"column {doubles[0]!r} appears twice", source=path)
+    table.columns = pd.Index([str(name).strip() for name in table.columns])
+    stripped = table.apply(lambda column: column.str.strip())
+    known: pd.DataFrame = stripped.mask(stripped.isin(["n/a", ""]))
+    return known

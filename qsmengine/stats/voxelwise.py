@@ -22,7 +22,7 @@ from qsmengine.stats.models.regression import design_columns
 from qsmengine.stats.problems import raise_problems
 from qsmengine.stats.region_files import read_on_grid
 from qsmengine.stats.tables import Dictionary, read_table, write_table
-from qsmengine.stats.variables import read_column
+from qsmengine.stats.variables import Unread, read_column, why_missing
 
 if TYPE_CHECKING:
     from qsmengine.backend.device import Device
@@ -99,9 +99,10 @@ def run_voxelwise(
     InputError
         For missing columns, maps on another grid, and what permutation_test raises.
     """
-    people = _read_people(Path(table), contrast)
+    unread: Unread = {}
+    people = _read_people(Path(table), contrast, unread)
     inside, grid = read_image(mask, dtype=np.float32)[:2]
-    chosen, tested, excluded = _choose(people, contrast, table)
+    chosen, tested, excluded = _choose(people, contrast, table, unread)
     nuisance = chosen[list(contrast.covariates)]
     columns = [values for _, values in design_columns(nuisance)]
     maps = _read_maps(chosen["map"].tolist(), Path(table).parent, inside != 0, grid, mask)
@@ -118,7 +119,7 @@ def run_voxelwise(
     return result
 
 
-def _read_people(path: Path, contrast: Contrast) -> pd.DataFrame:
+def _read_people(path: Path, contrast: Contrast, unread: Unread) -> pd.DataFrame:
     text = read_table(path)
     wanted = ("participant_id", "map", contrast.tested, *contrast.covariates)
     problems = [
@@ -127,13 +128,14 @@ def _read_people(path: Path, contrast: Contrast) -> pd.DataFrame:
     raise_problems(problems, "the maps cannot be tested", path)
     columns = {name: text[name] for name in ("participant_id", "map")}
     for name in (contrast.tested, *contrast.covariates):
-        columns[name] = read_column(name, text[name], False, problems)
+        values = read_column(name, text.set_index("participant_id")[name], False, problems, unread)
+        columns[name] = values.set_axis(text.index)
     raise_problems(problems, "the maps cannot be tested", path)
     return pd.DataFrame(columns)
 
 
 def _choose(
-    people: pd.DataFrame, contrast: Contrast, source: object
+    people: pd.DataFrame, contrast: Contrast, source: object, unread: Unread
 ) -> tuple[pd.DataFrame, Floats, pd.DataFrame]:
     """Rows that have everything, the tested column, and who is left out."""
     values = people[contrast.tested]
@@ -142,7 +144,8 @@ def _choose(
     excluded = []
     keep = []
     for row in people.to_dict("records"):
-        reasons = [f"{name} is n/a" for name, value in row.items() if pd.isna(value)]
+        who = row["participant_id"]
+        reasons = [why_missing(str(name), who, unread) for name, value in row.items() if pd.isna(value)]
         value = row[contrast.tested]
         if groups and not pd.isna(value) and value not in {level, reference}:
             reasons.append(f"{contrast.tested} is {value}")

@@ -50,7 +50,7 @@ def test_a_written_region_table_is_collected_value_by_value(bids, make_cohort):
         ("\t8000\t", "\tmany\t", "n_voxels: 'many' is not a number"),
         ("region\t", "structure\t", "region: no such column"),
         ("chi_mean", "chi_average", "column 'chi_average' is not MAP_STATISTIC"),
-        ("chi_mean", "chi_n_valid", "column 'chi_n_valid' stands there twice"),
+        ("chi_mean", "chi_n_valid", "column 'chi_n_valid' appears twice"),
     ],
 )
 def test_a_broken_region_table_is_refused_by_name(bids, old, new, what, make_cohort):

@@ -151,11 +151,30 @@ def test_a_session_is_chosen_and_several_are_never_picked_from_silently(bids, ma
         run(bids, session="3")
 
 
+def test_a_censored_age_leaves_out_its_participant_by_name(bids, make_cohort, write_participants):
+    people = make_cohort(bids)
+    people["age"] = people["age"].astype(object)
+    people.loc[[2, 5], "age"] = "89+", " 40 "
+    write_participants(bids, participants(people))
+    result = run(bids)
+    assert reasons(result) == {"sub-02": "age is '89+', not a number"}
+    assert result.ancova["n"].tolist() == [8, 7, 8]
+
+
+def test_blanks_around_names_and_cells_do_not_matter(bids, make_cohort, write_participants):
+    people = make_cohort(bids)
+    plain = run(bids).ancova
+    people["group"] = people["group"].replace("MS", " MS ")
+    people["participant_id"] = people["participant_id"].str.removeprefix("sub-") + " "
+    write_participants(bids, participants(people).rename(columns={"group": " group ", "age": "age "}))
+    pd.testing.assert_frame_equal(run(bids).ancova, plain)
+
+
 def test_all_problems_come_in_one_table_and_nothing_is_written(bids, make_cohort, write_participants):
     people = make_cohort(bids)
     people["sex"] = "F"
     people["age"] = people["age"].astype(object)
-    people.loc[2, "age"] = "34y"
+    people.loc[2:, "age"] = "34y"
     write_participants(bids, participants(people))
     with pytest.raises(InputError) as caught:
         run(bids, covariates=["age", "sex", "Grup"], groups={"column": "group", "reference": "hc"})
