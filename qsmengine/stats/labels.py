@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qsmengine.errors import InputError, UsageError
+from qsmengine.stats.label_forms import read_rows
 
 DATA = Path(__file__).parent / "data"
 
@@ -34,6 +35,14 @@ ATLASES = {
 }
 """Atlases with a label image: name -> file in the package."""
 
+HEADERS = (
+    ("\t", "index", "name"),
+    (",", "region_index", "region_name"),
+    (",", "labelvalue", "name"),
+    (",", "index", "name"),
+)
+"""Delimiter, column of the number and column of the name of tables with a header."""
+
 SIDES = {
     **dict.fromkeys(("l", "lh", "left"), "left"),
     **dict.fromkeys(("r", "rh", "right"), "right"),
@@ -41,7 +50,6 @@ SIDES = {
 }
 SIDE_FIRST = re.compile(r"^((?:ctx|wm)[-_. ])?(left|right|lh|rh|l|r)[-_. ](.+)$", re.IGNORECASE)
 SIDE_LAST = re.compile(r"^()(.+)[-_. ](left|right|lh|rh|l|r)$", re.IGNORECASE)
-LUT_LINE = re.compile(r"^\s*(\d+)\s+(\S.*?)(?:\s+\d+\s+\d+\s+\d+(?:\s+[\d.]+)?)?\s*$")
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,10 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
     name_or_path
         "fsl-first", "freesurfer-aseg", "synthseg", "cit168", "thalamus-hcp", or a file: BIDS
         ``dseg.tsv`` (columns index and name; hemisphere, abbreviation, group where present), CSV with
-        Region_Index and Region_Name, or FreeSurfer's colour table (number, name, R G B A). Where no
-        hemisphere column tells the side it is taken from the name ("Left-Putamen", "Pu_LH"). Label 0
-        is background and left out.
+        Region_Index and Region_Name or LabelValue and Name, or a form of
+        :mod:`qsmengine.stats.label_forms` (ITK-SNAP, FreeSurfer, 3D Slicer, MRtrix, FSL's XML, plain).
+        Where no hemisphere column tells the side it is taken from the name ("Left-Putamen", "Pu_LH"). Label
+        0 is background and left out.
 
     Raises
     ------
@@ -144,15 +153,16 @@ def atlas_image(name: str) -> Path:
 
 def _read_labels(path: Path) -> tuple[Label, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"not a text file ({error.reason})", source=path) from None
+    lines = text.splitlines()
     header = next((line for line in lines if line.strip()), "")
-    for delimiter, index, name in (("\t", "index", "name"), (",", "region_index", "region_name")):
+    for delimiter, index, name in HEADERS:
         columns = [column.strip().lower() for column in header.split(delimiter)]
         if index in columns and name in columns:
             return _read_columns(path, lines, delimiter, index, name)
-    return _read_lut(path, lines)
+    return tuple(_label(number, full_name) for number, full_name in read_rows(path, text) if number != 0)
 
 
 def _read_columns(path: Path, lines: list[str], delimiter: str, index: str, name: str) -> tuple[Label, ...]:
@@ -182,23 +192,6 @@ def _read_columns(path: Path, lines: list[str], delimiter: str, index: str, name
                 )
             label = Label(label.index, row[name], SIDES[side])
         labels.append(replace(label, abbreviation=row.get("abbreviation", ""), group=row.get("group", "")))
-    return tuple(labels)
-
-
-def _read_lut(path: Path, lines: list[str]) -> tuple[Label, ...]:
-    labels = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = LUT_LINE.match(line)
-        if match is None:
-            raise InputError(
-                f"line {number}: {line.strip()[:60]!r} is no label; need a BIDS dseg.tsv (index, name), "
-                "a CSV (Region_Index, Region_Name) or lines of number, name, R G B A",
-                source=path,
-            )
-        if int(match[1]) != 0:
-            labels.append(_label(int(match[1]), match[2]))
     return tuple(labels)
 
 

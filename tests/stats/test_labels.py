@@ -142,3 +142,52 @@ def test_selecting_an_unknown_group_names_the_groups():
     assert len(load_label_table("fsl-first").select("dgm").labels) == 14
     with pytest.raises(UsageError, match="brainstem, dgm"):
         load_label_table("fsl-first").select("DGM")
+
+
+PUTAMEN = (Label(11, "Putamen", "left"), Label(12, "Putamen", "right"))
+FORMS = {
+    "itk-snap": '#ITK-SnAP Label\n 0 0 0 0 0 0 0 "Clear Label"\n11 255 0 0 1 1 1 "Left Putamen"\n'
+    '12 0 255 0 0.5 0 1 "Right Putamen"\n',
+    "freesurfer": "#No. Label R G B A\n11 Left-Putamen 236 13 176 0\n12 Right-Putamen 236 13 176 0\n",
+    "freesurfer with blanks": "11 Left Putamen 236 13 176 0\n12 Right Putamen 236 13 176 0\n4 Left X 1 2 3 0\n",
+    "slicer": "# Color table file x.ctbl\n# 3 values\n0 Background 0 0 0 0\n11 left_Putamen 1 2 3 255\n"
+    "12 right_Putamen 1 2 3 255\n",
+    "slicer csv": "LabelValue,Name,Color_R,Color_G,Color_B,Color_A\n11,Left Putamen,1,2,3,255\n"
+    "12,Right Putamen,1,2,3,255\n",
+    "mrtrix": "# MRtrix\n0 Unknown Unknown 0 0 0 0\n11 L.PU Left-Putamen 236 13 176 255\n"
+    '12 R.PU "Right Putamen" 236 13 176 255\n',
+    "plain": "11 Left-Putamen\n12\tRight-Putamen\n",
+    "fsl label": '<?xml version="1.0"?>\n<atlas><header><name>x</name><type>Label</type></header><data>'
+    '<label index="11" x="1" y="2" z="3">Left Putamen</label>'
+    '<label index="12">Right Putamen</label></data></atlas>',
+    "fsl probabilistic": "<atlas><header><type>Probabilistic</type></header><data>"
+    '<label index="10">Left Putamen</label><label index="11">Right Putamen</label></data></atlas>',
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_tables_of_every_program_are_read(tmp_path: Path, form):
+    path = tmp_path / "lut.txt"
+    path.write_text(FORMS[form])
+    labels = load_label_table(path).labels
+    assert tuple(label for label in labels if label.index in {11, 12}) == PUTAMEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "11 255 0 0 Left-Putamen\n",
+        "1 2 3 4\n",
+        "Left-Putamen 11\n",
+        '11 255 0 0 1 1 1 "Left Putamen"\n12 Right-Putamen 1 2 3 0\n',
+        "<html><body>11 Left-Putamen</body></html>",
+        '<!DOCTYPE a [<!ENTITY x "y">]><atlas><data/></atlas>',
+        '<atlas><header><type>Statistic</type></header><data><label index="1">a</label></data></atlas>',
+        "<atlas",
+    ],
+)
+def test_an_unknown_form_is_refused_and_never_guessed(tmp_path: Path, text):
+    path = tmp_path / "lut.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"lut\.txt: "):
+        load_label_table(path)

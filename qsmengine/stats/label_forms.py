@@ -1,0 +1,91 @@
+"""Label tables as programs write them: each line or element as a number and a name.
+
+A file is read in the one form that every line of it has; a file that has none is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+from xml.etree import ElementTree as ET
+
+from qsmengine.errors import InputError
+
+Row: TypeAlias = tuple[int, str]
+
+KNOWN = (
+    "BIDS dseg.tsv (index, name), CSV (Region_Index, Region_Name or LabelValue, Name), ITK-SNAP, FreeSurfer and "
+    "3D Slicer (number, name, R G B A), MRtrix (number, short name, name, R G B A), FSL's XML, number and name"
+)
+_COLOUR = r"\s+\d+\s+\d+\s+\d+(?:\s+[\d.]+)?"
+_ITK_SNAP = re.compile(r'\s*(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+[01]\s+[01]\s+"(.*)"\s*')
+_MRTRIX = re.compile(rf'\s*(\d+)\s+(\S+)\s+(?![\d.]+\s)("[^"]+"|\S+){_COLOUR}\s*')
+_COLOURED = re.compile(rf"\s*(\d+)\s+(\S.*?){_COLOUR}\s*")
+_PLAIN = re.compile(r"\s*(\d+)\s+(\S.*?)\s*")
+_NUMBERS = re.compile(r"[\d.]+(\s|$)")
+
+
+def read_rows(path: Path, text: str) -> list[Row]:
+    """Return number and name of every label in a table that has no header of column names.
+
+    Raises
+    ------
+    InputError
+        Naming the first line that does not fit.
+    """
+    if text.lstrip().startswith("<"):
+        return _fsl_xml(path, text)
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    plain = [line for _, line in lines]
+    if plain and all(_ITK_SNAP.fullmatch(line) for line in plain):
+        return [(int(match[1]), match[2]) for match in map(_ITK_SNAP.fullmatch, plain) if match]
+    if (mrtrix := _mrtrix(plain)) is not None:
+        return mrtrix
+    return [_coloured_or_plain(path, number, line) for number, line in lines]
+
+
+def _mrtrix(lines: Sequence[str]) -> list[Row] | None:
+    """Rows of MRtrix's form: every line has a short name of its own before the name; None for another form."""
+    found = [match for match in map(_MRTRIX.fullmatch, lines) if match]
+    short = [match[2] for match in found]
+    if len(found) < len(lines) or len(set(short)) < len(short) or len(short) < 2:
+        return None
+    return [(int(match[1]), match[3].strip('"')) for match in found]
+
+
+def _coloured_or_plain(path: Path, number: int, line: str) -> Row:
+    match = _COLOURED.fullmatch(line) or _PLAIN.fullmatch(line)
+    if match is None or _NUMBERS.match(match[2]):
+        raise InputError(
+            f"line {number}: {line.strip()[:60]!r} is no label of a known form; known are {KNOWN}", source=path
+        )
+    return int(match[1]), match[2].strip('"')
+
+
+def _fsl_xml(path: Path, text: str) -> list[Row]:
+    """Rows of an FSL atlas. A label image holds the index, a maximum-probability image the index + 1."""
+    if "<!" in text.replace("<!--", ""):
+        raise InputError("declares a document type; FSL's atlases do not", source=path)
+    try:
+        root = ET.fromstring(text)  # noqa: S314  (no document type, hence no entities)
+    except ET.ParseError as error:
+        raise InputError(f"not XML: {error}", source=path) from None
+    kind = (root.findtext("header/type") or "").strip().lower()
+    labels = root.findall("data/label")
+    if root.tag != "atlas" or not labels or kind not in {"label", "probabilistic"}:
+        raise InputError(f"no atlas of FSL's with labels and a type; known forms are {KNOWN}", source=path)
+    shift = 1 if kind == "probabilistic" else 0
+    rows = []
+    for label in labels:
+        value, index = label.get("value"), label.get("index", "")
+        name = (label.text or "").strip()
+        if not (value or index).isdecimal() or not name:
+            raise InputError(f"a label needs index and name, got {label.attrib} {name!r}", source=path)
+        rows.append((int(value) if value is not None else int(index) + shift, name))
+    return rows
