@@ -25,6 +25,7 @@ COMMANDS = {
     "pictures": "the pictures of docs/diffusion.md",
     "cohort": "planning a cohort: seconds and memory",
     "gpu": "a short stay on a machine with a GPU: tests, checks and timings, the most important first",
+    "gpu-model": "predicted times on an H100 and an H200, and docs/gpu.md (needs no GPU)",
     "host-work": "what the host does in a whole chain while a GPU would wait (needs no GPU)",
 }
 

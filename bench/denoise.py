@@ -79,10 +79,10 @@ def whole(
     lmmse: bool = False,
 ) -> dict[str, Any]:
     """Ours on the whole volume, in one pass or two."""
-    images = device.asarray(_images(shape, count))
+    images = device.asarray(images_of(shape, count))
     mask = device.xp.ones(shape, bool)
     seconds: CpuSeconds = {}
-    run = _clocked("ours", lambda: _ours(images, mask, radii, device, lmmse=lmmse), seconds)
+    run = _clocked("ours", lambda: ours(images, mask, radii, device, lmmse=lmmse), seconds)
     timing = measure({"ours": run}, device, rounds=rounds, warm_up=1)["ours"]
     voxels = float(np.prod(shape))
     pairs = voxels * (2 * radii[0] + 1) ** 3
@@ -112,11 +112,11 @@ def _against_peers(
 ) -> dict[str, Any]:
     """The peers on a cube, in turns with ours."""
     count = whole["components"]
-    images = _images((edge, edge, edge), count)
+    images = images_of((edge, edge, edge), count)
     mask = np.ones(images.shape[:3], bool)
     runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: _ours(images, mask, radii, device),
-        "ours blockwise": lambda: _ours(images, mask, radii, device, blockwise=True),
+        "ours": lambda: ours(images, mask, radii, device),
+        "ours blockwise": lambda: ours(images, mask, radii, device, blockwise=True),
     }
     runs |= _peers(images, radii, device)
     seconds: CpuSeconds = {}
@@ -149,7 +149,7 @@ def _compare(name: str, theirs: Timing, ours: Timing, scale: float, whole: float
     return {f"{name}_over_ours": same, f"{name}_scaled_over_ours": scaled}
 
 
-def _ours(images: Array, mask: Array, radii: tuple[int, int], device: Device, **options: bool) -> Array:
+def ours(images: Array, mask: Array, radii: tuple[int, int], device: Device, **options: bool) -> Array:
     params = MnlmParams(search_radius=radii[0], patch_radius=radii[1], sigma=1.0, **options)
     return mnlm(images, mask, Grid(mask.shape, np.eye(4)), params, device=device)
 
@@ -206,7 +206,7 @@ def _peers(images: Array, radii: tuple[int, int], device: Device) -> dict[str, C
     return found
 
 
-def _images(shape: tuple[int, int, int], count: int) -> Array:
+def images_of(shape: tuple[int, int, int], count: int) -> Array:
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*(np.linspace(0, 12, n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
     structure = 50 + 10 * np.sin(axes[0]) * np.cos(axes[1]) * np.sin(axes[2] + 1)

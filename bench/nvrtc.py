@@ -42,7 +42,12 @@ class Usage:
 
 
 def compile_source(source: str, arch: str) -> list[Usage]:
-    """Machine code of one file of kernels/ for `arch`, with the options the package uses."""
+    """What the kernels of one file of kernels/ take on `arch`, compiled with the options the package uses."""
+    return machine_code(source, arch)[0]
+
+
+def machine_code(source: str, arch: str) -> tuple[list[Usage], bytes]:
+    """What the kernels of one file of kernels/ take on `arch`, and the cubin that holds them."""
     options = (
         *COMPILE_OPTIONS,
         *CUPY_OPTIONS,
@@ -50,11 +55,17 @@ def compile_source(source: str, arch: str) -> list[Usage]:
         f"-arch={arch}",
         "--ptxas-options=-v",
     )
-    return parse_log(compile_text(inlined_source(source), source, options), arch)
+    log, cubin = _compiled(inlined_source(source), source, options)
+    return parse_log(log, arch), cubin
 
 
 def compile_text(text: str, name: str, options: tuple[str, ...]) -> str:
     """NVRTC's log of compiling `text`; raises NvrtcError where it does not compile."""
+    return _compiled(text, name, options)[0]
+
+
+def _compiled(text: str, name: str, options: tuple[str, ...]) -> tuple[str, bytes]:
+    """Log and cubin; the latter needs an architecture of the form sm_XX."""
     library = _library()
     program = ctypes.c_void_p()
     _check(
@@ -63,16 +74,20 @@ def compile_text(text: str, name: str, options: tuple[str, ...]) -> str:
     try:
         array = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
         status = library.nvrtcCompileProgram(program, len(options), array)
-        size = ctypes.c_size_t()
-        _check(library, library.nvrtcGetProgramLogSize(program, ctypes.byref(size)))
-        buffer = ctypes.create_string_buffer(size.value)
-        _check(library, library.nvrtcGetProgramLog(program, buffer))
-        log = buffer.value.decode()
+        log = _output(library, program, "ProgramLog").value.decode()
         if status != 0:
             raise NvrtcError(f"{name} {' '.join(options)}\n{log}")
-        return log
+        return log, _output(library, program, "CUBIN").raw
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def _output(library: Any, program: ctypes.c_void_p, what: str) -> Any:
+    size = ctypes.c_size_t()
+    _check(library, getattr(library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)))
+    buffer = ctypes.create_string_buffer(size.value)
+    _check(library, getattr(library, f"nvrtcGet{what}")(program, buffer))
+    return buffer
 
 
 def parse_log(log: str, arch: str) -> list[Usage]:

@@ -3,8 +3,8 @@
 The presets run on the stand-in for CuPy: its arrays lie in host memory, and it counts what CuPy would be
 asked. Host seconds of a step are the process's CPU seconds less those in the stand-in's own functions, which
 stand for the work of the device: kernels, transforms, elementwise operations, copies. What is left is Python,
-NumPy and SciPy, all threads together. A profile function clocks them and adds some tenths of a microsecond to
-every call, so they are an upper bound. Imports and compilation do not count: a run on a small head comes first.
+NumPy and SciPy, all threads together. What the clock, a profile function, costs is measured beforehand and
+taken off. Imports and compilation do not count: a run on a small head comes first.
 Counts and bytes are exact; seconds are those of this machine's processor. The JSON has the wall clock too.
 """
 
@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ from qsmengine.errors import QsmengineError
 STANDIN = ROOT / "tests" / "gpu_standin" / "packages"
 """Folder of the packages that stand in for CuPy."""
 PRESETS = ("accurate", "fast")
+IDLE = frozenset(
+    {"asarray", "ascontiguousarray", "empty", "moveaxis", "reshape", "ravel", "transpose", "broadcast_to"}
+)
+"""Operations of CuPy that launch nothing where an array needs no change: views, and arrays as they are."""
+WORKS = {"mnlm": (64, 64, 40), "tensor": (28, 28, 15)}
+"""Shapes of single works: non-local means of four components, a weighted tensor fit of 69 volumes."""
 SHAPE, QUICK_SHAPE, ECHOES = (256, 256, 160), (128, 128, 80), 4
 
 
@@ -42,12 +49,14 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--preset", action="append", help=f"default: {', '.join(PRESETS)}")
     arguments.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("NX", "NY", "NZ"))
     arguments.add_argument("--quick", action="store_true", help=f"{QUICK_SHAPE} in place of {SHAPE}")
+    arguments.add_argument("--no-works", action="store_true", help="presets only, no single works")
     arguments.add_argument("--standin", type=Path, default=STANDIN, help="folder of the stand-in packages")
     arguments.add_argument("--json", type=Path, help="write the result to this file")
     arguments.add_argument("--before", type=Path, help="an earlier result of --json, to compare with")
     options = arguments.parse_args(argv)
     shape = QUICK_SHAPE if options.quick else tuple(options.shape)
-    result = measure(options.preset or PRESETS, shape, options.standin)
+    works = () if options.no_works else tuple(WORKS)
+    result = measure(options.preset or PRESETS, shape, works, options.standin)
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     before = json.loads(options.before.read_text(encoding="utf-8")) if options.before else None
@@ -58,13 +67,19 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def measure(presets: Sequence[str], shape: tuple[int, ...], standin: Path = STANDIN) -> dict[str, Any]:
-    """Rows by preset, each preset in a process of its own."""
+def measure(
+    presets: Sequence[str], shape: tuple[int, ...], works: Sequence[str] = (), standin: Path = STANDIN
+) -> dict[str, Any]:
+    """Rows by preset and by single work, each in a process of its own."""
     machine = describe(cpu())
     with tempfile.TemporaryDirectory() as folder:
         heads.make_head(Path(folder), (shape[0], shape[1], shape[2]), [ECHOES])
-        rows = {preset: _run(Path(folder), preset, standin) for preset in presets}
-    return {"benchmark": "host-work", "machine": machine, "shape": shape, "echoes": ECHOES, "presets": rows}
+        rows = {name: _run(Path(folder), name, standin) for name in (*presets, *works)}
+    return {
+        "benchmark": "host-work", "machine": machine, "shape": shape, "echoes": ECHOES,
+        "presets": {name: rows[name] for name in presets},
+        "works": {name: {"shape": WORKS[name], "rows": rows[name]} for name in works},
+    }  # fmt: skip
 
 
 def _run(folder: Path, preset: str, standin: Path) -> list[dict[str, Any]]:
@@ -87,13 +102,20 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def working(row: Mapping[str, Any]) -> dict[str, int]:
+    """Operations of CuPy that do something, with their times."""
+    return {name: times for name, (times, _) in row["operations"].items() if name not in IDLE}
+
+
 def total(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Sums over the steps of everything the table shows."""
     rows = list(rows)
-    kinds = ("kernel", "operation", "fft", "to device", "to host", "sync", "graph")
+    kinds = ("kernel", "fft", "to device", "to host", "sync", "graph")
     sums: dict[str, Any] = {
         kind: {what: sum(row[kind][what] for row in rows) for what in ("times", "bytes")} for kind in kinds
     }
+    operations = sum((Counter(working(row)) for row in rows), Counter[str]())
+    sums["operations"] = {name: (times, 0) for name, times in operations.items()}
     sums |= {what: sum(row[what] for row in rows) for what in ("seconds", "host_seconds", "host_cpu_seconds")}
     return {"step": "whole", **sums}
 
@@ -111,5 +133,5 @@ def comparison(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str,
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     copies = (f"{row[way]['bytes'] / 1e6:.1f} MB in {row[way]['times']}" for way in ("to device", "to host"))
-    counts = (str(row[kind]["times"]) for kind in ("kernel", "fft", "operation"))
+    counts = [str(row[kind]["times"]) for kind in ("kernel", "fft")] + [str(sum(working(row).values()))]
     return row["step"], f"{row['host_cpu_seconds']:.3f}", *counts, *copies, str(row["sync"]["times"])

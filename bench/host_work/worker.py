@@ -1,4 +1,7 @@
-"""A process of its own under the stand-in: `python -m bench.host_work.worker FOLDER PRESET ECHOES`."""
+"""A process of its own under the stand-in: `python -m bench.host_work.worker FOLDER PRESET ECHOES`.
+
+`mnlm` and `tensor` in a preset's place run non-local means of four components, a weighted tensor fit.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import json
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +19,11 @@ import cupy
 from standin import counting, memory
 
 from bench.host_work.clock import InsideClock, inside
+from bench.host_work.command import WORKS
 from bench.qsm import heads
-from qsmengine.backend.device import resolve_device
+from qsmengine.backend import cuda
+from qsmengine.backend.device import Device, resolve_device
+from qsmengine.backend.kernel import Kernel
 from qsmengine.data import GreSeries
 from qsmengine.pipeline.config import load_config
 from qsmengine.pipeline.progress import Progress
@@ -25,12 +33,43 @@ SMALL = (40, 40, 28)
 """Grid of the run before, which imports and compiles what the measured one needs."""
 
 
+class Launches:
+    """Bytes of the arguments, bytes to move and work items of each kernel's launches."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Counter[str]] = {}
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Add up the launches inside the block; replays of a captured graph are not seen."""
+        call = cuda.call
+
+        def recording(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
+            sums = self._sums.setdefault(kernel.name, Counter())
+            sums["arguments"] += sum(values[name].nbytes for name in kernel.array_names)
+            sums["moved"] += kernel.bytes_moved(values)
+            sums["items"] += kernel.bind(values).items
+            call(kernel, device, values)
+
+        cuda.call = recording
+        try:
+            yield
+        finally:
+            cuda.call = call
+
+    def row(self, kernel: str, times: int, arguments: int) -> dict[str, float]:
+        """Of `times` launches whose arguments have so many bytes, in proportion to those recorded."""
+        sums = self._sums[kernel]
+        share = arguments / sums["arguments"]
+        return {"times": times, "bytes": round(share * sums["moved"]), "items": round(share * sums["items"])}
+
+
 class StepLog:
     """One row a step: its time, that outside the stand-in, what was asked of the device."""
 
-    def __init__(self, clock: InsideClock) -> None:
+    def __init__(self, clock: InsideClock, launches: Launches) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._clock = clock
+        self._clock, self._launches = clock, launches
         self._begin()
 
     def close(self, title: str) -> None:
@@ -43,9 +82,9 @@ class StepLog:
                 "step": title,
                 "seconds": wall,
                 "host_seconds": wall - (self._clock.seconds - self._inside),
-                "host_cpu_seconds": cpu - (self._clock.cpu_seconds - self._inside_cpu),
+                "host_cpu_seconds": max(0.0, cpu - (self._clocked() - self._clocked_before)),
                 **{kind: {"times": n, "bytes": size} for kind, (n, size) in times.items()},
-                "kernels": self._by_name("kernel"),
+                "kernels": {n: self._launches.row(n, *c) for n, c in self._by_name("kernel").items()},
                 "operations": self._by_name("operation"),
                 "peak_bytes": memory.peak_bytes(),
             }
@@ -64,7 +103,11 @@ class StepLog:
         self._counts = self._recording.enter_context(counting.record())
         memory.reset_peak()
         self._start, self._inside = time.perf_counter(), self._clock.seconds
-        self._start_cpu, self._inside_cpu = time.process_time(), self._clock.cpu_seconds
+        self._start_cpu, self._clocked_before = time.process_time(), self._clocked()
+
+    def _clocked(self) -> float:
+        """CPU seconds in the stand-in and of the clock."""
+        return self._clock.cpu_seconds + self._clock.own_seconds
 
     def _by_name(self, kind: str) -> dict[str, tuple[int, int]]:
         return {name: (times, size) for name, times, size in self._counts.by_name(kind)}
@@ -73,14 +116,45 @@ class StepLog:
 def run(series: GreSeries, preset: str) -> list[dict[str, Any]]:
     """Rows of the steps of a preset on the stand-in for a GPU."""
     device, config = resolve_device("cuda"), load_config(preset=preset)
-    with inside(Path(cupy.__file__).parents[1]) as clock:
-        log = StepLog(clock)
+    with inside(Path(cupy.__file__).parents[1]) as clock, (launches := Launches()).recorded():
+        log = StepLog(clock, launches)
         run_qsm(series, config, device, progress=log.listen)
     return log.rows
 
 
+def run_once(title: str, work: Callable[[], object]) -> list[dict[str, Any]]:
+    """The row of a piece of work, after a first time that does not count."""
+    work()
+    with inside(Path(cupy.__file__).parents[1]) as clock, (launches := Launches()).recorded():
+        log = StepLog(clock, launches)
+        work()
+        log.close(title)
+    return log.rows
+
+
+def mnlm() -> list[dict[str, Any]]:
+    """Joint non-local means of four components."""
+    from bench.denoise import images_of, ours
+
+    device = resolve_device("cuda")
+    images, mask = device.asarray(images_of(WORKS["mnlm"], 4)), device.xp.ones(WORKS["mnlm"], bool)
+    return run_once("mnlm", lambda: ours(images, mask, (5, 1), device))
+
+
+def tensor() -> list[dict[str, Any]]:
+    """A weighted tensor fit with the series on the device."""
+    from bench.diffusion import Case
+
+    device, case = resolve_device("cuda"), Case(WORKS["tensor"], 64)
+    signal = device.asarray(case.signal)
+    return run_once("tensor", lambda: case.fit("wls", signal, device))
+
+
 def main(argv: list[str]) -> int:
     folder, preset, echoes = Path(argv[0]), argv[1], int(argv[2])
+    if preset in WORKS:
+        print(json.dumps(mnlm() if preset == "mnlm" else tensor()))
+        return 0
     load_config(preset=preset)  # an unknown one is refused before any work
     with tempfile.TemporaryDirectory() as small:
         heads.make_head(Path(small), SMALL, [echoes])

@@ -1,0 +1,95 @@
+"""What every kernel costs: from the cubin its registers and instructions, from the signature its bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench import nvrtc
+from bench.cubin import sources
+from bench.gpu_model import sass
+from bench.gpu_model.hardware import ARCHITECTURE
+from bench.gpu_model.occupancy import occupancy
+from bench.gpu_model.predict import KernelCost
+from qsmengine.backend.kernel import DTYPES, Kernel
+from qsmengine.errors import QsmengineError
+
+VOLUME = {
+    "nx": 256, "ny": 256, "nz": 160, "nh": 81, "n": 256 * 256 * 160, "cx": 128, "cy": 128, "cz": 80,
+    "px": 268, "py": 268, "pz": 184, "bx": 128, "by": 128, "bz": 80, "voxels": 27, "blocks": 1024,
+}  # fmt: skip
+"""Dimensions of a volume of 256 x 256 x 160, its coarser and its padded grids."""
+DIFFUSION = {"n": 752_640, "fitted": 752_640, "volumes": 69, "blocks": 9, "sigmas": 1, "marked": 69}
+"""Dimensions of a series of 112 x 112 x 60 voxels and 69 volumes."""
+COUNT = 4
+"""Of echoes, components and parameters."""
+
+
+@dataclass(frozen=True)
+class Trips:
+    """How often the inner loops of a kernel run a work item in the workload that is predicted.
+
+    Parameters
+    ----------
+    loops
+        Number of loops in its machine code; another number means that the table must be looked over.
+    times
+        By number of the loop in order of the heads; others run once.
+    """
+
+    loops: int
+    times: Mapping[int, float]
+
+
+TRIPS = {"tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9})}
+"""Kernels whose inner loops are long. tensor_fit: nine blocks of eight volumes; loops 6 and 7 refine a step,
+which few voxels need, loop 8 belongs to FSL's weights."""
+
+
+class CostError(QsmengineError):
+    """A kernel's machine code is not as the table of loops says."""
+
+    exit_code = 1
+
+
+def kernel_costs(efficiency: Mapping[str, float] | None = None) -> dict[str, KernelCost]:
+    """Cost of every kernel; instructions only where nvdisasm is installed."""
+    found = {}
+    for source in sources():
+        usages, cubin = nvrtc.machine_code(source, ARCHITECTURE)
+        codes = sass.disassemble(cubin)
+        for usage in usages:
+            found[usage.kernel] = KernelCost(
+                usage.kernel,
+                usage.registers,
+                usage.shared_bytes,
+                occupancy(usage.registers, usage.shared_bytes),
+                None if codes is None else _cycles(usage.kernel, codes[usage.kernel]),
+                (efficiency or {}).get(usage.kernel, 1.0),
+            )
+    return found
+
+
+def _cycles(kernel: str, code: sass.Code) -> float:
+    trips = TRIPS.get(kernel)
+    if trips is None:
+        return code.cycles()
+    if len(code.loops) != trips.loops:
+        raise CostError(f"{kernel} has {len(code.loops)} loops, TRIPS of {__name__} knows {trips.loops}")
+    return code.cycles(trips.times)
+
+
+def whole_launch(kernel: Kernel) -> tuple[int, int]:
+    """Bytes that a launch on a whole volume or diffusion series must move, and its work items."""
+    known = DIFFUSION if "fitted" in kernel.dims else VOLUME
+    sizes = {d: known.get(d, COUNT) for d in kernel.dims}
+    factor = {"in": 1, "out": 1, "inout": 2}
+    moved = sum(
+        factor[a.role]
+        * DTYPES[a.type].itemsize
+        * math.prod(int(d) if d.isdigit() else sizes[d] for d in a.dims)
+        for a in kernel.arguments
+        if a.is_array
+    )
+    return moved, math.prod(sizes[d] for d in kernel.items.split())
