@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-from qsmengine.backend import cuda
+from qsmengine.backend import cuda, replay
 from qsmengine.backend.device import Device
 from qsmengine.backend.kernel import Kernel
 
@@ -36,14 +36,14 @@ class LaunchClock:
 
 @contextmanager
 def clocked_launches(device: Device) -> Iterator[LaunchClock]:
-    """Clock every launch inside the block; those captured into a graph are left out."""
-    clock, call, cupy = LaunchClock(device), cuda.call, device.xp
+    """Clock every launch inside the block, in which no graphs are captured."""
+    clock, call, capture, cupy = LaunchClock(device), cuda.call, replay.capture, device.xp
+
+    def refuse(*_arguments: object) -> NoReturn:
+        raise NotImplementedError
 
     def clocked(kernel: Kernel, where: Device, values: Mapping[str, Any]) -> None:
         stream = cupy.cuda.get_current_stream()
-        if stream.is_capturing():
-            call(kernel, where, values)
-            return
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
         start.record(stream)
         call(kernel, where, values)
@@ -51,8 +51,8 @@ def clocked_launches(device: Device) -> Iterator[LaunchClock]:
         clock.pairs.setdefault(kernel.name, []).append((start, stop))
         clock.moved[kernel.name] = clock.moved.get(kernel.name, 0) + kernel.bytes_moved(values)
 
-    cuda.call = clocked
+    cuda.call, replay.capture = clocked, refuse
     try:
         yield clock
     finally:
-        cuda.call = call
+        cuda.call, replay.capture = call, capture

@@ -57,8 +57,7 @@ FFT_PASSES = Assumption(3.0, "1", "of cuFFT through memory a 3-D transform: one 
 FFT_SHARE = Assumption(0.80, "1", "of a copy's bandwidth that a pass of cuFFT reaches")
 GAP = Assumption(1.5e-6, "s", "on the device from the end of one queued kernel to the start of the next")
 KERNEL_CALL = Assumption(6e-6, "s", "of host time in CuPy for a kernel of ours, beside our own code")
-OPERATION_CALL = Assumption(8e-6, "s", "of host time in CuPy for an elementwise operation or a reduction")
-FFT_CALL = Assumption(30e-6, "s", "of host time in CuPy for a transform with a plan that it keeps")
+OPERATION_CALL = Assumption(8e-6, "s", "of host time in CuPy for an operation on arrays or a planned transform")
 GRAPH_CALL = Assumption(10e-6, "s", "of host time for the launch of a captured graph")
 WAIT = Assumption(
     12e-6, "s", "for the host to learn that the device is done, while the device's queue is empty"
@@ -74,7 +73,6 @@ ASSUMPTIONS = {
     "gap": GAP,
     "kernel call": KERNEL_CALL,
     "operation call": OPERATION_CALL,
-    "FFT call": FFT_CALL,
     "graph call": GRAPH_CALL,
     "wait": WAIT,
     "pageable copy": PAGEABLE,

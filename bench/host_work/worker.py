@@ -37,6 +37,7 @@ class Launches:
     """Bytes of the arguments, bytes to move and work items of each kernel's launches."""
 
     def __init__(self) -> None:
+        self.calls = 0
         self._sums: dict[str, Counter[str]] = {}
 
     @contextmanager
@@ -45,6 +46,7 @@ class Launches:
         call = cuda.call
 
         def recording(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
+            self.calls += 1
             sums = self._sums.setdefault(kernel.name, Counter())
             sums["arguments"] += sum(values[name].nbytes for name in kernel.array_names)
             sums["moved"] += kernel.bytes_moved(values)
@@ -83,6 +85,7 @@ class StepLog:
                 "seconds": wall,
                 "host_seconds": wall - (self._clock.seconds - self._inside),
                 "host_cpu_seconds": max(0.0, cpu - (self._clocked() - self._clocked_before)),
+                "called": self._launches.calls - self._calls_before,
                 **{kind: {"times": n, "bytes": size} for kind, (n, size) in times.items()},
                 "kernels": {n: self._launches.row(n, *c) for n, c in self._by_name("kernel").items()},
                 "operations": self._by_name("operation"),
@@ -102,6 +105,7 @@ class StepLog:
         self._recording = ExitStack()
         self._counts = self._recording.enter_context(counting.record())
         memory.reset_peak()
+        self._calls_before = self._launches.calls
         self._start, self._inside = time.perf_counter(), self._clock.seconds
         self._start_cpu, self._clocked_before = time.process_time(), self._clocked()
 

@@ -55,7 +55,7 @@ class Replay:
     def _graph(self, step: Step, turn: int) -> Any:
         if turn not in self._graphs:
             try:
-                self._graphs[turn] = _capture(step, turn, self._device)
+                self._graphs[turn] = capture(step, turn, self._device)
             except (_AllocationError, NotImplementedError, self._device.xp.cuda.runtime.CUDARuntimeError):
                 self._capturing = False  # what is captured already stays right, but is not worth its own path
         return self._graphs[turn] if self._capturing else None
@@ -65,7 +65,7 @@ class _AllocationError(RuntimeError):
     """A step allocated memory while it was captured."""
 
 
-def _capture(step: Step, turn: int, device: Device) -> Any:
+def capture(step: Step, turn: int, device: Device) -> Any:
     """The CUDA graph of one turn, whose kernels are queued nowhere yet."""
     cuda = device.xp.cuda
     with cuda.Device(device.index), cuda.Stream(non_blocking=True) as stream:

@@ -32,14 +32,14 @@ def vectors(device):
 def captures(monkeypatch):
     """Turns that were captured."""
     done = []
-    capture = replay._capture
+    capture = replay.capture
 
     def counted(step, turn, device):
         graph = capture(step, turn, device)
         done.append(turn)
         return graph
 
-    monkeypatch.setattr(replay, "_capture", counted)
+    monkeypatch.setattr(replay, "capture", counted)
     return done
 
 

@@ -134,13 +134,13 @@ def test_the_longer_of_memory_and_instructions_counts_and_every_launch_has_its_g
 def host_row(**changes):
     kinds = ("kernel", "operation", "fft", "to device", "to host", "sync", "graph")
     row = {kind: {"times": 0, "bytes": 0} for kind in kinds}
-    row |= {"step": "s", "seconds": 1.0, "host_seconds": 0.0, "host_cpu_seconds": 0.0}
+    row |= {"step": "s", "seconds": 1.0, "called": 0, "host_seconds": 0.0, "host_cpu_seconds": 0.0}
     return row | {"kernels": {}, "operations": {}} | changes
 
 
 def test_a_step_takes_the_longer_of_device_and_host_and_then_copies_and_waits():
     busy = host_row(
-        kernel={"times": 2, "bytes": 0}, kernels={"k": {"times": 2, "bytes": 8e8, "items": 1e8}},
+        kernel={"times": 2, "bytes": 0}, called=2, kernels={"k": {"times": 2, "bytes": 8e8, "items": 1e8}},
         operations={"add": (3, 3e9), "empty": (9, 9e9)}, sync={"times": 4, "bytes": 0},
     )  # fmt: skip
     busy["to host"] = {"times": 1, "bytes": 1e8}
@@ -155,6 +155,15 @@ def test_a_step_takes_the_longer_of_device_and_host_and_then_copies_and_waits():
     slow = predict.step_time({**busy, "host_cpu_seconds": 2.0}, {"k": cost()}, H100)
     assert slow.seconds == pytest.approx(slow.host + found.copies + found.waits)
     assert predict.chain_time([found, slow]) == pytest.approx(found.seconds + slow.seconds)
+
+
+def test_what_a_graph_runs_is_not_called_again_by_the_host():
+    row = host_row(
+        kernel={"times": 50, "bytes": 0}, called=10, fft={"times": 25, "bytes": 0},
+        operations={"add": (3, 0)}, graph={"times": 20, "bytes": 40 + 20},
+    )  # fmt: skip
+    calls = 10 * hardware.KERNEL_CALL.value + (25 + 3 - 20) * hardware.OPERATION_CALL.value
+    assert predict.host_time(row) == pytest.approx(calls + 20 * hardware.GRAPH_CALL.value)
 
 
 def test_transforms_pass_through_memory_once_an_axis():

@@ -75,6 +75,8 @@ def test_steps_of_a_chain_are_counted_under_the_standin():
     assert single["kernels"]["tv_gradient_step_faces"]["times"] == 40
     assert single["fft"]["times"] >= 6 * 40
     assert single["peak_bytes"] > 10 * 4 * 40 * 40 * 28
+    assert single["called"] < single["kernel"]["times"]  # graphs are replayed
+    assert single["graph"]["times"] > 30
     gradient = single["kernels"]["tv_gradient_step_faces"]
     assert gradient["items"] % 40 == 0
     assert 8 * gradient["items"] < gradient["bytes"] < 60 * gradient["items"]
@@ -91,7 +93,7 @@ def test_a_preset_that_fails_says_why(tmp_path):
 def row(step, host, **counts):
     kinds = ("kernel", "fft", "to device", "to host", "sync", "graph")
     return {
-        "step": step, "seconds": 9.0, "host_seconds": host, "host_cpu_seconds": host,
+        "step": step, "seconds": 9.0, "called": 1, "host_seconds": host, "host_cpu_seconds": host,
         "operations": {"add": (5, 80), "empty": (3, 0)},
         **{kind: dict(zip(("times", "bytes"), counts.get(kind, (0, 0)), strict=True)) for kind in kinds},
     }  # fmt: skip
@@ -101,7 +103,7 @@ def test_table_sums_the_steps_and_compares_with_an_earlier_one():
     rows = [row("a", 0.5, kernel=(2, 0), fft=(6, 0)), row("b", 0.25, kernel=(3, 0), sync=(4, 0))]
     rows[1]["to host"] = {"times": 1, "bytes": 2_500_000}
     text = command.table(rows)
-    assert "| a | 0.500 | 2 | 6 | 5 | 0.0 MB in 0 | 0.0 MB in 0 | 0 |" in text
-    assert "| whole | 0.750 | 5 | 6 | 10 | 0.0 MB in 0 | 2.5 MB in 1 | 4 |" in text
+    assert "| a | 0.500 | 2 | 6 | 5 | 0 | 0.0 MB in 0 | 0.0 MB in 0 | 0 |" in text
+    assert "| whole | 0.750 | 5 | 6 | 10 | 0 | 0.0 MB in 0 | 2.5 MB in 1 | 4 |" in text
     said = command.comparison(rows, [row("a", 0.03, sync=(1, 0))])
     assert said.startswith("Host seconds 0.75 before, 0.03 after (4.0%); waits 4 before, 1 after")
