@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 headers, read with distrust: every claim is checked before anything is allocated."""
+"""Headers of NIfTI-1, NIfTI-2 and MGH files, read with distrust: claims are checked before any allocation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import numpy as np
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io._affine import affine_of
-from qsmengine.io._stream import ByteSource, open_bytes
+from qsmengine.io._formats import MGH_VERSION, describe_foreign, mgh_facts
+from qsmengine.io._stream import open_bytes
 
 MAX_DIMENSION = 4096
+MGH = "mgh"
+"""Source of the affine of FreeSurfer's images."""
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 32: "c8", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
     1024: "i8", 1280: "u8", 1792: "c16",
@@ -46,7 +49,7 @@ class ImageHeader:
     sform_code, qform_code
         Codes of the two affines.
     affine_source
-        "sform", "qform" or "none" (only where the caller allowed it).
+        "sform", "qform", "mgh" or "none" (only where the caller allowed it).
     notes
         What was decided or looked odd.
     """
@@ -82,7 +85,7 @@ class ImageHeader:
 
 
 def read_header(path: str | Path, *, allow_no_affine: bool = False) -> tuple[ImageHeader, Grid]:
-    """Read and check the header of a NIfTI file (.nii, .nii.gz, .hdr or .img) without reading its voxels.
+    """Read and check the header of an image (.nii, .nii.gz, .hdr, .img, .mgz, .mgh) without reading its voxels.
 
     Parameters
     ----------
@@ -99,12 +102,15 @@ def read_header(path: str | Path, *, allow_no_affine: bool = False) -> tuple[Ima
     Raises
     ------
     InputError
-        For everything that is not a supported NIfTI header or contradicts itself.
+        For everything that is not a supported header or contradicts itself.
     """
     path = _header_path(Path(path))
     with open_bytes(path) as source:
-        header, single = _parse(source)
+        block = source.read(540)
     try:
+        if block.startswith(MGH_VERSION):
+            return _mgh(block, path)
+        header, single = _parse(block)
         with np.errstate(all="ignore"):
             return _facts(header, path, single=single, allow_no_affine=allow_no_affine)
     except InputError as error:
@@ -135,26 +141,49 @@ def _data_path(path: Path) -> Path:
     raise InputError("holds only the header of a pair and is not named .hdr", source=path, field="magic")
 
 
-def _parse(source: ByteSource) -> tuple[Any, bool]:
-    block = source.read(540)
+def _mgh(block: bytes, path: Path) -> tuple[ImageHeader, Grid]:
+    facts = mgh_facts(block)
+    affine = facts.pop("affine")
+    sizes = facts["shape"]
+    if min(sizes) < 1 or max(sizes) > MAX_DIMENSION:
+        raise InputError(f"{list(sizes)} are not sizes between 1 and {MAX_DIMENSION}", field="dims")
+    header = ImageHeader(
+        path=path,
+        data_path=path,
+        **facts,
+        slope=1.0,
+        intercept=0.0,
+        intent="none",
+        description="",
+        sform_code=1,
+        qform_code=0,
+        affine_source=MGH,
+        notes=[],
+    )
+    return header, Grid(sizes[:3], affine)
+
+
+def _parse(block: bytes) -> tuple[Any, bool]:
     for order, name in (("<", "little"), (">", "big")):
         size = int.from_bytes(block[:4], "little" if order == "<" else "big")
         version = _SIZES.get(size)
         if version is None:
             continue
         if len(block) < size:
-            raise InputError(f"truncated: {len(block)} bytes, a header has {size}", source=source.path)
+            raise InputError(f"truncated: {len(block)} bytes, a header has {size}")
         position, magics = _MAGIC[version]
         single = magics.get(block[position : position + 3])
         if single is None:
             raise InputError(
                 f"{name}-endian header without a NIfTI-{version} magic (Analyze 7.5 files are not read)",
-                source=source.path,
                 field="magic",
             )
         kind: Any = nib.Nifti1Header if version == 1 else nib.Nifti2Header
         return kind(block[:size], endianness=order, check=False), single
-    raise InputError(f"not a NIfTI file (it starts with {block[:8]!r})", source=source.path, field="sizeof_hdr")
+    foreign = describe_foreign(block)
+    if foreign is not None:
+        raise InputError(f"this is {foreign}")
+    raise InputError(f"not a NIfTI file (it starts with {block[:8]!r})", field="sizeof_hdr")
 
 
 def _facts(header: Any, path: Path, *, single: bool, allow_no_affine: bool) -> tuple[ImageHeader, Grid]:

@@ -13,7 +13,7 @@ from qsmengine.io.bids import BidsName
 
 DATASET_MARK = "dataset_description.json"
 INHERITED = (".json", ".bval", ".bvec", ".tsv")
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img")
+_IMAGE_ENDINGS = (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img", ".mgz", ".mgh")
 _Listing: TypeAlias = dict[tuple[str, str], list[tuple[int, Path, BidsName]]]
 
 

@@ -18,7 +18,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io._stream import open_bytes
 from qsmengine.io.atomic import Buffer, write_atomic
-from qsmengine.io.header import ImageHeader, read_header
+from qsmengine.io.header import MGH, ImageHeader, read_header
 
 BLOCK = 1 << 20
 """Elements converted at a time."""
@@ -40,7 +40,7 @@ class Image(NamedTuple):
 
 
 def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_affine: bool = False) -> Image:
-    """Read a NIfTI-1 or NIfTI-2 image, plain, gzip or .hdr/.img pair, of either byte order.
+    """Read a NIfTI-1 or NIfTI-2 image, plain, gzip or .hdr/.img pair, of either byte order, or an MGH image.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
         buffer = np.empty(header.n_bytes, dtype=np.uint8)
         source.read_exactly(buffer.data)
         extra = source.finish()
-    if extra:
+    if extra and header.affine_source != MGH:  # MGH files end with acquisition parameters
         header.notes.append(f"{extra} bytes after the voxels ignored")
     array = buffer.view(header.dtype)
     if not header.dtype.isnative:

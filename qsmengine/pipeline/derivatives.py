@@ -37,24 +37,25 @@ _PART = re.compile(
 class Naming:
     """Names of a session's outputs, taken from its first input.
 
-    A BIDS name with a subject gives a dataset (``sub-X[/ses-Y]/anat/sub-X_..._Chimap.nii.gz``); any other
-    name its parts without echo, magnitude and phase as prefix (``head_mag.nii.gz`` -> ``head_Chimap.nii.gz``).
+    A BIDS name with a subject gives a dataset (``sub-X[/ses-Y]/anat/sub-X_..._Chimap.nii.gz``). Other names
+    give what they share, without echo, magnitude and phase, as prefix (``head_mag_1.nii.gz`` and
+    ``head_mag_2.nii.gz`` -> ``head_Chimap.nii.gz``; ``magnitude_1.nii.gz`` and so on -> ``Chimap.nii.gz``).
     """
 
     source: BidsName | None
     prefix: str = ""
 
     @classmethod
-    def of(cls, path: Path) -> Naming:
-        """Naming after the input `path`."""
+    def of(cls, path: Path, *others: Path) -> Naming:
+        """Naming after the input `path`, and `others` of the same series."""
         try:
             name = BidsName.parse(path)
         except InputError:
             name = None
         if name is not None and "sub" in name.entities:
             return cls(name)
-        tokens = re.split(r"[_.]", image_stem(path.name))
-        return cls(None, "_".join(token for token in tokens if not _PART.fullmatch(token)))
+        shared = [set(_tokens(other)) for other in others]
+        return cls(None, "_".join(t for t in _tokens(path) if all(t in tokens for tokens in shared)))
 
     def path(self, suffix: str, entities: Mapping[str, str], extension: str = ".nii.gz") -> Path:
         """File of a product, relative to the output folder."""
@@ -63,6 +64,18 @@ class Naming:
             return name.folder / "anat" / name.filename
         product = BidsName(entities, suffix, extension).filename
         return Path(f"{self.prefix}_{product}" if self.prefix else product)
+
+
+def _tokens(path: Path) -> list[str]:
+    """Parts of a file's name that are neither echo, magnitude nor phase, nor a number after one of these."""
+    kept: list[str] = []
+    after_part = False
+    for token in re.split(r"[_.]", image_stem(path.name)):
+        part = _PART.fullmatch(token) is not None
+        if not part and not (after_part and token.isdigit()):
+            kept.append(token)
+        after_part = part
+    return kept
 
 
 def qsm_files(plan: Plan, naming: Naming) -> list[Path]:

@@ -102,7 +102,8 @@ def run_qsm_session(
         config, series.grid, series.n_echoes,
         has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
     )  # fmt: skip
-    naming = Naming.of(Path(request.name) if request.name else (request.magnitude or request.real)[0])
+    inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
+    naming = Naming.of(*inputs)
     names = qsm_files(plan, naming)
     check_not_among_inputs(request.out, sources)
     check_output(request.out, names, sources, force=request.force or dry_run)

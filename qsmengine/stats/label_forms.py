@@ -16,8 +16,9 @@ from qsmengine.errors import InputError
 Row: TypeAlias = tuple[int, str]
 
 KNOWN = (
-    "BIDS dseg.tsv (index, name), CSV (Region_Index, Region_Name or LabelValue, Name), ITK-SNAP, FreeSurfer and "
-    "3D Slicer (number, name, R G B A), MRtrix (number, short name, name, R G B A), FSL's XML, number and name"
+    "BIDS dseg.tsv (index, name), CSV (Region_Index, Region_Name or LabelValue, Name), ITK-SNAP, FreeSurfer "
+    "and 3D Slicer (number, name, R G B A), MRtrix (number, short name, name, R G B A), FSL's XML, number and "
+    "name"
 )
 _COLOUR = r"\s+\d+\s+\d+\s+\d+(?:\s+[\d.]+)?"
 _ITK_SNAP = re.compile(r'\s*(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+[01]\s+[01]\s+"(.*)"\s*')

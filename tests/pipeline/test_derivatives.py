@@ -136,6 +136,19 @@ def test_outputs_are_named_after_the_input(name, chi):
     assert Naming.of(Path("/data") / name).path("Chimap", {}) == Path(chi)
 
 
+@pytest.mark.parametrize(
+    ("names", "chi"),
+    [
+        (("magnitude_1.nii.gz", "magnitude_2.nii.gz", "phase_1.nii.gz", "phase_2.nii.gz"), "Chimap.nii.gz"),
+        (("head_mag_1.nii.gz", "head_mag_2.nii.gz", "head_phase_1.nii.gz"), "head_Chimap.nii.gz"),
+        (("gre7_e1.nii.gz", "gre7_e2.nii.gz", "gre8_e1_ph.nii.gz"), "Chimap.nii.gz"),
+        (("run_1_mag.nii.gz", "run_1_phase.nii.gz"), "run_1_Chimap.nii.gz"),
+    ],
+)
+def test_outputs_are_named_after_what_the_inputs_share(names, chi):
+    assert Naming.of(*map(Path, names)).path("Chimap", {}) == Path(chi)
+
+
 def test_failure_while_writing_leaves_no_output(session, config, tmp_path, monkeypatch):
     from qsmengine.pipeline import derivatives
 
