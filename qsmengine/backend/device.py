@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +16,9 @@ import numpy.typing as npt
 from qsmengine.backend.toolkit import import_cupy, launch_problem, toolkit_problem
 from qsmengine.data import Array
 from qsmengine.errors import DeviceError, UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ALIGNMENT = 64
 """Bytes to which CPU buffers are aligned: a cache line, and what the FFT plans are made for."""
@@ -52,7 +59,7 @@ class Device:
         """Uninitialised C-contiguous array on the device, aligned for kernels and FFTs."""
         if self.kind == "cpu":
             return _aligned_empty(shape, np.dtype(dtype))
-        with self._active():
+        with self.current():
             array: Array = self.xp.empty(shape, dtype)
         return array
 
@@ -77,18 +84,32 @@ class Device:
             copy = self.empty(host.shape, dtype)
             np.copyto(copy, host, casting="unsafe")
             return copy
-        with self._active():
+        with self.current():
             moved: Array = self.xp.ascontiguousarray(self.xp.asarray(array), dtype=dtype)
         return moved
 
     def synchronize(self) -> None:
         """Wait until everything queued on the device is done."""
         if self.kind == "cuda":
-            with self._active():
+            with self.current():
                 self.xp.cuda.get_current_stream().synchronize()
 
-    def _active(self) -> Any:
-        return self.xp.cuda.Device(self.index)
+    def current(self) -> Any:
+        """Context in which this GPU is the thread's current one, on which CuPy computes; empty on the CPU."""
+        return contextlib.nullcontext() if self.kind == "cpu" else self.xp.cuda.Device(self.index)
+
+
+def on_device(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that its argument `device` is the current device while it runs."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        device: Device = signature.bind(*args, **kwargs).arguments["device"]
+        with device.current():
+            return function(*args, **kwargs)
+
+    return call
 
 
 def cpu(threads: int | None = None) -> Device:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
@@ -58,6 +58,7 @@ class DenoiseRequest:
     force: bool = False
 
 
+@on_device
 def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
     """Filter the images together; write ``NAME_desc-denoised.nii.gz`` and a sidecar for each, or nothing.
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import FloatArray, Grid, check_same_grid
@@ -80,6 +80,7 @@ class DtiRequest:
     writing: Writing = field(default_factory=Writing)
 
 
+@on_device
 def run_dti_session(
     request: DtiRequest,
     config: Config,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, on_device
 from qsmengine.data import DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
@@ -68,6 +68,7 @@ class PreprocOutcome:
     notes: Sequence[str]
 
 
+@on_device
 def run_preproc(
     request: PreprocRequest, device: Device, progress: ProgressCallback | None = None
 ) -> PreprocOutcome:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import check_echo_times
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
@@ -73,6 +73,7 @@ class CiRequest:
     force: bool = False
 
 
+@on_device
 def run_qsm_ci(
     request: CiRequest, device: Device, *, progress: ProgressCallback | None = None
 ) -> tuple[Path, tuple[str, ...]]:

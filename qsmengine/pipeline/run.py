@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.cuda_errors import memory_errors
-from qsmengine.backend.device import Device, array_module
+from qsmengine.backend.device import Device, array_module, on_device
 from qsmengine.data import B0_THRESHOLD, Array, DwiSeries, GreSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
@@ -25,6 +25,7 @@ from qsmengine.stages.noise import field_weight
 from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
 
+@on_device
 def run_qsm(
     series: GreSeries,
     config: Config,
@@ -92,6 +93,7 @@ def run_qsm(
     return run_plan(plan, state, grid, device, progress)
 
 
+@on_device
 def run_dti(
     series: DwiSeries,
     config: Config,
@@ -140,6 +142,7 @@ def run_dti(
     return TensorMaps(**found)
 
 
+@on_device
 def run_plan(
     plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None = None
 ) -> QsmResult:

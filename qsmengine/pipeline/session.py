@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre, load_mask
@@ -59,6 +59,7 @@ class QsmRequest:
     writing: Writing = field(default_factory=Writing)
 
 
+@on_device
 def run_qsm_session(
     request: QsmRequest,
     config: Config,

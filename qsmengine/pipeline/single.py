@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import check_echo_times
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
@@ -66,6 +66,7 @@ class StageRequest:
     force: bool = False
 
 
+@on_device
 def run_stage(request: StageRequest, device: Device) -> list[Path]:
     """Run the method on the files, write the outputs asked for with sidecars; return the files written.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qsmengine.backend.cuda_errors import memory_errors
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, on_device
 from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array
 from qsmengine.errors import UsageError
@@ -82,6 +82,7 @@ class Method:
             voxels = math.prod(fast_shape((nx, ny, nz)))
         return voxels * self.bytes_per_voxel + grid.size * self.bytes_per_volume * n_volumes
 
+    @on_device
     def __call__(
         self, inputs: Mapping[str, Any], grid: Grid, params: Params, *, device: Device, **options: Any
     ) -> dict[str, Array]:

@@ -29,6 +29,7 @@ def configure(config: pytest.Config) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
     os.environ["GPU_STANDIN_CUPY"] = release
     os.environ["GPU_STANDIN_THREADS"] = "1"
+    os.environ["GPU_STANDIN_DEVICES"] = "2"
     os.environ["QSMENGINE_REQUIRE_GPU"] = "1"
 
 

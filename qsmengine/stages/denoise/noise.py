@@ -27,7 +27,7 @@ import math
 
 import numpy as np
 
-from qsmengine.backend.device import Device, array_module
+from qsmengine.backend.device import Device, array_module, on_device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.ops.windows import box_sum
@@ -39,6 +39,7 @@ MIN_VOXELS = 50
 _KEPT = 0.9
 
 
+@on_device
 def estimate_sigma(components: Array, mask: Array | None, *, device: Device) -> tuple[float, ...]:
     """Standard deviation of the noise of each component, in its own unit.
 
@@ -65,6 +66,7 @@ def estimate_sigma(components: Array, mask: Array | None, *, device: Device) -> 
     return tuple(found)
 
 
+@on_device
 def estimate_sigma_map(components: Array, mask: Array | None, *, device: Device, radius: int = 6) -> Array:
     """Local standard deviation (x, y, z, component) of the noise, over cubes of 2 radius + 1 voxels.
 
@@ -79,6 +81,7 @@ def estimate_sigma_map(components: Array, mask: Array | None, *, device: Device,
     return stacked
 
 
+@on_device
 def repeated_noise(repeats: Array, mask: Array | None, *, device: Device, local: bool = False) -> float | Array:
     """Standard deviation of the noise of `repeats` (x, y, z, repeat) of one image, or a map (x, y, z) of it.
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Vector3
@@ -110,6 +110,7 @@ def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
     return replace(series, signal=signal, b_vectors=turned * flip)
 
 
+@on_device
 def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device: Device) -> Volume:
     """Signal (x, y, z) of one volume that a tensor fitted to all others predicts; 0 outside the mask.
 

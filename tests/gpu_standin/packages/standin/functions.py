@@ -32,6 +32,13 @@ WAITING = {
 }  # fmt: skip
 """Functions that make the host wait: a number that the host needs is on the device."""
 
+WITHOUT_WORK = {
+    "ndim", "shape", "size", "result_type", "can_cast", "iscomplexobj", "isrealobj", "isscalar", "moveaxis",
+    "transpose", "reshape", "squeeze", "expand_dims", "broadcast_to", "swapaxes", "rollaxis",
+    "may_share_memory", "shares_memory", "atleast_1d", "atleast_2d", "atleast_3d",
+}  # fmt: skip
+"""Functions that look at an array or view it: no device works."""
+
 _ONLY_CUPY = {"blocking", "stream"}
 
 
@@ -40,6 +47,8 @@ def function(place: str, name: str, numpy_function: Callable[..., Any]) -> Calla
 
     def call(*args: Any, **kwargs: Any) -> Any:
         api.check_call(place, name, args, kwargs)
+        if name in WITHOUT_WORK:
+            return wrap(numpy_function(*unwrap(args, checked=False), **kwargs))
         refuse_capture()
         if name in CONVERTERS:
             _note_upload(args)

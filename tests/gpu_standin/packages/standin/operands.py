@@ -59,12 +59,12 @@ def operand(value: Any) -> Any:
     return value
 
 
-def unwrap(value: Any) -> Any:
+def unwrap(value: Any, *, checked: bool = True) -> Any:
     """`value` with NumPy arrays in place of arrays of the stand-in, also in lists and tuples."""
     if is_array(value):
-        return here(value)
+        return here(value) if checked else value._a
     if isinstance(value, list | tuple):
-        items = [unwrap(v) for v in value]
+        items = [unwrap(v, checked=checked) for v in value]
         return items if isinstance(value, list) else tuple(items)
     return value
 

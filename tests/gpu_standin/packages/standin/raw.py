@@ -22,6 +22,8 @@ _TYPES = {
 }  # fmt: skip
 _OPTION = re.compile(r"(-D\w+(=.+)?|--?std=c\+\+(11|14|17|20)|-lineinfo|--use_fast_math|--?fmad=(true|false))")
 _TASKS = 64
+_VARIANT = os.environ.get("GPU_STANDIN_VARIANT", "")
+"""Variant of the CPU library whose kernels play the GPU's. Another variant rounds otherwise, as a GPU does."""
 _THREADS = int(os.environ.get("GPU_STANDIN_THREADS", "2"))
 
 
@@ -162,10 +164,18 @@ def _parameter(text: str) -> Parameter:
 
 
 @cache
-def _function(name: str, parameters: tuple[Parameter, ...]) -> Any:
+def _library() -> ctypes.CDLL:
     from qsmengine.backend.cpu import load_library
+    from qsmengine.backend.sources import library_candidates
 
-    function = getattr(load_library()[0], name)
+    if not _VARIANT:
+        return load_library()[0]
+    return ctypes.CDLL(str(next(path for path in library_candidates(_VARIANT) if path.is_file())))
+
+
+@cache
+def _function(name: str, parameters: tuple[Parameter, ...]) -> Any:
+    function = getattr(_library(), name)
     types = [ctypes.c_void_p if p.pointer else np.ctypeslib.as_ctypes_type(p.dtype) for p in parameters]
     function.argtypes, function.restype = [ctypes.c_longlong, ctypes.c_int, *types], None
     return function
