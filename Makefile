@@ -2,7 +2,7 @@
 # its dependencies, the compiled kernels in build/kernels. Repeated calls find it done.
 #
 #   make demo      reconstructions of the bundled data into demo-output/
-#   make test      linters, types, import directions, and the test suite
+#   make test      linters, types, import directions, the test suite, and gpu-standin
 #   make gpu-standin  the tests that ask for a GPU, on a stand-in for CuPy
 #   make kernels   rebuild the CPU library after a change in kernels/
 #   make emulate   every kernel as a GPU runs it, on the CPU; KERNELS="name or name" chooses
@@ -32,6 +32,7 @@ demo: $(VENV)/.installed-all kernels
 test: $(VENV)/.installed-dev kernels
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	@$(MAKE) --no-print-directory gpu-standin
 
 gpu-standin: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --gpu-standin 14
