@@ -1,13 +1,16 @@
-"""Gaussian means, plain and inside a mask."""
+"""Gaussian filters: a plain sum under a window, and means inside a mask by FFT."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.window import WINDOW_SUM
 from qsmengine.data import Array
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
@@ -31,6 +34,45 @@ def gaussian_response(shape: tuple[int, int, int], spacing: Vector3, sigma: Vect
         along[axis] = -1
         response *= device.asarray(np.exp(-2.0 * (np.pi * s * k) ** 2)).reshape(along)
     return response
+
+
+def gaussian_filter(
+    image: Array, voxel_size: Vector3, sigma: float, device: Device, *, mirror: bool = True
+) -> Array:
+    """`image` float32 (x, y, z) under a Gaussian of standard deviation `sigma` [mm] and sum 1.
+
+    The window ends after four standard deviations. Beyond the image its mirror image continues, without
+    `mirror` zeros. Sums run in double precision in one order, axis after axis.
+    """
+    result = device.asarray(image)
+    for axis, h in enumerate(voxel_size):
+        weights = _half_window(sigma / h)
+        reach = len(weights) - 1
+        if reach == 0:
+            continue
+        n = result.shape[axis]
+        beyond = (0, 0) if mirror else (reach, reach)
+        source = (
+            result if mirror else device.xp.pad(result, [beyond if a == axis else (0, 0) for a in range(3)])
+        )
+        places = np.pad(np.arange(source.shape[axis], dtype=np.int32), reach, mode="symmetric")
+        filtered = device.empty(tuple(source.shape))
+        launch(
+            WINDOW_SUM, device, x=source, weights=device.asarray(weights, np.float64),
+            places=device.asarray(places, np.int32), sum=filtered, axis=axis,
+        )  # fmt: skip
+        inner = tuple(slice(beyond[0], beyond[0] + n) if a == axis else slice(None) for a in range(3))
+        result = device.asarray(filtered[inner])
+    return result
+
+
+def _half_window(sigma: float) -> npt.NDArray[np.float64]:
+    """Samples 0, 1, .. of a Gaussian of `sigma` [voxels] whose samples on both sides sum to 1."""
+    reach = int(REACH * sigma + 0.5)
+    if reach == 0:
+        return np.ones(1)
+    window = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
+    return np.asarray(window / window.sum())[reach:]
 
 
 class GaussianMean:

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from qsmengine.backend.device import to_numpy
+from qsmengine.backend.device import cpu, to_numpy
+from qsmengine.ops.morphology import eroded
 from qsmengine.pipeline.results import RunResult
 
 _DEPTH = 12.0
@@ -43,7 +44,7 @@ def iron_contrast(result: RunResult) -> float | None:
         return None
     steps = [max(1, round(_SPACING / h)) for h in result.grid.voxel_size]
     apart = tuple(slice(None, None, step) for step in steps)
-    chi, r2star, mask = (to_numpy(result[name])[apart] for name in ("chi", "r2star", "local_mask"))
+    chi, r2star, mask = (to_numpy(result[name][apart]) for name in ("chi", "r2star", "local_mask"))
     deep = _deep(mask, [h * step for h, step in zip(result.grid.voxel_size, steps, strict=True)])
     deep &= np.isfinite(r2star) & (r2star > 0)
     if np.count_nonzero(deep) < _LEAST * 100 / _HIGHEST:
@@ -56,7 +57,5 @@ def iron_contrast(result: RunResult) -> float | None:
 
 
 def _deep(mask: np.ndarray, spacing: list[float]) -> np.ndarray:
-    from scipy.ndimage import distance_transform_edt
-
-    padded = np.pad(mask, 1)
-    return np.asarray(distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1] > _DEPTH)
+    x, y, z = spacing
+    return np.asarray(eroded(np.pad(mask, 1), _DEPTH, (x, y, z), cpu()))[1:-1, 1:-1, 1:-1]

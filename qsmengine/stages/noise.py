@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from qsmengine.backend.device import array_module, to_numpy
+from qsmengine.backend.device import array_module
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.ops.order_statistics import median
 
 MAX_WEIGHT = 5.0
 """Largest weight of a voxel in units of the median voxel's."""
@@ -22,11 +23,6 @@ def noise_of_residuals(residual: Array, freedom: int) -> float:
     from scipy.stats import chi2
 
     return math.sqrt(median(residual) / float(chi2.median(freedom)))
-
-
-def median(values: Array) -> float:
-    """Median of an array on either device."""
-    return float(np.median(to_numpy(values)))
 
 
 def median_magnitude(magnitude: Array, inside: Array) -> float:
@@ -52,6 +48,6 @@ def field_weight(noise: Array, mask: Array) -> Array:
     known = mask & xp.isfinite(noise) & (noise > 0)
     if not bool(known.any()):
         raise InputError("the field's noise is known nowhere inside the mask", field="noise")
-    weight = float(xp.median(noise[known])) / xp.where(known, noise, 1.0)
+    weight = median(noise[known]) / xp.where(known, noise, 1.0)
     limited: Array = xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
     return limited

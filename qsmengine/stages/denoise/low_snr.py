@@ -17,6 +17,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.denoise.complex_mnlm import (
     ComplexMnlmParams,
     complex_mnlm,
@@ -24,7 +25,6 @@ from qsmengine.stages.denoise.complex_mnlm import (
     with_noise,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.noise import median
 
 _FOREGROUND = 4.0
 

@@ -9,24 +9,26 @@ below a threshold, within a sphere around the centre of the mask, in the largest
    out, which takes partial volume away and cuts the bridges to the cisterns.
 3. Of the regions connected by faces the three largest, each at least a tenth of the largest.
 
-Averaging and components run on the host (NumPy, SciPy) on the box of that sphere: arrays of a GPU are copied
-there. Ventricles too narrow for steps 2 and 3 are an error, never a guess.
+Everything runs on the device, on the box of that sphere. Ventricles too narrow for steps 2 and 3 are an error,
+never a guess.
 
 References: Liu et al. 2018, 10.1002/mrm.26946 (MEDI+0); Bilgic et al. 2024, 10.1002/mrm.30006 (consensus).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.components import largest_components
+from qsmengine.ops.gaussian import gaussian_filter
+from qsmengine.ops.morphology import eroded
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.inversion.reference import relative_to
 from qsmengine.stages.method import Method
@@ -34,8 +36,6 @@ from qsmengine.stages.params import Params
 
 REGIONS = 3
 SMALLEST_SHARE = 0.1
-
-Mask = npt.NDArray[np.bool_]
 
 
 class CsfParams(Params):
@@ -83,15 +83,16 @@ def ventricles(r2star: Array, mask: Array, grid: Grid, params: CsfParams, *, dev
     InputError
         Where there is none, or less than `min_volume`.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    inside = to_numpy(mask)
-    box, distance = _central_box(inside, grid, params.radius)
-    part = inside[box]
-    rate = _mean(np.where(part, to_numpy(r2star[box]), 0.0), part, params.smoothing, grid)
-    fluid = part & (rate < params.r2star_max)
-    deep = distance_transform_edt(fluid, sampling=grid.voxel_size) > params.rim
-    found = _largest(deep & (distance <= params.radius))
+    xp = device.xp
+    inside = device.asarray(mask, bool)
+    box, distance = _central_box(inside, grid, params.radius, device)
+    part = device.asarray(inside[box], bool)
+    rate = _mean(
+        xp.where(part, device.asarray(r2star[box]), np.float32(0)), part, params.smoothing, grid, device
+    )
+    fluid = part & (rate < np.float32(params.r2star_max))
+    deep = eroded(fluid, params.rim, grid.voxel_size, device)
+    found = largest_components(deep & (distance <= params.radius), REGIONS, SMALLEST_SHARE, device)
     volume = float(found.sum()) * float(np.prod(grid.voxel_size))
     if volume < params.min_volume:
         raise InputError(
@@ -100,48 +101,33 @@ def ventricles(r2star: Array, mask: Array, grid: Grid, params: CsfParams, *, dev
             "r2star_max, or take the method region_mean",
             field="r2star",
         )
-    region = np.zeros(grid.shape, dtype=np.bool_)
+    region = device.zeros(grid.shape, bool)
     region[box] = found
-    return device.asarray(region, bool)
+    return region
 
 
-def _central_box(inside: Mask, grid: Grid, radius: float) -> tuple[tuple[slice, ...], npt.NDArray[np.float64]]:
+def _central_box(inside: Array, grid: Grid, radius: float, device: Device) -> tuple[tuple[slice, ...], Array]:
     """Box around the mask's centre of mass, and the distance of its voxels from there [mm]."""
     slices, squares = [], []
     for axis, h in enumerate(grid.voxel_size):
         others = tuple(a for a in range(3) if a != axis)
-        profile = inside.sum(axis=others, dtype=np.float64)
+        profile = to_numpy(inside.sum(axis=others, dtype=np.int64))
         centre = float((profile * np.arange(len(profile))).sum() / profile.sum())
         reach = radius / h + 2
         part = slice(max(0, int(centre - reach)), min(len(profile), int(centre + reach) + 1))
         slices.append(part)
-        squares.append(((np.arange(part.start, part.stop) - centre) * h) ** 2)
+        squares.append(device.asarray(((np.arange(part.start, part.stop) - centre) * h) ** 2, np.float64))
     distance2 = squares[0][:, None, None] + squares[1][:, None] + squares[2]
-    return tuple(slices), np.sqrt(distance2)
+    return tuple(slices), device.xp.sqrt(distance2)
 
 
-def _mean(image: npt.NDArray[Any], inside: Mask, sigma: float, grid: Grid) -> npt.NDArray[Any]:
+def _mean(image: Array, inside: Array, sigma: float, grid: Grid, device: Device) -> Array:
     """Mean over the mask under a Gaussian of `sigma` [mm]."""
-    from scipy.ndimage import gaussian_filter
-
-    widths = [sigma / h for h in grid.voxel_size]
-    share = gaussian_filter(inside.astype(np.float64), widths, mode="constant")
-    total = gaussian_filter(image.astype(np.float64), widths, mode="constant")
-    return np.asarray(total / np.where(inside, share, 1.0))
-
-
-def _largest(mask: Mask) -> Mask:
-    """The largest regions connected by faces, at most REGIONS; all False where there is none."""
-    from scipy.ndimage import label
-
-    labels, count = label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    kept = np.argsort(sizes, kind="stable")[::-1][:REGIONS]
-    kept = kept[sizes[kept] >= SMALLEST_SHARE * sizes.max()]
-    return np.asarray(np.isin(labels, kept), dtype=np.bool_)
+    xp = device.xp
+    share = gaussian_filter(inside.astype(np.float32), grid.voxel_size, sigma, device, mirror=False)
+    total = gaussian_filter(image, grid.voxel_size, sigma, device, mirror=False)
+    mean: Array = total / xp.where(inside, share, np.float32(1))
+    return mean
 
 
 METHODS = (

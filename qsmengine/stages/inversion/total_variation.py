@@ -10,10 +10,10 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
+from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
 from qsmengine.stages.inversion.setup import inside_weight
-from qsmengine.stages.noise import median
 from qsmengine.stages.params import Params
 
 

@@ -20,7 +20,8 @@ was chosen for. Where cerebrospinal fluid is bright the surface stops at bone; a
 In heads smaller than those of children all lengths of the paper shrink with the head.
 
 The image is averaged over blocks of voxels with edges up to `resolution`; distances are in mm. The surface
-moves on the host (`kernels/bet.cpp`); from a GPU the image is copied there. Assumes a head brighter than its
+has a few thousand vertices that move one step after another, too little work for a GPU: it moves on the host
+(`kernels/bet.cpp`), where the averaged image is copied. Assumes a head brighter than its
 background and dark bone around the brain; a brain already cut out is found too. The surface may intersect
 itself in deep folds: what it winds around counts as inside.
 
@@ -32,26 +33,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from qsmengine.backend.device import Device
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.host import hostcall
 from qsmengine.backend.signatures.bet import BET_EVOLVE, BET_FILL
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import FloatArray, Grid, Vector3
+from qsmengine.ops.components import connected_to_border, filled, largest_component
+from qsmengine.ops.gaussian import gaussian_filter
 from qsmengine.ops.mesh import unit_sphere
-from qsmengine.stages.mask.blocks import (
-    Mask,
-    Volume,
-    block_factors,
-    block_mean,
-    block_size,
-    finite,
-    onto_voxels,
-    otsu,
-)
-from qsmengine.stages.mask.morphology import closed, dilated, eroded, filled, largest_component
+from qsmengine.ops.morphology import closed, dilated, eroded
+from qsmengine.stages.mask.blocks import Factors, block_factors, block_mean, block_size, onto_voxels, otsu
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
@@ -112,31 +107,33 @@ def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> A
         For an echo that does not exist.
     """
     factors = block_factors(grid.voxel_size, params.resolution)
-    image = block_mean(_combined(magnitude, params.echo), factors)
+    blocks = _image(magnitude, params.echo, factors, device)
+    image = to_numpy(blocks)
     size = block_size(grid.voxel_size, factors)
     up = grid.affine[2, :3] / np.asarray(grid.voxel_size)
-    head = _Head.of(image, size, up, params.height)
+    head = _Head.of(image, otsu(blocks, device), size, up, params.height)
     vertices = _grown(image, size, head, up, params)
-    mask = _inside(vertices / np.asarray(size), image.shape)
+    mask = _inside(vertices / np.asarray(size), image.shape, device)
     if params.bright_rim is not None:
-        mask = _without_bright_rim(mask, image, size, params.bright_rim, params.closing)
-    mask = onto_voxels(mask, factors, grid.shape)
+        mask = _without_bright_rim(mask, blocks, size, params.bright_rim, params.closing, device)
     places = vertices / np.asarray(grid.voxel_size) + (np.asarray(factors) - 1) / 2
-    mask &= _inside(places, grid.shape)
-    if not mask.any():
+    mask = onto_voxels(mask, factors, grid.shape, device) & _inside(places, grid.shape, device)
+    if not bool(mask.any()):
         raise InputError("no brain found: the surface shrank to nothing", field="magnitude")
-    return device.asarray(mask, bool)
+    return mask
 
 
-def _combined(magnitude: Array, echo: int | None) -> Volume:
+def _image(magnitude: Array, echo: int | None, factors: Factors, device: Device) -> Array:
+    """Mean over blocks of the root sum of squares of the echoes, or of one."""
     count = magnitude.shape[3]
     if echo is not None and echo > count:
         raise UsageError(f"echo is {echo}, there are {count} echoes")
     chosen = range(count) if echo is None else [echo - 1]
-    square = np.zeros(magnitude.shape[:3], np.float32)
+    square = device.zeros(magnitude.shape[:3])
     for e in chosen:
-        square += finite(magnitude[..., e]) ** 2
-    return np.sqrt(square)
+        values = block_mean(magnitude[..., e], (1, 1, 1), device)
+        square += values * values
+    return block_mean(device.xp.sqrt(square), factors, device)
 
 
 class _Head(NamedTuple):
@@ -150,11 +147,12 @@ class _Head(NamedTuple):
     """I_low, I_low + 0.1 (I_98 - I_low), median of the voxels in that ball."""
 
     @classmethod
-    def of(cls, image: Volume, size: Vector3, up: FloatArray, height: float) -> _Head:
+    def of(
+        cls, image: npt.NDArray[np.float32], edge: float, size: Vector3, up: FloatArray, height: float
+    ) -> _Head:
         if not image.max() > 0:
             raise InputError("no signal: the magnitude is 0 everywhere", field="magnitude")
-        edge = otsu(image)
-        tissue = image > edge
+        tissue = image > np.float32(edge)
         if tissue.all() or not tissue.any():
             raise InputError("no contrast: head and background are equally bright", field="magnitude")
         low, high = float(np.median(image[~tissue])), float(np.percentile(image, 98))
@@ -170,7 +168,9 @@ class _Head(NamedTuple):
         return cls(centre, float(radius), np.array([low, low + 0.1 * (high - low), middle]))
 
 
-def _grown(image: Volume, size: Vector3, head: _Head, up: FloatArray, params: BetParams) -> FloatArray:
+def _grown(
+    image: npt.NDArray[np.float32], size: Vector3, head: _Head, up: FloatArray, params: BetParams
+) -> FloatArray:
     """Vertices [mm] of the surface on the brain: found with a coarse mesh, refined with finer ones."""
     vertices = head.centre + 0.5 * head.radius * unit_sphere(_LEVELS[0]).vertices
     scale = min(1.0, head.radius / _SMALL_HEAD)
@@ -187,24 +187,27 @@ def _grown(image: Volume, size: Vector3, head: _Head, up: FloatArray, params: Be
     return vertices
 
 
-def _inside(places: FloatArray, shape: tuple[int, ...]) -> Mask:
+def _inside(places: FloatArray, shape: tuple[int, ...], device: Device) -> Array:
     """Voxels inside the surface with vertices at `places` [voxels]."""
     mask = np.empty(shape, np.uint8)
     hostcall(BET_FILL, vertices=places, triangles=unit_sphere(_LEVELS[-1]).triangles, mask=mask)
-    return mask > 0
+    return device.asarray(mask, bool)
 
 
-def _without_bright_rim(mask: Mask, image: Volume, size: Vector3, limit: float, closing: float) -> Mask:
+def _without_bright_rim(
+    mask: Array, image: Array, size: Vector3, limit: float, closing: float, device: Device
+) -> Array:
     """The mask without what is connected with its outside through voxels brighter than their surroundings."""
-    from scipy.ndimage import gaussian_filter, label
-
-    sigma = [_SURROUNDINGS / h for h in size]
+    xp = device.xp
     weight = mask.astype(np.float32)
-    mean = gaussian_filter(image * weight, sigma) / np.maximum(gaussian_filter(weight, sigma), 1e-3)
-    labels, _ = label(np.pad(~mask | (image > limit * mean), 1, constant_values=True))
-    core = mask & (labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0])
-    kept = dilated(largest_component(eroded(core, _OPENING, size)), _OPENING + min(size), size) & core
-    return filled(closed(kept, closing, size)) & mask if kept.any() else mask
+    total = gaussian_filter(image * weight, size, _SURROUNDINGS, device)
+    mean = total / xp.maximum(gaussian_filter(weight, size, _SURROUNDINGS, device), np.float32(1e-3))
+    core = mask & ~connected_to_border(~mask | (image > np.float32(limit) * mean), device)
+    opened = largest_component(eroded(core, _OPENING, size, device), device)
+    kept = dilated(opened, _OPENING + min(size), size, device) & core
+    if not bool(kept.any()):
+        return mask
+    return filled(closed(kept, closing, size, device), device) & mask
 
 
 METHODS = (

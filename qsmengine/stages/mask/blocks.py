@@ -1,78 +1,104 @@
-"""Images averaged over blocks of voxels, for masks that need no more detail; on the host."""
+"""Images averaged over blocks of voxels, for masks that need no more detail, on either device."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from qsmengine.backend.device import to_numpy
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.block_mean import BLOCK_MEAN, BLOCK_PHASOR, BLOCK_SPREAD
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Vector3
+from qsmengine.ops.order_statistics import percentile
 
-Volume: TypeAlias = npt.NDArray[np.float32]
-Mask: TypeAlias = npt.NDArray[np.bool_]
+Factors = tuple[int, int, int]
 
-
-def finite(image: Array) -> Volume:
-    """`image` in host memory, 0 where it is not finite."""
-    host = to_numpy(image)
-    return np.where(np.isfinite(host), host, 0).astype(np.float32)
+_LARGEST = 256
+_BINS = 256
 
 
-def block_factors(voxel_size: Vector3, resolution: float) -> tuple[int, int, int]:
-    """Voxels along each axis of blocks with edges up to `resolution` [mm], one at least."""
-    x, y, z = (max(1, math.floor(resolution / h + 1e-3)) for h in voxel_size)
+def block_factors(voxel_size: Vector3, resolution: float) -> Factors:
+    """Voxels along each axis of blocks with edges up to `resolution` [mm]: at least 1, at most 256."""
+    x, y, z = (min(_LARGEST, max(1, math.floor(resolution / h + 1e-3))) for h in voxel_size)
     return x, y, z
 
 
-def block_size(voxel_size: Vector3, factors: tuple[int, int, int]) -> Vector3:
+def block_size(voxel_size: Vector3, factors: Factors) -> Vector3:
     """Edges of the blocks [mm]."""
     x, y, z = (h * f for h, f in zip(voxel_size, factors, strict=True))
     return x, y, z
 
 
-def block_mean(image: Volume, factors: tuple[int, int, int]) -> Volume:
-    """Mean over blocks of voxels; the last block of an axis repeats the last voxel where it is not full."""
-    padded = np.pad(image, [(0, -n % f) for n, f in zip(image.shape, factors, strict=True)], mode="edge")
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            shape = (*padded.shape[:axis], -1, factor, *padded.shape[axis + 1 :])
-            padded = padded.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
-    return padded
+def block_grid(shape: tuple[int, ...], factors: Factors) -> Factors:
+    """Number of blocks along each axis of an image of `shape`; the last ones may not be full."""
+    x, y, z = (-(-n // f) for n, f in zip(shape, factors, strict=True))
+    return x, y, z
 
 
-def onto_voxels(mask: Mask, factors: tuple[int, int, int], shape: tuple[int, int, int]) -> Mask:
+def block_mean(image: Array, factors: Factors, device: Device) -> Array:
+    """Mean float32 of `image` (x, y, z) over blocks of voxels; values that are not finite count as 0.
+
+    Where the last block of an axis is not full, the last voxel is repeated.
+    """
+    values = device.asarray(image, aligned=False)
+    mean = device.empty(block_grid(values.shape, factors))
+    launch(BLOCK_MEAN, device, image=values, mean=mean, **_named(factors))
+    return mean
+
+
+def block_signal(magnitude: Array, phase: Array, factors: Factors, device: Device) -> tuple[Array, Array]:
+    """Magnitude and phase [rad] of the mean complex signal over blocks of voxels, as :func:`block_mean`."""
+    if max(factors) == 1:
+        return block_mean(magnitude, factors, device), block_mean(phase, factors, device)
+    modulus, angle = (device.asarray(array, aligned=False) for array in (magnitude, phase))
+    re, im = (device.empty(block_grid(modulus.shape, factors)) for _ in range(2))
+    launch(BLOCK_PHASOR, device, magnitude=modulus, phase=angle, re=re, im=im, **_named(factors))
+    return device.xp.hypot(re, im), device.xp.arctan2(im, re)
+
+
+def onto_voxels(mask: Array, factors: Factors, shape: tuple[int, int, int], device: Device) -> Array:
     """Mask of blocks on the grid of voxels: interpolated linearly, at least one half."""
-    from scipy.ndimage import affine_transform
-
     if max(factors) == 1:
         return mask
-    scale = 1.0 / np.asarray(factors)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # older SciPy tells that it has changed in 0.18
-        image = affine_transform(
-            mask.astype(np.float32), scale, (scale - 1) / 2, output_shape=shape, order=1, mode="nearest"
-        )
-    return np.asarray(image >= 0.5, dtype=np.bool_)
+    blocks = device.asarray(mask, bool, aligned=False).view(np.uint8)
+    spread = device.empty(shape, np.uint8)
+    launch(BLOCK_SPREAD, device, blocks=blocks, mask=spread, **_named(factors))
+    return spread.view(bool)
 
 
-def otsu(values: npt.NDArray[Any]) -> float:
+def otsu(values: Array, device: Device) -> float:
     """Threshold that maximises the variance between two classes, from 256 bins up to the 99.9th percentile.
+
+    Raises
+    ------
+    InputError
+        For an empty array.
 
     Reference: Otsu 1979, 10.1109/TSMC.1979.4310076.
     """
-    flat = values.ravel()
-    if flat.size == 0:
+    if values.size == 0:
         raise InputError("no voxel has signal and coherent phase", field="phase")
-    counts, edges = np.histogram(flat, 256, (0.0, max(float(np.percentile(flat, 99.9)), 1e-30)))
+    ordered = device.xp.sort(device.asarray(values, aligned=False).reshape(-1))
+    edges = np.linspace(0.0, max(percentile(ordered, 99.9, ordered=True), 1e-30), _BINS + 1, dtype=np.float32)
+    counts = np.diff(_places(ordered, edges, device))
     centres = (edges[1:] + edges[:-1]) / 2
     below, moment = np.cumsum(counts), np.cumsum(counts * centres)
     above = below[-1] - below
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (moment[-1] * below / below[-1] - moment) ** 2 / (below * above)
     return float(edges[int(np.nanargmax(np.where(above > 0, between, 0))) + 1])
+
+
+def _places(ordered: Array, edges: np.ndarray, device: Device) -> np.ndarray:
+    """How many sorted values lie below each edge; the last bin holds its upper edge too."""
+    xp = device.xp
+    below = xp.searchsorted(ordered, device.asarray(edges))
+    upto = xp.searchsorted(ordered, device.asarray(edges[-1:]), side="right")
+    return to_numpy(xp.concatenate([below[:-1], upto]))
+
+
+def _named(factors: Factors) -> dict[str, int]:
+    return dict(zip(("fx", "fy", "fz"), factors, strict=True))

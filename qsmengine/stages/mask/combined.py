@@ -3,7 +3,7 @@
 The consensus recommendation wants both: brain extraction on the magnitude, and voxels whose phase can be used
 (QSM Consensus Organization Committee 2024, 10.1002/mrm.30006). The two masks are joined by AND or OR; of the
 result the largest connected part is kept, gaps are closed, holes are filled, and layers are taken off, in this
-order. Distances are in mm; morphology runs on the host.
+order. Distances are in mm.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.components import filled, largest_component
+from qsmengine.ops.morphology import closed, eroded
 from qsmengine.stages.mask.bet import BetParams, bet
-from qsmengine.stages.mask.morphology import closed, eroded, filled, largest_component
 from qsmengine.stages.mask.phase_magnitude import PhaseMagnitudeParams, phase_magnitude
 from qsmengine.stages.mask.phase_quality import PhaseQualityParams, phase_quality
 from qsmengine.stages.method import Method
@@ -66,7 +67,7 @@ def combined(
     params
         Parameters.
     device
-        Where the mask is returned.
+        Where to compute.
 
     Raises
     ------
@@ -78,14 +79,14 @@ def combined(
     else:
         brain = phase_magnitude(magnitude, phase, echo_times, grid, params.phase_magnitude, device=device)
     coherent = phase_quality(phase, magnitude, echo_times, grid, params.phase_quality, device=device)
-    mask = to_numpy(brain & coherent if params.operation == "and" else brain | coherent)
-    mask = largest_component(mask) if params.largest else mask
-    mask = closed(mask, params.closing, grid.voxel_size)
-    mask = filled(mask) if params.fill else mask
-    mask = eroded(mask, params.erosion, grid.voxel_size)
-    if not mask.any():
+    mask = brain & coherent if params.operation == "and" else brain | coherent
+    mask = largest_component(mask, device) if params.largest else mask
+    mask = closed(mask, params.closing, grid.voxel_size, device)
+    mask = filled(mask, device) if params.fill else mask
+    mask = eroded(mask, params.erosion, grid.voxel_size, device)
+    if not bool(mask.any()):
         raise InputError("nothing is left of brain mask and phase quality", field="mask")
-    return device.asarray(mask, bool)
+    return mask
 
 
 METHODS = (

@@ -10,9 +10,11 @@
 5. Closing by `closing` mm, then filling of holes.
 
 Everything works on the mean complex signal over blocks of voxels with edges up to `resolution`, so the
-quality depends little on voxel size and noise; distances are in mm. Averaging and morphology run on the
-host (NumPy, SciPy): arrays of a GPU are copied there. The mask is brought back to the grid by linear
-interpolation. Assumes a head, not a body; a brain already cut out keeps its outline within a few mm.
+quality depends little on voxel size and noise; distances are in mm. The mask is brought back to the grid by
+linear interpolation. Assumes a head, not a body; a brain already cut out keeps its outline within a few mm.
+
+Every step runs on the device, by the same algorithm on CPU and GPU. Rounding of the mean signal's phase and of
+sums differs between the two, so single voxels at a threshold may differ.
 
 References: phase quality: Dymerska et al. 2021, 10.1002/mrm.28563; threshold: Otsu 1979,
 10.1109/TSMC.1979.4310076.
@@ -23,22 +25,24 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
+from qsmengine.ops.components import filled, largest_component
+from qsmengine.ops.gaussian import gaussian_filter
+from qsmengine.ops.morphology import closed, dilated, eroded
 from qsmengine.stages.echoes import check_series
 from qsmengine.stages.mask.blocks import (
-    Mask,
-    Volume,
+    Factors,
     block_factors,
+    block_grid,
     block_mean,
+    block_signal,
     block_size,
-    finite,
     onto_voxels,
     otsu,
 )
-from qsmengine.stages.mask.morphology import closed, dilated, eroded, filled, largest_component
 from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -82,7 +86,7 @@ def phase_magnitude(
     params
         Parameters.
     device
-        Where the phase quality is computed and the mask is returned.
+        Where to compute.
 
     Raises
     ------
@@ -91,50 +95,56 @@ def phase_magnitude(
     """
     times = check_series(grid, echo_times, magnitude=magnitude, phase=phase)
     factors = block_factors(grid.voxel_size, params.resolution)
-    blocks = [_blocks(magnitude[..., e], phase[..., e], factors) for e in range(min(2, len(times)))]
-    combined = np.sqrt(sum(block_mean(finite(magnitude[..., e]), factors) ** 2 for e in range(len(times))))
-    if not combined.max() > 0:
+    power, signals = _blocks(magnitude, phase, factors, device)
+    image = device.xp.sqrt(power)
+    if not float(image.max()) > 0:
         raise InputError("no signal: the magnitude is 0 everywhere", field="magnitude")
-    voxel_size = block_size(grid.voxel_size, factors)
-    quality = to_numpy(image_quality([m for m, _ in blocks], [p for _, p in blocks], times, device))
-    score = _score(combined, quality, voxel_size, params)
-    return device.asarray(onto_voxels(_clean(score, voxel_size, params), factors, grid.shape), bool)
+    quality = image_quality([m for m, _ in signals], [p for _, p in signals], times, device)
+    size = block_size(grid.voxel_size, factors)
+    mask = _clean(_score(image, quality, size, params, device), size, params, device)
+    return device.asarray(onto_voxels(mask, factors, grid.shape, device), bool)
 
 
-def _blocks(magnitude: Array, phase: Array, factors: tuple[int, int, int]) -> tuple[Volume, Volume]:
-    """Magnitude and phase of the mean complex signal over each block."""
-    modulus, angle = finite(magnitude), finite(phase)
-    if max(factors) == 1:
-        return modulus, angle
-    re, im = block_mean(modulus * np.cos(angle), factors), block_mean(modulus * np.sin(angle), factors)
-    return np.hypot(re, im), np.arctan2(im, re)
+def _blocks(
+    magnitude: Array, phase: Array, factors: Factors, device: Device
+) -> tuple[Array, list[tuple[Array, Array]]]:
+    """Squared mean magnitude of each block, summed over the echoes; mean signal of the first two echoes."""
+    power = device.zeros(block_grid(magnitude.shape[:3], factors))
+    signals = []
+    for echo in range(magnitude.shape[3]):
+        modulus = device.asarray(magnitude[..., echo], aligned=False)
+        mean = block_mean(modulus, factors, device)
+        power += mean * mean
+        if echo < 2:
+            signals.append(block_signal(modulus, phase[..., echo], factors, device))
+    return power, signals
 
 
-def _score(magnitude: Volume, quality: Volume, voxel_size: Vector3, params: PhaseMagnitudeParams) -> Volume:
+def _score(image: Array, quality: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
     """Bias-corrected magnitude, about 1 in brain, times the squared quality; 0 in the background."""
-    from scipy.ndimage import gaussian_filter
-
-    foreground = magnitude > 0.5 * otsu(magnitude)
-    weight = np.where(foreground, quality**2, np.float32(0))
-    sigma = [params.bias_sigma / h for h in voxel_size]
-    mean = gaussian_filter(magnitude * weight, sigma) / np.maximum(gaussian_filter(weight, sigma), 1e-3)
-    relative = magnitude / np.maximum(mean, 1e-6 * magnitude.max())
-    score: Volume = np.minimum(relative, np.float32(_MAX_SCORE)) * weight
+    xp = device.xp
+    foreground = image > np.float32(0.5 * otsu(image, device))
+    weight = xp.where(foreground, quality * quality, np.float32(0))
+    total = gaussian_filter(image * weight, size, params.bias_sigma, device)
+    share = gaussian_filter(weight, size, params.bias_sigma, device)
+    mean = total / xp.maximum(share, np.float32(1e-3))
+    relative = image / xp.maximum(mean, np.float32(1e-6) * image.max())
+    score: Array = xp.minimum(relative, np.float32(_MAX_SCORE)) * weight
     return score
 
 
-def _clean(score: Volume, voxel_size: Vector3, params: PhaseMagnitudeParams) -> Mask:
-    threshold = params.threshold or min(otsu(score[score > 0]), 0.5)
-    core = _largest(eroded(score > threshold, params.opening, voxel_size))
-    grown = dilated(core, params.opening + _REGROWN, voxel_size)
-    brain = _largest(grown & (score > _LOWERED * threshold))
-    return filled(closed(brain, params.closing, voxel_size))
+def _clean(score: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
+    threshold = params.threshold or min(otsu(score[score > 0], device), 0.5)
+    core = _largest(eroded(score > np.float32(threshold), params.opening, size, device), device)
+    grown = dilated(core, params.opening + _REGROWN, size, device)
+    brain = _largest(grown & (score > np.float32(_LOWERED * threshold)), device)
+    return filled(closed(brain, params.closing, size, device), device)
 
 
-def _largest(mask: Mask) -> Mask:
-    if not mask.any():
+def _largest(mask: Array, device: Device) -> Array:
+    if not bool(mask.any()):
         raise InputError("no brain found: nothing is left above the threshold", field="magnitude")
-    return largest_component(mask)
+    return largest_component(mask, device)
 
 
 METHODS = (

@@ -4,22 +4,22 @@ The quality of a voxel is the mean weight of its edges (see `unwrap`/`romeo`): h
 smoothly and in proportion to the echo time, low in noise, bone, air, vessels, haemorrhages and beside sinuses.
 Skin and muscle are coherent too: for a brain, combine it with a brain mask (`combined`).
 
-Morphology runs on the host; from a GPU the quality is copied there.
-
 Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.components import filled, largest_component
+from qsmengine.ops.morphology import closed
 from qsmengine.stages.echoes import check_series
-from qsmengine.stages.mask.blocks import finite, otsu
-from qsmengine.stages.mask.morphology import closed, filled, largest_component
+from qsmengine.stages.mask.blocks import block_mean, otsu
 from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -58,7 +58,7 @@ def phase_quality(
     params
         Parameters.
     device
-        Where the quality is computed and the mask is returned.
+        Where to compute.
 
     Raises
     ------
@@ -67,19 +67,20 @@ def phase_quality(
     """
     times = check_series(grid, echo_times, phase=phase, magnitude=magnitude)
     magnitudes, phases = (
-        [finite(array[..., e]) for e in range(min(2, len(times)))] for array in (magnitude, phase)
+        [block_mean(array[..., e], (1, 1, 1), device) for e in range(min(2, len(times)))]
+        for array in (magnitude, phase)
     )
-    quality = to_numpy(image_quality(magnitudes, phases, times, device))
+    quality = image_quality(magnitudes, phases, times, device)
     signal = magnitudes[0] > 0
-    if not signal.any():
+    if not bool(signal.any()):
         raise InputError("no signal: the magnitude is 0 everywhere", field="magnitude")
-    threshold = otsu(quality[signal]) if params.threshold is None else params.threshold
-    mask = signal & (quality > threshold)
-    if not mask.any():
+    threshold = otsu(quality[signal], device) if params.threshold is None else params.threshold
+    mask = signal & (quality > np.float32(threshold))
+    if not bool(mask.any()):
         raise InputError(f"no voxel has a phase quality above {threshold:.3g}", field="phase")
-    mask = largest_component(mask) if params.largest else mask
-    mask = closed(mask, params.closing, grid.voxel_size)
-    return device.asarray(filled(mask) if params.fill else mask, bool)
+    mask = largest_component(mask, device) if params.largest else mask
+    mask = closed(mask, params.closing, grid.voxel_size, device)
+    return filled(mask, device) if params.fill else mask
 
 
 METHODS = (

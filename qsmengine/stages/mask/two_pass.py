@@ -15,16 +15,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.components import filled, largest_component
+from qsmengine.ops.morphology import closed
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first
-from qsmengine.stages.mask.morphology import closed, filled, largest_component
 from qsmengine.stages.method import Method
-from qsmengine.stages.noise import median
 from qsmengine.stages.params import Params
 from qsmengine.stages.phase.growth import edge_costs, edge_quality
 
@@ -73,7 +75,7 @@ def two_pass(
     params
         Parameters.
     device
-        Where to compute; morphology runs on the host.
+        Where to compute.
     field_mask
         (x, y, z): what the reliable mask may hold.
 
@@ -88,14 +90,14 @@ def two_pass(
     second = {"other": wrapped[1], "ratio": times[0] / times[1]} if len(times) > 1 else {}
     quality = edge_quality(edge_costs(wrapped[0], weights[0], inside, device, **second), device)
     within = inside > 0
-    reliable = within & (quality >= params.threshold * median(quality[within]))
+    reliable = within & (quality >= np.float32(params.threshold * median(quality[within])))
     if field_mask is not None:
         reliable &= device.asarray(field_mask, bool)
-    host = largest_component(to_numpy(reliable))
-    if not host.any():
+    reliable = largest_component(reliable, device)
+    if not bool(reliable.any()):
         raise InputError("no voxel is reliable: threshold too high or field mask empty", field="mask")
-    whole = filled(closed(host, params.closing, grid.voxel_size)) & to_numpy(within)
-    return TwoPassResult(device.asarray(host, bool), device.asarray(whole, bool))
+    whole = filled(closed(reliable, params.closing, grid.voxel_size, device), device) & within
+    return TwoPassResult(reliable, whole)
 
 
 METHODS = (

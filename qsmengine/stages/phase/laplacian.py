@@ -33,10 +33,10 @@ from qsmengine.backend.signatures.laplacian import WRAPPED_LAPLACIAN
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import bounding_box
+from qsmengine.ops.order_statistics import median
 from qsmengine.ops.poisson import Boundary, PoissonSolver
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
-from qsmengine.stages.noise import median
 from qsmengine.stages.params import Params
 from qsmengine.units import TWO_PI
 

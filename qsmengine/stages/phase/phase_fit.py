@@ -13,8 +13,9 @@ from qsmengine.backend.launch import launch
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first
-from qsmengine.stages.noise import median, median_magnitude, noise_of_residuals
+from qsmengine.stages.noise import median_magnitude, noise_of_residuals
 from qsmengine.units import ppm_per_rad
 
 MAGNITUDE_FLOOR = 1e-3

@@ -28,10 +28,12 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
+from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
+from qsmengine.ops.nearest import nearest_known
 from qsmengine.solvers.cg import Stopping
 from qsmengine.solvers.status import SolverCallback
 from qsmengine.solvers.tv_admm import PhaseError
@@ -40,7 +42,6 @@ from qsmengine.stages.background.lbv import interior, without_harmonic, without_
 from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
-from qsmengine.stages.mask.morphology import filled
 from qsmengine.stages.method import Method
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import rad_per_ppm
@@ -101,7 +102,7 @@ def tfi(
     """
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
     known = device.asarray(mask, bool)
-    mask = device.asarray(filled(to_numpy(known)), bool)
+    mask = filled(known, device)
     total_field = without_gaps(device.asarray(total_field), known, mask, device)
     weight = known if weight is None else device.asarray(weight) * known
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
@@ -123,19 +124,16 @@ def tfi(
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
     """`field` (x, y, z) with the nearest known value in the voxels of `mask` that are not known."""
-    from scipy.ndimage import distance_transform_edt
-
     gaps = mask & ~known
     if not bool(gaps.any()):
         return field
     start, stop = bounding_box(gaps)  # known voxels enclose every gap: one voxel more holds the nearest
-    part = tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(start, stop, strict=True))
-    nearest = distance_transform_edt(to_numpy(~known[part]), return_distances=False, return_indices=True)
-    where = to_numpy(gaps[part])
-    complete = to_numpy(field).copy()
-    values = complete[part]
-    values[where] = values[tuple(index[where] for index in nearest)]
-    return device.asarray(complete)
+    box = tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(start, stop, strict=True))
+    nearest = nearest_known(known[box], gaps[box], device)
+    part = field[box]
+    complete = field.copy()
+    complete[box] = device.xp.where(gaps[box], part.reshape(-1)[nearest], part)
+    return complete
 
 
 def boundary_values(

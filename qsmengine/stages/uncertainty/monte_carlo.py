@@ -31,8 +31,9 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.gaussian import GaussianMean
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
-from qsmengine.stages.noise import field_weight, median
+from qsmengine.stages.noise import field_weight
 from qsmengine.stages.params import Params
 
 DEFAULT_CHAIN = (("background", "vsharp"), ("inversion", "closed_form_l2"))

@@ -1,0 +1,33 @@
+// The nearest known voxel of every voxel in a gap, axis by axis, exact in steps of voxels.
+//
+// source[i] is the index of the voxel nearest to i among those along the axes done so far, square[i] its squared
+// distance; source is -1 where there is none. Among several at the same distance the one with the lowest z
+// counts, then lowest y, then lowest x. Gaps are enclosed by known voxels, so every voxel nearer to a gap's
+// voxel than its nearest known one lies in the same gap: voxels that are neither known nor in a gap are skipped.
+#include "tile.h"
+
+// One axis: the best of the sources of all voxels on the line through each voxel of a gap.
+KERNEL(nearest_along,
+       (const u8* RESTRICT gap, const int* RESTRICT source, const int* RESTRICT square, int* RESTRICT found,
+        int* RESTRICT distance, int axis, Index nx, Index ny, Index nz),
+       (gap, source, square, found, distance, axis, nx, ny, nz)) {
+  Index stride = axis == 0 ? ny * nz : axis == 1 ? nz : 1;
+  int length = (int)(axis == 0 ? nx : axis == 1 ? ny : nz);
+  FOR_TILES(row, nx * ny) {
+    TILE_FOR(k, (int)nz) {
+      Index i = row * nz + k;
+      int best = source[i], least = best < 0 ? 0x7fffffff : square[i];
+      int place = axis == 0 ? (int)(row / ny) : axis == 1 ? (int)(row % ny) : k;
+      int last = gap[i] == 0 ? 0 : place > length - 1 - place ? place : length - 1 - place;
+      for (int d = 1; d <= last && d * d <= least; ++d) {
+        Index before = place >= d ? i - d * stride : i, behind = place + d < length ? i + d * stride : i;
+        int s = source[before], t = d * d + square[before];
+        if (before != i && s >= 0 && t <= least) best = s, least = t;
+        s = source[behind], t = d * d + square[behind];
+        if (behind != i && s >= 0 && t < least) best = s, least = t;
+      }
+      found[i] = best;
+      distance[i] = best < 0 ? 0 : least;
+    }
+  }
+}

@@ -1,0 +1,65 @@
+"""Erosion, dilation and closing of masks by a ball, on either device.
+
+A voxel is eroded where a voxel outside the mask lies at a distance of up to the radius [mm], measured between
+centres: the result is that of an exact Euclidean distance transform. The ball is handled as a table of widths,
+axis by axis, so voxels need not be cubes. Nothing beyond the image counts as outside.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.ball import BALL_GAPS, BALL_KEEP, BALL_PLANES
+from qsmengine.data import Array
+from qsmengine.errors import UsageError
+from qsmengine.grid import Vector3
+
+MAX_REACH = 254
+"""Largest radius [voxels]: distances are bytes."""
+
+
+def eroded(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> Array:
+    """Voxels of `mask` (x, y, z) bool farther than `radius` [mm] from every voxel outside it.
+
+    Raises
+    ------
+    UsageError
+        For a radius of more than 254 voxels.
+    """
+    if radius == 0:
+        return mask
+    inside = device.asarray(mask, bool, aligned=False).view(np.uint8)
+    widths = _ball(radius, voxel_size, tuple(inside.shape))
+    first, second = (device.empty(tuple(inside.shape), np.uint8) for _ in range(2))
+    launch(BALL_GAPS, device, mask=inside, gap=first, reach=int(widths[0, 0]) - 1)
+    launch(BALL_PLANES, device, gap=first, width=device.asarray(widths, np.uint8), taken=second)
+    launch(BALL_KEEP, device, taken=second, kept=first, reach=widths.shape[1] - 1)
+    return first.view(bool)
+
+
+def dilated(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> Array:
+    """Voxels up to `radius` [mm] from a voxel of `mask` (x, y, z) bool."""
+    result: Array = ~eroded(~mask, radius, voxel_size, device)
+    return result
+
+
+def closed(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> Array:
+    """`mask` (x, y, z) bool and the gaps in it narrower than twice `radius` [mm]."""
+    if radius == 0:
+        return mask
+    return eroded(dilated(mask, radius, voxel_size, device), radius, voxel_size, device) | mask
+
+
+def _ball(radius: float, voxel_size: Vector3, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Number of offsets dz = 0, 1, .. that lie in the ball, for offsets (dy, dx) >= 0 [voxels]."""
+    reach = [min(math.floor(radius / h + 1e-6), n - 1) for h, n in zip(voxel_size, shape, strict=True)]
+    if max(reach) > MAX_REACH:
+        raise UsageError(f"a radius of {radius:g} mm is more than {MAX_REACH} voxels")
+    x, y, z = ((np.arange(n + 1) * h) ** 2 for n, h in zip(reach, voxel_size, strict=True))
+    distance = np.sqrt((x[None, :, None] + y[:, None, None]) + z[None, None, :])
+    return np.asarray((distance <= radius).sum(axis=2), dtype=np.uint8)
