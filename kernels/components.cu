@@ -60,7 +60,6 @@ KERNEL(components_runs,
         back[first + k] = (u8)(from[k] > 0 ? from[k] - 1 : 0);
         parent[first + k] = (int)first + k;
       }
-      TILE_SYNC();
     }
   }
 }

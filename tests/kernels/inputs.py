@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
+from tests.kernels import masks
 
 SIZES = {
     "many tiles": (9, 11, 149, 5, 3, 7),
@@ -139,6 +140,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "nlm_pairs": _nlm_pairs,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
+    **masks.CONSTRAINTS,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
@@ -165,6 +167,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "kurtosis_fit": {
         "volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "constraints": 12, "quadrature": 16,
     },
+    **masks.DIMENSIONS,
 }  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 
@@ -196,4 +199,6 @@ def _random(arg: Arg, sizes: Mapping[str, int], rng: np.random.Generator) -> Any
 
 
 def outputs(kernel: Kernel, values: Values) -> Values:
-    return {a.name: values[a.name] for a in kernel.arguments if a.role in {"out", "inout"}}
+    """What a kernel writes. Of trees that threads build in any order, the roots."""
+    written = {a.name: values[a.name] for a in kernel.arguments if a.role in {"out", "inout"}}
+    return {name: masks.roots(a) if name == "parent" else a for name, a in written.items()}

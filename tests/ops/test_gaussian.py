@@ -8,6 +8,7 @@ from qsmengine.backend.device import Device, cpu, to_numpy
 from qsmengine.backend.fft import RealFFT
 from qsmengine.grid import Grid
 from qsmengine.ops.gaussian import GaussianMean, gaussian_response
+from qsmengine.ops.gaussian import gaussian_filter as filter_
 
 GRID = Grid.from_voxel_size((30, 26, 22), (1.0, 1.5, 2.0))
 
@@ -49,3 +50,19 @@ def test_constant_stays_and_an_axis_of_width_zero_is_left_alone(rng):
     filtered = mean(image)
     assert np.abs(filtered[:, :, 11]).max() > 0.1
     assert filtered[:, :, [10, 12]] == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_filter_is_that_of_scipy_beyond_the_image_too(rng, device: Device, mirror):
+    for shape in ((9, 8, 7), (3, 1, 300), (20, 5, 2)):
+        image = rng.standard_normal(shape).astype(np.float32)
+        widths = [2.5 / h for h in GRID.voxel_size]
+        expected = gaussian_filter(image, widths, mode="reflect" if mirror else "constant")
+        found = filter_(device.asarray(image), GRID.voxel_size, 2.5, device, mirror=mirror)
+        np.testing.assert_allclose(to_numpy(found), expected, atol=1e-6)
+
+
+def test_filter_without_width_changes_nothing(rng, device: Device):
+    image = rng.standard_normal((4, 5, 6)).astype(np.float32)
+    found = filter_(device.asarray(image), GRID.voxel_size, 0.0, device)
+    np.testing.assert_array_equal(to_numpy(found), image)

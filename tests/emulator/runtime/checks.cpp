@@ -199,6 +199,19 @@ EXPORT const char* emulator_problems() {
   return text.c_str();
 }
 
+// An atomic access: it must lie in an array that is written in any order, and races with nothing.
+extern "C" __attribute__((visibility("hidden"))) void emulated_atomic(const void* place, int size, bool write) {
+  if (thread < 0) return;
+  uintptr_t address = (uintptr_t)place, pc = (uintptr_t)__builtin_return_address(0);
+  bool known = address - arena_start < arena_end - arena_start;
+  int owner = known ? page_owner[(address - arena_start) / PAGE] : NONE;
+  if (owner < 0 || address + size > buffers[owner].end) {
+    report("atomic access outside every array, the nearest is " + nearest(address), pc);
+    return stop();
+  }
+  if (write && buffers[owner].role == IN) report("write to the input " + buffers[owner].name, pc);
+}
+
 #define PC (uintptr_t)__builtin_return_address(0)
 #define INSTRUMENTED(n)                                               \
   void __tsan_read##n(void* p) { access(p, n, false, PC); }           \

@@ -24,6 +24,25 @@ extern EmulatedDim threadIdx, blockIdx, gridDim;
 extern "C" void emulated_barrier(const char* file, int line);
 #define __syncthreads() emulated_barrier(__FILE__, __LINE__)
 
+// Integers that several blocks use at once: checked for their place, not for races. Not instrumented.
+extern "C" void emulated_atomic(const void* place, int size, bool write);
+#define EMULATED_ATOMIC static __attribute__((noinline, unused, no_sanitize("thread")))
+EMULATED_ATOMIC int __ldcg(const int* p) { return emulated_atomic(p, 4, false), *p; }
+EMULATED_ATOMIC void __stcg(int* p, int value) { emulated_atomic(p, 4, true), *p = value; }
+EMULATED_ATOMIC void __stcg(unsigned char* p, unsigned char value) { emulated_atomic(p, 1, true), *p = value; }
+EMULATED_ATOMIC int atomicAdd(int* p, int value) {
+  emulated_atomic(p, 4, true);
+  int before = *p;
+  *p = before + value;
+  return before;
+}
+EMULATED_ATOMIC int atomicCAS(int* p, int expected, int value) {
+  emulated_atomic(p, 4, true);
+  int before = *p;
+  if (before == expected) *p = value;
+  return before;
+}
+
 static inline float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
 static inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
 static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
