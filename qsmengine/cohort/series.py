@@ -61,9 +61,10 @@ def group_series(files: SessionFiles) -> tuple[list[Series], list[str]]:
         elif suffix in _LEFT_ASIDE:
             notes.append(f"{file.path}: {_LEFT_ASIDE[suffix]}, not used")
     found = [_gre_series(group) for group in gre.values()]
-    series = [one for one in found if _is_phase_series(one)]
+    complete = any(len(one.parts) > 1 for one in found) and all("magnitude" in one.parts for one in found)
+    series = [one for one in found if _is_phase_series(one, beside_complete=complete)]
     for one in found:
-        if not _is_phase_series(one):
+        if one not in series:
             notes.append(f"{', '.join(one.parts['magnitude'])}: no phase, left aside")
             notes += one.problems
     series = _with_candidates(series)
@@ -75,9 +76,13 @@ def _key(name: BidsName, without: set[str]) -> tuple[object, ...]:
     return name.suffix, frozenset(kept.items())
 
 
-def _is_phase_series(series: Series) -> bool:
-    """Whether phase belongs to it: a lone magnitude is an ordinary image unless it is named MEGRE."""
-    return series.name.suffix == "MEGRE" or set(series.parts) != {"magnitude"}
+def _is_phase_series(series: Series, *, beside_complete: bool) -> bool:
+    """Whether phase belongs to it: a lone magnitude is an ordinary image unless it is named MEGRE.
+
+    Beside complete series, and where no phase lacks its magnitude, a lone MEGRE magnitude is a processed image
+    (combined echoes, unwrapped phase) and stops nothing.
+    """
+    return set(series.parts) != {"magnitude"} or (series.name.suffix == "MEGRE" and not beside_complete)
 
 
 def _gre_series(files: Sequence[BidsFile]) -> Series:

@@ -58,6 +58,24 @@ def test_a_lone_magnitude_that_is_not_megre_is_left_aside(dataset, group):
     assert "sub-01_T2starw.nii.gz: no phase" in notes[0]
 
 
+def test_a_processed_neighbour_without_phase_stops_nothing(dataset, group):
+    dataset.gre("01", entities="_rec-ASPIRE")
+    dataset.gre("01", entities="_rec-ROMEO", parts=("",))
+    series, notes = group()
+    assert list(series) == ["qsm_rec-ASPIRE"]
+    assert "rec-ROMEO_echo-1_MEGRE.nii.gz" in notes[0]
+    assert "no phase, left aside" in notes[0]
+
+
+def test_a_magnitude_whose_phase_has_another_name_stays_a_problem(dataset, group):
+    dataset.gre("01", entities="_run-1")
+    dataset.gre("01", entities="_acq-a", parts=("mag",))
+    dataset.gre("01", entities="_acq-b", parts=("phase",))
+    series, _ = group()
+    assert {"qsm_acq-a", "qsm_acq-b"} <= set(series)
+    assert "no phase under this name; the session has" in series["qsm_acq-a"].notes[-1]
+
+
 def test_an_echo_without_its_partner_is_left_out_and_noted(dataset, group):
     made = dataset.gre("01")
     made[3].unlink()
