@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.device import array_module
+from qsmengine.backend.device import array_module, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError, NumericalError
 from qsmengine.grid import Grid
@@ -98,7 +98,7 @@ def _check_values(name: str, array: Array, mask: Array | None) -> None:
         large = xp.abs(array) > LARGEST
     for wrong, text in ((bad, "is not a finite number"), (large & ~bad, f"exceeds {LARGEST:g} (rescale it)")):
         inside = wrong.any(axis=3) if wrong.ndim == 4 else wrong
-        count = int((inside if mask is None else inside & (xp.asarray(mask) != 0)).sum())
+        count = int((inside if mask is None else inside & _like(mask, array)).sum())
         if count:
             where = "" if mask is None else " inside the mask"
             raise InputError(f"{name} {text} in {count} voxels{where}", field=name)
@@ -106,8 +106,7 @@ def _check_values(name: str, array: Array, mask: Array | None) -> None:
 
 def _check_weight(weight: Array, mask: Array | None) -> None:
     """Refuse weights that are negative, or 0 everywhere, inside the mask."""
-    xp = array_module(weight)
-    inside = weight if mask is None else weight[xp.asarray(mask) != 0]
+    inside = weight if mask is None else weight[_like(mask, weight)]
     if not float(inside.max()) > 0:
         raise InputError(
             "the weight is 0 or negative everywhere inside the mask: no data count", field="weight"
@@ -116,6 +115,12 @@ def _check_weight(weight: Array, mask: Array | None) -> None:
         raise InputError(
             f"weights must not be negative; the smallest is {float(inside.min()):g}", field="weight"
         )
+
+
+def _like(mask: Array, array: Array) -> Array:
+    """`mask` != 0 in the memory where `array` lies."""
+    there: Array = (to_numpy(mask) if isinstance(array, np.ndarray) else array_module(array).asarray(mask)) != 0
+    return there
 
 
 def _bound(array: Array) -> float:

@@ -16,6 +16,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.domain import kernel_margin
 from qsmengine.stages.checks import check_inputs, check_results
 from qsmengine.stages.params import Params
+from qsmengine.stages.placement import place_images
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Method:
     ) -> dict[str, Array]:
         """Run on named inputs; returns named outputs.
 
+        Images may lie in host memory or on a GPU, each where it likes.
+
         Raises
         ------
         UsageError
@@ -107,9 +110,10 @@ class Method:
                 f"{self.stage} method {self.name} needs {', '.join(self.inputs)}; "
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
             )
-        check_inputs(inputs, grid)
         with memory_errors(f"{self.stage} method {self.name}", device):
-            result = self.run(**inputs, grid=grid, params=params, device=device, **options)
+            placed = place_images(inputs, device)
+            check_inputs(placed, grid)
+            result = self.run(**placed, grid=grid, params=params, device=device, **options)
         if len(self.outputs) == 1:
             results = {next(iter(self.outputs)): result}
         else:

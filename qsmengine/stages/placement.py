@@ -1,0 +1,30 @@
+"""Images of a method's inputs, brought to the device that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, to_numpy
+
+IN_PARTS = frozenset({"signal", "components"})
+"""Series that may exceed a GPU's memory: their methods move them in parts, together with the other inputs."""
+
+
+def place_images(inputs: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    """Return `inputs` with every image (x, y, z) on `device`, so that methods may combine any two of them.
+
+    Floating-point images become float32, others keep their type. Series (x, y, z, n) stay where they are, as do
+    the images beside one of `IN_PARTS`; on the CPU everything comes to host memory.
+    """
+    if device.kind == "cpu":
+        return {name: to_numpy(a) if getattr(a, "ndim", 0) >= 3 else a for name, a in inputs.items()}
+    if IN_PARTS & inputs.keys():
+        return dict(inputs)
+    return {name: _placed(a, device) if getattr(a, "ndim", 0) == 3 else a for name, a in inputs.items()}
+
+
+def _placed(image: Any, device: Device) -> Any:
+    return device.asarray(image, np.float32 if image.dtype.kind == "f" else image.dtype)
