@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -37,12 +37,17 @@ class BidsFile:
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """Images of one session in the order of their names, and what was left out of it and why."""
+    """Images of one session in the order of their names.
+
+    `notes` says what was left out of it and why. `unreadable` holds the folders (POSIX, relative to the
+    dataset) that could not be read, each with the reason: what they hold is not known.
+    """
 
     subject: str
     session: str | None
     files: tuple[BidsFile, ...]
     notes: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -156,8 +161,9 @@ def shown(name: str) -> str:
 def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: Ignored) -> SessionFiles:
     files: list[BidsFile] = []
     notes: list[str] = []
+    unreadable: dict[str, str] = {}
     left_out = 0
-    for datatype, filename in _images(root, folder, notes):
+    for datatype, filename in _images(root, folder, notes, unreadable):
         path = f"{folder.relative_to(root).as_posix()}/{datatype}/{filename}"
         if ignored.matches(path):
             left_out += 1
@@ -173,15 +179,23 @@ def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: 
         files.append(BidsFile(path, name, datatype))
     if left_out:
         notes.append(f"{left_out} images left out by .bidsignore")
-    return SessionFiles(subject, session, tuple(files), tuple(notes))
+    return SessionFiles(subject, session, tuple(files), tuple(notes), unreadable)
 
 
-def _images(root: Path, folder: Path, notes: list[str]) -> Iterator[tuple[str, str]]:
+def _images(
+    root: Path, folder: Path, notes: list[str], unreadable: dict[str, str]
+) -> Iterator[tuple[str, str]]:
     """Folder and name of the images below a session's folder."""
     for place in _listed(folder, root, notes):
         if place.name in OTHER_DATATYPES or place.name.startswith(("ses-", ".")):
             continue
-        for entry in _entries(Path(place.path), root, notes):
+        try:
+            entries = _sorted_entries(Path(place.path))
+        except OSError as error:
+            path = Path(place.path).relative_to(root).as_posix()
+            unreadable[path] = f"{shown(path)}: cannot be read: {error.strerror}"
+            continue
+        for entry in entries:
             if entry.name.endswith(IMAGES) and not entry.name.startswith("."):
                 yield place.name, entry.name
 
@@ -216,8 +230,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _entries(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]]:
     """Entries of a folder by name; none, and a note, where it cannot be read."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+        return _sorted_entries(folder)
     except OSError as error:
         notes.append(f"{shown(folder.relative_to(root).as_posix())}: cannot be read: {error.strerror}")
         return []
+
+
+def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)

@@ -158,6 +158,7 @@ def _plan_session(
         regions, more = region_steps(planned, images)
         steps += regions
         notes += more
+    steps += _unreadable(files, steps, kinds)
     if required:
         steps += _absent(steps, kinds, files.folder)
     problems = () if steps else (f"{files.folder}: no series that a step could take",)
@@ -168,6 +169,16 @@ def _plan_session(
         problems=problems,
         notes=(*files.notes, *notes),
     )
+
+
+def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[Kind]) -> list[Step]:
+    """Blocked steps in the place of what folders that cannot be read may hold."""
+    blocked: dict[Kind, list[str]] = {}
+    for path, problem in files.unreadable.items():
+        kind: Kind = "dti" if path.endswith("/dwi") else "qsm"
+        if kind in kinds and kind not in {step.kind for step in steps}:
+            blocked.setdefault(kind, []).append(problem)
+    return [Step(name=kind, kind=kind, inputs={}, problems=tuple(texts)) for kind, texts in blocked.items()]
 
 
 def _absent(steps: Sequence[Step], kinds: Sequence[Kind], folder: str) -> list[Step]:

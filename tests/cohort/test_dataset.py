@@ -164,7 +164,8 @@ def test_a_folder_that_cannot_be_read_is_noted(dataset, monkeypatch):
     monkeypatch.setattr(module.os, "scandir", refuse)
     (session,) = scan(dataset)
     assert len(session.files) == 6
-    assert session.notes == ("sub-01/dwi: cannot be read: Permission denied",)
+    assert session.notes == ()
+    assert session.unreadable == {"sub-01/dwi": "sub-01/dwi: cannot be read: Permission denied"}
 
 
 def test_files_beside_the_subjects_do_no_harm(dataset):

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +175,21 @@ def test_the_command_refuses_in_one_line(dataset, tmp_path, capsys, monkeypatch,
     assert code == 2
     assert len(err.splitlines()) == 1
     assert words in err
+
+
+@pytest.mark.parametrize(("folder", "kind"), [("anat", "qsm"), ("dwi", "dti")])
+def test_a_folder_that_cannot_be_read_blocks_what_it_may_hold_alone(dataset, plan, monkeypatch, folder, kind):
+    dataset.gre("01")
+    dataset.dwi("01")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    (session,) = plan().sessions
+    blocked = {step.kind: step.problems for step in session.steps if step.problems}
+    assert blocked == {kind: (f"sub-01/{folder}: cannot be read: Permission denied",)}
+    assert {step.kind for step in session.steps} == {"qsm", "dti"}
