@@ -30,6 +30,16 @@ def test_transforms_equal_those_of_scipy(axes: Any, norm: str, cupy: Any, image:
     np.testing.assert_allclose(whole.get(), spectrum, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["dctn", "dstn"])
+def test_cosine_and_sine_transforms_equal_those_of_scipy(name: str, cupy: Any, image: np.ndarray) -> None:
+    from cupyx.scipy import fft
+
+    coefficients = getattr(fft, name)(cupy.asarray(image))
+    np.testing.assert_allclose(coefficients.get(), getattr(scipy.fft, name)(image), atol=1e-3)
+    assert not coefficients.flags.c_contiguous
+    np.testing.assert_allclose(getattr(fft, f"i{name}")(coefficients).get(), image, atol=1e-5)
+
+
 def test_plans_write_into_given_arrays_and_destroy_the_spectrum(cupy: Any, image: np.ndarray) -> None:
     from cupy.cuda import cufft
     from cupyx.scipy.fft import get_fft_plan

@@ -159,6 +159,6 @@ METHODS = (
         stage="unwrap", name="laplacian", run=laplacian, params=LaplacianParams,
         inputs=("phase", "mask", "echo_times"), outputs={"unwrapped": "rad"},
         summary="Poisson's equation for the Laplacian of the wrapped phase; not exact to 2 pi",
-        doi="10.1364/OL.28.001194", bytes_per_voxel=40, bytes_per_volume=4,
+        doi="10.1364/OL.28.001194", bytes_per_voxel=96, bytes_per_volume=4,
     ),
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,15 +9,11 @@ from typing import Any
 import numpy as np
 
 from standin import devices, memory
+from standin.conversions import Conversions
 from standin.counting import note
 from standin.operands import here, is_array
 from standin.pools import is_pinned
-from standin.streams import arrive_later, queue, reads_until_wait, refuse_capture, wait
-
-IMPLICIT = (
-    "Implicit conversion to a NumPy array is not allowed. "
-    "Please use `.get()` to construct a NumPy array explicitly."
-)
+from standin.streams import queue, reads_until_wait, refuse_capture, wait
 
 
 class Flags:
@@ -33,7 +28,7 @@ class Flags:
         return bool(getattr(self, name.lower()))
 
 
-class ndarray:
+class ndarray(Conversions):
     """An array in the memory of a pretended device."""
 
     __array_priority__ = 100
@@ -57,39 +52,6 @@ class ndarray:
         self._device = memory.register(array)
         self._a = array
         return self
-
-    # Implicit conversion
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        raise TypeError(IMPLICIT)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        import cupy
-
-        out = kwargs.get("out")
-        if out is not None:
-            if len(out) != 1:
-                raise ValueError("The 'out' parameter must have exactly one array value")
-            kwargs["out"] = out[0]
-        try:
-            function = getattr(cupy, ufunc.__name__)
-            if method != "__call__":
-                function = getattr(function, method)
-        except AttributeError:
-            return NotImplemented
-        return function(*inputs, **kwargs)
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        import cupy
-
-        try:
-            module = functools.reduce(getattr, func.__module__.split(".")[1:], cupy)
-            mine = getattr(module, func.__name__)
-        except AttributeError:
-            return NotImplemented
-        if not all(issubclass(t, ndarray | np.ndarray) for t in types):
-            return NotImplemented
-        return mine(*args, **kwargs)
 
     # Attributes
 
@@ -171,66 +133,6 @@ class ndarray:
             raise TypeError("iteration over a 0-d array")
         return (self[k] for k in range(len(self._a)))
 
-    # Copies to the host, each of which waits
-
-    def get(
-        self, stream: Any = None, order: str = "C", out: np.ndarray | None = None, blocking: bool = True
-    ) -> np.ndarray:
-        refuse_capture()
-        note("to host", "get", self.nbytes)
-        if out is None:
-            out = np.empty(self.shape, self.dtype, order)
-        elif not isinstance(out, np.ndarray):
-            raise TypeError("Only numpy.ndarray can be obtained from cupy.ndarray")
-        elif out.shape != self.shape or out.dtype != self.dtype:
-            raise ValueError("Shape or dtype mismatch")
-        if blocking or not is_pinned(out):
-            out[...] = self._a
-            wait("get")
-        else:
-            arrive_later(stream, out, self._a.copy())
-        return out
-
-    def _scalar(self, name: str) -> Any:
-        if self.size != 1:
-            raise ValueError("can only convert an array of size 1 to a Python scalar")
-        note("to host", name, self.itemsize)
-        wait(name)
-        return self._a.item()
-
-    def __float__(self) -> float:
-        return float(self._scalar("float"))
-
-    def __int__(self) -> int:
-        return int(self._scalar("int"))
-
-    def __bool__(self) -> bool:
-        return bool(self._scalar("bool"))
-
-    def __complex__(self) -> complex:
-        return complex(self._scalar("complex"))
-
-    def item(self) -> Any:
-        return self._scalar("item")
-
-    def tolist(self) -> Any:
-        return self.get().tolist()
-
-    def tobytes(self, order: str = "C") -> bytes:
-        return self.get().tobytes(order)
-
-    def __repr__(self) -> str:
-        return repr(self.get())
-
-    def __str__(self) -> str:
-        return str(self.get())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.get().item() if not self.ndim else self.get(), spec)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _to_device, (self.get(),)
-
     def __copy__(self) -> ndarray:
         return self.copy()
 
@@ -295,11 +197,6 @@ class ndarray:
 
         moved = target[places].nbytes if not _copies(places) else target.nbytes
         queue("operation", "setitem", moved, action)
-
-
-def _to_device(array: np.ndarray) -> ndarray:
-    note("to device", "unpickle", array.nbytes)
-    return ndarray._of(array.copy())
 
 
 def _copies(places: Any) -> bool:

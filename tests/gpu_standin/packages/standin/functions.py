@@ -32,6 +32,9 @@ WAITING = {
 }  # fmt: skip
 """Functions that make the host wait: a number that the host needs is on the device."""
 
+ITERATED = {"binary_erosion", "binary_dilation", "binary_opening", "binary_closing"}
+"""Functions that repeat only with `brute_force`."""
+
 WITHOUT_WORK = {
     "ndim", "shape", "size", "result_type", "can_cast", "iscomplexobj", "isrealobj", "isscalar", "moveaxis",
     "transpose", "reshape", "squeeze", "expand_dims", "broadcast_to", "swapaxes", "rollaxis",
@@ -50,6 +53,8 @@ def function(place: str, name: str, numpy_function: Callable[..., Any]) -> Calla
         if name in WITHOUT_WORK:
             return wrap(numpy_function(*unwrap(args, checked=False), **kwargs))
         refuse_capture()
+        if name in ITERATED and kwargs.get("iterations", 1) != 1 and not kwargs.get("brute_force"):
+            raise NotImplementedError("only brute_force iterations are supported")
         if name in CONVERTERS:
             _note_upload(args)
         else:
@@ -60,7 +65,7 @@ def function(place: str, name: str, numpy_function: Callable[..., Any]) -> Calla
             result = numpy_function(*values, **options)
         if name in CONVERTERS and has_host_array(args[0]) and np.may_share_memory(result, np.asarray(args[0])):
             result = result.copy()
-        if name in WAITING:
+        if name in WAITING or (name == "where" and len(args) + len(kwargs) == 1):
             wait(name)
         note("fft" if place.endswith("fft") else "operation", name, _moved(values, result))
         out = kwargs.get("out")

@@ -38,7 +38,7 @@ def add_methods() -> None:
     ndarray.__matmul__ = _binary("matmul")
     ndarray.__rmatmul__ = _binary("matmul", swapped=True)
     for name in dir(np.ndarray):
-        if not name.startswith("_") and name not in ndarray.__dict__ and api.has("cupy.ndarray", name):
+        if not name.startswith("_") and not hasattr(ndarray, name) and api.has("cupy.ndarray", name):
             setattr(ndarray, name, _method(name))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod, sqrt
 from typing import Any
 
+import numpy as np
+import scipy.fft
+
 from standin import cufft
-from standin.operands import is_array
+from standin.allocators import alloc
+from standin.counting import note
+from standin.operands import here, is_array, wrap
 from standin.plans import plan_many, remember, type_of
+from standin.streams import refuse_capture
 
 _NORMS = ("backward", "ortho", "forward")
 
@@ -60,6 +66,34 @@ def transform(
     elif (norm or "backward") == ("forward" if direction == cufft.CUFFT_FORWARD else "backward"):
         out /= count
     return out
+
+
+def trigonometric(name: str) -> Callable[..., Any]:
+    """``dctn``, ``dstn`` or an inverse, which CuPy makes of complex transforms along one axis after the other.
+
+    The result of a forward one is the real part of a complex array, hence not contiguous.
+    """
+    library = getattr(scipy.fft, name)
+    forward = not name.startswith("i")
+    between = 28 if forward else 24
+    """Bytes per voxel that live besides the result: copies along the axes, and cuFFT's work area."""
+
+    def call(
+        x: Any, type: int = 2, s: Any = None, axes: Any = None, norm: Any = None, overwrite_x: bool = False
+    ) -> Any:
+        refuse_capture()
+        values = here(x)
+        temporary = alloc(between * values.size * values.itemsize // 4)
+        with np.errstate(all="ignore"):
+            result = library(values, type, s, axes, norm)
+        note("fft", name, values.nbytes + result.nbytes + temporary.mem.size)
+        if not forward:
+            return wrap(result)
+        parts = np.zeros(result.shape, np.result_type(result.dtype, np.complex64))
+        parts.real = result
+        return wrap(parts).real
+
+    return call
 
 
 def _axes(a: Any, s: Any, axes: Any) -> tuple[tuple[int, ...], tuple[int | None, ...]]:

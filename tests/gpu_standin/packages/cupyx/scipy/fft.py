@@ -9,8 +9,9 @@ from standin import cufft as _cufft
 from standin.submodule import lookup as _lookup
 from standin.transforms import get_fft_plan
 from standin.transforms import transform as _transform
+from standin.transforms import trigonometric as _trigonometric
 
-__all__ = ["fftn", "get_fft_plan", "ifftn", "irfftn", "rfftn"]
+__all__ = ["dctn", "dstn", "fftn", "get_fft_plan", "idctn", "idstn", "ifftn", "irfftn", "rfftn"]
 _FOUND: dict[str, Any] = {}
 
 
@@ -33,6 +34,9 @@ rfftn = _many("R2C", _cufft.CUFFT_FORWARD)
 irfftn = _many("C2R", _cufft.CUFFT_INVERSE)
 fftn = _many("C2C", _cufft.CUFFT_FORWARD)
 ifftn = _many("C2C", _cufft.CUFFT_INVERSE)
+
+
+dctn, idctn, dstn, idstn = (_trigonometric(name) for name in ("dctn", "idctn", "dstn", "idstn"))
 
 
 def __getattr__(name: str) -> Any:
