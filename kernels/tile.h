@@ -17,7 +17,8 @@
 //     ANY_LANE(found, l, test)    found = 1 where the test holds for a lane of those that run together
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
 //   atomic_load, atomic_store,  integers that several tiles use at once, without any order between them; only for
-//   atomic_add, atomic_swap     results that do not depend on that order (sums, the root of a union-find tree)
+//   atomic_add, atomic_min,     results that do not depend on that order (sums, the smallest number, the root of a
+//   atomic_swap                 union-find tree)
 //
 // 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads; a row is one warp of it, so that short rows
 //    leave no threads idle.
@@ -77,6 +78,10 @@ FN int atomic_load(const int* p) { return __ldcg(p); }
 FN void atomic_store(int* p, int value) { __stcg(p, value); }
 FN void atomic_store(u8* p, u8 value) { __stcg(p, value); }
 FN void atomic_add(int* p, int value) { atomicAdd(p, value); }
+FN void atomic_add(Index* p, Index value) { atomicAdd((unsigned long long*)p, (unsigned long long)value); }
+FN void atomic_min(Index* p, Index value) {
+  if (value < __ldcg(p)) atomicMin(p, value);
+}
 FN int atomic_swap(int* p, int expected, int value) { return atomicCAS(p, expected, value); }
 
 #else
@@ -96,6 +101,12 @@ FN int atomic_load(const int* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); 
 FN void atomic_store(int* p, int value) { __atomic_store_n(p, value, __ATOMIC_RELAXED); }
 FN void atomic_store(u8* p, u8 value) { __atomic_store_n(p, value, __ATOMIC_RELAXED); }
 FN void atomic_add(int* p, int value) { __atomic_fetch_add(p, value, __ATOMIC_RELAXED); }
+FN void atomic_add(Index* p, Index value) { __atomic_fetch_add(p, value, __ATOMIC_RELAXED); }
+FN void atomic_min(Index* p, Index value) {
+  Index seen = __atomic_load_n(p, __ATOMIC_RELAXED);
+  while (value < seen &&
+         !__atomic_compare_exchange_n(p, &seen, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+}
 FN int atomic_swap(int* p, int expected, int value) {  // value where expected stands; returns what stood there
   __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;

@@ -24,19 +24,21 @@ def test_c_parameters_are_those_declared(function):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"unwrapped": np.zeros((3, 4, 5))}, "dtype is float64"),
+        ({"phase": np.zeros((3, 4, 5))}, "dtype is float64"),
         ({"state": np.zeros((3, 4, 6), np.uint8)}, "dimension nz is 6, must be 5"),
         ({"state": np.zeros((3, 5, 4), np.uint8).transpose(0, 2, 1)}, "C-contiguous"),
         ({"cost": [1, 2, 3]}, "must be a NumPy array"),
+        ({"tree": np.zeros(60, np.int64)}, "are too many voxels"),
         ({"other": np.zeros(3)}, "unknown \\['other'\\]"),
     ],
 )
-def test_wrong_arguments_stop_before_the_call(change, message):
+def test_wrong_arguments_are_refused(change, message):
     values = {
         "cost": np.zeros((3, 3, 4, 5), np.uint8),
         "state": np.zeros((3, 4, 5), np.uint8),
-        "unwrapped": np.zeros((3, 4, 5), np.float32),
+        "phase": np.zeros((3, 4, 5), np.float32),
+        "tree": np.zeros(61, np.int64),
     }
-    hostcall(romeo.ROMEO_REGROW, **values)
+    hostcall(romeo.ROMEO_FOREST, **values)
     with pytest.raises(InputError, match=message):
-        hostcall(romeo.ROMEO_REGROW, **(values | change))
+        hostcall(romeo.ROMEO_FOREST, **(values | change))

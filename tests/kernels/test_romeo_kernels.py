@@ -5,15 +5,9 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-from qsmengine.backend.host import hostcall
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.romeo import (
-    ROMEO_GROW,
-    ROMEO_QUALITY,
-    ROMEO_REGROW,
-    ROMEO_TEMPORAL,
-    ROMEO_WEIGHTS,
-)
+from qsmengine.backend.signatures.romeo import ROMEO_QUALITY, ROMEO_TEMPORAL, ROMEO_WEIGHTS
+from qsmengine.stages.phase.growth import unwrap_spatially
 from tests.stages.gre import DEVICE, turns_apart, wrapped
 
 SHAPES = [(7, 6, 9), (6, 8, 16), (1, 5, 33), (4, 1, 3), (5, 5, 1), (3, 4, 2), (3, 2, 4)]
@@ -145,30 +139,8 @@ def test_growth_follows_the_minimum_spanning_tree(seed):
     shape = (4, 4, 5)
     phase = rng.uniform(-np.pi, np.pi, shape).astype(np.float32)
     cost = distinct_costs(shape, rng)
-    unwrapped = phase.copy()
-    hostcall(
-        ROMEO_GROW,
-        other=phase,
-        cost=cost,
-        state=np.ones(shape, np.uint8),
-        unwrapped=unwrapped,
-        ratio=1.0,
-        second=0,
-    )
+    unwrapped = unwrap_spatially(phase, cost, np.ones(shape, np.uint8), DEVICE)
     turns, rest = turns_apart(unwrapped, along_minimum_spanning_tree(phase, cost))
     assert rest.max() < 1e-5
     assert np.ptp(turns) == 0
     assert np.ptp(unwrapped) > 2 * np.pi
-
-
-def test_regrowth_leaves_settled_and_unreachable_voxels_alone():
-    shape = (1, 1, 8)
-    unwrapped = np.array([20.0, 0.5, 1.0, 1.5, 0.0, 0.3, 7.0, 3.0], np.float32).reshape(shape)
-    state = np.array([2, 1, 1, 1, 0, 1, 1, 1], np.uint8).reshape(shape)
-    cost = np.zeros((3, *shape), np.uint8)
-    cost[2, 0, 0] = [9, 200, 3, 0, 0, 5, 5, 0]
-    before = unwrapped.copy().ravel()
-    hostcall(ROMEO_REGROW, cost=cost, state=state, unwrapped=unwrapped)
-    after = unwrapped.ravel()
-    np.testing.assert_allclose(after[1:4], before[1:4] + 6 * np.pi, rtol=1e-6)
-    np.testing.assert_array_equal(after[[0, 4, 5, 6, 7]], before[[0, 4, 5, 6, 7]])

@@ -1,20 +1,48 @@
 """Edge weights and growth of ROMEO, as other steps use them too.
 
-Weights and quality are kernels on either device. The growth follows one queue and is serial, so it runs
-on the host: arrays of a GPU are copied to host memory for it and the result is copied back.
+Growing from a seed, always over the cheapest open edge, visits the voxels along the minimum spanning tree
+of the edge costs. Kruskal's algorithm finds this tree on a CPU, Boruvka's on a GPU. The turns along it are
+integers, so both devices give the same bytes.
 
 Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.host import hostcall
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.romeo import ROMEO_GROW, ROMEO_QUALITY, ROMEO_REGROW, ROMEO_WEIGHTS
+from qsmengine.backend.signatures.romeo import (
+    ROMEO_BRANCH,
+    ROMEO_CONTINUE,
+    ROMEO_COUNT,
+    ROMEO_FIRST,
+    ROMEO_FOLLOW,
+    ROMEO_FOREST,
+    ROMEO_LINK,
+    ROMEO_MISFIT,
+    ROMEO_NARROW,
+    ROMEO_QUALITY,
+    ROMEO_RESET,
+    ROMEO_ROOTS,
+    ROMEO_START,
+    ROMEO_TURN,
+    ROMEO_WEIGHTS,
+)
 from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.ops.order_statistics import percentile
+
+MOST_VOXELS = 1 << 29
+"""The kernels number edges with 32 bits."""
+ROUNDS_PER_LOOK = 4
+"""Rounds of the growth on a GPU between two looks at whether it is complete."""
+QUARTER_TURN = 1 << 14
+"""In the unit of the kernels' angles."""
 
 
 def edge_costs(
@@ -72,7 +100,7 @@ def edge_costs(
 
 
 def _half_brightness(magnitude: Array, mask: Array) -> float:
-    value = 0.5 * float(np.percentile(to_numpy(magnitude[mask > 0]), 95))
+    value = 0.5 * percentile(magnitude[mask > 0], 95)
     return value if value > 0.0 else 1.0
 
 
@@ -88,22 +116,21 @@ def unwrap_spatially(
 ) -> Array:
     """Unwrapped phase (x, y, z) [rad] of every voxel in `mask`; 0 outside.
 
-    Each connected component grows from its own best voxel. Its multiple of 2 pi is then set as a whole:
-    the median lies in the branch around 0, unless `other` (the phase of another echo, TE ratio times
-    longer) fits better to a phase linear in time through 0 with a few turns more or less. With an integer
-    ratio the other echo cannot tell, and the branch around 0 stays.
+    The phase is unwrapped along the minimum spanning forest of the edges. The multiple of 2 pi of each
+    connected component is then set as a whole: its median lies in the branch around 0, unless `other` (the
+    phase of another echo, TE ratio times longer) fits better to a phase linear in time through 0 with a few
+    turns more or less. With an integer ratio the other echo cannot decide, and the branch around 0 stays.
     """
-    unwrapped = np.where(to_numpy(mask), to_numpy(phase), np.float32(0))
-    hostcall(
-        ROMEO_GROW,
-        other=to_numpy(phase if other is None else other),
-        cost=to_numpy(cost),
-        state=to_numpy(mask),
-        unwrapped=unwrapped,
-        ratio=ratio,
-        second=int(other is not None),
-    )
-    return device.asarray(unwrapped)
+    tree = spanning_forest(phase, cost, mask, device).reshape(-1)
+    voxels = {"phase": phase.reshape(-1), "state": mask.reshape(-1), "tree": tree}
+    branches = _Branches.of(voxels, device)
+    for step in branches.steps:
+        branches.narrow(step)
+    if other is not None:
+        branches.compare(other.reshape(-1), ratio)
+    unwrapped = device.empty(tuple(phase.shape))
+    branches.apply(unwrapped.reshape(-1), ratio)
+    return unwrapped
 
 
 def regrow(cost: Array, state: Array, unwrapped: Array, device: Device) -> Array:
@@ -111,6 +138,110 @@ def regrow(cost: Array, state: Array, unwrapped: Array, device: Device) -> Array
 
     Voxels of state 1 that no voxel of state 2 reaches keep their value.
     """
-    result = np.array(to_numpy(unwrapped))
-    hostcall(ROMEO_REGROW, cost=to_numpy(cost), state=to_numpy(state), unwrapped=result)
-    return device.asarray(result)
+    tree = spanning_forest(unwrapped, cost, state, device)
+    result = device.empty(tuple(unwrapped.shape))
+    launch(
+        ROMEO_CONTINUE,
+        device,
+        phase=unwrapped.reshape(-1),
+        state=state.reshape(-1),
+        tree=tree.reshape(-1),
+        unwrapped=result.reshape(-1),
+    )
+    return result
+
+
+def spanning_forest(phase: Array, cost: Array, state: Array, device: Device) -> Array:
+    """Minimum spanning forest of the voxels of state 1 and 2, int64 (x, y, z): root + 2^32 turns.
+
+    An edge of lower cost comes first; of two with equal costs, that with the lower 3 voxel + axis, counted
+    from its lower end. Adding the turns of both to the phase of a voxel and of its root makes every step
+    along the forest at most pi. All voxels of state 2 are one tree, whose root is the number of voxels.
+    Voxels of state 0 have no defined value. The CPU takes Kruskal's algorithm, a GPU Boruvka's: their roots
+    may differ, the trees and the turns from voxel to voxel do not.
+
+    Raises
+    ------
+    InputError
+        For more than 2^29 voxels.
+    """
+    if device.kind == "cuda":
+        return forest_by_rounds(phase, cost, state, device)
+    tree = device.empty((phase.size + 1,), np.int64)
+    hostcall(ROMEO_FOREST, phase=phase, cost=cost, state=state, tree=tree)
+    return tree[:-1].reshape(phase.shape)
+
+
+def forest_by_rounds(phase: Array, cost: Array, state: Array, device: Device) -> Array:
+    """:func:`spanning_forest` by kernels: Boruvka's algorithm, on either device."""
+    shape, n = tuple(phase.shape), int(phase.size)
+    if n > MOST_VOXELS:
+        raise InputError(f"shape {shape} has more than {MOST_VOXELS} voxels", field="shape")
+    tree, first, link = (device.empty(shape, np.int64) for _ in range(3))
+    done = device.empty((32,), np.int64)
+    done[...], done[:1] = 1, 0
+    launch(ROMEO_START, device, state=state.reshape(-1), tree=tree.reshape(-1), first=first.reshape(-1))
+    for number in range(n.bit_length()):
+        if number and number % ROUNDS_PER_LOOK == 0 and int(done[number]) == 1:
+            break
+        now: dict[str, Any] = {"state": state, "tree": tree, "first": first, "done": done, "round": number}
+        launch(ROMEO_FIRST, device, cost=cost, **now)
+        launch(ROMEO_LINK, device, phase=phase, link=link, **now)
+        now |= {name: array.reshape(-1) for name, array in now.items() if name not in {"done", "round"}}
+        launch(ROMEO_FOLLOW, device, link=link.reshape(-1), **now)
+    return tree
+
+
+class _Branches(NamedTuple):
+    """The multiple of 2 pi of each tree while it is being found; flat arrays, and one number a tree."""
+
+    voxels: dict[str, Array]
+    number: Array
+    median: Array
+    cosine: Array
+    sine: Array
+    steps: tuple[int, ...]
+    device: Device
+
+    @classmethod
+    def of(cls, voxels: dict[str, Array], device: Device) -> _Branches:
+        """Number the trees; every median is still the lowest branch of any voxel."""
+        n = voxels["phase"].size
+        flags, number = device.empty((n,), np.uint8), device.empty((n,), np.int32)
+        extent = device.zeros((2,), np.int64)
+        launch(ROMEO_ROOTS, device, **voxels, roots=flags, range=extent)
+        roots = device.xp.flatnonzero(flags.view(np.bool_))
+        low, minus_high = (int(v) for v in to_numpy(extent))
+        median, counts, sine = (device.empty((int(roots.size),), np.int64) for _ in range(3))
+        launch(
+            ROMEO_RESET, device, roots=roots, number=number, median=median, counts=counts, sine=sine, lowest=low
+        )
+        steps = tuple(1 << bit for bit in reversed(range((-minus_high - low).bit_length())))
+        return cls(voxels, number, median, counts, sine, steps, device)
+
+    def narrow(self, step: int) -> None:
+        """Halve the interval that contains each median."""
+        search: dict[str, Any] = {"median": self.median, "counts": self.cosine, "step": step}
+        launch(ROMEO_COUNT, self.device, **self.voxels, number=self.number, **search)
+        launch(ROMEO_NARROW, self.device, **search)
+
+    def compare(self, other: Array, ratio: float) -> None:
+        """Mean misfit of the other echo, as a vector for each tree."""
+        for sums, shift in ((self.cosine, QUARTER_TURN), (self.sine, 0)):
+            launch(
+                ROMEO_MISFIT, self.device, **self.voxels, number=self.number, other=other, sums=sums,
+                ratio=_fixed(ratio), shift=shift,
+            )  # fmt: skip
+
+    def apply(self, unwrapped: Array, ratio: float) -> None:
+        """Write the phase with the turns of its voxels and trees."""
+        added = self.device.empty(tuple(self.median.shape), np.int64)
+        launch(
+            ROMEO_BRANCH, self.device, median=self.median, cosine=self.cosine, sine=self.sine, added=added,
+            ratio=_fixed(ratio),
+        )  # fmt: skip
+        launch(ROMEO_TURN, self.device, **self.voxels, number=self.number, added=added, unwrapped=unwrapped)
+
+
+def _fixed(ratio: float) -> int:
+    return round(ratio * 4 * QUARTER_TURN)

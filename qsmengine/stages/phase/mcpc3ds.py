@@ -83,7 +83,7 @@ def mcpc3ds(
     params
         Parameters.
     device
-        Where to compute. The spatial unwrapping runs on the host (see `growth`).
+        Where to compute.
 
     Returns
     -------

@@ -12,7 +12,6 @@ The mode `individual` unwraps every echo in space by itself, for phase that is n
 adds to each echo the multiple of 2 pi that most of its voxels need to meet the prediction from the template.
 
 The mode `template` assumes that the phase at echo time 0 was removed (for one receive channel: MCPC-3D-S).
-The spanning tree grows on the host, also for arrays on a GPU, which are copied there and back.
 
 Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 """
@@ -25,12 +24,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.romeo import ROMEO_TEMPORAL
 from qsmengine.data import Array
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -168,7 +168,7 @@ class _Echoes(NamedTuple):
         for echo in (e for e in range(len(self.times)) if e != self.template):
             self.grow(echo, unwrapped)
             missing = np.float32(self.times[echo]) * reference - unwrapped[echo][selected]
-            turns = float(np.rint(np.median(to_numpy(missing)) / TWO_PI))
+            turns = round(median(missing) / TWO_PI)
             unwrapped[echo][selected] += np.float32(TWO_PI * turns)
 
     def follow(self, unwrapped: Array) -> None:
@@ -203,6 +203,6 @@ METHODS = (
         inputs=("phase", "magnitude", "mask", "echo_times"),
         outputs={"unwrapped": "rad", "quality": "1"},
         summary="path-based unwrapping in space and along the echoes", doi="10.1002/mrm.28563",
-        bytes_per_voxel=20, bytes_per_volume=8,
+        bytes_per_voxel=32, bytes_per_volume=8,
     ),
 )  # fmt: skip

@@ -42,6 +42,15 @@ EMULATED_ATOMIC int atomicCAS(int* p, int expected, int value) {
   if (before == expected) *p = value;
   return before;
 }
+EMULATED_ATOMIC long long __ldcg(const long long* p) { return emulated_atomic(p, 8, false), *p; }
+EMULATED_ATOMIC void atomicMin(long long* p, long long value) {
+  emulated_atomic(p, 8, true);
+  *p = value < *p ? value : *p;
+}
+EMULATED_ATOMIC void atomicAdd(unsigned long long* p, unsigned long long value) {
+  emulated_atomic(p, 8, true);
+  *p += value;
+}
 
 static inline float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
 static inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
