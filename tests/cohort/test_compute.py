@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import cpu
-from qsmengine.cohort import compute
+from qsmengine.backend.memory import limit_pool
+from qsmengine.cohort import compute, execute
 from qsmengine.errors import InputError, OutOfMemoryError
 from tests.cohort.one_session import run
 from tests.cohort.small import dti_step
@@ -59,6 +60,19 @@ def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
     assert step.state == "done"
     assert "repeated in slabs" in step.notes
     assert any("allocation failed" in note for note in step.notes)
+
+
+def test_a_gpu_that_fills_up_halfway_hands_the_session_to_the_cpu(bids, out, gpu, monkeypatch):
+    monkeypatch.setattr("qsmengine.pipeline.run.check_memory", lambda plan, device: None)
+    monkeypatch.setattr("qsmengine.pipeline.session.check_memory", lambda plan, device: None)
+    monkeypatch.setattr(execute, "limit_pool", lambda device, limit: limit_pool(device, min(limit, 1 << 20)))
+    try:
+        step = run(bids, out, device="cuda:0", fall_back=True).record.steps["qsm"]
+    finally:
+        limit_pool(gpu, 0)
+    assert (step.state, step.device) == ("done", "cpu")
+    assert "repeated on the CPU" in step.notes
+    assert any("out of memory on cuda:0" in note for note in step.notes)
 
 
 def test_an_error_that_is_not_about_memory_is_not_tried_again(bids, out, monkeypatch):
