@@ -32,7 +32,7 @@ from qsmengine.cohort.model import CohortPlan
 from qsmengine.cohort.places import Places
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.errors import DeviceError, UsageError
-from qsmengine.pipeline.config import read_yaml
+from qsmengine.pipeline.config import read_settings
 
 LOCAL_INTERFACES = frozenset({"lo", "lo0"})
 
@@ -58,7 +58,7 @@ class SlurmProfile(BaseModel):
 
 def load_profile(path: Path) -> SlurmProfile:
     """Read a profile; raises UsageError naming file and key."""
-    tree = read_yaml(path)
+    tree = read_settings(path)
     try:
         return SlurmProfile.model_validate(tree if tree is not None else {})
     except ValidationError as error:

@@ -15,10 +15,10 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from qsmengine.errors import UsageError
+from qsmengine.errors import InputError, UsageError
+from qsmengine.io.yaml_text import YamlError, parse_yaml, read_yaml
 from qsmengine.pipeline.messages import explain, near
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -215,8 +215,8 @@ def parse_setting(setting: str) -> Tree:
 def parse_value(text: str) -> Any:
     """A setting's value: YAML, and ``none`` for nothing."""
     try:
-        return None if text.strip().lower() == "none" else yaml.safe_load(text)
-    except yaml.YAMLError:
+        return None if text.strip().lower() == "none" else parse_yaml(text)
+    except YamlError:
         return text
 
 
@@ -242,18 +242,16 @@ def _names_method(setting: Tree) -> bool:
     return value is None or "method" in value
 
 
-def read_yaml(path: Path) -> Any:
-    """Content of a YAML file; raises UsageError naming it where it cannot be read."""
+def read_settings(path: Path) -> Any:
+    """Return the content of a YAML file of settings; raises UsageError naming it where it cannot be read."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        return read_yaml(path)
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 def _read_tree(path: Path) -> Tree:
-    tree = read_yaml(path)
+    tree = read_settings(path)
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: holds no sections")
     if tree.get("schema_version") != SCHEMA_VERSION:

@@ -22,10 +22,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import UsageError
+from qsmengine.io.yaml_text import read_yaml
 from qsmengine.stats.design import Groups, did_you_mean
 from qsmengine.stats.models.corrections import Correction
 
@@ -210,12 +210,7 @@ def load_analysis(path: str | Path) -> Analysis:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML ({' '.join(str(error).split())})", source=path) from None
+    content = read_yaml(path)
     return content if isinstance(content, dict) else {}
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import UsageError
+from qsmengine.io.yaml_text import read_yaml
 
 
 class _Frozen(BaseModel):
@@ -99,12 +99,7 @@ def load_design(path: str | Path) -> Design:
         For unknown, missing or wrong entries; the message names each with what was probably meant.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML ({' '.join(str(error).split())})", source=path) from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: need entries outcome, groups, covariates, correction")
     try:
