@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qsmengine.backend.device import Device
+import numpy as np
+
+from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]
+"""First corner of a box, and one past its last."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,8 @@ class Domain:
         InputError
             For an empty mask.
         """
-        start, stop = bounding_box(mask)
         margins = (margin,) * 3 if isinstance(margin, int) else margin
-        nx, ny, nz = (b - a + m for a, b, m in zip(start, stop, margins, strict=True))
-        return cls(tuple(mask.shape), start, stop, fast_shape((nx, ny, nz)), device)
+        return cls._of_box(tuple(mask.shape), bounding_box(mask), margins, device)
 
     @classmethod
     def for_kernel(cls, mask: Array, grid: Grid, reach: float, device: Device) -> Domain:
@@ -62,7 +65,12 @@ class Domain:
         start, stop = bounding_box(mask)
         box = tuple(b - a for a, b in zip(start, stop, strict=True))
         margin = kernel_margin((box[0], box[1], box[2]), grid.voxel_size, reach)
-        return cls.around(mask, margin, device)
+        return cls._of_box(tuple(mask.shape), (start, stop), margin, device)
+
+    @classmethod
+    def _of_box(cls, image_shape: tuple[int, ...], box: Box, margin: tuple[int, ...], device: Device) -> Domain:
+        nx, ny, nz = (b - a + m for a, b, m in zip(*box, margin, strict=True))
+        return cls(image_shape, *box, fast_shape((nx, ny, nz)), device)
 
     @property
     def image_box(self) -> tuple[slice, ...]:
@@ -97,7 +105,7 @@ def kernel_margin(box: tuple[int, int, int], voxel_size: Vector3, reach: float) 
     return x, y, z
 
 
-def bounding_box(mask: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def bounding_box(mask: Array) -> Box:
     """First corner and one past the last corner of the True voxels.
 
     Raises
@@ -105,12 +113,12 @@ def bounding_box(mask: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     InputError
         For an empty mask.
     """
-    start, stop = [], []
-    for axis in range(mask.ndim):
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        occupied = mask.any(axis=others, keepdims=True).reshape(-1).nonzero()[0]
-        if occupied.size == 0:
-            raise InputError("the mask is empty", field="mask")
-        start.append(int(occupied[0]))
-        stop.append(int(occupied[-1]) + 1)
+    axes = range(mask.ndim)
+    profiles = [mask.any(axis=tuple(a for a in axes if a != axis)) for axis in axes]
+    occupied = to_numpy(array_module(mask).concatenate(profiles))  # one copy, one wait
+    if not occupied.any():
+        raise InputError("the mask is empty", field="mask")
+    ends = np.split(occupied, np.cumsum(mask.shape)[:-1])
+    places = [np.flatnonzero(end) for end in ends]
+    start, stop = [int(p[0]) for p in places], [int(p[-1]) + 1 for p in places]
     return tuple(start), tuple(stop)

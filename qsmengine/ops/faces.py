@@ -45,7 +45,8 @@ def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -
     faces: Array = xp.zeros(inside.shape, np.uint8)
     if not known.size:
         return faces
-    limit = xp.sort(known)[max(0, round((1.0 - edges) * known.size) - 1)]
+    last = max(0, round((1.0 - edges) * known.size) - 1)
+    limit = xp.partition(known, last)[last]
     for axis, (step, pair) in enumerate(zip(steps, pairs, strict=True)):
         _add(faces, axis, pair & (step <= limit))
     return faces

@@ -26,7 +26,8 @@ def image_quality(
         Where to compute.
     """
     first, weight = device.asarray(phases[0]), device.asarray(magnitudes[0])
-    everywhere = device.asarray(np.ones(tuple(first.shape), np.uint8), np.uint8)
+    everywhere = device.empty(tuple(first.shape), np.uint8)
+    everywhere.fill(1)
     if len(phases) == 1:
         return edge_quality(edge_costs(first, weight, everywhere, device), device)
     other = device.asarray(phases[1])
