@@ -63,15 +63,15 @@ KERNEL(ball_planes,
 // kept = 1 where no plane within reach along x takes the voxel away, else 0.
 KERNEL(ball_keep, (const u8* RESTRICT taken, u8* RESTRICT kept, int reach, Index nx, Index ny, Index nz),
        (taken, kept, reach, nx, ny, nz)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index ix = row / ny;
     int low = ix < reach ? -(int)ix : -reach, high = nx - 1 - ix < reach ? (int)(nx - 1 - ix) : reach;
     u8* out = kept + row * nz;
-    TILE_FOR(k, (int)nz) { out[k] = 1; }
+    ROW_FOR(k, (int)nz) { out[k] = 1; }
     for (int dx = low; dx <= high; ++dx) {
       const u8* there = taken + (row + dx * ny) * nz;
       u8 far = (u8)(dx < 0 ? -dx : dx);
-      TILE_FOR(k, (int)nz) { out[k] = there[k] > far ? 0 : out[k]; }
+      ROW_FOR(k, (int)nz) { out[k] = there[k] > far ? 0 : out[k]; }
     }
   }
 }

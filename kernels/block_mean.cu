@@ -116,7 +116,7 @@ KERNEL(block_spread,
         Index nx, Index ny, Index nz),
        (blocks, mask, fx, fy, fz, bx, by, bz, nx, ny, nz)) {
   int half = 4 * fx * fy * fz;
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Between x = between(row / ny, fx, bx), y = between(row % ny, fy, by);
     const u8* a = blocks + (x.low * by + y.low) * bz;
     const u8* b = blocks + (x.low * by + y.high) * bz;
@@ -124,7 +124,7 @@ KERNEL(block_spread,
     const u8* d = blocks + (x.high * by + y.high) * bz;
     int wa = x.low_weight * y.low_weight, wb = x.low_weight * y.high_weight;
     int wc = x.high_weight * y.low_weight, wd = x.high_weight * y.high_weight;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       Between z = between(k, fz, bz);
       int low = wa * a[z.low] + wb * b[z.low] + wc * c[z.low] + wd * d[z.low];
       int high = wa * a[z.high] + wb * b[z.high] + wc * c[z.high] + wd * d[z.high];

@@ -67,9 +67,9 @@ KERNEL(components_runs,
 // Runs that touch across a face are joined, once for each stretch along which they do.
 KERNEL(components_join, (const u8* mask, const u8* back, int* parent, Index nx, Index ny, Index nz),
        (mask, back, parent, nx, ny, nz)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index dy = row % ny > 0 ? nz : 0, dx = row >= ny ? ny * nz : 0;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       Index i = row * nz + k;
       if (mask[i] != 0) {
         int run = (int)i - back[i];
@@ -86,8 +86,8 @@ KERNEL(components_join, (const u8* mask, const u8* back, int* parent, Index nx, 
 // Size [voxels] of every part, at its root; afterwards the parent of each run's first voxel is its root.
 KERNEL(components_sizes, (const u8* mask, const u8* back, int* parent, int* size, Index nx, Index ny, Index nz),
        (mask, back, parent, size, nx, ny, nz)) {
-  FOR_TILES(row, nx * ny) {
-    TILE_FOR(k, (int)nz) {
+  FOR_ROWS(row, nx * ny) {
+    ROW_FOR(k, (int)nz) {
       Index i = row * nz + k;
       if (mask[i] != 0 && (k + 1 == nz || back[i + 1] == 0)) {
         int first = (int)i - back[i], root = root_of(parent, first);
@@ -102,10 +102,10 @@ KERNEL(components_sizes, (const u8* mask, const u8* back, int* parent, int* size
 KERNEL(components_border,
        (const u8* mask, const u8* back, int* parent, u8* chosen, Index nx, Index ny, Index nz),
        (mask, back, parent, chosen, nx, ny, nz)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index ix = row / ny, iy = row % ny;
     bool edge = ix == 0 || iy == 0 || ix == nx - 1 || iy == ny - 1;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       Index i = row * nz + k;
       if (mask[i] != 0 && (k + 1 == nz || back[i + 1] == 0)) {
         int first = (int)i - back[i], root = root_of(parent, first);

@@ -13,8 +13,8 @@ KERNEL(nearest_along,
        (gap, source, square, found, distance, axis, nx, ny, nz)) {
   Index stride = axis == 0 ? ny * nz : axis == 1 ? nz : 1;
   int length = (int)(axis == 0 ? nx : axis == 1 ? ny : nz);
-  FOR_TILES(row, nx * ny) {
-    TILE_FOR(k, (int)nz) {
+  FOR_ROWS(row, nx * ny) {
+    ROW_FOR(k, (int)nz) {
       Index i = row * nz + k;
       int best = source[i], least = best < 0 ? 0x7fffffff : square[i];
       int place = axis == 0 ? (int)(row / ny) : axis == 1 ? (int)(row % ny) : k;
