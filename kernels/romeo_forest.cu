@@ -91,7 +91,7 @@ KERNEL(romeo_follow,
       turns += turns_of(next);
       if (root == n) break;
     }
-    tree[i] = tree_node(root, turns);
-    first[i] = NO_EDGE;
+    if (root != root_of(tree[i])) tree[i] = tree_node(root, turns);
+    if (root == i) first[i] = NO_EDGE;
   }
 }

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from scipy.ndimage import label
 
 from qsmengine.backend.device import Device, cpu, to_numpy
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures import all_kernels
 from qsmengine.errors import InputError
 from qsmengine.stages.phase import growth
 from qsmengine.stages.phase.growth import forest_by_rounds, regrow, spanning_forest, unwrap_spatially
+from tests.emulator.kernels import emulator_of, needs_emulator
+from tests.kernels.inputs import dimensions, outputs, random_values
 from tests.kernels.romeo_inputs import valid_costs
 from tests.stages.gre import DEVICE
 
 TWO_PI = 2 * np.pi
+KERNELS = [k for k in all_kernels() if k.source in {"romeo_forest.cu", "romeo_branch.cu"}]
 FORESTS = [spanning_forest, forest_by_rounds]
 SHAPES = [(7, 6, 9), (5, 8, 4), (1, 1, 1), (1, 1, 40), (1, 30, 1), (25, 1, 1), (1, 9, 12), (2, 2, 2)]
 SETTLED = -1
@@ -129,6 +136,17 @@ def test_gpu_gives_the_bytes_of_the_cpu(gpu: Device):
         return to_numpy(grown).tobytes(), to_numpy(regrow(c, s, p, device)).tobytes()
 
     assert on(gpu) == on(cpu(1))
+
+
+@needs_emulator
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+def test_fused_operations_of_a_gpu_do_not_change_a_byte(kernel):
+    expected = random_values(kernel, dimensions(kernel, "many tiles"), np.random.default_rng(31))
+    found = copy.deepcopy(expected)
+    launch(kernel, cpu(1), **expected)
+    emulator_of(kernel.source, fused=True).run(kernel, found, flush=True)
+    for name, array in outputs(kernel, expected).items():
+        assert array.tobytes() == found[name].tobytes(), name
 
 
 def median_branch(unwrapped, members):
