@@ -13,7 +13,7 @@
 // Turns of voxel i, counted from the branch around 0, up to those of its tree.
 FN int branch_of(const float* phase, Index node, Index i) { return turns_of(node) + whole_turns(phase[i]); }
 
-// roots = 1 at the root of each tree; range = lowest branch of a voxel, and minus the highest.
+// roots = 1 at the root of each tree; range, 0 before, becomes the lowest branch of a voxel and minus the highest.
 KERNEL(romeo_roots,
        (const float* RESTRICT phase, const u8* RESTRICT state, const Index* RESTRICT tree, u8* RESTRICT roots,
         Index* RESTRICT range, Index n),
@@ -22,8 +22,8 @@ KERNEL(romeo_roots,
     roots[i] = (u8)(state[i] == 1 && root_of(tree[i]) == i);
     if (state[i] == 1) {
       int branch = branch_of(phase, tree[i], i);
-      atomic_min(&range[0], branch);
-      atomic_min(&range[1], -branch);
+      if (branch < 0) atomic_min(&range[0], branch);
+      if (branch > 0) atomic_min(&range[1], -branch);
     }
   }
 }

@@ -120,6 +120,6 @@ def _growth(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     text = (
         "## ROMEO\n\nGrowth in space of the first echo on one core. The whole image is mostly noise around\n"
-        "the head, where the order of growth jumps about in memory.\n\n"
+        "the head, where trees far apart in memory join.\n\n"
     )
     return text + table(("region", "voxels", "s", "CPU s", "s per 10 million voxels", "goal"), lines)
