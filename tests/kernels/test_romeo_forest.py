@@ -197,6 +197,21 @@ def test_turns_of_the_input_do_not_change_the_result():
     np.testing.assert_allclose(unwrap_spatially(shifted, cost, mask, DEVICE), plain, atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_flipped_volumes_unwrap_alike_where_no_two_costs_are_equal(axis):
+    rng = np.random.default_rng(12)
+    phase, cost, _ = volume((4, 4, 5), rng)
+    order = rng.permutation(np.arange(1, 256))[: cost.size]
+    cost = with_edges_everywhere(np.zeros_like(cost), 1) * order.reshape(cost.shape).astype(np.uint8)
+    mask = np.ones(phase.shape, np.uint8)
+    turned = np.flip(cost, 1 + axis).copy()
+    turned[axis] = np.roll(turned[axis], -1, axis)
+    found = unwrap_spatially(np.flip(phase, axis).copy(), turned, mask, DEVICE)
+    plain = unwrap_spatially(phase, cost, mask, DEVICE)
+    assert np.ptp(plain) > 2 * TWO_PI
+    np.testing.assert_array_equal(np.flip(found, axis), plain)
+
+
 def test_turned_phase_is_exact_to_the_last_digit():
     phase = np.linspace(-3.1, 3.1, 3000, dtype=np.float32).reshape(1, 1, -1)
     wrapped = np.angle(np.exp(1j * 40.0 * phase)).astype(np.float32)
