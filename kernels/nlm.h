@@ -21,6 +21,9 @@ FN float exp2_minus(float t) {
   return bits_float((int)((unsigned)float_bits(p) + ((unsigned)float_bits(shifted) << 23)));
 }
 
+// 2^-t as the machine does it fastest: a GPU has an instruction for it, relative error <= 2e-7.
+FN float power_minus(float t) { return TILE_PICK(exp2_minus(t), exp2f(-t)); }
+
 struct Rule {
   float scale, offset, most;
 };
@@ -29,7 +32,7 @@ struct Rule {
 FN int weight_bits(float sum, Rule rule) {
   int t = float_bits(sum * rule.scale - rule.offset);
   t = t > 0 ? t : 0;  // integers order positive floats, and a negative float is a negative integer
-  return t > float_bits(rule.most) ? 0 : float_bits(exp2_minus(bits_float(t)));
+  return t > float_bits(rule.most) ? 0 : float_bits(power_minus(bits_float(t)));
 }
 
 struct Block {

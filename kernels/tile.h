@@ -15,6 +15,9 @@
 //     PRIVATE(type, m, n)         n numbers of each lane's own (registers on a GPU), declared before it,
 //     AT(m, i, l)                 number i of lane l
 //     ANY_LANE(found, l, test)    found = 1 where the test holds for a lane of those that run together
+//     JOINED(type, m, n)          numbers of each lane that its neighbours read too; OF(m, i, l) is AT for them,
+//     BESIDE(m, i, l, d)          number i of lane l + d, counted round in the 32 lanes that hold l,
+//     LANE_SYNC()                 what OF wrote before it BESIDE may read after it
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
 //   atomic_load, atomic_store,  integers that several tiles use at once, without any order between them; only for
 //   atomic_add, atomic_min,     results that do not depend on that order (sums, the smallest number, the root of a
@@ -67,6 +70,10 @@ struct Complex {
 #define FOR_LANES(l) for (int l = threadIdx.y * 32 + threadIdx.x, l##_once = 1; l##_once; l##_once = 0)
 #define ANY_LANE(found, l, test) \
   FOR_LANES(l) found |= (test)
+#define JOINED(type, name, n) type name[n]
+#define OF(m, i, l) m[i]
+#define BESIDE(m, i, l, d) __shfl_sync(0xffffffffu, m[i], threadIdx.x + (d))
+#define LANE_SYNC() ((void)0)
 #define INFINITY_F __int_as_float(0x7f800000)
 FN int float_bits(float x) { return __float_as_int(x); }
 FN float bits_float(int x) { return __int_as_float(x); }
@@ -91,6 +98,8 @@ FN int atomic_swap(int* p, int expected, int value) { return atomicCAS(p, expect
 #define TILE_PICK(cpu, gpu) (cpu)
 #define INFINITY_F __builtin_inff()
 #define TILE_EXPORT extern "C" __attribute__((visibility("default")))
+#define OF(m, i, l) m[(i) * TILE_LANES + (l)]
+#define BESIDE(m, i, l, d) OF(m, i, ((l) & ~31) + (((l) + (d)) & 31))
 FN int float_bits(float x) { return __builtin_bit_cast(int, x); }
 FN float bits_float(int x) { return __builtin_bit_cast(float, x); }
 FN float fsqrt(float x) { return __builtin_sqrtf(x); }
@@ -117,6 +126,8 @@ FN int atomic_swap(int* p, int expected, int value) {  // value where expected s
 #define TILE_LANES 64
 #define PRIVATE(type, name, n) alignas(64) type name[(n) * TILE_LANES]
 #define AT(m, i, l) m[(i) * TILE_LANES + (l)]
+#define JOINED(type, name, n) PRIVATE(type, name, n)
+#define LANE_SYNC() ((void)0)
 
 struct TileTask {
   Index task, tasks;  // this task's number and how many there are: items are dealt in contiguous ranges

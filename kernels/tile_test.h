@@ -102,3 +102,5 @@ static void tile_run(const Body& body) {
   FOR_LANES(l) found |= (test)
 #define PRIVATE(type, name, n) alignas(64) type name[(n) * (TILE_LANES / TILE_TEAM_SIZE)]
 #define AT(m, i, l) m[(i) * (TILE_LANES / TILE_TEAM_SIZE) + (l) / TILE_TEAM_SIZE]
+#define JOINED(type, name, n) TILE_SHARED(type, name, (n) * TILE_LANES)
+#define LANE_SYNC() TILE_SYNC()

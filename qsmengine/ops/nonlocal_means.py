@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qsmengine.backend.device import Device, array_module, device_of, to_numpy
 from qsmengine.backend.group import share_out, workers
+from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.launch import launch
 from qsmengine.backend.memory import available_memory
 from qsmengine.backend.signatures.nlm import (
     LMMSE_COMPONENTS,
     NLM,
     NLM_LMMSE,
+    NLM_PACKED,
     NLM_PAIRS,
-    ROW_SLACK,
+    NO_CANDIDATE,
+    PACKED_ROWS,
+    PACKED_SLACK,
     TILE_DEPTH,
 )
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.ops.nonlocal_blocks import BlockRule, block_volumes, filter_blocks
+from qsmengine.ops.nonlocal_padding import Padding
 
 _SMALLEST = 2.0**-119
 """Weights below are 0: the kernels' powers end at 2^-120."""
@@ -67,6 +71,11 @@ class NlmRule:
     def __post_init__(self) -> None:
         if self.lmmse and (any(self.patch) or self.d0 > 0 or self.blocks is not None):
             raise ValueError("an estimate from the covariance has patches of one voxel, d0 = 0 and no blocks")
+
+    @property
+    def scale(self) -> float:
+        """log2(e) / h^2: the weight is 2^-(scale d2)."""
+        return math.log2(math.e) / self.h**2
 
     @property
     def margin(self) -> Radius:
@@ -160,81 +169,55 @@ def _filter_slab(
     *,
     sums: bool,
 ) -> Array:
-    padded = _padded(values, span, rule, device)
-    inner: tuple[int, int, int] = (span[1] - span[0], mask.shape[1], mask.shape[2])
-    result = device.empty((len(values) + sums, *inner))
-    scale = math.log2(math.e) / rule.h**2
-    arguments: dict[str, Any] = dict(
-        guide=padded if guide is None else _padded(guide, span, rule, device),
+    kernel = _kernel(rule, precision, device)
+    count, rows = len(values), mask.shape[1]
+    packed = kernel is NLM_PACKED
+    pad = Padding(span, rule.margin, rule.patch, device, PACKED_SLACK - rows % -PACKED_ROWS if packed else 0)
+    pack = (4 if count > 2 else count) if packed else 0
+    padded = pad.images(values, pack)
+    inner: tuple[int, int, int] = (span[1] - span[0], rows, mask.shape[2])
+    result = device.empty((count + sums, *inner))
+    shared: dict[str, Any] = dict(
+        guide=padded if guide is None else pad.images(guide, pack),
         values=padded,
         mask=device.asarray(mask[slice(*span)], np.uint8),
-        filtered=result[: len(values)],
-        total=result[-1] if sums else device.empty(inner),
-        peak=device.empty(inner),
-        scale=scale / (len(values) * math.prod(2 * r + 1 for r in rule.patch)),
-        offset=scale * rule.d0,
+        filtered=result[:count],
+        scale=rule.scale / (count * math.prod(2 * r + 1 for r in rule.patch)),
         most=-math.log2(max(rule.floor, _SMALLEST)),
-        self_peak=int(rule.self_peak),
         **{f"search_{axis}": r for axis, r in zip("xyz", rule.search, strict=True)},
-        **{f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)},
     )
-    if device.kind == "cpu" and precision is None and rule.blocks is None and not rule.lmmse:
-        candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False, dtype=np.int32)[0]
-        launch(NLM_PAIRS, device, candidate=np.negative(candidate, out=candidate), **arguments)
+    if kernel is not NLM_PAIRS:
+        maps = device.empty((0, *padded.shape[1:4])) if precision is None else pad.images(precision)
+        shared["precision"] = maps
+    if kernel is NLM_LMMSE:
+        launch(NLM_LMMSE, device, **shared, candidate=pad.candidates(mask))
         return result
-    candidate = _padded(mask[np.newaxis], span, rule, device, mirrored=False)[0]
-    maps = device.empty((0, *padded.shape[1:])) if precision is None else _padded(precision, span, rule, device)
-    if rule.lmmse:
-        own = {argument.name for argument in NLM_LMMSE.arguments}
-        shared = {name: value for name, value in arguments.items() if name in own}
-        launch(NLM_LMMSE, device, precision=maps, candidate=candidate, **shared)
-    elif rule.blocks is None:
-        launch(NLM, device, precision=maps, candidate=candidate, **arguments)
+    shared["total"] = result[-1] if sums else device.empty(inner)
+    if packed:
+        offset = pad.candidates(mask, no=NO_CANDIDATE, yes=-rule.scale * rule.d0)
+        launch(NLM_PACKED, device, **shared, offset=offset)
+        return result
+    shared |= {"peak": device.empty(inner), "offset": rule.scale * rule.d0, "self_peak": int(rule.self_peak)}
+    shared |= {f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)}
+    candidate = pad.bits(mask) if kernel is NLM_PAIRS else pad.candidates(mask)
+    if rule.blocks is None:
+        launch(kernel, device, **shared, candidate=candidate)
     else:
-        filter_blocks(arguments, candidate, maps, rule.blocks, span[0], values.shape[1], device)
+        maps = shared.pop("precision")
+        filter_blocks(shared, candidate, maps, rule.blocks, span[0], values.shape[1], device)
     return result
 
 
-def _padded(
-    array: Array,
-    span: tuple[int, int],
-    rule: NlmRule,
-    device: Device,
-    *,
-    mirrored: bool = True,
-    dtype: npt.DTypeLike = np.float32,
-) -> Array:
-    """Planes `span` of (component, x, y, z) with what their result depends on around them; 0 beyond."""
-    margin, shape = rule.margin, array.shape[1:]
-    low, high = span[0] - margin[0], span[1] + margin[0]
-    padded = device.zeros(
-        (len(array), high - low, shape[1] + 2 * margin[1], shape[2] + 2 * margin[2] + ROW_SLACK), dtype
-    )
-    first, last = max(low, 0), min(high, shape[0])
-    _, my, mz = margin
-    inner = (slice(first - low, last - low), slice(my, my + shape[1]), slice(mz, mz + shape[2]))
-    for target, source in zip(padded, array, strict=True):  # one component at a time crosses to a GPU
-        target[inner] = device.asarray(source[first:last], dtype, aligned=False)
-    if mirrored:
-        xp = device.xp
-        for axis, start in enumerate((-low, margin[1], margin[2])):
-            for target_index, source_index in _mirror(
-                start, shape[axis], rule.patch[axis], padded.shape[axis + 1]
-            ):
-                along = xp.moveaxis(padded, axis + 1, 0)  # a view
-                along[target_index] = along[source_index]
-    return padded
-
-
-def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[int, int]]:
-    """Positions to fill before and after an axis of `size` voxels that begins at `start`, and their sources."""
-    period = max(2 * size - 2, 1)
-    for k in range(1, depth + 1):
-        for index in (-k, size - 1 + k):
-            folded = index % period
-            source = start + (folded if folded < size else period - folded)
-            if 0 <= start + index < length and 0 <= source < length:
-                yield start + index, source
+def _kernel(rule: NlmRule, precision: Array | None, device: Device) -> Kernel:
+    """The form of non-local means that is fastest on the device; NLM stands for blocks too."""
+    if rule.lmmse:
+        return NLM_LMMSE
+    if rule.blocks is not None:
+        return NLM
+    if device.kind == "cpu":
+        return NLM_PAIRS if precision is None else NLM
+    one_map = precision is None or len(precision) == 1
+    return NLM_PACKED if rule.patch == (1, 1, 1) and one_map and not rule.self_peak else NLM
 
 
 def _planes(
@@ -261,9 +244,9 @@ def _slab(
     memory = available_memory(device)
     if memory is None:
         return size
-    volumes = (
-        2 * len(values) + (0 if guide is None else len(guide)) + (0 if precision is None else len(precision))
-    )
+    padded = len(values) if _kernel(rule, precision, device) is not NLM_PACKED else -(-len(values) // 4) * 4
+    volumes = len(values) + padded * (1 if guide is None else 2)
+    volumes += 0 if precision is None else len(precision)
     if rule.blocks is not None:
         volumes += block_volumes(rule.patch, len(values), rule.blocks)
     area = int(math.prod(n + 2 * m for n, m in zip(values.shape[2:], rule.margin[1:], strict=True)))

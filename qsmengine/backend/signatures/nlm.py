@@ -1,4 +1,4 @@
-"""Signatures of kernels/nlm.cu, kernels/nlm_pairs.cu and kernels/nlm_lmmse.cu."""
+"""Signatures of kernels/nlm.cu, nlm_pairs.cu, nlm_packed.cu and nlm_lmmse.cu."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ ROW_SLACK = 12
 
 TILE_DEPTH = 48
 """Planes along x that a tile holds at most."""
+
+PACKED_ROWS = 6
+"""Rows that a lane of nlm_packed holds: the number of padded rows is made a multiple of it."""
+
+PACKED_SLACK = 4
+"""Rows after those that nlm_packed may read."""
+
+NO_CANDIDATE = 1e30
+"""Offset by which nlm_packed knows a voxel that is no candidate."""
 
 LMMSE_COMPONENTS = 32
 """Components that the kernel nlm_lmmse takes at most."""
@@ -52,6 +61,22 @@ NLM = Kernel("nlm", "nlm.cu", _IMAGES + _MAPS + _MEANS, items="nx ny nz")
 
 NLM_PAIRS = Kernel(
     "nlm_pairs", "nlm_pairs.cu", _IMAGES + "candidate: in i32 [px py pz]\n" + _MEANS, items="nx ny nz"
+)
+
+NLM_PACKED = Kernel(
+    "nlm_packed",
+    "nlm_packed.cu",
+    f"""\
+guide: in f32 [packs px py pz pack]
+values: in f32 [packs px py pz pack]
+precision: in f32 [maps px py pz]
+offset: in f32 [px py pz]
+{_RESULT}\
+total: out f32 [nx ny nz]
+scale: f32
+most: f32
+{_SEARCH}""",
+    items="nx ny nz",
 )
 
 NLM_LMMSE = Kernel(

@@ -52,9 +52,14 @@ EMULATED_ATOMIC void atomicAdd(unsigned long long* p, unsigned long long value) 
   *p += value;
 }
 
+extern "C" float emulated_exchange(float value, unsigned from);
+#define __shfl_sync(mask, value, lane) emulated_exchange(value, lane)
+
 static inline float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
 static inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
 static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
 static inline float floorf(float x) { return __builtin_floorf(x); }
 static inline float rintf(float x) { return __builtin_rintf(x); }
+// A GPU has an instruction for it; the polynomial that the CPU takes gives the CPU's bytes.
+#define exp2f(x) exp2_minus(-(x))
 static inline float fabsf(float x) { return __builtin_fabsf(x); }

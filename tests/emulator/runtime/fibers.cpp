@@ -25,10 +25,13 @@ struct Place {
   const char* file;
   int line;
 };
+enum State { RUNNING, AT_BARRIER, EXCHANGING, ENDED };
 struct Fiber {
   Context context;
-  bool ended;
+  State state;
   Place at;  // the barrier it waits at
+  unsigned exchanges;
+  float given[2];  // to the warp in the last two exchanges
 };
 Fiber fibers[THREADS];
 Context scheduler;
@@ -55,7 +58,7 @@ void to_scheduler() { switch_to(fibers[thread].context, scheduler); }
 
 void enter() {
   body(closure);
-  fibers[thread].ended = true;
+  fibers[thread].state = ENDED;
   to_scheduler();
   abort();
 }
@@ -94,27 +97,43 @@ struct Rounding {
 #endif
 };
 
-// Runs every thread to its next barrier or its end; returns how many go on.
-int run_interval(int order) {
-  int waiting = 0, ended = 0;
-  Place first = {nullptr, 0};
-  for (int i : sequence_of(THREADS, order)) {
+// Runs every thread to its next exchange, barrier or end; returns how many take part in an exchange.
+int run_pass(const std::vector<int>& sequence) {
+  int exchanging = 0, members[THREADS / WARP] = {};
+  for (int i : sequence) {
     Fiber& fiber = fibers[i];
-    if (fiber.ended) continue;
+    if (fiber.state == ENDED || fiber.state == AT_BARRIER) continue;
     thread = i;
     threadIdx = {(unsigned)i % 32, (unsigned)i / 32, 0};
+    fiber.state = RUNNING;
     begin_thread();
     switch_to(scheduler, fiber.context);
     if (stopped) return 0;
-    if (fiber.ended) {
-      ++ended;
-      continue;
-    }
+    if (fiber.state == EXCHANGING) ++exchanging, ++members[i / WARP];
+  }
+  for (int count : members)
+    if (count % WARP) report("some threads of a warp do not take part in an exchange");
+  return exchanging;
+}
+
+// Runs every thread to its next barrier or its end; returns how many go on.
+int run_interval(int order) {
+  std::vector<int> sequence = sequence_of(THREADS, order);
+  for (Fiber& fiber : fibers)
+    if (fiber.state == AT_BARRIER) fiber.state = RUNNING;
+  int before = 0, waiting = 0;
+  for (const Fiber& fiber : fibers) before += fiber.state != ENDED;
+  while (run_pass(sequence)) {
+  }
+  if (stopped) return 0;
+  Place first = {nullptr, 0};
+  for (const Fiber& fiber : fibers) {
+    if (fiber.state == ENDED) continue;
     if (waiting++ == 0) first = fiber.at;
     if (fiber.at.line != first.line || strcmp(fiber.at.file, first.file) != 0)
       report("threads of a block wait at different barriers, " + text_of(first) + " and " + text_of(fiber.at));
   }
-  if (ended && waiting) report("threads end while others wait at the barrier " + text_of(first));
+  if (waiting && waiting < before) report("threads end while others wait at the barrier " + text_of(first));
   return waiting;
 }
 
@@ -122,7 +141,8 @@ void run_block(int order) {
   begin_block();
   for (int i = 0; i < THREADS; ++i) {
     prepare(fibers[i].context, stacks + i * STACK, STACK, enter);
-    fibers[i].ended = false;
+    fibers[i].state = RUNNING;
+    fibers[i].exchanges = 0;
   }
   interval = 0;
   for (int waiting = THREADS; waiting; ++interval) {
@@ -157,7 +177,18 @@ void emulated_barrier(const char* file, int line) {
   }
   if (line == skipped_line && name_of(file) == skipped_file) return;
   fibers[thread].at = {file, line};
+  fibers[thread].state = AT_BARRIER;
   to_scheduler();
+}
+
+// The value that lane `from` of the warp gives. The warp's threads meet, but not at a barrier: others go on.
+float emulated_exchange(float value, unsigned from) {
+  Fiber& fiber = fibers[thread];
+  unsigned slot = fiber.exchanges++ % 2;
+  fiber.given[slot] = value;
+  fiber.state = EXCHANGING;
+  to_scheduler();
+  return fibers[thread / WARP * WARP + (int)(from % WARP)].given[slot];
 }
 
 // order: 0 ascending threads and blocks, 1 descending, 2 shuffled, threads anew in every interval.

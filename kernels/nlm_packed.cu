@@ -1,0 +1,296 @@
+// Joint non-local means of nlm.cu with patches of 3 x 3 x 3 voxels, w_0 = 1: the GPU's form.
+//
+// A tile is ROWS rows of DEPTH planes, 30 voxels wide. Each strand of 32 lanes goes through its planes with up to
+// GROUP shifts that follow each other along y; a lane holds one column of ROWS voxels, and the strand's first and
+// last lane are there for their neighbours. The strands of a tile have different shifts: at each plane their
+// weighted sums are added up and go to memory.
+//
+// Sums over the patch run in registers along y (ROWS + 2 differences for ROWS voxels), plane by plane along x, and
+// over neighbouring lanes along z, in one order whatever the tile: a voxel's bytes do not depend on it.
+#include "nlm.h"
+
+#define STRAND 32
+#define STRANDS (TILE_LANES / STRAND)
+#define USED (STRAND - 2)
+#define ROWS 6
+#define DEPTH 32
+#define GROUP 6
+#define WINDOW (ROWS * GROUP)
+
+// N components of a voxel.
+template <int N>
+struct alignas(4 * N) Pack {
+  float at[N];
+};
+
+// A column's voxels.
+struct alignas(8) Rows {
+  float at[ROWS];
+};
+
+// The sums over y of the squared differences of a plane, for K shifts along y: sum (j, k) for voxel j and shift k.
+template <int N, int K, bool FIRST, bool MAPPED>
+FN void add_differences(float* sums, const Pack<N>* own, const Pack<N>* other, const float* precision,
+                        Index row, int l) {
+  Pack<N> here[ROWS + 2];
+  float q[ROWS + 2];
+  for (int j = 0; j < ROWS + 2; ++j) {
+    here[j] = own[j * row];
+    q[j] = MAPPED ? precision[j * row] : 1.0f;
+  }
+#pragma unroll
+  for (int r = 0; r < ROWS + 1 + K; ++r) {
+    Pack<N> there = other[r * row];
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      int j = r - k;
+      if (j < 0 || j > ROWS + 1) continue;
+      float d = 0.0f;
+      for (int c = 0; c < N; ++c) {
+        float step = here[j].at[c] - there.at[c];
+        d += step * step;
+      }
+      if (MAPPED) d *= q[j];
+#pragma unroll
+      for (int s = 0; s < ROWS; ++s) {
+        if (s < j - 2 || s > j) continue;
+        OF(sums, s * GROUP + k, l) = FIRST && s == j ? d : OF(sums, s * GROUP + k, l) + d;
+      }
+    }
+  }
+}
+
+// Weighted sums of a lane's voxels over K shifts: N components, then the sum of the weights.
+template <int N, int K>
+FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const float* shift, Index row,
+                     int count, Rule rule) {
+  Rows sum[N + 1] = {};
+  float most = count > 0 ? rule.most : -1.0f;
+#pragma unroll
+  for (int r = 0; r < ROWS - 1 + K; ++r) {
+    Pack<N> v = values[r * row];
+    float offset = shift[r * row];
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      int j = r - k;
+      if (j < 0 || j >= ROWS) continue;
+      float cost = fmax2(t[j * GROUP + k] * rule.scale + offset, 0.0f);
+      float weight = power_minus(cost);
+      weight = cost <= most && (K == GROUP || k < count) ? weight : 0.0f;
+      for (int c = 0; c < N; ++c) sum[c].at[j] += weight * v.at[c];
+      sum[N].at[j] += weight;
+    }
+  }
+  for (int c = 0; c <= N; ++c) parts[c * STRAND] = sum[c];
+}
+
+// Shifts that a strand has at a time: `count` of them along y from the one that leads from voxel i to i + shift, of
+// K, `full` for GROUP.
+struct Shifts {
+  int shift, count, full;
+};
+
+// Group `number` of the search window's shifts: the first along y hold GROUP, the last GROUP - 1. None after the last.
+FN Shifts shifts_of(Index number, int search_x, int search_y, int search_z, Volume in) {
+  int wide_y = 2 * search_y + 1, wide_z = 2 * search_z + 1, groups = (wide_y + GROUP - 1) / GROUP;
+  Index last = (Index)(2 * search_x + 1) * groups * wide_z - 1, n = number < last ? number : last;
+  int x = (int)(n / (groups * wide_z)), group = (int)(n / wide_z % groups), z = (int)(n % wide_z);
+  int rest = wide_y - (GROUP - 1) * groups, y = group * (GROUP - 1) + (group < rest ? group
+                                                                       : rest > 0   ? rest
+                                                                                    : 0);
+  Shifts s;
+  s.full = group < rest;
+  s.shift = (x - search_x) * (int)in.x + (y - search_y) * (int)in.y + z - search_z;
+  s.count = number > last ? 0 : wide_y - y;
+  return s;
+}
+
+// Where a lane is: `from` its first row in a padded volume, `to` in an image, and how many of its rows the image has,
+// 0 for a lane that is there for its neighbours.
+struct Place {
+  int from, to, rows;
+};
+
+// Lanes follow each other along rows of nz + 2 voxels, those of all groups of ROWS rows one behind the other.
+FN Place place_of(Index tile, int lane, int search_y, int search_z, Index pz, Index ny, Index nz) {
+  Index last = (ny + ROWS - 1) / ROWS * (nz + 2) - 1, at = tile * USED + lane, inner = at < last ? at : last;
+  Index y = inner / (nz + 2) * ROWS, z = inner % (nz + 2) - 1;
+  Place p;
+  p.from = (int)((y + search_y + 1) * pz + z + search_z + 1);
+  p.to = (int)(y * nz + z);
+  int used = lane > 0 && lane <= USED && at <= last && z >= 0 && z < nz;
+  p.rows = !used ? 0 : ny - y < ROWS ? (int)(ny - y) : ROWS;
+  return p;
+}
+
+struct Images {
+  const float *guide, *values, *precision, *offset;
+  float *filtered, *total;
+  Volume in, out;
+  int packs, count, mapped;
+};
+
+template <int N, bool FIRST, bool MAPPED>
+FN void add_pack(float* sums, Images v, Index at, Shifts s, int pack, int l) {
+  const Pack<N>* own = (const Pack<N>*)v.guide + pack * v.in.next + at;
+  const float* q = v.precision + (MAPPED ? at : 0);
+  if (s.full) add_differences<N, GROUP, FIRST, MAPPED>(sums, own, own + s.shift, q, v.in.y, l);
+  if (!s.full) add_differences<N, GROUP - 1, FIRST, MAPPED>(sums, own, own + s.shift, q, v.in.y, l);
+}
+
+// Sums of squared differences over y at the plane that begins with voxel `at`, and from them, over x, those around the
+// plane before it.
+template <int N>
+FN void measure(float* sums, float* ring, Images v, Index at, Shifts s, int l) {
+  if (v.mapped) add_pack<N, true, true>(sums, v, at - v.in.y, s, 0, l);
+  if (!v.mapped) add_pack<N, true, false>(sums, v, at - v.in.y, s, 0, l);
+  for (int pack = 1; N == 4 && pack < v.packs; ++pack) {
+    if (v.mapped) add_pack<N, false, true>(sums, v, at - v.in.y, s, pack, l);
+    if (!v.mapped) add_pack<N, false, false>(sums, v, at - v.in.y, s, pack, l);
+  }
+#pragma unroll
+  for (int i = 0; i < WINDOW; ++i) {
+    float fresh = OF(sums, i, l), before = AT(ring, 2 * i, l);
+    OF(sums, i, l) = AT(ring, 2 * i + 1, l) + fresh;
+    AT(ring, 2 * i + 1, l) = before + fresh;
+    AT(ring, 2 * i, l) = fresh;
+  }
+}
+
+// Weighted sums of the components of a pack, and of the weights.
+template <int N>
+FN void weigh(Rows* parts, const float* sums, Images v, Index at, Shifts s, int pack, Rule rule, int l) {
+  float near[WINDOW];
+#pragma unroll
+  for (int i = 0; i < WINDOW; ++i)
+    near[i] = (BESIDE(sums, i, l, STRAND - 1) + OF(sums, i, l)) + BESIDE(sums, i, l, 1);
+  const Pack<N>* values = (const Pack<N>*)v.values + pack * v.in.next + at + s.shift;
+  const float* offset = v.offset + at + s.shift;
+  if (s.full) add_weighted<N, GROUP>(parts, near, values, offset, v.in.y, s.count, rule);
+  if (!s.full) add_weighted<N, GROUP - 1>(parts, near, values, offset, v.in.y, s.count, rule);
+}
+
+// Adds up the strands' parts of a plane, component or weights `c`, for the voxels of a column, `row` apart in memory:
+// to what lies there, but for the first round.
+FN void collect(float* to, Index row, const Rows* parts, int strand, int rows, int first) {
+  Rows sum = parts[0];
+  for (int s = 1; s < STRANDS; ++s) {
+    Rows part = parts[s * strand];
+    for (int j = 0; j < ROWS; ++j) sum.at[j] += part.at[j];
+  }
+#pragma unroll
+  for (int j = 0; j < ROWS; ++j)
+    if (j < rows) to[j * row] = first ? sum.at[j] : to[j * row] + sum.at[j];
+}
+
+// Weighted means from the weighted sums of a plane; 0 outside the mask.
+FN void divide(Images v, const u8* mask, Index at, Place p, int first, int count, int number) {
+  for (int j = number; j < p.rows; j += STRANDS) {
+    Index i = at + p.to + j * v.out.y;
+    for (int c = first; c < first + count && c < v.count; ++c)
+      v.filtered[c * v.out.next + i] = mask[i] ? v.filtered[c * v.out.next + i] / v.total[i] : 0.0f;
+    v.total[i] = mask[i] ? v.total[i] : 0.0f;
+  }
+}
+
+// One pack of a tile's components, all shifts.
+template <int N>
+FN void filter(Rows* parts, float* sums, float* ring, Place* place, Shifts* shifts, Images v, const u8* mask,
+               Index start, int depth, int pack, int search_x, int search_y, int search_z, Rule rule) {
+  Index groups = (Index)(2 * search_x + 1) * (2 * search_z + 1) * ((2 * search_y + GROUP) / GROUP);
+  for (Index first = 0; first < groups; first += STRANDS) {
+    FOR_LANES(l) {
+      AT(shifts, 0, l) = shifts_of(first + l / STRAND, search_x, search_y, search_z, v.in);
+      for (int i = 0; i < 2 * WINDOW; ++i) AT(ring, i, l) = 0.0f;
+    }
+    for (int x = 0; x < depth + 2; ++x) {
+      Index at = (start + x + search_x) * v.in.x;
+      FOR_LANES(l) measure<N>(sums, ring, v, at + AT(place, 0, l).from, AT(shifts, 0, l), l);
+      LANE_SYNC();
+      if (x < 2) continue;
+      FOR_LANES(l) {
+        weigh<N>(parts + l / STRAND * ((N + 1) * STRAND) + l % STRAND, sums, v,
+                 at - v.in.x + AT(place, 0, l).from, AT(shifts, 0, l), pack, rule, l);
+      }
+      TILE_SYNC();
+      Index plane = (start + x - 2) * v.out.x;
+      FOR_LANES(l) {
+        for (int c = l / STRAND; c <= N; c += STRANDS) {
+          if (c < N && pack * N + c >= v.count) continue;
+          float* to = (c < N ? v.filtered + (pack * N + c) * v.out.next : v.total) + plane + AT(place, 0, l).to;
+          collect(to, v.out.y, parts + c * STRAND + l % STRAND, (N + 1) * STRAND, AT(place, 0, l).rows,
+                  first == 0);
+        }
+      }
+      TILE_SYNC();
+    }
+  }
+  for (int x = 0; x < depth; ++x) {
+    FOR_LANES(l) divide(v, mask, (start + x) * v.out.x, AT(place, 0, l), pack * N, N, l / STRAND);
+  }
+  TILE_SYNC();
+}
+
+// Zeros in a tile without a voxel to filter.
+FN void clear_tile(Images v, Place* place, Index start, int depth) {
+  for (int c = 0; c <= v.count; ++c)
+    for (int x = 0; x < depth; ++x) {
+      float* to = (c < v.count ? v.filtered + c * v.out.next : v.total) + (start + x) * v.out.x;
+      FOR_LANES(l) {
+        for (int j = l / STRAND; j < AT(place, 0, l).rows; j += STRANDS)
+          to[AT(place, 0, l).to + j * v.out.y] = 0.0f;
+      }
+    }
+}
+
+// Padded arrays as in nlm.cu but for rows: their number is that of the image, made a multiple of ROWS, with the
+// margins and GROUP - 2 more. A voxel holds `pack` components, 1, 2 or 4, and there are as many volumes as needed, the
+// last filled up with 0; precision is that of each component, or none.
+// offset: the rule's, negative, for candidates; 1e30 elsewhere.
+KERNEL(nlm_packed,
+       (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
+        const float* RESTRICT offset, const u8* RESTRICT mask, float* RESTRICT filtered, float* RESTRICT total,
+        float scale, float most, int search_x, int search_y, int search_z, Index packs, Index px, Index py,
+        Index pz, Index pack, Index maps, Index nx, Index ny, Index nz, Index components),
+       (guide, values, precision, offset, mask, filtered, total, scale, most, search_x, search_y, search_z,
+        packs, px, py, pz, pack, maps, nx, ny, nz, components)) {
+  TILE_SHARED(Rows, parts, STRANDS * 5 * STRAND);
+  TILE_SHARED(int, filled, TILE_LANES);
+  PRIVATE(Place, place, 1);
+  PRIVATE(Shifts, shifts, 1);
+  PRIVATE(float, ring, 2 * WINDOW);
+  JOINED(float, sums, WINDOW);
+  Volume in = {pz, py * pz, px * py * pz}, out = {nz, ny * nz, nx * ny * nz};
+  Images v = {guide, values, precision,  offset,          filtered, total,
+              in,    out,    (int)packs, (int)components, maps > 0};
+  Rule rule = {scale, 0.0f, most};
+  Index tiles = ((ny + ROWS - 1) / ROWS * (nz + 2) + USED - 1) / USED, layers = (nx + DEPTH - 1) / DEPTH;
+  FOR_TILES(number, tiles * layers) {
+    Index start = number / tiles * DEPTH;
+    int depth = (int)(nx - start < DEPTH ? nx - start : DEPTH);
+    FOR_LANES(l) {
+      Place p = place_of(number % tiles, l % STRAND, search_y, search_z, pz, ny, nz);
+      int any = 0;
+      for (int x = l / STRAND; x < depth; x += STRANDS)
+        for (int j = 0; j < p.rows; ++j) any |= mask[(start + x) * out.x + p.to + j * nz];
+      AT(place, 0, l) = p;
+      filled[l] = any;
+    }
+    TILE_SYNC();
+    int any = 0;
+    for (int l = 0; l < TILE_LANES; ++l) any |= filled[l];
+    if (!any) clear_tile(v, place, start, depth);
+    for (int k = 0; k < (any ? (int)packs : 0); ++k) {
+      if (pack == 1)
+        filter<1>(parts, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y, search_z,
+                  rule);
+      if (pack == 2)
+        filter<2>(parts, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y, search_z,
+                  rule);
+      if (pack == 4)
+        filter<4>(parts, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y, search_z,
+                  rule);
+    }
+    TILE_SYNC();
+  }
+}
