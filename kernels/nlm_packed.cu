@@ -228,7 +228,6 @@ FN void filter(Rows* parts, float* sums, float* ring, Place* place, Shifts* shif
   for (int x = 0; x < depth; ++x) {
     FOR_LANES(l) divide(v, mask, (start + x) * v.out.x, AT(place, 0, l), pack * N, N, l / STRAND);
   }
-  TILE_SYNC();
 }
 
 // Zeros in a tile without a voxel to filter.

@@ -38,9 +38,33 @@ CASES_BY_NAME = {case.name: case for case in CASES}
 
 FIRST = {
     "nlm": {"components": 5, "px": 30, "py": 13, "pz": 53, "maps": 5, "nx": 26, "ny": 9, "nz": 37},
+    "nlm_packed": {  # two tiles, and planes in two layers
+        "packs": 1,
+        "px": 37,
+        "py": 14,
+        "pz": 33,
+        "pack": 2,
+        "maps": 0,
+        "nx": 33,
+        "ny": 3,
+        "nz": 29,
+        "components": 2,
+    },
 }
 OTHERS = {
     "nlm": {"components": 5, "px": 6, "py": 13, "pz": 61, "maps": 5, "nx": 2, "ny": 9, "nz": 45},
+    "nlm_packed": {
+        "packs": 2,
+        "px": 7,
+        "py": 20,
+        "pz": 33,
+        "pack": 4,
+        "maps": 1,
+        "nx": 3,
+        "ny": 7,
+        "nz": 29,
+        "components": 6,
+    },
 }
 """Dimensions in the first case and in the others of kernels whose usual ones take long."""
 

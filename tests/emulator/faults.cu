@@ -146,3 +146,14 @@ KERNEL(past_the_last_scratch, (const float* x, float* y, Index rows, Index n), (
     TILE_SYNC();
   }
 }
+
+// The odd lanes read what the even ones do not offer.
+KERNEL(exchange_by_some, (const float* x, float* y, Index rows, Index n), (x, y, rows, n)) {
+  JOINED(float, own, 1);
+  FOR_TILES(t, rows) {
+    FOR_LANES(l) {
+      OF(own, 0, l) = x[t * n + l];
+      y[t * n + l] = l % 2 ? BESIDE(own, 0, l, 1) : OF(own, 0, l);
+    }
+  }
+}

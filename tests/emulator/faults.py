@@ -20,6 +20,7 @@ FAULTS = {
     "incomplete_output": "the output y is not written in full",
     "written_input": "write to the input x",
     "divergent_barrier": "threads of a block wait at different barriers",
+    "exchange_by_some": "some threads of a warp do not take part in an exchange",
     "barrier_for_some": "threads end while others wait at the barrier",
 }
 UNINITIALISED = "unwritten_private"

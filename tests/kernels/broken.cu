@@ -25,3 +25,15 @@ KERNEL(past_the_end, (const float* x, float* y, Index rows, Index n), (x, y, row
     TILE_FOR(i, (int)n) { y[t * n + i] = x[t * n + i + 1]; }
   }
 }
+
+// No LANE_SYNC between writing a lane's number and reading its neighbour's.
+KERNEL(missing_lane_sync, (const float* x, float* y, Index rows, Index n), (x, y, rows, n)) {
+  JOINED(float, own, 1);
+  FOR_TILES(t, rows * n) {
+    FOR_LANES(l) OF(own, 0, l) = x[t] + (float)l;
+    FOR_LANES(l) {
+      if (l == 3) y[t] = BESIDE(own, 0, l, 1);
+    }
+    TILE_SYNC();
+  }
+}

@@ -10,6 +10,7 @@ y: out f32 [rows n]
 """
 RACING = (
     Kernel("missing_sync", "broken.cu", _ARGS, items="rows n"),
+    Kernel("missing_lane_sync", "broken.cu", _ARGS, items="rows n"),
     Kernel("touching_voxels", "broken.cu", _ARGS, items="rows n"),
 )
 OVERRUNNING = (Kernel("past_the_end", "broken.cu", _ARGS, items="rows n"),)
