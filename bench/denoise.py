@@ -171,7 +171,7 @@ def _cubin() -> list[dict[str, Any]]:
     if find_spec("nvidia") is None:
         return []
     rows = []
-    for source in ("nlm.cu", "nlm_blocks.cu", "nlm_lmmse.cu"):
+    for source in ("nlm_packed.cu", "nlm.cu", "nlm_blocks.cu", "nlm_lmmse.cu"):
         for arch in ARCHITECTURES:
             for usage in nvrtc.compile_source(source, arch):
                 rows.append({"what": "cubin", **asdict(usage)})

@@ -149,8 +149,9 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
         "components": 5, "px": 30, "py": 13, "pz": 181, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
     },
-    "nlm_packed": {  # search radius 1, rows made a multiple of 6, with slack; two tiles and two layers of planes
-        "packs": 2, "px": 38, "py": 20, "pz": 33, "pack": 4, "maps": 1, "nx": 34, "ny": 7, "nz": 29, "components": 5,
+    "nlm_packed": {  # search radius 1, rows made a multiple of 6, with slack; two tiles on every axis
+        "packs": 2, "px": 38, "py": 20, "pz": 33, "pack": 4, "maps": 1, "nx": 34, "ny": 7, "nz": 29,
+        "components": 5,
     },
     "nlm_pairs": {
         "components": 5, "px": 54, "py": 37, "pz": 181, "nx": 50, "ny": 33, "nz": 165,
