@@ -18,6 +18,8 @@ MASKED = tuple(m for m in METHODS if "mask" in m.required_inputs)
 
 TOLERANCES = {"ppm": 1e-5, "rad": 1e-4}
 """Largest difference between devices by unit; other units: 1e-4 of the largest value."""
+STEPS = {"quality": 1 / 255}
+"""Results made of integers, by the size of one: rounding can move an edge's cost to the next."""
 
 
 def method_id(method: Method) -> str:

@@ -11,6 +11,7 @@ from tests.contract.heads import GRIDS, Head, head
 from tests.contract.running import (
     MASKED,
     METHODS,
+    STEPS,
     TOLERANCES,
     array_inputs,
     assert_same_bytes,
@@ -119,4 +120,5 @@ def test_gpu_agrees_with_cpu(method: Method, grid: str, gpu: Device) -> None:
             assert (array != on_gpu[name]).mean() <= 1e-3, name
             continue
         tolerance = TOLERANCES.get(method.outputs[name], 1e-4 * max(float(np.abs(array).max()), 1e-30))
+        tolerance = STEPS.get(name, tolerance)
         assert np.abs(array - on_gpu[name]).max() <= tolerance, name

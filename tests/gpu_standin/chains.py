@@ -12,13 +12,12 @@ from qsmengine.data import Array, GreSeries
 from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.pipeline.config import STANDALONE, load_config, section_of
 from qsmengine.stages.registry import methods_of, stage_names
+from tests.contract.running import STEPS
 
 CHI_TOLERANCE = 1e-5
 """[ppm]"""
 RELATIVE_TOLERANCE = 1e-4
 """Of the largest value, for maps in other units."""
-QUALITY_STEP = 1 / 255
-"""Steps in which ROMEO's costs are counted: rounding can move an edge into the next one."""
 SHORT = 5
 """Iterations of a chain that shows that its methods run on a GPU, and does not wait for convergence."""
 
@@ -83,6 +82,4 @@ def assert_agree(on_gpu: Mapping[str, Array], on_cpu: Mapping[str, Array], units
             continue
         largest = max(float(np.abs(expected).max()), 1e-30)
         tolerance = CHI_TOLERANCE if units.get(name) == "ppm" else RELATIVE_TOLERANCE * largest
-        if name == "quality":
-            tolerance = QUALITY_STEP
-        assert float(np.abs(found - expected).max()) <= tolerance, name
+        assert float(np.abs(found - expected).max()) <= STEPS.get(name, tolerance), name

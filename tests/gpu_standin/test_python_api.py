@@ -12,7 +12,8 @@ import pytest
 from qsmengine.backend.device import Device
 from qsmengine.pipeline import api, api_derived
 from qsmengine.stages.registry import methods_of
-from tests.gpu_standin.chains import CHI_TOLERANCE, QUALITY_STEP, RELATIVE_TOLERANCE, SHORT, series, small_head
+from tests.contract.running import STEPS
+from tests.gpu_standin.chains import CHI_TOLERANCE, RELATIVE_TOLERANCE, SHORT, series, small_head
 
 Convert = Callable[[Any], Any]
 
@@ -135,6 +136,4 @@ def test_cupy_arrays_give_cupy_arrays_with_the_values_of_numpy_arrays(call: str,
             continue
         ppm = call.startswith(("background", "inversion", "estimate", "separate")) or name == "chi"
         tolerance = CHI_TOLERANCE if ppm else RELATIVE_TOLERANCE * float(np.abs(array).max())
-        if name == "quality":
-            tolerance = QUALITY_STEP
-        assert float(np.abs(on_host - array).max()) <= tolerance, name
+        assert float(np.abs(on_host - array).max()) <= STEPS.get(name, tolerance), name
