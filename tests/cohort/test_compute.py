@@ -114,7 +114,7 @@ def test_too_little_memory_for_qsm_fails_with_the_numbers(bids, out, monkeypatch
 
 def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypatch):
     class Gpu:
-        kind, threads = "cuda", 1
+        kind, threads, note = "cuda", 1, ""
 
         def __str__(self):
             return "cuda:0"
