@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.io.atomic import write_json
+from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
@@ -111,17 +112,8 @@ def write_qsm(
     writing = writing or Writing()
     shared = common_metadata(result, config, device, sources, timings=writing.timings)
     shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
-    written: list[Path] = []
     with staged(target, writing.scratch) as folder:
-        for product in QSM_PRODUCTS:
-            if product.map not in result.maps:
-                continue
-            array, unit = _in_file_unit(result, product)
-            path = naming.path(product.suffix, product.entities)
-            metadata = {"Description": product.description, "Units": unit, **shared}
-            metadata |= estimation(result, product.map) | _coverage(result, product, array)
-            write_map(folder / path, array, result.grid, metadata, description=f"{product.map} [{unit}]")
-            written += [path, sidecar_of(path)]
+        written = _write_maps(folder, result, naming, shared)
         record = session_record(
             result, config, device, sources, notes, {"EchoTimes": list(echo_times)}, timings=writing.timings
         )
@@ -129,6 +121,26 @@ def write_qsm(
         written.append(_provenance_path(naming))
         written += write_shared_files(folder, target, raw_dataset_of(sources), named=naming.source is not None)
     return [target / path for path in written]
+
+
+def _write_maps(folder: Path, result: RunResult, naming: Naming, shared: Mapping[str, Any]) -> list[Path]:
+    """Write images and sidecars side by side; while some are compressed, the next leaves the device."""
+    written: list[Path] = []
+
+    def jobs() -> Iterator[Callable[[], None]]:
+        for product in QSM_PRODUCTS:
+            if product.map not in result.maps:
+                continue
+            array, unit = _in_file_unit(result, product)
+            path = naming.path(product.suffix, product.entities)
+            metadata = {"Description": product.description, "Units": unit, **shared}
+            metadata |= estimation(result, product.map) | _coverage(result, product, array)
+            description = f"{product.map} [{unit}]"
+            written.extend((path, sidecar_of(path)))
+            yield partial(write_map, folder / path, array, result.grid, metadata, description=description)
+
+    write_together(jobs())
+    return written
 
 
 def write_map(
