@@ -5,6 +5,8 @@
 // Gauss-Newton from the best of several water fractions, each with the log-linear fit of what is left; a step that
 // does not lower the sum is shortened. In a step the amplitude a of water is eliminated first, so that its bound is
 // kept exactly. The fraction of water is a / (a + exp(log S0 of the tissue)).
+#define TILE_THREADS 128
+#define TILE_LIMITS TILE_THREADS, 3
 #include "tensor_sums.h"
 
 #define WATER_MAPS 27

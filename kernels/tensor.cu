@@ -6,6 +6,8 @@
 //   W = S^2 as measured, or exp(2 Qc) as the fit before predicts
 //
 // Solving for the correction to c in the orthonormal basis keeps float32 normal equations accurate.
+#define TILE_THREADS 128
+#define TILE_LIMITS TILE_THREADS, 3
 #include "tensor_sums.h"
 
 #define FSL_FLOOR 0.01f  // part of S0 below which FSL raises signals

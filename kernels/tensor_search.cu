@@ -5,6 +5,8 @@
 //
 // Gauss-Newton (Newton where the tensor is kept positive) from the weighted linear fit; a step that does not lower
 // the sum is shortened. The normal equations are those of the linear fits with other weights.
+#define TILE_THREADS 128
+#define TILE_LIMITS TILE_THREADS, 3
 #include "tensor_search.h"
 
 #define SMALL_STEP 1e-5f  // the search ends after a step as small as this in every unknown

@@ -24,7 +24,9 @@
 //   atomic_swap                 union-find tree)
 //
 // 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads; a row is one warp of it, so that short rows
-//    leave no threads idle.
+//    leave no threads idle. A source whose kernels need many registers defines before its includes TILE_THREADS,
+//    fewer threads (its signatures give the same number), and TILE_LIMITS: these, and how many blocks a
+//    multiprocessor must have room for.
 // 2. CPU: tiles and rows are dealt to OpenMP tasks; inside one, loops run in order, the innermost vectorised.
 // 3. CPU, -DTILE_TEST_THREADS: each tile is run by eight real threads with strided loops and a real
 //    barrier, tiles in shuffled order. Only tests use it: it shows a missing TILE_SYNC to ThreadSanitizer.
@@ -47,27 +49,34 @@ struct Complex {
 #define FN __device__ __forceinline__
 #define RESTRICT __restrict__
 #define TILE_PICK(cpu, gpu) (gpu)
-#define KERNEL(name, parameters, arguments) extern "C" __global__ void __launch_bounds__(256) name parameters
+#ifndef TILE_THREADS
+#define TILE_THREADS 256
+#define TILE_LIMITS TILE_THREADS
+#endif
+#define TILE_ROWS (TILE_THREADS / 32)
+#define TILE_THREAD ((int)(threadIdx.y * 32 + threadIdx.x))
+#define KERNEL(name, parameters, arguments) \
+  extern "C" __global__ void __launch_bounds__(TILE_LIMITS) name parameters
 #define FOR_VOXELS(i, n) \
-  for (Index i = (Index)blockIdx.x * 256 + threadIdx.y * 32 + threadIdx.x; i < (n); i += (Index)gridDim.x * 256)
+  for (Index i = (Index)blockIdx.x * TILE_THREADS + TILE_THREAD; i < (n); i += (Index)gridDim.x * TILE_THREADS)
 #define FOR_TILES(t, count) for (Index t = blockIdx.x; t < (count); t += gridDim.x)
 #define FOR_ROWS(r, count) \
-  for (Index r = (Index)blockIdx.x * 8 + threadIdx.y; r < (count); r += (Index)gridDim.x * 8)
+  for (Index r = (Index)blockIdx.x * TILE_ROWS + threadIdx.y; r < (count); r += (Index)gridDim.x * TILE_ROWS)
 #define ROW_FOR(i, n) for (int i = threadIdx.x; i < (n); i += 32)
 #define TILE_SHARED(type, name, n) __shared__ type name[n]
-#define TILE_FOR(i, n) for (int i = threadIdx.y * 32 + threadIdx.x; i < (n); i += 256)
-#define TILE_FOR2(j, i, nj, ni)               \
-  for (int j = threadIdx.y; j < (nj); j += 8) \
+#define TILE_FOR(i, n) for (int i = TILE_THREAD; i < (n); i += TILE_THREADS)
+#define TILE_FOR2(j, i, nj, ni)                       \
+  for (int j = threadIdx.y; j < (nj); j += TILE_ROWS) \
     for (int i = threadIdx.x; i < (ni); i += 32)
-#define TILE_FOR3(k, j, i, nk, nj, ni)          \
-  for (int k = 0; k < (nk); ++k)                \
-    for (int j = threadIdx.y; j < (nj); j += 8) \
+#define TILE_FOR3(k, j, i, nk, nj, ni)                  \
+  for (int k = 0; k < (nk); ++k)                        \
+    for (int j = threadIdx.y; j < (nj); j += TILE_ROWS) \
       for (int i = threadIdx.x; i < (ni); i += 32)
 #define TILE_SYNC() __syncthreads()
-#define TILE_LANES 256
+#define TILE_LANES TILE_THREADS
 #define PRIVATE(type, name, n) type name[n]
 #define AT(m, i, l) m[i]
-#define FOR_LANES(l) for (int l = threadIdx.y * 32 + threadIdx.x, l##_once = 1; l##_once; l##_once = 0)
+#define FOR_LANES(l) for (int l = TILE_THREAD, l##_once = 1; l##_once; l##_once = 0)
 #define ANY_LANE(found, l, test) \
   FOR_LANES(l) found |= (test)
 #define JOINED(type, name, n) type name[n]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.kernel import DTYPES, Kernel
+from qsmengine.backend.kernel import DTYPES, Binding, Kernel
 from qsmengine.backend.sources import inlined_source, sources_hash
 from qsmengine.errors import DeviceError, InputError
 
-BLOCK = (32, 8, 1)
+WARP = 32
 MAX_BLOCKS = 8192
 
 COMPILE_OPTIONS = ("--std=c++17",)
@@ -23,7 +23,6 @@ COMPILE_OPTIONS = ("--std=c++17",)
 def call(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
     """Run `kernel` on CuPy arrays of `device`."""
     bound = kernel.bind(values)
-    blocks = max(1, min(MAX_BLOCKS, -(-bound.items // 256)))
     arguments: list[Any] = []
     for name, scalar in _parameters(kernel):
         value = values[name]
@@ -37,9 +36,15 @@ def call(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
     cupy = device.xp
     with cupy.cuda.Device(device.index):
         try:
-            _function(kernel, device.index, cupy)((blocks,), BLOCK, tuple(arguments))
+            _function(kernel, device.index, cupy)(*launch_shape(kernel, bound), tuple(arguments))
         except cupy.cuda.compiler.CompileException as error:
             raise DeviceError(f"kernel {kernel.name} does not compile on {device}:\n{error}") from error
+
+
+def launch_shape(kernel: Kernel, bound: Binding) -> tuple[tuple[int], tuple[int, int]]:
+    """Blocks, and threads of a block, with which a kernel is launched: about a thread for every work item."""
+    blocks = max(1, min(MAX_BLOCKS, -(-bound.items // kernel.threads)))
+    return (blocks,), (WARP, kernel.threads // WARP)
 
 
 def compile_all(device: Device) -> int:

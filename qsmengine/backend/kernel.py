@@ -73,12 +73,15 @@ class Kernel:
         order of first appearance.
     items
         Dimensions whose product is the number of work items: how much there is to deal out.
+    threads
+        Threads of a block on a GPU, as the source's ``TILE_THREADS`` says; 256 where it does not.
     """
 
     name: str
     source: str
     args: str
     items: str
+    threads: int = 256
 
     @cached_property
     def arguments(self) -> tuple[Arg, ...]:

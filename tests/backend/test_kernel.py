@@ -10,7 +10,7 @@ import pytest
 
 from qsmengine.backend import cpu, cuda
 from qsmengine.backend.device import Device
-from qsmengine.backend.kernel import Kernel
+from qsmengine.backend.kernel import Binding, Kernel
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tv import TV_DATA_STEP
 from qsmengine.errors import InputError
@@ -84,6 +84,15 @@ def test_read_only_and_empty_inputs_reach_the_cpu_kernel():
 
 def _floats(address):
     return ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+
+
+@pytest.mark.parametrize(
+    ("n", "threads", "shape"),
+    [(1, 256, ((1,), (32, 8))), (257, 128, ((3,), (32, 4))), (1 << 30, 256, ((8192,), (32, 8)))],
+)
+def test_a_gpu_gets_about_a_thread_for_every_work_item(n, threads, shape):
+    kernel = Kernel("k", "k.cu", "x: in f32 [n]\n", items="n", threads=threads)
+    assert cuda.launch_shape(kernel, Binding({"n": n}, n, (n,))) == shape
 
 
 class _OnSecondGpu(np.ndarray):

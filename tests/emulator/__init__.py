@@ -1,6 +1,6 @@
 """A block emulator: kernels compiled along their CUDA branch and run on the CPU as a GPU would run them.
 
-Blocks run one after the other. The 256 threads of a block are fibers that meet at real barriers; shared
+Blocks run one after the other. The threads of a block are fibers that meet at real barriers; shared
 memory is filled with NaNs before each block. The kernels are compiled with ``-fsanitize=thread``, but the
 runtime in ``runtime/`` answers its calls: it sees every access to memory, and reports
 

@@ -26,15 +26,16 @@ _POISONED = ("-ftrivial-auto-var-init=pattern",)
 
 _HEAD = """#include "{source}"
 EMULATED_SHARED(1) char emulated_last_guard[] = EMULATED_GUARD;
-extern "C" void emulator_run(long, int, void (*)(const void*), const void*, unsigned long);
+extern "C" void emulator_run(long, int, int, void (*)(const void*), const void*, unsigned long);
 #define EXPORT extern "C" __attribute__((visibility("default")))
 EXPORT int emulator_complex_alignment() {{ return alignof(Complex); }}
 """
 _ENTRY = """EXPORT void emulate_{name}(long emulated_grid, int emulated_order, {parameters}) {{
   auto emulated_body = [=] {{ {name}({arguments}); }};
   using Body = decltype(emulated_body);
-  emulator_run(emulated_grid, emulated_order, [](const void* body) {{ (*static_cast<const Body*>(body))(); }},
-               &emulated_body, sizeof emulated_body);
+  auto emulated_entry = [](const void* body) {{ (*static_cast<const Body*>(body))(); }};
+  emulator_run(emulated_grid, TILE_THREADS, emulated_order, emulated_entry, &emulated_body,
+               sizeof emulated_body);
 }}
 """
 

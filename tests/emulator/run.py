@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.cuda import MAX_BLOCKS
+from qsmengine.backend.cuda import launch_shape
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
 
 ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
@@ -95,7 +95,7 @@ class Emulator:
         no thread waits. flush: subnormals become 0, as on a GPU.
         """
         bound = kernel.bind(values)
-        blocks = grid or max(1, min(MAX_BLOCKS, -(-bound.items // 256)))
+        blocks = grid or launch_shape(kernel, bound)[0][0]
         arena = Arena(kernel, values)
         arena.load()
         self._declare(arena)

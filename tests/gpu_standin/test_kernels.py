@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 CODE = """
+#define TILE_THREADS 256
 KERNEL(masked_scale, (float* RESTRICT x, const u8* RESTRICT mask, float factor, Index n),
        (x, mask, factor, n)) {
 }
@@ -58,6 +59,12 @@ def test_grids_beyond_the_limits_are_refused(
 def test_blocks_of_another_shape_are_refused(scale: Any, arguments: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="32 x 8"):
         scale((1,), (256, 1, 1), tuple(arguments.values()))
+
+
+def test_a_source_may_ask_for_smaller_blocks(cupy: Any, arguments: dict[str, Any]) -> None:
+    few = cupy.RawModule(code=CODE.replace("256", "128")).get_function("masked_scale")
+    with pytest.raises(AssertionError, match="32 x 4"):
+        few((1,), BLOCK, tuple(arguments.values()))
 
 
 def test_sources_with_includes_and_unknown_options_do_not_compile(cupy: Any) -> None:

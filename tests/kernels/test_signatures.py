@@ -33,6 +33,13 @@ def test_c_parameters_are_those_of_the_signature(kernel) -> None:
     assert arguments.split(", ") == [p.split()[-1] for p in parameters.split(", ")]
 
 
+@pytest.mark.parametrize("kernel", [k for k in all_kernels() if k.source.endswith(".cu")], ids=lambda k: k.name)
+def test_threads_of_a_block_are_those_of_the_signature(kernel) -> None:
+    first = re.search(r"^#define TILE_THREADS (\d+)$", inlined_source(kernel.source), re.MULTILINE)
+    assert first is not None
+    assert int(first[1]) == kernel.threads
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.name)
 def test_every_kernel_of_a_source_has_a_signature(path: Path) -> None:
     declared = [k.name for k in all_kernels() if k.source == path.name]

@@ -23,4 +23,5 @@ FREE_WATER_FIT = Kernel(
     iterations: i32
     """,
     items="fitted",
+    threads=128,
 )

@@ -31,6 +31,7 @@ TENSOR_FIT = Kernel(
     measured: i32
     """,
     items="fitted",
+    threads=128,
 )
 
 TENSOR_DEVIATION = Kernel(
@@ -43,6 +44,7 @@ TENSOR_DEVIATION = Kernel(
     maps: inout f32 [26 n]
     """,
     items="fitted",
+    threads=128,
 )
 
 TENSOR_SEARCH = Kernel(
@@ -67,4 +69,5 @@ TENSOR_SEARCH = Kernel(
     iterations: i32
     """,
     items="fitted",
+    threads=128,
 )

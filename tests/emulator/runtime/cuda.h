@@ -1,4 +1,4 @@
-// CUDA's words for a CPU, included before a kernel source. A block's 256 threads are fibers of one thread.
+// CUDA's words for a CPU, included before a kernel source. A block's threads are fibers of one thread.
 #pragma once
 
 #include "guard.h"

@@ -6,7 +6,7 @@
 
 namespace emulator {
 
-constexpr int THREADS = 256, WARP = 32;
+constexpr int MOST_THREADS = 256, WARP = 32;
 
 extern int thread;  // running thread of the block, -1 outside a launch
 extern unsigned block;  // running block

@@ -33,7 +33,8 @@ struct Fiber {
   unsigned exchanges;
   float given[2];  // to the warp in the last two exchanges
 };
-Fiber fibers[THREADS];
+Fiber fibers[MOST_THREADS];
+int threads;  // of the running block
 Context scheduler;
 char* stacks;
 void (*body)(const void*);
@@ -99,7 +100,7 @@ struct Rounding {
 
 // Runs every thread to its next exchange, barrier or end; returns how many take part in an exchange.
 int run_pass(const std::vector<int>& sequence) {
-  int exchanging = 0, members[THREADS / WARP] = {};
+  int exchanging = 0, members[MOST_THREADS / WARP] = {};
   for (int i : sequence) {
     Fiber& fiber = fibers[i];
     if (fiber.state == ENDED || fiber.state == AT_BARRIER) continue;
@@ -118,7 +119,7 @@ int run_pass(const std::vector<int>& sequence) {
 
 // Runs every thread to its next barrier or its end; returns how many go on.
 int run_interval(int order) {
-  std::vector<int> sequence = sequence_of(THREADS, order);
+  std::vector<int> sequence = sequence_of(threads, order);
   for (Fiber& fiber : fibers)
     if (fiber.state == AT_BARRIER) fiber.state = RUNNING;
   int before = 0, waiting = 0;
@@ -139,13 +140,14 @@ int run_interval(int order) {
 
 void run_block(int order) {
   begin_block();
-  for (int i = 0; i < THREADS; ++i) {
+  for (Fiber& fiber : fibers) fiber.state = ENDED;  // of those beyond the block, if it is small
+  for (int i = 0; i < threads; ++i) {
     prepare(fibers[i].context, stacks + i * STACK, STACK, enter);
     fibers[i].state = RUNNING;
     fibers[i].exchanges = 0;
   }
   interval = 0;
-  for (int waiting = THREADS; waiting; ++interval) {
+  for (int waiting = threads; waiting; ++interval) {
     waiting = run_interval(order);
     end_interval();
   }
@@ -192,9 +194,9 @@ float emulated_exchange(float value, unsigned from) {
 }
 
 // order: 0 ascending threads and blocks, 1 descending, 2 shuffled, threads anew in every interval.
-void emulator_run(long grid, int order, void (*function)(const void*), const void* data, size_t size) {
-  if (!stacks) stacks = static_cast<char*>(aligned_alloc(4096, THREADS * STACK));
-  body = function, closure = data, closure_size = size;
+void emulator_run(long grid, int block_threads, int order, void (*function)(const void*), const void* data, size_t size) {
+  if (!stacks) stacks = static_cast<char*>(aligned_alloc(4096, MOST_THREADS * STACK));
+  body = function, closure = data, closure_size = size, threads = block_threads;
   gridDim = {(unsigned)grid, 1, 1};
   stopped = false;
   random_state = 88172645463325252ull;

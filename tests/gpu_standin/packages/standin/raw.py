@@ -77,7 +77,7 @@ class RawModule:
 
     def get_function(self, name: str) -> RawKernel:
         """The kernel of this name."""
-        return RawKernel._of(name, _parameters(self.code, name))
+        return RawKernel._of(name, _parameters(self.code, name), _threads(self.code))
 
 
 class RawKernel:
@@ -85,17 +85,17 @@ class RawKernel:
 
     name: str
     _parameters: tuple[Parameter, ...]
+    _threads: int
 
     def __init__(self, code: str, name: str, options: Sequence[str] = (), **kwargs: Any) -> None:
-        self.name, self._parameters = (
-            name,
-            RawModule(code=code, options=options, **kwargs).get_function(name)._parameters,
-        )
+        module = RawModule(code=code, options=options, **kwargs)
+        self.name, self._threads = name, _threads(module.code)
+        self._parameters = module.get_function(name)._parameters
 
     @classmethod
-    def _of(cls, name: str, parameters: tuple[Parameter, ...]) -> RawKernel:
+    def _of(cls, name: str, parameters: tuple[Parameter, ...], threads: int) -> RawKernel:
         kernel = cls.__new__(cls)
-        kernel.name, kernel._parameters = name, parameters
+        kernel.name, kernel._parameters, kernel._threads = name, parameters, threads
         return kernel
 
     def __call__(
@@ -108,7 +108,7 @@ class RawKernel:
         stream: Any = None,
         enable_cooperative_groups: bool = False,
     ) -> None:
-        _check_shape(grid, block)
+        _check_shape(grid, block, self._threads)
         if not isinstance(args, tuple):
             raise TypeError("arguments of a kernel must be a tuple")
         if len(args) != len(self._parameters):
@@ -125,15 +125,20 @@ class RawKernel:
         queue("kernel", self.name, sum(a.nbytes for a in arrays), action)
 
 
-def _check_shape(grid: tuple[int, ...], block: tuple[int, ...]) -> None:
+def _threads(code: str) -> int:
+    """Threads of a block for which a source is written: the first definition holds."""
+    return int(re.search(r"^#define TILE_THREADS (\d+)", code, re.MULTILINE)[1])
+
+
+def _check_shape(grid: tuple[int, ...], block: tuple[int, ...], threads: int) -> None:
     grid, block = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
     limits = (2**31 - 1, 65535, 65535)
     if not all(
         isinstance(n, int | np.integer) and 1 <= n <= most for n, most in zip(grid, limits, strict=True)
     ):
         raise CUDARuntimeError(9)
-    if block != (32, 8, 1):
-        raise AssertionError(f"kernels are written for blocks of 32 x 8 threads, not {block}")
+    if block != (32, threads // 32, 1):
+        raise AssertionError(f"the kernel is written for blocks of 32 x {threads // 32} threads, not {block}")
 
 
 def _checked(name: str, parameter: Parameter, value: Any) -> Any:
