@@ -56,13 +56,13 @@ FN void row_costs(const float* p, const float* q, const float* m, const u8* mask
     int has_before = at > 0, has_next = at + 1 < size, has_after = at + 2 < size;
     Index before = has_before ? -stride : 0, next = has_next ? stride : 0, after = has_after ? 2 * stride : 0;
     u8* out = cost + axis * nx * ny * nz;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       out[k] = edge_cost(p, q, m, mask, before, next, after, has_before, has_next, has_after, k, terms);
     }
   }
   u8* out = cost + 2 * nx * ny * nz;
-  TILE_FOR(k, (int)nz - 3) { out[k + 1] = edge_cost(p, q, m, mask, -1, 1, 2, 1, 1, 1, k + 1, terms); }
-  TILE_FOR(end, 3) {  // the ends of the row: its first voxel and its last two
+  ROW_FOR(k, (int)nz - 3) { out[k + 1] = edge_cost(p, q, m, mask, -1, 1, 2, 1, 1, 1, k + 1, terms); }
+  ROW_FOR(end, 3) {  // the ends of the row: its first voxel and its last two
     int k = end == 0 ? 0 : (int)nz - 3 + end, taken = end > 0 && k <= 0;
     int has_before = k > 0, has_next = k + 1 < (int)nz, has_after = k + 2 < (int)nz;
     if (!taken)
@@ -80,7 +80,7 @@ KERNEL(romeo_weights,
        (phase, other, magnitude, mask, cost, ratio, bright, second, magnitude_weights, nx, ny, nz)) {
   float lowest = second ? 0.0f : 1.0f;
   EdgeTerms plain = {ratio, lowest, bright, 0}, all = {ratio, lowest, bright, 1};
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     Index i = row * nz;
     if (magnitude_weights)
       row_costs(phase + i, other + i, magnitude + i, mask + i, cost + i, row, nx, ny, nz, all);
@@ -96,13 +96,13 @@ FN int edge_weight(int cost, int inside) { return inside & (cost > 0) ? 255 - co
 KERNEL(romeo_quality, (const u8* RESTRICT cost, float* RESTRICT quality, Index nx, Index ny, Index nz),
        (cost, quality, nx, ny, nz)) {
   Index n = nx * ny * nz;
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     int has_x = row >= ny, has_y = row % ny > 0;
     const u8 *on_x = cost + row * nz, *on_y = on_x + n, *on_z = on_y + n;
     const u8 *before_x = on_x - (has_x ? ny * nz : 0), *before_y = on_y - (has_y ? nz : 0);
     const u8* before_z = on_z - 1;  // of the row's first voxel another number, which does not count
     float* out = quality + row * nz;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       int sum = edge_weight(on_x[k], 1) + edge_weight(on_y[k], 1) + edge_weight(on_z[k], 1) +
                 edge_weight(before_x[k], has_x) + edge_weight(before_y[k], has_y) +
                 edge_weight(before_z[k], k > 0);

@@ -43,7 +43,7 @@ KERNEL(shim_subtract,
        (float* RESTRICT field, const float* RESTRICT weight, const double* RESTRICT coefficients, float x0,
         float dx, float y0, float dy, float z0, float dz, Index nx, Index ny, Index nz),
        (field, weight, coefficients, x0, dx, y0, dy, z0, dz, nx, ny, nz)) {
-  FOR_TILES(row, nx * ny) {
+  FOR_ROWS(row, nx * ny) {
     float x = x0 + (float)(row / ny) * dx, y = y0 + (float)(row % ny) * dy;
     float of_z[3];
     for (int b = 0; b < 3; ++b) {
@@ -57,7 +57,7 @@ KERNEL(shim_subtract,
     float constant = of_z[0], linear = of_z[1], square = of_z[2];
     float* f = field + row * nz;
     const float* w = weight + row * nz;
-    TILE_FOR(k, (int)nz) {
+    ROW_FOR(k, (int)nz) {
       float z = z0 + (float)k * dz;
       f[k] -= w[k] * (constant + z * (linear + z * square));
     }

@@ -13,6 +13,7 @@ from bench.gpu_model.hardware import ARCHITECTURE
 from bench.gpu_model.occupancy import occupancy
 from bench.gpu_model.predict import KernelCost
 from qsmengine.backend.kernel import DTYPES, Kernel
+from qsmengine.backend.signatures import all_kernels
 from qsmengine.errors import QsmengineError
 
 VOLUME = {
@@ -56,6 +57,7 @@ class CostError(QsmengineError):
 def kernel_costs(efficiency: Mapping[str, float] | None = None) -> dict[str, KernelCost]:
     """Cost of every kernel; instructions only where nvdisasm is installed."""
     found = {}
+    threads = {kernel.name: kernel.threads for kernel in all_kernels()}
     for source in sources():
         usages, cubin = nvrtc.machine_code(source, ARCHITECTURE)
         codes = sass.disassemble(cubin)
@@ -64,7 +66,7 @@ def kernel_costs(efficiency: Mapping[str, float] | None = None) -> dict[str, Ker
                 usage.kernel,
                 usage.registers,
                 usage.shared_bytes,
-                occupancy(usage.registers, usage.shared_bytes),
+                occupancy(usage.registers, usage.shared_bytes, threads[usage.kernel]),
                 None if codes is None else _cycles(usage.kernel, codes[usage.kernel]),
                 (efficiency or {}).get(usage.kernel, 1.0),
             )

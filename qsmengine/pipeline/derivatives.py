@@ -126,6 +126,7 @@ def write_qsm(
 def _write_maps(folder: Path, result: RunResult, naming: Naming, shared: Mapping[str, Any]) -> list[Path]:
     """Write images and sidecars side by side; while some are compressed, the next leaves the device."""
     written: list[Path] = []
+    outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
 
     def jobs() -> Iterator[Callable[[], None]]:
         for product in QSM_PRODUCTS:
@@ -134,7 +135,7 @@ def _write_maps(folder: Path, result: RunResult, naming: Naming, shared: Mapping
             array, unit = _in_file_unit(result, product)
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
-            metadata |= estimation(result, product.map) | _coverage(result, product, array)
+            metadata |= estimation(result, product.map) | _coverage(product, array, outside)
             description = f"{product.map} [{unit}]"
             written.extend((path, sidecar_of(path)))
             yield partial(write_map, folder / path, array, result.grid, metadata, description=description)
@@ -194,11 +195,12 @@ def spatial_reference(sources: Sequence[Path]) -> str:
     return uri if uri.startswith("bids:") else "orig"
 
 
-def _coverage(result: RunResult, product: Product, array: npt.NDArray[Any]) -> dict[str, Any]:
-    """Of a mask what it marks; of a map whether it is zero outside the brain mask."""
+def _coverage(
+    product: Product, array: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """Of a mask what it marks; of a map whether it is zero `outside` the brain mask."""
     if product.suffix == "mask":
         return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
-    outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
     return {"SkullStripped": outside is not None and not np.any(array[outside])}
 
 
