@@ -18,6 +18,7 @@ COMMANDS = {
     "denoise": "joint non-local means against DIPY and scikit-image",
     "tfce": "permutation inference with TFCE against nilearn",
     "denoising": "what denoising does to a virtual head's signal, R2* and susceptibility",
+    "access": "sectors and bank conflicts of every kernel, from emulated launches (needs no GPU)",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",

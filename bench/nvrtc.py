@@ -59,13 +59,19 @@ def machine_code(source: str, arch: str) -> tuple[list[Usage], bytes]:
     return parse_log(log, arch), cubin
 
 
+def ptx(source: str, arch: str = "compute_90") -> str:
+    """Assembly of one file of kernels/ for a virtual architecture."""
+    options = (*COMPILE_OPTIONS, *CUPY_OPTIONS, "-DQSMENGINE_SOURCES=0ull", f"-arch={arch}")
+    return _compiled(inlined_source(source), source, options, "PTX")[1].decode()
+
+
 def compile_text(text: str, name: str, options: tuple[str, ...]) -> str:
     """NVRTC's log of compiling `text`; raises NvrtcError where it does not compile."""
     return _compiled(text, name, options)[0]
 
 
-def _compiled(text: str, name: str, options: tuple[str, ...]) -> tuple[str, bytes]:
-    """Log and cubin; the latter needs an architecture of the form sm_XX."""
+def _compiled(text: str, name: str, options: tuple[str, ...], output: str = "CUBIN") -> tuple[str, bytes]:
+    """Log and output; a cubin needs an architecture of the form sm_XX."""
     library = _library()
     program = ctypes.c_void_p()
     _check(
@@ -77,7 +83,7 @@ def _compiled(text: str, name: str, options: tuple[str, ...]) -> tuple[str, byte
         log = _output(library, program, "ProgramLog").value.decode()
         if status != 0:
             raise NvrtcError(f"{name} {' '.join(options)}\n{log}")
-        return log, _output(library, program, "CUBIN").raw
+        return log, _output(library, program, output).raw
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -4,6 +4,7 @@
 
 #define ROWS 8
 #define LANES 32
+#define STRIDE TILE_PICK(LANES, LANES + 1)  // on a GPU the sums of one lane lie in different banks
 
 // moments[b] = sum over z of weight field z^b, for b = 0, 1, 2, per (x, y).
 KERNEL(shim_moments,
@@ -11,27 +12,27 @@ KERNEL(shim_moments,
         Index nx, Index ny, Index nz),
        (weight, field, moments, z0, dz, nx, ny, nz)) {
   Index n = nx * ny;
-  TILE_SHARED(double, sums, 3 * ROWS * LANES);
+  TILE_SHARED(double, sums, 3 * ROWS * STRIDE);
   FOR_TILES(tile, (n + ROWS - 1) / ROWS) {
     Index first = tile * ROWS;
     int rows = (int)(n - first < ROWS ? n - first : ROWS);
     TILE_FOR2(j, l, rows, LANES) {
-      for (int b = 0; b < 3; ++b) sums[(b * ROWS + j) * LANES + l] = 0.0f;
+      for (int b = 0; b < 3; ++b) sums[(b * ROWS + j) * STRIDE + l] = 0.0f;
     }
     for (int base = 0; base < (int)nz; base += LANES) {
       int count = (int)nz - base < LANES ? (int)nz - base : LANES;
       TILE_FOR2(j, l, rows, count) {
         Index i = (first + j) * nz + base + l;
         float value = weight[i] * field[i], z = z0 + (float)(base + l) * dz;
-        sums[j * LANES + l] += value;
-        sums[(ROWS + j) * LANES + l] += value * z;
-        sums[(2 * ROWS + j) * LANES + l] += value * z * z;
+        sums[j * STRIDE + l] += value;
+        sums[(ROWS + j) * STRIDE + l] += value * z;
+        sums[(2 * ROWS + j) * STRIDE + l] += value * z * z;
       }
     }
     TILE_SYNC();
     TILE_FOR2(b, j, 3, rows) {
       double sum = 0.0f;
-      for (int l = 0; l < LANES; ++l) sum += sums[(b * ROWS + j) * LANES + l];
+      for (int l = 0; l < LANES; ++l) sum += sums[(b * ROWS + j) * STRIDE + l];
       moments[b * n + first + j] = sum;
     }
     TILE_SYNC();

@@ -32,13 +32,13 @@
 //    barrier, tiles in shuffled order. Only tests use it: it shows a missing TILE_SYNC to ThreadSanitizer.
 //
 // Rules: no standard headers, no static state, float unless said otherwise, 64-bit indices (Index),
-// arrays C-contiguous with the last axis fastest.
+// arrays C-contiguous with the last axis fastest, and aligned to their elements: 8 bytes for Complex.
 #pragma once
 
 typedef long long Index;
 typedef unsigned char u8;
 
-struct Complex {
+struct alignas(8) Complex {  // a GPU loads and stores both parts at once
   float re, im;
 };
 

@@ -18,7 +18,7 @@ from tests.kernels.variants import ROOT, compiler, compiler_version
 RUNTIME = Path(__file__).with_name("runtime")
 FOLDER = ROOT / "build" / "emulator"
 PLAIN = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-w")
-EXACT = ("-x", "c++", "-O1", "-g", "-ffp-contract=off", "-fno-strict-aliasing", "-fsanitize=thread")
+EXACT = ("-x", "c++", "-O1", "-gdwarf-4", "-ffp-contract=off", "-fno-strict-aliasing", "-fsanitize=thread")
 FUSED = ("-x", "c++", "-O2", "-ffp-contract=fast", *(["-mfma"] if platform.machine() == "x86_64" else []))
 _ONLY_GCC = ("--param=tsan-instrument-func-entry-exit=0", "-fno-tree-vectorize", "-fno-toplevel-reorder")
 _ONLY_CLANG = ("-mllvm", "-tsan-instrument-func-entry-exit=0", "-mllvm", "-tsan-instrument-read-before-write=1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import subprocess
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ _GAP = 256
 """Bytes between arrays, and what their addresses are multiples of, as a GPU's allocator does it."""
 
 ROW = np.dtype(
-    [(name, np.int64) for name in ("offset", "argument", "write", "requests", "scalars", "units", "useful")]
+    [(name, np.int64) for name in ("place", "argument", "write", "requests", "scalars", "units", "useful")]
 )
 
 
@@ -117,19 +118,30 @@ class Emulator:
         """The barriers reached since the last call, "file:line"."""
         return set(self._library.emulator_barriers().decode().split())
 
-    def trace(self, *, on: bool) -> None:
-        """Forget the requests of warps so far, and record those of the next runs."""
-        self._library.emulator_trace(int(on))
+    def requests(self, kernel: Kernel, values: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+        """Requests of warps in a run: a ROW for every place, argument and direction, and the source lines.
 
-    def requests(self) -> np.ndarray:
-        """One ROW for every instruction, argument and direction."""
+        A first run finds the instructions that access memory. A second counts those together that belong to one
+        source line, called from one place: the branches of a select, for example.
+        """
+        library = self._library
+        library.emulator_trace(1)
+        self.run(kernel, copy.deepcopy(values))
+        offsets = self._rows()["place"].tolist()
+        chains = _chains(self.path, tuple(offsets))
+        numbers = {chain: n for n, chain in enumerate(dict.fromkeys(chains))}
+        library.emulator_trace(1)
+        for offset, chain in zip(offsets, chains, strict=True):
+            library.emulator_place(ctypes.c_size_t(offset), ctypes.c_size_t(numbers[chain]))
+        self.run(kernel, values)
+        rows = self._rows()
+        library.emulator_trace(0)
+        return rows, [list(numbers)[n][0] for n in rows["place"]]
+
+    def _rows(self) -> np.ndarray:
         rows = np.zeros(self._library.emulator_rows(None), ROW)
         self._library.emulator_rows(ctypes.c_void_p(rows.ctypes.data))
         return rows
-
-    def places(self, offsets: list[int]) -> list[str]:
-        """Source lines, "file:line", of instructions of the library."""
-        return _places(self.path, tuple(offsets))
 
     def _declare(self, arena: Arena) -> None:
         start = arena.memory.ctypes.data
@@ -149,17 +161,20 @@ class Emulator:
 
     def _problems(self) -> list[str]:
         lines = [line.split("\t") for line in self._library.emulator_problems().decode().splitlines()]
-        places = self.places([int(offset) for offset, _ in lines])
+        chains = _chains(self.path, tuple(int(offset) for offset, _ in lines))
         found = [
-            f"{text} ({place})" if int(at) else text for (at, text), place in zip(lines, places, strict=True)
+            f"{text} ({chain[0]})" if int(at) else text for (at, text), chain in zip(lines, chains, strict=True)
         ]
         return list(dict.fromkeys(found))
 
 
 @cache
-def _places(library: Path, offsets: tuple[int, ...]) -> list[str]:
+def _chains(library: Path, offsets: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """Source lines, "file:line", of instructions: their own, then those of the calls inlined around them."""
     if not offsets:
         return []
-    command = ["addr2line", "-e", str(library), *map(hex, offsets)]
+    command = ["addr2line", "-a", "-i", "-e", str(library), *map(hex, offsets)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [Path(line.partition(" ")[0]).name for line in text.splitlines()]
+    lines = [Path(line.partition(" ")[0]).name for line in text.splitlines()]
+    starts = [n for n, line in enumerate(lines) if line.startswith("0x")]
+    return [tuple(lines[a + 1 : b]) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bench import cubin, nvrtc
@@ -25,6 +27,19 @@ def test_compiles_without_new_spills_on_every_architecture(source: str, architec
         assert sorted(u.kernel for u in usages) == expected
         assert all(u.registers > 0 for u in usages)
         assert cubin.problems(usages) == []
+
+
+COMPLEX = {k.source for k in all_kernels() if any(a.type == "c64" for a in k.arguments)}
+
+
+@pytest.mark.parametrize("source", sorted(COMPLEX))
+def test_both_parts_of_complex_numbers_move_at_once(source: str) -> None:
+    entries = dict(re.findall(r"\.entry (\w+)\((.*?)\n}", nvrtc.ptx(source), re.DOTALL))
+    for kernel in (k for k in all_kernels() if k.source == source):
+        arrays = [a.role for a in kernel.arguments if a.type == "c64"]
+        for word, roles in (("ld", {"in", "inout"}), ("st", {"out", "inout"})):
+            moves = re.findall(rf"{word}\.global[.\w]*\.v2\.f32", entries[kernel.name])
+            assert len(moves) >= sum(role in roles for role in arrays), f"{kernel.name}: {word}"
 
 
 def test_accepted_spills_name_kernels_that_exist() -> None:

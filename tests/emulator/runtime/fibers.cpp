@@ -124,8 +124,7 @@ int run_interval(int order) {
     if (fiber.state == AT_BARRIER) fiber.state = RUNNING;
   int before = 0, waiting = 0;
   for (const Fiber& fiber : fibers) before += fiber.state != ENDED;
-  while (run_pass(sequence)) {
-  }
+  while (run_pass(sequence)) {}
   if (stopped) return 0;
   Place first = {nullptr, 0};
   for (const Fiber& fiber : fibers) {

@@ -1,6 +1,6 @@
 // Puts the accesses of a warp's lanes together to the requests a GPU would make: 32-byte sectors of global memory,
-// passes over the 32 banks of shared memory. The n-th time that each lane reaches an instruction within an
-// interval belongs to one request.
+// passes over the 32 banks of shared memory. The n-th time that each lane comes to a place within an interval
+// belongs to one request. A place is a source line once emulator_place has named it, an instruction before.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -22,13 +22,13 @@ constexpr int SECTOR = 32, BANKS = 32, WORD = 4, SHARED = -1;
 constexpr int LOOK_BACK = 16;  // accesses between the parts of a complex number, at most
 
 struct Access {
-  uintptr_t pc, address;
+  uintptr_t place, address;
   int occurrence, size, argument;
   bool write;
 };
 
 struct Row {
-  uintptr_t offset;  // of the instruction, in the library
+  uintptr_t place;
   long argument;  // -1: shared memory
   long write;
   long requests;  // of lanes that ask for different addresses
@@ -38,7 +38,8 @@ struct Row {
 };
 
 std::vector<Access> warp_accesses;
-std::unordered_map<uintptr_t, int> occurrences;
+std::unordered_map<uintptr_t, uintptr_t> names;  // instruction (offset in the library) -> place
+std::map<std::tuple<uintptr_t, int, bool>, int> occurrences;
 size_t lane_start;  // where the accesses of the running lane begin
 int warp = -1;
 std::map<std::tuple<uintptr_t, int, bool>, Row> rows;
@@ -72,8 +73,8 @@ void add_shared(Row& row, const Access* from, const Access* to) {
 }
 
 void add_request(const Access* from, const Access* to) {
-  Row& row = rows[{from->pc, from->argument, from->write}];
-  row.offset = from->pc - 1 - (uintptr_t)__ehdr_start;
+  Row& row = rows[{from->place, from->argument, from->write}];
+  row.place = from->place;
   row.argument = from->argument;
   row.write = from->write;
   if (std::all_of(from, to, [&](const Access& a) { return a.address == from->address; })) {
@@ -89,7 +90,7 @@ void add_request(const Access* from, const Access* to) {
 
 // Stable: lanes stay in order within a request.
 void end_warp() {
-  auto key = [](const Access& a) { return std::make_tuple(a.pc, a.argument, a.write, a.occurrence); };
+  auto key = [](const Access& a) { return std::make_tuple(a.place, a.argument, a.write, a.occurrence); };
   std::stable_sort(warp_accesses.begin(), warp_accesses.end(),
                    [&](const Access& a, const Access& b) { return key(a) < key(b); });
   const Access* end = warp_accesses.data() + warp_accesses.size();
@@ -131,7 +132,10 @@ void trace(uintptr_t pc, uintptr_t address, int size, bool write, int argument, 
       }
     }
   }
-  warp_accesses.push_back({pc, address, occurrences[pc]++, size, argument, write});
+  uintptr_t place = pc - 1 - (uintptr_t)__ehdr_start;
+  auto name = names.find(place);
+  if (name != names.end()) place = name->second;
+  warp_accesses.push_back({place, address, occurrences[{place, argument, write}]++, size, argument, write});
 }
 
 }  // namespace emulator
@@ -143,7 +147,11 @@ using namespace emulator;
 EXPORT void emulator_trace(int on) {
   tracing = on != 0;
   rows.clear();
+  if (!on) names.clear();
 }
+
+// Counts an instruction to a place from now on.
+EXPORT void emulator_place(uintptr_t offset, uintptr_t place) { names[offset] = place; }
 
 // Copies the rows found; with nullptr returns their number.
 EXPORT long emulator_rows(Row* out) {

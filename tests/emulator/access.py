@@ -1,0 +1,143 @@
+"""How kernels access memory on a GPU: sectors of global memory and passes over the banks of shared memory.
+
+A warp's request to global memory fetches whole sectors of 32 bytes: the efficiency of an access is the bytes
+asked for over the bytes fetched. A request to shared memory takes a pass for each word of one bank: 1 is free
+of conflicts. Requests in which all lanes ask for one address are counted apart. The n-th time that the lanes of
+a warp come to a source line within an interval between barriers counts as one request; where lanes skip
+iterations of a loop this is an approximation. Both parts of a complex number go together. Caches are not
+modelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.kernel import Kernel
+from tests.emulator.cases import MASKS
+from tests.emulator.kernels import emulator_of
+from tests.kernels.inputs import DIMENSIONS, random_values
+
+SECTOR = 32
+_COUNTS = ("requests", "scalars", "units", "useful")
+LONG = {"nx": 3, "ny": 5, "nz": 160, "nh": 96, "n": 4096, "echo": 3, "volumes": 64, "blocks": 5}
+"""Sizes by name: rows of a usual volume, few of them."""
+OTHER = 3
+OWN: dict[str, dict[str, int]] = {
+    "mg_restrict": {"nx": 4, "ny": 5, "nz": 160, "cx": 2, "cy": 5, "cz": 80},
+    "mg_prolong": {"nx": 4, "ny": 5, "nz": 160, "cx": 2, "cy": 5, "cz": 80},
+    "nlm": {"components": 4, "px": 6, "py": 12, "pz": 176, "maps": 1, "nx": 2, "ny": 8, "nz": 160},
+    "nlm_lmmse": {"components": 4, "px": 4, "py": 4, "pz": 174, "maps": 4, "nx": 2, "ny": 2, "nz": 160},
+    "nlm_statistics": {"components": 2, "px": 5, "py": 6, "pz": 160, "numbers": 4},
+    "nlm_blocks": {
+        "components": 1, "px": 9, "py": 9, "pz": 167, "maps": 1, "numbers": 3, "voxels": 27, "bx": 2, "by": 2,
+        "bz": 80,
+    },
+    "nlm_block_means": {
+        "components": 2, "voxels": 27, "bx": 2, "by": 2, "bz": 80, "nx": 5, "ny": 5, "nz": 160,
+    },
+}  # fmt: skip
+
+
+LEAST = 0.5
+"""Efficiency below which an access needs a reason."""
+NOTABLE = 0.03
+"""Share of a kernel's sectors or passes from which on an access counts: the ends of rows stay below."""
+ACCEPTED = {
+    ("ball_keep", "kept"): "only lanes that keep their voxel read it: their counts of reads drift apart",
+    ("kurtosis_fit", "cone"): "each voxel takes its own constraint; the caches hold the rest of its row",
+    (
+        "mg_restrict",
+        "fine",
+    ): "coarse voxels lie two apart; the loop's next position finds the sector cached",
+    **{
+        ("nlm_blocks", name): "centres lie a stride apart; the patch's next position finds the sector cached"
+        for name in ("guide", "values", "precision")
+    },
+}
+"""(kernel, argument) -> why its accesses may be less efficient."""
+GATHERING = {
+    "components.cu": "voxels look up the components of others, wherever these are",
+    "nearest.cu": "how far a voxel of a gap searches depends on the gap",
+    "romeo_branch.cu": "voxels look up their tree, and leave the others of a warp out",
+    "romeo_forest.cu": "voxels follow links to their trees, wherever these lead",
+}
+"""Sources whose lanes go where the data lead -> what they follow; random arguments say little about them."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """One source line's loads or stores of one array, over a launch."""
+
+    kernel: str
+    place: str
+    argument: str
+    memory: str
+    direction: str
+    requests: int
+    scalars: int
+    units: int
+    useful: int
+
+    @cached_property
+    def efficiency(self) -> float:
+        """Bytes asked for over bytes fetched (global memory), fewest passes over passes (shared memory)."""
+        return self.useful / (self.units * (SECTOR if self.memory == "global" else 1)) if self.units else 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "efficiency": self.efficiency}
+
+
+def accesses(kernel: Kernel) -> list[Access]:
+    """The accesses of a kernel on long rows, those with most sectors or passes first."""
+    sizes = {d: LONG.get(d, OTHER) for d in kernel.dims} | OWN.get(kernel.name, DIMENSIONS.get(kernel.name, {}))
+    rows, places = emulator_of(kernel.source).requests(kernel, _values(kernel, sizes))
+    names = [a.name for a in kernel.arguments if a.is_array]
+    found: dict[tuple[str, ...], np.ndarray] = {}
+    for row, place in zip(rows, places, strict=True):
+        shared = row["argument"] < 0
+        argument, memory = ("scratch", "shared") if shared else (names[row["argument"]], "global")
+        key = (kernel.name, place, argument, memory, "write" if row["write"] else "read")
+        found[key] = found.get(key, 0) + np.array([row[name] for name in _COUNTS])
+    return sorted((Access(*key, *counts.tolist()) for key, counts in found.items()), key=lambda a: -a.units)
+
+
+def _values(kernel: Kernel, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Arguments with which every voxel takes part, and neighbouring lanes work on neighbouring voxels."""
+    values = random_values(kernel, sizes, np.random.default_rng(1))
+    for name in MASKS:
+        if name in values:
+            values[name][...] = 1
+    if "voxel_index" in values:
+        values["voxel_index"][...] = np.arange(values["voxel_index"].size)
+    if "stride_x" in values:
+        values |= {"stride_x": 2, "stride_y": 2, "stride_z": 2}
+    if kernel.name == "nlm_blocks":  # no block is left out for its statistics
+        values |= {"mean_part": 100.0, "variance_ratio": 0.0, "most": 1e6}
+    return values
+
+
+def inefficient(found: Iterable[Access]) -> list[Access]:
+    """The notable accesses of a kernel that are less efficient than LEAST.
+
+    A request that takes two sectors at most cannot take fewer wherever its lanes begin.
+    """
+    found = list(found)
+    totals = {memory: sum(a.units for a in found if a.memory == memory) for memory in ("global", "shared")}
+    fewest = {"global": 2, "shared": 1}
+    return [
+        a
+        for a in found
+        if a.units > max(NOTABLE * totals[a.memory], fewest[a.memory] * a.requests) and a.efficiency < LEAST
+    ]
+
+
+def combined(found: Iterable[Access], memory: str) -> Access:
+    """All accesses of a kernel to one memory taken together."""
+    found = list(found)
+    totals = {name: sum(getattr(a, name) for a in found if a.memory == memory) for name in _COUNTS}
+    return Access(found[0].kernel, "", "", memory, "", **totals)
