@@ -40,15 +40,18 @@ _ENTRY = """EXPORT void emulate_{name}(long emulated_grid, int emulated_order, {
 """
 
 
-def build(source: Path, kernels: Sequence[Kernel], *, fused: bool = False) -> Path:
-    """Library of a kernel source that checks every access, or, `fused`, that only fuses multiply-adds."""
+def build(source: Path, kernels: Sequence[Kernel], *, fused: bool = False, portable: bool = False) -> Path:
+    """Library of a kernel source that checks every access, or, `fused`, that only fuses multiply-adds.
+
+    portable: fibers switch as they do on processors other than x86-64.
+    """
     text = _HEAD.format(source=source) + "".join(_entry(kernel) for kernel in kernels)
     flags = [*PLAIN, *(FUSED if fused else (*EXACT, *_compiler_flags()))]
     words = ["-include", str(RUNTIME / "cuda.h"), f"-I{source_directory()}"]
     headers = [source, *sorted(source_directory().glob("*.h")), *sorted(RUNTIME.iterdir())]
-    library = FOLDER / f"{source.stem}-{_key(text, *flags, files=headers)}.so"
+    library = FOLDER / f"{source.stem}-{_key(text, *flags, str(portable), files=headers)}.so"
     if not library.is_file():
-        objects = [str(_runtime_object(path)) for path in sorted(RUNTIME.glob("*.cpp"))]
+        objects = [str(_runtime_object(path, portable)) for path in sorted(RUNTIME.glob("*.cpp"))]
         with _into(library) as temporary:
             wrapper, compiled = temporary / "wrapper.cpp", temporary / "kernels.o"
             wrapper.write_text(text, encoding="utf-8")
@@ -74,8 +77,8 @@ def _entry(kernel: Kernel) -> str:
 
 
 @cache
-def _runtime_object(path: Path) -> Path:
-    flags = [*PLAIN, "-O2", "-g"]
+def _runtime_object(path: Path, portable: bool) -> Path:
+    flags = [*PLAIN, "-O2", "-g", *(["-DEMULATOR_UCONTEXT"] if portable else [])]
     built = FOLDER / f"{path.stem}-{_key(*flags, files=sorted(RUNTIME.iterdir()))}.o"
     if not built.is_file():
         with _into(built) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,15 @@ def test_planted_fault_is_found(name: str, order: str, emulator: Emulator) -> No
     values = random_values(KERNELS[name], {"rows": 8, "n": 300}, np.random.default_rng(1))
     problems = emulator.run(KERNELS[name], values, order=order, grid=4)
     assert any(problem.startswith(FAULTS[name]) for problem in problems), problems
+
+
+def test_portable_fibers_find_the_same(emulator: Emulator) -> None:
+    portable = Emulator(build(SOURCE, list(KERNELS.values()), portable=True))
+    for kernel in KERNELS.values():
+        values = random_values(kernel, {"rows": 8, "n": 300}, np.random.default_rng(1))
+        other = copy.deepcopy(values)
+        assert portable.run(kernel, values, grid=4) == emulator.run(kernel, other, grid=4)
+        assert values["y"].tobytes() == other["y"].tobytes()
 
 
 def test_problem_carries_the_line(emulator: Emulator) -> None:
