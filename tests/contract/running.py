@@ -18,8 +18,10 @@ MASKED = tuple(m for m in METHODS if "mask" in m.required_inputs)
 
 TOLERANCES = {"ppm": 1e-5, "rad": 1e-4}
 """Largest difference between devices by unit; other units: 1e-4 of the largest value."""
-STEPS = {"quality": 1 / 255}
-"""Results made of integers, by the size of one: rounding can move an edge's cost to the next."""
+STEPS = {"quality": 1 / 255, "free_water": 1e-4}
+"""Largest difference of results that are steps (rounding can move an edge's cost to the next) or fractions."""
+DEVIATIONS = {"r2star_sd": "r2star", "sigma": "s0"}
+"""Results that are what a fit leaves, by the result of whose rounding they may consist."""
 
 
 def method_id(method: Method) -> str:
@@ -48,3 +50,26 @@ def assert_same_bytes(first: Mapping[str, np.ndarray], second: Mapping[str, np.n
         assert array.tobytes() == second[name].tobytes(), (
             f"{name} differs by up to {np.abs(array.astype(float) - second[name].astype(float)).max()}"
         )
+
+
+def difference(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
+    """Largest difference between two devices' results of this name.
+
+    An eigenvector counts in proportion to the distance of its eigenvalue from the others: rounding turns it by
+    the inverse of that. A voxel in which a value at the threshold is an outlier on one device only is left out.
+    """
+    apart = np.abs(found[name].astype(np.float64) - expected[name])
+    if name in {"v1", "v2", "v3"}:
+        values = np.stack([expected[f"l{k}"] for k in (1, 2, 3)], axis=-1).astype(np.float64)
+        distance = np.abs(values - expected[f"l{name[1]}"][..., None])
+        distance[..., int(name[1]) - 1] = np.inf
+        apart *= (distance.min(axis=-1) / np.maximum(values.max(axis=-1), 1e-30))[..., None]
+    if "outliers" in expected:
+        apart = apart[(found["outliers"] == expected["outliers"]).all(axis=-1)]
+    return float(apart.max())
+
+
+def tolerance(name: str, unit: str | None, expected: Mapping[str, np.ndarray]) -> float:
+    """Largest difference that may be between two devices."""
+    scale = float(np.abs(expected[DEVIATIONS.get(name, name)]).max())
+    return STEPS.get(name, TOLERANCES.get(unit or "", 1e-4 * max(scale, 1e-30)))
