@@ -13,7 +13,7 @@
 #define STRANDS (TILE_LANES / STRAND)
 #define USED (STRAND - 2)
 #define ROWS 6
-#define DEPTH 32
+#define DEPTH 29
 #define GROUP 6
 #define WINDOW (ROWS * GROUP)
 
@@ -65,7 +65,8 @@ template <int N, int K>
 FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const float* shift, Index row,
                      int count, Rule rule) {
   Rows sum[N + 1] = {};
-  float most = count > 0 ? rule.most : -1.0f;
+  float most[K];  // no weight comes below it where there is no shift
+  for (int k = 0; k < K; ++k) most[k] = k < (K == GROUP && count > 0 ? K : count) ? rule.most : -1.0f;
 #pragma unroll
   for (int r = 0; r < ROWS - 1 + K; ++r) {
     Pack<N> v = values[r * row];
@@ -76,7 +77,7 @@ FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const f
       if (j < 0 || j >= ROWS) continue;
       float cost = fmax2(t[j * GROUP + k] * rule.scale + offset, 0.0f);
       float weight = power_minus(cost);
-      weight = cost <= most && (K == GROUP || k < count) ? weight : 0.0f;
+      weight = cost <= most[k] ? weight : 0.0f;
       for (int c = 0; c < N; ++c) sum[c].at[j] += weight * v.at[c];
       sum[N].at[j] += weight;
     }
@@ -157,17 +158,17 @@ FN void measure(float* sums, float* ring, Images v, Index at, Shifts s, int l) {
   }
 }
 
-// Weighted sums of the components of a pack, and of the weights.
-template <int N>
+// Weighted sums of the components of a pack over K shifts, and of the weights.
+template <int N, int K>
 FN void weigh(Rows* parts, const float* sums, Images v, Index at, Shifts s, int pack, Rule rule, int l) {
   float near[WINDOW];
 #pragma unroll
-  for (int i = 0; i < WINDOW; ++i)
+  for (int i = 0; i < WINDOW; ++i) {
+    if (i % GROUP >= K) continue;
     near[i] = (BESIDE(sums, i, l, STRAND - 1) + OF(sums, i, l)) + BESIDE(sums, i, l, 1);
+  }
   const Pack<N>* values = (const Pack<N>*)v.values + pack * v.in.next + at + s.shift;
-  const float* offset = v.offset + at + s.shift;
-  if (s.full) add_weighted<N, GROUP>(parts, near, values, offset, v.in.y, s.count, rule);
-  if (!s.full) add_weighted<N, GROUP - 1>(parts, near, values, offset, v.in.y, s.count, rule);
+  add_weighted<N, K>(parts, near, values, v.offset + at + s.shift, v.in.y, s.count, rule);
 }
 
 // Adds up the strands' parts of a plane, component or weights `c`, for the voxels of a column, `row` apart in memory:
@@ -203,17 +204,19 @@ FN void filter(Rows* parts, float* sums, float* ring, Place* place, Shifts* shif
       AT(shifts, 0, l) = shifts_of(first + l / STRAND, search_x, search_y, search_z, v.in);
       for (int i = 0; i < 2 * WINDOW; ++i) AT(ring, i, l) = 0.0f;
     }
-    for (int x = 0; x < depth + 2; ++x) {
-      Index at = (start + x + search_x) * v.in.x;
+    Index at = (start + search_x) * v.in.x, plane = (start - 2) * v.out.x;
+    for (int x = 0; x < depth + 2; ++x, at += v.in.x, plane += v.out.x) {
       FOR_LANES(l) measure<N>(sums, ring, v, at + AT(place, 0, l).from, AT(shifts, 0, l), l);
       LANE_SYNC();
       if (x < 2) continue;
       FOR_LANES(l) {
-        weigh<N>(parts + l / STRAND * ((N + 1) * STRAND) + l % STRAND, sums, v,
-                 at - v.in.x + AT(place, 0, l).from, AT(shifts, 0, l), pack, rule, l);
+        Rows* own = parts + l / STRAND * ((N + 1) * STRAND) + l % STRAND;
+        Shifts of = AT(shifts, 0, l);
+        Index center = at - v.in.x + AT(place, 0, l).from;
+        if (of.full) weigh<N, GROUP>(own, sums, v, center, of, pack, rule, l);
+        if (!of.full) weigh<N, GROUP - 1>(own, sums, v, center, of, pack, rule, l);
       }
       TILE_SYNC();
-      Index plane = (start + x - 2) * v.out.x;
       FOR_LANES(l) {
         for (int c = l / STRAND; c <= N; c += STRANDS) {
           if (c < N && pack * N + c >= v.count) continue;

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 from bench import nvrtc
 from bench.cubin import sources
-from bench.gpu_model import sass
-from bench.gpu_model.hardware import ARCHITECTURE
+from bench.gpu_model import nlm, sass
+from bench.gpu_model.hardware import ARCHITECTURE, BUSY_WARPS
 from bench.gpu_model.occupancy import occupancy
 from bench.gpu_model.predict import KernelCost
 from qsmengine.backend.kernel import DTYPES, Kernel
 from qsmengine.backend.signatures import all_kernels
+from qsmengine.backend.signatures.nlm import NLM_PACKED
 from qsmengine.errors import QsmengineError
 
 VOLUME = {
     "nx": 256, "ny": 256, "nz": 160, "nh": 81, "n": 256 * 256 * 160, "cx": 128, "cy": 128, "cz": 80,
     "px": 268, "py": 268, "pz": 184, "bx": 128, "by": 128, "bz": 80, "voxels": 27, "blocks": 1024,
+    "packs": 1,
 }  # fmt: skip
 """Dimensions of a volume of 256 x 256 x 160, its coarser and its padded grids."""
 DIFFUSION = {"n": 752_640, "fitted": 752_640, "volumes": 69, "blocks": 9, "sigmas": 1, "marked": 69}
@@ -61,14 +63,20 @@ def kernel_costs(efficiency: Mapping[str, float] | None = None) -> dict[str, Ker
     for source in sources():
         usages, cubin = nvrtc.machine_code(source, ARCHITECTURE)
         codes = sass.disassemble(cubin)
+        packed = source == NLM_PACKED.source
         for usage in usages:
             found[usage.kernel] = KernelCost(
                 usage.kernel,
                 usage.registers,
                 usage.shared_bytes,
                 occupancy(usage.registers, usage.shared_bytes, threads[usage.kernel]),
-                None if codes is None else _cycles(usage.kernel, codes[usage.kernel]),
+                None
+                if codes is None
+                else nlm.cycles(cubin)
+                if packed
+                else _cycles(usage.kernel, codes[usage.kernel]),
                 (efficiency or {}).get(usage.kernel, 1.0),
+                nlm.BUSY_WARPS if packed else BUSY_WARPS.value,
             )
     return found
 

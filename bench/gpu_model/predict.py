@@ -28,6 +28,8 @@ class KernelCost:
         Of a scheduler for a warp of work items; None where the machine code was not read.
     efficiency
         Useful bytes over those that its requests fetch.
+    busy_warps
+        Warps that a scheduler needs to find a ready one as often as assumed.
     """
 
     name: str
@@ -36,6 +38,7 @@ class KernelCost:
     occupancy: Occupancy
     cycles: float | None = None
     efficiency: float = 1.0
+    busy_warps: float = hw.BUSY_WARPS.value
 
     def memory_seconds(self, moved: float, items: float, gpu: Gpu) -> float:
         """Time to move `moved` bytes for `items` work items.
@@ -54,7 +57,7 @@ class KernelCost:
         if self.cycles is None:
             return 0.0
         schedulers = gpu.multiprocessors * hw.SCHEDULERS
-        ready = self.occupancy.warps / hw.SCHEDULERS / hw.BUSY_WARPS.value
+        ready = self.occupancy.warps / hw.SCHEDULERS / self.busy_warps
         share = hw.ISSUE_SHARE.value * min(1.0, ready)
         return items / hw.WARP * self.cycles / (schedulers * gpu.clock * share)
 

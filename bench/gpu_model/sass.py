@@ -120,6 +120,12 @@ def _nested(kinds: list[str], spans: list[tuple[int, int]]) -> Code:
 
 def disassemble(cubin: bytes) -> dict[str, Code] | None:
     """Code of every kernel of a cubin; None where nvdisasm is not installed."""
+    text = listing(cubin)
+    return None if text is None else parse(text)
+
+
+def listing(cubin: bytes) -> str | None:
+    """What nvdisasm prints; None where it is not installed."""
     tool = nvdisasm()
     if tool is None:
         return None
@@ -127,7 +133,7 @@ def disassemble(cubin: bytes) -> dict[str, Code] | None:
         file.write(cubin)
         file.flush()
         done = subprocess.run([tool, "-c", file.name], capture_output=True, text=True, check=True)
-    return parse(done.stdout)
+    return done.stdout
 
 
 @cache

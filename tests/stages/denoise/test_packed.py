@@ -93,6 +93,15 @@ def test_constant_image_stays_what_it_is(rng):
     np.testing.assert_allclose(filtered[mask], 123.25, rtol=3e-6)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_devices_agree_with_the_definition(count, rng, device):
+    images, sigma = noisy(rng, (7, 8, 5), count), rng.uniform(0.5, 2.0, (7, 8, 5)).astype(np.float32)
+    options = {"search_radius": 2, "patch_radius": 1, "d0": 0.5, "weight_floor": 0.0}
+    filtered = run(images, sigma=sigma, device=device, **options)
+    expected = brute_force(images, sigma[..., None], (2, 2, 2), (1, 1, 1), d0=0.5)
+    assert np.abs(filtered - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_gpu_takes_it_where_it_may():
     gpu = Device(kind="cuda", index=0, threads=1)
     one, each = np.zeros((1, 2, 2, 2)), np.zeros((2, 2, 2, 2))
