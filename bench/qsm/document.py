@@ -26,6 +26,7 @@ included.
 
 The head is a virtual one on a grid of {shape}, {fov} mm, SNR 100, at 3 T (see
 `bench/qsm/heads.py`). Masks, wraps and iteration counts are those of the default parameters.
+What is predicted of a GPU, which has not run the engine yet, is in [gpu.md](gpu.md).
 """
 
 
