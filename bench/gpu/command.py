@@ -16,9 +16,10 @@ import subprocess
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.gpu import pack
-from bench.gpu.jobs import HEAD
+from bench.gpu.jobs import DATASET, HEAD
 from bench.gpu.parts import PARTS
 from bench.gpu.process import stop
 from bench.gpu.session import Stay, environment
@@ -45,7 +46,8 @@ def main(argv: list[str]) -> int:
         env = environment(work, [STANDIN] if options.rehearse else [])
         stay = Stay(path, work, device, REHEARSAL if options.rehearse else EARNEST, options.rehearse, env)
         chosen = [part for part in PARTS if not options.part or part.name in options.part]
-        _make_head_beside(stay)
+        _make_beside(stay, HEAD, shape=stay.sizes["head"])
+        _make_beside(stay, DATASET, **stay.sizes["cohort"])
         try:
             ok = stay.run(chosen, max(0.0, 60 * options.minutes - RESERVE))
         finally:
@@ -56,11 +58,11 @@ def main(argv: list[str]) -> int:
     return 0 if ok else 1
 
 
-def _make_head_beside(stay: Stay) -> None:
-    """Start the process that makes the chain's head on the CPU while the first parts use the GPU."""
-    log = (stay.work / "head.log").open("w", encoding="utf-8")
-    command = stay.job_command(HEAD, shape=stay.sizes["head"])
-    stay.beside[HEAD] = subprocess.Popen(
+def _make_beside(stay: Stay, name: str, **options: Any) -> None:
+    """Start a process that makes data on the CPU while the first parts use the GPU."""
+    log = (stay.work / f"{name}.log").open("w", encoding="utf-8")
+    command = stay.job_command(name, **options)
+    stay.beside[name] = subprocess.Popen(
         command, cwd=ROOT, env=stay.env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
     log.close()

@@ -23,8 +23,8 @@ from qsmengine.pipeline.run import run_qsm
 
 Rows = Iterator[dict[str, Any]]
 ECHOES = 4
-HEAD = "head"
-"""Folder of the head within the work folder."""
+HEAD, DATASET = "head", "dataset"
+"""What is made on the CPU: the folders within the work folder, and the jobs that make them."""
 
 
 def compile_kernels(device: Device, _folder: Path) -> Rows:
@@ -96,23 +96,31 @@ def tfce(device: Device, _folder: Path, shape: list[int], subjects: int, permuta
     yield permutations_of(tuple(shape), subjects, permutations, device)
 
 
-def cohort(device: Device, folder: Path, voxel: float, sessions: int) -> Rows:
-    """A virtual cohort through the device, one session after the other."""
-    from bench.cohort.scaling import run_plan
-    from qsmengine.cohort.plan import plan_cohort
+def dataset(_device: Device, folder: Path, voxel: float, sessions: int) -> Rows:
+    """Write a virtual cohort; needs no GPU."""
     from qsmengine.phantom.cohort import CohortSettings, write_cohort
     from qsmengine.phantom.head import virtual_head
 
     start = time.perf_counter()
-    write_cohort(folder / "bids", virtual_head(voxel_size=(voxel,) * 3), CohortSettings(sessions=sessions))
-    yield {"made_s": time.perf_counter() - start, "sessions": sessions, "voxel_mm": voxel}
-    plan = plan_cohort(folder / "bids", folder / "derivatives", load_config(preset="fast"))
+    made = folder / "writing"
+    write_cohort(made, virtual_head(voxel_size=(voxel,) * 3), CohortSettings(sessions=sessions))
+    made.rename(folder / DATASET)
+    yield {"sessions": sessions, "voxel_mm": voxel, "seconds": time.perf_counter() - start}
+
+
+def cohort(device: Device, folder: Path) -> Rows:
+    """The virtual cohort through the device, one session after the other."""
+    from bench.cohort.scaling import run_plan
+    from qsmengine.cohort.plan import plan_cohort
+
+    plan = plan_cohort(folder / DATASET, folder / "derivatives", load_config(preset="fast"))
     yield run_plan(plan, 0, str(device))
 
 
 JOBS: dict[str, Callable[..., Rows]] = {
     "compile": compile_kernels,
-    "head": head,
+    HEAD: head,
+    DATASET: dataset,
     "chain": chain,
     "mnlm": mnlm,
     "tensor": tensor,
@@ -133,7 +141,7 @@ def main(argv: list[str]) -> int:
     options = json.loads(argv[1])
     name, folder = options.pop("device"), Path(options.pop("folder"))
     try:
-        device = resolve_device("cpu" if argv[0] == HEAD else name)
+        device = resolve_device("cpu" if argv[0] in {HEAD, DATASET} else name)
         for row in JOBS[argv[0]](device, folder, **options):
             print(json.dumps(row, default=_plain), flush=True)
     except QsmengineError as error:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.gpu import tools
-from bench.gpu.jobs import HEAD
+from bench.gpu.jobs import DATASET, HEAD
 from bench.gpu.process import Finished, json_lines, stop
 from bench.gpu.session import Part, Stay
 
@@ -72,16 +72,20 @@ def _sanitize(stay: Stay, seconds: float) -> dict[str, Any]:
     return tools.sanitize(stay, seconds, run_tests)
 
 
-def _chain(stay: Stay, seconds: float) -> dict[str, Any]:
-    """The head is made by a process beside the parts before."""
-    job = stay.beside.get(HEAD)
+def _await(stay: Stay, name: str, seconds: float) -> None:
+    """Wait for what a process makes beside the parts, at most half of a part's time."""
+    job = stay.beside.get(name)
     if job is not None:
         try:
             job.wait(seconds / 2)
         except subprocess.TimeoutExpired:
             stop(job)
-    if not (stay.work / HEAD).is_dir():
-        raise RuntimeError("the head was not made in time, or could not be made")
+    if not (stay.work / name).is_dir():
+        raise RuntimeError(f"{name}: not made in time, or could not be made (see {name}.log)")
+
+
+def _chain(stay: Stay, seconds: float) -> dict[str, Any]:
+    _await(stay, HEAD, seconds)
     sizes = stay.sizes
     options = {"presets": sizes["presets"], "repeats": sizes["repeats"], "by_kernel": True}
     return _found(stay.job("chain", seconds, **options))
@@ -100,7 +104,8 @@ def _tfce(stay: Stay, seconds: float) -> dict[str, Any]:
 
 
 def _cohort(stay: Stay, seconds: float) -> dict[str, Any]:
-    return _found(stay.job("cohort", seconds, **stay.sizes["cohort"]))
+    _await(stay, DATASET, seconds)
+    return _found(stay.job("cohort", seconds))
 
 
 def _profile(stay: Stay, seconds: float) -> dict[str, Any]:
@@ -118,9 +123,9 @@ def slowest_kernels(stay: Stay) -> list[str]:
 
 
 PARTS = (
-    Part("compile", "kernels compile", 6, _compile),
-    Part("agree", "CPU and GPU agree: the tests that ask for a GPU", 22, _agree),
-    Part("sanitize", "compute-sanitizer on the kernels", 14, _sanitize),
+    Part("compile", "kernels compile", 10, _compile),
+    Part("agree", "CPU and GPU agree: the tests that ask for a GPU", 20, _agree),
+    Part("sanitize", "compute-sanitizer on the kernels", 12, _sanitize),
     Part("chain", "whole chains, time by step and by kernel, peak memory", 14, _chain),
     Part("mnlm", "joint non-local means of 4 components", 7, _mnlm),
     Part("tensor", "tensor fits", 8, _tensor),
