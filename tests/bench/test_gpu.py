@@ -104,6 +104,14 @@ def test_lines_that_are_cut_off_are_no_rows():
     assert json_lines('text\n{"a": 1}\n{"b": ') == [{"a": 1}]
 
 
+def test_data_that_are_not_made_in_time_end_their_part_and_their_process(stay):
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    stay.beside["head"] = subprocess.Popen(sleep, start_new_session=True)
+    assert not stay.run([part for part in parts.PARTS if part.name == "chain"], 2)
+    assert stay.beside["head"].poll() is not None
+    assert "head: not made in time" in written(stay)[0]["error"]
+
+
 def test_only_tests_that_ask_for_a_gpu_run_and_failures_are_named(stay, tmp_path):
     (tmp_path / "test_three.py").write_text(
         "import pytest\n"
