@@ -6,7 +6,6 @@ import pytest
 
 from bench.host_work import command
 from bench.host_work.clock import inside
-from bench.qsm import heads
 
 SLOW = """
 import time
@@ -85,7 +84,6 @@ def test_steps_of_a_chain_are_counted_under_the_standin():
 
 
 def test_a_preset_that_fails_says_why(tmp_path):
-    heads.make_head(tmp_path, (40, 40, 28), [4])
     with pytest.raises(command.WorkerError, match="nothing"):
         command._run(tmp_path, "nothing", command.STANDIN)
 
