@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.gpu_model import hardware as hw
 from bench.gpu_model.accesses import trace
-from bench.gpu_model.costs import DIFFUSION, kernel_costs, whole_launch
+from bench.gpu_model.costs import DIFFUSION, LONG, kernel_costs, whole_launch
 from bench.gpu_model.predict import KernelCost, StepTime, chain_time, step_time
 from bench.machine import ROOT
 from qsmengine.backend.signatures import all_kernels
@@ -82,10 +82,12 @@ def predict(work: Mapping[str, Any], costs: Mapping[str, KernelCost]) -> dict[st
         for name, (rows, scale) in scaled.items()
     }
     uses = {name: kernel_uses(rows, costs, scale) for name, (rows, scale) in scaled.items()}
+    uncounted = {name: sorted({u["kernel"] for u in found} & LONG) for name, found in uses.items()}
     return {
         "benchmark": "gpu-model", "prediction": True, "measured": False, "host_work": work["machine"],
         "assumptions": {name: asdict(a) for name, a in hw.ASSUMPTIONS.items()},
-        "gpus": [asdict(gpu) for gpu in hw.GPUS], "works": works, "uses": uses, "kernels": kernel_rows(costs),
+        "gpus": [asdict(gpu) for gpu in hw.GPUS], "works": works, "uncounted": uncounted, "uses": uses,
+        "kernels": kernel_rows(costs),
     }  # fmt: skip
 
 

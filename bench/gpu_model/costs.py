@@ -50,6 +50,12 @@ TRIPS = {"tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9})}
 which few voxels need, loop 8 belongs to FSL's weights."""
 
 
+LONG = frozenset(
+    {"nlm", "nlm_pairs", "nlm_blocks", "nlm_lmmse", "free_water_fit", "kurtosis_fit", "tensor_search"}
+)
+"""Kernels whose inner loops are long and not counted: their instructions are left out of every prediction."""
+
+
 class CostError(QsmengineError):
     """A kernel's machine code is not as the table of loops says."""
 
@@ -81,7 +87,9 @@ def kernel_costs(efficiency: Mapping[str, float] | None = None) -> dict[str, Ker
     return found
 
 
-def _cycles(kernel: str, code: sass.Code) -> float:
+def _cycles(kernel: str, code: sass.Code) -> float | None:
+    if kernel in LONG:
+        return None
     trips = TRIPS.get(kernel)
     if trips is None:
         return code.cycles()

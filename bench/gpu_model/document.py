@@ -79,10 +79,12 @@ def _goals(result: Mapping[str, Any]) -> str:
         found = result["works"].get(name)
         if found is not None:
             seconds = [found[gpu.name]["seconds"] for gpu in hw.GPUS]
+            times = list(map(_duration, seconds))
             met = "met" if seconds[0] <= goal else f"**missed** by a factor of {seconds[0] / goal:.1f}"
-            lines.append(
-                (TITLES[name], *map(_duration, seconds), _duration(goal), met, _parts(found[hw.H100.name]))
-            )
+            if uncounted := result["uncounted"][name]:
+                times = [f"> {time}" for time in times]
+                met = f"open: instructions of {', '.join(uncounted)} not counted"
+            lines.append((TITLES[name], *times, _duration(goal), met, _parts(found[hw.H100.name])))
     head = (
         "work",
         *(f"{gpu.name}, predicted" for gpu in hw.GPUS),
@@ -159,9 +161,7 @@ def _kernels(result: Mapping[str, Any]) -> str:
         (
             k["kernel"], f"{k['bytes'] / 1e6:.0f}", str(k["registers"]), str(k["shared_bytes"]),
             f"{k['occupancy']:.0%}", k["limit"], "" if k["cycles"] is None else f"{k['cycles']:.0f}",
-            f"{k['efficiency']:.0%}", *(f"{k['predicted'][g.name]['ms']:.3f}" for g in hw.GPUS),
-            "memory" if k["predicted"][hw.H100.name]["memory_ms"] >= k["predicted"][hw.H100.name]["issue_ms"]
-            else "instructions",
+            f"{k['efficiency']:.0%}", *(_milliseconds(k, gpu.name) for gpu in hw.GPUS), _bound(k),
         )
         for k in result["kernels"]
     ]  # fmt: skip
@@ -176,11 +176,24 @@ One launch on a volume of 256 x 256 x 160 with 4 echoes or components, or on the
 input read once, every output written once. Registers and shared memory: from the {hw.ARCHITECTURE} cubin;
 occupancy follows from them. Cycles: of a scheduler for one work item of each of 32 lanes, counted in the
 machine code with every inner loop taken once, for {counted} as often as the workload runs it; where
-two forms of a loop exclude each other that is too high, where an inner loop is long too low. Efficiency: useful
+two forms of a loop exclude each other that is too high. Kernels with long loops that nobody counted have no
+cycles, and their times are lower bounds (>), from their bytes alone. Efficiency: useful
 bytes of what the requests fetch, where the emulator's traces tell it, else 100 %. The time is the longer of
 memory and instructions, and the gap.
 
 {rows_of(head, rows)}"""
+
+
+def _milliseconds(kernel: Mapping[str, Any], gpu: str) -> str:
+    return f"{'> ' if kernel['cycles'] is None else ''}{kernel['predicted'][gpu]['ms']:.3f}"
+
+
+def _bound(kernel: Mapping[str, Any]) -> str:
+    """What takes longer on an H100."""
+    times = kernel["predicted"][hw.H100.name]
+    if kernel["cycles"] is None:
+        return ""
+    return "memory" if times["memory_ms"] >= times["issue_ms"] else "instructions"
 
 
 def _assumptions(result: Mapping[str, Any]) -> str:

@@ -192,6 +192,12 @@ def test_a_kernel_whose_loops_changed_is_refused():
         costs._cycles("tensor_fit", sass.parse(SASS)["plain"])
 
 
+def test_tables_of_loops_name_kernels_that_exist():
+    assert costs.LONG | set(costs.TRIPS) <= {k.name for k in all_kernels()}
+    assert not costs.LONG & set(costs.TRIPS)
+    assert costs._cycles("nlm", sass.parse(SASS)["plain"]) is None
+
+
 @pytest.fixture
 def work():
     row = host_row(
@@ -218,6 +224,13 @@ def test_every_number_is_marked_as_a_prediction_and_goals_are_judged(work):
     assert "**missed** by a factor of 2.5" in document.document(
         command.predict(slow, {"k": cost()}), slow, work
     )
+
+
+def test_a_work_whose_instructions_are_not_counted_is_judged_open(work):
+    (row,) = work["works"]["mnlm"]["rows"]
+    row["kernels"] = {"nlm": {"times": 1, "bytes": 64e6, "items": 16e6}}
+    text = document.document(command.predict(work, {"k": cost(), "nlm": cost(cycles=None)}), work, work)
+    assert "| 30.0 ms | open: instructions of nlm not counted |" in text
 
 
 def test_single_works_are_scaled_to_the_whole():
