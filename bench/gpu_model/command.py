@@ -110,6 +110,7 @@ def kernel_uses(
         {
             "kernel": name, "launches": int(n), "bytes": moved,
             "ms": {gpu.name: 1e3 * costs[name].seconds(int(n), moved, items, gpu) for gpu in hw.GPUS},
+            "floor_ms": {gpu.name: 1e3 * costs[name].floor_seconds(moved, items, gpu) for gpu in hw.GPUS},
         }
         for name, (n, moved, items) in sums.items()
     ]  # fmt: skip

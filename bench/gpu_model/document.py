@@ -140,18 +140,23 @@ every GPU.
 
 
 def _uses(result: Mapping[str, Any]) -> str:
-    text = "## Slowest kernels of each work\n\nAll launches together; milliseconds are predicted.\n"
+    text = """## Slowest kernels of each work
+
+All launches together, predicted milliseconds. Floor: the data sheet's bandwidth, and an instruction from every
+scheduler in every cycle; no gaps. What lies between the two is what the assumptions below are worth.
+"""
     for name, uses in result["uses"].items():
         rows = [
             (
                 u["kernel"],
                 str(u["launches"]),
                 f"{u['bytes'] / 1e6:.0f}",
-                *(f"{u['ms'][g.name]:.2f}" for g in hw.GPUS),
+                *(f"{u[what][g.name]:.2f}" for g in hw.GPUS for what in ("ms", "floor_ms")),
             )
             for u in uses[:SLOWEST]
         ]
-        head = ("kernel", "launches", "MB", *(f"{gpu.name} ms" for gpu in hw.GPUS))
+        times = (f"{gpu.name} {what}" for gpu in hw.GPUS for what in ("ms", "floor"))
+        head = ("kernel", "launches", "MB", *times)
         text += f"\n{TITLES[name]}:\n\n{rows_of(head, rows)}"
     return text
 

@@ -61,6 +61,11 @@ class KernelCost:
         share = hw.ISSUE_SHARE.value * min(1.0, ready)
         return items / hw.WARP * self.cycles / (schedulers * gpu.clock * share)
 
+    def floor_seconds(self, moved: float, items: float, gpu: Gpu) -> float:
+        """The least time there can be: all of the bandwidth, every scheduler busy in every cycle."""
+        issue = items / hw.WARP * (self.cycles or 0.0) / (gpu.multiprocessors * hw.SCHEDULERS * gpu.clock)
+        return max(moved / gpu.bandwidth, issue)
+
     def seconds(self, launches: int, moved: float, items: float, gpu: Gpu) -> float:
         """Time of `launches` launches that together move `moved` bytes for `items` work items."""
         busy = max(self.memory_seconds(moved, items, gpu), self.issue_seconds(items, gpu))

@@ -131,6 +131,13 @@ def test_the_longer_of_memory_and_instructions_counts_and_every_launch_has_its_g
     assert kernel.seconds(10, moved, items, H100) == pytest.approx(busy + 10 * hardware.GAP.value)
 
 
+def test_the_floor_knows_no_losses():
+    kernel = cost(efficiency=0.5, occupancy=occupancy(255, 0))
+    assert kernel.floor_seconds(3.35e9, 1e3, H100) == pytest.approx(1e-3)
+    assert kernel.floor_seconds(1, 32 * 132 * 4 * 1e6, H100) == pytest.approx(1e8 / 1.755e9)
+    assert kernel.seconds(1, 3.35e9, 1e3, H100) > 2e-3
+
+
 def host_row(**changes):
     kinds = ("kernel", "operation", "fft", "to device", "to host", "sync", "graph")
     row = {kind: {"times": 0, "bytes": 0} for kind in kinds}
@@ -193,8 +200,9 @@ def test_a_kernel_whose_loops_changed_is_refused():
 
 
 def test_tables_of_loops_name_kernels_that_exist():
-    assert costs.LONG | set(costs.TRIPS) <= {k.name for k in all_kernels()}
-    assert not costs.LONG & set(costs.TRIPS)
+    known = [costs.LONG, set(costs.TRIPS), set(costs.COUNTED)]
+    assert set().union(*known) <= {k.name for k in all_kernels()}
+    assert sum(map(len, known)) == len(set().union(*known))
     assert costs._cycles("nlm", sass.parse(SASS)["plain"]) is None
 
 
