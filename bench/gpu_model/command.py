@@ -2,8 +2,8 @@
 
 Takes a result of `bench host-work`: launches, transforms, copies and waits of whole chains. Registers, shared
 memory and instructions come from the cubins that NVRTC compiles here (instructions where nvdisasm is
-installed), bytes from the kernels' signatures, efficiencies of accesses from the block emulator. Every number
-of the result is a prediction.
+installed), bytes from the kernels' signatures, efficiencies of accesses from `bench access`. Every number of the
+result is a prediction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu_model import hardware as hw
-from bench.gpu_model.accesses import trace
 from bench.gpu_model.costs import DIFFUSION, LONG, kernel_costs, whole_launch
 from bench.gpu_model.predict import KernelCost, StepTime, chain_time, step_time
 from bench.machine import ROOT
@@ -35,14 +34,13 @@ def main(argv: list[str]) -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench gpu-model", description=__doc__)
     arguments.add_argument("--host-work", type=Path, help="result of bench host-work (default: the latest)")
     arguments.add_argument("--before", type=Path, help="an earlier one, for the document")
-    arguments.add_argument(
-        "--no-trace", action="store_true", help="without the emulator's traces: every access efficient"
-    )
+    arguments.add_argument("--access", type=Path, help="result of bench access; every access efficient without")
     arguments.add_argument("--json", type=Path, help="write the predictions to this file")
     arguments.add_argument("--doc", type=Path, help="write docs/gpu.md")
     options = arguments.parse_args(argv)
     work = json.loads((options.host_work or latest("host-work", "after")).read_text(encoding="utf-8"))
-    result = predict(work, kernel_costs({} if options.no_trace else trace()))
+    access = json.loads(options.access.read_text(encoding="utf-8")) if options.access else []
+    result = predict(work, kernel_costs({row["kernel"]: row["used"] for row in access}))
     for name, found in result["works"].items():
         times = ", ".join(f"{gpu} {1e3 * t['seconds']:.1f} ms" for gpu, t in found.items())
         print(f"{name}: predicted {times}; goal {1e3 * GOALS[name]:.0f} ms on an H100")

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from bench import nvrtc
-from bench.gpu_model import accesses, command, costs, document, hardware, predict, sass
+from bench.gpu_model import command, costs, document, hardware, predict, sass
 from bench.gpu_model.hardware import H100, H200
 from bench.gpu_model.occupancy import occupancy
 from qsmengine.backend.signatures import all_kernels
@@ -253,11 +253,3 @@ def test_the_newest_result_is_taken(tmp_path, monkeypatch):
     for day in ("01", "02"):
         (tmp_path / f"host-work-2026-01-{day}-after.json").touch()
     assert command.latest("host-work", "after").name == "host-work-2026-01-02-after.json"
-
-
-def test_efficiencies_come_from_a_process_of_the_emulator(monkeypatch):
-    monkeypatch.setattr(accesses, "PROGRAM", "print('building'); print('{\"nlm\": 0.75}')")
-    assert accesses.trace() == {"nlm": 0.75}
-    monkeypatch.setattr(accesses, "PROGRAM", "raise SystemExit('no compiler')")
-    with pytest.raises(accesses.EmulatorError, match="no compiler"):
-        accesses.trace()
