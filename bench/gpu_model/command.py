@@ -2,8 +2,8 @@
 
 Takes a result of `bench host-work`: launches, transforms, copies and waits of whole chains. Registers, shared
 memory and instructions come from the cubins that NVRTC compiles here (instructions where nvdisasm is
-installed), bytes from the kernels' signatures, efficiencies of accesses from `bench access`. Every number of the
-result is a prediction.
+installed), bytes from the kernels' signatures, efficiencies of accesses from `bench access`. Every number of
+the result is a prediction.
 """
 
 from __future__ import annotations
