@@ -49,12 +49,6 @@ TRIPS = {"tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9})}
 """Kernels whose inner loops are long. tensor_fit: nine blocks of eight volumes; loops 6 and 7 refine a step,
 which few voxels need, loop 8 belongs to FSL's weights."""
 
-
-COUNTED = {"nlm_packed": 11 * 11 * 2450 * 32 / (6 * 30) * 34 / 32}
-"""Cycles of a warp of work items counted by hand in the machine code. nlm_packed with four components, one map
-of noise or none, and a search of 11 x 11 x 11: 2450 instructions take a plane of 6 rows and 30 columns through
-the 11 shifts along y (differences 439 and 520, sums 220 each, weights 444 and 485, collecting 60 each), for 34
-planes of which 32 give results."""
 LONG = frozenset(
     {"nlm", "nlm_pairs", "nlm_blocks", "nlm_lmmse", "free_water_fit", "kurtosis_fit", "tensor_search"}
 )
@@ -73,30 +67,30 @@ def kernel_costs(efficiency: Mapping[str, float] | None = None) -> dict[str, Ker
     threads = {kernel.name: kernel.threads for kernel in all_kernels()}
     for source in sources():
         usages, cubin = nvrtc.machine_code(source, ARCHITECTURE)
-        codes = sass.disassemble(cubin)
-        packed = source == NLM_PACKED.source
+        cycles = _cycles_of(source, cubin)
         for usage in usages:
             found[usage.kernel] = KernelCost(
                 usage.kernel,
                 usage.registers,
                 usage.shared_bytes,
                 occupancy(usage.registers, usage.shared_bytes, threads[usage.kernel]),
-                None
-                if codes is None
-                else nlm.cycles(cubin)
-                if packed
-                else _cycles(usage.kernel, codes[usage.kernel]),
+                cycles.get(usage.kernel),
                 (efficiency or {}).get(usage.kernel, 1.0),
-                nlm.BUSY_WARPS if packed else BUSY_WARPS.value,
+                nlm.BUSY_WARPS if source == NLM_PACKED.source else BUSY_WARPS.value,
             )
     return found
+
+
+def _cycles_of(source: str, cubin: bytes) -> dict[str, float | None]:
+    """Cycles of each kernel of a source; nothing where nvdisasm is not installed."""
+    if source == NLM_PACKED.source:
+        return {NLM_PACKED.name: nlm.cycles(cubin)}
+    return {name: _cycles(name, code) for name, code in (sass.disassemble(cubin) or {}).items()}
 
 
 def _cycles(kernel: str, code: sass.Code) -> float | None:
     if kernel in LONG:
         return None
-    if kernel in COUNTED:
-        return COUNTED[kernel]
     trips = TRIPS.get(kernel)
     if trips is None:
         return code.cycles()

@@ -26,7 +26,7 @@ BUSY_WARPS = 1.5
 """Warps that a scheduler needs: in the blocks of differences and weights the compiler has a warp wait 1.2 to
 1.4 cycles from one instruction to the next (control words of sm_90), so two warps fill them."""
 
-_LABEL = re.compile(r"^\.L_x_\d+:")
+_LABEL = re.compile(r"^(\.L_x_\d+):")
 _CODE = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*);")
 _WIDTHS = {"128": 4, "64": 2}
 
@@ -53,10 +53,11 @@ def cycles(cubin: bytes) -> float | None:
 
 def blocks_of(text: str) -> list[Counter[str]]:
     """Opcodes of each block of straight code in nvdisasm's output of the kernel."""
-    body = text.partition(f".text.{KERNEL}:\n")[2]
+    body = text.partition(f".text.{KERNEL}:\n")[2].partition("WARPSYNC.COLLECTIVE")[0]  # then: diverged warps
+    targets = set(re.findall(r"BRA [^;]*`\((\.L_x_\d+)\)", body))
     found: list[Counter[str]] = [Counter()]
     for line in body.splitlines():
-        if _LABEL.match(line):
+        if (label := _LABEL.match(line)) and label[1] in targets:
             found.append(Counter())
         elif code := _CODE.match(line):
             found[-1][code[1]] += 1
@@ -82,7 +83,9 @@ def _step(blocks: list[Counter[str]], k: int) -> Step:
     small = [
         b for b in blocks[first - 3 : last + 1] if b.total() <= 3 * PACKED_ROWS * GROUP and not _count(b, "LDS")
     ]
-    whole = [blocks[i] for i in (first, exchange, weights)] + [b for b in small if b is not blocks[exchange]]
+    whole = [blocks[i] for i in sorted({first, exchange, weights})] + [
+        b for b in small if b is not blocks[exchange]
+    ]
     part = (COMPONENTS + 1) / STRANDS
     return Step(
         sum(b.total() for b in whole) + part * blocks[collect].total(),

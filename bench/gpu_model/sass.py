@@ -92,6 +92,8 @@ def _code(body: str) -> Code:
             labels[label[1]] = len(kinds)
         elif "$__internal" in line and line.rstrip().endswith(":"):
             break  # subroutines follow
+        elif "WARPSYNC.COLLECTIVE" in line:
+            break  # what diverged warps do follows
         elif code := _CODE.match(line):
             if code[1].startswith("BRA") and (target := _TARGET.search(code[2])):
                 branches.append((len(kinds), target[1]))
