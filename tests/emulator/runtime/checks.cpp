@@ -144,6 +144,12 @@ void access(void* pointer, int size, bool write, uintptr_t pc) {
   stop();
 }
 
+void* copy(void* to, const void* from, size_t n, uintptr_t pc) {
+  access(const_cast<void*>(from), (int)n, false, pc);
+  access(to, (int)n, true, pc);
+  return memmove(to, from, n);
+}
+
 }  // namespace
 
 void report(const std::string& what, uintptr_t pc) {
@@ -227,6 +233,13 @@ INSTRUMENTED(2)
 INSTRUMENTED(4)
 INSTRUMENTED(8)
 INSTRUMENTED(16)
+// clang calls these where it clears or copies; g++ does not.
+void* __tsan_memset(void* to, int byte, unsigned long n) {
+  access(to, (int)n, true, PC);
+  return memset(to, byte, n);
+}
+void* __tsan_memcpy(void* to, const void* from, unsigned long n) { return copy(to, from, n, PC); }
+void* __tsan_memmove(void* to, const void* from, unsigned long n) { return copy(to, from, n, PC); }
 void __tsan_read_range(void* p, unsigned long n) { access(p, (int)n, false, PC); }
 void __tsan_write_range(void* p, unsigned long n) { access(p, (int)n, true, PC); }
 }

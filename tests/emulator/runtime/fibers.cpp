@@ -193,7 +193,8 @@ float emulated_exchange(float value, unsigned from) {
 }
 
 // order: 0 ascending threads and blocks, 1 descending, 2 shuffled, threads anew in every interval.
-void emulator_run(long grid, int block_threads, int order, void (*function)(const void*), const void* data, size_t size) {
+void emulator_run(long grid, int block_threads, int order, void (*function)(const void*), const void* data,
+                  size_t size) {
   if (!stacks) stacks = static_cast<char*>(aligned_alloc(4096, MOST_THREADS * STACK));
   body = function, closure = data, closure_size = size, threads = block_threads;
   gridDim = {(unsigned)grid, 1, 1};
