@@ -39,7 +39,8 @@ def _head(result: Mapping[str, Any]) -> str:
     machine = result["host_work"]
     return f"""# On a GPU
 
-Written by `python -m bench gpu-model --doc docs/gpu.md`; nothing here is by hand.
+Written by `python -m bench gpu-model --access access.json --doc docs/gpu.md` (`python -m bench access` makes
+that file, `python -m bench host-work` the counts); nothing here is by hand.
 
 **No GPU has run this engine yet. Every time on this page is a prediction, none is a measurement.** What is
 tested without a GPU: every kernel compiles for every supported architecture without new spills
@@ -47,7 +48,8 @@ tested without a GPU: every kernel compiles for every supported architecture wit
 kernels run along their CUDA branch, block by block, on an emulator (`tests/emulator`); the CPU runs the same
 source.
 
-Counts of launches, bytes and waits of the chains: commit {machine["commit"]}, {machine["date"][:10]}, {machine["cpu"]}.
+Counts of launches, bytes and waits of the chains: commit {machine["commit"]}, {machine["date"][:10]},
+{machine["cpu"]}.
 """
 
 
