@@ -16,8 +16,6 @@ from tests.contract.running import difference, tolerance
 
 CHI_TOLERANCE = 1e-5
 """[ppm]"""
-RELATIVE_TOLERANCE = 1e-4
-"""Of the largest value, for maps in other units."""
 SHORT = 5
 """Iterations of a chain that shows that its methods run on a GPU, and does not wait for convergence."""
 
