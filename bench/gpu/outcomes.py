@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 
-def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001
-    """Leave out CuPy's memory pool where that is asked for."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out CuPy's memory pool where that is asked for; record outcomes in the leading process alone."""
+    if not hasattr(config, "workerinput"):  # a worker's reports come again in the leading process
+        config.pluginmanager.register(_Outcomes(), "qsmengine-outcomes")
     if os.environ.get("QSMENGINE_BARE_MEMORY") == "1":
         import cupy
 
@@ -34,13 +36,13 @@ def _asks_for_gpu(item: pytest.Item) -> bool:
     return on_cuda or "gpu" in getattr(item, "fixturenames", ())
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write the outcome of a test: that of its call, or of a set-up that did not pass."""
-    in_worker = "PYTEST_XDIST_WORKER" in os.environ  # its reports come again in the leading process
-    if in_worker or (report.when != "call" and report.passed):
-        return
-    row = {"test": report.nodeid, "outcome": report.outcome, "seconds": round(report.duration, 4)}
-    if not report.passed:
-        row["text"] = str(report.longrepr)[-600:]
-    with Path(os.environ["QSMENGINE_OUTCOMES"]).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+class _Outcomes:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write the outcome of a test: that of its call, or of a set-up that did not pass."""
+        if report.when != "call" and report.passed:
+            return
+        row = {"test": report.nodeid, "outcome": report.outcome, "seconds": round(report.duration, 4)}
+        if not report.passed:
+            row["text"] = str(report.longrepr)[-600:]
+        with Path(os.environ["QSMENGINE_OUTCOMES"]).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
