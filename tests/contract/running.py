@@ -71,5 +71,6 @@ def difference(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str
 
 def tolerance(name: str, unit: str | None, expected: Mapping[str, np.ndarray]) -> float:
     """Largest difference that may be between two devices."""
-    scale = float(np.abs(expected[DEVIATIONS.get(name, name)]).max())
+    reference = DEVIATIONS.get(name, name)
+    scale = float(np.abs(expected[reference if reference in expected else name]).max())
     return STEPS.get(name, TOLERANCES.get(unit or "", 1e-4 * max(scale, 1e-30)))
