@@ -112,7 +112,10 @@ def common_echo_times(
     if given is not None:
         times = [float(time) for time in given]
         if len(times) != groups[0].n_volumes:
-            raise InputError(f"{len(times)} given, there are {groups[0].n_volumes} volumes", field="EchoTime")
+            raise InputError(
+                f"{len(times)} given, there are {groups[0].n_volumes} volumes{_repetitions(groups[0])}",
+                field="EchoTime",
+            )
         if any(found is not None and not _agree(found, times) for found in own):
             notes.append(f"echo times {sorted(times)} s were given; the sidecars say otherwise")
         own = [times] * len(groups)
@@ -215,7 +218,8 @@ def _strict_times(group: EchoGroup) -> list[float] | None:
             )
         if len(times) != file.n_volumes:
             raise InputError(
-                f"{len(times)} echo times for {file.n_volumes} volumes; give echo_times in seconds",
+                f"{len(times)} echo times for {file.n_volumes} volumes"
+                f"{_repetitions(group) or '; give echo_times in seconds'}",
                 source=file.sidecar.origin["EchoTime"],
                 field="EchoTime",
             )
@@ -226,6 +230,17 @@ def _strict_times(group: EchoGroup) -> list[float] | None:
         except InputError as error:
             raise error.at(group.files[0].sidecar.origin["EchoTime"]) from error
     return flat
+
+
+def _repetitions(group: EchoGroup) -> str:
+    """What to do with files of one echo each that hold several volumes; empty for others."""
+    counts = {file.n_volumes for file in group.files}
+    if len(group.files) < 2 or len(counts) > 1 or counts == {1}:
+        return ""
+    return (
+        f": each of the {len(group.files)} files holds {counts.pop()} repetitions of one echo; split them (for "
+        "example mrconvert -coord 3 0, 1, ...) and run every repetition as a series of its own"
+    )
 
 
 def _agree(times: Sequence[float], others: Sequence[float]) -> bool:

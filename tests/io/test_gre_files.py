@@ -5,6 +5,7 @@ import pytest
 
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.gre_files import open_gre
+from qsmengine.io.nifti import read_image, write_image
 from tests.sessions import ECHO_TIMES, make_ball, write_ball
 
 
@@ -121,3 +122,12 @@ def test_a_multi_echo_series_keeps_its_echo_times_beside_echo_time_1_and_2(files
             json.dumps(content | {"EchoTime": time, "EchoTime1": ECHO_TIMES[0], "EchoTime2": ECHO_TIMES[1]})
         )
     assert open_gre(files["mag"], files["phase"]).echo_times == ECHO_TIMES
+
+
+@pytest.mark.parametrize("times", [None, list(ECHO_TIMES)])
+def test_repetitions_of_an_echo_are_refused_with_what_to_do(files, times):
+    for path in (*files["mag"], *files["phase"]):
+        image = read_image(path)
+        write_image(path, np.repeat(image.array[..., None], 3, axis=3), image.grid)
+    with pytest.raises(InputError, match="each of the 3 files holds 3 repetitions of one echo; split them"):
+        open_gre(files["mag"], files["phase"], echo_times=times)
