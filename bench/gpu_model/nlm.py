@@ -1,9 +1,9 @@
 """What kernels/nlm_packed.cu costs: a warp's instructions for a plane, found in its machine code.
 
 A strand (a warp) takes K shifts through the planes of a tile. For four components and no map of the noise,
-three blocks of straight code are told apart by how often they multiply, exchange and take powers: the
-differences of K shifts, the exchange between lanes, and the weights with the weighted sums. What stands between
-them, and the sum over the strands (work of N + 1 of them), is counted once a plane.
+three basic blocks are identified by their numbers of multiplications, exchanges and powers: the differences
+of K shifts, the exchange between lanes, and the weights with the weighted sums. The code between them, and the
+sum over the strands (work of N + 1 of them), is counted once a plane.
 """
 
 from __future__ import annotations

@@ -56,17 +56,18 @@ class Replay:
         if turn not in self._graphs:
             try:
                 self._graphs[turn] = capture(step, turn, self._device)
-            except (_AllocationError, NotImplementedError, self._device.xp.cuda.runtime.CUDARuntimeError):
+            except (CaptureError, NotImplementedError, self._device.xp.cuda.runtime.CUDARuntimeError):
+                # CuPy raises NotImplementedError for what it cannot capture, such as calls of cuBLAS
                 self._capturing = False  # what is captured already stays right, but is not worth its own path
         return self._graphs[turn] if self._capturing else None
 
 
-class _AllocationError(RuntimeError):
-    """A step allocated memory while it was captured."""
+class CaptureError(RuntimeError):
+    """A step may not be captured: it allocated memory, or graphs are switched off."""
 
 
 def capture(step: Step, turn: int, device: Device) -> Any:
-    """The CUDA graph of one turn, whose kernels are queued nowhere yet."""
+    """Return the CUDA graph of one turn without running it."""
     cuda = device.xp.cuda
     with cuda.Device(device.index), cuda.Stream(non_blocking=True) as stream:
         stream.begin_capture(cuda.runtime.streamCaptureModeThreadLocal)
@@ -81,4 +82,4 @@ def capture(step: Step, turn: int, device: Device) -> Any:
 
 
 def _refuse(size: int) -> NoReturn:
-    raise _AllocationError(f"{size} bytes")
+    raise CaptureError(f"{size} bytes allocated")

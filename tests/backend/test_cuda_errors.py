@@ -16,7 +16,7 @@ FFT = "cupy.cuda.cufft", "CuFFTError"
 
 
 def cuda_error(module, name, **code):
-    """An exception as CuPy raises it: its class is told by module and name, its cause by a number."""
+    """Return an exception like CuPy's: module and name identify its class, a number its cause."""
     error = type(name, (RuntimeError,), {"__module__": module})("CUDA says no")
     vars(error).update(code)
     return error
