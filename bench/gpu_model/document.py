@@ -100,7 +100,7 @@ def _goals(result: Mapping[str, Any]) -> str:
 {rows_of(head, lines)}
 A part is the device's or the host's work of a step, whichever takes longer, its copies or its waits. Where
 the host is the larger part, the device waits for it, and a faster GPU changes nothing.
-Where a goal is missed, the floors of the kernels below tell what a fuller use of the device alone would bring;
+Where a goal is missed, the floors of the kernels below show what a fuller use of the device alone would bring;
 what goes beyond needs fewer instructions or bytes.
 """
 
@@ -188,7 +188,7 @@ occupancy follows from them. Cycles: of a scheduler for one work item of each of
 machine code with every inner loop taken once, for {counted} as often as the workload runs it; where
 two forms of a loop exclude each other that is too high. Kernels with long loops that nobody counted have no
 cycles, and their times are lower bounds (>), from their bytes alone. Efficiency: useful
-bytes of what the requests fetch, where the emulator's traces tell it, else 100 %. The time is the longer of
+bytes of what the requests fetch, where the emulator's traces give it, else 100 %. The time is the longer of
 memory and instructions, and the gap.
 
 {rows_of(head, rows)}"""
