@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from qsmengine import __version__
-from qsmengine.cli.boutiques import descriptor
+from qsmengine.cli.bids.boutiques import descriptor
+from qsmengine.version import __version__
 
 PATH = Path(__file__).resolve().parents[1] / "docker" / "boutiques.json"
 

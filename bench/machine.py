@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import qsmengine
+from qsmengine import version
 from qsmengine.backend.device import Device, available_threads
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
@@ -23,7 +23,7 @@ def describe(device: Device) -> dict[str, Any]:
     """Machine, versions and load, for the head of a result file."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "qsmengine": qsmengine.__version__,
+        "qsmengine": version.__version__,
         "commit": _commit(),
         "kernels": sources_hash(),
         "cpu": _processor(),

@@ -14,8 +14,8 @@ from qsmengine.demo_data import demo_path
 from qsmengine.io import write_image
 from qsmengine.phantom.head import virtual_head
 from qsmengine.phantom.scheme import repulsion_directions
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 

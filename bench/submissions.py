@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from qsmengine import __version__
 from qsmengine.io.atomic import write_text
 from qsmengine.report.methods_text import reference
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import methods_of
+from qsmengine.version import __version__
 
 UNWRAP = "romeo"
 """Unwrapping of spans that begin with it, and that the method does not name."""

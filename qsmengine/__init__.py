@@ -8,11 +8,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from qsmengine.version import __version__
+
 if TYPE_CHECKING:
     from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
     from qsmengine.grid import Grid
     from qsmengine.io import load_dwi, load_gre
-    from qsmengine.pipeline.api import (
+    from qsmengine.pipeline.api.derived import (
+        estimate_uncertainty,
+        reference_chi,
+        separate_chi,
+        susceptibility_weighted,
+    )
+    from qsmengine.pipeline.api.reconstruct import (
         denoise,
         fit_tensor,
         invert_dipole,
@@ -20,15 +28,7 @@ if TYPE_CHECKING:
         remove_background,
         unwrap,
     )
-    from qsmengine.pipeline.api_derived import (
-        estimate_uncertainty,
-        reference_chi,
-        separate_chi,
-        susceptibility_weighted,
-    )
     from qsmengine.stats.regions import region_table
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DeviceError",
@@ -36,6 +36,7 @@ __all__ = [
     "InputError",
     "QsmengineError",
     "UsageError",
+    "__version__",
     "denoise",
     "estimate_uncertainty",
     "fit_tensor",
@@ -57,19 +58,19 @@ _HOMES = {
     "InputError": "errors",
     "QsmengineError": "errors",
     "UsageError": "errors",
-    "denoise": "pipeline.api",
-    "estimate_uncertainty": "pipeline.api_derived",
-    "fit_tensor": "pipeline.api",
-    "invert_dipole": "pipeline.api",
+    "denoise": "pipeline.api.reconstruct",
+    "estimate_uncertainty": "pipeline.api.derived",
+    "fit_tensor": "pipeline.api.reconstruct",
+    "invert_dipole": "pipeline.api.reconstruct",
     "load_dwi": "io",
     "load_gre": "io",
-    "reconstruct_qsm": "pipeline.api",
-    "reference_chi": "pipeline.api_derived",
+    "reconstruct_qsm": "pipeline.api.reconstruct",
+    "reference_chi": "pipeline.api.derived",
     "region_table": "stats.regions",
-    "remove_background": "pipeline.api",
-    "separate_chi": "pipeline.api_derived",
-    "susceptibility_weighted": "pipeline.api_derived",
-    "unwrap": "pipeline.api",
+    "remove_background": "pipeline.api.reconstruct",
+    "separate_chi": "pipeline.api.derived",
+    "susceptibility_weighted": "pipeline.api.derived",
+    "unwrap": "pipeline.api.reconstruct",
 }
 
 

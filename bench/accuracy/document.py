@@ -11,7 +11,7 @@ from bench.accuracy import tables
 from bench.accuracy.chains import names_of
 from bench.accuracy.scenarios import Goal, Scenario
 from bench.accuracy.study import Job, Store
-from qsmengine.pipeline.config import DEFAULT_PRESET
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET
 
 DGM_SLOPE = (0.95, 1.05)
 DGM_ERROR = 6.0

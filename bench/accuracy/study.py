@@ -20,7 +20,7 @@ from bench.accuracy.chains import (
 from bench.accuracy.heads import LAYOUT, make_case
 from bench.accuracy.scenarios import Goal, Scenario
 from bench.accuracy.scoring import VERSION
-from qsmengine.pipeline.config import DEFAULT_PRESET
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET
 
 Record = dict[str, Any]
 GOAL_PRESETS = frozenset({DEFAULT_PRESET, "accurate", "single-echo", "double-echo-flash"})

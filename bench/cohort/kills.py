@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.cohort.claims import find
-from qsmengine.cohort.identity import is_gone
-from qsmengine.cohort.ledger import read_all
-from qsmengine.cohort.places import HOME, Places
-from qsmengine.cohort.status import cohort_status
+from qsmengine.cohort.ledger.identity import is_gone
+from qsmengine.cohort.ledger.leases import find
+from qsmengine.cohort.ledger.places import HOME, Places
+from qsmengine.cohort.ledger.records import read_all
+from qsmengine.cohort.ledger.status import cohort_status
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.head import virtual_head
-from qsmengine.pipeline.provenance import file_digest
+from qsmengine.pipeline.outputs.provenance import file_digest
 
 FAST = ("--preset", "fast", "--set", "inversion=tkd", "--set", "relaxometry=none", "--device", "cpu", "-q")
 LIMIT = 300.0

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from bench.machine import ROOT
 from bench.qsm.worker import peak_bytes
-from qsmengine.cohort.plan import plan_cohort
-from qsmengine.pipeline.config import load_config
+from qsmengine.cohort.plan.build import plan_cohort
+from qsmengine.pipeline.configuration.config import load_config
 
 ECHO_TIMES = (0.004, 0.012, 0.02, 0.028)
 DIRECTIONS = 12

@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qsmengine.cohort.cluster import Share, local_pool
-from qsmengine.cohort.events import Event
-from qsmengine.cohort.exchange import Options, SessionOutcome
-from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, Step, StepRecord
-from qsmengine.cohort.plan import plan_cohort
+from qsmengine.cohort.ledger.events import Event
+from qsmengine.cohort.plan.build import plan_cohort
+from qsmengine.cohort.plan.model import CohortPlan, Session, SessionRecord, Step, StepRecord
+from qsmengine.cohort.pools.cluster import Share, local_pool
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
+from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.head import virtual_head
-from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.configuration.config import load_config
 
 EDGE = 3.0
 """Voxels of the sessions [mm]."""

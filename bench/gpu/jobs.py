@@ -18,8 +18,8 @@ from bench.timing import copy_bandwidth
 from qsmengine.backend.cuda import compile_all
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.errors import QsmengineError
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.run import run_qsm
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.run.execute import run_qsm
 
 Rows = Iterator[dict[str, Any]]
 ECHOES = 4
@@ -111,7 +111,7 @@ def dataset(_device: Device, folder: Path, voxel: float, sessions: int) -> Rows:
 def cohort(device: Device, folder: Path) -> Rows:
     """The virtual cohort through the device, one session after the other."""
     from bench.cohort.scaling import run_plan
-    from qsmengine.cohort.plan import plan_cohort
+    from qsmengine.cohort.plan.build import plan_cohort
 
     plan = plan_cohort(folder / DATASET, folder / "derivatives", load_config(preset="fast"))
     yield run_plan(plan, 0, str(device))

@@ -25,9 +25,9 @@ from qsmengine.backend import cuda
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.kernel import Kernel
 from qsmengine.data import GreSeries
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.progress import Progress
-from qsmengine.pipeline.run import run_qsm
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.run.execute import run_qsm
+from qsmengine.pipeline.run.progress import Progress
 
 SMALL = (40, 40, 28)
 """Grid of the run before, which imports and compiles what the measured one needs."""

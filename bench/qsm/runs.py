@@ -13,9 +13,9 @@ import numpy as np
 from bench.qsm import heads
 from bench.qsm.clock import FftClock, timed_ffts
 from qsmengine.backend.device import Device
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.progress import Progress
-from qsmengine.pipeline.run import run_qsm
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.run.execute import run_qsm
+from qsmengine.pipeline.run.progress import Progress
 from qsmengine.solvers.status import SolverStatus
 from qsmengine.stages.method import Method
 from qsmengine.stages.phase.growth import edge_costs, unwrap_spatially

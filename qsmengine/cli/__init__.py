@@ -1,1 +1,5 @@
-"""The command line: one thin file a command; what a command does lives below."""
+"""The command line: ``main`` and one module per command.
+
+A command parses its options, calls the packages below and prints what they return; it computes nothing. No
+other package imports this one.
+"""

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from qsmengine.cli import (
-    demo,
+from qsmengine.cli import demo
+from qsmengine.cli.commands import (
     denoise,
     doctor,
     dti,
@@ -35,8 +35,8 @@ from qsmengine.cli import (
     tfce,
     volumes,
 )
-from qsmengine.cli.arguments import spread
-from qsmengine.cli.reporter import print_error
+from qsmengine.cli.display.reporter import print_error
+from qsmengine.cli.options.multi_value import spread
 from qsmengine.errors import describe
 
 INTERRUPTED = 130

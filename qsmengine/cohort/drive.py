@@ -8,13 +8,13 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qsmengine.cohort.claims import acquire, find
-from qsmengine.cohort.events import Event, EventKind, OnEvent, Tally
-from qsmengine.cohort.exchange import Options, SessionOutcome
-from qsmengine.cohort.ledger import read_record, write_record
-from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
-from qsmengine.cohort.places import Places
-from qsmengine.cohort.pool import Finished, Pool
+from qsmengine.cohort.ledger.events import Event, EventKind, OnEvent, Tally
+from qsmengine.cohort.ledger.leases import acquire, find
+from qsmengine.cohort.ledger.places import Places
+from qsmengine.cohort.ledger.records import read_record, write_record
+from qsmengine.cohort.plan.model import CohortPlan, Session, SessionRecord, StepRecord, reasons_of
+from qsmengine.cohort.pools.base import Finished, Pool
+from qsmengine.cohort.work.exchange import Options, SessionOutcome
 
 BEAT = 0.5
 """Seconds between looks at the workers."""
@@ -254,11 +254,3 @@ class Driver:
             while self._active and time.monotonic() < deadline:
                 for finished in self._pool.wait(BEAT):
                     self._take(finished)
-
-
-def reasons_of(record: SessionRecord) -> list[str]:
-    """Why a session failed or is blocked: one line each, with the step's name."""
-    own = list(record.problems)
-    return own + [
-        f"{name}: {step.reason}" for name, step in record.steps.items() if step.state in {"failed", "blocked"}
-    ]

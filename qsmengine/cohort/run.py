@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import qsmengine
-from qsmengine.cohort.claims import release_gone
-from qsmengine.cohort.drive import Driver, Findings, reasons_of
-from qsmengine.cohort.events import Event, EventLog, OnEvent
-from qsmengine.cohort.exchange import Options
-from qsmengine.cohort.model import CohortPlan, SessionRecord
-from qsmengine.cohort.places import Places
-from qsmengine.cohort.pool import Pool, PoolMaker, SerialPool
+from qsmengine import version
+from qsmengine.cohort.drive import Driver, Findings
+from qsmengine.cohort.ledger.events import Event, EventLog, OnEvent
+from qsmengine.cohort.ledger.leases import release_gone
+from qsmengine.cohort.ledger.places import Places
+from qsmengine.cohort.ledger.sweep import sweep
+from qsmengine.cohort.plan.model import CohortPlan, SessionRecord, reasons_of
+from qsmengine.cohort.pools.base import Pool, PoolMaker, SerialPool
 from qsmengine.cohort.settings import RunSettings
-from qsmengine.cohort.sweep import sweep
+from qsmengine.cohort.work.exchange import Options
 from qsmengine.errors import UsageError
 from qsmengine.io.sidecars import read_json
-from qsmengine.pipeline.dataset import raw_dataset, write_shared_files
-from qsmengine.pipeline.staging import check_output
+from qsmengine.pipeline.outputs.dataset import raw_dataset, write_shared_files
+from qsmengine.pipeline.outputs.staging import check_output
 
 INTERRUPTED = 130
 
@@ -152,11 +152,11 @@ def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
             [entry for entry in generated if isinstance(entry, dict)] if isinstance(generated, list) else []
         )
         found = next((e.get("Version") for e in entries if e.get("Name") == "qsmengine"), None)
-        if found in {qsmengine.__version__, None}:
+        if found in {version.__version__, None}:
             return
         if not force:
             raise UsageError(
-                f"{out} holds results of qsmengine {found}, this is {qsmengine.__version__}; "
+                f"{out} holds results of qsmengine {found}, this is {version.__version__}; "
                 "choose another folder, or --force computes all of them again"
             )
     write_shared_files(out, out, raw_dataset(Path(bids) / "any"), named=True, replace=True)
@@ -194,7 +194,7 @@ def _pool(
         return make_pool(plan, stop), options
     if settings.workers == 0:
         return SerialPool(plan, stop), options.model_copy(update={"memory": settings.memory})
-    from qsmengine.cohort.cluster import open_pool
+    from qsmengine.cohort.pools.cluster import open_pool
 
     return open_pool(plan, settings, options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qsmengine.cohort.claims import EXPIRY
+from qsmengine.cohort.ledger.leases import EXPIRY
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RunSettings:
     scheduler
         Address of a running Dask scheduler to join.
     slurm
-        Profile for Slurm, see :mod:`qsmengine.cohort.slurm`.
+        Profile for Slurm, see :mod:`qsmengine.cohort.pools.slurm`.
     force
         Run steps again whose inputs and configuration did not change.
     stop_on_first_crash

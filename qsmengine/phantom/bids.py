@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from qsmengine import __version__
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
@@ -17,6 +16,7 @@ from qsmengine.io.bids import BIDS_VERSION, BidsName, write_dataset_description
 from qsmengine.phantom.head import VirtualHead
 from qsmengine.phantom.shim import SCALE, TERMS
 from qsmengine.units import hz_per_ppm
+from qsmengine.version import __version__
 
 MAPS: Mapping[str, tuple[str, str, dict[str, str], str]] = {
     "chi": ("anat", "Chimap", {}, "magnetic susceptibility relative to water"),

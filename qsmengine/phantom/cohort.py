@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine import __version__
 from qsmengine.data import DwiSeries, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.io import write_json, write_text
@@ -22,6 +21,7 @@ from qsmengine.phantom.bids import write_dwi, write_gre, write_volume
 from qsmengine.phantom.faults import Fault, damage, fault_kinds
 from qsmengine.phantom.gre import noisy_series
 from qsmengine.phantom.head import VirtualHead
+from qsmengine.version import __version__
 
 WHITE_MATTER = (2, 41)
 """Labels whose mean signal the SNR refers to."""

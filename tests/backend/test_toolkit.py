@@ -14,8 +14,8 @@ from qsmengine.backend import toolkit
 from qsmengine.backend.device import cuda_devices, resolve_device
 from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError
-from qsmengine.pipeline.calls import device_for
-from qsmengine.pipeline.provenance import machine
+from qsmengine.pipeline.api.calls import device_for
+from qsmengine.pipeline.outputs.provenance import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_NVRTC = 'Failure finding "libnvrtc.so.12": No such file: libnvrtc.so.12\nsearched in ...'

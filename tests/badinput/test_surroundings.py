@@ -26,7 +26,7 @@ def test_device_that_does_not_exist_is_refused(files, tmp_path, capsys):
 
 
 def test_more_memory_than_there_is_is_refused(files, tmp_path, capsys, monkeypatch):
-    from qsmengine.pipeline import plan
+    from qsmengine.pipeline.run import plan
 
     monkeypatch.setattr(plan, "available_memory", lambda _: 1 << 20)
     check(qsm_arguments(files, tmp_path / "out"), tmp_path / "out", capsys, 4, "needs about", "available")

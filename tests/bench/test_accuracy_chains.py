@@ -22,7 +22,7 @@ from bench.accuracy.scoring import region_scores, score
 from bench.accuracy.worker import Worker
 from qsmengine.backend.device import resolve_device
 from qsmengine.phantom import virtual_head
-from qsmengine.pipeline.config import preset_names, read_preset
+from qsmengine.pipeline.configuration.config import preset_names, read_preset
 from qsmengine.stages.registry import methods_of
 
 COARSE = (6.0, 6.0, 6.0)

@@ -5,8 +5,8 @@ import pytest
 
 from bench import gallery
 from qsmengine.backend.device import cpu
-from qsmengine.pipeline.config import load_config, preset_names
-from qsmengine.pipeline.run import run_qsm
+from qsmengine.pipeline.configuration.config import load_config, preset_names
+from qsmengine.pipeline.run.execute import run_qsm
 from tests.sessions import make_ball
 
 SHORT = {

@@ -4,7 +4,7 @@ import yaml
 from bench import methods
 from bench.presets import BEGIN, END, preset_table, with_table
 from qsmengine.errors import UsageError
-from qsmengine.pipeline.config import PRESETS, preset_names
+from qsmengine.pipeline.configuration.config import PRESETS, preset_names
 from qsmengine.stages.registry import all_methods
 
 

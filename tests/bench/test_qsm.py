@@ -10,7 +10,7 @@ from bench.qsm.document import document, verdict
 from qsmengine.backend.device import cpu
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.trigonometric import TrigonometricTransform
-from qsmengine.pipeline.config import preset_names
+from qsmengine.pipeline.configuration.config import preset_names
 
 SHAPE = (40, 40, 28)
 

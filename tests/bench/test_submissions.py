@@ -10,7 +10,7 @@ import yaml
 
 from bench.submissions import main, submissions
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.pipeline.qsm_ci import SPANS
+from qsmengine.pipeline.sessions.qsm_ci import SPANS
 from qsmengine.stages.registry import methods_of
 from tests.sessions import ECHO_TIMES, make_ball
 

@@ -9,8 +9,8 @@ from qsmengine.cli.demo.compare import correlation, median_difference, nrmse
 from qsmengine.cli.demo.diffusion import reconstruct_diffusion
 from qsmengine.cli.demo.echoes import reconstruct_echoes
 from qsmengine.cli.demo.summary import Summary, layout
+from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.main import main
-from qsmengine.cli.reporter import Reporter
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import qsmengine
 from qsmengine.backend.sources import sources_hash
 from qsmengine.cli import main as cli
-from qsmengine.cli.arguments import spread
 from qsmengine.cli.main import main
+from qsmengine.cli.options.multi_value import spread
 
 COMMANDS = (
     "qsm",

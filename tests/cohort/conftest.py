@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from qsmengine.cohort.plan import plan_cohort
-from qsmengine.pipeline.config import load_config
+from qsmengine.cohort.plan.build import plan_cohort
+from qsmengine.pipeline.configuration.config import load_config
 from tests.cohort.making import Dataset
 from tests.cohort.small import write_cohort
 

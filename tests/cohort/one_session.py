@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qsmengine.cohort.exchange import Options
-from qsmengine.cohort.execute import run_session
-from qsmengine.cohort.ledger import read_record
-from qsmengine.cohort.model import Session
+from qsmengine.cohort.ledger.records import read_record
+from qsmengine.cohort.plan.model import Session
+from qsmengine.cohort.work.exchange import Options
+from qsmengine.cohort.work.execute import run_session
 from tests.cohort.small import dti_step, qsm_step
 
 OPTIONS = Options(run="test", device="cpu", threads=1)

@@ -6,10 +6,10 @@ import json
 from functools import cache
 from pathlib import Path
 
-from qsmengine.cohort.model import CohortPlan, Session, Step
-from qsmengine.cohort.places import HOME
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.provenance import file_digest
+from qsmengine.cohort.ledger.places import HOME
+from qsmengine.cohort.plan.model import CohortPlan, Session, Step
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.outputs.provenance import file_digest
 from tests.sessions import make_ball, write_ball, write_dwi
 
 SHAPE = (20, 18, 16)

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 
 from bench.cohort.kills import FAST, derivatives, done_steps, holders, start_run
-from qsmengine.cohort.ledger import read_all
-from qsmengine.cohort.status import cohort_status
+from qsmengine.cohort.ledger.records import read_all
+from qsmengine.cohort.ledger.status import cohort_status
 from tests.cohort.small import write_cohort
 
 SESSIONS = 4

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 import qsmengine
-from qsmengine.cohort.claims import acquire, find
-from qsmengine.cohort.events import Tally
-from qsmengine.cohort.exchange import SessionOutcome
-from qsmengine.cohort.ledger import read_record, write_record
-from qsmengine.cohort.model import CohortPlan, Session, SessionRecord, StepRecord
-from qsmengine.cohort.places import Places
-from qsmengine.cohort.pool import Finished
+from qsmengine.cohort.ledger.events import Tally
+from qsmengine.cohort.ledger.leases import acquire, find
+from qsmengine.cohort.ledger.places import Places
+from qsmengine.cohort.ledger.records import read_record, write_record
+from qsmengine.cohort.ledger.status import cohort_status
+from qsmengine.cohort.plan.model import CohortPlan, Session, SessionRecord, StepRecord
+from qsmengine.cohort.pools.base import Finished
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
-from qsmengine.cohort.status import cohort_status
+from qsmengine.cohort.work.exchange import SessionOutcome
 from qsmengine.errors import InputError, UsageError
 from tests.cohort.small import derivatives, plan_of, qsm_step, write_cohort
 
@@ -226,7 +226,7 @@ def test_a_signal_ends_the_run_resumably_and_handlers_are_put_back(bids, tmp_pat
 def test_results_of_another_version_are_not_mixed_unless_forced(bids, tmp_path, monkeypatch):
     plan = plan_of(bids, tmp_path / "out", 1)
     assert run_cohort(plan, SERIAL).exit_code == 0
-    monkeypatch.setattr("qsmengine.__version__", "99.0")
+    monkeypatch.setattr("qsmengine.version.__version__", "99.0")
     with pytest.raises(UsageError, match=r"99\.0"):
         run_cohort(plan, SERIAL)
     forced = RunSettings(workers=0, device="cpu", force=True)

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from qsmengine.cli.main import main
-from qsmengine.cohort.ledger import read_record
-from qsmengine.cohort.plan import plan_cohort
-from qsmengine.pipeline.config import load_config
+from qsmengine.cohort.ledger.records import read_record
+from qsmengine.cohort.plan.build import plan_cohort
+from qsmengine.pipeline.configuration.config import load_config
 from tests.validator import errors
 
 CHOICES = ("--preset", "fast", "--set", "inversion=tkd", "--steps", "qsm,dti,regions", "--device", "cpu")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.boutiques import PATH, text
-from qsmengine.cli.bids_arguments import ARGUMENTS, parse
+from qsmengine.cli.bids.arguments import ARGUMENTS, parse
 
 SAMPLES = {"String": "text", "File": "file", "Number": 2}
 

@@ -44,7 +44,7 @@ def environment(tmp_path):
     """The console script is on the path."""
     program = tmp_path / "bin" / "qsmengine-bids"
     program.parent.mkdir()
-    call = "import sys; from qsmengine.cli.bids_app import main; sys.exit(main())"
+    call = "import sys; from qsmengine.cli.bids.app import main; sys.exit(main())"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c \'{call}\' "$@"\n')
     program.chmod(0o755)
     paths = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
@@ -85,7 +85,7 @@ def test_nextflow_reconstructs_a_cohort(dataset, environment, tmp_path):
 
 @pytest.mark.parametrize("name", ["Snakefile", "main.nf"])
 def test_examples_are_short_and_use_flags_that_exist(name):
-    from qsmengine.cli.bids_arguments import ARGUMENTS
+    from qsmengine.cli.bids.arguments import ARGUMENTS
 
     lines = (EXAMPLES / name).read_text().splitlines()
     assert len(lines) <= 26
@@ -95,7 +95,7 @@ def test_examples_are_short_and_use_flags_that_exist(name):
 
 
 def test_slurm_profile_of_the_documentation_is_valid():
-    from qsmengine.cohort.slurm import load_profile
+    from qsmengine.cohort.pools.slurm import load_profile
 
     profile = load_profile(EXAMPLES / "slurm.yaml")
     assert (profile.queue, profile.jobs, profile.gpus) == ("gpu", 8, 1)

@@ -10,7 +10,7 @@ import numpy as np
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array, GreSeries
 from qsmengine.phantom.head import VirtualHead, virtual_head
-from qsmengine.pipeline.config import STANDALONE, load_config, section_of
+from qsmengine.pipeline.configuration.config import STANDALONE, load_config, section_of
 from qsmengine.stages.registry import methods_of, stage_names
 from tests.contract.running import difference, tolerance
 

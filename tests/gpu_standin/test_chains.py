@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device, cpu
-from qsmengine.pipeline.config import load_config, preset_names
-from qsmengine.pipeline.run import run_dti, run_qsm
+from qsmengine.pipeline.configuration.config import load_config, preset_names
+from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.registry import methods_of
 from tests.gpu_standin.chains import assert_agree, series, short_settings, small_head
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device, cpu, resolve_device
-from qsmengine.pipeline import api
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.run import run_dti, run_qsm
+from qsmengine.pipeline.api import reconstruct as api
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.diffusion.motion import predict
 from tests.gpu_standin.chains import SHORT, assert_agree, series, small_head
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from qsmengine.errors import InputError, QsmengineError
 from qsmengine.io.yaml_text import YamlError, parse_yaml, read_yaml
-from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.configuration.config import load_config
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from qsmengine.cli.main import main
-from qsmengine.cohort.plan import plan_cohort
+from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.errors import UsageError
 from qsmengine.io import load_dwi, load_gre, read_image
 from qsmengine.phantom import virtual_head
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.faults import fault_kinds
 from qsmengine.phantom.scheme import default_scheme
-from qsmengine.pipeline.config import load_config
+from qsmengine.pipeline.configuration.config import load_config
 
 SIZE = (8.0, 8.0, 8.0)
 

@@ -8,19 +8,19 @@ from typing import Annotated
 
 import typer
 
-from qsmengine.cli import options
-from qsmengine.cli.reporter import Reporter
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
 
 
 def demo(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the results")] = Path("demo-output"),
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    force: options.Force = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-    log_json: options.LogJson = False,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
 ) -> None:
     """Real gradient echoes, real diffusion, and a virtual head with known truth: maps, tables, pictures.
 
@@ -31,7 +31,7 @@ def demo(
     from qsmengine.cli.demo.echoes import reconstruct_echoes
     from qsmengine.cli.demo.head import reconstruct_virtual_head
     from qsmengine.cli.demo.summary import Summary
-    from qsmengine.cli.devices import choose_device
+    from qsmengine.cli.options.devices import choose_device
     from qsmengine.errors import UsageError
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)

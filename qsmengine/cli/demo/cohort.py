@@ -8,12 +8,12 @@ import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.cli.demo.summary import Summary
-from qsmengine.cli.reporter import Reporter
+from qsmengine.cli.display.reporter import Reporter
 from qsmengine.io.atomic import write_text
 from qsmengine.io.nifti import write_image
 from qsmengine.phantom import VirtualHead, virtual_head
 from qsmengine.phantom.field import FieldModel
-from qsmengine.pipeline.api import invert_dipole
+from qsmengine.pipeline.api.reconstruct import invert_dipole
 from qsmengine.stats.groups import run_group_analysis
 from qsmengine.stats.labels import load_label_table
 from qsmengine.stats.region_files import tabulate_regions

@@ -9,11 +9,11 @@ import numpy as np
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.cli.demo.compare import correlation, median_difference
 from qsmengine.cli.demo.summary import Summary
-from qsmengine.cli.reporter import Reporter
+from qsmengine.cli.display.reporter import Reporter
 from qsmengine.demo_data import demo_path
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.pipeline.config import load_config
-from qsmengine.pipeline.dti_session import DtiRequest, run_dti_session
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 

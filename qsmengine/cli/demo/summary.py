@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.backend.device import Device
-from qsmengine.cli.reporter import Reporter
+from qsmengine.cli.display.reporter import Reporter
 from qsmengine.io.atomic import write_json
-from qsmengine.pipeline.provenance import machine, software
+from qsmengine.pipeline.outputs.provenance import machine, software
 
 
 class Summary:

@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from qsmengine import __version__
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.sources import sources_hash
 from qsmengine.data import Array
 from qsmengine.io.atomic import write_json
 from qsmengine.phantom.tissue import tissue_table
-from qsmengine.pipeline.api import fit_tensor, reconstruct_qsm
+from qsmengine.pipeline.api.reconstruct import fit_tensor, reconstruct_qsm
 from qsmengine.stats.tables import Dictionary, write_table
 from qsmengine.studies.pontillo2019.cells import Fitted, compare_cells
 from qsmengine.studies.pontillo2019.cohort import UNITS, draw_cohort
@@ -33,6 +32,7 @@ from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS, write_page
 from qsmengine.studies.pontillo2019.published import STRUCTURES
 from qsmengine.studies.pontillo2019.raw_head import RawParticipant, control_mean, native_counts, raw_participant
 from qsmengine.studies.pontillo2019.reproduce import write_cells
+from qsmengine.version import __version__
 
 OUTPUTS = ("bias.tsv", "measured.tsv")
 WHOLE_OUTPUTS = ("cells.tsv", "recovery.tsv", "unadjusted.tsv", *PAGE_OUTPUTS)

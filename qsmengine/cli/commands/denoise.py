@@ -1,0 +1,63 @@
+"""``qsmengine denoise``: joint non-local means over all inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def denoise(
+    *,
+    images: Annotated[
+        list[Path], typer.Argument(help="images on one grid; every volume is a component", metavar="F...")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder of the outputs", metavar="DIR")],
+    sigma: Annotated[
+        str,
+        typer.Option(
+            "--sigma",
+            help="noise in the images' unit: a number, a map's file, or estimated: auto, local (a map), "
+            "repeats (from the differences of volumes that repeat one image)",
+        ),
+    ] = "auto",
+    search_radius: Annotated[int, typer.Option("--search-radius", help="of the window, in voxels")] = 5,
+    patch_radius: Annotated[int, typer.Option("--patch-radius", help="of the patches, in voxels")] = 1,
+    h: Annotated[float, typer.Option("--h", help="decay of the weights, in units of the noise")] = 1.0,
+    rician: Annotated[
+        bool, typer.Option("--rician", help="magnitude images: correct the bias of their noise")
+    ] = False,
+    lmmse: Annotated[
+        bool, typer.Option("--lmmse", help="second pass: estimate each voxel from the images' local covariance")
+    ] = False,
+    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="voxels to filter; 0 elsewhere")] = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    settings: shared.Settings = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Filter images together: each voxel becomes a mean of voxels whose patches look alike in all images.
+
+    Writes DIR/A_desc-denoised.nii.gz for an input A.nii.gz, all of them or none.
+    """
+    from qsmengine.cli.options.devices import choose_device
+    from qsmengine.cli.options.parsers import parse_pairs
+    from qsmengine.pipeline.configuration.config import parse_value
+    from qsmengine.pipeline.sessions.denoising import DenoiseRequest, run_denoising
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    given = {
+        key.removeprefix("denoise."): parse_value(text) for key, text in parse_pairs(settings, "--set").items()
+    }
+    params = {"search_radius": search_radius, "patch_radius": patch_radius, "h": h, "rician": rician}
+    params |= {"lmmse": lmmse, **given}
+    request = DenoiseRequest(images=images, target=out, sigma=sigma, mask=mask, params=params, force=force)
+    for path in run_denoising(request, choose_device(device, threads, reporter)):
+        reporter.say(str(path), file=str(path))

@@ -1,0 +1,171 @@
+"""``qsmengine doctor``: what is usable on this machine, and why not."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import Annotated, Any
+
+import typer
+
+from qsmengine import version
+from qsmengine.cli.display.reporter import Reporter
+
+_OPTIONAL = {
+    "pyfftw": "faster FFTs on the CPU (extra cpu)",
+    "matplotlib": "figures (extra report)",
+    "pandas": "tables (extra stats)",
+    "statsmodels": "group models (extra stats)",
+    "cupy": "GPU (extra cuda12 or cuda13)",
+}
+
+
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    compile_kernels: Annotated[
+        bool,
+        typer.Option("--compile", help="compile every kernel, CuPy's too, for the first GPU into CuPy's cache"),
+    ] = False,
+) -> None:
+    """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, CUDA, optional parts."""
+    if compile_kernels:
+        _compile()
+        return
+    facts = examine()
+    reporter = Reporter()
+    if as_json:
+        reporter.say(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            reporter.say(f"{name}:")
+            for key, text in value.items():
+                reporter.say(f"  {key:<12} {text}")
+        else:
+            reporter.say(f"{name:<14} {value}")
+
+
+def _compile() -> None:
+    """Fill CuPy's cache with the engine's kernels, and by small runs with CuPy's; DeviceError without a GPU."""
+    from qsmengine.backend.cuda import compile_all
+    from qsmengine.backend.device import resolve_device
+    from qsmengine.pipeline.api.warm_up import warm_up
+
+    device, reporter = resolve_device("cuda:0"), Reporter()
+    reporter.say(f"{compile_all(device)} kernels compiled for {device}")
+    runs = warm_up(device, lambda name: reporter.step(f"small run: {name}"))
+    reporter.say(f"CuPy's kernels compiled by {len(runs)} small runs: {', '.join(runs)}")
+
+
+def examine() -> dict[str, Any]:
+    """Facts about the installation and the machine."""
+    from qsmengine.backend.device import cpu
+    from qsmengine.backend.fft import fft_library
+    from qsmengine.backend.memory import available_memory
+    from qsmengine.pipeline.run.plan import format_bytes
+
+    host = cpu()
+    memory = available_memory(host)
+    return {
+        "qsmengine": version.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": host.threads,
+        "memory": "unknown" if memory is None else f"{format_bytes(memory)} available",
+        "CPU kernels": _kernels(),
+        "FFT": fft_library(host),
+        "GPU": _gpus(),
+        "CUDA": _cuda(),
+        "optional parts": {name: _package(name, use) for name, use in _OPTIONAL.items()},
+    }
+
+
+def version_line() -> str:
+    """Version, kernels' hash and CUDA state in one line."""
+    from qsmengine.backend.device import cuda_devices
+    from qsmengine.backend.sources import sources_hash
+    from qsmengine.errors import DeviceError
+
+    try:
+        kernels = sources_hash()
+    except DeviceError as error:
+        kernels = str(error)
+    count, reason = cuda_devices()
+    cuda = f"{count} GPU{'s' if count > 1 else ''}" if count else f"no GPU ({reason})"
+    return f"qsmengine {version.__version__}, kernels {kernels}, CUDA: {cuda}"
+
+
+def _kernels() -> str:
+    from qsmengine.backend.cpu import load_library
+    from qsmengine.backend.sources import sources_hash
+    from qsmengine.errors import DeviceError
+
+    try:
+        _, variant = load_library()
+    except DeviceError as error:
+        return f"not usable: {error}"
+    return f"variant {variant}, sources {sources_hash()}"
+
+
+def _gpus() -> str | dict[str, str]:
+    from qsmengine.backend.device import cuda_devices, resolve_device
+    from qsmengine.backend.memory import available_memory
+    from qsmengine.errors import DeviceError
+    from qsmengine.pipeline.run.plan import format_bytes
+
+    count, reason = cuda_devices()
+    if count == 0:
+        return f"none usable: {reason}"
+    found = {}
+    for index in range(count):
+        name = f"cuda:{index}"
+        try:
+            found[name] = f"{format_bytes(available_memory(resolve_device(name)) or 0)} free"
+        except DeviceError as error:
+            found[name] = str(error)
+    return found
+
+
+def _cuda() -> str | dict[str, str]:
+    """Versions and state of what CuPy needs of CUDA; whether kernels compile is tried on the first GPU."""
+    from qsmengine.backend import toolkit
+    from qsmengine.errors import DeviceError
+
+    try:
+        cupy = toolkit.import_cupy()
+    except DeviceError as error:
+        return f"not used: {error}"
+    facts = {"CuPy": str(cupy.__version__), "runtime": _version(cupy.cuda.runtime.runtimeGetVersion())}
+    try:
+        facts["NVRTC"] = toolkit.nvrtc_version()
+    except DeviceError as error:
+        facts["NVRTC"] = str(error)
+    missing = toolkit.missing_libraries()
+    for name in toolkit.LIBRARIES.values():
+        facts[name] = f"missing: {missing[name]}" if name in missing else "found"
+    try:
+        facts["driver"] = f"for CUDA {_version(cupy.cuda.runtime.driverGetVersion())}"
+        found = int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        facts["driver"], found = str(error), 0
+    if found:
+        problem = toolkit.headers_problem(0)
+        facts["headers"] = f"missing: {problem}" if problem else "found"
+        facts["compile"] = toolkit.launch_problem(0) or "a kernel compiles and runs"
+    return facts
+
+
+def _version(number: int) -> str:
+    """Version that CUDA gives as 1000 major + 10 minor."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _package(name: str, use: str) -> str:
+    from importlib import import_module
+
+    try:
+        module = import_module(name)
+    except ImportError:
+        return f"missing: {use}"
+    return str(getattr(module, "__version__", "present"))

@@ -1,0 +1,57 @@
+"""``qsmengine evaluate``: scores of a map against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+if TYPE_CHECKING:
+    from qsmengine.stages.metrics import Evaluation
+
+
+def evaluate(
+    *,
+    estimate: Annotated[Path, typer.Option("--estimate", help="map to score [ppm]")],
+    truth: Annotated[Path, typer.Option("--truth", help="true map [ppm]")],
+    mask: Annotated[Path, typer.Option("--mask", help="voxels that count")],
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="label image, for the slope of deep grey matter")
+    ] = None,
+    dgm_labels: Annotated[
+        str, typer.Option("--dgm-labels", help="labels of deep grey matter", metavar="N,N,...")
+    ] = "1,2,3,4,5,6",
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Score a susceptibility or field map where it is not 0 (as QSM-CI does) and in the whole mask."""
+    import json
+
+    from qsmengine.cli.options.parsers import parse_numbers
+    from qsmengine.pipeline.sessions.evaluate import evaluate_files
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    regions = [int(n) for n in parse_numbers([dgm_labels], "--dgm-labels") or ()]
+    result = evaluate_files(estimate, truth, mask, labels, regions)
+    if as_json:
+        facts = {"scored": result.scored._asdict(), "whole": result.whole._asdict()}
+        reporter.say(json.dumps({**facts, "dgm_slope": result.dgm_slope}))
+    else:
+        for line in _lines(result):
+            reporter.say(line)
+
+
+def _lines(result: Evaluation) -> list[str]:
+    units = {"nrmse": "%", "nrmse_detrend": "%", "hfen": "%", "volume": "mm^3"}
+    lines = [f"{'':14} {'estimate not 0':>14} {'whole mask':>14}"]
+    for name, scored, whole in zip(result.whole._fields, result.scored, result.whole, strict=True):
+        lines.append(f"{name:14} {scored:14.4f} {whole:14.4f} {units.get(name, '')}".rstrip())
+    if result.dgm_slope is not None:
+        lines.append(f"{'dgm_slope':14} {result.dgm_slope:14.4f}")
+    return lines

@@ -1,0 +1,49 @@
+"""``qsmengine group``: statistical models over a cohort's region tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def group(
+    *,
+    design: Annotated[Path, typer.Option("--design", help="YAML: one design, or a list of models")],
+    derivatives: Annotated[Path, typer.Argument(help="folder with sub-*/**/*_desc-dgm_stats.tsv")],
+    out: Annotated[Path, typer.Argument(help="folder for the tables")],
+    participants: Annotated[
+        Path | None, typer.Option("--participants", help="participants.tsv; else the one in DERIVATIVES")
+    ] = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Group models of regional values: one analysis of covariance, or the models of an analysis file."""
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    run_design(design, derivatives, out, participants, reporter, force=force)
+
+
+def run_design(
+    design: Path, derivatives: Path, out: Path, participants: Path | None, reporter: Reporter, *, force: bool
+) -> None:
+    """Fit the models of a design or analysis file to the tables below `derivatives`; say where they are."""
+    from qsmengine.pipeline.outputs.staging import check_output
+    from qsmengine.stats.analysis import is_analysis
+    from qsmengine.stats.groups import run_group_analysis
+    from qsmengine.stats.run_models import OUTPUTS, run_analysis
+
+    models = is_analysis(design)
+    tables = OUTPUTS if models else ("group_ancova", "excluded")
+    names = [Path(f"{name}.tsv") for name in tables]
+    check_output(out, [*names, Path("analysis.json" if models else "design.json")], [design], force=force)
+    run = run_analysis if models else run_group_analysis
+    excluded = run(design, derivatives, out, participants=participants).excluded
+    if len(excluded):
+        reporter.note(f"{len(excluded)} exclusions, see {out / 'excluded.tsv'}")
+    reporter.say(str(out / names[0]), file=str(out / names[0]))

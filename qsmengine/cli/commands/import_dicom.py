@@ -1,0 +1,45 @@
+"""``qsmengine import``: a scanner's DICOM files to a session of a BIDS dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def import_dicom(
+    folder: Annotated[Path, typer.Argument(help="DICOM files of one visit, at any depth", metavar="DICOM")],
+    bids: Annotated[Path, typer.Argument(help="raw BIDS dataset; made where missing", metavar="BIDS")],
+    *,
+    subject: Annotated[str, typer.Option("--subject", help="label, with or without sub-", metavar="LABEL")],
+    session: Annotated[
+        str | None, typer.Option("--session", help="label, with or without ses-", metavar="LABEL")
+    ] = None,
+    keep_identity: Annotated[
+        bool, typer.Option("--keep-identity", help="keep patient, physicians, place and times in the sidecars")
+    ] = False,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Gradient echoes with phase, diffusion and T1-weighted images, through dcm2niix (extra: dicom).
+
+    Names, birth dates and times of day are left behind unless --keep-identity. What is not recognised is
+    listed.
+    """
+    from qsmengine.cohort.dicom_import.convert import import_dicom as run
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    done = run(folder, bids, subject, session, keep_identity=keep_identity, force=force)
+    reporter.notes(done.notes)
+    for text in done.left_out:
+        reporter.note(f"left out: {text}")
+    images = [path for path in done.files if path.endswith(".nii.gz")]
+    for path in images:
+        reporter.say(str(bids / path), file=str(bids / path))
+    reporter.note(f"{len(images)} images imported, {len(done.left_out)} left out")

@@ -1,0 +1,129 @@
+"""``qsmengine phantom``: a virtual head as BIDS raw data with its truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+from qsmengine.errors import UsageError
+
+if TYPE_CHECKING:
+    from qsmengine.phantom import VirtualHead
+    from qsmengine.phantom.cohort import CohortSettings
+
+
+def phantom(
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="BIDS folder to write into")],
+    head: Annotated[int, typer.Option("--head", help="whose anatomy: 1, 2 or 3")] = 1,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="label of the subject [default: 01 for head 1, ...]")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="veins, calcifications, lesions: drawn into the brain", metavar="F..."),
+    ] = None,
+    voxel_size: Annotated[
+        list[str] | None, typer.Option("--voxel-size", help="in mm, one or three numbers", metavar="MM...")
+    ] = None,
+    field_strength: Annotated[float, typer.Option("--field-strength", help="in tesla", metavar="T")] = 3.0,
+    echo_times: Annotated[
+        list[str] | None,
+        typer.Option("--echo-times", help="in seconds [default: 0.004 0.012 0.02 0.028]", metavar="S..."),
+    ] = None,
+    b0_direction: Annotated[
+        list[str] | None, typer.Option("--b0-direction", help="in array axes [default: 0 0 1]", metavar="X Y Z")
+    ] = None,
+    snr: Annotated[
+        float | None, typer.Option("--snr", help="in white matter at the first echo; no noise when not given")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="of texture, coil and noise")] = 0,
+    modality: Annotated[
+        list[str] | None, typer.Option("--modality", help="gre, dwi or both [default: gre]", metavar="M...")
+    ] = None,
+    sessions: Annotated[
+        int | None,
+        typer.Option("--sessions", min=1, help="a cohort of N sessions of this head", metavar="N"),
+    ] = None,
+    visits: Annotated[int, typer.Option("--visits", min=1, help="of each subject of a cohort")] = 1,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="damage every fifth session, see derivatives/truth/faults.json")
+    ] = False,
+    texture: Annotated[float, typer.Option("--texture", help="relative variation inside a tissue")] = 0.1,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """A virtual head: gradient echoes and diffusion series as a scanner would give them, and the truth.
+
+    With --sessions a cohort: a BIDS dataset of so many sessions of the head, which differ in noise. Voxels are
+    then 4 mm, the SNR is 100, and a diffusion series has 13 volumes, unless told otherwise.
+    """
+    from qsmengine.cli.options.parsers import parse_numbers, parse_vector
+    from qsmengine.phantom import virtual_head
+    from qsmengine.phantom.head import ECHO_TIMES
+    from qsmengine.phantom.scheme import default_scheme
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    single = sessions is None
+    label = f"{head:02d}" if subject is None else subject
+    folder = out / f"sub-{label}" if single else out
+    _check(folder, force=force, subject=subject, single=single, faults=faults, visits=visits)
+    edges = parse_numbers(voxel_size, "--voxel-size") or ((1.0,) if single else (4.0,))
+    made = virtual_head(
+        subject=head,
+        features=tuple(feature or ()),
+        voxel_size=parse_vector(edges * 3 if len(edges) == 1 else edges, "--voxel-size"),
+        field_strength=field_strength,
+        echo_times=parse_numbers(echo_times, "--echo-times") or ECHO_TIMES,
+        b0_direction=parse_vector(
+            parse_numbers(b0_direction, "--b0-direction") or (0.0, 0.0, 1.0), "--b0-direction"
+        ),
+        snr=snr if single else None,
+        seed=seed,
+        modalities=tuple(modality or ("gre",)),
+        texture=texture,
+        scheme=None if single else default_scheme(12, b0_volumes=1),
+    )
+    if sessions is None:
+        _write_one(made, out, label)
+    else:
+        from qsmengine.phantom.cohort import CohortSettings
+
+        settings = CohortSettings(sessions, visits, 100.0 if snr is None else snr, seed, faults)
+        _write_many(made, out, settings, reporter)
+    reporter.say(str(folder), file=str(folder))
+
+
+def _check(folder: Path, *, force: bool, subject: str | None, single: bool, faults: bool, visits: int) -> None:
+    if not single and folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty: a cohort is written into a new folder")
+    if single and folder.exists() and not force:
+        raise UsageError(f"{folder} exists already; --force replaces it")
+    if single and (faults or visits > 1):
+        raise UsageError("--faults and --visits are for a cohort: add --sessions N")
+    if not single and subject is not None:
+        raise UsageError("--subject: the subjects of a cohort are numbered")
+
+
+def _write_one(head: VirtualHead, out: Path, label: str) -> None:
+    from qsmengine.phantom import write_bids
+    from qsmengine.pipeline.outputs.staging import staged
+
+    with staged(out) as temporary:
+        write_bids(head, temporary, label)
+
+
+def _write_many(head: VirtualHead, out: Path, settings: CohortSettings, reporter: Reporter) -> None:
+    from qsmengine.phantom.cohort import write_cohort
+    from qsmengine.pipeline.outputs.staging import staged
+
+    with staged(out) as temporary:
+        faults = write_cohort(temporary, head, settings, reporter.detail)
+    for session, fault in faults.items():
+        reporter.note(f"{session}: {fault.kind}")

@@ -1,0 +1,92 @@
+"""``qsmengine qsm``: raw gradient echoes to field maps, relaxation and susceptibility."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def qsm(
+    *,
+    magnitude: Annotated[
+        list[Path] | None,
+        typer.Option("--magnitude", "-m", help="3-D files, one an echo, or one 4-D file", metavar="F..."),
+    ] = None,
+    phase: Annotated[
+        list[Path] | None, typer.Option("--phase", "-p", help="phase, like --magnitude", metavar="F...")
+    ] = None,
+    real: Annotated[
+        list[Path] | None, typer.Option("--real", help="instead of magnitude and phase", metavar="F...")
+    ] = None,
+    imag: Annotated[
+        list[Path] | None, typer.Option("--imag", help="imaginary part, beside --real", metavar="F...")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the results")],
+    echo_times: Annotated[
+        list[str] | None,
+        typer.Option("--echo-times", help="in seconds; else from the sidecars", metavar="S..."),
+    ] = None,
+    field_strength: Annotated[
+        float | None, typer.Option("--field-strength", help="in tesla; else from the sidecars", metavar="T")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; computed when not given")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="label image for a reference region")] = None,
+    r2: Annotated[
+        Path | None, typer.Option("--r2", help="R2 map [1/s] for --set chi_separation=r2prime", metavar="F")
+    ] = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    config: shared.ConfigFile = None,
+    settings: shared.Settings = None,
+    preset: shared.Preset = "accurate",
+    dry_run: shared.DryRun = False,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Raw gradient echoes to total and local field, R2*, T2* and susceptibility.
+
+    On demand: --set denoise=complex-mnlm or auto (before all else), --set uncertainty=monte_carlo (standard
+    deviation of chi), --set swi=homodyne or local_field,
+    --set chi_separation=r2star or r2prime, --set reference=csf.
+
+    Echo times and field strength come from the images' JSON sidecars where these hold them.
+    """
+    from qsmengine.cli.options.devices import choose_device
+    from qsmengine.cli.options.parsers import parse_numbers
+    from qsmengine.pipeline.configuration.config import load_config
+    from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    request = QsmRequest(
+        magnitude=tuple(magnitude or ()),
+        phase=tuple(phase or ()),
+        real=tuple(real or ()),
+        imag=tuple(imag or ()),
+        out=out,
+        echo_times=parse_numbers(echo_times, "--echo-times"),
+        field_strength=field_strength,
+        mask=mask,
+        labels=labels,
+        r2=r2,
+        force=force,
+    )
+    settings_ = load_config(config, preset=preset, settings=settings or ())
+    chosen = choose_device(device, threads, reporter)
+    with reporter.progress():
+        outcome = run_qsm_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+    reporter.notes(outcome.notes)
+    if dry_run:
+        from qsmengine.cli.display.plan import print_plan
+
+        print_plan(reporter, outcome.plan, chosen, outcome.files)
+        return
+    for path in outcome.files:
+        if path.name.endswith(".nii.gz"):
+            reporter.say(str(path), file=str(path))

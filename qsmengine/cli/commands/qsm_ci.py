@@ -1,0 +1,60 @@
+"""``qsmengine qsm-ci``: the submission contract of the QSM-CI benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def qsm_ci(
+    *,
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end", metavar="STAGE"
+        ),
+    ],
+    input_dir: Annotated[
+        Path, typer.Argument(help="folder with params.json and the images", metavar="INPUT_DIR")
+    ],
+    output_dir: Annotated[Path, typer.Argument(help="folder for the result", metavar="OUTPUT_DIR")],
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", help="method; for a span several joined by +, such as vsharp+tkd", metavar="M[+M]"
+        ),
+    ] = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    config: shared.ConfigFile = None,
+    settings: shared.Settings = None,
+    preset: shared.Preset = "accurate",
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Read a QSM-CI input folder, write its result (totalfield, localfield or chimap, in ppm)."""
+    from qsmengine.cli.options.devices import choose_device
+    from qsmengine.pipeline.sessions.qsm_ci import CiRequest, run_qsm_ci
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    request = CiRequest(
+        stage=stage,
+        inputs=input_dir,
+        outputs=output_dir,
+        methods=tuple(method.split("+")) if method else (),
+        config=config,
+        preset=preset,
+        settings=tuple(settings or ()),
+        force=force,
+    )
+    with reporter.progress():
+        path, notes = run_qsm_ci(request, choose_device(device, threads, reporter), progress=reporter.on_step)
+    reporter.notes(notes)
+    reporter.say(str(path), file=str(path))

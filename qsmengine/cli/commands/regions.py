@@ -1,0 +1,66 @@
+"""``qsmengine regions``: volumes and map statistics per structure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+from qsmengine.errors import InputError, UsageError
+
+
+def regions(
+    *,
+    labels: Annotated[Path, typer.Option("--labels", help="label image")],
+    maps: Annotated[
+        list[str], typer.Option("--map", help="map and its file; may be repeated", metavar="NAME=F")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="table to write, ending in .tsv")],
+    lut: Annotated[
+        str,
+        typer.Option(
+            "--lut", help="fsl-first, freesurfer-aseg, synthseg, cit168, thalamus-hcp, or a table's file"
+        ),
+    ] = "freesurfer-aseg",
+    mask: Annotated[Path | None, typer.Option("--mask", help="voxels that count")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="only this group of the table, such as dgm")
+    ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--unit", help="unit of a map whose sidecar does not tell", metavar="NAME=UNIT"),
+    ] = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Volume and per-map mean, median, SD, percentiles and coverage of every structure."""
+    from qsmengine.cli.options.parsers import parse_files, parse_pairs
+    from qsmengine.io.sidecars import read_sidecar
+    from qsmengine.pipeline.outputs.staging import check_output
+    from qsmengine.stats.labels import load_label_table
+    from qsmengine.stats.region_files import tabulate_regions
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    files = parse_files(maps, "--map")
+    if out.suffix != ".tsv":
+        raise UsageError(f"--out {out}: the table's name ends in .tsv")
+    given = parse_pairs(units, "--unit")
+    found = {name: given.get(name) or read_sidecar(path).text("Units") for name, path in files.items()}
+    for name, unit in found.items():
+        if unit is None:
+            raise InputError(f"not found; give --unit {name}=UNIT", source=files[name], field="Units")
+    sources = [labels, *files.values(), *([] if mask is None else [mask])]
+    check_output(out.parent, [Path(out.name), Path(out.with_suffix(".json").name)], sources, force=force)
+    known = {name: unit for name, unit in found.items() if unit is not None}
+    notes: list[str] = []
+    table = tabulate_regions(
+        labels, load_label_table(lut), files, out, units=known, mask=mask, group=group, notes=notes
+    )
+    reporter.notes(notes)
+    reporter.detail(f"{len(table)} rows")
+    reporter.say(str(out), file=str(out))

@@ -1,0 +1,41 @@
+"""``qsmengine report``: a page per session, one of the cohort, methods and references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def report(
+    *,
+    out: Annotated[Path, typer.Argument(help="folder of results, of a cohort or of single runs")],
+    sessions: Annotated[
+        list[str] | None,
+        typer.Option("--session", help="only the page of this one, as sub-X[_ses-Y]; may be repeated"),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="processes, where there are many pages", metavar="N")
+    ] = None,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Pages of every session and of the cohort (index.html), methods and references (logs/CITATION.md).
+
+    Everything comes from the files in the folder; nothing is computed again. Pages are whole in themselves: one
+    file, no scripts, nothing from a network.
+    """
+    from qsmengine.cohort.outputs.reports import write_reports
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+
+    def on_page(done: int, total: int) -> None:
+        reporter.detail(f"page {done} of {total}")
+
+    for path in write_reports(out, sessions, jobs=jobs, on_page=on_page)[-1:]:
+        reporter.say(str(path), file=str(path))

@@ -1,0 +1,136 @@
+"""``qsmengine reproduce``: a published study, its findings beside the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+from qsmengine.errors import UsageError
+
+
+class Study(StrEnum):
+    """Studies that can be reproduced."""
+
+    pontillo2019 = "pontillo2019"
+    schweser2018 = "schweser2018"
+
+
+class Level(StrEnum):
+    """Where a reproduction starts."""
+
+    table = "table"
+    raw = "raw"
+
+
+class _Made(Protocol):
+    def lines(self) -> list[str]: ...
+
+
+def reproduce(
+    *,
+    study: Annotated[Study, typer.Argument(help="the study")],
+    out: Annotated[Path, typer.Argument(help="folder for tables, figures and the page")],
+    level: Annotated[
+        Level,
+        typer.Option("--level", help="table: draw regional values, or maps of them; raw: raw signals"),
+    ] = Level.table,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="virtual cohorts", metavar="N")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the first cohort", metavar="N")] = 0,
+    per_group: Annotated[
+        int | None, typer.Option("--per-group", min=2, help="raw: only so many of a group", metavar="N")
+    ] = None,
+    voxel_size: Annotated[
+        float, typer.Option("--voxel-size", min=1, max=4, help="raw: of the virtual heads [mm]", metavar="MM")
+    ] = 2.0,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Draw virtual cohorts with a study's published figures, run its models, compare with the print."""
+    from qsmengine.pipeline.outputs.staging import check_output, staged
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    if level is Level.raw:
+        from qsmengine.cli.options.devices import choose_device
+
+        if study is not Study.pontillo2019 or seeds != 1:
+            raise UsageError("--level raw is of pontillo2019 with one cohort (--seeds 1)")
+        _raw(out, seed, per_group, voxel_size, choose_device(device, threads, reporter), reporter, force=force)
+        return
+    names = _outputs(study)
+    check_output(out, map(Path, names), [], force=force)
+    reporter.detail(f"{study.value}, level {level.value}, {seeds} cohorts from seed {seed}")
+    with staged(out) as folder:
+        made = _run(study, folder, seeds, seed, reporter)
+    for line in made.lines():
+        reporter.say(line)
+    reporter.say(str(out / "index.html"), file=str(out / "index.html"))
+
+
+def _outputs(study: Study) -> Sequence[str]:
+    if study is Study.schweser2018:
+        from qsmengine.studies.schweser2018 import reproduce as schweser2018
+
+        return schweser2018.OUTPUTS
+    from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS
+    from qsmengine.studies.pontillo2019.reproduce import OUTPUTS
+
+    return (*(f"{name}.tsv" for name in OUTPUTS), *PAGE_OUTPUTS)
+
+
+def _run(study: Study, folder: Path, seeds: int, seed: int, reporter: Reporter) -> _Made:
+    def on_seed(done: int, total: int) -> None:
+        reporter.detail(f"cohort {done} of {total}")
+
+    if study is Study.schweser2018:
+        from qsmengine.studies.schweser2018.reproduce import reproduce_maps
+
+        return reproduce_maps(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
+    from qsmengine.studies.pontillo2019.page import table_summary, write_page
+    from qsmengine.studies.pontillo2019.reproduce import reproduce_table
+
+    made = reproduce_table(folder, seeds=seeds, first_seed=seed, on_seed=on_seed)
+    write_page(folder, "cohort.tsv", table_summary(seeds, seed))
+    return made
+
+
+def _raw(
+    out: Path,
+    seed: int,
+    per_group: int | None,
+    voxel_size: float,
+    device: Any,
+    reporter: Reporter,
+    *,
+    force: bool,
+) -> None:
+    """From raw signals, going on with the participants that are in the folder already."""
+    from qsmengine.pipeline.outputs.staging import check_output
+    from qsmengine.studies.pontillo2019.raw import OUTPUTS, WHOLE_OUTPUTS, RawSettings, reproduce_raw
+
+    names = (*OUTPUTS, *(WHOLE_OUTPUTS if per_group is None else ()))
+    check_output(out, [Path(name) for name in names], [], force=force)
+
+    def on_participant(done: int, total: int, known: bool) -> None:
+        reporter.step(f"[{done}/{total}] {'taken from an earlier run' if known else 'done'}")
+
+    made = reproduce_raw(
+        out,
+        RawSettings(seed=seed, voxel_size=voxel_size),
+        per_group=per_group,
+        device=device,
+        on_participant=on_participant,
+    )
+    for line in made.lines():
+        reporter.say(line)
+    page = out / names[-1 if per_group is None else 0]
+    reporter.say(str(page), file=str(page))

@@ -1,0 +1,118 @@
+"""``qsmengine run``: a cohort from BIDS to derivatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.cohort import CohortView
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import cohort, shared
+from qsmengine.cli.options.parsers import parse_bytes
+
+_WORK = "Workers"
+
+
+def run(
+    bids: cohort.Bids,
+    out: cohort.Out,
+    *,
+    participants: cohort.Participants = None,
+    sessions: cohort.Sessions = None,
+    filter_file: cohort.FilterFile = None,
+    derivatives: cohort.Derivatives = None,
+    steps: cohort.Steps = None,
+    lut: cohort.Lut = None,
+    echo_times: cohort.EchoTimes = None,
+    field_strength: cohort.FieldStrength = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            rich_help_panel=_WORK,
+            metavar="N",
+            help="processes; 0 works in this one; else one a GPU, or as many as cores and memory allow",
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            "--mem",
+            help="all workers together, such as 48GB",
+            rich_help_panel=_WORK,
+            metavar="SIZE",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", help="running Dask scheduler to join", rich_help_panel=_WORK, metavar="ADDRESS"
+        ),
+    ] = None,
+    slurm: Annotated[
+        Path | None,
+        typer.Option(
+            "--slurm", help="workers are jobs of Slurm", rich_help_panel=_WORK, metavar="PROFILE.yaml"
+        ),
+    ] = None,
+    stop_on_first_crash: Annotated[
+        bool,
+        typer.Option(
+            "--stop-on-first-crash", help="begin no more sessions after one failed", rich_help_panel=_WORK
+        ),
+    ] = False,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    config: shared.ConfigFile = None,
+    settings: shared.Settings = None,
+    preset: shared.Preset = "accurate",
+    dry_run: shared.DryRun = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="compute again what did not change", rich_help_panel="Output"),
+    ] = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Reconstruct every session of a BIDS dataset; what is done and unchanged is not done again.
+
+    Exit code 0 where all sessions are done, 1 where some failed or could not run, 130 after Ctrl-C or SIGTERM:
+    the same command then goes on where it stopped.
+    """  # fmt: skip
+    from qsmengine.cli.options.devices import choose_device
+    from qsmengine.cohort.run import run_cohort
+    from qsmengine.cohort.settings import RunSettings
+    from qsmengine.pipeline.configuration.config import load_config
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    chosen = RunSettings(
+        workers=workers, device=device, threads=threads, memory=parse_bytes(memory, "--memory"),
+        scheduler=scheduler, slurm=slurm, force=force, stop_on_first_crash=stop_on_first_crash,
+    )  # fmt: skip
+    if scheduler is None and slurm is None:
+        choose_device(device, threads, reporter, launch=False)
+    view = CohortView(reporter)
+    plan = cohort.make_plan(
+        bids, out, load_config(config, preset=preset, settings=settings or ()),
+        participants=participants, sessions=sessions, filter_file=filter_file, derivatives=derivatives,
+        steps=steps, lut=lut, echo_times=echo_times, field_strength=field_strength,
+    )  # fmt: skip
+    if dry_run:
+        from qsmengine.backend.device import resolve_device
+        from qsmengine.backend.memory import available_memory
+        from qsmengine.cli.display.plan import print_cohort
+
+        machine = resolve_device(device, threads)
+        print_cohort(reporter, plan, machine, available_memory(machine))
+        return
+    reporter.notes(plan.notes)
+    with view:
+        outcome = run_cohort(plan, chosen, view.on_event)
+    view.summary(outcome)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)

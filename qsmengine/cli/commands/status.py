@@ -1,0 +1,50 @@
+"""``qsmengine status``: where a cohort stands, also while it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+if TYPE_CHECKING:
+    from qsmengine.cohort.ledger.status import CohortStatus
+
+
+def status(
+    *,
+    out: Annotated[Path, typer.Argument(help="output folder of qsmengine run", metavar="OUT")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Sessions done, running, failed and blocked with their reasons, from the ledger alone."""
+    from qsmengine.cohort.ledger.status import cohort_status
+
+    reporter = Reporter(quiet=quiet, log_json=log_json)
+    found = cohort_status(out)
+    if as_json:
+        reporter.say(json.dumps(found.as_tree(), indent=2))
+        return
+    counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
+    reporter.say(f"{len(found.sessions)} sessions: {counts or 'none begun'}", **found.counts)
+    _say_sessions(reporter, found)
+
+
+def _say_sessions(reporter: Reporter, found: CohortStatus) -> None:
+    """One line for each session that is not simply done or waiting."""
+    for session in found.of("running"):
+        where = ", ".join(part for part in (session.step, session.device) if part) or "starting"
+        reporter.say(
+            f"running  {session.session}: {where} on {session.worker}, seen {session.silent:.0f} s ago"
+        )
+    for session in found.of("left"):
+        reporter.say(f"left     {session.session}: its worker is gone; the next run begins it again")
+    for name in ("failed", "blocked", "damaged"):
+        for session in found.of(name):
+            for reason in session.reasons or ("no reason recorded",):
+                reporter.say(f"{name:<8} {session.session}: {reason}")

@@ -1,0 +1,70 @@
+"""``qsmengine tfce``: voxelwise permutation inference with threshold-free cluster enhancement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+
+
+def tfce(
+    *,
+    table: Annotated[Path, typer.Option("--table", help="TSV: participant_id, map (file), design columns")],
+    mask: Annotated[Path, typer.Option("--mask", help="voxels to test, on the grid of the maps")],
+    tested: Annotated[str, typer.Option("--tested", help="column that is tested: numbers or groups")],
+    out: Annotated[Path, typer.Argument(help="folder for the maps")],
+    reference: Annotated[str | None, typer.Option("--reference", help="group compared with")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="group compared, where there are more")] = None,
+    covariates: Annotated[
+        list[str] | None, typer.Option("--covariate", help="nuisance column; may be repeated")
+    ] = None,
+    permutations: Annotated[int, typer.Option("--permutations", min=1, metavar="N")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="of the permutations", metavar="N")] = 0,
+    one_sided: Annotated[bool, typer.Option("--one-sided", help="positive effects only")] = False,
+    connectivity: Annotated[int, typer.Option("--connectivity", help="6, 18 or 26 neighbours")] = 6,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Test a column in every voxel of a mask; family-wise error by permutation (Freedman-Lane, TFCE)."""
+    from qsmengine.cli.options.devices import choose_device
+    from qsmengine.errors import UsageError
+    from qsmengine.pipeline.outputs.staging import check_output, staged
+    from qsmengine.stages.inference.permutation import PermutationParams
+    from qsmengine.stats.voxelwise import OUTPUTS, Contrast, run_voxelwise
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    if connectivity not in {6, 18, 26}:
+        raise UsageError(f"--connectivity {connectivity}: 6, 18 or 26")
+    names = [*(f"{name}.nii.gz" for name in OUTPUTS), "null.tsv", "excluded.tsv", "voxelwise.json"]
+    check_output(out, map(Path, names), [table, mask], force=force)
+    params = PermutationParams.model_validate(
+        {
+            "permutations": permutations,
+            "seed": seed,
+            "two_sided": not one_sided,
+            "connectivity": connectivity,
+        }
+    )
+    contrast = Contrast(tested, reference, level, tuple(covariates or ()))
+    with staged(out) as folder:
+        result = run_voxelwise(
+            table,
+            mask,
+            folder,
+            contrast,
+            params,
+            device=choose_device(device, threads, reporter),
+            progress=lambda share: reporter.detail(f"{100 * share:.0f} % of the permutations"),
+        )
+    reporter.say(
+        f"smallest p {result.p_tfce.min():.4g}, {int((result.p_tfce <= 0.05).sum())} voxels at p <= 0.05"
+    )
+    reporter.say(str(out / names[2]), file=str(out / names[2]))

@@ -1,0 +1,58 @@
+"""``qsmengine volumes``: volumes that another program measured, as a region table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import shared
+from qsmengine.errors import UsageError
+
+
+class Source(StrEnum):
+    """Programs whose volumes are read."""
+
+    aseg = "aseg"
+    synthseg = "synthseg"
+    first = "first"
+
+
+def volumes(
+    *,
+    file: Annotated[Path, typer.Argument(help="aseg.stats, SynthSeg's CSV, or FIRST's label image")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="sub-LABEL_desc-dgm_stats.tsv to write")],
+    source: Annotated[Source, typer.Option("--from", help="program that measured")],
+    scan: Annotated[str | None, typer.Option("--scan", help="row of SynthSeg's CSV")] = None,
+    sienax: Annotated[
+        Path | None, typer.Option("--sienax", help="report.sienax: head-size factor, brain volumes")
+    ] = None,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Read volumes of FreeSurfer, SynthSeg or FIRST, normalise for head size, write a region table."""
+    from qsmengine.pipeline.outputs.staging import check_output
+    from qsmengine.stats.region_files import write_region_table
+    from qsmengine.stats.volumes import add_sienax, read_aseg, read_first, read_sienax, read_synthseg
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    if out.suffix != ".tsv":
+        raise UsageError(f"--out {out}: the table's name ends in .tsv")
+    if scan is not None and source is not Source.synthseg:
+        raise UsageError("--scan belongs to --from synthseg")
+    inputs = [file, *([] if sienax is None else [sienax])]
+    check_output(out.parent, [Path(out.name), Path(out.with_suffix(".json").name)], inputs, force=force)
+    if source is Source.synthseg:
+        table = read_synthseg(file, scan=scan)
+    else:
+        table = read_aseg(file) if source is Source.aseg else read_first(file)
+    if sienax is not None:
+        table = add_sienax(table, read_sienax(sienax))
+    write_region_table(table, out, units={})
+    reporter.detail(f"{len(table)} rows")
+    reporter.say(str(out), file=str(out))

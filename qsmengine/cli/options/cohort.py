@@ -1,0 +1,120 @@
+"""Options that the commands on cohorts share, and the plan that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from qsmengine.cli.options.parsers import parse_numbers
+
+if TYPE_CHECKING:
+    from qsmengine.cohort.plan.build import OnSession
+    from qsmengine.cohort.plan.model import CohortPlan
+    from qsmengine.pipeline.configuration.config import Config
+
+_CHOICE = "Choice"
+
+Bids: TypeAlias = Annotated[Path, typer.Argument(help="raw BIDS dataset", metavar="BIDS")]
+Out: TypeAlias = Annotated[
+    Path, typer.Argument(help="folder of the derivatives, such as BIDS/derivatives/qsmengine", metavar="OUT")
+]
+Participants: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--participant-label", "--participant_label", help="with or without sub-; several with commas",
+        rich_help_panel=_CHOICE, metavar="LABEL,...",
+    ),
+]  # fmt: skip
+Sessions: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--session-label", "--session_label", help="with or without ses-, like --participant-label",
+        rich_help_panel=_CHOICE, metavar="LABEL,...",
+    ),
+]  # fmt: skip
+FilterFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--bids-filter-file", help='JSON in the form of pybids: {"megre": {"acquisition": "fine"}}',
+        rich_help_panel=_CHOICE, metavar="F.json",
+    ),
+]  # fmt: skip
+Derivatives: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--derivatives", help="dataset with segmentations, beside BIDS/derivatives/*; may be repeated",
+        rich_help_panel=_CHOICE, metavar="FOLDER",
+    ),
+]  # fmt: skip
+Steps: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--steps", help="qsm, dti, regions that every session must have; what is there when not given",
+        rich_help_panel=_CHOICE, metavar="STEP,...",
+    ),
+]  # fmt: skip
+Lut: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--lut", help="table for segmentations that come without one: a built-in name or a file",
+        rich_help_panel=_CHOICE, metavar="NAME|F",
+    ),
+]  # fmt: skip
+EchoTimes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--echo-times", help="of every series, in seconds with commas; else from the sidecars",
+        rich_help_panel=_CHOICE, metavar="S,...",
+    ),
+]  # fmt: skip
+FieldStrength: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--field-strength", help="of every series, in tesla; else from the sidecars",
+        rich_help_panel=_CHOICE, metavar="T",
+    ),
+]  # fmt: skip
+
+
+def make_plan(
+    bids: Path,
+    out: Path,
+    config: Config,
+    *,
+    participants: Iterable[str] | None = None,
+    sessions: Iterable[str] | None = None,
+    filter_file: Path | None = None,
+    derivatives: Iterable[Path] | None = None,
+    steps: str | None = None,
+    lut: str | None = None,
+    echo_times: str | None = None,
+    field_strength: float | None = None,
+    on_session: OnSession | None = None,
+) -> CohortPlan:
+    """Return the plan that the options above describe; see :func:`~qsmengine.cohort.plan.build.plan_cohort`."""
+    from qsmengine.cohort.plan.build import plan_cohort
+
+    return plan_cohort(
+        bids,
+        out,
+        config,
+        participants=split_labels(participants),
+        sessions=split_labels(sessions),
+        filter_file=filter_file,
+        derivatives=tuple(derivatives or ()),
+        steps=None if steps is None else [name.strip() for name in steps.split(",") if name.strip()],
+        lut=lut,
+        echo_times=parse_numbers([echo_times] if echo_times else None, "--echo-times"),
+        field_strength=field_strength,
+        on_session=on_session,
+    )
+
+
+def split_labels(texts: Iterable[str] | None) -> list[str] | None:
+    """Labels separated by commas or blanks; None where no option was given."""
+    if not texts:
+        return None
+    return " ".join(texts).replace(",", " ").split()

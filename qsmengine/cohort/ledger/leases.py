@@ -1,0 +1,246 @@
+"""Who works on a session: claims that one process holds at a time and that expire with it.
+
+A claim is a file ``claims/KEY/N``. Its holder is who made the file of the highest number N; the next number is
+taken with a link that fails where the name exists, so of several takers one wins. The highest file is never
+removed: a released claim stays as a mark that it is free. So nobody can take a number twice, and a holder
+that was thought dead sees by the higher number that it has lost.
+
+The holder touches its file. A claim has expired when the touch is older than `EXPIRY` by the clock of the file
+system, or when it was made on this machine by a process that is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qsmengine.cohort.ledger.identity import Process, is_gone, this_process
+from qsmengine.cohort.ledger.places import Places
+
+EXPIRY = 60.0
+"""Seconds without a touch after which a claim may be taken over."""
+BEATS = 6
+"""Touches in that time."""
+MAX_PAUSE = 2.0
+"""Longest time [s] between touches: at each the holder also looks whether its run is to end."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A claim as it is found: number, process, touch [s] by the file system's clock, whether released."""
+
+    number: int
+    owner: Process | None
+    token: str
+    run: str
+    touched: float
+    released: bool
+
+    def free(self, now: float, expiry: float) -> bool:
+        """Whether another process may take the session."""
+        if self.released or (self.owner is not None and is_gone(self.owner)):
+            return True
+        return now - self.touched > expiry
+
+
+class Claim:
+    """A session held by this process; a context manager that touches its file and releases it at the end."""
+
+    def __init__(self, path: Path, token: str, expiry: float, on_beat: Callable[[], None] | None) -> None:
+        self._path = path
+        self._token = token
+        self._expiry = expiry
+        self._on_beat = on_beat
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"claim {path.parent.name}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.release()
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody has taken the session over meanwhile."""
+        found = find(self._path.parent)
+        return found is not None and found.number == int(self._path.name) and found.token == self._token
+
+    def sweep(self) -> None:
+        """Remove temporary files that takers of this session left when they were killed."""
+        with suppress(OSError):
+            now = self._path.stat().st_mtime
+            for left in self._path.parent.glob(".*.tmp"):
+                owner = _read(left)[0]
+                if (owner is not None and is_gone(owner)) or now - left.stat().st_mtime > self._expiry:
+                    left.unlink()
+
+    def release(self) -> None:
+        """Mark the claim as free, if it is still held."""
+        if self.held:
+            with suppress(OSError):
+                _mark_released(self._path, self._token)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(min(self._expiry / BEATS, MAX_PAUSE)):
+            with suppress(OSError):
+                os.utime(self._path)
+            if self._on_beat is not None:
+                self._on_beat()
+
+
+def acquire(
+    out: Path,
+    key: str,
+    *,
+    run: str = "",
+    expiry: float = EXPIRY,
+    on_beat: Callable[[], None] | None = None,
+) -> Claim | None:
+    """Take a session; None where another process holds it.
+
+    Parameters
+    ----------
+    out
+        Output folder.
+    key
+        Session.
+    run
+        Name of the run that takes it.
+    expiry
+        Seconds without a touch after which a claim of another process counts as left behind.
+    on_beat
+        Called every few seconds from the thread that touches the claim.
+
+    Raises
+    ------
+    OSError
+        From the file system: no space left, read-only.
+    """
+    folder = Places(out).claim(key)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = find(folder)
+    if found is not None and not found.free(_now(folder), expiry):
+        return None
+    number = 1 if found is None else found.number + 1
+    token = secrets.token_hex(8)
+    path = folder / str(number)
+    if not _create(path, _content(token, run)):
+        return None
+    numbers = _numbers(folder)
+    if numbers[-1] != number:
+        path.unlink()
+        return None
+    for old in numbers[:-1]:
+        with suppress(OSError):
+            (folder / str(old)).unlink()
+    return Claim(path, token, expiry, on_beat)
+
+
+def find(folder: Path) -> Standing | None:
+    """The claim that counts in a session's folder; None where there was never one."""
+    while numbers := _numbers(folder):
+        path = folder / str(numbers[-1])
+        try:
+            touched = path.stat().st_mtime
+            owner, token, run, released = _read(path)
+        except FileNotFoundError:
+            continue
+        return Standing(numbers[-1], owner, token, run, touched, released=released)
+    return None
+
+
+def release_gone(out: Path, run: str) -> None:
+    """Release what processes of `run` that are gone (on this machine) left held."""
+    for folder in sorted(Places(out).claims.glob("*")):
+        found = find(folder)
+        if found is None or found.released or found.run != run:
+            continue
+        if found.owner is not None and is_gone(found.owner):
+            with suppress(OSError):
+                _mark_released(folder / str(found.number), found.token)
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(folder) if name.isdecimal())  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+
+
+def _read(path: Path) -> tuple[Process | None, str, str, bool]:
+    """Process, token, run, and whether released; nothing of a file that was cut short."""
+    try:
+        content = json.loads(path.read_bytes())
+        owner = Process(**content["process"])
+        return owner, str(content["token"]), str(content["run"]), bool(content["released"])
+    except (ValueError, TypeError, KeyError):
+        return None, "", "", False
+
+
+def _content(token: str, run: str, *, released: bool = False) -> dict[str, object]:
+    return {"token": token, "run": run, "process": asdict(this_process()), "released": released}
+
+
+def _create(path: Path, content: object) -> bool:
+    """Make `path` with its content at once; False where it exists."""
+    temporary = _temporary(path, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        return _create_exclusively(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_exclusively(path: Path, content: object) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            json.dump(content, stream)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _mark_released(path: Path, token: str) -> None:
+    temporary = _temporary(path, _content(token, "", released=True))
+    try:
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _temporary(path: Path, content: object) -> Path:
+    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def _now(folder: Path) -> float:
+    """Time by the clock of the file system: that of a file made now."""
+    probe = _temporary(folder / "clock", _content("", ""))
+    now = probe.stat().st_mtime
+    probe.unlink(missing_ok=True)
+    return now

@@ -1,0 +1,143 @@
+"""Pages and citations of an output folder, with the ledger's states where there is a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from itertools import starmap
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+from qsmengine.backend.device import available_threads
+from qsmengine.cohort.ledger.records import read_all
+from qsmengine.cohort.plan.model import StepRecord
+from qsmengine.errors import InputError, UsageError
+from qsmengine.report.cohort_page import write_cohort_page
+from qsmengine.report.methods_text import write_citation
+from qsmengine.report.records import RegionTable, Series, find_series, find_tables, is_key
+from qsmengine.report.session_page import write_session_page
+from qsmengine.report.sessions import SessionState, StepState
+
+Entry = TypeVar("Entry", Series, RegionTable)
+PAGES_PER_PROCESS = 8
+"""Fewer pages are not worth a process of their own."""
+
+
+def write_reports(
+    out: str | Path,
+    sessions: Iterable[str] | None = None,
+    *,
+    jobs: int | None = None,
+    on_page: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write a page per session, ``index.html`` and ``logs/CITATION.md`` into a folder of results.
+
+    Parameters
+    ----------
+    out
+        Folder of a cohort run, or of single runs.
+    sessions
+        Keys (``sub-X[_ses-Y]``) of the sessions whose pages are written; None: all.
+    jobs
+        Processes, where there are many pages; None takes one a core.
+    on_page
+        Called with the pages done and their number.
+
+    Raises
+    ------
+    InputError
+        For a folder without provenance and ledger, or a provenance file or table that cannot be read.
+    UsageError
+        For a session that is not there.
+    """
+    out = Path(out)
+    if not out.is_dir():
+        raise InputError("no such folder", source=out)
+    series, tables = find_series(out), find_tables(out)
+    states = known_sessions(out, series, tables)
+    if not states:
+        raise InputError("holds no provenance (*_prov.json) and no ledger: nothing to report", source=out)
+    written = _write_pages(out, _wanted(states, sessions), series, tables, jobs, on_page)
+    if series:
+        written.append(write_citation(out, series))
+    written.append(write_cohort_page(out, states, tables))
+    return written
+
+
+def _write_pages(
+    out: Path,
+    states: Sequence[SessionState],
+    series: Sequence[Series],
+    tables: Sequence[RegionTable],
+    jobs: int | None,
+    on_page: Callable[[int, int], None] | None,
+) -> list[Path]:
+    """Pages of the sessions, in several processes where they are many."""
+    own_series, own_tables = _by_session(series), _by_session(tables)
+    work = [(out, s, own_series.get(s.key, []), own_tables.get(s.key, [])) for s in states]
+    processes = min(jobs or available_threads(), len(work) // PAGES_PER_PROCESS)
+    written = []
+    with ExitStack() as stack:
+        made: Iterable[Path] = starmap(write_session_page, work)
+        if processes > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=get_context("spawn")))
+            made = pool.map(write_session_page, *zip(*work, strict=True), chunksize=2)
+        for number, path in enumerate(made, start=1):
+            written.append(path)
+            if on_page is not None:
+                on_page(number, len(work))
+    return written
+
+
+def _by_session(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.session, []).append(entry)
+    return found
+
+
+def known_sessions(
+    out: Path, series: Sequence[Series], tables: Sequence[RegionTable] = ()
+) -> list[SessionState]:
+    """Sessions of the ledger, and those that left files without being in it (done)."""
+    found = {state.key: state for state in read_states(out)}
+    by_session = _by_session(series)
+    for key in [entry.session for entry in series] + [table.session for table in tables]:
+        if key not in found:
+            own = by_session.get(key, [])
+            steps = tuple(StepState(s.kind, "done", notes=s.notes) for s in own)
+            found[key] = SessionState(key, steps=steps)
+    return [found[key] for key in sorted(found)]
+
+
+def read_states(out: Path) -> list[SessionState]:
+    """Sessions of the ledger; none where there is no ledger. A damaged record is told as such."""
+    states = []
+    for key, record, damage in read_all(out):
+        if not is_key(key):
+            continue
+        if record is None:
+            states.append(SessionState(key, "damaged", (damage,)))
+            continue
+        steps = tuple(_step(name, step) for name, step in record.steps.items())
+        states.append(SessionState(key, record.state, record.problems, steps))
+    return states
+
+
+def _step(name: str, step: StepRecord) -> StepState:
+    return StepState(
+        name, step.state, step.reason, step.notes, step.seconds, step.peak_memory, step.device, step.attempts
+    )
+
+
+def _wanted(states: Sequence[SessionState], keys: Iterable[str] | None) -> list[SessionState]:
+    if keys is None:
+        return list(states)
+    known = {state.key: state for state in states}
+    chosen = list(dict.fromkeys(keys))
+    missing = [key for key in chosen if key not in known]
+    if missing:
+        raise UsageError(f"no session {missing[0]} in the folder (there are {len(known)})")
+    return [known[key] for key in chosen]

@@ -1,0 +1,204 @@
+"""The plan of a cohort: every session with its steps, from names, headers, sidecars and tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+from qsmengine.cohort.plan.model import CohortPlan, Kind, Session, Step
+from qsmengine.cohort.plan.region_steps import region_steps
+from qsmengine.cohort.plan.steps import Context, dti_step, qsm_step
+from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects, scan_subject
+from qsmengine.cohort.select.filters import ImageFilter, choose, read_filter
+from qsmengine.cohort.select.segmentations import Derivatives
+from qsmengine.cohort.select.series import group_series
+from qsmengine.errors import UsageError
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.messages import near
+from qsmengine.pipeline.outputs.staging import check_output
+from qsmengine.stats.labels import load_label_table
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+MISSING = {
+    "qsm": "no gradient-echo series with phase",
+    "dti": "no diffusion series",
+    "regions": "no segmentation on the grid of a series",
+}
+OnSession: TypeAlias = Callable[[Session], None]
+
+
+def plan_cohort(
+    bids: str | Path,
+    out: str | Path,
+    config: Config,
+    *,
+    participants: Iterable[str] | None = None,
+    sessions: Iterable[str] | None = None,
+    filter_file: str | Path | None = None,
+    derivatives: Sequence[str | Path] = (),
+    steps: Iterable[str] | None = None,
+    lut: str | None = None,
+    echo_times: Sequence[float] | None = None,
+    field_strength: float | None = None,
+    on_session: OnSession | None = None,
+) -> CohortPlan:
+    """Plan a cohort; nothing is written, and of images only headers are read.
+
+    Parameters
+    ----------
+    bids, out
+        Raw dataset, and folder of the derivatives.
+    config
+        Of every step.
+    participants, sessions
+        Labels, with or without ``sub-`` and ``ses-``; None takes all.
+    filter_file
+        See :func:`qsmengine.cohort.select.filters.read_filter`.
+    derivatives
+        Datasets with segmentations, beside those below ``bids/derivatives``.
+    steps
+        Kinds that every session is to have: one that lacks the images for it is a problem. None takes what is
+        there, and notes what is not.
+    lut
+        Table for segmentations that come without one: a built-in name or a file.
+    echo_times, field_strength
+        [s], [T]; win over the sidecars.
+    on_session
+        Called with every session as it is planned.
+
+    Raises
+    ------
+    UsageError
+        For a dataset without subjects, an output folder inside the raw data, labels, filters or steps that
+        do not exist.
+    """
+    root, target = Path(bids).absolute(), Path(out).absolute()
+    subjects, notes = list_subjects(root)
+    check_folders(root, target)
+    kinds = _kinds(steps)
+    if lut is not None:
+        load_label_table(lut)
+    ignored = Ignored.of(root)
+    notes += [f".bidsignore: {line!r} is not read" for line in ignored.unread]
+    images = Derivatives(root, target, [Path(folder).absolute() for folder in derivatives], lut)
+    times = None if echo_times is None else tuple(float(time) for time in echo_times)
+    context = Context(root, config, times, field_strength)
+    chosen = choose(participants, subjects, "sub-", "--participant-label")
+    scanned = [files for subject in chosen for files in scan_subject(root, subject, ignored)]
+    scanned = _of_sessions(scanned, sessions)
+    image_filter = None if filter_file is None else read_filter(filter_file)
+    planned = []
+    for files in scanned:
+        try:
+            session = _plan_session(files, context, images, image_filter, kinds, required=steps is not None)
+        except OSError as error:
+            reason = f"{files.folder}: {error.filename or 'a file'} cannot be read: {error.strerror or error}"
+            session = Session(
+                subject=files.subject, session=files.session, problems=(context.relative(reason),)
+            )
+        planned.append(session)
+        if on_session is not None:
+            on_session(session)
+    planned = planned if steps is not None else _note_missing(planned)
+    return CohortPlan(str(root), str(target), tuple(planned), (*notes, *images.notes))
+
+
+def check_folders(root: Path, target: Path) -> None:
+    """Raise UsageError where outputs would fall among the raw data."""
+    dataset, folder = root.resolve(), target.resolve()
+    if folder == dataset:
+        raise UsageError(f"the output folder is the dataset {root}; use {root / 'derivatives'}/NAME")
+    if folder.is_relative_to(dataset) and folder.relative_to(dataset).parts[0] != "derivatives":
+        raise UsageError(
+            f"output folder {target} lies inside the raw dataset {root}; use {root / 'derivatives'}/NAME"
+        )
+    check_output(target, (), (), force=True)
+
+
+def _kinds(steps: Iterable[str] | None) -> tuple[Kind, ...]:
+    if steps is None:
+        return KINDS
+    wanted = tuple(steps)
+    for name in wanted:
+        if name not in KINDS:
+            raise UsageError(f"--steps: unknown step {near(name, KINDS)}")
+    if not set(wanted) & {"qsm", "dti"}:
+        raise UsageError("--steps: name qsm or dti too: a region table is made of their maps")
+    return tuple(kind for kind in KINDS if kind in wanted)
+
+
+def _of_sessions(scanned: list[SessionFiles], wanted: Iterable[str] | None) -> list[SessionFiles]:
+    if wanted is None:
+        return scanned
+    known = sorted({files.session for files in scanned if files.session is not None})
+    chosen = choose(wanted, known, "ses-", "--session-label")
+    return [files for files in scanned if files.session in chosen]
+
+
+def _plan_session(
+    files: SessionFiles,
+    context: Context,
+    derivatives: Derivatives,
+    image_filter: ImageFilter | None,
+    kinds: Sequence[Kind],
+    *,
+    required: bool,
+) -> Session:
+    files = files if image_filter is None else image_filter.apply(files)
+    series, notes = group_series(files)
+    series = [one for one in series if one.kind in kinds]
+    images, more = derivatives.find(files.subject, files.session) if series else ([], [])
+    notes += more
+    planned = [
+        qsm_step(one, context, images) if one.kind == "qsm" else dti_step(one, context) for one in series
+    ]
+    steps = [one.step for one in planned]
+    if "regions" in kinds:
+        regions, more = region_steps(planned, images)
+        steps += regions
+        notes += more
+    steps += _unreadable(files, steps, kinds)
+    if required:
+        steps += _absent(steps, kinds, files.folder)
+    problems = () if steps else (f"{files.folder}: no series that a step could take",)
+    return Session(
+        subject=files.subject,
+        session=files.session,
+        steps=tuple(steps),
+        problems=problems,
+        notes=(*files.notes, *notes),
+    )
+
+
+def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[Kind]) -> list[Step]:
+    """Blocked steps in the place of what folders that cannot be read may hold."""
+    blocked: dict[Kind, list[str]] = {}
+    for path, problem in files.unreadable.items():
+        kind: Kind = "dti" if path.endswith("/dwi") else "qsm"
+        if kind in kinds and kind not in {step.kind for step in steps}:
+            blocked.setdefault(kind, []).append(problem)
+    return [Step(name=kind, kind=kind, inputs={}, problems=tuple(texts)) for kind, texts in blocked.items()]
+
+
+def _absent(steps: Sequence[Step], kinds: Sequence[Kind], folder: str) -> list[Step]:
+    """Blocked steps in the place of kinds that a session has nothing for."""
+    there = {step.kind for step in steps}
+    if all(step.problems for step in steps):
+        kinds = [kind for kind in kinds if kind != "regions"]
+    return [
+        Step(name=kind, kind=kind, inputs={}, problems=(f"{folder}: {MISSING[kind]}",))
+        for kind in kinds
+        if kind not in there
+    ]
+
+
+def _note_missing(sessions: Sequence[Session]) -> list[Session]:
+    """Sessions that lack a kind which others have say so."""
+    usual = {step.kind for session in sessions for step in session.steps}
+    done = []
+    for session in sessions:
+        missing = [kind for kind in KINDS if kind in usual and kind not in {s.kind for s in session.steps}]
+        notes = tuple(f"{kind}: {MISSING[kind]}" for kind in missing)
+        done.append(session.model_copy(update={"notes": (*session.notes, *notes)}) if notes else session)
+    return done

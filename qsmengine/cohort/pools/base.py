@@ -1,0 +1,88 @@
+"""Who runs the sessions: the interface of a pool of workers, and the one in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from qsmengine.cohort.ledger.fingerprints import HashCache
+from qsmengine.cohort.plan.model import CohortPlan, Session
+from qsmengine.cohort.work.exchange import Options, SessionOutcome
+from qsmengine.cohort.work.execute import LostDeviceError, run_session
+from qsmengine.errors import describe
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A session that left the pool: with its outcome, or without because its worker died, or for an error."""
+
+    session: Session
+    outcome: SessionOutcome | None = None
+    lost: bool = False
+    error: str = ""
+
+
+class Pool(Protocol):
+    """Workers that run sessions."""
+
+    @property
+    def slots(self) -> int:
+        """Sessions that can run at a time just now."""
+
+    def submit(self, session: Session, options: Options, ahead: Session | None) -> None:
+        """Queue a session; `ahead` is the one whose inputs may be read while it runs."""
+
+    def wait(self, seconds: float) -> list[Finished]:
+        """Sessions that ended meanwhile; waits up to `seconds` for the first."""
+
+    def workers(self) -> tuple[str, ...]:
+        """Workers that are there, for people."""
+
+    def close(self) -> None:
+        """End the workers, whatever they do."""
+
+
+class SerialPool:
+    """Sessions one after the other in this process."""
+
+    def __init__(self, plan: CohortPlan, stop: threading.Event) -> None:
+        self._plan = plan
+        self._stop = stop
+        self._cache = HashCache()
+        self._queue: deque[tuple[Session, Options]] = deque()
+
+    @property
+    def slots(self) -> int:
+        """One."""
+        return 1
+
+    def submit(self, session: Session, options: Options, ahead: Session | None) -> None:  # noqa: ARG002
+        """Queue a session; nothing is read ahead."""
+        self._queue.append((session, options))
+
+    def wait(self, seconds: float) -> list[Finished]:
+        """Run the next session; without one, wait."""
+        if not self._queue:
+            self._stop.wait(seconds)
+            return []
+        session, options = self._queue.popleft()
+        bids, out = Path(self._plan.bids), Path(self._plan.out)
+        try:
+            outcome = run_session(session, bids, out, options, self._cache, self._stop)
+        except (LostDeviceError, OSError) as error:
+            return [Finished(session, error=describe(error)[0])]
+        return [Finished(session, outcome)]
+
+    def workers(self) -> tuple[str, ...]:
+        """The process itself."""
+        return ("this process",)
+
+    def close(self) -> None:
+        """Nothing is left to end."""
+
+
+PoolMaker: TypeAlias = Callable[[CohortPlan, threading.Event], Pool]

@@ -1,0 +1,143 @@
+"""Sessions on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from typing import Any
+
+from qsmengine.cohort.plan.model import CohortPlan, Session
+from qsmengine.cohort.pools.base import Finished
+from qsmengine.cohort.pools.worker import run_remote
+from qsmengine.cohort.work.exchange import Options, SessionOutcome
+from qsmengine.errors import DeviceError, describe
+
+LOOK = 0.4
+"""Seconds between questions to the scheduler who its workers are."""
+MISSING_PATIENCE = 10.0
+"""Seconds after which lost workers of an own cluster are asked for again."""
+FETCH_PATIENCE = 10.0
+"""Seconds that an outcome may take to come from its worker. One that died with its worker does not come: Dask
+waits for another worker to compute it again."""
+
+
+class DaskPool:
+    """A pool over a Dask client.
+
+    Parameters
+    ----------
+    client
+        Connected ``distributed.Client``; the pool closes it.
+    plan
+        Folders of the run.
+    own
+        Cluster that ends with the pool; None for one that was joined.
+    wanted
+        Workers that there should be; else as many as were ever seen.
+    replenish
+        Asks for workers that are missing.
+    function
+        What runs in a worker, by reference; takes and returns text as :func:`run_remote` does.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        plan: CohortPlan,
+        *,
+        own: Any = None,
+        wanted: int = 1,
+        replenish: Callable[[], None] | None = None,
+        function: Callable[[str, str, str, str, str], str] = run_remote,
+    ) -> None:
+        self._client, self._plan, self._own = client, plan, own
+        self._replenish, self._function = replenish, function
+        self._numbers = itertools.count()
+        self._futures: dict[str, tuple[Any, Session]] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._most = wanted
+        self._complete_at = time.monotonic()
+        self._looked_at = 0.0
+        self._names: tuple[str, ...] = ()
+        self._look_at_workers()
+
+    @property
+    def slots(self) -> int:
+        """Workers that are there, at least one."""
+        return max(1, len(self._names))
+
+    def submit(self, session: Session, options: Options, ahead: Session | None) -> None:
+        """Send a session to the scheduler."""
+        key = f"qsmengine-{options.run}-{session.key}-{next(self._numbers)}"
+        texts = (
+            session.model_dump_json(exclude_defaults=True),
+            self._plan.bids,
+            self._plan.out,
+            options.model_dump_json(),
+            "" if ahead is None else ahead.model_dump_json(exclude_defaults=True),
+        )
+        future = self._client.submit(self._function, *texts, key=key, pure=False)
+        self._futures[key] = (future, session)
+        future.add_done_callback(lambda _: self._ended.put(key))
+
+    def wait(self, seconds: float) -> list[Finished]:
+        """Sessions that ended; raises DeviceError once the scheduler is lost."""
+        keys = []
+        with suppress(queue.Empty):
+            keys.append(self._ended.get(timeout=seconds))
+            while True:
+                keys.append(self._ended.get_nowait())
+        ended = [self._collect(key) for key in keys if key in self._futures]
+        if any(one.lost for one in ended) or time.monotonic() - self._looked_at > LOOK:
+            self._look_at_workers()
+        return ended
+
+    def workers(self) -> tuple[str, ...]:
+        """Addresses of the workers."""
+        return self._names
+
+    def close(self) -> None:
+        """Withdraw what is under way; end an own cluster."""
+        with suppress(Exception):
+            self._client.cancel([future for future, _ in self._futures.values()], force=True)
+        self._futures.clear()
+        with suppress(Exception):
+            self._client.close(timeout=5)
+        if self._own is not None:
+            with suppress(Exception):
+                self._own.close(timeout=20)
+
+    def _collect(self, key: str) -> Finished:
+        future, session = self._futures.pop(key)
+        try:
+            outcome = future.result(timeout=FETCH_PATIENCE)
+            return Finished(session, SessionOutcome.model_validate_json(outcome))
+        except TimeoutError:
+            with suppress(Exception):
+                self._client.cancel([future], force=True)
+            return Finished(session, lost=True)
+        except (CancelledError, asyncio.CancelledError) as error:
+            raise DeviceError("the connection to the scheduler was lost; run again to resume") from error
+        except Exception as error:  # noqa: BLE001
+            # Also where a worker died after its session had ended, with the outcome not yet fetched.
+            if type(error).__name__ == "KilledWorker":
+                return Finished(session, lost=True)
+            return Finished(session, error=describe(error)[0])
+
+    def _look_at_workers(self) -> None:
+        try:
+            self._names = tuple(sorted(self._client.nthreads()))
+        except Exception as error:
+            raise DeviceError(f"the connection to the scheduler was lost ({error})") from error
+        now = self._looked_at = time.monotonic()
+        self._most = max(self._most, len(self._names))
+        if len(self._names) >= self._most and self._names:
+            self._complete_at = now
+        elif self._replenish is not None and now - self._complete_at > MISSING_PATIENCE:
+            self._complete_at = now
+            self._replenish()

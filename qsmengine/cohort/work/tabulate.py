@@ -1,0 +1,107 @@
+"""Region tables as a step of a session: the maps of the steps before, on the labels of a segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from qsmengine.cohort.plan.model import Step
+from qsmengine.errors import InputError
+from qsmengine.io.bids import BidsName
+from qsmengine.io.sidecars import read_sidecar
+from qsmengine.pipeline.outputs.products import DTI_PRODUCTS, QSM_PRODUCTS
+from qsmengine.pipeline.outputs.staging import staged
+
+REGION_MAPS = frozenset(
+    {"chi", "chi_positive", "chi_negative", "r2star", "t2star", "fa", "md", "ad", "rd", "mk", "free_water"}
+)
+"""Maps that region tables hold."""
+
+UNFITTED = (0, 3, 4)
+"""Values of a fit's status map where the other maps hold zeros; maps of tissue do so where it is 6, too."""
+LIMITS = {
+    **dict.fromkeys(("chi", "chi_positive", "chi_negative"), ("local_mask", (0,))),
+    **dict.fromkeys(("r2star", "t2star"), ("brain_mask", (0,))),
+    **dict.fromkeys(("fa", "md", "ad", "rd", "mk"), ("status", (*UNFITTED, 6))),
+    "free_water": ("status", UNFITTED),
+}
+"""Map -> image that tells where it is defined, and the values there that leave a voxel out."""
+
+
+def write_table(
+    step: Step, bids: Path, out: Path, scratch: Path, before: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Write the table of a regions step; return its files relative to the output folder.
+
+    Parameters
+    ----------
+    step
+        Of kind "regions".
+    bids, out, scratch
+        Dataset, derivatives, and folder for what is not finished.
+    before
+        Step -> outputs of the steps it comes after.
+
+    Raises
+    ------
+    InputError
+        Without a map, or for images that cannot be read or are on different grids.
+    """
+    from qsmengine.stats.labels import load_label_table
+    from qsmengine.stats.region_files import Undefined, tabulate_regions
+
+    maps = region_maps(name for names in before.values() for name in names)
+    if not maps:
+        raise InputError("no map to tabulate", source=step.name, field="after")
+    limits = region_limits(before.values())
+    files = {name: out / file for name, file in maps.items()}
+    units = {name: read_sidecar(path).text("Units") or "1" for name, path in files.items()}
+    table = next(name for name in step.outputs if name.endswith(".tsv"))
+    labels = bids / step.inputs["labels"][0]
+    own_table = step.inputs.get("lut")
+    lut = bids / own_table[0] if own_table else str(step.options["lut"])
+    with staged(out, scratch) as folder:
+        target = folder / table
+        target.parent.mkdir(parents=True, exist_ok=True)
+        where = {name: Undefined(out / file, values) for name, (file, values) in limits.items()}
+        tabulate_regions(labels, load_label_table(lut), files, target, units=units, undefined=where)
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def region_maps(files: Iterable[str]) -> dict[str, str]:
+    """Maps of which a region table tells, among outputs: name -> file."""
+    chosen: dict[str, str] = {}
+    for file in files:
+        name = map_of(file)
+        if name in REGION_MAPS:
+            chosen.setdefault(name, file)
+    return chosen
+
+
+def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Where the maps of :func:`region_maps` are not defined: name -> image of the same step, values there.
+
+    Maps hold zeros outside of their mask, which must not enter a region's mean.
+    """
+    chosen: dict[str, tuple[str, tuple[int, ...]]] = {}
+    seen: set[str] = set()
+    for files in steps:
+        images = {name: file for file in files if (name := map_of(file))}
+        for name in images.keys() & REGION_MAPS - seen:
+            limit, values = LIMITS[name]
+            if limit in images:
+                chosen[name] = (images[limit], values)
+        seen |= images.keys()
+    return chosen
+
+
+def map_of(file: str) -> str:
+    """Name of the map in a file of derivatives; "" where it is none."""
+    if not file.endswith(".nii.gz"):
+        return ""
+    name = BidsName.parse(PurePosixPath(file).name)
+    if name.suffix == "dwimap":
+        param = name.entities.get("param", "")
+        return next((key for key in DTI_PRODUCTS if key.replace("_", "") == param), "")
+    told: Mapping[str, str] = {key: name.entities[key] for key in ("desc",) if key in name.entities}
+    return next((p.map for p in QSM_PRODUCTS if (p.suffix, dict(p.entities)) == (name.suffix, told)), "")

@@ -1,0 +1,41 @@
+"""What the functions of the Python interface share: one registered method on named arrays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from qsmengine.backend.device import Device, device_of, resolve_device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.pipeline.configuration.parameters import parse_params
+from qsmengine.stages.registry import get_method
+
+
+def given(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that are there."""
+    return {name: value for name, value in inputs.items() if value is not None}
+
+
+def run_method(
+    stage: str,
+    method: str,
+    inputs: Mapping[str, Any],
+    grid: Grid,
+    params: Mapping[str, Any] | None,
+    device: Device,
+) -> dict[str, Array]:
+    """Results of a registered method, by name."""
+    chosen = get_method(stage, method)
+    return chosen(inputs, grid, parse_params(chosen, params or {}), device=device)
+
+
+def device_for(device: str | Device | None, array: Array) -> Device:
+    """The device asked for, else the one `array` lives on; a warning where "auto" passes over a GPU."""
+    if device is None:
+        return device_of(array)
+    chosen = resolve_device(device)
+    if chosen.note:
+        warnings.warn(chosen.note, RuntimeWarning, stacklevel=3)
+    return chosen

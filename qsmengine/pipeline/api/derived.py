@@ -1,0 +1,114 @@
+"""Python interface to what is derived from chi: arrays in, arrays out, on NumPy or CuPy, no files touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.pipeline.api.calls import device_for, given, run_method
+from qsmengine.stages.inversion.reference import ReferenceResult
+from qsmengine.stages.separation.voxelwise import SeparationResult
+from qsmengine.stages.swi.images import SwiResult
+
+
+def reference_chi(
+    chi: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    r2star: Array | None = None,
+    labels: Array | None = None,
+    method: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> ReferenceResult:
+    """Susceptibility (x, y, z) [ppm] relative to the mean over a region inside `mask`.
+
+    With `r2star` (x, y, z) [1/s] the region is the ventricles' fluid (method ``csf``); else it is `mask`, or
+    the labels that `params` names in `labels` (x, y, z) (method ``region_mean``).
+
+    Returns
+    -------
+    ReferenceResult
+        Referenced chi [ppm]; the value subtracted [ppm]; standard deviation [ppm] and voxels of the region.
+
+    Raises
+    ------
+    InputError
+        Where no fluid or no voxel of the labels is found.
+    """
+    inputs = {"chi": chi, "mask": mask, "r2star": r2star, "labels": labels}
+    name = method or ("region_mean" if r2star is None else "csf")
+    results: dict[str, Any] = run_method(
+        "reference", name, given(inputs), grid, params, device_for(device, chi)
+    )
+    return ReferenceResult(**{field: results[field] for field in ReferenceResult._fields})
+
+
+def estimate_uncertainty(
+    total_field: Array,
+    noise: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    background: str | None = None,
+    inversion: str | None = None,
+    method: str = "monte_carlo",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Standard deviation of chi (x, y, z) [ppm] from the noise (x, y, z) [ppm] of the total field [ppm].
+
+    `background` and `inversion` name the methods that the noise is sent through, with their default parameters.
+    :func:`reconstruct_qsm` with ``config={"uncertainty": {"method": "monte_carlo"}}`` takes those of the run.
+    """
+    inputs = {"total_field": total_field, "noise": noise, "mask": mask}
+    settings = given({"background": background, "inversion": inversion}) | dict(params or {})
+    return run_method("uncertainty", method, inputs, grid, settings, device_for(device, total_field))["chi_sd"]
+
+
+def susceptibility_weighted(
+    magnitude: Array,
+    mask: Array,
+    echo_times: Sequence[float],
+    grid: Grid,
+    *,
+    phase: Array | None = None,
+    local_field: Array | None = None,
+    method: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> SwiResult:
+    """Susceptibility-weighted image and its minimum-intensity projection (x, y, z).
+
+    `magnitude` (x, y, z, echo); give wrapped `phase` (x, y, z, echo) [rad] for the method ``homodyne``, or
+    `local_field` (x, y, z) [ppm] for ``local_field``, which leaves no wraps.
+    """
+    inputs = {"magnitude": magnitude, "mask": mask, "echo_times": tuple(echo_times)}
+    inputs |= given({"phase": phase, "local_field": local_field})
+    name = method or ("homodyne" if local_field is None else "local_field")
+    return SwiResult(**run_method("swi", name, inputs, grid, params, device_for(device, magnitude)))
+
+
+def separate_chi(
+    chi: Array,
+    r2star: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    r2: Array | None = None,
+    method: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> SeparationResult:
+    """Para- and diamagnetic part (x, y, z) [ppm] of `chi` (x, y, z) [ppm] by R2* (x, y, z) [1/s].
+
+    With `r2` (x, y, z) [1/s] the method is ``r2prime``, else ``r2star``, which takes R2 to be that of tissue.
+    """
+    inputs = given({"chi": chi, "r2star": r2star, "mask": mask, "r2": r2})
+    name = method or ("r2star" if r2 is None else "r2prime")
+    results: dict[str, Any] = run_method("chi-separation", name, inputs, grid, params, device_for(device, chi))
+    return SeparationResult(**results)

@@ -1,0 +1,314 @@
+"""Python interface: arrays in, arrays out, on NumPy or CuPy, no files touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.data import Array, DwiSeries, GreSeries
+from qsmengine.grid import Grid
+from qsmengine.pipeline.api.calls import device_for, given, run_method
+from qsmengine.pipeline.configuration.config import Config, load_config
+from qsmengine.pipeline.run.execute import run_dti, run_qsm
+from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.pipeline.run.results import QsmResult, TensorMaps
+from qsmengine.stages.registry import get_method
+
+
+def reconstruct_qsm(
+    magnitude: Array,
+    phase: Array,
+    echo_times: Sequence[float],
+    grid: Grid,
+    *,
+    mask: Array | None = None,
+    labels: Array | None = None,
+    r2: Array | None = None,
+    config: Config | Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+    progress: ProgressCallback | None = None,
+) -> QsmResult:
+    """Reconstruct susceptibility from magnitude and wrapped phase.
+
+    Parameters
+    ----------
+    magnitude, phase
+        (x, y, z, echo); phase [rad].
+    echo_times
+        [s].
+    grid
+        Geometry with the field strength [T].
+    mask
+        (x, y, z) brain mask; computed when None.
+    labels
+        (x, y, z) label image for a reference region.
+    r2
+        (x, y, z) map of R2 [1/s] for the separation of chi.
+    config
+        Configuration, or sections that differ from the default preset:
+        ``{"inversion": {"method": "tkd", "threshold": 0.2}, "swi": {"method": "homodyne"}}``.
+    device
+        "auto", "cpu", "cuda", "cuda:1"; None takes the device the arrays live on.
+    progress
+        Told about the steps.
+
+    Returns
+    -------
+    QsmResult
+        ``result.chi`` [ppm], ``result.local_field`` [ppm], ``result["r2star"]`` [1/s], ...
+
+    Raises
+    ------
+    InputError
+        For arrays that do not fit, a missing field strength, an empty mask.
+    UsageError
+        For a wrong configuration.
+    DeviceError
+        For a device that is absent or too small.
+    """
+    series = GreSeries(magnitude, phase, tuple(echo_times), grid)
+    return run_qsm(
+        series, _config(config), device_for(device, phase), mask=mask, labels=labels, r2=r2, progress=progress
+    )
+
+
+def fit_tensor(
+    signal: Array,
+    b_values: Sequence[float] | Array,
+    b_vectors: Array,
+    grid: Grid,
+    *,
+    mask: Array | None = None,
+    method: str = "ols",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> TensorMaps:
+    """Fit a diffusion tensor.
+
+    Parameters
+    ----------
+    signal
+        (x, y, z, volume).
+    b_values
+        (volume,) [s/mm^2].
+    b_vectors
+        (volume, 3) in FSL's frame (x negated where the affine's determinant is positive).
+    grid
+        Geometry.
+    mask
+        (x, y, z); every voxel with signal when None.
+    method, params
+        Fit and its parameters, see ``qsmengine stage diffusion --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    TensorMaps
+        ``result["fa"]`` [1], ``result["md"]`` [mm^2/s], ``result["v1"]`` (x, y, z, 3), ...
+    """
+    series = DwiSeries(
+        signal, np.asarray(b_values, dtype=np.float64), np.asarray(b_vectors, dtype=np.float64), grid
+    )
+    section = {"method": method, **(params or {})}
+    return run_dti(series, load_config(overrides={"diffusion": section}), device_for(device, signal), mask=mask)
+
+
+def denoise(
+    components: Array,
+    grid: Grid,
+    *,
+    mask: Array | None = None,
+    sigma: float | Sequence[float] | Array | Literal["auto", "local", "repeats"] = "auto",
+    method: str = "mnlm",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Filter several images of one object under one set of weights.
+
+    Parameters
+    ----------
+    components
+        (x, y, z) or (x, y, z, component), real: magnitudes, or real and imaginary parts.
+    grid
+        Geometry.
+    mask
+        (x, y, z) voxels to filter, 0 elsewhere; the whole image when None.
+    sigma
+        Noise in the components' unit: one number, one each, a map (x, y, z) or (x, y, z, component), or
+        "auto": estimated for each component (see :mod:`qsmengine.stages.denoise.noise`); "local": maps of it
+        are, for noise that varies in space; "repeats": the components are repeats of one image, and their
+        differences show the noise (a map of it with the parameter noise = "local").
+    method, params
+        Method and its parameters, see ``qsmengine stage denoise --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    Array
+        Of the shape of `components`, float32.
+
+    Raises
+    ------
+    InputError
+        For arrays that do not fit, noise that is not positive or cannot be estimated.
+    """
+    chosen = device_for(device, components)
+    images = components if components.ndim == 4 else components[..., np.newaxis]
+    inputs: dict[str, Any] = {"components": images}
+    inputs["mask"] = np.ones(grid.shape, bool) if mask is None else mask
+    settings = dict(params or {})
+    if isinstance(sigma, str) and "sigma" in get_method("denoise", method).params.model_fields:
+        local = "local" in {sigma, settings.get("noise")}
+        sigma = _estimated_noise(images, mask, chosen, repeats=sigma == "repeats", local=local)
+    if isinstance(sigma, str):
+        pass  # found by the method itself
+    elif np.ndim(sigma) >= 3:
+        inputs["sigma"] = sigma
+    else:
+        settings["sigma"] = tuple(float(value) for value in np.atleast_1d(to_numpy(np.asarray(sigma))))
+        settings["sigma"] *= images.shape[3] if len(settings["sigma"]) == 1 else 1
+    filtered = run_method("denoise", method, inputs, grid, settings, chosen)["components"]
+    return filtered.reshape(components.shape)
+
+
+def _estimated_noise(
+    images: Array, mask: Array | None, device: Device, *, repeats: bool, local: bool
+) -> float | tuple[float, ...] | Array:
+    """Noise of one size for all `images`, of each, or a map."""
+    from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, repeated_noise
+
+    if repeats:
+        return repeated_noise(images, mask, device=device, local=local)
+    return (estimate_sigma_map if local else estimate_sigma)(images, mask, device=device)
+
+
+def unwrap(
+    phase: Array,
+    magnitude: Array | None,
+    mask: Array,
+    echo_times: Sequence[float],
+    grid: Grid,
+    *,
+    method: str = "romeo",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Unwrap the phase of a gradient-echo series inside a mask.
+
+    Parameters
+    ----------
+    phase
+        (x, y, z, echo) [rad], wrapped.
+    magnitude
+        (x, y, z, echo), any unit; ``romeo`` needs it, ``laplacian`` ignores it (None is allowed).
+    mask
+        (x, y, z).
+    echo_times
+        (echo,) [s].
+    grid
+        Geometry.
+    method, params
+        Method and its parameters, see ``qsmengine stage unwrap --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    Array
+        (x, y, z, echo) [rad], 0 outside `mask`.
+
+    Raises
+    ------
+    UsageError
+        For a method without the magnitude that it needs.
+    InputError
+        For arrays or echo times that do not fit.
+    """
+    inputs = {"phase": phase, "mask": mask, "echo_times": tuple(echo_times)}
+    if "magnitude" in get_method("unwrap", method).inputs:
+        inputs |= given({"magnitude": magnitude})
+    return run_method("unwrap", method, inputs, grid, params, device_for(device, phase))["unwrapped"]
+
+
+def remove_background(
+    total_field: Array | None,
+    mask: Array,
+    grid: Grid,
+    *,
+    phase: Array | None = None,
+    magnitude: Array | None = None,
+    echo_times: Sequence[float] | None = None,
+    weight: Array | None = None,
+    method: str = "lbv",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> tuple[Array, Array]:
+    """Remove the field of sources outside a mask.
+
+    Parameters
+    ----------
+    total_field
+        (x, y, z) [ppm]; None for ``phase_lbv``.
+    mask
+        (x, y, z).
+    grid
+        Geometry; ``phase_lbv`` needs its field strength.
+    phase, magnitude, echo_times
+        For ``phase_lbv``, in place of the field: wrapped phase (x, y, z, echo) [rad], magnitude
+        (x, y, z, echo) in any unit, and echo times (echo,) [s].
+    weight
+        (x, y, z), any unit, best 1 / noise of the field; only ``pdf`` takes it.
+    method, params
+        Method and its parameters, see ``qsmengine stage background --list``.
+    device
+        As in :func:`reconstruct_qsm`.
+
+    Returns
+    -------
+    local_field, mask
+        (x, y, z) [ppm], and where it is defined.
+
+    Raises
+    ------
+    UsageError
+        For an input that the method needs and does not get, or gets and does not take.
+    InputError
+        For arrays that do not fit.
+    """
+    times = None if echo_times is None else tuple(echo_times)
+    inputs = given({
+        "total_field": total_field, "mask": mask, "weight": weight,
+        "phase": phase, "magnitude": magnitude, "echo_times": times,
+    })  # fmt: skip
+    chosen = device_for(device, mask if total_field is None else total_field)
+    results = run_method("background", method, inputs, grid, params, chosen)
+    return results["local_field"], results["mask"]
+
+
+def invert_dipole(
+    local_field: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    weight: Array | None = None,
+    noise: Array | None = None,
+    method: str = "weak_harmonic",
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Array:
+    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`.
+
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm], the field's standard
+    deviation, adapts the strength of total variation. Methods refuse what they do not take.
+    """
+    inputs = given({"local_field": local_field, "mask": mask, "weight": weight, "noise": noise})
+    return run_method("inversion", method, inputs, grid, params, device_for(device, local_field))["chi"]
+
+
+def _config(config: Config | Mapping[str, Any] | None) -> Config:
+    return config if isinstance(config, Config) else load_config(overrides=config)

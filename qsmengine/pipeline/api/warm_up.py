@@ -1,0 +1,63 @@
+"""Small runs that compile, ahead of real ones, what CuPy compiles at first use.
+
+CuPy makes a kernel for each operation and the types, order and number of dimensions of its arguments, and keeps
+it on disk (CUPY_CACHE_DIR). Sizes do not matter: the chains of a small head compile the kernels of a large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from qsmengine.backend.device import Device
+from qsmengine.phantom.head import virtual_head
+from qsmengine.pipeline.api.reconstruct import denoise, fit_tensor
+from qsmengine.pipeline.configuration.config import load_config, preset_names
+from qsmengine.pipeline.run.execute import run_qsm
+
+ECHO_TIMES = (0.005, 0.010, 0.015, 0.020)
+TENSOR_FITS = ("ols", "wls")
+FILTERS = ("mnlm", "mppca")
+IMAGES = 8
+"""Volumes of the diffusion series that the filters take."""
+
+
+def warm_up(device: Device, tell: Callable[[str], None] | None = None) -> list[str]:
+    """Run every preset, the tensor fits and the denoising filters on a small head; return their names.
+
+    Parameters
+    ----------
+    device
+        Where they run.
+    tell
+        Told the name of each run before it starts.
+
+    Raises
+    ------
+    DeviceError
+        Where a kernel does not compile or memory runs out.
+    """
+    runs = _runs(device)
+    for name, run in runs.items():
+        if tell is not None:
+            tell(name)
+        run()
+    return list(runs)
+
+
+def _runs(device: Device) -> dict[str, Callable[[], object]]:
+    head = virtual_head(voxel_size=(6.0, 6.0, 6.0), snr=60.0, echo_times=ECHO_TIMES, modalities=("gre", "dwi"))
+    runs: dict[str, Callable[[], object]] = {}
+    if head.gre is not None:
+        for preset in preset_names():
+            runs[preset] = partial(run_qsm, head.gre, load_config(preset=preset), device)
+    if head.dwi is not None:
+        fit = partial(fit_tensor, head.dwi.signal, head.dwi.b_values, head.dwi.b_vectors, head.grid)
+        for method in TENSOR_FITS:
+            runs[method] = partial(fit, mask=head.mask, method=method, device=device)
+        images = np.ascontiguousarray(head.dwi.signal[..., :IMAGES])
+        for method in FILTERS:
+            runs[method] = partial(denoise, images, head.grid, mask=head.mask, method=method, device=device)
+    return runs

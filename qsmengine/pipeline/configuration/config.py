@@ -1,0 +1,260 @@
+"""Configuration of a run: a method and its parameters per stage, built from the registry.
+
+Every section is a union over the stage's methods, told apart by `method`. A configuration is merged
+from a preset, a YAML file and single settings (``inversion.lambda=2e-4``), in this order, and then
+validated whole. Naming another `method` drops the parameters that the weaker source gave.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache, reduce
+from operator import or_
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from qsmengine.errors import InputError, UsageError
+from qsmengine.io.yaml_text import YamlError, parse_yaml, read_yaml
+from qsmengine.pipeline.configuration.messages import explain, near
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+from qsmengine.stages.registry import get_method, methods_of, stage_names
+
+SCHEMA_VERSION = 1
+PRESETS = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "accurate"
+EXTRA_SECTIONS = ("denoise", "two_pass", "single_step", "uncertainty", "swi", "chi_separation")
+"""Sections that run only where a method is named."""
+REPLACED = ("background", "inversion")
+"""Sections that a single step takes the place of."""
+OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
+"""Sections that ``none`` switches off."""
+STANDALONE = frozenset({"combination"})
+"""Stages without a section: there is nothing to choose."""
+
+Tree: TypeAlias = dict[str, Any]
+
+
+class InputOptions(Params):
+    """How raw images are read; None leaves the decision to the files."""
+
+    phase_sign: Literal[1, -1] = Field(1, description="-1 where the scanner's phase falls with rising field")
+    phase_units: Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"] | None = Field(
+        None, description="meaning of the phase values"
+    )
+    slice_alternation: bool | None = Field(
+        None, description="whether every second slice's phase is off by pi and is turned back"
+    )
+
+
+class Config(BaseModel):
+    """Validated configuration; :func:`config_model` adds one section per stage.
+
+    Parameters
+    ----------
+    schema_version
+        Version of this layout.
+    input
+        How raw images are read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1]
+    input: InputOptions = InputOptions()
+
+    def method(self, section: str) -> tuple[Method, Params] | None:
+        """Method of a section with its parameters; None where the section is switched off."""
+        chosen = getattr(self, section)
+        if chosen is None:
+            return None
+        method = get_method(stage_of(section), chosen.method)
+        return method, method.params.model_validate(chosen.model_dump(exclude={"method"}, by_alias=True))
+
+    @property
+    def b0_threshold(self) -> float | None:
+        """Largest b-value that counts as b = 0 [s/mm^2], where the diffusion section sets one."""
+        return self.diffusion.b0_threshold or None  # type: ignore[attr-defined]
+
+    def as_tree(self) -> Tree:
+        """Every value as JSON types, defaults included, under the names users write."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON (sorted keys, no spaces): equal configurations, equal digest."""
+        text = json.dumps(self.as_tree(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def section_of(stage: str) -> str:
+    """Section that configures a stage: "phase-offset" -> "phase_offset"."""
+    return stage.replace("-", "_")
+
+
+def stage_of(section: str) -> str:
+    """Stage that a section configures."""
+    return section.replace("_", "-")
+
+
+@cache
+def config_model() -> type[Config]:
+    """Configuration class with a section for every registered stage."""
+    sections: dict[str, Any] = {}
+    for stage in (name for name in stage_names() if name not in STANDALONE):
+        members: list[Any] = [_member(stage, method) for method in methods_of(stage).values()]
+        union = reduce(or_, members)
+        if len(members) > 1:
+            union = Annotated[union, Field(discriminator="method")]
+        section = section_of(stage)
+        default = None if section in EXTRA_SECTIONS else ...
+        sections[section] = (union | None if section in OPTIONAL_SECTIONS else union, default)
+    return create_model("Config", __base__=Config, **sections)
+
+
+def _member(stage: str, method: Method) -> type[Params]:
+    """Parameters of a method with the field `method`, whose only value is the method's name."""
+    name: Any = Literal[method.name]
+    return create_model(f"{section_of(stage)}.{method.name}", __base__=method.params, method=(name, ...))
+
+
+def load_config(
+    path: str | Path | None = None,
+    *,
+    preset: str = DEFAULT_PRESET,
+    settings: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Merge preset, file and settings into one validated configuration.
+
+    Who names background removal, inversion or two passes wants them run: a single step of the preset goes.
+
+    Parameters
+    ----------
+    path
+        YAML file; sections it does not mention come from the preset.
+    preset
+        Name of a preset, see :func:`preset_names`.
+    settings
+        ``section.key=value`` each, the value in YAML; ``section=method`` is short for ``section.method=method``
+        and ``section=none`` switches a step off.
+    overrides
+        Nested values that win over the file and lose to the settings.
+
+    Raises
+    ------
+    UsageError
+        Naming the key: unknown (with the nearest one), a value out of range, a file that is no YAML.
+    """
+    chosen: Tree = {} if path is None else _read_tree(Path(path))
+    chosen = merge(chosen, dict(overrides or {}))
+    parsed = [parse_setting(setting) for setting in settings]
+    for setting in sorted(parsed, key=lambda s: not _names_method(s)):
+        chosen = merge(chosen, setting)
+    tree = read_preset(preset)
+    if {*REPLACED, "two_pass"} & set(chosen):
+        tree.pop("single_step", None)
+    return validate(merge(tree, chosen), None if path is None else str(path))
+
+
+def validate(tree: Tree, source: str | None = None) -> Config:
+    """Configuration from nested values; raises UsageError that names the key at fault."""
+    try:
+        return config_model().model_validate(tree)
+    except ValidationError as error:
+        message = "; ".join(dict.fromkeys(explain(e, tree, known_keys) for e in error.errors()))
+        raise UsageError(message if source is None else f"{source}: {message}") from None
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the bundled presets."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def read_preset(name: str) -> Tree:
+    """Nested values of a preset; raises UsageError with the nearest name for one that does not exist."""
+    if name not in preset_names():
+        raise UsageError(f"unknown preset {near(name, preset_names())}")
+    return _read_tree(PRESETS / f"{name}.yaml")
+
+
+def merge(weak: Tree, strong: Tree) -> Tree:
+    """`weak` with the entries of `strong`; a section that changes its method starts afresh."""
+    merged = dict(weak)
+    for key, value in strong.items():
+        old = merged.get(key)
+        if not (isinstance(value, dict) and isinstance(old, dict)):
+            merged[key] = value
+        elif "method" in value and value["method"] != old.get("method"):
+            merged[key] = dict(value)
+        else:
+            merged[key] = {**old, **value}
+    return merged
+
+
+def parse_setting(setting: str) -> Tree:
+    """Nested values of one ``section.key=value``; raises UsageError for another form."""
+    key, equals, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) > 2 or not all(parts):
+        raise UsageError(f"--set {setting}: write section.key=value, such as inversion.lambda=2e-4")
+    known = (*(section_of(name) for name in stage_names() if name not in STANDALONE), "input")
+    section = section_of(parts[0])
+    if section not in known:
+        raise UsageError(f"--set {setting}: unknown section {near(section, known)}")
+    value = parse_value(text)
+    if len(parts) == 2:
+        return {section: {parts[1]: value}}
+    return {section: None if value is None else {"method": value}}
+
+
+def parse_value(text: str) -> Any:
+    """A setting's value: YAML, and ``none`` for nothing."""
+    try:
+        return None if text.strip().lower() == "none" else parse_yaml(text)
+    except YamlError:
+        return text
+
+
+def known_keys(section: str | None, method: str | None) -> tuple[str, ...]:
+    """Names allowed at the top (section None) or in a section, as users write them."""
+    if section is None:
+        return tuple(config_model().model_fields)
+    if section == "input":
+        return tuple(InputOptions.model_fields)
+    methods = methods_of(stage_of(section))
+    if method not in methods:
+        return ("method",)
+    return ("method", *parameter_names(methods[method].params))
+
+
+def parameter_names(params: type[Params]) -> tuple[str, ...]:
+    """Names of a method's parameters as users write them."""
+    return tuple(field.alias or name for name, field in params.model_fields.items())
+
+
+def _names_method(setting: Tree) -> bool:
+    (value,) = setting.values()
+    return value is None or "method" in value
+
+
+def read_settings(path: Path) -> Any:
+    """Return the content of a YAML file of settings; raises UsageError naming it where it cannot be read."""
+    try:
+        return read_yaml(path)
+    except InputError as error:
+        raise UsageError(str(error)) from None
+
+
+def _read_tree(path: Path) -> Tree:
+    tree = read_settings(path)
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: holds no sections")
+    if tree.get("schema_version") != SCHEMA_VERSION:
+        found = tree.get("schema_version", "none")
+        raise UsageError(f"{path}: schema_version is {found}, this version reads {SCHEMA_VERSION}")
+    return tree

@@ -1,0 +1,251 @@
+"""Maps of a run as files: BIDS names, units, sidecars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.atomic import write_json, write_together
+from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import image_stem
+from qsmengine.io.nifti import write_image
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.outputs.dataset import raw_dataset_of, shared_files, source_uri, write_shared_files
+from qsmengine.pipeline.outputs.products import QSM_PRODUCTS, Product
+from qsmengine.pipeline.outputs.provenance import describe_step, machine, session_record, software
+from qsmengine.pipeline.outputs.staging import Writing, staged
+from qsmengine.pipeline.run.plan import Plan
+from qsmengine.pipeline.run.results import RunResult
+from qsmengine.units import hz_per_ppm
+
+_PART = re.compile(
+    r"(?:part|echo|e|ph|pha|phase|mag|magn|magnitude|real|re|imag|imaginary|im|raw)-?(?:\d+|mag|phase|real|imag)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Names of a session's outputs, taken from its first input.
+
+    A BIDS name with a subject gives a dataset (``sub-X[/ses-Y]/anat/sub-X_..._Chimap.nii.gz``). Other names
+    give what they share, without echo, magnitude and phase, as prefix (``head_mag_1.nii.gz`` and
+    ``head_mag_2.nii.gz`` -> ``head_Chimap.nii.gz``; ``magnitude_1.nii.gz`` and so on -> ``Chimap.nii.gz``).
+    """
+
+    source: BidsName | None
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, path: Path, *others: Path) -> Naming:
+        """Naming after the input `path`, and `others` of the same series."""
+        try:
+            name = BidsName.parse(path)
+        except InputError:
+            name = None
+        if name is not None and "sub" in name.entities:
+            return cls(name)
+        shared = [set(_tokens(other)) for other in others]
+        return cls(None, "_".join(t for t in _tokens(path) if all(t in tokens for tokens in shared)))
+
+    def path(self, suffix: str, entities: Mapping[str, str], extension: str = ".nii.gz") -> Path:
+        """File of a product, relative to the output folder."""
+        if self.source is not None:
+            name = self.source.derivative(suffix, extension=extension, **entities)
+            return name.folder / "anat" / name.filename
+        product = BidsName(entities, suffix, extension).filename
+        return Path(f"{self.prefix}_{product}" if self.prefix else product)
+
+
+def _tokens(path: Path) -> list[str]:
+    """Parts of a file's name that are neither echo, magnitude nor phase, nor a number after one of these."""
+    kept: list[str] = []
+    after_part = False
+    for token in re.split(r"[_.]", image_stem(path.name)):
+        part = _PART.fullmatch(token) is not None
+        if not part and not (after_part and token.isdigit()):
+            kept.append(token)
+        after_part = part
+    return kept
+
+
+def qsm_files(plan: Plan, naming: Naming) -> list[Path]:
+    """Every file a QSM run will write, relative to its output folder."""
+    images = [naming.path(p.suffix, p.entities) for p in QSM_PRODUCTS if p.map in plan.kept]
+    sidecars = [sidecar_of(path) for path in images]
+    shared = shared_files(named=naming.source is not None)
+    return [*sorted(images), *sorted(sidecars), _provenance_path(naming), *shared]
+
+
+def write_qsm(
+    result: RunResult,
+    target: str | Path,
+    naming: Naming,
+    *,
+    config: Config,
+    device: Device,
+    echo_times: Sequence[float],
+    sources: Sequence[Path],
+    notes: Iterable[str] = (),
+    writing: Writing | None = None,
+) -> list[Path]:
+    """Write the maps of a QSM run with sidecars, provenance and dataset description; all files or none.
+
+    Fields are written in [Hz], chi in [ppm], relaxation in [1/s] and [s]; float32, zero outside the mask.
+
+    Returns
+    -------
+    list of Path
+        Files written.
+    """
+    target = Path(target)
+    writing = writing or Writing()
+    shared = common_metadata(result, config, device, sources, timings=writing.timings)
+    shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
+    with staged(target, writing.scratch) as folder:
+        written = _write_maps(folder, result, naming, shared)
+        record = session_record(
+            result, config, device, sources, notes, {"EchoTimes": list(echo_times)}, timings=writing.timings
+        )
+        write_json(folder / _provenance_path(naming), record)
+        written.append(_provenance_path(naming))
+        written += write_shared_files(folder, target, raw_dataset_of(sources), named=naming.source is not None)
+    return [target / path for path in written]
+
+
+def _write_maps(folder: Path, result: RunResult, naming: Naming, shared: Mapping[str, Any]) -> list[Path]:
+    """Write images and sidecars side by side; while some are compressed, the next leaves the device."""
+    written: list[Path] = []
+    outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
+
+    def jobs() -> Iterator[Callable[[], None]]:
+        for product in QSM_PRODUCTS:
+            if product.map not in result.maps:
+                continue
+            array, unit = _in_file_unit(result, product)
+            path = naming.path(product.suffix, product.entities)
+            metadata = {"Description": product.description, "Units": unit, **shared}
+            metadata |= estimation(result, product.map) | _coverage(product, array, outside)
+            description = f"{product.map} [{unit}]"
+            written.extend((path, sidecar_of(path)))
+            yield partial(write_map, folder / path, array, result.grid, metadata, description=description)
+
+    write_together(jobs())
+    return written
+
+
+def write_map(
+    path: Path,
+    array: npt.NDArray[Any],
+    grid: Grid,
+    metadata: Mapping[str, Any],
+    *,
+    description: str,
+    intent: str | None = None,
+) -> None:
+    """One image with its sidecar beside it."""
+    write_image(path, array, grid, description=description, intent=intent)
+    write_json(sidecar_of(path), dict(metadata))
+
+
+def sidecar_of(path: Path) -> Path:
+    """Metadata file beside an image."""
+    return path.with_name(image_stem(path.name) + ".json")
+
+
+def _provenance_path(naming: Naming) -> Path:
+    return naming.path("prov", {"desc": "qsm"}, ".json")
+
+
+def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any], str]:
+    array = to_numpy(result[product.map])
+    if not product.is_field:
+        return array, result.units[product.map]
+    factor = np.float32(hz_per_ppm(result.grid.required_field_strength))
+    return np.where(np.isfinite(array), array * factor, np.float32(0)), "Hz"
+
+
+def common_metadata(
+    result: RunResult, config: Config, device: Device, sources: Sequence[Path], *, timings: bool = True
+) -> dict[str, Any]:
+    """Metadata that all maps of a run share."""
+    return {
+        "Sources": [source_uri(path) for path in sources],
+        "SpatialReference": spatial_reference(sources),
+        "B0Direction": [round(b, 7) for b in result.grid.b0_direction],
+        "ConfigurationHash": config.digest,
+        "Software": software(),
+        **machine(device, timings=timings),
+    }
+
+
+def spatial_reference(sources: Sequence[Path]) -> str:
+    """Image that the maps are aligned with: the first source by its BIDS URI, else "orig"."""
+    uri = source_uri(sources[0])
+    return uri if uri.startswith("bids:") else "orig"
+
+
+def _coverage(
+    product: Product, array: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """Of a mask what it marks; of a map whether it is zero `outside` the brain mask."""
+    if product.suffix == "mask":
+        return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
+    return {"SkullStripped": outside is not None and not np.any(array[outside])}
+
+
+def estimation(result: RunResult, name: str) -> dict[str, Any]:
+    """Step that made a map, and for chi what was subtracted."""
+    makers = [r for r in result.records if name in r.step.outputs.values()]
+    if not makers:
+        return {}
+    described = describe_step(makers[0])
+    entry: dict[str, Any] = {
+        "EstimationAlgorithm": described["Method"],
+        "EstimationReference": f"https://doi.org/{described['DOI']}",
+        "Parameters": described["Parameters"],
+    }
+    if "Solver" in described:
+        entry["Solver"] = described["Solver"]
+    step = makers[0].step
+    if step.chain:
+        entry["PropagatedThrough"] = [
+            getattr(step.params, s.section, None) or s.method.name for s in step.chain
+        ]
+    if name == "chi":
+        entry["QSMReference"] = _reference(result) | {"WholeBrain": _whole_brain(result)}
+    elif step.section == "chi_separation":
+        entry["AddedOffset"] = _plain(result.facts["offset"])
+    return entry
+
+
+def _whole_brain(result: RunResult) -> dict[str, Any]:
+    """Mean and standard deviation [ppm] of the referenced chi where it is defined."""
+    values = to_numpy(result["chi"])[to_numpy(result["local_mask"]) > 0].astype(np.float64)
+    return {"Mean": float(values.mean()), "StandardDeviation": float(values.std()), "Voxels": int(values.size)}
+
+
+def _reference(result: RunResult) -> dict[str, Any]:
+    record = result.record("reference")
+    if record is None:
+        return {"Region": "none", "SubtractedValue": 0.0, "Units": "ppm"}
+    values = record.step.params.model_dump(mode="json", by_alias=True)
+    values |= {n: _plain(result.facts[n]) for n in record.step.method.outputs if n in result.facts}
+    values["subtracted_value"] = values.pop("value", 0.0)
+    values.setdefault("region", record.step.method.name)
+    return {key.title().replace("_", ""): value for key, value in values.items()} | {"Units": "ppm"}
+
+
+def _plain(value: Any) -> Any:
+    """A number or text for JSON."""
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,111 @@
+"""Where a result comes from: software, machine, configuration, steps, inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from qsmengine import version
+from qsmengine.backend.device import Device
+from qsmengine.backend.fft import fft_library
+from qsmengine.backend.sources import sources_hash
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.outputs.dataset import source_uri
+from qsmengine.pipeline.run.results import Record, RunResult
+
+_PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
+
+
+def software() -> dict[str, str]:
+    """Versions of the engine, its kernels and what it computes with; absent packages are left out."""
+    found = {"qsmengine": version.__version__, "kernels": sources_hash(), "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
+    """Device that computed, and its FFT library; without `timings` only what the results depend on."""
+    used: dict[str, Any] = {"Device": device.kind}
+    if timings:
+        used = {"Device": str(device), "Threads": device.threads}
+        used |= {"DeviceNote": device.note} if device.note else {}
+    return {**used, "FFT": fft_library(device)}
+
+
+def describe_step(record: Record) -> dict[str, Any]:
+    """One step as it ran: method, DOI, parameters, seconds, how the solver stopped."""
+    step = record.step
+    entry: dict[str, Any] = {
+        "Stage": step.method.stage,
+        "Method": step.method.name,
+        "DOI": step.method.doi,
+        "Parameters": step.params.model_dump(mode="json", by_alias=True),
+    }
+    if record.solver is not None:
+        status = record.solver
+        entry["Solver"] = {
+            "Iterations": status.iteration,
+            "Residual": float(status.residual),
+            "Tolerance": status.tolerance,
+            "Stopped": status.reason,
+        }
+    return entry
+
+
+def session_record(
+    result: RunResult,
+    config: Config,
+    device: Device,
+    sources: Sequence[Path],
+    notes: Iterable[str],
+    acquisition: Mapping[str, Any],
+    *,
+    timings: bool = True,
+) -> dict[str, Any]:
+    """Everything about a run that is not a map, for the provenance file of a session.
+
+    `acquisition` is what the images do not tell themselves: echo times, b-values. Without `timings` the record
+    is the same for every run of the same inputs, configuration and kind of device.
+    """
+    grid = result.grid
+    return {
+        "Software": software(),
+        **machine(device, timings=timings),
+        "Acquisition": {
+            "MagneticFieldStrength": grid.field_strength,
+            "Matrix": list(grid.shape),
+            "VoxelSize": [round(float(edge), 5) for edge in grid.voxel_size],
+            "B0Direction": [round(float(b), 7) for b in grid.b0_direction],
+            **acquisition,
+        },
+        "ConfigurationHash": config.digest,
+        "Configuration": config.as_tree(),
+        "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],
+        "Inputs": [describe_input(path) for path in sources],
+        "Notes": [*notes, *result.notes],
+    }
+
+
+def _seconds(record: Record, timings: bool) -> dict[str, float]:
+    return {"Seconds": round(record.seconds, 3)} if timings else {}
+
+
+def describe_input(path: Path) -> dict[str, str]:
+    """A file's name, its BIDS URI where it lies in a raw dataset, and its SHA-256."""
+    uri = source_uri(path)
+    named = {"File": path.name} if uri == path.name else {"File": path.name, "URI": uri}
+    return {**named, "SHA256": file_digest(path)}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

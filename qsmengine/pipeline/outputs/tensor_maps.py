@@ -1,0 +1,121 @@
+"""Maps of a diffusion fit as files: dtifit's names or those of BIDS derivatives, units, sidecars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.errors import InputError
+from qsmengine.io.atomic import write_json, write_together
+from qsmengine.io.bids import BidsName
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
+from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map
+from qsmengine.pipeline.outputs.products import DTI_PRODUCTS
+from qsmengine.pipeline.outputs.provenance import session_record
+from qsmengine.pipeline.outputs.staging import Writing, staged
+from qsmengine.pipeline.run.plan import Plan
+from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
+
+MODELS = {"dki": "kurtosis", "dki_constrained": "kurtosis", "free_water": "fwdti"}
+"""Method -> ``model`` in the names of BIDS derivatives; others are "tensor"."""
+NameStyle: TypeAlias = Literal["fsl", "bids"]
+
+
+def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[Path]:
+    """Every file a fit will write; under BIDS names also provenance and what the dataset shares."""
+    prefix, method = Path(prefix), plan.steps[0].method.name
+    images = [_dti_path(prefix, name, names, method) for name in DTI_PRODUCTS if name in plan.kept]
+    files = [path for image in images for path in (image, sidecar_of(image))]
+    if names == "bids":
+        files.append(_provenance_path(prefix))
+    root = bids_root(prefix, names)
+    return files if root is None else [*files, *(root / path for path in shared_files(named=True))]
+
+
+def bids_root(prefix: Path, names: NameStyle) -> Path | None:
+    """Root of the dataset when `prefix` is ``ROOT/sub-X[/ses-Y]/dwi/sub-X...`` under BIDS names, else None."""
+    if names != "bids":
+        return None
+    try:
+        return dataset_root(prefix.parent, BidsName.parse(f"{prefix.name}_dwimap.nii.gz"))
+    except InputError:
+        return None
+
+
+def write_dti(
+    result: RunResult,
+    prefix: str | Path,
+    *,
+    config: Config,
+    device: Device,
+    b_values: npt.NDArray[np.float64],
+    sources: Sequence[Path],
+    tensor_order: str = "fsl",
+    names: NameStyle = "fsl",
+    masked: bool = False,
+    notes: Iterable[str] = (),
+    writing: Writing | None = None,
+) -> list[Path]:
+    """Write the maps of a fit with sidecars; all files or none.
+
+    Names are dtifit's (``PREFIX_FA.nii.gz``) or those of BIDS derivatives
+    (``PREFIX_model-tensor_param-fa_dwimap.nii.gz``), these with provenance and, inside a dataset, its
+    description. `masked` says that a brain mask was given.
+    """
+    prefix = Path(prefix)
+    dataset = bids_root(prefix, names)
+    root = prefix.parent if dataset is None else dataset
+    local = prefix.relative_to(root)
+    shells = sorted({round(float(b) / 50.0) * 50 for b in b_values})
+    writing = writing or Writing()
+    shared = common_metadata(result, config, device, sources, timings=writing.timings)
+    shared |= {"SkullStripped": masked, "BValues": shells}
+    written: list[Path] = []
+    jobs: list[Callable[[], None]] = []
+    with staged(root, writing.scratch) as folder:
+        for name, (_, description) in DTI_PRODUCTS.items():
+            if name not in result.maps:
+                continue
+            path = _dti_path(local, name, names, result.records[0].step.method.name)
+            metadata = {"Description": description, "Units": result.units[name], **shared}
+            metadata |= estimation(result, name)
+            array, intent = to_numpy(result[name]), None
+            if name == "tensor":
+                array = reorder_tensor(array, tensor_order, result.grid)
+                intent = "symmetric matrix" if tensor_order == "nifti" else None
+                order = TENSOR_ORDERS[tensor_order]
+                frame = "scanner axes" if order.world else "FSL frame"
+                metadata["Description"] = f"{description}: {' '.join(order.components)}, {frame}"
+            shown = metadata["Description"]
+            target, text = folder / path, {"description": shown, "intent": intent}
+            jobs.append(partial(write_map, target, array, result.grid, metadata, **text))
+            written += [path, sidecar_of(path)]
+        write_together(jobs)
+        if names == "bids":
+            record = session_record(
+                result, config, device, sources, notes, {"BValues": shells}, timings=writing.timings
+            )
+            write_json(folder / _provenance_path(local), record)
+            written.append(_provenance_path(local))
+        if dataset is not None:
+            written += write_shared_files(folder, root, raw_dataset_of(sources), named=True)
+    return [root / path for path in written]
+
+
+def _provenance_path(prefix: Path) -> Path:
+    return prefix.with_name(f"{prefix.name}_desc-dti_prov.json")
+
+
+def _dti_path(prefix: Path, name: str, names: NameStyle, method: str) -> Path:
+    if names == "fsl":
+        return prefix.with_name(f"{prefix.name}_{DTI_PRODUCTS[name][0]}.nii.gz")
+    model, param = MODELS.get(method, "tensor"), name.replace("_", "")
+    return prefix.with_name(f"{prefix.name}_model-{model}_param-{param}_dwimap.nii.gz")

@@ -1,0 +1,61 @@
+"""A warning where susceptibility seems to have the wrong sign, as a scanner's phase convention may cause.
+
+What relaxes fastest deep in the brain is rich in iron (pallidum, red nucleus, veins) and paramagnetic: the mean
+chi of the voxels with the highest R2* lies above that of the others. Voxels near the rim of the mask, where R2*
+is high because of air, do not count.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from qsmengine.backend.device import cpu, to_numpy
+from qsmengine.ops.morphology import eroded
+from qsmengine.pipeline.run.results import RunResult
+
+_DEPTH = 12.0
+"""Distance from the rim of the mask [mm]."""
+_SPACING = 3.0
+"""Voxels this far apart [mm] are looked at."""
+_HIGHEST = 3.0
+"""Share of the voxels with the highest R2* [%]."""
+_LEAST = 100
+"""Fewer voxels than this say nothing."""
+
+
+def sign_notes(result: RunResult) -> list[str]:
+    """A note where the voxels with the highest R2* deep in the mask are diamagnetic; else none."""
+    contrast = iron_contrast(result)
+    if contrast is None or contrast >= 0:
+        return []
+    found = f"the deep voxels with the highest R2* lie {-contrast:.3f} ppm below the others"
+    return [f"chi: {found}, iron would lie above: the phase may need input.phase_sign=-1"]
+
+
+def iron_contrast(result: RunResult) -> float | None:
+    """Mean chi [ppm] of the deep voxels with the highest R2* less that of the others.
+
+    None where there is no R2*, where too few voxels are deep, or where the difference is below three standard
+    errors.
+    """
+    if not {"chi", "r2star", "local_mask"} <= set(result.maps):
+        return None
+    steps = [max(1, round(_SPACING / h)) for h in result.grid.voxel_size]
+    apart = tuple(slice(None, None, step) for step in steps)
+    chi, r2star, mask = (to_numpy(result[name][apart]) for name in ("chi", "r2star", "local_mask"))
+    deep = _deep(mask, [h * step for h, step in zip(result.grid.voxel_size, steps, strict=True)])
+    deep &= np.isfinite(r2star) & (r2star > 0)
+    if np.count_nonzero(deep) < _LEAST * 100 / _HIGHEST:
+        return None
+    high = r2star[deep] > np.percentile(r2star[deep], 100 - _HIGHEST)
+    fast, others = chi[deep][high], chi[deep][~high]
+    difference = float(fast.mean(dtype=np.float64) - others.mean(dtype=np.float64))
+    error = float(fast.std(dtype=np.float64)) / math.sqrt(len(fast))
+    return difference if abs(difference) > 3 * error else None
+
+
+def _deep(mask: np.ndarray, spacing: list[float]) -> np.ndarray:
+    x, y, z = spacing
+    return np.asarray(eroded(np.pad(mask, 1), _DEPTH, (x, y, z), cpu()))[1:-1, 1:-1, 1:-1]

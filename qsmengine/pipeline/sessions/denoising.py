@@ -1,0 +1,142 @@
+"""Denoising of files: all inputs are components under one set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, on_device, to_numpy
+from qsmengine.data import Array
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.atomic import write_json
+from qsmengine.io.bids import BidsName
+from qsmengine.io.inheritance import image_stem
+from qsmengine.io.nifti import read_image, write_image
+from qsmengine.io.sidecars import read_sidecar
+from qsmengine.pipeline.api.reconstruct import denoise
+from qsmengine.pipeline.configuration.parameters import parse_params
+from qsmengine.pipeline.outputs.provenance import machine, software
+from qsmengine.pipeline.outputs.staging import check_output, staged
+from qsmengine.stages.registry import get_method
+
+_ESTIMATED = ("auto", "local", "repeats")
+_KEPT = ("EchoTime", "MagneticFieldStrength", "Units")
+
+
+@dataclass(frozen=True)
+class DenoiseRequest:
+    """Files and settings.
+
+    Parameters
+    ----------
+    images
+        Real images on one grid, 3-D or 4-D: every volume is a component.
+    target
+        Folder of the outputs.
+    sigma
+        Noise in the images' unit: a number, a file (map), "auto", "local" (a map that is estimated), or
+        "repeats" (from the differences of the volumes, which are repeats of one image).
+    mask
+        Voxels to filter, 0 elsewhere; the whole image when None.
+    method, params
+        Method of stage ``denoise`` on components, and its parameters.
+    force
+        Replace earlier outputs.
+    """
+
+    images: Sequence[Path]
+    target: Path
+    sigma: str = "auto"
+    mask: Path | None = None
+    method: str = "mnlm"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    force: bool = False
+
+
+@on_device
+def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
+    """Filter the images together; write ``NAME_desc-denoised.nii.gz`` and a sidecar for each, or nothing.
+
+    Raises
+    ------
+    UsageError
+        For two images of one name, outputs that exist or are inputs, a wrong parameter.
+    InputError
+        For files that cannot be read or do not share a grid, noise that is not positive.
+    """
+    number = _number(request.sigma)
+    maps = [] if number is not None or request.sigma in _ESTIMATED else [Path(request.sigma)]
+    masks = [] if request.mask is None else [request.mask]
+    sources = [*request.images, *maps, *masks]
+    names = [_output_name(path) for path in request.images]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the images have the same name: their outputs would be one file")
+    sidecars = [Path(f"{image_stem(name)}.json") for name in names]
+    check_output(request.target, [*map(Path, names), *sidecars], sources, force=request.force)
+    params = parse_params(get_method("denoise", request.method), request.params)
+    arrays, grid = _read(sources)
+    count = len(request.images)
+    volumes = [1 if a.ndim == 3 else a.shape[3] for a in arrays[:count]]
+    components = np.concatenate([a.reshape(*grid.shape, -1) for a in arrays[:count]], axis=3)
+    sigma: Any = number or (arrays[count] if maps else request.sigma)
+    mask = arrays[-1] > 0.5 if masks else None
+    settings = request.params
+    filtered = to_numpy(
+        denoise(components, grid, mask=mask, sigma=sigma, method=request.method, params=settings, device=device)
+    )
+    shared = {
+        "Description": "filtered by joint non-local means",
+        "Sources": [path.name for path in sources],
+        "NoiseStandardDeviation": request.sigma if number is None else number,
+        "Parameters": params.model_dump(mode="json", by_alias=True, exclude={"sigma"}),
+        "Software": software(),
+        **machine(device),
+    }
+    start = 0
+    with staged(request.target) as folder:
+        for path, name, sidecar, size in zip(request.images, names, sidecars, volumes, strict=True):
+            part = filtered[..., start : start + size]
+            start += size
+            write_image(folder / name, part[..., 0] if size == 1 else part, grid)
+            own = read_sidecar(path).values
+            write_json(folder / sidecar, {**{k: own[k] for k in _KEPT if k in own}, **shared})
+    return [request.target / name for name in names]
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--sigma {text}: noise must be positive")
+    return value
+
+
+def _output_name(path: Path) -> str:
+    """``NAME_desc-denoised.nii.gz``; in a BIDS name ``desc`` goes before the suffix."""
+    try:
+        name = BidsName.parse(path)
+    except InputError:
+        name = None
+    if name is not None and "sub" in name.entities:
+        return name.derivative(name.suffix, drop=(), extension=".nii.gz", desc="denoised").filename
+    return f"{image_stem(path.name)}_desc-denoised.nii.gz"
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[Array], Grid]:
+    arrays: list[Array] = []
+    grid: Grid | None = None
+    for path in paths:
+        array, own, _ = read_image(path)
+        grid = own if grid is None else grid
+        check_same_grid(own, grid, path, paths[0])
+        arrays.append(array)
+    if grid is None:
+        raise UsageError("give at least one image")
+    return arrays, grid

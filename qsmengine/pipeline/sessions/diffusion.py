@@ -1,0 +1,212 @@
+"""A diffusion session from files to files: load, plan, fit (in slabs where it must), write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, on_device
+from qsmengine.data import Array
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import FloatArray, Grid, check_same_grid
+from qsmengine.io.dwi import DwiFile, open_dwi, read_series
+from qsmengine.io.gre import load_mask
+from qsmengine.io.nifti import read_image
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.messages import near
+from qsmengine.pipeline.outputs.staging import Writing, check_output
+from qsmengine.pipeline.outputs.tensor_maps import NameStyle, bids_root, dti_files, write_dti
+from qsmengine.pipeline.run.execute import run_dti
+from qsmengine.pipeline.run.plan import plan_dti
+from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.pipeline.run.results import TensorMaps
+from qsmengine.pipeline.run.slabs import Slabs, chosen_volumes, divide, run_slabs
+from qsmengine.pipeline.sessions.outcome import Outcome
+from qsmengine.stages.diffusion.gradient_check import check_gradients
+from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
+
+TENSOR_B_LIMIT = 1500.0
+"""b-value [s/mm^2] above which the tensor is biased: free water keeps 1 % of its signal there."""
+MORE_THAN_A_TENSOR = frozenset({"dki", "dki_constrained", "free_water"})
+"""Fits whose models hold at higher b-values."""
+
+
+@dataclass(frozen=True)
+class DtiRequest:
+    """Files of a diffusion session.
+
+    Parameters
+    ----------
+    dwi, bval, bvec, mask
+        Image, its table (else beside it), and where to fit.
+    prefix
+        What the outputs' names begin with, folder included.
+    gradient_deviation
+        Image of nine volumes, the gradient coils' deviation L column by column.
+    tensor_order
+        Order of the written tensor's components, a key of
+        :data:`qsmengine.stages.diffusion.orders.TENSOR_ORDERS`.
+    check_gradients
+        Whether to note where another flip or permutation of the table fits the image better.
+    shells
+        b-values [s/mm^2] of the shells to fit beside b = 0; None takes all volumes.
+    exclude
+        Numbers of volumes to leave out, from 1.
+    names
+        "fsl" (dtifit's) or "bids" (derivatives).
+    max_memory
+        Bytes that the fit may take; a series that needs more is fitted in slabs. None: what is available.
+    force, writing
+        As in :class:`QsmRequest`.
+    """
+
+    dwi: Path
+    prefix: Path
+    bval: Path | None = None
+    bvec: Path | None = None
+    mask: Path | None = None
+    gradient_deviation: Path | None = None
+    tensor_order: str = "fsl"
+    check_gradients: bool = True
+    shells: tuple[float, ...] | None = None
+    exclude: tuple[int, ...] = ()
+    names: NameStyle = "fsl"
+    max_memory: int | None = None
+    force: bool = False
+    writing: Writing = field(default_factory=Writing)
+
+
+@on_device
+def run_dti_session(
+    request: DtiRequest,
+    config: Config,
+    device: Device,
+    *,
+    dry_run: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Outcome:
+    """Fit a tensor to a diffusion session from files to maps under dtifit's names.
+
+    Raises as :func:`run_qsm_session` does.
+    """
+    file = open_dwi(
+        request.dwi,
+        request.bval,
+        request.bvec,
+        b0_threshold=config.b0_threshold,
+        exclude=request.exclude,
+    )
+    chosen = chosen_volumes(file.b_values[file.volumes], request.shells, config.b0_threshold)
+    volumes = file.volumes[chosen]
+    notes = list(file.notes)
+    if request.tensor_order not in TENSOR_ORDERS:
+        raise UsageError(f"unknown tensor order {near(request.tensor_order, tuple(TENSOR_ORDERS))}")
+    extra = [path for path in (request.mask, request.gradient_deviation) if path is not None]
+    sources = [*file.sources, *extra]
+    mask, deviation = _load_extra(request, file.grid, notes)
+    has_deviation = deviation is not None
+    plan = plan_dti(config, file.grid, len(volumes), has_deviation=has_deviation)
+    files = dti_files(plan, request.prefix, request.names)
+    folder = request.prefix.parent
+    root = bids_root(request.prefix, request.names) or folder
+    check_output(root, [path.relative_to(root) for path in files], sources, force=request.force or dry_run)
+    notes += _beyond_the_tensor(config, file.b_values[volumes])
+    slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
+    if len(slabs.ranges) > 1:
+        if any(step.section == "denoise" for step in plan.steps):
+            raise UsageError("denoise needs the whole series, which is larger than memory")
+        notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
+    if dry_run:
+        return Outcome(plan, files, notes)
+    with TemporaryDirectory(
+        prefix=f".{request.prefix.name[:100]}.", dir=_existing(request.writing.scratch or folder)
+    ) as scratch:
+        result, more = _fit(file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress)
+        notes += more
+        if request.check_gradients:
+            notes += gradient_notes(result)
+        written = write_dti(
+            result,
+            request.prefix,
+            config=config,
+            device=device,
+            b_values=file.b_values[volumes],
+            sources=sources,
+            tensor_order=request.tensor_order,
+            names=request.names,
+            masked=request.mask is not None,
+            notes=notes,
+            writing=request.writing,
+        )
+    return Outcome(plan, written, notes, result)
+
+
+def _beyond_the_tensor(config: Config, b_values: FloatArray) -> list[str]:
+    """A note where a tensor is fitted to b-values at which fluid has no signal left."""
+    chosen, highest = config.method("diffusion"), float(b_values.max())
+    if chosen is None or chosen[0].name in MORE_THAN_A_TENSOR or highest <= TENSOR_B_LIMIT:
+        return []
+    note = (
+        f"b-values up to {highest:.0f} s/mm^2: beyond {TENSOR_B_LIMIT:.0f} the tensor underestimates "
+        "diffusivity, most in fluid, whose signal is noise there; --shells fits lower shells only, "
+        "--fit dki models the rest"
+    )
+    return [note]
+
+
+def _fit(
+    file: DwiFile,
+    volumes: npt.NDArray[np.intp],
+    slabs: Slabs,
+    config: Config,
+    device: Device,
+    scratch: Path,
+    mask: Array | None,
+    deviation: Array | None,
+    progress: ProgressCallback | None,
+) -> tuple[TensorMaps, list[str]]:
+    """Maps and notes, from the whole series or slab by slab."""
+    if len(slabs.ranges) > 1:
+        return run_slabs(
+            file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
+        )
+    loaded = read_series(file, volumes)
+    result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
+    return result, loaded.notes[len(file.notes) :]
+
+
+def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Array | None, Array | None]:
+    """Mask and gradient deviation, where they are given."""
+    mask = deviation = None
+    if request.mask is not None:
+        mask, more = load_mask(request.mask, grid)
+        notes += more
+    if request.gradient_deviation is not None:
+        deviation = _load_deviation(request.gradient_deviation, grid)
+    return mask, deviation
+
+
+def _existing(folder: Path) -> Path:
+    """Nearest folder above that exists."""
+    return folder if folder.is_dir() else _existing(folder.resolve().parent)
+
+
+def gradient_notes(result: TensorMaps) -> list[str]:
+    """A note where fibres continue each other better under a changed gradient table; else none."""
+    check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
+    if not check.doubtful:
+        return []
+    better = f"fibres continue each other {check.ratio:.2f} times better with {check.best}"
+    return [f"gradient table: {better} ({check.pairs} pairs of neighbours); it may not fit the image"]
+
+
+def _load_deviation(path: Path, grid: Grid) -> Array:
+    array, own, _ = read_image(path)
+    check_same_grid(own, grid, path, "the series")
+    if array.ndim != 4 or array.shape[3] != 9:
+        raise InputError(f"has shape {array.shape}; nine volumes are needed", source=path, field="dim")
+    return array

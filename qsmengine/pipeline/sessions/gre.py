@@ -1,0 +1,134 @@
+"""A gradient-echo session from files to files: load, plan, run, write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from qsmengine.backend.device import Device, on_device
+from qsmengine.data import Array
+from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.gre import load_gre, load_mask
+from qsmengine.io.nifti import read_image
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.outputs.maps import Naming, qsm_files, write_qsm
+from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
+from qsmengine.pipeline.run.execute import run_qsm
+from qsmengine.pipeline.run.plan import check_memory, plan_qsm
+from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.pipeline.run.sign_check import sign_notes
+from qsmengine.pipeline.sessions.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class QsmRequest:
+    """Files of a gradient-echo session; see :func:`qsmengine.io.gre.load_gre` for the parts.
+
+    Parameters
+    ----------
+    out
+        Folder for the results.
+    echo_times
+        [s]; None takes the sidecars'.
+    field_strength
+        [T]; None takes the sidecars'.
+    mask, labels, r2
+        Images on the series' grid; R2 in [1/s].
+    force
+        Replace earlier outputs.
+    name
+        BIDS name that the outputs' names are made from; None takes the first image's.
+    writing
+        Where what is unfinished lies, and whether provenance has durations.
+    """
+
+    magnitude: tuple[Path, ...]
+    phase: tuple[Path, ...]
+    out: Path
+    real: tuple[Path, ...] = ()
+    imag: tuple[Path, ...] = ()
+    echo_times: tuple[float, ...] | None = None
+    field_strength: float | None = None
+    mask: Path | None = None
+    labels: Path | None = None
+    r2: Path | None = None
+    force: bool = False
+    name: str | None = None
+    writing: Writing = field(default_factory=Writing)
+
+
+@on_device
+def run_qsm_session(
+    request: QsmRequest,
+    config: Config,
+    device: Device,
+    *,
+    dry_run: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Outcome:
+    """Reconstruct a gradient-echo session from files to BIDS derivatives.
+
+    Raises
+    ------
+    UsageError
+        Before any work, where outputs exist (without force) or would fall among the inputs.
+    InputError, DeviceError
+        See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.pipeline.run.execute.run_qsm`.
+    """
+    loaded = load_gre(
+        request.magnitude or None,
+        request.phase or None,
+        real=request.real or None,
+        imag=request.imag or None,
+        echo_times=request.echo_times,
+        field_strength=request.field_strength,
+        phase_sign=config.input.phase_sign,
+        phase_units=config.input.phase_units,
+        slice_alternation=config.input.slice_alternation,
+    )
+    series, notes = loaded.series, list(loaded.notes)
+    extra = (request.mask, request.labels, request.r2)
+    sources = [path for path in (*loaded.sources, *extra) if path is not None]
+    mask = labels = r2 = None
+    if request.mask is not None:
+        mask, more = load_mask(request.mask, series.grid)
+        notes += more
+    if request.labels is not None:
+        labels = _load_beside(request.labels, series.grid, np.int32)
+    if request.r2 is not None:
+        r2 = _load_beside(request.r2, series.grid, np.float32)
+    plan = plan_qsm(
+        config, series.grid, series.n_echoes,
+        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
+    )  # fmt: skip
+    inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
+    naming = Naming.of(*inputs)
+    names = qsm_files(plan, naming)
+    check_not_among_inputs(request.out, sources)
+    check_output(request.out, names, sources, force=request.force or dry_run)
+    check_memory(plan, device)
+    notes += plan.notes
+    if dry_run:
+        return Outcome(plan, [request.out / name for name in names], notes)
+    result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, progress=progress)
+    notes += sign_notes(result)
+    files = write_qsm(
+        result,
+        request.out,
+        naming,
+        config=config,
+        device=device,
+        echo_times=series.echo_times,
+        sources=sources,
+        notes=notes,
+        writing=request.writing,
+    )
+    return Outcome(plan, files, notes, result)
+
+
+def _load_beside(path: Path, grid: Grid, dtype: type[np.generic]) -> Array:
+    array, own, _ = read_image(path, dtype=dtype)
+    check_same_grid(own, grid, path, "the series")
+    return array

@@ -1,0 +1,217 @@
+"""The submission contract of QSM-CI: one stage or span on a folder of NIfTI files and params.json.
+
+Fields and susceptibility are in [ppm], phase in [rad], on the mask's grid. Voxel size and B0 direction come
+from params.json, not from the images' headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device, on_device, to_numpy
+from qsmengine.data import check_echo_times
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
+from qsmengine.io.nifti import read_image, write_image
+from qsmengine.io.sidecars import read_json
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, Config, known_keys, load_config, section_of
+from qsmengine.pipeline.configuration.messages import near
+from qsmengine.pipeline.outputs.staging import check_output, staged
+from qsmengine.pipeline.run.execute import run_plan
+from qsmengine.pipeline.run.plan import check_memory, plan_sections
+from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.stages.registry import methods_of
+
+MAPPING = ("phase_offset", "unwrap", "field")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Stage or span of the contract: its sections, the images it reads and makes, what --method names."""
+
+    sections: tuple[str, ...]
+    images: tuple[str, ...]
+    output: str
+    named: tuple[str, ...]
+
+
+SPANS = {
+    "field-mapping": Span(MAPPING, ("phase", "magnitude"), "totalfield", ("unwrap",)),
+    "bfr": Span(("background",), ("totalfield",), "localfield", ("background",)),
+    "dipole": Span(("inversion",), ("localfield",), "chimap", ("inversion",)),
+    "unwrap+bfr": Span(
+        (*MAPPING, "reliability", "background"), ("phase", "magnitude"), "localfield", ("unwrap", "background")
+    ),
+    "bfr+dipole": Span(("background", "inversion"), ("totalfield",), "chimap", ("background", "inversion")),
+    "end-to-end": Span(
+        (*MAPPING, "reliability", "background", "inversion"),
+        ("phase", "magnitude"),
+        "chimap",
+        ("unwrap", "background", "inversion"),
+    ),
+}
+_NAMES = {"totalfield": "total_field", "localfield": "local_field", "chimap": "chi"}
+"""The contract's file names -> the run's array names."""
+
+
+@dataclass(frozen=True)
+class CiRequest:
+    """A stage or span on folders; `methods` are those of the span's parts, in order."""
+
+    stage: str
+    inputs: Path
+    outputs: Path
+    methods: tuple[str, ...] = ()
+    config: Path | None = None
+    preset: str = DEFAULT_PRESET
+    settings: tuple[str, ...] = ()
+    force: bool = False
+
+
+@on_device
+def run_qsm_ci(
+    request: CiRequest, device: Device, *, progress: ProgressCallback | None = None
+) -> tuple[Path, tuple[str, ...]]:
+    """Run a stage or span of the contract; return the file written and the notes.
+
+    Raises
+    ------
+    UsageError
+        For an unknown stage, method or override.
+    InputError
+        Naming the file: missing, another shape than the mask's, a missing entry of params.json.
+    """
+    if request.stage not in SPANS:
+        raise UsageError(f"unknown QSM-CI stage {near(request.stage, SPANS)}")
+    span = SPANS[request.stage]
+    target = Path(f"{span.output}.nii.gz")
+    folder = request.inputs
+    check_output(request.outputs, [target], [p for p in folder.glob("*") if p.is_file()], force=request.force)
+    config = _config(request, span)
+    mask, mask_grid, _ = read_image(folder / "mask.nii.gz")
+    grid, echo_times = read_params(folder / "params.json", mask_grid, needs_echoes="field" in span.sections)
+    state = _state(span, folder, mask, echo_times, device)
+    plan = plan_sections(config, span.sections, state, grid, len(echo_times))
+    check_memory(plan, device)
+    result = run_plan(plan, state, grid, device, progress)
+    array = to_numpy(result[_NAMES[span.output]])
+    with staged(request.outputs) as out:
+        write_image(out / target, np.where(np.isfinite(array), array, np.float32(0)), mask_grid)
+    return request.outputs / target, plan.notes
+
+
+def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Grid, tuple[float, ...]]:
+    """Grid for the arithmetic and echo times [s] of params.json; raises InputError naming the entry."""
+    values = read_json(path)
+
+    def numbers(key: str, count: int | None) -> tuple[float, ...]:
+        given = values.get(key)
+        if given is None:
+            raise InputError("missing", source=path, field=key)
+        items: list[Any] = given if isinstance(given, list) else [given]
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in items):
+            raise InputError(f"{given!r} is not numbers", source=path, field=key)
+        if count is not None and len(items) != count:
+            raise InputError(f"{given!r}: need {count} numbers", source=path, field=key)
+        return tuple(float(v) for v in items)
+
+    sx, sy, sz = numbers("voxel_size", 3)
+    bx, by, bz = numbers("B0_dir", 3)
+    (strength,) = numbers("B0", 1)
+    try:
+        grid = Grid.from_voxel_size(
+            mask_grid.shape, (sx, sy, sz), field_strength=strength, b0_direction=(bx, by, bz)
+        )
+        echo_times = check_echo_times(numbers("TE", None)) if needs_echoes else ()
+    except InputError as error:
+        raise error if error.source else error.at(path) from None
+    return grid, echo_times
+
+
+def _config(request: CiRequest, span: Span) -> Config:
+    settings = list(request.settings)
+    sections = _named_sections(request, span)
+    if len(request.methods) > len(sections):
+        raise UsageError(f"{request.stage} takes at most {len(sections)} methods: {' + '.join(sections)}")
+    if request.methods and len(request.methods) < len(sections):
+        raise UsageError(f"--method of {request.stage} names {' + '.join(sections)}, joined by +")
+    named = {section: {"method": m} for section, m in zip(sections, request.methods, strict=False)}
+    path = request.inputs / "config.json"
+    overrides = nested(flat_parameters(read_json(path), named)) if path.is_file() else {}
+    if request.methods:
+        overrides = {**named, **{k: {**named.get(k, {}), **v} for k, v in overrides.items()}}
+    return load_config(request.config, preset=request.preset, overrides=overrides, settings=settings)
+
+
+def _named_sections(request: CiRequest, span: Span) -> tuple[str, ...]:
+    """Sections that --method names: the span's, or a single step in the place of background and inversion."""
+    single = bool(request.methods) and request.methods[-1] in methods_of("single-step")
+    if single and span.named[-2:] == ("background", "inversion"):
+        return (*span.named[:-2], "single_step")
+    return span.named
+
+
+def flat_parameters(values: Mapping[str, Any], named: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Overrides with ``threshold`` as ``inversion.threshold`` where one of the named methods alone has it.
+
+    Raises
+    ------
+    UsageError
+        For a parameter that several of them have.
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        owners = [
+            section
+            for section, entry in named.items()
+            if key in known_keys(section, entry["method"]) and key != "method"
+        ]
+        if len(owners) > 1:
+            raise UsageError(f"config.json: {key}: of {' or '.join(f'{s}.{key}' for s in owners)}")
+        found[f"{owners[0]}.{key}" if owners else key] = value
+    return found
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides as sections: ``{"inversion.lambda": 1}`` and ``{"inversion": {"lambda": 1}}`` are the same."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        section, dot, name = key.partition(".")
+        section = section_of(section)
+        if dot:
+            tree.setdefault(section, {})[name] = value
+        elif isinstance(value, dict):
+            tree.setdefault(section, {}).update(value)
+        else:
+            tree[section] = value
+    return tree
+
+
+def _state(
+    span: Span, folder: Path, mask: Any, echo_times: tuple[float, ...], device: Device
+) -> dict[str, Any]:
+    inside = mask > 0.5
+    state: dict[str, Any] = {"echo_times": echo_times}
+    for name in span.images:
+        path = folder / f"{name}.nii.gz"
+        array, grid, _ = read_image(path)
+        if grid.shape != mask.shape:
+            raise InputError(f"has shape {grid.shape}, the mask has {mask.shape}", source=path, field="dim")
+        if name in {"phase", "magnitude"}:
+            array = array.reshape((*grid.shape, -1), order="F")
+            if array.shape[3] != len(echo_times):
+                raise InputError(
+                    f"has {array.shape[3]} echoes, params.json has {len(echo_times)}", source=path, field="TE"
+                )
+        if name == "localfield":
+            inside &= array != 0
+        state[_NAMES.get(name, name)] = device.asarray(array)
+    if not inside.any():
+        raise InputError("empty mask", source=folder / "mask.nii.gz")
+    state["local_mask" if span.images == ("localfield",) else "brain_mask"] = device.asarray(inside, bool)
+    return state

@@ -1,0 +1,55 @@
+"""Small runs compile what real ones need."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import cpu
+from qsmengine.phantom.head import virtual_head
+from qsmengine.pipeline.api import warm_up as small
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names
+from qsmengine.pipeline.run.execute import run_dti, run_qsm
+from tests.sessions import make_ball
+
+
+def test_runs_are_told_before_they_start(monkeypatch):
+    events = []
+    runs = {name: lambda name=name: events.append(f"ran {name}") for name in ("fast", "ols")}
+    monkeypatch.setattr(small, "_runs", lambda device: runs)
+    assert small.warm_up(None, events.append) == ["fast", "ols"]
+    assert events == ["fast", "ran fast", "ols", "ran ols"]
+
+
+def test_every_preset_has_a_run(monkeypatch):
+    dwi = SimpleNamespace(signal=np.ones((2, 2, 2, 9)), b_values=None, b_vectors=None)
+    head = SimpleNamespace(gre=object(), dwi=dwi, grid=None, mask=None)
+    monkeypatch.setattr(small, "virtual_head", lambda **_: head)
+    assert set(preset_names()) | set(small.TENSOR_FITS) | set(small.FILTERS) == set(small._runs(cpu()))
+
+
+@pytest.mark.slow
+def test_a_chain_needs_no_kernel_that_the_small_runs_have_not_compiled(gpu, monkeypatch):
+    ufuncs = pytest.importorskip("standin.ufuncs", reason="the stand-in alone tells the types of operations")
+    from standin.counting import record
+
+    loops, find = set(), ufuncs._loop
+
+    def note_loop(name, operands, dtype):
+        loops.add((name, operands, dtype))
+        return find(name, operands, dtype)
+
+    monkeypatch.setattr(ufuncs, "_loop", note_loop)
+    monkeypatch.setattr(small, "preset_names", lambda: (DEFAULT_PRESET,))
+    with record() as counts:
+        small.warm_up(gpu)
+    compiled = {(kind, name) for kind, name, _ in counts.events if kind in {"kernel", "operation", "fft"}}
+    known = set(loops)
+    assert len(compiled) > 50
+    ball, head = make_ball(41), virtual_head(voxel_size=(7.0, 7.0, 7.0), snr=50.0, modalities=("dwi",))
+    with record() as counts:
+        run_qsm(ball.series, load_config(), gpu)
+        run_dti(head.dwi, load_config(), gpu)
+    needed = {(kind, name) for kind, name, _ in counts.events if kind in {"kernel", "operation", "fft"}}
+    assert needed <= compiled
+    assert loops == known

@@ -1,0 +1,127 @@
+import pytest
+
+from qsmengine.errors import UsageError
+from qsmengine.pipeline.configuration.config import (
+    EXTRA_SECTIONS,
+    STANDALONE,
+    load_config,
+    preset_names,
+    section_of,
+)
+from qsmengine.stages.registry import all_methods, stage_names
+
+
+def test_default_preset_names_a_method_for_every_stage_that_a_chain_needs():
+    config = load_config()
+    for stage in set(stage_names()) - STANDALONE:
+        if section_of(stage) in EXTRA_SECTIONS:
+            continue
+        method, params = config.method(section_of(stage))
+        assert method.stage == stage
+        assert isinstance(params, method.params)
+
+
+@pytest.mark.parametrize("stage", sorted(STANDALONE))
+def test_stage_that_no_run_takes_as_a_step_has_no_section(stage):
+    with pytest.raises(UsageError, match=stage):
+        load_config(settings=[f"{section_of(stage)}.h=1"])
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in all_methods() if m.stage not in STANDALONE], ids=lambda m: f"{m.stage}-{m.name}"
+)
+def test_every_registered_method_can_be_chosen_with_its_defaults(method):
+    section = section_of(method.stage)
+    chosen, params = load_config(settings=[f"{section}.method={method.name}"]).method(section)
+    in_preset, of_preset = load_config().method(section) or (None, None)
+    assert chosen is method
+    assert params == (of_preset if method is in_preset else method.params())
+
+
+def test_setting_reaches_the_parameter_under_its_written_name():
+    _, params = load_config(settings=["inversion.lambda=2e-4"]).method("inversion")
+    assert params.lam == pytest.approx(2e-4)
+
+
+def test_stage_may_be_written_with_a_dash():
+    assert load_config(settings=["phase-offset=none"]).method("phase_offset") is None
+
+
+def test_changing_the_method_drops_the_parameters_of_the_old_one_whatever_the_order():
+    first = load_config(settings=["inversion.threshold=0.2", "inversion.method=tkd"])
+    second = load_config(settings=["inversion=tkd", "inversion.threshold=0.2"])
+    assert first == second
+    assert first.method("inversion")[1].threshold == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("inversion.lamda=1", "inversion.lamda; did you mean inversion.lambda?"),
+        ("invrsion.lambda=1", "'invrsion'; did you mean inversion?"),
+        ("inversion.method=tkdd", "'tkdd'; did you mean tkd?"),
+        ("inversion.lambda=-1", "inversion.lambda: input should be greater than 0, got -1"),
+        ("inversion.lambda=much", "inversion.lambda: "),
+        ("inversion.lambda=nan", "inversion.lambda: "),
+        ("background.max_radius", "write section.key=value"),
+        ("inversion=none", "inversion"),
+        ("input.phase_sing=-1", "did you mean input.phase_sign?"),
+        ("input.phase_sign=2", "input.phase_sign"),
+    ],
+)
+def test_wrong_setting_is_refused_by_name(setting, message):
+    with pytest.raises(UsageError) as caught:
+        load_config(settings=[setting])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_preset_suggests_a_near_one():
+    with pytest.raises(UsageError, match="'acurate'; did you mean accurate"):
+        load_config(preset="acurate")
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_valid(name):
+    assert load_config(preset=name).schema_version == 1
+
+
+def test_file_wins_over_preset_and_setting_over_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("schema_version: 1\ninversion: {lambda: 1.e-3, iterations: 7}\n")
+    _, params = load_config(path, settings=["inversion.iterations=9"]).method("inversion")
+    assert (params.lam, params.iterations) == (1e-3, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("inversion: {lambda: 1.e-3}", "schema_version is none"),
+        ("schema_version: 2", "schema_version is 2"),
+        ("a: [", "not YAML"),
+        ("- a", "holds no sections"),
+        ("schema_version: 1\nfields: {}", "unknown section 'fields'; did you mean field?"),
+        ("schema_version: 1\ninversion: 3", "inversion"),
+    ],
+)
+def test_wrong_file_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+def test_missing_file_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_digest_tells_values_apart_and_not_how_they_were_written(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("inversion: {iterations: 77, lambda: 1.e-3, method: weighted_tv}\nschema_version: 1\n")
+    settings = ["inversion.method=weighted_tv", "inversion.lambda=0.001", "inversion.iterations=77"]
+    same = load_config(settings=settings)
+    assert load_config(path).digest == same.digest
+    assert load_config(path, settings=["inversion.iterations=78"]).digest != same.digest

@@ -1,0 +1,44 @@
+"""Susceptibility whose sign contradicts R2* gets a note, and only that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmengine.grid import Grid
+from qsmengine.pipeline.run.results import RunResult
+from qsmengine.pipeline.run.sign_check import iron_contrast, sign_notes
+
+SHAPE = (40, 38, 36)
+GRID = Grid.from_voxel_size(SHAPE, (3.0, 3.0, 3.0), field_strength=3.0)
+
+
+def result(rng, sign=1.0, *, iron=0.1, radius=15.0, **changes):
+    """Nuclei in the middle with high R2* and chi; a rim with high R2* and the opposite chi."""
+    r = np.sqrt(sum((i - (n - 1) / 2) ** 2 for i, n in zip(np.indices(SHAPE), SHAPE, strict=True)))
+    mask, nuclei, rim = r < radius, r < 3.5, (r > radius - 2) & (r < radius)
+    chi = sign * np.where(nuclei, iron, np.where(rim, -0.5, 0.0)) + 0.02 * rng.standard_normal(SHAPE)
+    r2star = 20 + 60 * nuclei + 80 * rim + 2 * rng.standard_normal(SHAPE)
+    maps = {"chi": chi, "r2star": r2star, "local_mask": mask} | changes
+    return RunResult({k: v for k, v in maps.items() if v is not None}, {}, GRID, ())
+
+
+def test_contrast_of_iron_is_that_of_the_nuclei_and_the_rim_does_not_count(rng):
+    assert iron_contrast(result(rng)) == pytest.approx(0.1, abs=0.03)
+    assert sign_notes(result(rng)) == []
+
+
+def test_reversed_phase_is_noted(rng):
+    (note,) = sign_notes(result(rng, -1.0))
+    assert "input.phase_sign=-1" in note
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"r2star": None}, {"radius": 5.0}, {"iron": 0.0}, {"r2star": np.zeros(SHAPE)}],
+    ids=["one echo", "shallow", "no iron", "no relaxation"],
+)
+def test_doubtful_maps_say_nothing(rng, changes):
+    found = result(rng, -1.0, **changes)
+    assert iron_contrast(found) is None
+    assert sign_notes(found) == []

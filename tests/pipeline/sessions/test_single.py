@@ -1,0 +1,121 @@
+import json
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import cpu
+from qsmengine.errors import InputError, UsageError
+from qsmengine.io.nifti import read_image, write_image
+from qsmengine.pipeline.sessions.single import StageRequest, run_stage
+from tests.sessions import GAMMA, make_ball, write_ball, write_dwi
+
+
+@pytest.fixture
+def files(tmp_path):
+    ball = make_ball(8)
+    write_image(tmp_path / "ppm.nii.gz", ball.total_field * ball.mask, ball.series.grid)
+    write_image(tmp_path / "hz.nii.gz", ball.total_field * ball.mask * GAMMA * 3e-6, ball.series.grid)
+    write_image(tmp_path / "mask.nii.gz", ball.mask, ball.series.grid)
+    (tmp_path / "ppm.json").write_text(json.dumps({"Units": "ppm"}))
+    (tmp_path / "hz.json").write_text(json.dumps({"Units": "Hz", "MagneticFieldStrength": 3.0}))
+    return tmp_path
+
+
+def request(files, field="ppm.nii.gz", **changes):
+    values = {
+        "stage": "background",
+        "method": "vsharp",
+        "inputs": {"total_field": str(files / field), "mask": str(files / "mask.nii.gz")},
+        "outputs": {"local_field": files / "out" / "local.nii.gz"},
+        "settings": ["max_radius=6"],
+    }
+    return StageRequest(**(values | changes))
+
+
+def test_field_in_hertz_gives_the_same_as_in_ppm(files):
+    results = []
+    for field in ("ppm.nii.gz", "hz.nii.gz"):
+        path = run_stage(request(files, field, force=True), cpu())[0]
+        results.append(read_image(path).array)
+        assert json.loads((files / "out" / "local.json").read_text())["Units"] == "ppm"
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
+def test_field_of_unknown_unit_is_refused_and_the_remedy_works(files):
+    (files / "ppm.json").unlink()
+    with pytest.raises(InputError, match="Units: not found for total_field; give --unit total_field=ppm"):
+        run_stage(request(files), cpu())
+    assert run_stage(request(files, units={"total_field": "ppm"}), cpu())
+
+
+def test_several_outputs_can_be_asked_for(files):
+    outputs = {"local_field": files / "l.nii.gz", "mask": files / "m.nii.gz"}
+    assert run_stage(request(files, outputs=outputs), cpu()) == list(outputs.values())
+    assert set(np.unique(read_image(files / "m.nii.gz").array)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stage": "backgroud"}, "did you mean background"),
+        ({"method": "vshrp"}, "did you mean vsharp"),
+        ({"settings": ["max_radus=3"]}, "did you mean background.max_radius"),
+        ({"settings": ["max_radius"]}, "write parameter=value"),
+        ({"outputs": {"local_feld": "x"}}, "unknown output 'local_feld'; did you mean local_field"),
+        ({"outputs": {}}, "vsharp makes local_field, mask"),
+        ({"inputs": {}}, "needs --input total_field=F mask=F"),
+        ({"inputs": {"total_feld": "x"}}, "did you mean total_field"),
+    ],
+)
+def test_wrong_names_are_refused_with_the_near_one(files, changes, message):
+    with pytest.raises(UsageError, match=message):
+        run_stage(request(files, **changes), cpu())
+
+
+def test_output_must_be_an_image_and_not_exist(files):
+    with pytest.raises(UsageError, match=r"written as \.nii or"):
+        run_stage(request(files, outputs={"mask": files / "x.png"}), cpu())
+    run_stage(request(files), cpu())
+    with pytest.raises(UsageError, match="exists already"):
+        run_stage(request(files), cpu())
+
+
+def test_grids_must_match(files):
+    image = read_image(files / "mask.nii.gz")
+    affine = image.grid.affine.copy()
+    affine[0, 3] += 5
+    write_image(files / "mask.nii.gz", image.array, image.grid.replace(affine=affine))
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: affine"):
+        run_stage(request(files), cpu())
+
+
+def test_echoes_are_joined_and_their_times_read_from_sidecars(tmp_path):
+    ball = make_ball(9)
+    paths = write_ball(tmp_path, ball)
+    write_image(tmp_path / "mask.nii.gz", ball.mask, ball.series.grid)
+    inputs = {"magnitude": ",".join(map(str, paths["mag"])), "mask": str(tmp_path / "mask.nii.gz")}
+    asked = StageRequest("relaxometry", "arlo", inputs, {"r2star": tmp_path / "r.nii.gz"})
+    run_stage(asked, cpu())
+    assert np.median(read_image(tmp_path / "r.nii.gz").array[ball.mask]) == pytest.approx(25.0, rel=0.01)
+
+
+def test_missing_echo_times_are_asked_for(tmp_path):
+    ball = make_ball(9)
+    write_image(tmp_path / "mag.nii.gz", ball.series.magnitude, ball.series.grid)
+    write_image(tmp_path / "mask.nii.gz", ball.mask, ball.series.grid)
+    inputs = {"magnitude": str(tmp_path / "mag.nii.gz"), "mask": str(tmp_path / "mask.nii.gz")}
+    asked = StageRequest("relaxometry", "arlo", inputs, {"r2star": tmp_path / "r.nii.gz"})
+    with pytest.raises(UsageError, match="give --input echo_times="):
+        run_stage(asked, cpu())
+
+
+def test_tensor_from_files(tmp_path):
+    path, anisotropy = write_dwi(tmp_path)
+    write_image(tmp_path / "mask.nii.gz", np.ones(anisotropy.shape, bool), read_image(path).grid)
+    stem = str(path).removesuffix(".nii.gz")
+    inputs = {
+        "signal": str(path), "mask": str(tmp_path / "mask.nii.gz"), "b_values": f"{stem}.bval",
+        "b_vectors": f"{stem}.bvec",
+    }  # fmt: skip
+    run_stage(StageRequest("diffusion", "wls", inputs, {"fa": tmp_path / "fa.nii.gz"}), cpu())
+    np.testing.assert_allclose(read_image(tmp_path / "fa.nii.gz").array, anisotropy, atol=2e-4)
