@@ -20,9 +20,10 @@ def noise_of_residuals(residual: Array, freedom: int) -> float:
 
     The median over the voxels stands for all, so voxels that the model does not describe matter little.
     """
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv
 
-    return math.sqrt(median(residual) / float(chi2.median(freedom)))
+    chi_square_median = 2.0 * float(gammaincinv(freedom / 2, 0.5))
+    return math.sqrt(median(residual) / chi_square_median)
 
 
 def median_magnitude(magnitude: Array, inside: Array) -> float:

@@ -13,7 +13,14 @@ from qsmengine.demo_data import demo_path
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.dwi import load_dwi
-from qsmengine.stages.diffusion.gradient_check import AS_GIVEN, CANDIDATES, Candidate, check_gradients
+from qsmengine.stages.diffusion import gradient_check
+from qsmengine.stages.diffusion.gradient_check import (
+    AS_GIVEN,
+    CANDIDATES,
+    Candidate,
+    GradientCheck,
+    check_gradients,
+)
 from qsmengine.stages.diffusion.tensor import TensorParams, ols
 
 CANON = Path(__file__).parents[2] / "data" / "canon-dwi-brain-oblique"
@@ -82,6 +89,35 @@ def test_coherence_is_the_sum_over_pairs(rng):
     assert not found.doubtful
     with pytest.raises(InputError, match="do not fit"):
         check_gradients(v1[:3], fa, grid)
+
+
+def bundle(rng, shape=(48, 44, 40)):
+    """Fibres along x that scatter, and their FA: more voxels than the check samples."""
+    v1 = np.array([1.0, 0.3, 0.0]) + 0.4 * rng.normal(size=(*shape, 3))
+    v1 /= np.linalg.norm(v1, axis=-1, keepdims=True)
+    return np.float32(v1), np.float32(rng.uniform(0.3, 0.9, shape))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sample_agrees_with_all_pairs_within_its_standard_error(monkeypatch, seed):
+    v1, fa = bundle(np.random.default_rng(seed))
+    grid = Grid.from_voxel_size(fa.shape, (2.0, 2.0, 2.5))
+    monkeypatch.setattr(gradient_check, "SAMPLE", 4096)
+    sampled = check_gradients(v1, fa, grid)
+    monkeypatch.setattr(gradient_check, "SAMPLE", fa.size)
+    whole = check_gradients(v1, fa, grid)
+    assert whole.error == 0.0
+    assert 4 * 4096 < sampled.pairs < whole.pairs
+    exact = whole.coherence[sampled.best] / whole.coherence[AS_GIVEN]
+    assert abs(sampled.ratio - exact) < 4 * sampled.error
+    assert 0 < sampled.error < 0.05
+
+
+def test_a_ratio_within_the_error_of_sampling_is_not_believed():
+    better = Candidate((1, 0, 2), None)
+    coherence = {better: 1.2, AS_GIVEN: 1.0}
+    assert GradientCheck(coherence, 10_000, 0.04).doubtful
+    assert not GradientCheck(coherence, 10_000, 0.06).doubtful
 
 
 def test_candidates_say_what_to_do():
