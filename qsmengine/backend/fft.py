@@ -9,8 +9,12 @@ such plans come close to measured ones.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from itertools import permutations, product
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +24,8 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError, OutOfMemoryError
 
 _CUFFT_ALLOC_FAILED = 2
+_EXTENSION = "pyfftw.pyfftw"
+_LOADING = Lock()
 
 
 class _Engine(Protocol):
@@ -162,11 +168,27 @@ def make_engine(shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int
 
 
 def _pyfftw() -> Any:
-    try:
-        import pyfftw
-    except ImportError:
+    """PyFFTW's extension module, None where it is missing.
+
+    It is loaded without its package, which imports dask.array and scipy.fftpack for interfaces that nothing
+    here uses. A later ``import pyfftw`` finds the same module.
+    """
+    package = find_spec("pyfftw")
+    if package is None:
         return None
-    return pyfftw
+    with _LOADING:
+        if _EXTENSION in sys.modules:
+            return sys.modules[_EXTENSION]
+        spec = PathFinder.find_spec(_EXTENSION, package.submodule_search_locations)
+        if spec is None or spec.loader is None:
+            return None
+        module = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except ImportError:
+            return None
+        sys.modules[_EXTENSION] = module
+        return module
 
 
 class _Fftw:

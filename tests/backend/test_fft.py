@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from qsmengine.backend.device import to_numpy
+from qsmengine.backend import fft
+from qsmengine.backend.device import cpu, to_numpy
 from qsmengine.backend.fft import RealFFT, fast_shape, fast_size, fft_library
 from qsmengine.errors import InputError, OutOfMemoryError
 
@@ -108,6 +112,39 @@ def test_the_library_is_named(device, monkeypatch):
     if device.kind == "cpu":
         monkeypatch.setitem(sys.modules, "pyfftw", None)
         assert fft_library(device) == "scipy"
+
+
+def test_transforms_load_fftw_without_the_libraries_its_package_imports():
+    pytest.importorskip("pyfftw")
+    program = """
+import sys
+import numpy as np
+from qsmengine.backend.device import cpu
+from qsmengine.backend.fft import RealFFT, fft_library
+assert fft_library(cpu(1)) == "fftw"
+RealFFT((8, 8, 8), cpu(1)).forward(cpu(1).zeros((8, 8, 8)))
+assert not {"dask", "scipy", "pyfftw"} & set(sys.modules)
+from qsmengine.backend.fft import _pyfftw
+import pyfftw
+assert pyfftw.FFTW is _pyfftw().FFTW
+assert np.allclose(pyfftw.interfaces.numpy_fft.fft(np.ones(4)), [4, 0, 0, 0])
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_broken_fftw_leaves_scipy(monkeypatch):
+    class Broken:
+        def create_module(self, _spec):
+            return None
+
+        def exec_module(self, _module):
+            raise ImportError("libfftw3f.so.3: cannot open shared object file")
+
+    pytest.importorskip("pyfftw")
+    monkeypatch.delitem(sys.modules, "pyfftw.pyfftw", raising=False)
+    broken = ModuleSpec("pyfftw.pyfftw", Broken())
+    monkeypatch.setattr(fft, "PathFinder", SimpleNamespace(find_spec=lambda *_: broken))
+    assert fft_library(cpu(1)) == "scipy"
 
 
 @pytest.mark.parametrize("odd", [False, True])
