@@ -22,21 +22,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field
 
 from qsmengine.errors import UsageError
 from qsmengine.io.yaml_text import read_yaml
-from qsmengine.stats.design import Groups, did_you_mean
+from qsmengine.stats.entries import Frozen, Groups, Names, validate
 from qsmengine.stats.models.corrections import Correction
-
-Names: TypeAlias = tuple[str, ...]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+from qsmengine.stats.problems import did_you_mean
 
 
-class Cell(_Frozen):
+class Cell(Frozen):
     """One cell of the region tables, as the column names there."""
 
     region: str
@@ -45,14 +40,14 @@ class Cell(_Frozen):
     hemisphere: str = "bilateral"
 
 
-class Log(_Frozen):
+class Log(Frozen):
     """Natural logarithm of a column, with `offset` added first where it holds zeros."""
 
     of: str
     offset: float = 0.0
 
 
-class Combat(_Frozen):
+class Combat(Frozen):
     """Harmonisation over sites; the results are new columns, named ``combat_COLUMN``."""
 
     site: str
@@ -61,17 +56,12 @@ class Combat(_Frozen):
     empirical_bayes: bool = True
 
 
-class _Model(_Frozen):
+class _Model(Frozen):
     """What every model has: a name, a family of corrected tests (its name), and which rows take part."""
 
     name: str
     family: str | None = None
     where: dict[str, Names] = Field(default_factory=dict)
-
-    @field_validator("outcome", "with_", "fixed", "slopes", "covariates", mode="before", check_fields=False)
-    @classmethod
-    def _as_list(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else (value,)
 
 
 class Checks(_Model):
@@ -129,7 +119,7 @@ class Mixed(_Model):
     slopes: Names = ()
 
 
-class Power(_Frozen):
+class Power(Frozen):
     """The one of `effect`, `n` and `power` that is left out; see models.power."""
 
     kind: Literal["power"]
@@ -149,7 +139,7 @@ Model: TypeAlias = Checks | Comparison | Ancova | Partial | Hierarchical | Mixed
 AnyModel: TypeAlias = Annotated[Model | Power, Field(discriminator="kind")]
 
 
-class Analysis(_Frozen):
+class Analysis(Frozen):
     """Everything in an analysis file.
 
     Parameters
@@ -193,11 +183,7 @@ def load_analysis(path: str | Path) -> Analysis:
     UsageError
         For unknown, missing or wrong entries, and names that occur twice.
     """
-    content = _read(Path(path))
-    try:
-        analysis = Analysis.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{path}: " + "; ".join(_explain(e) for e in error.errors())) from None
+    analysis = validate(_read(Path(path)), Analysis, Path(path), _explain)
     names = [model.name for model in analysis.models]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:

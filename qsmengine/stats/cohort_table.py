@@ -13,10 +13,9 @@ import pandas as pd
 from qsmengine.errors import InputError
 from qsmengine.stats.analysis import Analysis, Cell, Combat
 from qsmengine.stats.collect import CELL, SESSION, Cohort
-from qsmengine.stats.design import did_you_mean
 from qsmengine.stats.models.combat import combat
-from qsmengine.stats.problems import raise_problems
-from qsmengine.stats.variables import Unread, read_column
+from qsmengine.stats.problems import did_you_mean, raise_problems
+from qsmengine.stats.typed_columns import Unread, read_column
 
 Exclusion = dict[str, str | None]
 

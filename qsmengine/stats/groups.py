@@ -1,10 +1,9 @@
-"""Group analysis of regional values: an ANCOVA per outcome over a cohort's region tables."""
+"""Group analysis of regional values: an ANCOVA per outcome over the region tables of a cohort."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,16 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json
-from qsmengine.stats.ancova import Ancova, Estimate, fit_ancova
 from qsmengine.stats.collect import CELL, Cohort, read_cohort
-from qsmengine.stats.design import Design, Outcome, did_you_mean, load_design
+from qsmengine.stats.design import GroupDesign, load_design
 from qsmengine.stats.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLUMNS
+from qsmengine.stats.models.ancova import AncovaFit, Estimate, fit_ancova
 from qsmengine.stats.models.corrections import correct
-from qsmengine.stats.problems import raise_problems
+from qsmengine.stats.outcome_cells import CellKey, select_cells
+from qsmengine.stats.problems import did_you_mean, raise_problems
+from qsmengine.stats.selection import group_levels, left_out, require_two_each, with_groups
 from qsmengine.stats.tables import write_table
-from qsmengine.stats.variables import Variables, read_variables
+from qsmengine.stats.typed_columns import Unread, read_column
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,18 @@ class GroupResult:
     excluded: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _People:
+    """Participants with the typed columns of the design; `levels` are the groups, the reference first."""
+
+    table: pd.DataFrame
+    levels: tuple[str, ...]
+    unread: Unread
+
+
 @dataclass
 class _Notes:
-    """What goes wrong while the cohort is sifted: problems stop the analysis, exclusions are recorded."""
+    """Problems, which stop the analysis, and exclusions, which are recorded."""
 
     problems: list[tuple[str, str]] = field(default_factory=list)
     excluded: list[dict[str, str | None]] = field(default_factory=list)
@@ -59,7 +69,7 @@ def run_group_analysis(
     Parameters
     ----------
     design_path
-        YAML, see :class:`qsmengine.stats.design.Design`.
+        YAML, see :class:`qsmengine.stats.design.GroupDesign`.
     derivatives
         BIDS derivatives folder with ``*_desc-dgm_stats.tsv`` below ``sub-*``.
     out_dir
@@ -72,8 +82,8 @@ def run_group_analysis(
     UsageError
         For a wrong design file.
     InputError
-        For unreadable tables, and, as a table of all problems found: a missing or constant column, fewer
-        than two groups or members of a group, too few participants, several tables of one participant.
+        For unreadable tables, and, as a list of all problems: a missing or constant column, fewer than two
+        groups or members of a group, too few participants, several tables of one participant.
     """
     design = load_design(design_path)
     cohort = read_cohort(derivatives, participants=participants)
@@ -85,26 +95,55 @@ def run_group_analysis(
     return result
 
 
-def analyse_groups(design: Design, cohort: Cohort, *, source: object = "design") -> GroupResult:
-    """Sift the cohort and fit every outcome; see :func:`run_group_analysis` for what is raised."""
+def analyse_groups(design: GroupDesign, cohort: Cohort, *, source: object = "design") -> GroupResult:
+    """Select participants and fit every outcome; raises as :func:`run_group_analysis`."""
     notes = _Notes()
-    variables = read_variables(design, cohort.participants, notes.problems)
+    people = _read_people(design, cohort.participants, notes.problems)
     values = _one_table_each(design, cohort.measures, notes)
     notes.stop_if_any(source)
-    complete = _complete_participants(variables, values, notes)
-    fits: dict[tuple[str, ...], Ancova] = {}
+    complete = _complete_participants(design, people, set(values["participant_id"]), notes)
+    fits: dict[CellKey, AncovaFit] = {}
     for cell, outcome in _outcomes(design, values, notes):
         rows = _with_value(outcome, complete, cell, notes)
         try:
-            fits[cell] = _fit(rows, variables)
+            require_two_each(rows, design.groups.column, people.levels)
+            columns = with_groups(rows, design.groups.column, people.levels, design.covariates)
+            fits[cell] = fit_ancova(rows["outcome"].to_numpy(np.float64), columns, design.groups.column)
         except InputError as error:
-            notes.problems.append((_name(cell), str(error)))
+            notes.problems.append((" ".join(part for part in cell if part), str(error)))
     notes.stop_if_any(source)
     excluded = pd.DataFrame(notes.excluded, columns=list(EXCLUDED_COLUMNS), dtype=object)
-    return GroupResult(_result_table(fits, design), excluded)
+    return GroupResult(_result_table(fits, design, people.levels), excluded)
 
 
-def _one_table_each(design: Design, values: pd.DataFrame, notes: _Notes) -> pd.DataFrame:
+def _read_people(design: GroupDesign, participants: pd.DataFrame, problems: list[tuple[str, str]]) -> _People:
+    """Type the columns that the design names; faults are appended to `problems`."""
+    table = participants.set_index("participant_id", drop=False)
+    group = design.groups.column
+    wanted = (group, *design.covariates)
+    doubles = {name for name in wanted if wanted.count(name) > 1}
+    problems += [(name, "appears in the design twice") for name in sorted(doubles)]
+    problems += [
+        (name, f"participants.tsv has no column {did_you_mean(name, table.columns)}")
+        for name in wanted
+        if name not in table
+    ]
+    columns: dict[str, pd.Series] = {"participant_id": table["participant_id"]}
+    unread: Unread = {}
+    for name in design.covariates:
+        if name in table:
+            columns[name] = read_column(name, table[name], name in design.categorical, problems, unread)
+    levels: tuple[str, ...] = ()
+    if group in table:
+        columns[group] = table[group]
+        levels, wrong = group_levels(design.groups, table[group].dropna().unique())
+        problems += [(group, what) for what in wrong]
+        if len(levels) > 1 and design.groups.levels and design.groups.reference not in design.groups.levels:
+            problems.append((group, f"levels leave out the reference {design.groups.reference!r}"))
+    return _People(pd.DataFrame(columns, index=table.index), levels, unread)
+
+
+def _one_table_each(design: GroupDesign, values: pd.DataFrame, notes: _Notes) -> pd.DataFrame:
     """Take the tables of the design's session; a participant with several tables is a problem."""
     if design.session is not None:
         session = design.session.removeprefix("ses-")
@@ -120,36 +159,29 @@ def _one_table_each(design: Design, values: pd.DataFrame, notes: _Notes) -> pd.D
     return values
 
 
-def _complete_participants(variables: Variables, values: pd.DataFrame, notes: _Notes) -> pd.DataFrame:
+def _complete_participants(
+    design: GroupDesign, people: _People, with_table: set[str], notes: _Notes
+) -> pd.DataFrame:
     """Participants with a table, a group that is compared, and every covariate."""
-    with_table = set(values["participant_id"])
-    for participant in sorted(with_table - set(variables.table.index)):
+    table, group = people.table, design.groups.column
+    for participant in sorted(with_table - set(table.index)):
         notes.exclude(participant, "not in participants.tsv")
+    needed = (group, *design.covariates)
+    reasons = left_out(table, needed, {group: people.levels}, people.unread, remark=", not compared")
     keep = []
-    for participant in variables.table.index:
-        reason = variables.missing.get(participant)
-        if participant not in with_table:
-            reason = "no region table" if reason is None else f"no region table; {reason}"
-        if reason is not None:
-            notes.exclude(participant, reason)
-        else:
-            keep.append(participant)
-    return variables.table.loc[keep]
+    for i, participant in enumerate(table.index):
+        parts = [*([] if participant in with_table else ["no region table"]), *filter(None, [reasons.get(i)])]
+        keep.append(not parts)
+        if parts:
+            notes.exclude(participant, "; ".join(parts))
+    return table[keep]
 
 
 def _outcomes(
-    design: Design, values: pd.DataFrame, notes: _Notes
-) -> Iterator[tuple[tuple[str, ...], pd.Series[float]]]:
-    """Cells the design asks for, each with its values by participant; wildcards skip cells nobody has."""
-    cells = values.drop_duplicates(list(CELL))[list(CELL)]
-    chosen: dict[tuple[str, ...], bool] = {}
-    for outcome in design.outcome:
-        matches = _matches(outcome, cells, notes)
-        wild = any(
-            c in pattern for patterns in outcome.model_dump().values() for pattern in patterns for c in "*?["
-        )
-        for cell in matches:
-            chosen[cell] = chosen.get(cell, False) or not wild
+    design: GroupDesign, values: pd.DataFrame, notes: _Notes
+) -> Iterator[tuple[CellKey, pd.Series[float]]]:
+    """Cells of the design, each with its values by participant; wildcards skip cells without a value."""
+    chosen = select_cells(design.outcome, values, notes.problems)
     by_cell = values.set_index("participant_id").groupby(list(CELL), sort=False)["value"]
     for cell, named in chosen.items():
         series = by_cell.get_group(cell)
@@ -159,28 +191,8 @@ def _outcomes(
             yield cell, series
 
 
-def _matches(outcome: Outcome, cells: pd.DataFrame, notes: _Notes) -> list[tuple[str, ...]]:
-    """Cells of one outcome; a name that matches nothing is a problem."""
-    patterns = outcome.model_dump()
-    keep = np.ones(len(cells), dtype=np.bool_)
-    for key in CELL:
-        for pattern in patterns[key]:
-            named = key in outcome.model_fields_set
-            if named and not any(fnmatchcase(str(known), pattern) for known in cells[key].unique()):
-                close = did_you_mean(pattern, (str(k) for k in cells[key].unique()))
-                notes.problems.append((f"outcome.{key}", f"the tables have no {key} {close}"))
-        keep &= (
-            cells[key].map(lambda v, key=key: any(fnmatchcase(str(v), p) for p in patterns[key])).to_numpy(bool)
-        )
-    found = list(cells[keep].itertuples(index=False, name=None))
-    if not found and not notes.problems:
-        asked = ", ".join(f"{key} {'/'.join(patterns[key])}" for key in CELL if patterns[key] != ("",))
-        notes.problems.append(("outcome", f"no column of the tables is {asked}"))
-    return found
-
-
 def _with_value(
-    outcome: pd.Series[float], complete: pd.DataFrame, cell: tuple[str, ...], notes: _Notes
+    outcome: pd.Series[float], complete: pd.DataFrame, cell: CellKey, notes: _Notes
 ) -> pd.DataFrame:
     """Complete participants who have this outcome."""
     rows = complete.assign(outcome=outcome.reindex(complete.index))
@@ -191,33 +203,27 @@ def _with_value(
     return rows[rows["outcome"].notna()]
 
 
-def _fit(rows: pd.DataFrame, variables: Variables) -> Ancova:
-    counts = rows[variables.group].value_counts().reindex(list(variables.levels), fill_value=0)
-    small = [f"{name} has {n}" for name, n in counts.items() if n < 2]
-    if small:
-        raise InputError(f"every group needs two participants: {', '.join(small)}")
-    group = pd.Categorical(rows[variables.group], categories=variables.levels)
-    return fit_ancova(rows["outcome"].to_numpy(np.float64), group, rows[list(variables.covariates)])
-
-
-def _result_table(fits: Mapping[tuple[str, ...], Ancova], design: Design) -> pd.DataFrame:
+def _result_table(
+    fits: Mapping[CellKey, AncovaFit], design: GroupDesign, levels: Sequence[str]
+) -> pd.DataFrame:
     rows = []
     for cell, fit in fits.items():
+        test = fit.terms[design.groups.column]
         shared = {
             **dict(zip(CELL, cell, strict=True)),
             "n_total": sum(fit.n.values()),
-            "f": fit.f,
-            "df_group": fit.df_group,
-            "df_residual": fit.df_residual,
-            "p": fit.p,
-            "partial_eta_squared": fit.partial_eta_squared,
+            "f": test.f,
+            "df_group": test.df,
+            "df_residual": test.df_residual,
+            "p": test.p,
+            "partial_eta_squared": test.effect.value,
         }
-        for name, n in fit.n.items():
-            mean, contrast = fit.adjusted_means[name], fit.contrasts.get(name)
+        for name in levels:
+            contrast = fit.contrasts.get(name)
             rows.append(
                 shared
-                | {"group": name, "reference": design.groups.reference, "n": n}
-                | _columns("adjusted_mean", mean)
+                | {"group": name, "reference": levels[0], "n": fit.n[name]}
+                | _columns("adjusted_mean", fit.adjusted_means[name])
                 | (_columns("difference", contrast) if contrast else {})
                 | ({"t": contrast.t, "p_difference": contrast.p} if contrast else {})
             )
@@ -231,10 +237,6 @@ def _result_table(fits: Mapping[tuple[str, ...], Ancova], design: Design) -> pd.
 
 
 def _columns(prefix: str, estimate: Estimate) -> dict[str, Any]:
+    values = (estimate.value.value, estimate.se, estimate.value.low, estimate.value.high)
     names = ("", "_se", "_ci_low", "_ci_high")
-    values = (estimate.value, estimate.se, estimate.ci_low, estimate.ci_high)
     return {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
-
-
-def _name(cell: tuple[str, ...]) -> str:
-    return " ".join(part for part in cell if part)

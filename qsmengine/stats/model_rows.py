@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qsmengine.errors import InputError
 from qsmengine.stats import analysis as a
-from qsmengine.stats.ancova import fit_ancova
 from qsmengine.stats.models import comparisons
-from qsmengine.stats.models.anova import fit_anova
+from qsmengine.stats.models.ancova import AncovaFit, fit_ancova
 from qsmengine.stats.models.checks import Check, levene, normality
 from qsmengine.stats.models.effects import Interval
 from qsmengine.stats.models.mixed import fit_mixed
 from qsmengine.stats.models.power import solve_power
 from qsmengine.stats.models.regression import fit_hierarchical, partial_correlation
+from qsmengine.stats.selection import with_groups
 
 Row = dict[str, Any]
 _COMPARE = {
@@ -121,48 +120,49 @@ def _comparison(
 
 def _ancova(model: a.Ancova, outcome: str, data: pd.DataFrame, levels: Sequence[str], rows: Rows) -> None:
     name, family = model.groups.column, model.family or model.name
-    values = data[outcome].to_numpy(np.float64)
-    group: Any = pd.Categorical(data[name].astype(str).tolist(), categories=list(levels))
-    columns = data[list(model.covariates)].copy()
-    columns.insert(0, name, group)
+    columns = with_groups(data, name, levels, model.covariates)
     pairs = [(name, covariate) for covariate in model.interactions]
-    for effect in fit_anova(values, columns, pairs, sum_of_squares=model.sum_of_squares):
+    values = data[outcome].to_numpy(np.float64)
+    fit = fit_ancova(values, columns, name, pairs, sum_of_squares=model.sum_of_squares)
+    for test in fit.terms.values():
         rows.tests.append(
             {
                 **_head(model, outcome),
-                "term": effect.term,
-                "reference": levels[0] if effect.term == name else None,
+                "term": test.term,
+                "reference": levels[0] if test.term == name else None,
                 "n": len(values),
                 "statistic_name": "F",
-                "statistic": effect.f,
-                "df1": effect.df,
-                "df2": effect.df_residual,
-                "p": effect.p,
-                "family": family if effect.term == name else None,
+                "statistic": test.f,
+                "df1": test.df,
+                "df2": test.df_residual,
+                "p": test.p,
+                "family": family if test.term == name else None,
                 "effect_name": "partial_eta_squared",
-                **_interval("effect", effect.effect),
+                **_interval("effect", test.effect),
                 "note": f"type {model.sum_of_squares}",
             }
         )
-    if model.interactions:
-        return
-    fit = fit_ancova(values, group, columns.drop(columns=name))
-    for level, contrast in fit.contrasts.items():
-        rows.tests.append(
-            {
-                **_head(model, outcome),
-                "term": level,
-                "reference": levels[0],
-                "n": len(values),
-                "statistic_name": "t",
-                "statistic": contrast.t,
-                "df2": fit.df_residual,
-                "p": contrast.p,
-                "family": f"{family}/contrasts",
-                **_interval("estimate", Interval(contrast.value, contrast.ci_low, contrast.ci_high)),
-                "note": "adjusted difference",
-            }
-        )
+    if not model.interactions:
+        rows.tests += [{**_head(model, outcome), **row} for row in _contrasts(fit, name, levels, family)]
+
+
+def _contrasts(fit: AncovaFit, group: str, levels: Sequence[str], family: str) -> list[Row]:
+    """Rows of the adjusted differences from the reference."""
+    return [
+        {
+            "term": level,
+            "reference": levels[0],
+            "n": sum(fit.n.values()),
+            "statistic_name": "t",
+            "statistic": contrast.t,
+            "df2": fit.terms[group].df_residual,
+            "p": contrast.p,
+            "family": f"{family}/contrasts",
+            **_interval("estimate", contrast.value),
+            "note": "adjusted difference",
+        }
+        for level, contrast in fit.contrasts.items()
+    ]
 
 
 def _partial(model: a.Partial, outcome: str, data: pd.DataFrame, rows: Rows) -> None:
@@ -271,11 +271,3 @@ def needed_columns(model: a.Model, outcome: str) -> tuple[str, ...]:
         case _:
             pass
     return tuple(dict.fromkeys(names))
-
-
-def require_two_each(data: pd.DataFrame, column: str, levels: Sequence[str]) -> None:
-    """Raise InputError unless every level has two rows."""
-    counts = data[column].astype(str).value_counts().reindex(list(levels), fill_value=0)
-    small = [f"{name} has {n}" for name, n in counts.items() if n < 2]
-    if small:
-        raise InputError(f"every group needs two participants: {', '.join(small)}")

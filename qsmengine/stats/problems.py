@@ -1,16 +1,24 @@
-"""All that is wrong with a design, told at once."""
+"""Problems of a design, reported together, with the name that was probably meant."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 from qsmengine.errors import InputError
 
 
 def raise_problems(problems: Iterable[tuple[str, str]], headline: str, source: object) -> None:
-    """Raise one InputError that lists `problems` (where, what), each once; nothing when there are none."""
+    """Raise one InputError that lists every distinct problem (where, what); return if there are none."""
     listed = list(dict.fromkeys(problems))
     if listed:
         width = max(len(where) for where, _ in listed)
         lines = [f"  {where:<{width}}  {what}" for where, what in listed]
         raise InputError(f"{headline}:\n" + "\n".join(lines), source=source)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `name` in quotes, followed by the closest of the `known` names if one is close."""
+    lower = {k.lower(): k for k in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    return f"{name!r} (did you mean {lower[close[0]]!r}?)" if close else repr(name)

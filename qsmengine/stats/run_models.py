@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
@@ -15,7 +14,6 @@ from qsmengine.stats import model_columns as columns
 from qsmengine.stats.analysis import Analysis, Mixed, Model, Power, load_analysis
 from qsmengine.stats.cohort_table import CohortTable, Exclusion, cohort_table, long_table
 from qsmengine.stats.collect import SESSION, read_cohort
-from qsmengine.stats.design import did_you_mean
 from qsmengine.stats.group_columns import CELL_COLUMNS
 from qsmengine.stats.model_rows import (
     Row,
@@ -24,12 +22,11 @@ from qsmengine.stats.model_rows import (
     add_power,
     needed_columns,
     numeric_columns,
-    require_two_each,
 )
 from qsmengine.stats.models.corrections import correct
-from qsmengine.stats.problems import raise_problems
+from qsmengine.stats.problems import did_you_mean, raise_problems
+from qsmengine.stats.selection import group_levels, left_out, require_two_each
 from qsmengine.stats.tables import Dictionary, write_table
-from qsmengine.stats.variables import why_missing
 
 OUTPUTS = ("tests", "checks", "blocks", "coefficients", "variances", "excluded", "cohort", "cohort_long")
 _LONG: Dictionary = {
@@ -153,17 +150,17 @@ def _fit_one(
     data = table
     if not isinstance(model, Mixed):
         data = _one_session(analysis, data)
-    reasons = _reasons(model, data, needed, levels, cohort.unread)
+    reasons = left_out(data, needed, _allowed(model, levels), cohort.unread)
     label = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
     identity = data[list(SESSION)].to_numpy(dtype=object)
-    for i, parts in sorted(reasons.items()):
+    for i, reason in sorted(reasons.items()):
         participant, session = identity[i]
         excluded.append(
             {
                 "model": label,
                 "participant_id": str(participant),
                 "session_id": session if isinstance(session, str) else None,
-                "reason": "; ".join(parts),
+                "reason": reason,
             }
         )
     data = data.iloc[[i for i in range(len(data)) if i not in reasons]]
@@ -182,14 +179,9 @@ def _levels(model: Model, table: pd.DataFrame) -> tuple[str, ...]:
     column = table[groups.column]
     for name, wanted in model.where.items():
         column = column[table[name].astype(str).isin(wanted)]
-    found = sorted(column.dropna().astype(str).unique())
-    asked = list(groups.levels) if groups.levels is not None else found
-    unknown = [name for name in (groups.reference, *asked) if name not in found]
-    if unknown:
-        raise InputError(f"{groups.column} has no group {did_you_mean(unknown[0], found)}")
-    levels = (groups.reference, *(name for name in dict.fromkeys(asked) if name != groups.reference))
-    if len(levels) < 2:
-        raise InputError(f"{groups.column}: only one group, {levels[0]}")
+    levels, problems = group_levels(groups, column.dropna().astype(str).unique())
+    if problems:
+        raise InputError(f"{groups.column} {problems[0]}")
     return levels
 
 
@@ -206,29 +198,13 @@ def _one_session(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _reasons(
-    model: Model,
-    data: pd.DataFrame,
-    needed: tuple[str, ...],
-    levels: tuple[str, ...],
-    unread: Mapping[str, Mapping[str, str]],
-) -> dict[int, list[str]]:
-    """Row number -> why it is left out of the model."""
-    reasons: dict[int, list[str]] = {}
-    participants = data["participant_id"].to_numpy(dtype=object)
-    for name in needed:
-        for i in np.flatnonzero(data[name].isna().to_numpy()):
-            reasons.setdefault(int(i), []).append(why_missing(name, participants[i], unread))
-    restrictions: dict[str, tuple[str, ...]] = dict(model.where)
+def _allowed(model: Model, levels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Column -> values that take part in the model."""
+    allowed: dict[str, tuple[str, ...]] = dict(model.where)
     if levels:
         column = model.groups.column  # type: ignore[union-attr]
-        restrictions[column] = tuple(v for v in levels if v in restrictions.get(column, levels))
-    for name, wanted in restrictions.items():
-        missing = data[name].isna().to_numpy()
-        for row, value in enumerate(data[name].astype(str).to_numpy()):
-            if not missing[row] and value not in wanted:
-                reasons.setdefault(row, []).append(f"{name} is {value}")
-    return reasons
+        allowed[column] = tuple(v for v in levels if v in allowed.get(column, levels))
+    return allowed
 
 
 def _corrected(rows: list[Row], dictionary: Dictionary, analysis: Analysis) -> pd.DataFrame:

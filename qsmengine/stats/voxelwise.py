@@ -16,13 +16,13 @@ from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.stages.inference.permutation import PermutationParams, PermutationResult, permutation_test
-from qsmengine.stats.design import did_you_mean
 from qsmengine.stats.models.effects import Floats
-from qsmengine.stats.models.regression import design_columns
-from qsmengine.stats.problems import raise_problems
+from qsmengine.stats.models.terms import code_terms
+from qsmengine.stats.problems import did_you_mean, raise_problems
 from qsmengine.stats.region_files import read_on_grid
+from qsmengine.stats.selection import left_out
 from qsmengine.stats.tables import Dictionary, read_table, write_table
-from qsmengine.stats.variables import Unread, read_column, why_missing
+from qsmengine.stats.typed_columns import Unread, read_column
 
 if TYPE_CHECKING:
     from qsmengine.backend.device import Device
@@ -103,11 +103,9 @@ def run_voxelwise(
     people = _read_people(Path(table), contrast, unread)
     inside, grid = read_image(mask, dtype=np.float32)[:2]
     chosen, tested, excluded = _choose(people, contrast, table, unread)
-    nuisance = chosen[list(contrast.covariates)]
-    columns = [values for _, values in design_columns(nuisance)]
+    nuisance = code_terms(chosen[list(contrast.covariates)]).predictors
     maps = _read_maps(chosen["map"].tolist(), Path(table).parent, inside != 0, grid, mask)
-    z = np.column_stack([np.zeros((len(chosen), 0)), *columns])
-    result = permutation_test(maps, inside, tested, z, params, device=device, progress=progress)
+    result = permutation_test(maps, inside, tested, nuisance, params, device=device, progress=progress)
     folder = Path(out)
     for name, array in zip(OUTPUTS, (result.t, result.tfce, result.p_tfce, result.p_t), strict=True):
         write_image(folder / f"{name}.nii.gz", array, grid)
@@ -140,22 +138,14 @@ def _choose(
     """Rows that have everything, the tested column, and who is left out."""
     values = people[contrast.tested]
     groups = isinstance(values.dtype, pd.CategoricalDtype)
-    level, reference = _levels(values, contrast, source) if groups else (None, None)
-    excluded = []
-    keep = []
-    for row in people.to_dict("records"):
-        who = row["participant_id"]
-        reasons = [why_missing(str(name), who, unread) for name, value in row.items() if pd.isna(value)]
-        value = row[contrast.tested]
-        if groups and not pd.isna(value) and value not in {level, reference}:
-            reasons.append(f"{contrast.tested} is {value}")
-        keep.append(not reasons)
-        if reasons:
-            excluded.append({"participant_id": row["participant_id"], "reason": "; ".join(reasons)})
-    chosen = people[keep]
+    levels = _levels(values, contrast, source) if groups else None
+    allowed = {contrast.tested: levels} if levels else {}
+    reasons = dict(sorted(left_out(people, map(str, people.columns), allowed, unread).items()))
+    names = people["participant_id"].to_numpy(dtype=object)
+    excluded = [(names[i], reason) for i, reason in reasons.items()]
+    chosen = people.iloc[[i for i in range(len(people)) if i not in reasons]]
     own = chosen[contrast.tested]
-    column = own.astype(str) == level if groups else own
-    tested: Floats = np.asarray(column, dtype=np.float64)
+    tested: Floats = np.asarray(own.astype(str) == levels[0] if levels else own, dtype=np.float64)
     return chosen, tested, pd.DataFrame(excluded, columns=list(_EXCLUDED), dtype=object)
 
 

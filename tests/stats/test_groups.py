@@ -7,8 +7,8 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from qsmengine.errors import InputError
-from qsmengine.stats.ancova import fit_ancova
 from qsmengine.stats.groups import run_group_analysis
+from qsmengine.stats.models.ancova import fit_ancova
 from qsmengine.stats.tables import read_table
 from tests.stats.designs import design_file
 
@@ -21,6 +21,15 @@ def participants(people):
     return people[["participant_id", "group", "age", "sex", "site"]]
 
 
+def fitted(people, *covariates):
+    """Fit the thalamus; text is a factor."""
+    columns = people[["group", *covariates]].copy()
+    for name in columns.columns.difference(["age"]):
+        columns[name] = columns[name].astype("category")
+    columns["group"] = columns["group"].cat.reorder_categories(["HC", "CIS", "MS"])
+    return fit_ancova(people["thalamus"].to_numpy(), columns, "group")
+
+
 def reasons(result):
     return {row.participant_id: row.reason for row in result.excluded.itertuples()}
 
@@ -28,14 +37,13 @@ def reasons(result):
 def test_the_table_holds_the_fit_of_the_values_on_disk(bids, make_cohort):
     people = make_cohort(bids)
     result = run(bids)
-    group = pd.Categorical(people["group"], categories=["HC", "CIS", "MS"])
-    fit = fit_ancova(people["thalamus"].to_numpy(), group, people[["age", "sex"]].astype({"sex": "category"}))
+    fit = fitted(people, "age", "sex")
     table = result.ancova.set_index("group")
     assert list(table.index) == ["HC", "CIS", "MS"]
-    assert table["f"].unique() == pytest.approx([fit.f], rel=1e-9)
-    assert table.loc["MS", "difference"] == pytest.approx(fit.contrasts["MS"].value, rel=1e-9)
+    assert table["f"].unique() == pytest.approx([fit.terms["group"].f], rel=1e-9)
+    assert table.loc["MS", "difference"] == pytest.approx(fit.contrasts["MS"].value.value, rel=1e-9)
     assert table.loc["CIS", "p_difference"] == pytest.approx(fit.contrasts["CIS"].p, rel=1e-8)
-    assert table.loc["HC", "adjusted_mean"] == pytest.approx(fit.adjusted_means["HC"].value, rel=1e-9)
+    assert table.loc["HC", "adjusted_mean"] == pytest.approx(fit.adjusted_means["HC"].value.value, rel=1e-9)
     assert np.isnan(table.loc["HC", "difference"])
     assert table["n"].tolist() == [8, 8, 8]
     assert result.excluded.empty
@@ -131,9 +139,7 @@ def test_a_coded_covariate_is_a_factor_only_when_the_design_says_so(bids, make_c
     slope = run(bids, covariates=["site"]).ancova["df_residual"].iloc[0]
     factor = run(bids, covariates=["site"], categorical=["site"]).ancova
     assert (slope, factor["df_residual"].iloc[0]) == (20, 19)
-    group = pd.Categorical(people["group"], categories=["HC", "CIS", "MS"])
-    fit = fit_ancova(people["thalamus"].to_numpy(), group, people[["site"]].astype("category"))
-    assert factor["f"].iloc[0] == pytest.approx(fit.f, rel=1e-8)
+    assert factor["f"].iloc[0] == pytest.approx(fitted(people, "site").terms["group"].f, rel=1e-8)
 
 
 def test_a_session_is_chosen_and_several_are_never_picked_from_silently(bids, make_cohort, write_values):
@@ -204,7 +210,7 @@ def test_all_problems_come_in_one_table_and_nothing_is_written(bids, make_cohort
             {"outcome": {"region": "brainstem", "map": "chi", "statistic": "mean"}},
             "every group needs two participants: HC has 0",
         ),
-        ({"covariates": ["age", "age"]}, "age +stands in the design twice"),
+        ({"covariates": ["age", "age"]}, "age +appears in the design twice"),
         ({"groups": {"column": "group", "reference": "HC", "levels": ["HC"]}}, "only one group: HC"),
         (
             {"groups": {"column": "group", "reference": "HC", "levels": ["MS", "CIS"]}},

@@ -19,7 +19,7 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.stats.models.effects import Floats
-from qsmengine.stats.models.regression import design_columns
+from qsmengine.stats.models.terms import code_terms
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def combat(
         raise InputError(f"site {names[counts.argmin()]} has one participant: need two")
     if empirical_bayes and values.shape[1] < 2:
         raise InputError("empirical Bayes needs two features; use it without, or give more")
-    kept = np.column_stack([np.zeros((len(values), 0)), *(column for _, column in design_columns(preserve))])
+    kept = code_terms(preserve).predictors
     kept = kept - kept.mean(axis=0)
     indicators = np.eye(len(names))[index]
     design = np.column_stack([indicators, kept])

@@ -21,7 +21,7 @@ from qsmengine.stats.models.effects import (
 
 
 @dataclass(frozen=True)
-class Summary:
+class SampleSummary:
     """What a paper prints of a group: mean, standard deviation, number of participants."""
 
     mean: float
@@ -30,7 +30,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonTest:
     """One test.
 
     Parameters
@@ -60,17 +60,19 @@ class Comparison:
 _NO_DIFFERENCE = Interval(math.nan, math.nan, math.nan)
 
 
-def student_t(first: Floats, second: Floats) -> Comparison:
+def student_t(first: Floats, second: Floats) -> ComparisonTest:
     """Student's t test, equal variances: t = (m1 - m2) / (s sqrt(1/n1 + 1/n2)), s the pooled SD."""
     return t_from_summary(_summary(first), _summary(second), equal_variances=True)
 
 
-def welch_t(first: Floats, second: Floats) -> Comparison:
+def welch_t(first: Floats, second: Floats) -> ComparisonTest:
     """Welch's t test, unequal variances, degrees of freedom by Satterthwaite (doi:10.1093/biomet/34.1-2.28)."""
     return t_from_summary(_summary(first), _summary(second), equal_variances=False)
 
 
-def t_from_summary(first: Summary, second: Summary, *, equal_variances: bool = False) -> Comparison:
+def t_from_summary(
+    first: SampleSummary, second: SampleSummary, *, equal_variances: bool = False
+) -> ComparisonTest:
     """Welch's (or Student's) t test from printed means, standard deviations and numbers of participants.
 
     The effect is Hedges' g with the pooled standard deviation, whichever test is asked for.
@@ -102,10 +104,10 @@ def t_from_summary(first: Summary, second: Summary, *, equal_variances: bool = F
     effect = hedges_g(delta / (pooled * error), first.n, second.n)
     n = (first.n, second.n)
     difference = Interval(delta, delta - half, delta + half)
-    return Comparison("t", t, df, float(test.pvalue), n, difference, "hedges_g", effect)
+    return ComparisonTest("t", t, df, float(test.pvalue), n, difference, "hedges_g", effect)
 
 
-def mann_whitney(first: Floats, second: Floats) -> Comparison:
+def mann_whitney(first: Floats, second: Floats) -> ComparisonTest:
     """Mann-Whitney U of the first group; p from the normal approximation, corrected for ties and continuity."""
     if first.size < 2 or second.size < 2:
         raise InputError(f"every group needs two participants, one has {min(first.size, second.size)}")
@@ -114,17 +116,17 @@ def mann_whitney(first: Floats, second: Floats) -> Comparison:
     test = stats.mannwhitneyu(first, second, method="asymptotic")
     n = (first.size, second.size)
     effect = rank_biserial(first, second)
-    return Comparison(
+    return ComparisonTest(
         "U", float(test.statistic), math.nan, float(test.pvalue), n, _NO_DIFFERENCE, "rank_biserial", effect
     )
 
 
-def chi_squared(rows: pd.Series, columns: pd.Series) -> Comparison:
+def chi_squared(rows: pd.Series, columns: pd.Series) -> ComparisonTest:
     """Pearson's chi-squared of two categorical columns, without Yates' correction."""
     return chi_squared_of_counts(pd.crosstab(rows, columns).to_numpy(dtype=np.float64))
 
 
-def chi_squared_of_counts(counts: Floats) -> Comparison:
+def chi_squared_of_counts(counts: Floats) -> ComparisonTest:
     """Pearson's chi-squared of a table of counts (rows, columns), without Yates' correction.
 
     Raises
@@ -139,12 +141,12 @@ def chi_squared_of_counts(counts: Floats) -> Comparison:
     chi2, n = float(test.statistic), round(table.sum())
     effect = cramers_v(chi2, n, (table.shape[0], table.shape[1]))
     sizes = tuple(round(x) for x in table.sum(axis=1))
-    return Comparison(
+    return ComparisonTest(
         "chi2", chi2, float(test.dof), float(test.pvalue), sizes, _NO_DIFFERENCE, "cramers_v", effect
     )
 
 
-def _summary(values: Floats) -> Summary:
+def _summary(values: Floats) -> SampleSummary:
     if values.size < 2:
         raise InputError(f"every group needs two participants, one has {values.size}")
-    return Summary(float(values.mean()), float(values.std(ddof=1)), values.size)
+    return SampleSummary(float(values.mean()), float(values.std(ddof=1)), values.size)

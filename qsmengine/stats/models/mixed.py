@@ -13,7 +13,7 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.stats.models.effects import Floats, Interval
-from qsmengine.stats.models.regression import design_columns
+from qsmengine.stats.models.terms import code_terms
 
 
 @dataclass(frozen=True)
@@ -87,23 +87,22 @@ def fit_mixed(
     counts = units.value_counts()
     if len(counts) < 2 or counts.max() < 2:
         raise InputError(f"{len(counts)} units with at most {counts.max()} rows: need two units and two rows")
-    columns = design_columns(fixed)
-    numbers = dict(columns)
-    absent = [name for name in slopes if name not in numbers]
+    coded = code_terms(fixed)
+    absent = [name for name in slopes if name not in coded.names]
     if absent:
         raise InputError(f"random slope {absent[0]!r} is not a numeric fixed effect")
-    design = np.column_stack([np.ones(len(outcome)), *numbers.values()])
-    if int(np.linalg.matrix_rank(design)) < design.shape[1]:
+    design = coded.matrix
+    if not coded.full_rank:
         raise InputError("fixed effects depend on each other linearly")
     spread = float(outcome.std(ddof=1))
     if spread == 0:
         raise InputError("the outcome is constant")
-    random = np.column_stack([np.ones(len(outcome)), *(numbers[name] for name in slopes)])
+    names = ["intercept", *coded.names]
+    random = design[:, [0, *(names.index(name) for name in slopes)]]
     model = MixedLM((outcome - outcome.mean()) / spread, design, units.to_numpy(), exog_re=random)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         fit = model.fit(reml=True)
-    names = ["intercept", *numbers]
     variances = np.atleast_1d(np.diag(np.atleast_2d(np.asarray(fit.cov_re))))
     random_sd = {
         name: math.sqrt(max(0.0, v)) * spread for name, v in zip(("intercept", *slopes), variances, strict=True)

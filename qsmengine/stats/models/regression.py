@@ -9,6 +9,7 @@ with p predictors in the full model (Cohen, Cohen, West and Aiken 2003, section 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from scipy import stats
 from qsmengine.errors import InputError
 from qsmengine.stats.models.checks import Check
 from qsmengine.stats.models.effects import Floats, Interval, correlation
+from qsmengine.stats.models.terms import code_terms
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def partial_correlation(x: Floats, y: Floats, covariates: pd.DataFrame) -> Parti
     InputError
         When x or y is constant or determined by the covariates, or too few participants are left.
     """
-    z = np.column_stack([np.ones(len(x)), *(column for _, column in design_columns(covariates))])
+    z = code_terms(covariates).matrix
     n, k = len(x), z.shape[1] - 1
     if n - k < 4:
         raise InputError(f"{n} participants are too few for {k} covariates: need at least {k + 4}")
@@ -104,21 +106,20 @@ def fit_hierarchical(outcome: Floats, blocks: Sequence[pd.DataFrame]) -> tuple[B
     Raises
     ------
     InputError
-        For a constant outcome or predictor, predictors that depend on each other, too few participants.
+        For a constant outcome or predictor, a block without predictors, predictors that depend on each
+        other linearly, too few participants.
     """
     if np.ptp(outcome) <= 1e-12 * np.abs(outcome).max():
         raise InputError("the outcome is constant")
-    names: list[str] = []
-    predictors: list[Floats] = []
+    if any(frame.shape[1] == 0 for frame in blocks):
+        raise InputError("every block needs a predictor")
+    coded = code_terms(pd.concat(list(blocks), axis=1))
+    ends = [coded.slices[str(frame.columns[-1])].stop for frame in blocks]
     fitted: list[Block] = []
-    before = 0.0
-    for number, frame in enumerate(blocks, start=1):
-        added = design_columns(frame)
-        names += [name for name, _ in added]
-        predictors += [values for _, values in added]
-        block = _fit_block(number, outcome, names, np.column_stack(predictors), len(added), before)
-        before = block.r2
-        fitted.append(block)
+    for number, (start, end) in enumerate(itertools.pairwise([1, *ends]), start=1):
+        before = fitted[-1].r2 if fitted else 0.0
+        names, predictors = list(coded.names[: end - 1]), coded.matrix[:, 1:end]
+        fitted.append(_fit_block(number, outcome, names, predictors, end - start, before))
     return tuple(fitted)
 
 
@@ -185,18 +186,3 @@ def _residual_checks(fit: Any, design: Floats) -> tuple[Check, ...]:
         Check("durbin_watson", float(durbin_watson(fit.resid)), math.nan, "2: residuals in order uncorrelated"),
         Check("cooks_distance", float(np.max(cooks)), math.nan, "largest; above 1 one participant decides"),
     )
-
-
-def design_columns(frame: pd.DataFrame) -> list[tuple[str, Floats]]:
-    """Numeric columns, and an indicator for every level of a category but the first."""
-    found: list[tuple[str, Floats]] = []
-    for name in frame.columns:
-        values = frame[name]
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            levels = values.cat.remove_unused_categories().cat.categories
-            if len(levels) < 2:
-                raise InputError(f"{name!r} is constant")
-            found += [(f"{name}[{level}]", (values == level).to_numpy(np.float64)) for level in levels[1:]]
-        else:
-            found.append((str(name), values.to_numpy(dtype=np.float64)))
-    return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from qsmengine.stats.models.comparisons import Summary
+from qsmengine.stats.models.comparisons import SampleSummary
 
 STRUCTURES = ("thalamus", "caudate", "putamen", "pallidum")
 METRICS = ("MD", "FA", "chi", "rCBV")
@@ -105,7 +105,7 @@ def size(metric: str, group: str) -> int:
     return (SIZES_DTI if metric.startswith(("MD_", "FA_")) else SIZES)[group]
 
 
-def summary(row: dict[str, str], group: str) -> Summary | None:
+def summary(row: dict[str, str], group: str) -> SampleSummary | None:
     """Printed mean, SD and n of a group in a row of Table 2; None where the cell is empty."""
     mean, sd = row[f"{group}_mean"], row[f"{group}_sd"]
-    return Summary(float(mean), float(sd), size(row["metric"], group)) if mean else None
+    return SampleSummary(float(mean), float(sd), size(row["metric"], group)) if mean else None

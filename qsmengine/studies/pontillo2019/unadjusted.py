@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from qsmengine.stats.models.comparisons import Summary, t_from_summary
+from qsmengine.stats.models.comparisons import SampleSummary, t_from_summary
 from qsmengine.stats.tables import Dictionary
 from qsmengine.studies.pontillo2019.published import COMPARISONS, SIGNIFICANCE, p_of_metric, rows, summary
 
@@ -96,13 +96,13 @@ def combined_subgroups() -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(COMBINED))
 
 
-def _combine(parts: list[Summary]) -> tuple[float, float]:
+def _combine(parts: list[SampleSummary]) -> tuple[float, float]:
     n = sum(p.n for p in parts)
     mean = sum(p.n * p.mean for p in parts) / n
     squares = sum((p.n - 1) * p.sd**2 + p.n * (p.mean - mean) ** 2 for p in parts)
     return mean, math.sqrt(squares / (n - 1))
 
 
-def _log(group: Summary) -> Summary:
+def _log(group: SampleSummary) -> SampleSummary:
     variance = math.log1p((group.sd / group.mean) ** 2)
-    return Summary(math.log(group.mean) - variance / 2, math.sqrt(variance), group.n)
+    return SampleSummary(math.log(group.mean) - variance / 2, math.sqrt(variance), group.n)

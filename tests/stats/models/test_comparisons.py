@@ -6,7 +6,7 @@ from scipy import stats
 from qsmengine.errors import InputError
 from qsmengine.stats.models import effects
 from qsmengine.stats.models.comparisons import (
-    Summary,
+    SampleSummary,
     chi_squared,
     chi_squared_of_counts,
     mann_whitney,
@@ -32,7 +32,9 @@ def test_t_tests_of_students_sleep_data_are_those_of_r():
 def test_printed_means_and_deviations_give_the_test_of_the_values():
     rng = np.random.default_rng(4)
     a, b = rng.normal(3, 2, 30), rng.normal(4, 5, 17)
-    summary = t_from_summary(Summary(a.mean(), a.std(ddof=1), 30), Summary(b.mean(), b.std(ddof=1), 17))
+    summary = t_from_summary(
+        SampleSummary(a.mean(), a.std(ddof=1), 30), SampleSummary(b.mean(), b.std(ddof=1), 17)
+    )
     expected = stats.ttest_ind(a, b, equal_var=False)
     interval = expected.confidence_interval(0.95)
     assert summary.p == pytest.approx(expected.pvalue, rel=1e-9)

@@ -7,7 +7,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from qsmengine.errors import InputError
-from qsmengine.stats.models.anova import fit_anova
+from qsmengine.stats.models.ancova import fit_ancova
 from qsmengine.stats.models.regression import fit_hierarchical, partial_correlation
 from tests.stats.models.published import CARS
 
@@ -127,9 +127,8 @@ def test_partial_correlation_without_covariates_is_pearsons():
 @pytest.mark.parametrize("kind", ["II", "III"])
 def test_sums_of_squares_of_unbalanced_groups_equal_statsmodels(kind):
     frame = cohort(seed=12).dropna()
-    found = fit_anova(
-        frame["volume"].to_numpy(), frame[["group", "sex", "age"]], [("group", "sex")], sum_of_squares=kind
-    )
+    columns = frame[["group", "sex", "age"]]
+    found = fit_ancova(frame["volume"].to_numpy(), columns, "group", [("group", "sex")], sum_of_squares=kind)
     frame["age"] -= frame["age"].mean()
     if kind == "II":
         formula = "volume ~ group + sex + age + group:sex"
@@ -139,8 +138,9 @@ def test_sums_of_squares_of_unbalanced_groups_equal_statsmodels(kind):
     table = anova_lm(model, typ={"II": 2, "III": 3}[kind])
     named = {name.replace("C(", "").split(",")[0] if ":" not in name else "group:sex": i
              for i, name in enumerate(table.index)}  # fmt: skip
-    for effect in found:
-        row = table.iloc[named[effect.term]]
+    assert list(found.terms) == ["group", "sex", "age", "group:sex"]
+    for name, effect in found.terms.items():
+        row = table.iloc[named[name]]
         assert effect.sum_of_squares == pytest.approx(row["sum_sq"], rel=1e-7)
         assert effect.f == pytest.approx(row["F"], rel=1e-7)
         assert effect.p == pytest.approx(row["PR(>F)"], rel=1e-7)
@@ -149,9 +149,10 @@ def test_sums_of_squares_of_unbalanced_groups_equal_statsmodels(kind):
 def test_without_interactions_both_types_agree():
     frame = cohort(seed=14)
     columns = frame[["group", "sex", "age"]]
-    two, three = (fit_anova(frame["volume"].to_numpy(), columns, sum_of_squares=s) for s in ("II", "III"))
-    for a, b in zip(two, three, strict=True):
-        assert a.f == pytest.approx(b.f)
+    y = frame["volume"].to_numpy()
+    two, three = (fit_ancova(y, columns, "group", sum_of_squares=kind) for kind in ("II", "III"))
+    for name in ("group", "sex", "age"):
+        assert two.terms[name].f == pytest.approx(three.terms[name].f)
 
 
 def test_what_cannot_be_fitted_is_refused():
@@ -169,10 +170,14 @@ def test_what_cannot_be_fitted_is_refused():
         partial_correlation(frame["age"].to_numpy(), y, frame[["age"]])
     other = frame[frame["group"] != "PMS"].assign(same=lambda f: f["group"].astype(str).astype("category"))
     with pytest.raises(InputError, match="empty cell"):
-        fit_anova(other["volume"].to_numpy(), other[["group", "same"]])
+        fit_ancova(other["volume"].to_numpy(), other[["group", "same"]], "group")
     with pytest.raises(InputError, match="outcome is constant"):
-        fit_anova(0 * y + 0.1, frame[["group"]])
+        fit_ancova(0 * y + 0.1, frame[["group"]], "group")
     with pytest.raises(InputError, match="fits the outcome exactly"):
-        fit_anova(3 * frame["age"].to_numpy() + (frame["sex"] == "m"), frame[["age", "sex"]])
+        fit_ancova(3 * frame["age"].to_numpy() + (frame["sex"] == "m"), frame[["age", "sex"]], "sex")
     with pytest.raises(InputError, match="interaction of 'nobody'"):
-        fit_anova(y, frame[["group"]], [("group", "nobody")])
+        fit_ancova(y, frame[["group"]], "group", [("group", "nobody")])
+    with pytest.raises(InputError, match="'age' is entered twice"):
+        fit_hierarchical(y, [frame[["age"]], frame[["sex", "age"]]])
+    with pytest.raises(InputError, match="every block needs a predictor"):
+        fit_hierarchical(y, [frame[["age"]], frame[[]]])
