@@ -1,4 +1,4 @@
-"""`python -m bench NAME [options]`; `python -m bench NAME --help` tells the options of one."""
+"""`python -m bench NAME [options]`; `python -m bench NAME --help` lists the options of one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ COMMANDS = {
     "kernels": "every kernel on each device against the time to move its bytes",
     "stages": "every registered method on a synthetic head",
     "qsm": "whole presets: seconds, memory, iterations against their FFTs",
-    "gallery": "real data through every preset: checked, and drawn into docs/images/",
-    "methods": "docs/methods.md and the tables of docs/presets.md, from registry and presets",
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
-    "denoise": "joint non-local means against DIPY and scikit-image",
+    "nlm": "joint non-local means against DIPY and scikit-image",
     "tfce": "permutation inference with TFCE against nilearn",
     "denoising": "what denoising does to a virtual head's signal, R2* and susceptibility",
     "access": "sectors and bank conflicts of every kernel, from emulated launches (needs no GPU)",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
-    "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
-    "submissions": "a QSM-CI submission folder per method, from the registry",
-    "pictures": "the pictures of docs/diffusion.md",
     "cohort": "planning a cohort: seconds and memory",
     "gpu": "a short stay on a machine with a GPU: tests, checks and timings, the most important first",
     "gpu-model": "predicted times on an H100 and an H200, and docs/gpu.md (needs no GPU)",

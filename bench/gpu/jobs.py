@@ -74,7 +74,7 @@ def chain(device: Device, folder: Path, presets: list[str], repeats: int, by_ker
 
 def mnlm(device: Device, _folder: Path, shape: list[int], repeats: int) -> Rows:
     """Joint non-local means of 1 and 4 components, one pass and two."""
-    from bench.denoise import whole
+    from bench.nlm import whole
 
     for count, lmmse in ((4, False), (1, False), (4, True)):
         yield whole((shape[0], shape[1], shape[2]), count, (5, 1), device, max(2, repeats), lmmse=lmmse)

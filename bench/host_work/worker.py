@@ -138,7 +138,7 @@ def run_once(title: str, work: Callable[[], object]) -> list[dict[str, Any]]:
 
 def mnlm() -> list[dict[str, Any]]:
     """Joint non-local means of four components."""
-    from bench.denoise import images_of, ours
+    from bench.nlm import images_of, ours
 
     device = resolve_device("cuda")
     images, mask = device.asarray(images_of(WORKS["mnlm"], 4)), device.xp.ones(WORKS["mnlm"], bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.methods import table
+from tools.markdown import table
 
 GOAL_SHAPE = [256, 256, 160]
 """Grid that the goals of presets are for."""

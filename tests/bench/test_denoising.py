@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from bench import denoising
-from bench.denoising_figures import write_figures
+from bench.denoising import command as denoising
+from bench.denoising.figures import write_figures
 from qsmengine.phantom.head import virtual_head
 
 

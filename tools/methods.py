@@ -1,14 +1,11 @@
-"""`python -m bench methods`: docs/methods.md and the tables of docs/presets.md, from registry and presets."""
+"""`python -m tools methods`: docs/methods.md and the tables of docs/presets.md, from registry and presets."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from bench.machine import ROOT
-from bench.presets import with_table
 from qsmengine.stages.catalogue import (
     STAGE_PURPOSES,
     input_texts,
@@ -18,13 +15,15 @@ from qsmengine.stages.catalogue import (
 )
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import methods_of, stage_names
+from tools.markdown import DOCS, ROOT, table
+from tools.preset_table import with_table
 
-METHODS_PAGE = ROOT / "docs" / "methods.md"
-PRESETS_PAGE = ROOT / "docs" / "presets.md"
+METHODS_PAGE = DOCS / "methods.md"
+PRESETS_PAGE = DOCS / "presets.md"
 HEAD = """\
 # Methods
 
-Written by `python -m bench methods` from the registry; `qsmengine stage --list` prints the same. The formula
+Written by `python -m tools methods` from the registry; `qsmengine stage --list` prints the same. The formula
 and the assumptions of a method stand at the top of its module in `qsmengine/stages`.
 
 An input whose name ends in ? is optional. Parameters are set with `--set SECTION.NAME=VALUE`, where the
@@ -33,14 +32,14 @@ section is the stage's name with `_` for `-`; a default of `none` means that the
 
 
 def main(argv: list[str]) -> int:
-    arguments = argparse.ArgumentParser(prog="python -m bench methods", description=__doc__)
+    arguments = argparse.ArgumentParser(prog="python -m tools methods", description=__doc__)
     arguments.add_argument("--check", action="store_true", help="write nothing; fail where a page differs")
     options = arguments.parse_args(argv)
     pages = {METHODS_PAGE: methods_page(), PRESETS_PAGE: with_table(_read(PRESETS_PAGE))}
     stale = [path for path, text in pages.items() if _read(path) != text]
     for path in stale:
         if options.check:
-            print(f"{path.relative_to(ROOT)} is out of date: python -m bench methods", file=sys.stderr)
+            print(f"{path.relative_to(ROOT)} is out of date: python -m tools methods", file=sys.stderr)
         else:
             path.write_text(pages[path], encoding="utf-8")
     return int(options.check and bool(stale))
@@ -53,12 +52,6 @@ def methods_page() -> str:
         parts.append(f"## {stage}\n\n{STAGE_PURPOSES[stage]}\n")
         parts.extend(_method_text(method) for method in methods_of(stage).values())
     return "\n".join(parts)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _contents() -> str:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from bench.accuracy.scenarios import ECHO_TIMES, FEATURES
 from bench.accuracy.scoring import REGIONS
 from bench.accuracy.tables import markdown
-from bench.denoising_figures import write_figures
+from bench.denoising.figures import write_figures
 from bench.timing import parser, report, write_json
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.data import Array, GreSeries

@@ -1,4 +1,4 @@
-"""``python -m bench submissions DIR``: a folder for the QSM-CI benchmark per registered method.
+"""``python -m tools submissions DIR``: a folder for the QSM-CI benchmark per registered method.
 
 Each holds ``algorithm.yml``, ``run.sh``, which calls ``qsmengine qsm-ci``, and a ``Dockerfile`` whose image is
 the CPU image of this version without its entry point. Every registered method of the benchmark's stages is in.
@@ -113,7 +113,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench submissions", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools submissions", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the folders go")
     for place in write(parser.parse_args(argv).folder):
         print(place)

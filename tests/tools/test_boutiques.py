@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.boutiques import PATH, text
 from qsmengine.cli.bids.arguments import ARGUMENTS, parse
+from tools.boutiques import PATH, text
 
 SAMPLES = {"String": "text", "File": "file", "Number": 2}
 
@@ -20,7 +20,7 @@ def tree():
 
 
 def test_file_is_the_generated_one():
-    assert PATH.read_text() == text(), "python -m bench boutiques"
+    assert PATH.read_text() == text(), "python -m tools boutiques"
 
 
 def test_required_fields_and_keys(tree):

@@ -1,15 +1,15 @@
-"""``python -m bench boutiques``: writes docker/boutiques.json from the arguments of ``qsmengine-bids``."""
+"""``python -m tools boutiques``: writes docker/boutiques.json from the arguments of ``qsmengine-bids``."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from qsmengine.cli.bids.boutiques import descriptor
 from qsmengine.version import __version__
+from tools.markdown import ROOT
 
-PATH = Path(__file__).resolve().parents[1] / "docker" / "boutiques.json"
+PATH = ROOT / "docker" / "boutiques.json"
 
 
 def text() -> str:
@@ -18,7 +18,7 @@ def text() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench boutiques", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools boutiques", description=__doc__)
     parser.parse_args(argv)
     PATH.write_text(text(), encoding="utf-8")
     print(PATH)

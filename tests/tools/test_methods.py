@@ -1,11 +1,11 @@
 import pytest
 import yaml
 
-from bench import methods
-from bench.presets import BEGIN, END, preset_table, with_table
 from qsmengine.errors import UsageError
 from qsmengine.pipeline.configuration.config import PRESETS, preset_names
 from qsmengine.stages.registry import all_methods
+from tools import methods
+from tools.preset_table import BEGIN, END, preset_table, with_table
 
 
 def test_committed_pages_are_what_registry_and_presets_say(capsys):

@@ -1,4 +1,4 @@
-"""`python -m bench gallery`: both real gradient-echo sets through every preset, checked and drawn.
+"""`python -m tools gallery`: both real gradient-echo sets through every preset, checked and drawn.
 
 The figures go to docs/images/presets-SET.png; maps that are not finite or not plausible end the run with a
 message.
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.machine import ROOT
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.data import GreSeries
 from qsmengine.demo_data import demo_path
@@ -27,9 +26,9 @@ from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.pipeline.run.results import QsmResult
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
+from tools.markdown import IMAGES, ROOT
 
 PRESET_ORDER = ("accurate", "fast", "consensus", "double-echo-flash", "single-echo")
-IMAGES = ROOT / "docs" / "images"
 LARGEST_CHI = 3.0
 """Half of what blood or bone against tissue, or a wrong unit, could make of the 99.9th percentile [ppm]."""
 SPREAD = (0.005, 0.3)
@@ -121,7 +120,7 @@ def reconstruct(real: RealSet, preset: str, device: Device, settings: Sequence[s
 
 
 def main(argv: list[str]) -> int:
-    arguments = argparse.ArgumentParser(prog="python -m bench gallery", description=__doc__)
+    arguments = argparse.ArgumentParser(prog="python -m tools gallery", description=__doc__)
     arguments.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     arguments.add_argument("--out", type=Path, default=IMAGES, help="folder for the figures")
     options = arguments.parse_args(argv)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qsmengine.errors import UsageError
 from qsmengine.pipeline.configuration.config import preset_names, read_preset
 
-BEGIN = "<!-- methods per preset: written by python -m bench methods -->"
+BEGIN = "<!-- methods per preset: written by python -m tools methods -->"
 END = "<!-- end -->"
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench denoise`: joint non-local means against DIPY and scikit-image in the same rounds.
+"""`python -m bench nlm`: joint non-local means against DIPY and scikit-image in the same rounds.
 
 All compare patches of 3 x 3 x 3 voxels (`--patch-radius 1`) with the candidates of 11 x 11 x 11
 (`--search-radius 5`) on noise of unit variance on smooth structure. In DIPY's terms that is block_radius 6,
@@ -47,7 +47,7 @@ CpuSeconds = dict[str, list[float]]
 
 
 def main(argv: list[str]) -> int:
-    arguments = parser(__doc__, "denoise")
+    arguments = parser(__doc__, "nlm")
     arguments.add_argument("--shape", type=int, nargs=3, default=(256, 256, 160), metavar=("NX", "NY", "NZ"))
     arguments.add_argument("--edge", type=int, default=48, help="of the cube that peers run on")
     arguments.add_argument("--search-radius", type=int, default=5)
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
         if device.kind == "cpu" and not options.no_peers:
             rows += [_against_peers(options.edge, shape, row, radii, device, rounds) for row in rows]
         rows += twice + _cubin()
-        results.append(report("denoise", device, rows, shape=shape, search=radii[0], patch=radii[1]))
+        results.append(report("nlm", device, rows, shape=shape, search=radii[0], patch=radii[1]))
     write_json(options.json, results)
     return 0
 

@@ -1,4 +1,4 @@
-"""`python -m bench pictures`: the pictures of docs/diffusion.md, from the data of the repository."""
+"""`python -m tools diffusion-pictures`: the pictures of docs/diffusion.md, from the data of the repository."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.machine import ROOT
 from qsmengine.backend.device import resolve_device
 from qsmengine.demo_data import demo_path
 from qsmengine.io import write_image
@@ -18,6 +17,7 @@ from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
+from tools.markdown import IMAGES, ROOT
 
 SIEMENS = "siemens-dwi-brain-with-vendor-maps"
 CANON = ROOT / "tests" / "data" / "canon-dwi-brain-oblique"
@@ -27,8 +27,8 @@ VOXEL = (2.5, 2.5, 2.5)
 
 
 def main(argv: list[str]) -> int:
-    options = argparse.ArgumentParser(prog="python -m bench pictures", description=__doc__)
-    options.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    options = argparse.ArgumentParser(prog="python -m tools diffusion-pictures", description=__doc__)
+    options.add_argument("--out", type=Path, default=IMAGES)
     out = options.parse_args(argv).out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,9 +85,3 @@ def two_shells(folder: Path) -> None:
     write_image(folder / "head.nii.gz", head.dwi.signal * head.mask[..., None], head.grid)
     np.savetxt(folder / "head.bval", b[None], fmt="%g")
     np.savetxt(folder / "head.bvec", g.T)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(main(sys.argv[1:]))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.submissions import main, submissions
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.pipeline.sessions.qsm_ci import SPANS
 from qsmengine.stages.registry import methods_of
 from tests.sessions import ECHO_TIMES, make_ball
+from tools.submissions import main, submissions
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_PER_STAGE = ("romeo", "lbv", "tkd", "phase-lbv", "tfi", "tgv")

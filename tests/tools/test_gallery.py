@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import gallery
 from qsmengine.backend.device import cpu
 from qsmengine.pipeline.configuration.config import load_config, preset_names
 from qsmengine.pipeline.run.execute import run_qsm
 from tests.sessions import make_ball
+from tools import gallery
 
 SHORT = {
     "background": {"method": "vsharp", "max_radius": 6},
