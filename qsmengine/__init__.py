@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         remove_background,
         unwrap,
     )
-    from qsmengine.stats.regions import region_table
+    from qsmengine.stats.regions.measure import region_table
 
 __all__ = [
     "DeviceError",
@@ -66,7 +66,7 @@ _HOMES = {
     "load_gre": "io",
     "reconstruct_qsm": "pipeline.api.reconstruct",
     "reference_chi": "pipeline.api.derived",
-    "region_table": "stats.regions",
+    "region_table": "stats.regions.measure",
     "remove_background": "pipeline.api.reconstruct",
     "separate_chi": "pipeline.api.derived",
     "susceptibility_weighted": "pipeline.api.derived",

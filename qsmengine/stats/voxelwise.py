@@ -16,13 +16,13 @@ from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.stages.inference.permutation import PermutationParams, PermutationResult, permutation_test
+from qsmengine.stats.analysis.selection import left_out
+from qsmengine.stats.derivatives.typed_columns import Unread, read_column
 from qsmengine.stats.models.effects import Floats
 from qsmengine.stats.models.terms import code_terms
 from qsmengine.stats.problems import did_you_mean, raise_problems
-from qsmengine.stats.region_files import read_on_grid
-from qsmengine.stats.selection import left_out
+from qsmengine.stats.regions.files import read_on_grid
 from qsmengine.stats.tables import Dictionary, read_table, write_table
-from qsmengine.stats.typed_columns import Unread, read_column
 
 if TYPE_CHECKING:
     from qsmengine.backend.device import Device

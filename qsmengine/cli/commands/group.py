@@ -34,9 +34,9 @@ def run_design(
 ) -> None:
     """Fit the models of a design or analysis file to the tables below `derivatives`; say where they are."""
     from qsmengine.pipeline.outputs.staging import check_output
-    from qsmengine.stats.analysis import is_analysis
-    from qsmengine.stats.groups import run_group_analysis
-    from qsmengine.stats.run_models import OUTPUTS, run_analysis
+    from qsmengine.stats.analysis.description import is_analysis
+    from qsmengine.stats.analysis.run_design import run_group_analysis
+    from qsmengine.stats.analysis.run_models import OUTPUTS, run_analysis
 
     models = is_analysis(design)
     tables = OUTPUTS if models else ("group_ancova", "excluded")

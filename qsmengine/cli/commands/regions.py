@@ -42,8 +42,8 @@ def regions(
     from qsmengine.cli.options.parsers import parse_files, parse_pairs
     from qsmengine.io.sidecars import read_sidecar
     from qsmengine.pipeline.outputs.staging import check_output
-    from qsmengine.stats.labels import load_label_table
-    from qsmengine.stats.region_files import tabulate_regions
+    from qsmengine.stats.labels.tables import load_label_table
+    from qsmengine.stats.regions.files import tabulate_regions
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     files = parse_files(maps, "--map")

@@ -37,8 +37,8 @@ def volumes(
 ) -> None:
     """Read volumes of FreeSurfer, SynthSeg or FIRST, normalise for head size, write a region table."""
     from qsmengine.pipeline.outputs.staging import check_output
-    from qsmengine.stats.region_files import write_region_table
-    from qsmengine.stats.volumes import add_sienax, read_aseg, read_first, read_sienax, read_synthseg
+    from qsmengine.stats.regions.files import write_region_table
+    from qsmengine.stats.regions.volumes import add_sienax, read_aseg, read_first, read_sienax, read_synthseg
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     if out.suffix != ".tsv":

@@ -14,9 +14,9 @@ from qsmengine.io.nifti import write_image
 from qsmengine.phantom import VirtualHead, virtual_head
 from qsmengine.phantom.field import FieldModel
 from qsmengine.pipeline.api.reconstruct import invert_dipole
-from qsmengine.stats.groups import run_group_analysis
-from qsmengine.stats.labels import load_label_table
-from qsmengine.stats.region_files import tabulate_regions
+from qsmengine.stats.analysis.run_design import run_group_analysis
+from qsmengine.stats.labels.tables import load_label_table
+from qsmengine.stats.regions.files import tabulate_regions
 
 VOXEL_SIZE = (2.5, 2.5, 2.5)
 PER_GROUP = 8

@@ -22,8 +22,8 @@ from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
 from qsmengine.report.agreement import agreement
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
-from qsmengine.stats.labels import load_label_table
-from qsmengine.stats.region_files import tabulate_regions
+from qsmengine.stats.labels.tables import load_label_table
+from qsmengine.stats.regions.files import tabulate_regions
 
 SNR = 100.0
 SUBJECT = "01"

@@ -17,7 +17,7 @@ from qsmengine.errors import UsageError
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.outputs.staging import check_output
-from qsmengine.stats.labels import load_label_table
+from qsmengine.stats.labels.tables import load_label_table
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MISSING = {

@@ -8,7 +8,7 @@ from qsmengine.cohort.plan.model import Step
 from qsmengine.cohort.plan.steps import Planned
 from qsmengine.cohort.select.segmentations import Segmentation
 from qsmengine.io.bids import BidsName
-from qsmengine.stats.labels import LABEL_TABLES
+from qsmengine.stats.labels.tables import LABEL_TABLES
 
 _BYTES = 4
 

@@ -19,7 +19,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
 from qsmengine.io.header import read_header
 from qsmengine.io.inheritance import Folders, find_inherited, image_stem
-from qsmengine.stats.labels import LABEL_TABLES
+from qsmengine.stats.labels.tables import LABEL_TABLES
 
 Role: TypeAlias = Literal["labels", "r2"]
 

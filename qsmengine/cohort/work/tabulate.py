@@ -47,8 +47,8 @@ def write_table(
     InputError
         Without a map, or for images that cannot be read or are on different grids.
     """
-    from qsmengine.stats.labels import load_label_table
-    from qsmengine.stats.region_files import Undefined, tabulate_regions
+    from qsmengine.stats.labels.tables import load_label_table
+    from qsmengine.stats.regions.files import Undefined, tabulate_regions
 
     maps = region_maps(name for names in before.values() for name in names)
     if not maps:

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from qsmengine.stats.analysis.run_models import ModelTables
 from qsmengine.stats.models.effects import Interval, partial_eta_squared
-from qsmengine.stats.run_models import ModelTables
 from qsmengine.studies.cells import CELLS
 from qsmengine.studies.pontillo2019.published import (
     COMPARISONS,

@@ -7,9 +7,9 @@ from importlib import resources
 
 import pandas as pd
 
-from qsmengine.stats.analysis import Analysis, Hierarchical, Partial, load_analysis
-from qsmengine.stats.cohort_table import CohortTable, add_columns
-from qsmengine.stats.run_models import ModelTables, fit_models
+from qsmengine.stats.analysis.cohort_table import CohortTable, add_columns
+from qsmengine.stats.analysis.description import Analysis, Hierarchical, Partial, load_analysis
+from qsmengine.stats.analysis.run_models import ModelTables, fit_models
 from qsmengine.studies.pontillo2019.cohort import UNITS
 from qsmengine.studies.pontillo2019.published import METRICS, SIGNIFICANCE, STRUCTURES
 

@@ -72,7 +72,7 @@ def reproduce_table(
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: need at least 1")
-    from qsmengine.stats import model_columns as columns
+    from qsmengine.stats.analysis import model_columns as columns
 
     fitted: Fitted | None = None
     compared = []

@@ -19,7 +19,7 @@ from scipy import ndimage
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image
-from qsmengine.stats.labels import atlas_image, load_label_table
+from qsmengine.stats.labels.tables import atlas_image, load_label_table
 
 PULVINAR = ("thalamus_pulvinar",)
 LATERAL = (

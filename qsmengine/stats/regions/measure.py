@@ -12,7 +12,7 @@ import pandas as pd
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stats.labels import Label, LabelTable
+from qsmengine.stats.labels.tables import Label, LabelTable
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def region_table(
     labels
         (x, y, z) whole numbers; 0 and numbers the table does not know are background.
     label_table
-        What the numbers mean, see :func:`qsmengine.stats.labels.load_label_table`.
+        What the numbers mean, see :func:`qsmengine.stats.labels.tables.load_label_table`.
     maps
         Name -> (x, y, z) values in any unit.
     grid

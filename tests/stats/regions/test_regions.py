@@ -8,9 +8,9 @@ import pytest
 
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stats.labels import Label, LabelTable, load_label_table
-from qsmengine.stats.region_files import tabulate_regions, write_region_table
-from qsmengine.stats.regions import region_table
+from qsmengine.stats.labels.tables import Label, LabelTable, load_label_table
+from qsmengine.stats.regions.files import tabulate_regions, write_region_table
+from qsmengine.stats.regions.measure import region_table
 from qsmengine.stats.tables import read_table
 
 SHAPE = (17, 22, 13)

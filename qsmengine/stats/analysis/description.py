@@ -26,7 +26,7 @@ from pydantic import Field
 
 from qsmengine.errors import UsageError
 from qsmengine.io.yaml_text import read_yaml
-from qsmengine.stats.entries import Frozen, Groups, Names, validate
+from qsmengine.stats.analysis.entries import Frozen, Groups, Names, validate
 from qsmengine.stats.models.corrections import Correction
 from qsmengine.stats.problems import did_you_mean
 

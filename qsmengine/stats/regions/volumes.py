@@ -21,8 +21,8 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.nifti import read_image
-from qsmengine.stats.labels import Label, LabelTable, load_label_table
-from qsmengine.stats.regions import region_table
+from qsmengine.stats.labels.tables import Label, LabelTable, load_label_table
+from qsmengine.stats.regions.measure import region_table
 
 INTRACRANIAL = "intracranial"
 _COLUMNS = ("index", "region", "hemisphere", "abbreviation", "group", "n_voxels", "volume_mm3")
@@ -58,7 +58,7 @@ def read_aseg(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As :func:`qsmengine.stats.regions.region_table` without maps: a row per structure of the table
+        As :func:`qsmengine.stats.regions.measure.region_table` without maps: a row per structure of the table
         "freesurfer-aseg", a row for both sides after each pair, and "intracranial" (eTIV) where it is told.
 
     Raises
@@ -134,7 +134,7 @@ def read_first(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        As :func:`qsmengine.io.nifti.read_image` and :func:`qsmengine.stats.regions.region_table`.
+        As :func:`qsmengine.io.nifti.read_image` and :func:`qsmengine.stats.regions.measure.region_table`.
     """
     labels, grid = read_image(path, dtype=np.int32)[:2]
     try:

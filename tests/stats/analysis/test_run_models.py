@@ -9,9 +9,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.stats.analysis import load_analysis
+from qsmengine.stats.analysis.description import load_analysis
+from qsmengine.stats.analysis.run_models import OUTPUTS, run_analysis
 from qsmengine.stats.models.combat import combat
-from qsmengine.stats.run_models import OUTPUTS, run_analysis
 from qsmengine.stats.tables import read_table
 
 GROUPS = {"column": "group", "reference": "HC"}

@@ -7,7 +7,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from qsmengine.errors import InputError
-from qsmengine.stats.groups import run_group_analysis
+from qsmengine.stats.analysis.run_design import run_group_analysis
 from qsmengine.stats.models.ancova import fit_ancova
 from qsmengine.stats.tables import read_table
 from tests.stats.designs import design_file

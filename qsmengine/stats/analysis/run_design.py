@@ -12,16 +12,16 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json
-from qsmengine.stats.collect import CELL, Cohort, read_cohort
-from qsmengine.stats.design import GroupDesign, load_design
-from qsmengine.stats.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLUMNS
+from qsmengine.stats.analysis.design import GroupDesign, load_design
+from qsmengine.stats.analysis.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLUMNS
+from qsmengine.stats.analysis.outcome_cells import CellKey, select_cells
+from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each, with_groups
+from qsmengine.stats.derivatives.collect import CELL, Cohort, read_cohort
+from qsmengine.stats.derivatives.typed_columns import Unread, read_column
 from qsmengine.stats.models.ancova import AncovaFit, Estimate, fit_ancova
 from qsmengine.stats.models.corrections import correct
-from qsmengine.stats.outcome_cells import CellKey, select_cells
 from qsmengine.stats.problems import did_you_mean, raise_problems
-from qsmengine.stats.selection import group_levels, left_out, require_two_each, with_groups
 from qsmengine.stats.tables import write_table
-from qsmengine.stats.typed_columns import Unread, read_column
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run_group_analysis(
     Parameters
     ----------
     design_path
-        YAML, see :class:`qsmengine.stats.design.GroupDesign`.
+        YAML, see :class:`qsmengine.stats.analysis.design.GroupDesign`.
     derivatives
         BIDS derivatives folder with ``*_desc-dgm_stats.tsv`` below ``sub-*``.
     out_dir

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.stats.labels import ATLASES, DATA, LABEL_TABLES, Label, atlas_image, load_label_table
+from qsmengine.stats.labels.tables import ATLASES, DATA, LABEL_TABLES, Label, atlas_image, load_label_table
 
 FIRST_NUMBERS = {
     "thalamus": (10, 49),

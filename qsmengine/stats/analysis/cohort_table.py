@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
-from qsmengine.stats.analysis import Analysis, Cell, Combat
-from qsmengine.stats.collect import CELL, SESSION, Cohort
+from qsmengine.stats.analysis.description import Analysis, Cell, Combat
+from qsmengine.stats.derivatives.collect import CELL, SESSION, Cohort
+from qsmengine.stats.derivatives.typed_columns import Unread, read_column
 from qsmengine.stats.models.combat import combat
 from qsmengine.stats.problems import did_you_mean, raise_problems
-from qsmengine.stats.typed_columns import Unread, read_column
 
 Exclusion = dict[str, str | None]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.stats.label_forms import read_rows
+from qsmengine.stats.labels.forms import read_rows
 
 DATA = Path(__file__).parent / "data"
 
@@ -116,7 +116,7 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
         "fsl-first", "freesurfer-aseg", "synthseg", "cit168", "thalamus-hcp", or a file: BIDS
         ``dseg.tsv`` (columns index and name; hemisphere, abbreviation, group where present), CSV with
         Region_Index and Region_Name or LabelValue and Name, or a form of
-        :mod:`qsmengine.stats.label_forms` (ITK-SNAP, FreeSurfer, 3D Slicer, MRtrix, FSL's XML, plain).
+        :mod:`qsmengine.stats.labels.forms` (ITK-SNAP, FreeSurfer, 3D Slicer, MRtrix, FSL's XML, plain).
         Where no hemisphere column tells the side it is taken from the name ("Left-Putamen", "Pu_LH"). Label
         0 is background and left out.
 

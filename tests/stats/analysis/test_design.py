@@ -1,7 +1,7 @@
 import pytest
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.stats.design import load_design
+from qsmengine.stats.analysis.design import load_design
 from tests.stats.designs import design_file
 
 

@@ -3,10 +3,10 @@ import pytest
 
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.stats.collect import collect_tables
-from qsmengine.stats.labels import load_label_table
-from qsmengine.stats.region_files import write_region_table
-from qsmengine.stats.regions import region_table
+from qsmengine.stats.derivatives.collect import collect_tables
+from qsmengine.stats.labels.tables import load_label_table
+from qsmengine.stats.regions.files import write_region_table
+from qsmengine.stats.regions.measure import region_table
 
 
 def test_collected_tables_are_tidy_and_joined(bids, make_cohort):

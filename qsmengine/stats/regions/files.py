@@ -14,8 +14,8 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.nifti import read_image
-from qsmengine.stats.labels import LabelTable
-from qsmengine.stats.regions import STATISTICS, region_table
+from qsmengine.stats.labels.tables import LabelTable
+from qsmengine.stats.regions.measure import STATISTICS, region_table
 from qsmengine.stats.tables import Dictionary, write_table
 
 COLUMNS: Dictionary = {
@@ -53,7 +53,7 @@ def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[
     Parameters
     ----------
     table
-        From :func:`qsmengine.stats.regions.region_table`.
+        From :func:`qsmengine.stats.regions.measure.region_table`.
     path
         File to write, ending in .tsv; the dictionary has the same name with .json.
     units
@@ -90,7 +90,7 @@ def tabulate_regions(
     """Read a label image, maps and a mask, write the region table to `path` (.tsv), and return it.
 
     The table holds each map in the unit of its file. Parameters are those of
-    :func:`qsmengine.stats.regions.region_table` with files in place of arrays, `units` as in
+    :func:`qsmengine.stats.regions.measure.region_table` with files in place of arrays, `units` as in
     :func:`write_region_table`, and `undefined` tells of a map by name where its values do not count, which
     `mask` does for all maps. `notes` takes what was decided on the label image.
 

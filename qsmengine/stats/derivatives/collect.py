@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from qsmengine.errors import InputError
-from qsmengine.stats.region_files import COLUMNS, VOLUMES, split_column
+from qsmengine.stats.regions.files import COLUMNS, VOLUMES, split_column
 from qsmengine.stats.tables import read_table
 
 TABLE_PATTERN = "*_desc-dgm_stats.tsv"

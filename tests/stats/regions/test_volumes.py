@@ -5,8 +5,8 @@ from qsmengine.cli.main import main
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import write_image
-from qsmengine.stats.collect import collect_tables
-from qsmengine.stats.volumes import add_sienax, read_aseg, read_first, read_sienax, read_synthseg
+from qsmengine.stats.derivatives.collect import collect_tables
+from qsmengine.stats.regions.volumes import add_sienax, read_aseg, read_first, read_sienax, read_synthseg
 
 ASEG = """# Title Segmentation Statistics
 # Measure BrainSeg, BrainSegVol, Brain Segmentation Volume, 1100000.0, mm^3

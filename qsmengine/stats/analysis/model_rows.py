@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qsmengine.stats import analysis as a
+from qsmengine.stats.analysis import description as a
+from qsmengine.stats.analysis.selection import with_groups
 from qsmengine.stats.models import comparisons
 from qsmengine.stats.models.ancova import AncovaFit, fit_ancova
 from qsmengine.stats.models.checks import Check, levene, normality
@@ -17,7 +18,6 @@ from qsmengine.stats.models.effects import Interval
 from qsmengine.stats.models.mixed import fit_mixed
 from qsmengine.stats.models.power import solve_power
 from qsmengine.stats.models.regression import fit_hierarchical, partial_correlation
-from qsmengine.stats.selection import with_groups
 
 Row = dict[str, Any]
 _COMPARE = {

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator
 
 from qsmengine.errors import UsageError
 from qsmengine.io.yaml_text import read_yaml
-from qsmengine.stats.entries import Frozen, Groups, Names, as_list, validate
+from qsmengine.stats.analysis.entries import Frozen, Groups, Names, as_list, validate
 from qsmengine.stats.models.corrections import Correction
 from qsmengine.stats.problems import did_you_mean
 

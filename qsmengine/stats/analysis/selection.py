@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
-from qsmengine.stats.entries import Groups
+from qsmengine.stats.analysis.entries import Groups
+from qsmengine.stats.derivatives.typed_columns import why_missing
 from qsmengine.stats.problems import did_you_mean
-from qsmengine.stats.typed_columns import why_missing
 
 
 def group_levels(groups: Groups, found: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:

@@ -10,12 +10,11 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json
-from qsmengine.stats import model_columns as columns
-from qsmengine.stats.analysis import Analysis, Mixed, Model, Power, load_analysis
-from qsmengine.stats.cohort_table import CohortTable, Exclusion, cohort_table, long_table
-from qsmengine.stats.collect import SESSION, read_cohort
-from qsmengine.stats.group_columns import CELL_COLUMNS
-from qsmengine.stats.model_rows import (
+from qsmengine.stats.analysis import model_columns as columns
+from qsmengine.stats.analysis.cohort_table import CohortTable, Exclusion, cohort_table, long_table
+from qsmengine.stats.analysis.description import Analysis, Mixed, Model, Power, load_analysis
+from qsmengine.stats.analysis.group_columns import CELL_COLUMNS
+from qsmengine.stats.analysis.model_rows import (
     Row,
     Rows,
     add_model,
@@ -23,9 +22,10 @@ from qsmengine.stats.model_rows import (
     needed_columns,
     numeric_columns,
 )
+from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each
+from qsmengine.stats.derivatives.collect import SESSION, read_cohort
 from qsmengine.stats.models.corrections import correct
 from qsmengine.stats.problems import did_you_mean, raise_problems
-from qsmengine.stats.selection import group_levels, left_out, require_two_each
 from qsmengine.stats.tables import Dictionary, write_table
 
 OUTPUTS = ("tests", "checks", "blocks", "coefficients", "variances", "excluded", "cohort", "cohort_long")
@@ -65,7 +65,7 @@ def run_analysis(
     Parameters
     ----------
     analysis_path
-        YAML, see :mod:`qsmengine.stats.analysis`.
+        YAML, see :mod:`qsmengine.stats.analysis.description`.
     derivatives
         BIDS derivatives folder with ``*_desc-dgm_stats.tsv`` below ``sub-*``.
     out_dir

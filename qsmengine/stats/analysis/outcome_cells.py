@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from qsmengine.stats.collect import CELL
-from qsmengine.stats.design import RegionOutcome
+from qsmengine.stats.analysis.design import RegionOutcome
+from qsmengine.stats.derivatives.collect import CELL
 from qsmengine.stats.problems import did_you_mean
 
 CellKey: TypeAlias = tuple[str, ...]
