@@ -8,9 +8,9 @@ import platform
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from qsmengine.backend.kernel import Kernel
+from qsmengine.backend.kernel import Binding, Kernel
 from qsmengine.backend.sources import library_candidates, sources_hash
 from qsmengine.data import Array
 from qsmengine.errors import DeviceError
@@ -74,28 +74,53 @@ def call(kernel: Kernel, threads: int, values: Mapping[str, Any]) -> None:
     """Run `kernel` on NumPy arrays."""
     bound = kernel.bind(values)
     tasks = max(1, min(4096, -(-bound.items // ITEMS_PER_TASK)))
-    arguments = [address(values[a.name]) if a.is_array else values[a.name] for a in kernel.arguments]
-    _function(kernel)(tasks, min(threads, tasks), *arguments, *bound.extents)
+    _function(kernel)(tasks, min(threads, tasks), *c_arguments(kernel, values, bound))
 
 
-def address(array: Array) -> Any:
-    """Where the data of a C-contiguous array begin, in a form that a ``void*`` parameter takes.
+def c_arguments(kernel: Kernel, values: Mapping[str, Any], bound: Binding) -> list[Any]:
+    """Arguments of the C function: addresses of the arrays and scalars in order, then every dimension.
+
+    Raises
+    ------
+    InputError
+        For an array whose address is not a multiple of its alignment.
+    """
+    arguments: list[Any] = []
+    for arg in kernel.arguments:
+        value = values[arg.name]
+        if arg.is_array:
+            value, place = address(value)
+            kernel.check_address(arg, place)
+        arguments.append(value)
+    arguments += bound.extents
+    return arguments
+
+
+def c_function(kernel: Kernel, leading: tuple[Any, ...] = (), result: Any = None) -> Any:
+    """The library's function of this signature, whose first parameters have the types `leading`."""
+    library, _ = load_library()
+    function = getattr(library, kernel.name)
+    types: list[Any] = [ctypes.c_void_p if a.is_array else _SCALARS[a.type] for a in kernel.arguments]
+    function.argtypes = [*leading, *types, *[ctypes.c_longlong] * len(kernel.dims)]
+    function.restype = result
+    return function
+
+
+def address(array: Array) -> tuple[Any, int]:
+    """Where the data of a C-contiguous array begin: in a form that a ``void*`` parameter takes, as a number.
 
     The buffer of a writable array is a third of the cost of its ``ctypes`` attribute.
     """
-    buffer: Any = array
-    return _BUFFER.from_buffer(buffer) if array.flags.writeable else array.ctypes.data
+    if not array.flags.writeable:
+        place: int = array.ctypes.data
+        return place, place
+    buffer = _BUFFER.from_buffer(cast("Any", array))
+    return buffer, ctypes.addressof(buffer)
 
 
 @cache
 def _function(kernel: Kernel) -> Any:
-    library, _ = load_library()
-    function = getattr(library, kernel.name)
-    types: list[Any] = [ctypes.c_longlong, ctypes.c_int]
-    types += [ctypes.c_void_p if a.is_array else _SCALARS[a.type] for a in kernel.arguments]
-    types += [ctypes.c_longlong] * len(kernel.dims)
-    function.argtypes, function.restype = types, None
-    return function
+    return c_function(kernel, (ctypes.c_longlong, ctypes.c_int))
 
 
 def _checked(path: Path) -> ctypes.CDLL:

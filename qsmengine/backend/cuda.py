@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.kernel import DTYPES, Binding, Kernel
+from qsmengine.backend.kernel import DTYPES, Arg, Binding, Kernel
 from qsmengine.backend.sources import inlined_source, sources_hash
 from qsmengine.errors import DeviceError, InputError
 
@@ -24,13 +24,15 @@ def call(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
     """Run `kernel` on CuPy arrays of `device`."""
     bound = kernel.bind(values)
     arguments: list[Any] = []
-    for name, scalar in _parameters(kernel):
-        value = values[name]
+    for arg, scalar in _parameters(kernel):
+        value = values[arg.name]
         if scalar is not None:
             value = scalar(value)
         elif value.device.id != device.index:
-            where = f"kernel {kernel.name}, argument {name}"
+            where = f"kernel {kernel.name}, argument {arg.name}"
             raise InputError(f"{where}: array lives on cuda:{value.device.id}, not on {device}")
+        else:
+            kernel.check_address(arg, value.data.ptr)
         arguments.append(value)
     arguments += _extents(bound.extents)
     cupy = device.xp
@@ -63,9 +65,9 @@ def compile_all(device: Device) -> int:
 
 
 @cache
-def _parameters(kernel: Kernel) -> tuple[tuple[str, Any], ...]:
-    """Names of the parameters, each with the type of its scalars: None for an array."""
-    return tuple((a.name, None if a.is_array else DTYPES[a.type].type) for a in kernel.arguments)
+def _parameters(kernel: Kernel) -> tuple[tuple[Arg, Any], ...]:
+    """The parameters, each with the type of its scalars: None for an array."""
+    return tuple((a, None if a.is_array else DTYPES[a.type].type) for a in kernel.arguments)
 
 
 @lru_cache(1024)

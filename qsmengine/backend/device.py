@@ -72,13 +72,13 @@ class Device:
     def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32, *, aligned: bool = True) -> Array:
         """`array` on the device, C-contiguous, in `dtype`; copies only where something must change.
 
-        CPU arrays are copied to aligned memory too, which FFT plans need; kernels do not, and with
-        ``aligned=False`` a large input is used where it lies.
+        A CPU array that does not start at a multiple of 64 bytes, which FFT plans need, is copied too. With
+        ``aligned=False`` a multiple of its element size is enough, as it is for kernels.
         """
         dtype = np.dtype(dtype)
         if self.kind == "cpu":
             host = to_numpy(array)
-            placed = not aligned or host.ctypes.data % ALIGNMENT == 0
+            placed = host.ctypes.data % (ALIGNMENT if aligned else dtype.itemsize) == 0
             if host.dtype == dtype and host.flags.c_contiguous and placed:
                 return host
             copy = self.empty(host.shape, dtype)

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.cpu import address, load_library
+from qsmengine.backend.cpu import c_arguments, c_function
 from qsmengine.backend.kernel import Kernel
 from qsmengine.errors import InputError, OutOfMemoryError
-
-_SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,7 @@ def hostcall(function: HostFunction, **values: Any) -> None:
         if arg.is_array and arg.name in values and not isinstance(values[arg.name], np.ndarray):
             raise InputError(f"host function {function.name}, argument {arg.name}: must be a NumPy array")
     bound = signature.bind(values)
-    arguments = [address(values[a.name]) if a.is_array else values[a.name] for a in signature.arguments]
-    status = _function(function)(*arguments, *bound.extents)
+    status = _function(function)(*c_arguments(signature, values, bound))
     if status == 1:
         raise OutOfMemoryError(f"out of memory in {function.name} for dimensions {dict(bound.sizes)}")
     if status == 2:
@@ -69,10 +66,4 @@ def hostcall(function: HostFunction, **values: Any) -> None:
 
 @cache
 def _function(function: HostFunction) -> Any:
-    library, _ = load_library()
-    symbol = getattr(library, function.name)
-    signature = function.signature
-    types: list[Any] = [ctypes.c_void_p if a.is_array else _SCALARS[a.type] for a in signature.arguments]
-    symbol.argtypes = types + [ctypes.c_longlong] * len(signature.dims)
-    symbol.restype = ctypes.c_int
-    return symbol
+    return c_function(function.signature, result=ctypes.c_int)

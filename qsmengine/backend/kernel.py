@@ -27,7 +27,10 @@ C_TYPES = {"f32": "float", "f64": "double", "c64": "Complex", "u8": "u8", "i32":
 _MOST_BINDINGS = 256
 """Sets of shapes kept per kernel before all are forgotten."""
 
-_LINE = re.compile(r"(?P<name>\w+):\s*(?:(?P<role>in|out|inout)\s+)?(?P<type>\w+)\s*(?:\[(?P<dims>[^\]]*)\])?")
+_LINE = re.compile(
+    r"(?P<name>\w+):\s*(?:(?P<role>in|out|inout)\s+)?(?P<type>\w+)\s*"
+    r"(?:\[(?P<dims>[^\]]*)\](?:\s+align\s+(?P<align>\d+))?)?"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Arg:
     type: str
     role: Literal["in", "out", "inout", "scalar"]
     dims: tuple[str, ...] = ()
+    alignment: int = 1
+    """Bytes of which an array's address must be a multiple."""
 
     @property
     def is_array(self) -> bool:
@@ -70,7 +75,8 @@ class Kernel:
     args
         One line each, ``name: in|out|inout type [dims]`` for arrays and ``name: type`` for scalars, in
         the order of the C parameters. After them the C function takes every dimension as Index, in
-        order of first appearance.
+        order of first appearance. An array starts at a multiple of its element size, or of the number of
+        bytes after ``align``, for a kernel that loads several elements at once.
     items
         Dimensions whose product is the number of work items: how much there is to deal out.
     threads
@@ -151,6 +157,17 @@ class Kernel:
     def _bindings(self) -> dict[tuple[tuple[int, ...], ...], Binding]:
         return {}
 
+    def check_address(self, arg: Arg, address: int) -> None:
+        """Check where the data of an array begin: a GPU cannot load an element from an unaligned address.
+
+        Raises
+        ------
+        InputError
+            For an address that is not a multiple of the argument's alignment.
+        """
+        if address % arg.alignment:
+            raise InputError(f"{self._where(arg.name)}: must be aligned to {arg.alignment} bytes")
+
     def _where(self, name: str) -> str:
         return f"kernel {self.name}, argument {name}"
 
@@ -181,4 +198,5 @@ def _parse(line: str) -> Arg:
     if match["role"] is None:
         return Arg(match["name"], match["type"], "scalar")
     role: Any = match["role"]
-    return Arg(match["name"], match["type"], role, tuple((match["dims"] or "").split()))
+    alignment = int(match["align"] or DTYPES[match["type"]].itemsize)
+    return Arg(match["name"], match["type"], role, tuple((match["dims"] or "").split()), alignment)

@@ -8,26 +8,13 @@ from qsmengine.backend import cuda
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError
-
-
-class CompileError(Exception):
-    pass
+from tests.backend.fake_cuda import CompileError, Context
 
 
 @pytest.fixture
 def device(monkeypatch):
     """A device whose CuPy notes what is compiled."""
     compiled = []
-
-    class Context:
-        def __init__(self, index):
-            self.index = index
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
 
     compiler = SimpleNamespace(CompileException=CompileError)
     xp = SimpleNamespace(cuda=SimpleNamespace(Device=Context, compiler=compiler))

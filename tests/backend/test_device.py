@@ -55,6 +55,14 @@ def test_asarray_does_not_copy_what_fits(device):
     assert device.asarray(x) is x or device.asarray(x).data.ptr == x.data.ptr
 
 
+def test_values_at_an_odd_address_are_copied_to_where_a_kernel_can_load_them(rng):
+    values = rng.normal(size=11).astype(np.float32)
+    unaligned = np.frombuffer(b"x" + values.tobytes(), np.float32, offset=1)
+    placed = cpu(1).asarray(unaligned, aligned=False)
+    assert placed.ctypes.data % 4 == 0
+    assert np.array_equal(placed, values)
+
+
 def test_an_array_tells_its_device_and_module(device):
     x = device.empty((2, 3))
     assert device_of(x).kind == device.kind

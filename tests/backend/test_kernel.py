@@ -12,7 +12,8 @@ from qsmengine.backend import cpu, cuda
 from qsmengine.backend.device import Device
 from qsmengine.backend.kernel import Binding, Kernel
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.tv import TV_DATA_STEP
+from qsmengine.backend.signatures.nlm import NLM_PACKED
+from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_KSPACE_STEP
 from qsmengine.errors import InputError
 
 DATA = "x: in f32 [n 3]\ny: out c64 [n]\nscale: f32\n"
@@ -78,8 +79,8 @@ def test_read_only_and_empty_inputs_reach_the_cpu_kernel():
     x = np.arange(6, dtype=np.float32)
     expected = x.copy()
     x.flags.writeable = False
-    assert np.array_equal(np.ctypeslib.as_array(_floats(cpu.address(x)), (6,)), expected)
-    assert cpu.address(np.zeros((0, 3), np.float32)) is not None
+    assert np.array_equal(np.ctypeslib.as_array(_floats(cpu.address(x)[0]), (6,)), expected)
+    assert cpu.address(np.zeros((0, 3), np.float32))[0] is not None
 
 
 def _floats(address):
@@ -93,6 +94,42 @@ def _floats(address):
 def test_a_gpu_gets_about_a_thread_for_every_work_item(n, threads, shape):
     kernel = Kernel("k", "k.cu", "x: in f32 [n]\n", items="n", threads=threads)
     assert cuda.launch_shape(kernel, Binding({"n": n}, n, (n,))) == shape
+
+
+def _shifted(shape, dtype, offset, device):
+    """Zeros whose data begin `offset` bytes after an address that every kernel takes."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = device.zeros((size + offset + 64,), np.uint8)
+    place = memory.ctypes.data if device.kind == "cpu" else memory.data.ptr
+    start = -place % 64 + offset
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+@pytest.mark.parametrize(("offset", "refused"), [(1, True), (2, True), (4, False), (64, False)])
+def test_an_array_of_floats_begins_at_a_multiple_of_four_bytes(device, offset, refused):
+    names = ("ax", "u", "f", "w2")
+    arrays = {name: _shifted((2, 3, 4), np.float32, offset if name == "f" else 0, device) for name in names}
+    if not refused:
+        launch(TV_DATA_STEP, device, **arrays, mu=1.0)
+        return
+    with pytest.raises(InputError, match="argument f: must be aligned to 4 bytes"):
+        launch(TV_DATA_STEP, device, **arrays, mu=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "name", "alignment"),
+    [
+        (TV_KSPACE_STEP, "data", 8),
+        (NLM_PACKED, "guide", 16),
+        (NLM_PACKED, "values", 16),
+        (NLM_PACKED, "offset", 4),
+    ],
+)
+def test_what_a_kernel_loads_at_once_is_aligned_to_its_size(kernel, name, alignment):
+    arg = next(a for a in kernel.arguments if a.name == name)
+    kernel.check_address(arg, 3 * alignment)
+    with pytest.raises(InputError, match=f"argument {name}: must be aligned to {alignment} bytes"):
+        kernel.check_address(arg, 3 * alignment + alignment // 2)
 
 
 class _OnSecondGpu(np.ndarray):

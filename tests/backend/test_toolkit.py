@@ -16,28 +16,14 @@ from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError
 from qsmengine.pipeline.api.calls import device_for
 from qsmengine.pipeline.outputs.provenance import machine
+from tests.backend.fake_cuda import CompileError, Context
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_NVRTC = 'Failure finding "libnvrtc.so.12": No such file: libnvrtc.so.12\nsearched in ...'
 
 
-class CompileError(Exception):
-    pass
-
-
 class RuntimeApiError(RuntimeError):
     pass
-
-
-class Context:
-    def __init__(self, index):
-        self.index = index
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
 
 
 class FakeCupy(ModuleType):

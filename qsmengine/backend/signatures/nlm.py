@@ -67,8 +67,8 @@ NLM_PACKED = Kernel(
     "nlm_packed",
     "nlm_packed.cu",
     f"""\
-guide: in f32 [packs px py pz pack]
-values: in f32 [packs px py pz pack]
+guide: in f32 [packs px py pz pack] align 16
+values: in f32 [packs px py pz pack] align 16
 precision: in f32 [maps px py pz]
 offset: in f32 [px py pz]
 {_RESULT}\
