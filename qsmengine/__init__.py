@@ -8,19 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qsmengine.version import __version__
+from qsmengine.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
-    from qsmengine.grid import Grid
-    from qsmengine.io import load_dwi, load_gre
-    from qsmengine.pipeline.api.derived import (
+    from qsmengine.api.derived import (
         estimate_uncertainty,
         reference_chi,
         separate_chi,
         susceptibility_weighted,
     )
-    from qsmengine.pipeline.api.reconstruct import (
+    from qsmengine.api.reconstruct import (
         denoise,
         fit_tensor,
         invert_dipole,
@@ -36,7 +33,6 @@ __all__ = [
     "InputError",
     "QsmengineError",
     "UsageError",
-    "__version__",
     "denoise",
     "estimate_uncertainty",
     "fit_tensor",
@@ -58,19 +54,19 @@ _HOMES = {
     "InputError": "errors",
     "QsmengineError": "errors",
     "UsageError": "errors",
-    "denoise": "pipeline.api.reconstruct",
-    "estimate_uncertainty": "pipeline.api.derived",
-    "fit_tensor": "pipeline.api.reconstruct",
-    "invert_dipole": "pipeline.api.reconstruct",
+    "denoise": "api.reconstruct",
+    "estimate_uncertainty": "api.derived",
+    "fit_tensor": "api.reconstruct",
+    "invert_dipole": "api.reconstruct",
     "load_dwi": "io",
     "load_gre": "io",
-    "reconstruct_qsm": "pipeline.api.reconstruct",
-    "reference_chi": "pipeline.api.derived",
+    "reconstruct_qsm": "api.reconstruct",
+    "reference_chi": "api.derived",
     "region_table": "stats.regions.measure",
-    "remove_background": "pipeline.api.reconstruct",
-    "separate_chi": "pipeline.api.derived",
-    "susceptibility_weighted": "pipeline.api.derived",
-    "unwrap": "pipeline.api.reconstruct",
+    "remove_background": "api.reconstruct",
+    "separate_chi": "api.derived",
+    "susceptibility_weighted": "api.derived",
+    "unwrap": "api.reconstruct",
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 import qsmengine as qe
 from qsmengine.backend.device import to_numpy
 from qsmengine.stages.phase.laplacian import LaplacianParams, laplacian
-from tests.sessions import make_ball, write_dwi
+from tests.made_sessions import make_ball, write_dwi
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -11,10 +11,10 @@ import numpy as np
 from qsmengine.backend.device import resolve_device
 from qsmengine.demo_data import demo_path
 from qsmengine.io import write_image
+from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.phantom.head import virtual_head
 from qsmengine.phantom.scheme import repulsion_directions
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 from tools.markdown import IMAGES, ROOT

@@ -9,12 +9,12 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from qsmengine.api.calls import device_for
 from qsmengine.backend import device as devices
 from qsmengine.backend import toolkit
 from qsmengine.backend.device import cuda_devices, resolve_device
 from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError
-from qsmengine.pipeline.api.calls import device_for
 from qsmengine.pipeline.outputs.provenance import machine
 from tests.backend.fake_cuda import CompileError, Context
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.sessions import make_ball, write_ball, write_dwi
+from tests.made_sessions import make_ball, write_ball, write_dwi
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from qsmengine.cli.main import main
 from qsmengine.io.nifti import read_image, write_image
 from tests.badinput.checking import check
-from tests.sessions import make_ball, qsm_arguments, write_ball
+from tests.made_sessions import make_ball, qsm_arguments, write_ball
 
 
 def sidecar(path):

@@ -9,7 +9,7 @@ import pytest
 from qsmengine.backend.device import cuda_devices
 from tests.badinput.checking import check
 from tests.badinput.test_gre import no_echo_time, truncated
-from tests.sessions import qsm_arguments
+from tests.made_sessions import qsm_arguments
 
 
 @pytest.mark.skipif(cuda_devices()[0] > 0, reason="this machine has a GPU")

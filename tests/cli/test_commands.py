@@ -7,7 +7,7 @@ import pytest
 from qsmengine.cli.main import main
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.stages.registry import all_methods
-from tests.sessions import make_ball, qsm_arguments, write_ball, write_dwi
+from tests.made_sessions import make_ball, qsm_arguments, write_ball, write_dwi
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from qsmengine.cohort.ledger.places import HOME
 from qsmengine.cohort.plan.model import CohortPlan, Session, Step
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.outputs.provenance import file_digest
-from tests.sessions import make_ball, write_ball, write_dwi
+from tests.made_sessions import make_ball, write_ball, write_dwi
 
 SHAPE = (20, 18, 16)
 SETTINGS = ("inversion=tkd", "relaxometry=none")

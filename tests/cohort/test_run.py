@@ -233,7 +233,7 @@ def test_results_of_another_version_are_not_mixed_unless_forced(bids, tmp_path, 
     outcome = run_cohort(plan, forced)
     assert (outcome.exit_code, len(outcome.skipped)) == (0, 0)
     description = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
-    assert description["GeneratedBy"][0]["Version"] == qsmengine.__version__
+    assert description["GeneratedBy"][0]["Version"] == qsmengine.version.__version__
 
 
 def test_output_that_is_the_dataset_or_a_file_is_refused(bids, tmp_path):

@@ -111,7 +111,7 @@ def test_bake_script_starts_a_command_that_compiles_cupy_s_kernels_too(monkeypat
     monkeypatch.setattr("qsmengine.backend.device.resolve_device", lambda name: name)
     monkeypatch.setattr("qsmengine.backend.cuda.compile_all", lambda device: called.append(device) or 100)
     monkeypatch.setattr(
-        "qsmengine.pipeline.api.warm_up.warm_up", lambda device, tell: called.append(device) or ["fast", "ols"]
+        "qsmengine.api.warm_up.warm_up", lambda device, tell: called.append(device) or ["fast", "ols"]
     )
     assert main(words.strip('"').split()) == 0
     assert called == ["cuda:0", "cuda:0"]

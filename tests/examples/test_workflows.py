@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from qsmengine.io.nifti import write_image
-from tests.sessions import make_ball, write_ball
+from tests.made_sessions import make_ball, write_ball
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qsmengine.api import derived as api_derived
+from qsmengine.api import reconstruct as api
 from qsmengine.backend.device import Device, to_numpy
-from qsmengine.pipeline.api import derived as api_derived
-from qsmengine.pipeline.api import reconstruct as api
 from qsmengine.stages.registry import methods_of
 from tests.contract.running import difference, tolerance
 from tests.gpu_standin.chains import CHI_TOLERANCE, SHORT, series, small_head

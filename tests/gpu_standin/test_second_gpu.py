@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qsmengine.api import reconstruct as api
 from qsmengine.backend.device import Device, cpu, resolve_device
-from qsmengine.pipeline.api import reconstruct as api
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.diffusion.motion import predict

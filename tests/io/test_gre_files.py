@@ -6,7 +6,7 @@ import pytest
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.gre_files import open_gre
 from qsmengine.io.nifti import read_image, write_image
-from tests.sessions import ECHO_TIMES, make_ball, write_ball
+from tests.made_sessions import ECHO_TIMES, make_ball, write_ball
 
 
 @pytest.fixture

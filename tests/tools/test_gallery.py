@@ -6,7 +6,7 @@ import pytest
 from qsmengine.backend.device import cpu
 from qsmengine.pipeline.configuration.config import load_config, preset_names
 from qsmengine.pipeline.run.execute import run_qsm
-from tests.sessions import make_ball
+from tests.made_sessions import make_ball
 from tools import gallery
 
 SHORT = {

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.pipeline.sessions.qsm_ci import SPANS
+from qsmengine.sessions.qsm_ci import SPANS
 from qsmengine.stages.registry import methods_of
-from tests.sessions import ECHO_TIMES, make_ball
+from tests.made_sessions import ECHO_TIMES, make_ball
 from tools.submissions import main, submissions
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -50,7 +50,7 @@ def denoise(
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_pairs
     from qsmengine.pipeline.configuration.config import parse_value
-    from qsmengine.pipeline.sessions.denoising import DenoiseRequest, run_denoising
+    from qsmengine.sessions.denoising import DenoiseRequest, run_denoising
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     given = {

@@ -48,9 +48,9 @@ def doctor(
 
 def _compile() -> None:
     """Fill CuPy's cache with the engine's kernels, and by small runs with CuPy's; DeviceError without a GPU."""
+    from qsmengine.api.warm_up import warm_up
     from qsmengine.backend.cuda import compile_all
     from qsmengine.backend.device import resolve_device
-    from qsmengine.pipeline.api.warm_up import warm_up
 
     device, reporter = resolve_device("cuda:0"), Reporter()
     reporter.say(f"{compile_all(device)} kernels compiled for {device}")

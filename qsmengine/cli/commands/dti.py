@@ -84,8 +84,8 @@ def dti(
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers, parse_ranges
+    from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
     from qsmengine.pipeline.configuration.config import load_config
-    from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     named = {"diffusion": fit, "denoise": denoise}

@@ -34,7 +34,7 @@ def evaluate(
     import json
 
     from qsmengine.cli.options.parsers import parse_numbers
-    from qsmengine.pipeline.sessions.evaluate import evaluate_files
+    from qsmengine.sessions.evaluate import evaluate_files
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     regions = [int(n) for n in parse_numbers([dgm_labels], "--dgm-labels") or ()]

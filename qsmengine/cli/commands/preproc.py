@@ -42,7 +42,7 @@ def preproc(
     not corrected: use FSL's topup and eddy for that and give their rotated b-vectors to qsmengine dti.
     """
     from qsmengine.cli.options.devices import choose_device
-    from qsmengine.pipeline.sessions.preproc import PreprocRequest, run_preproc
+    from qsmengine.sessions.preproc import PreprocRequest, run_preproc
     from qsmengine.stages.diffusion.motion import MotionParams
     from qsmengine.stages.diffusion.slices import SliceParams
 

@@ -60,8 +60,8 @@ def qsm(
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
+    from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
     from qsmengine.pipeline.configuration.config import load_config
-    from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     request = QsmRequest(

@@ -41,7 +41,7 @@ def qsm_ci(
 ) -> None:
     """Read a QSM-CI input folder, write its result (totalfield, localfield or chimap, in ppm)."""
     from qsmengine.cli.options.devices import choose_device
-    from qsmengine.pipeline.sessions.qsm_ci import CiRequest, run_qsm_ci
+    from qsmengine.sessions.qsm_ci import CiRequest, run_qsm_ci
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     request = CiRequest(

@@ -54,7 +54,7 @@ def stage(
     if name is None:
         raise UsageError("name a stage, or list them with: qsmengine stage --list")
     from qsmengine.cli.options.devices import choose_device
-    from qsmengine.pipeline.sessions.single import StageRequest, run_stage
+    from qsmengine.sessions.single import StageRequest, run_stage
     from qsmengine.stages.registry import methods_of
 
     known = methods_of(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qsmengine.api.reconstruct import invert_dipole
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
@@ -13,7 +14,6 @@ from qsmengine.io.atomic import write_text
 from qsmengine.io.nifti import write_image
 from qsmengine.phantom import VirtualHead, virtual_head
 from qsmengine.phantom.field import FieldModel
-from qsmengine.pipeline.api.reconstruct import invert_dipole
 from qsmengine.stats.analysis.run_design import run_group_analysis
 from qsmengine.stats.labels.tables import load_label_table
 from qsmengine.stats.regions.files import tabulate_regions

@@ -12,8 +12,8 @@ from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.demo_data import demo_path
 from qsmengine.io.nifti import read_image, write_image
+from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 

@@ -8,8 +8,8 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.demo_data import demo_path
+from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 

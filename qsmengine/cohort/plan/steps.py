@@ -17,10 +17,10 @@ from qsmengine.io.gre_files import GreFiles, open_gre
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.sidecars import read_sidecar
+from qsmengine.modalities.dwi.maps import dti_files
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.dataset import shared_files
 from qsmengine.pipeline.outputs.maps import Naming, qsm_files
-from qsmengine.pipeline.outputs.tensor_maps import dti_files
 from qsmengine.pipeline.run.plan import Plan, plan_dti, plan_qsm
 
 SHARED = frozenset(path.name for path in shared_files(named=True))

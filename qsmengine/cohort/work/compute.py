@@ -12,12 +12,12 @@ from qsmengine.backend.memory import available_memory, free_pool
 from qsmengine.cohort.plan.model import Step
 from qsmengine.cohort.work.requests import dti_request, qsm_request
 from qsmengine.cohort.work.tabulate import write_table
+from qsmengine.modalities.dwi.session import run_dti_session
+from qsmengine.modalities.gre.session import run_qsm_session
 from qsmengine.pipeline.configuration.config import validate
 from qsmengine.pipeline.outputs.staging import Writing
+from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.progress import ProgressCallback
-from qsmengine.pipeline.sessions.diffusion import run_dti_session
-from qsmengine.pipeline.sessions.gre import run_qsm_session
-from qsmengine.pipeline.sessions.outcome import Outcome
 
 SLAB_SHARE = 0.4
 """Part of the memory at hand that a fit in slabs may take, after the whole did not fit."""

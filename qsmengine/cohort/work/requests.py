@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.cohort.plan.model import Step
+from qsmengine.modalities.dwi.session import DtiRequest
+from qsmengine.modalities.gre.session import QsmRequest
 from qsmengine.pipeline.outputs.staging import Writing
-from qsmengine.pipeline.sessions.diffusion import DtiRequest
-from qsmengine.pipeline.sessions.gre import QsmRequest
 
 
 def qsm_request(

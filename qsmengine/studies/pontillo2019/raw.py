@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from qsmengine.api.reconstruct import fit_tensor, reconstruct_qsm
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.sources import sources_hash
 from qsmengine.data import Array
 from qsmengine.io.atomic import write_json
 from qsmengine.phantom.tissue import tissue_table
-from qsmengine.pipeline.api.reconstruct import fit_tensor, reconstruct_qsm
 from qsmengine.stats.tables import Dictionary, write_table
 from qsmengine.studies.pontillo2019.cells import Fitted, compare_cells
 from qsmengine.studies.pontillo2019.cohort import UNITS, draw_cohort

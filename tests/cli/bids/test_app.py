@@ -9,8 +9,8 @@ from qsmengine.cli.bids.app import changed_pages, choose_gpus, main, prepare_wor
 from qsmengine.cohort.plan.model import SessionRecord
 from qsmengine.cohort.run import CohortOutcome
 from qsmengine.errors import UsageError
+from tests.made_sessions import make_ball, write_ball
 from tests.report.results import write_session, write_table
-from tests.sessions import make_ball, write_ball
 
 QUICK = ("--set", "inversion=tkd", "background=vsharp", "background.max_radius=6", "--device", "cpu")
 HERE = ("--nprocs", "0", "--omp-nthreads", "2")

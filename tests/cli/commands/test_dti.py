@@ -11,7 +11,7 @@ import pytest
 from qsmengine.cli.main import main
 from qsmengine.demo_data import demo_path
 from qsmengine.io.nifti import read_image, write_image
-from tests.sessions import write_dwi
+from tests.made_sessions import write_dwi
 
 DEMO = demo_path("siemens-dwi-brain-with-vendor-maps")
 

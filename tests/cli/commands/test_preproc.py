@@ -32,7 +32,7 @@ def moving(tmp_path, rng):
 def test_writes_series_table_mask_motion_and_outliers(tmp_path, moving, monkeypatch):
     dwi, matrices = moving
     order = iter([*range(1, 10), *range(2, 10)])
-    monkeypatch.setattr("qsmengine.pipeline.sessions.preproc.register", lambda *_: matrices[next(order)])
+    monkeypatch.setattr("qsmengine.sessions.preproc.register", lambda *_: matrices[next(order)])
     assert main(["preproc", "--dwi", str(dwi), "--out", str(tmp_path / "out" / "s1"), "-q"]) == 0
     out = tmp_path / "out"
     before, after = load_dwi(dwi).series, load_dwi(out / "s1_dwi.nii.gz").series

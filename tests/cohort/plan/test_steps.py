@@ -9,9 +9,9 @@ from qsmengine.cohort.plan.steps import SHARED
 from qsmengine.cohort.work.requests import dti_request, qsm_request
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
+from qsmengine.modalities.dwi.session import run_dti_session
+from qsmengine.modalities.gre.session import run_qsm_session
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.sessions.diffusion import run_dti_session
-from qsmengine.pipeline.sessions.gre import run_qsm_session
 from tests.cohort.making import SHAPE
 
 

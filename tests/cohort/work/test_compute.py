@@ -64,7 +64,7 @@ def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
 
 def test_a_gpu_that_fills_up_halfway_hands_the_session_to_the_cpu(bids, out, gpu, monkeypatch):
     monkeypatch.setattr("qsmengine.pipeline.run.execute.check_memory", lambda plan, device: None)
-    monkeypatch.setattr("qsmengine.pipeline.sessions.gre.check_memory", lambda plan, device: None)
+    monkeypatch.setattr("qsmengine.modalities.gre.session.check_memory", lambda plan, device: None)
     monkeypatch.setattr(execute, "limit_pool", lambda device, limit: limit_pool(device, min(limit, 1 << 20)))
     try:
         step = run(bids, out, device="cuda:0", fall_back=True).record.steps["qsm"]

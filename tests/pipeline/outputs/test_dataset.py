@@ -10,12 +10,12 @@ from qsmengine.backend.device import cpu
 from qsmengine.cohort.outputs.group_tables import write_group_table
 from qsmengine.cohort.outputs.reports import write_reports
 from qsmengine.io.bids import BidsName
+from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
+from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.outputs.dataset import dataset_link, dataset_root, raw_dataset, source_uri
-from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
-from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
+from tests.made_sessions import make_ball, write_ball, write_dwi
 from tests.report.results import write_table
-from tests.sessions import make_ball, write_ball, write_dwi
 from tests.validator import errors
 
 SECRETS = {

@@ -9,11 +9,11 @@ from qsmengine.backend.device import cpu
 from qsmengine.backend.sources import sources_hash
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
+from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.outputs.maps import Naming
-from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
-from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
-from tests.sessions import ECHO_TIMES, GAMMA, make_ball, write_ball, write_dwi
+from tests.made_sessions import ECHO_TIMES, GAMMA, make_ball, write_ball, write_dwi
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from qsmengine.io.dwi import load_dwi
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.noise import MAX_WEIGHT, field_weight
-from tests.sessions import R2STAR, make_ball, write_dwi
+from tests.made_sessions import R2STAR, make_ball, write_dwi
 
 
 @pytest.fixture(scope="module")

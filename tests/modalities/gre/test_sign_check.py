@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qsmengine.grid import Grid
+from qsmengine.modalities.gre.sign_check import iron_contrast, sign_notes
 from qsmengine.pipeline.run.results import RunResult
-from qsmengine.pipeline.run.sign_check import iron_contrast, sign_notes
 
 SHAPE = (40, 38, 36)
 GRID = Grid.from_voxel_size(SHAPE, (3.0, 3.0, 3.0), field_strength=3.0)

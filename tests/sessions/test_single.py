@@ -6,8 +6,8 @@ import pytest
 from qsmengine.backend.device import cpu
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.pipeline.sessions.single import StageRequest, run_stage
-from tests.sessions import GAMMA, make_ball, write_ball, write_dwi
+from qsmengine.sessions.single import StageRequest, run_stage
+from tests.made_sessions import GAMMA, make_ball, write_ball, write_dwi
 
 
 @pytest.fixture

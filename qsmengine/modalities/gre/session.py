@@ -12,14 +12,14 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.maps import Naming, qsm_files, write_qsm
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
 from qsmengine.pipeline.run.execute import run_qsm
+from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory, plan_qsm
 from qsmengine.pipeline.run.progress import ProgressCallback
-from qsmengine.pipeline.run.sign_check import sign_notes
-from qsmengine.pipeline.sessions.outcome import Outcome
 
 
 @dataclass(frozen=True)

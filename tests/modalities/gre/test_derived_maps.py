@@ -10,12 +10,12 @@ from qsmengine.backend.device import cpu
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
+from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.pipeline.run.plan import plan_qsm
-from qsmengine.pipeline.sessions.gre import QsmRequest, run_qsm_session
 from qsmengine.stages.registry import get_method
-from tests.sessions import make_ball, write_ball
+from tests.made_sessions import make_ball, write_ball
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
 QUICK = ("inversion=tkd", "background=vsharp", "background.max_radius=6")

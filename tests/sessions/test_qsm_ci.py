@@ -6,9 +6,9 @@ import pytest
 from qsmengine.backend.device import cpu
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.pipeline.sessions.qsm_ci import SPANS, CiRequest, nested, run_qsm_ci
+from qsmengine.sessions.qsm_ci import SPANS, CiRequest, nested, run_qsm_ci
 from qsmengine.stages.registry import methods_of
-from tests.sessions import ECHO_TIMES, make_ball
+from tests.made_sessions import ECHO_TIMES, make_ball
 
 SETTINGS = ("background=vsharp", "background.max_radius=6", "inversion=tkd")
 

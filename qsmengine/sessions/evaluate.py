@@ -11,7 +11,7 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.nifti import read_image
 from qsmengine.io.sidecars import read_sidecar
-from qsmengine.pipeline.sessions.single import field_in_ppm
+from qsmengine.sessions.single import field_in_ppm
 from qsmengine.stages.metrics import DGM_LABELS, Evaluation, evaluate
 
 

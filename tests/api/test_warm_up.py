@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from qsmengine.api import warm_up as small
 from qsmengine.backend.device import cpu
 from qsmengine.phantom.head import virtual_head
-from qsmengine.pipeline.api import warm_up as small
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names
 from qsmengine.pipeline.run.execute import run_dti, run_qsm
-from tests.sessions import make_ball
+from tests.made_sessions import make_ball
 
 
 def test_runs_are_told_before_they_start(monkeypatch):

@@ -7,18 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+from qsmengine.api.reconstruct import denoise
 from qsmengine.backend.device import cpu
 from qsmengine.cli.main import main
 from qsmengine.data import DwiSeries
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image
-from qsmengine.pipeline.api.reconstruct import denoise
+from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.pipeline.run.plan import plan_dti, plan_qsm
-from qsmengine.pipeline.sessions.diffusion import DtiRequest, run_dti_session
-from tests.sessions import R2STAR, make_ball, qsm_arguments, write_ball, write_dwi
+from tests.made_sessions import R2STAR, make_ball, qsm_arguments, write_ball, write_dwi
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
 QUICK = ("inversion=tkd", "background=vsharp", "background.max_radius=6")

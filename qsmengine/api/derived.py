@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qsmengine.api.calls import device_for, given, run_method
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.pipeline.api.calls import device_for, given, run_method
 from qsmengine.stages.inversion.reference import ReferenceResult
 from qsmengine.stages.separation.voxelwise import SeparationResult
 from qsmengine.stages.swi.images import SwiResult

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qsmengine.api.reconstruct import denoise
 from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
@@ -18,7 +19,6 @@ from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_sidecar
-from qsmengine.pipeline.api.reconstruct import denoise
 from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged

@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from qsmengine.api.reconstruct import denoise, fit_tensor
 from qsmengine.backend.device import Device
 from qsmengine.phantom.head import virtual_head
-from qsmengine.pipeline.api.reconstruct import denoise, fit_tensor
 from qsmengine.pipeline.configuration.config import load_config, preset_names
 from qsmengine.pipeline.run.execute import run_qsm
 

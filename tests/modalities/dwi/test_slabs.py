@@ -14,9 +14,9 @@ from qsmengine.backend.device import cpu
 from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError, InputError
 from qsmengine.io import open_dwi, read_image
+from qsmengine.modalities.dwi.slabs import Slabs, chosen_volumes, divide
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run.plan import plan_dti
-from qsmengine.pipeline.run.slabs import Slabs, chosen_volumes, divide
 from tests.stages.diffusion.tensors import gradient_table, random_tensors, signals
 
 

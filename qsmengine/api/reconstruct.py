@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from qsmengine.api.calls import device_for, given, run_method
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.grid import Grid
-from qsmengine.pipeline.api.calls import device_for, given, run_method
 from qsmengine.pipeline.configuration.config import Config, load_config
 from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.pipeline.run.progress import ProgressCallback
