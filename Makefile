@@ -1,11 +1,12 @@
-# Every target does its own set-up: a virtual environment in .venv, the build tools, the package with
+# Every target sets up what it needs: a virtual environment in .venv, the build tools, the package with
 # its dependencies, the compiled kernels in build/kernels. Repeated calls find it done.
 #
 #   make demo      reconstructions of the bundled data into demo-output/
-#   make test      linters, types, import directions, the test suite, and gpu-standin
+#   make test      linters, types, import directions, the site, the test suite, and gpu-standin
 #   make gpu-standin  the tests that ask for a GPU, on a stand-in for CuPy
 #   make kernels   rebuild the CPU library after a change in kernels/
 #   make emulate   every kernel as a GPU runs it, on the CPU; KERNELS="name or name" chooses
+#   make docs      the site, into build/site; warnings are errors
 #   make lint | format | sanitize | bench | wheel | clean
 #
 # PYTHON=/path/to/python chooses the interpreter (3.11 or newer); JOBS=N the test processes.
@@ -24,13 +25,14 @@ CUPY_13 := "fast or (agrees_with_cpu and oblique) or not (test_results or test_c
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: demo test gpu-standin lint format kernels sanitize emulate bench wheel clean
+.PHONY: demo test gpu-standin lint format kernels sanitize emulate bench docs wheel clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
 
 test: $(VENV)/.installed-dev kernels
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory docs
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 	@$(MAKE) --no-print-directory gpu-standin
 
@@ -66,6 +68,9 @@ emulate: $(VENV)/.installed-dev kernels
 bench: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m bench kernels
 	$(BIN)/python -m bench tv
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file tools/mkdocs.yml
 
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip wheel --no-build-isolation --no-deps --wheel-dir dist .

@@ -11,6 +11,7 @@ COMMANDS = {
     "methods": "docs/methods.md and the table in docs/presets.md, from the registry and the presets",
     "gallery": "run every preset on real data, check the maps, and draw them into docs/images/",
     "diffusion-pictures": "the pictures of docs/diffusion.md",
+    "tutorial": "run the commands of docs/tutorial.md and draw its pictures",
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
     "submissions": "a QSM-CI submission folder per method, from the registry",
 }

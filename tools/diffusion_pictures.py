@@ -18,6 +18,7 @@ from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 from tools.markdown import IMAGES, ROOT
+from tools.panels import tensor_panels
 
 SIEMENS = "siemens-dwi-brain-with-vendor-maps"
 CANON = ROOT / "tests" / "data" / "canon-dwi-brain-oblique"
@@ -35,14 +36,14 @@ def main(argv: list[str]) -> int:
         scratch = Path(folder)
         siemens = fit(demo_path(SIEMENS) / "dwi.nii.gz", scratch / "siemens")
         overview(
-            rows(siemens),
+            tensor_panels(siemens),
             out / "diffusion-siemens.png",
-            "Siemens, b = 1000, OLS",
+            "Siemens, b = 2500, OLS",
         )
         for name in ("axial", "sagittal_tilted"):
             canon = fit(CANON / f"{name}.nii.gz", scratch / name)
             title = f"Canon crop, {name.replace('_', ', ')}, b = 1500, OLS"
-            overview(rows(canon), out / f"diffusion-canon-{name.replace('_', '-')}.png", title)
+            overview(tensor_panels(canon), out / f"diffusion-canon-{name.replace('_', '-')}.png", title)
         two_shells(scratch)
         tissue = fit(scratch / "head.nii.gz", scratch / "water", "free_water")
         kurtosis = fit(scratch / "head.nii.gz", scratch / "kurtosis", "dki_constrained")
@@ -61,17 +62,6 @@ def fit(dwi: Path, prefix: Path, method: str = "ols") -> Path:
     config = load_config(overrides={"diffusion": {"method": method}})
     run_dti_session(request, config, resolve_device("cpu"))
     return prefix
-
-
-def rows(prefix: Path) -> list[Panel]:
-    """Colour FA, FA, MD and S0."""
-    fa = Path(f"{prefix}_FA.nii.gz")
-    return [
-        Panel(fa, "colour FA", "colour_fa", vectors=Path(f"{prefix}_V1.nii.gz")),
-        Panel(fa, "FA", "fa"),
-        Panel(Path(f"{prefix}_MD.nii.gz"), "MD", "diffusivity"),
-        Panel(Path(f"{prefix}_S0.nii.gz"), "S0", "magnitude"),
-    ]
 
 
 def two_shells(folder: Path) -> None:

@@ -54,7 +54,7 @@ class InputOptions(Params):
 class Config(BaseModel):
     """Validated configuration; :func:`config_model` adds one section per stage.
 
-    Parameters
+    Attributes
     ----------
     schema_version
         Version of this layout.
