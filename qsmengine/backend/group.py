@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -66,8 +66,10 @@ def share_out(
     with ThreadPoolExecutor(len(places)) as pool:
         futures = [pool.submit(work, device) for device in places]
         try:
+            wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
-                future.result()
+                if future.done():
+                    future.result()
         except BaseException:
             with contextlib.suppress(Empty):
                 while True:

@@ -1,8 +1,10 @@
-"""Tables on disk as BIDS wants them: tab-separated, "n/a" for what is missing, a data dictionary beside."""
+"""TSV tables as in BIDS: "n/a" for missing values, a JSON data dictionary with the same name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,15 +12,17 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_text
+from qsmengine.io.cells import guard, unguard
 
 Dictionary: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Column -> {"Description": ..., "Units": ..., "Levels": {value: meaning}}."""
 
 
 def write_table(table: pd.DataFrame, path: str | Path, dictionary: Dictionary) -> None:
-    """Write `table` as ``path`` (.tsv) and its data dictionary as the .json beside it, each atomically.
+    """Write a table as TSV and its data dictionary as JSON with the same name, each atomically.
 
-    Numbers are written with ten significant digits.
+    Numbers have ten significant digits. Text that a spreadsheet would run as a formula gets an apostrophe in
+    front, which :func:`read_table` removes.
 
     Raises
     ------
@@ -27,34 +31,66 @@ def write_table(table: pd.DataFrame, path: str | Path, dictionary: Dictionary) -
     """
     path = Path(path)
     if path.suffix != ".tsv":
-        raise InputError("a table's name ends in .tsv", source=path)
+        raise InputError("the name of a table must end in .tsv", source=path)
     undescribed = [str(column) for column in table.columns if column not in dictionary]
     if undescribed:
         raise InputError(f"no description of {', '.join(undescribed)}", source=path)
-    text = table.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.10g", lineterminator="\n")
+    cells = table.copy()
+    for column in table.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]]:
+        cells[column] = [guard(value) if isinstance(value, str) else value for value in table[column]]
+    cells.columns = pd.Index([guard(str(column)) for column in table.columns])
+    text = cells.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.10g", lineterminator="\n")
     write_text(path, text)
     write_json(path.with_suffix(".json"), {str(c): dict(dictionary[str(c)]) for c in table.columns})
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a tab-separated table: every value a string without blanks around it, "n/a" and empty cells missing.
+    """Read a TSV table as text without surrounding blanks; "n/a" and empty cells are missing.
 
     Raises
     ------
     InputError
-        When the file is missing, is no table, or has a column name twice.
+        When the file is missing or is not a table, a row has more cells than the header, a column name occurs
+        twice, or a column with values has no name.
     """
+    text = read_text(path)
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, na_values=[])
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        cells = pd.read_csv(
+            StringIO(text), sep="\t", header=None, dtype=str, keep_default_na=False, na_values=[]
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise InputError(f"not a tab-separated table ({error})", source=path) from None
-    header = [name.strip() for name in Path(path).read_text(encoding="utf-8-sig").splitlines()[0].split("\t")]
-    doubles = sorted({column for column in header if header.count(column) > 1})
+    cells = cells.fillna("").apply(lambda column: column.str.strip().map(unguard))
+    header = cells.iloc[0].tolist()
+    doubles = sorted({name for name in header if name and header.count(name) > 1})
     if doubles:
         raise InputError(f"column {doubles[0]!r} appears twice", source=path)
-    table.columns = pd.Index([str(name).strip() for name in table.columns])
-    stripped = table.apply(lambda column: column.str.strip())
-    known: pd.DataFrame = stripped.mask(stripped.isin(["n/a", ""]))
-    return known
+    table = cells.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
+    known: pd.DataFrame = table.mask(table.isin(["n/a", ""]))
+    named = [bool(name) for name in header]
+    if known.loc[:, [not name for name in named]].notna().any(axis=None):
+        raise InputError(f"column {named.index(False) + 1} has values and no name", source=path)
+    return known.loc[:, named]
+
+
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file, with or without a byte-order mark; InputError when that fails."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError("no such file", source=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not a text file ({error.reason})", source=path) from None
+
+
+def read_rows(path: str | Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and cells of every row that is not blank; InputError for unreadable quoting."""
+    reader = csv.reader(read_text(path).splitlines(), delimiter=delimiter)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"line {reader.line_num}: {error}", source=path) from None

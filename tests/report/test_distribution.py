@@ -57,4 +57,7 @@ def test_figure_shows_every_region_and_names_the_outlier(tmp_path):
     figure = draw_distribution(distributions(find_tables(tmp_path))[0])
     (axes,) = figure.axes
     assert [t.get_text() for t in axes.texts] == ["sub-05"]
-    assert png_bytes(figure) == png_bytes(figure)
+    labels = [t.get_text().replace("\\", "") for t in (*axes.get_yticklabels(), *axes.get_xticklabels())]
+    assert "$x_{y}$" in labels
+    again = draw_distribution(distributions(find_tables(tmp_path))[0])
+    assert png_bytes(again) == png_bytes(figure)

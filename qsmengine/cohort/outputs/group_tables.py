@@ -13,6 +13,7 @@ from typing import Any
 
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_text
+from qsmengine.io.cells import guard
 from qsmengine.report.records import RegionTable, find_tables
 
 NAME = Path("group") / "desc-dgm_stats.tsv"
@@ -49,7 +50,7 @@ def write_group_table(out: str | Path) -> Path:
 def _text(out: Path, tables: Sequence[RegionTable], columns: Sequence[str]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
-    writer.writerow([*IDENTITY, *columns])
+    writer.writerow([*IDENTITY, *map(guard, columns)])
     for table in tables:
         match = _LABEL.fullmatch(table.session)
         labels = match.groupdict() if match else {}
@@ -60,7 +61,7 @@ def _text(out: Path, tables: Sequence[RegionTable], columns: Sequence[str]) -> s
             table.path.relative_to(out).as_posix(),
         ]
         for row in table.rows:
-            writer.writerow([*identity, *(row.get(column) or "n/a" for column in columns)])
+            writer.writerow([*identity, *(guard(row.get(column) or "n/a") for column in columns)])
     return buffer.getvalue()
 
 

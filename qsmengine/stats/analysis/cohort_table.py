@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
+from qsmengine.io.sidecars import read_json
 from qsmengine.stats.analysis.description import Analysis, Cell, Combat
 from qsmengine.stats.derivatives.collect import CELL, SESSION, Cohort
 from qsmengine.stats.derivatives.typed_columns import Unread, read_column
@@ -217,11 +217,9 @@ def _add_harmonised(
 
 
 def _dictionary(table: Path) -> dict[str, str]:
-    """Units of a region table's columns from the dictionary beside it; empty without one."""
-    try:
-        content = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """Units of a region table's columns from its data dictionary; empty when there is none."""
+    path = table.with_suffix(".json")
+    if not path.is_file():
         return {}
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})", source=table.with_suffix(".json")) from None
-    return {name: entry["Units"] for name, entry in content.items() if "Units" in entry}
+    entries = {name: entry for name, entry in read_json(path).items() if isinstance(entry, Mapping)}
+    return {name: str(entry["Units"]) for name, entry in entries.items() if "Units" in entry}

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
@@ -127,11 +128,14 @@ def _read_values(path: Path) -> pd.DataFrame:
             )
     if table.duplicated(["region", "hemisphere"]).any():
         row = table[table.duplicated(["region", "hemisphere"])].iloc[0]
-        raise InputError(f"{row['region']} {row['hemisphere']} stands there twice", source=path, field="region")
+        raise InputError(f"{row['region']} {row['hemisphere']} appears twice", source=path, field="region")
     measures = [c for c in table.columns if c in VOLUMES or c not in COLUMNS]
     tidy = table.melt(["region", "hemisphere"], measures, var_name="column", value_name="value")
     tidy["value"] = _numbers(tidy, path)
-    cells = {c: ("", c) if c in COLUMNS else split_column(c) for c in measures}
+    try:
+        cells = {c: ("", c) if c in COLUMNS else split_column(c) for c in measures}
+    except InputError as error:
+        raise error.at(path) from None
     tidy["map"] = tidy["column"].map({c: cell[0] for c, cell in cells.items()})
     tidy["statistic"] = tidy["column"].map({c: cell[1] for c, cell in cells.items()})
     tidy.insert(0, "source", str(path))
@@ -142,9 +146,11 @@ def _read_values(path: Path) -> pd.DataFrame:
 
 def _numbers(tidy: pd.DataFrame, path: Path) -> pd.Series[float]:
     numbers = pd.to_numeric(tidy["value"], errors="coerce").astype("float64")
-    wrong = tidy[numbers.isna() & tidy["value"].notna()]
+    wrong = tidy[~np.isfinite(numbers) & tidy["value"].notna()]
     if len(wrong):
         raise InputError(
-            f"{wrong['value'].iloc[0]!r} is not a number", source=path, field=str(wrong["column"].iloc[0])
+            f"{wrong['value'].iloc[0]!r} is not a finite number",
+            source=path,
+            field=str(wrong["column"].iloc[0]),
         )
     return numbers

@@ -15,6 +15,9 @@ from qsmengine.errors import InputError
 
 Row: TypeAlias = tuple[int, str]
 
+LARGEST = 2**31 - 1
+"""Largest label number: label images are read as int32."""
+
 KNOWN = (
     "BIDS dseg.tsv (index, name), CSV (Region_Index, Region_Name or LabelValue, Name), ITK-SNAP, FreeSurfer "
     "and 3D Slicer (number, name, R G B A), MRtrix (number, short name, name, R G B A), FSL's XML, number and "
@@ -45,19 +48,29 @@ def read_rows(path: Path, text: str) -> list[Row]:
     ]
     plain = [line for _, line in lines]
     if plain and all(_ITK_SNAP.fullmatch(line) for line in plain):
-        return [(int(match[1]), match[2]) for match in map(_ITK_SNAP.fullmatch, plain) if match]
-    if (mrtrix := _mrtrix(plain)) is not None:
+        found = [match for match in map(_ITK_SNAP.fullmatch, plain) if match]
+        return [(label_number(match[1], path), match[2]) for match in found]
+    if (mrtrix := _mrtrix(path, plain)) is not None:
         return mrtrix
     return [_coloured_or_plain(path, number, line) for number, line in lines]
 
 
-def _mrtrix(lines: Sequence[str]) -> list[Row] | None:
+def label_number(text: str, path: Path) -> int:
+    """Return a label's number; InputError unless it is whole and between 0 and 2147483647."""
+    if not text.isdecimal():
+        raise InputError(f"label {text[:20]!r} is not a whole number >= 0", source=path, field="index")
+    if len(text.lstrip("0")) > len(str(LARGEST)) or int(text) > LARGEST:
+        raise InputError(f"label {text[:20]} is larger than {LARGEST}", source=path, field="index")
+    return int(text)
+
+
+def _mrtrix(path: Path, lines: Sequence[str]) -> list[Row] | None:
     """Rows of MRtrix's form: every line has a short name of its own before the name; None for another form."""
     found = [match for match in map(_MRTRIX.fullmatch, lines) if match]
     short = [match[2] for match in found]
     if len(found) < len(lines) or len(set(short)) < len(short) or len(short) < 2:
         return None
-    return [(int(match[1]), match[3].strip('"')) for match in found]
+    return [(label_number(match[1], path), match[3].strip('"')) for match in found]
 
 
 def _coloured_or_plain(path: Path, number: int, line: str) -> Row:
@@ -66,7 +79,7 @@ def _coloured_or_plain(path: Path, number: int, line: str) -> Row:
         raise InputError(
             f"line {number}: {line.strip()[:60]!r} is no label of a known form; known are {KNOWN}", source=path
         )
-    return int(match[1]), match[2].strip('"')
+    return label_number(match[1], path), match[2].strip('"')
 
 
 def _fsl_xml(path: Path, text: str) -> list[Row]:
@@ -87,6 +100,7 @@ def _fsl_xml(path: Path, text: str) -> list[Row]:
         value, index = label.get("value"), label.get("index", "")
         name = (label.text or "").strip()
         if not (value or index).isdecimal() or not name:
-            raise InputError(f"a label needs index and name, got {label.attrib} {name!r}", source=path)
-        rows.append((int(value) if value is not None else int(index) + shift, name))
+            raise InputError(f"a label needs index and name, got {label.attrib} {name!r}"[:120], source=path)
+        number = label_number(index, path) + shift if value is None else label_number(value, path)
+        rows.append((number, name))
     return rows

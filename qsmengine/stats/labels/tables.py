@@ -9,14 +9,14 @@ MNI152NLin2009cAsym space that come with their label images:
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.stats.labels.forms import read_rows
+from qsmengine.stats.labels import forms
+from qsmengine.stats.tables import read_rows, read_text
 
 DATA = Path(__file__).parent / "data"
 
@@ -92,7 +92,7 @@ class LabelTable:
             sorted({i for i in indices if indices.count(i) > 1}) if len(set(indices)) < len(indices) else []
         )
         if doubles:
-            raise InputError(f"label {doubles[0]} stands in two rows", source=self.name, field="index")
+            raise InputError(f"label {doubles[0]} appears in two rows", source=self.name, field="index")
         labels = tuple(sorted(self.labels, key=lambda label: label.index))
         object.__setattr__(self, "labels", _distinct_names(labels))
 
@@ -152,43 +152,35 @@ def atlas_image(name: str) -> Path:
 
 
 def _read_labels(path: Path) -> tuple[Label, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not a text file ({error.reason})", source=path) from None
-    lines = text.splitlines()
-    header = next((line for line in lines if line.strip()), "")
+    text = read_text(path)
+    header = next((line for line in text.splitlines() if line.strip()), "")
     for delimiter, index, name in HEADERS:
         columns = [column.strip().lower() for column in header.split(delimiter)]
         if index in columns and name in columns:
-            return _read_columns(path, lines, delimiter, index, name)
-    return tuple(_label(number, full_name) for number, full_name in read_rows(path, text) if number != 0)
+            return _read_columns(path, delimiter, index, name)
+    return tuple(_label(number, full_name) for number, full_name in forms.read_rows(path, text) if number != 0)
 
 
-def _read_columns(path: Path, lines: list[str], delimiter: str, index: str, name: str) -> tuple[Label, ...]:
-    reader = csv.reader(lines, delimiter=delimiter)
-    columns = [column.strip().lower() for column in next(row for row in reader if row)]
+def _read_columns(path: Path, delimiter: str, index: str, name: str) -> tuple[Label, ...]:
+    rows = read_rows(path, delimiter)
+    columns = [column.strip().lower() for column in next(rows)[1]]
     labels = []
-    for values in reader:
-        if not any(value.strip() for value in values):
-            continue
+    for line, values in rows:
         row = dict(zip(columns, (value.strip() for value in values), strict=False))
         if not row.get(index, "").isdecimal() or not row.get(name):
             raise InputError(
-                f"line {reader.line_num}: need a whole number and a name, got {values}",
+                f"line {line}: need a whole number >= 0 and a name, got {values}"[:120],
                 source=path,
                 field=index,
             )
-        if int(row[index]) == 0:
+        label = _label(forms.label_number(row[index], path), row[name])
+        if label.index == 0:
             continue
-        label = _label(int(row[index]), row[name])
         if "hemisphere" in row:
             side = row["hemisphere"].lower()
             if side not in SIDES:
                 raise InputError(
-                    f"line {reader.line_num}: {side!r} is not left, right or midline",
-                    source=path,
-                    field="hemisphere",
+                    f"line {line}: {side!r} is not left, right or midline", source=path, field="hemisphere"
                 )
             label = Label(label.index, row[name], SIDES[side])
         labels.append(replace(label, abbreviation=row.get("abbreviation", ""), group=row.get("group", "")))

@@ -12,6 +12,7 @@ import pandas as pd
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.stats.labels.forms import LARGEST
 from qsmengine.stats.labels.tables import Label, LabelTable
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -195,9 +196,13 @@ def _on_grid(name: str, array: Any, grid: Grid) -> Array:
 
 
 def _whole_numbers(labels: Array) -> Array:
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError("not all values are finite", field="labels")
+    if labels.max() > LARGEST:
+        raise InputError(f"label {labels.max():g} is larger than {LARGEST}", field="labels")
     if labels.dtype.kind == "f":
-        if not np.isfinite(labels).all():
-            raise InputError("not all values are finite", field="labels")
+        if labels.min() < 0:
+            raise InputError(f"negative label {labels.min():g}", field="labels")
         whole = labels.astype(np.int64)
         if not np.array_equal(whole, labels):
             raise InputError("not all values are whole numbers: is this a label image?", field="labels")

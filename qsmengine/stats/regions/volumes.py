@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Mapping
@@ -21,10 +20,14 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.nifti import read_image
+from qsmengine.stats.labels.forms import label_number
 from qsmengine.stats.labels.tables import Label, LabelTable, load_label_table
 from qsmengine.stats.regions.measure import region_table
+from qsmengine.stats.tables import read_rows, read_text
 
 INTRACRANIAL = "intracranial"
+LARGEST_MEASURE = 1e12
+"""Largest volume [mm^3] or number of voxels that is accepted."""
 _COLUMNS = ("index", "region", "hemisphere", "abbreviation", "group", "n_voxels", "volume_mm3")
 _SIENAX = {"GREY": "grey_matter", "WHITE": "white_matter", "BRAIN": "brain"}
 _SYNTHSEG_NAMES = {
@@ -66,26 +69,28 @@ def read_aseg(path: str | Path) -> pd.DataFrame:
     InputError
         When the file is missing or is no ``aseg.stats``.
     """
-    lines = _lines(path)
+    lines = read_text(path).splitlines()
     head = next((line for line in lines if line.startswith("# ColHeaders")), None)
     names = [] if head is None else head.removeprefix("# ColHeaders").split()
-    if not {"SegId", "NVoxels", "Volume_mm3"} <= set(names):
+    needed = {"SegId", "NVoxels", "Volume_mm3"}
+    if not needed <= set(names):
         raise InputError("no aseg.stats: no line '# ColHeaders' with SegId, NVoxels, Volume_mm3", source=path)
-    where = {name: names.index(name) for name in ("SegId", "NVoxels", "Volume_mm3")}
     volumes: dict[int, float] = {}
     counts: dict[int, float] = {}
     for number, line in enumerate(lines, start=1):
-        values = line.split()
-        if not values or line.startswith("#"):
-            continue
-        try:
-            index = int(values[where["SegId"]])
-            volumes[index] = float(values[where["Volume_mm3"]])
-            counts[index] = float(values[where["NVoxels"]])
-        except (ValueError, IndexError):
-            raise InputError(f"line {number}: no structure: {line.strip()[:60]!r}", source=path) from None
+        if line.strip() and not line.startswith("#"):
+            values = dict(zip(names, line.split(), strict=False))
+            if not needed <= set(values) or not values["SegId"].isdecimal():
+                raise InputError(f"line {number}: not a structure: {line.strip()[:60]!r}", source=path)
+            index = label_number(values["SegId"], Path(path))
+            if index in volumes:
+                raise InputError(f"line {number}: structure {index} appears twice", source=path)
+            volumes[index] = _measure(values["Volume_mm3"], path, f"line {number}: Volume_mm3")
+            counts[index] = _measure(values["NVoxels"], path, f"line {number}: NVoxels")
     total = next((line for line in lines if re.match(r"# Measure EstimatedTotalIntraCranialVol\b", line)), None)
-    whole = math.nan if total is None else _number(total.split(",")[-2], path, "EstimatedTotalIntraCranialVol")
+    whole = None
+    if total is not None:
+        whole = _measure(",".join(total.split(",")[-2:-1]), path, "EstimatedTotalIntraCranialVol")
     return _table(load_label_table("freesurfer-aseg"), volumes, counts, whole)
 
 
@@ -109,7 +114,7 @@ def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
     InputError
         When the file is missing, has none of SynthSeg's columns, or the scan is not told or not there.
     """
-    rows = [row for row in csv.reader(_lines(path)) if any(cell.strip() for cell in row)]
+    rows = [row for _, row in read_rows(path, ",")]
     table = load_label_table("synthseg")
     known = {(label.name, label.hemisphere): label.index for label in table.labels}
     columns = [_synthseg_key(cell) for cell in rows[0]] if rows else []
@@ -123,9 +128,10 @@ def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
     if name not in scans:
         raise InputError(f"has no scan {name!r}; scans: {', '.join(scans)[:200]}", source=path)
     pairs = list(zip(columns, scans[name], strict=False))
-    volumes = {known[key]: _number(cell, path, "_".join(key)) for key, cell in pairs if key in known}
-    whole = next((cell for key, cell in pairs if key == ("total_intracranial", "midline")), "nan")
-    return _table(table, volumes, {}, _number(whole, path, "total intracranial"))
+    volumes = {known[key]: _measure(cell, path, "_".join(key)) for key, cell in pairs if key in known}
+    whole = next((cell for key, cell in pairs if key == ("total_intracranial", "midline")), None)
+    intracranial = None if whole is None else _measure(whole, path, "total intracranial")
+    return _table(table, volumes, {}, intracranial)
 
 
 def read_first(path: str | Path) -> pd.DataFrame:
@@ -153,16 +159,16 @@ def read_sienax(path: str | Path) -> Sienax:
     """
     scaling: float | None = None
     volumes: dict[str, float] = {}
-    for line in _lines(path):
+    for line in read_text(path).splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "VSCALING":
-            scaling = _number(words[1], path, "VSCALING")
+            scaling = _measure(words[1], path, "VSCALING")
         elif len(words) >= 3 and words[0] in _SIENAX:
-            volumes[_SIENAX[words[0]]] = _number(words[2], path, words[0])
+            volumes[_SIENAX[words[0]]] = _measure(words[2], path, words[0])
     missing = [key for key, name in _SIENAX.items() if name not in volumes]
     if scaling is None or missing:
         raise InputError("not in the report", source=path, field="VSCALING" if scaling is None else missing[0])
-    if scaling <= 0:
+    if scaling == 0:
         raise InputError(f"{scaling:g} is not positive", source=path, field="VSCALING")
     return Sienax(scaling, volumes)
 
@@ -188,7 +194,7 @@ def add_sienax(table: pd.DataFrame, report: Sienax) -> pd.DataFrame:
 
 
 def _table(
-    table: LabelTable, volumes: Mapping[int, float], counts: Mapping[int, float], intracranial: float
+    table: LabelTable, volumes: Mapping[int, float], counts: Mapping[int, float], intracranial: float | None
 ) -> pd.DataFrame:
     """Rows in the order of the label table, both sides after each pair."""
     rows: list[tuple[object, ...]] = []
@@ -203,7 +209,7 @@ def _table(
         if label.hemisphere == "right" and pair is not None and pair.index in volumes:
             both = Label(1, label.name, "bilateral", label.abbreviation, label.group)
             rows.append((None, *_row(both, (pair, label), volumes, counts)[1:]))
-    if math.isfinite(intracranial):
+    if intracranial is not None:
         rows.append((None, INTRACRANIAL, "midline", None, None, None, intracranial))
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"index": "Int64", "n_voxels": "Int64"})
 
@@ -224,17 +230,12 @@ def _synthseg_key(cell: str) -> tuple[str, str]:
     return _SYNTHSEG_NAMES.get(name, name), side
 
 
-def _number(text: str, path: str | Path, field: str) -> float:
+def _measure(text: str, path: str | Path, field: str) -> float:
+    """Return a volume, a count or a factor; InputError unless it is finite and >= 0."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise InputError(f"{text.strip()!r} is not a number", source=path, field=field) from None
-
-
-def _lines(path: str | Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"not a text file ({error.reason})", source=path) from None
+        number = math.nan
+    if not 0.0 <= number <= LARGEST_MEASURE:
+        raise InputError(f"{text.strip()[:40]!r} is not a finite number >= 0", source=path, field=field)
+    return number

@@ -46,10 +46,12 @@ def test_a_written_region_table_is_collected_value_by_value(bids, make_cohort):
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        ("thalamus\tleft", "thalamus\tbilateral", "thalamus bilateral stands there twice"),
-        ("\t8000\t", "\tmany\t", "n_voxels: 'many' is not a number"),
+        ("thalamus\tleft", "thalamus\tbilateral", "thalamus bilateral appears twice"),
+        ("\t8000\t", "\tmany\t", "n_voxels: 'many' is not a finite number"),
+        ("\t8000\t", "\t1e999\t", "n_voxels: '1e999' is not a finite number"),
+        ("\t8000\t", "\t-inf\t", "n_voxels: '-inf' is not a finite number"),
         ("region\t", "structure\t", "region: no such column"),
-        ("chi_mean", "chi_average", "column 'chi_average' is not MAP_STATISTIC"),
+        ("chi_mean", "chi_average", r"sub-03.*column 'chi_average' is not MAP_STATISTIC"),
         ("chi_mean", "chi_n_valid", "column 'chi_n_valid' appears twice"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from qsmengine.errors import InputError, UsageError
 from qsmengine.stats.labels.tables import ATLASES, DATA, LABEL_TABLES, Label, atlas_image, load_label_table
 
+HUGE = "9" * 5000
 FIRST_NUMBERS = {
     "thalamus": (10, 49),
     "caudate": (11, 50),
@@ -107,9 +108,22 @@ def test_a_freesurfer_colour_table_is_read_and_double_names_are_told_apart(tmp_p
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("index\tname\n1\ta\n1\tb\n", "label 1 stands in two rows"),
+        ("index\tname\n1\ta\n1\tb\n", "label 1 appears in two rows"),
         ("index\tname\none\ta\n", "line 2"),
         ("index\tname\n1\n", "line 2"),
+        ("index\tname\n-1\ta\n", "line 2: need a whole number >= 0"),
+        ("index\tname\n1.0\ta\n", "line 2: need a whole number >= 0"),
+        ("index\tname\n2147483648\ta\n", "label 2147483648 is larger than 2147483647"),
+        (f"index\tname\n{HUGE}\ta\n", "label 9{20} is larger than"),
+        (f"{HUGE} Left-Thalamus\n", "label 9{20} is larger than"),
+        (f"{HUGE} Left-Thalamus 1 2 3 0\n", "label 9{20} is larger than"),
+        (f"1 a A 1 2 3 0\n{HUGE} b B 1 2 3 0\n", "label 9{20} is larger than"),
+        (f'{HUGE} 1 2 3 1 1 1 "a"\n', "label 9{20} is larger than"),
+        (
+            f'<atlas><header><type>Label</type></header><data><label index="{HUGE}">a</label></data></atlas>',
+            "label 9{20} is larger than",
+        ),
+        (f'index\tname\n1\t"{HUGE * 30}\n', "line 2: field larger than field limit"),
         ("index\tname\themisphere\n1\ta\tup\n", "hemisphere: line 2: 'up'"),
         ("index\tname\n0\tbackground\n", "holds no label"),
         ("", "holds no label"),
