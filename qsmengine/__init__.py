@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         remove_background,
         unwrap,
     )
+    from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
+    from qsmengine.grid import Grid
+    from qsmengine.io import load_dwi, load_gre
     from qsmengine.stats.regions.measure import region_table
 
 __all__ = [

@@ -21,9 +21,8 @@ from qsmengine.demo_data import demo_path
 from qsmengine.errors import QsmengineError
 from qsmengine.io.gre import load_gre
 from qsmengine.io.nifti import write_image
+from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_qsm
-from qsmengine.pipeline.run.results import QsmResult
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 from tools.markdown import IMAGES, ROOT

@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 from qsmengine.stages.catalogue import (
-    STAGE_PURPOSES,
     input_texts,
     output_texts,
     parameter_texts,
     source_url,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.registry import methods_of, stage_names
+from qsmengine.stages.registry import get_stage, methods_of, stage_names
 from tools.markdown import DOCS, ROOT, table
 from tools.preset_table import with_table
 
@@ -49,7 +48,7 @@ def methods_page() -> str:
     """Text of docs/methods.md."""
     parts = [HEAD, _contents()]
     for stage in stage_names():
-        parts.append(f"## {stage}\n\n{STAGE_PURPOSES[stage]}\n")
+        parts.append(f"## {stage}\n\n{get_stage(stage).purpose}\n")
         parts.extend(_method_text(method) for method in methods_of(stage).values())
     return "\n".join(parts)
 
@@ -58,7 +57,7 @@ def _contents() -> str:
     rows = [
         [
             f"[{stage}](#{stage})",
-            STAGE_PURPOSES[stage],
+            get_stage(stage).purpose,
             ", ".join(f"`{name}`" for name in methods_of(stage)),
         ]
         for stage in stage_names()

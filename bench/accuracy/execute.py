@@ -12,9 +12,9 @@ from bench.accuracy.heads import Case
 from bench.accuracy.scoring import score
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, section_of, stage_of
 from qsmengine.pipeline.configuration.parameters import parse_params
-from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.registry import get_method
 

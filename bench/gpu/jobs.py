@@ -18,8 +18,8 @@ from bench.timing import copy_bandwidth
 from qsmengine.backend.cuda import compile_all
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.errors import QsmengineError
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_qsm
 
 Rows = Iterator[dict[str, Any]]
 ECHOES = 4

@@ -25,8 +25,8 @@ from qsmengine.backend import cuda
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.kernel import Kernel
 from qsmengine.data import GreSeries
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.pipeline.run.progress import Progress
 
 SMALL = (40, 40, 28)

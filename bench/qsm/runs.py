@@ -13,8 +13,8 @@ import numpy as np
 from bench.qsm import heads
 from bench.qsm.clock import FftClock, timed_ffts
 from qsmengine.backend.device import Device
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.pipeline.run.progress import Progress
 from qsmengine.solvers.status import SolverStatus
 from qsmengine.stages.method import Method

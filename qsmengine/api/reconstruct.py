@@ -11,10 +11,10 @@ from qsmengine.api.calls import device_for, given, run_method
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.grid import Grid
+from qsmengine.modalities.dwi.run import TensorMaps, run_dti
+from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.pipeline.configuration.config import Config, load_config
-from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.pipeline.run.progress import ProgressCallback
-from qsmengine.pipeline.run.results import QsmResult, TensorMaps
 from qsmengine.stages.registry import get_method
 
 

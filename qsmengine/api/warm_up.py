@@ -13,9 +13,9 @@ import numpy as np
 
 from qsmengine.api.reconstruct import denoise, fit_tensor
 from qsmengine.backend.device import Device
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import load_config, preset_names
-from qsmengine.pipeline.run.execute import run_qsm
 
 ECHO_TIMES = (0.005, 0.010, 0.015, 0.020)
 TENSOR_FITS = ("ols", "wls")

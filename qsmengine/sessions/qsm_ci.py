@@ -19,11 +19,12 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_json
+from qsmengine.modalities.gre.stages import plan_sections
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, Config, known_keys, load_config, section_of
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.outputs.staging import check_output, staged
 from qsmengine.pipeline.run.execute import run_plan
-from qsmengine.pipeline.run.plan import check_memory, plan_sections
+from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.stages.registry import methods_of
 

@@ -12,27 +12,6 @@ from typing import Any
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
-STAGE_PURPOSES: Mapping[str, str] = {
-    "denoise": "Less noise in images of one object (before the chain where named).",
-    "phase-offset": "Removes the phase at echo time 0 (coils, bipolar readout).",
-    "unwrap": "Resolves the multiples of 2 pi.",
-    "field": "Total field and its noise from the phases of all echoes.",
-    "mask": "Brain mask.",
-    "reliability": "Leaves out voxels whose field cannot be right.",
-    "two-pass": "Reliable and hole-filled mask for a reconstruction in two passes.",
-    "background": "Removes the field of sources outside the mask.",
-    "inversion": "Susceptibility from the local field.",
-    "combination": "Joins the maps of two passes.",
-    "single-step": "Susceptibility from the total field or the phase, in place of background and inversion.",
-    "reference": "Zero of susceptibility.",
-    "relaxometry": "R2*, T2* and S0 from the magnitudes.",
-    "uncertainty": "Standard deviation of susceptibility.",
-    "swi": "Susceptibility-weighted image and minimum-intensity projection.",
-    "chi-separation": "Para- and diamagnetic part of susceptibility.",
-    "diffusion": "Diffusion tensor and its maps.",
-}
-"""Stage -> what it does."""
-
 INPUT_UNITS: Mapping[str, str] = {
     "magnitude": "arbitrary",
     "phase": "rad",

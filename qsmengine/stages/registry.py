@@ -1,4 +1,4 @@
-"""The methods there are.
+"""Stages and their methods.
 
 A line here enrols a method everywhere: CLI, configuration, contract tests, docs, bench and the QSM-CI
 submission.
@@ -12,61 +12,159 @@ from importlib import import_module
 
 from qsmengine.errors import UsageError
 from qsmengine.stages.method import Method
+from qsmengine.stages.stage import Stage
 
-_MODULES = (
-    ("denoise", "denoise.mnlm"),
-    ("denoise", "denoise.complex_mnlm"),
-    ("denoise", "denoise.low_snr"),
-    ("denoise", "denoise.mppca"),
-    ("phase-offset", "phase.mcpc3ds"),
-    ("unwrap", "phase.romeo"),
-    ("unwrap", "phase.laplacian"),
-    ("field", "phase.weighted_fit"),
-    ("field", "phase.nonlinear_fit"),
-    ("mask", "mask.phase_magnitude"),
-    ("mask", "mask.bet"),
-    ("mask", "mask.phase_quality"),
-    ("mask", "mask.combined"),
-    ("reliability", "mask.field_jumps"),
-    ("two-pass", "mask.two_pass"),
-    ("background", "background.vsharp"),
-    ("background", "background.sharp"),
-    ("background", "background.resharp"),
-    ("background", "background.ismv"),
-    ("background", "background.pdf"),
-    ("background", "background.lbv"),
-    ("background", "background.phase_lbv"),
-    ("inversion", "inversion.tkd"),
-    ("inversion", "inversion.tsvd"),
-    ("inversion", "inversion.closed_form_l2"),
-    ("inversion", "inversion.iterative_tikhonov"),
-    ("inversion", "inversion.ndi"),
-    ("inversion", "inversion.rts"),
-    ("inversion", "inversion.weighted_tv"),
-    ("inversion", "inversion.fansi_tv"),
-    ("inversion", "inversion.medi"),
-    ("inversion", "inversion.weak_harmonic"),
-    ("inversion", "inversion.l1_qsm"),
-    ("inversion", "inversion.hd_qsm"),
-    ("inversion", "inversion.fansi_tgv"),
-    ("inversion", "inversion.ilsqr"),
-    ("combination", "inversion.two_pass"),
-    ("single-step", "single_step.tfi"),
-    ("single-step", "single_step.tgv"),
-    ("reference", "inversion.reference"),
-    ("reference", "inversion.csf_reference"),
-    ("relaxometry", "relaxometry.arlo"),
-    ("relaxometry", "relaxometry.decay_fit"),
-    ("uncertainty", "uncertainty.monte_carlo"),
-    ("swi", "swi.homodyne"),
-    ("swi", "swi.local_field"),
-    ("chi-separation", "separation.voxelwise"),
-    ("diffusion", "diffusion.tensor"),
-    ("diffusion", "diffusion.search"),
-    ("diffusion", "diffusion.kurtosis"),
-    ("diffusion", "diffusion.free_water"),
+STAGES = (
+    Stage(
+        "denoise",
+        "Less noise in images of one object (before the chain where named).",
+        (
+            "denoise.mnlm",
+            "denoise.complex_mnlm",
+            "denoise.low_snr",
+            "denoise.mppca",
+        ),
+        presence="extra",
+    ),
+    Stage(
+        "phase-offset",
+        "Removes the phase at echo time 0 (coils, bipolar readout).",
+        ("phase.mcpc3ds",),
+        presence="optional",
+        least_volumes=2,
+    ),
+    Stage(
+        "unwrap",
+        "Resolves the multiples of 2 pi.",
+        (
+            "phase.romeo",
+            "phase.laplacian",
+        ),
+    ),
+    Stage(
+        "field",
+        "Total field and its noise from the phases of all echoes.",
+        (
+            "phase.weighted_fit",
+            "phase.nonlinear_fit",
+        ),
+    ),
+    Stage(
+        "mask",
+        "Brain mask.",
+        (
+            "mask.phase_magnitude",
+            "mask.bet",
+            "mask.phase_quality",
+            "mask.combined",
+        ),
+    ),
+    Stage(
+        "reliability",
+        "Leaves out voxels whose field cannot be right.",
+        ("mask.field_jumps",),
+        presence="optional",
+    ),
+    Stage(
+        "two-pass",
+        "Reliable and hole-filled mask for a reconstruction in two passes.",
+        ("mask.two_pass",),
+        presence="extra",
+    ),
+    Stage(
+        "background",
+        "Removes the field of sources outside the mask.",
+        (
+            "background.vsharp",
+            "background.sharp",
+            "background.resharp",
+            "background.ismv",
+            "background.pdf",
+            "background.lbv",
+            "background.phase_lbv",
+        ),
+    ),
+    Stage(
+        "inversion",
+        "Susceptibility from the local field.",
+        (
+            "inversion.tkd",
+            "inversion.tsvd",
+            "inversion.closed_form_l2",
+            "inversion.iterative_tikhonov",
+            "inversion.ndi",
+            "inversion.rts",
+            "inversion.weighted_tv",
+            "inversion.fansi_tv",
+            "inversion.medi",
+            "inversion.weak_harmonic",
+            "inversion.l1_qsm",
+            "inversion.hd_qsm",
+            "inversion.fansi_tgv",
+            "inversion.ilsqr",
+        ),
+    ),
+    Stage("combination", "Joins the maps of two passes.", ("inversion.two_pass",), presence="internal"),
+    Stage(
+        "single-step",
+        "Susceptibility from the total field or the phase, in place of background and inversion.",
+        (
+            "single_step.tfi",
+            "single_step.tgv",
+        ),
+        presence="extra",
+        replaces=("background", "inversion"),
+        excludes=("two_pass",),
+    ),
+    Stage(
+        "reference",
+        "Zero of susceptibility.",
+        (
+            "inversion.reference",
+            "inversion.csf_reference",
+        ),
+        presence="optional",
+    ),
+    Stage(
+        "relaxometry",
+        "R2*, T2* and S0 from the magnitudes.",
+        (
+            "relaxometry.arlo",
+            "relaxometry.decay_fit",
+        ),
+        presence="optional",
+        least_volumes=2,
+    ),
+    Stage(
+        "uncertainty", "Standard deviation of susceptibility.", ("uncertainty.monte_carlo",), presence="extra"
+    ),
+    Stage(
+        "swi",
+        "Susceptibility-weighted image and minimum-intensity projection.",
+        (
+            "swi.homodyne",
+            "swi.local_field",
+        ),
+        presence="extra",
+    ),
+    Stage(
+        "chi-separation",
+        "Para- and diamagnetic part of susceptibility.",
+        ("separation.voxelwise",),
+        presence="extra",
+    ),
+    Stage(
+        "diffusion",
+        "Diffusion tensor and its maps.",
+        (
+            "diffusion.tensor",
+            "diffusion.search",
+            "diffusion.kurtosis",
+            "diffusion.free_water",
+        ),
+    ),
 )
-"""Stage and module of its methods; a module is imported when its stage is asked for."""
+"""Stages in the order of the pipeline; modules are imported when their stage is asked for."""
 
 
 def all_methods() -> tuple[Method, ...]:
@@ -77,15 +175,29 @@ def all_methods() -> tuple[Method, ...]:
 @cache
 def _methods(stage: str) -> tuple[Method, ...]:
     found: list[Method] = []
-    for name, module in _MODULES:
-        if name == stage:
-            found.extend(import_module(f"qsmengine.stages.{module}").METHODS)
+    for module in get_stage(stage).modules:
+        path = module if module.startswith("qsmengine.") else f"qsmengine.stages.{module}"
+        found.extend(import_module(path).METHODS)
     return tuple(found)
 
 
 def stage_names() -> tuple[str, ...]:
     """Names of the stages, in the order of the pipeline."""
-    return tuple(dict.fromkeys(stage for stage, _ in _MODULES))
+    return tuple(stage.name for stage in STAGES)
+
+
+def get_stage(name: str) -> Stage:
+    """Return the stage of this name.
+
+    Raises
+    ------
+    UsageError
+        For a stage that does not exist, with the nearest names.
+    """
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise UsageError(unknown("stage", name, stage_names()))
 
 
 def methods_of(stage: str) -> dict[str, Method]:
@@ -96,8 +208,7 @@ def methods_of(stage: str) -> dict[str, Method]:
     UsageError
         For a stage that does not exist, with the nearest names.
     """
-    if stage not in stage_names():
-        raise UsageError(unknown("stage", stage, stage_names()))
+    get_stage(stage)
     return {method.name: method for method in _methods(stage)}
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from qsmengine.api import warm_up as small
 from qsmengine.backend.device import cpu
+from qsmengine.modalities.dwi.run import run_dti
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names
-from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from tests.made_sessions import make_ball
 
 

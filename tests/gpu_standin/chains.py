@@ -10,8 +10,8 @@ import numpy as np
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array, GreSeries
 from qsmengine.phantom.head import VirtualHead, virtual_head
-from qsmengine.pipeline.configuration.config import STANDALONE, load_config, section_of
-from qsmengine.stages.registry import methods_of, stage_names
+from qsmengine.pipeline.configuration.config import configured_stages, load_config
+from qsmengine.stages.registry import methods_of
 from tests.contract.running import difference, tolerance
 
 CHI_TOLERANCE = 1e-5
@@ -45,11 +45,11 @@ def series() -> GreSeries:
 def short_settings() -> dict[str, list[str]]:
     """Settings that name each method of each stage of a reconstruction, with few iterations."""
     chains = {}
-    for stage in stage_names():
-        if stage in STANDALONE | {"diffusion"}:
+    for stage in configured_stages():
+        if stage.name == "diffusion":
             continue
-        section = section_of(stage)
-        for name, method in methods_of(stage).items():
+        section = stage.section
+        for name, method in methods_of(stage.name).items():
             if "components" in method.inputs:
                 continue  # no step of a reconstruction
             settings = [f"{section}={name}"]

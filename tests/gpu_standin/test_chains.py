@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device, cpu
+from qsmengine.modalities.dwi.run import run_dti
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config, preset_names
-from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.registry import methods_of
 from tests.gpu_standin.chains import assert_agree, series, short_settings, small_head
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device, cpu
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.stages.registry import get_method
 from tests.gpu_standin.chains import SHORT, series
 

@@ -7,8 +7,9 @@ import pytest
 
 from qsmengine.api import reconstruct as api
 from qsmengine.backend.device import Device, cpu, resolve_device
+from qsmengine.modalities.dwi.run import run_dti
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.diffusion.motion import predict
 from tests.gpu_standin.chains import SHORT, assert_agree, series, small_head
 

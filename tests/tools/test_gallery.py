@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import cpu
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config, preset_names
-from qsmengine.pipeline.run.execute import run_qsm
 from tests.made_sessions import make_ball
 from tools import gallery
 

@@ -14,10 +14,10 @@ from qsmengine.cli.demo.compare import correlation, median_difference, nrmse
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.io.nifti import write_image
+from qsmengine.modalities.dwi.run import run_dti
 from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.phantom import VirtualHead, virtual_head, write_bids
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_dti
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.report.agreement import agreement
 from qsmengine.report.figures import overview

@@ -18,10 +18,12 @@ from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.modalities.dwi.maps import dti_files
+from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.dataset import shared_files
 from qsmengine.pipeline.outputs.maps import Naming, qsm_files
-from qsmengine.pipeline.run.plan import Plan, plan_dti, plan_qsm
+from qsmengine.pipeline.run.plan import Plan
 
 SHARED = frozenset(path.name for path in shared_files(named=True))
 

@@ -17,15 +17,14 @@ from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.gre import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, write_dti
+from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, chosen_volumes, divide, run_slabs
+from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.outputs.staging import Writing, check_output
-from qsmengine.pipeline.run.execute import run_dti
 from qsmengine.pipeline.run.outcome import Outcome
-from qsmengine.pipeline.run.plan import plan_dti
 from qsmengine.pipeline.run.progress import ProgressCallback
-from qsmengine.pipeline.run.results import TensorMaps
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 

@@ -20,11 +20,12 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 from qsmengine.io.dwi import DwiFile
 from qsmengine.io.nifti import mapped_voxels, scale_stored
+from qsmengine.modalities.dwi.run import TensorMaps, run_dti
+from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.pipeline.configuration.config import Config
-from qsmengine.pipeline.run.execute import run_dti
-from qsmengine.pipeline.run.plan import Plan, check_memory, plan_dti
+from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
-from qsmengine.pipeline.run.results import Record, TensorMaps
+from qsmengine.pipeline.run.results import Record
 from qsmengine.stages.diffusion.design import shells
 
 SAME_SHELL = 0.1

@@ -12,13 +12,14 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
+from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.maps import Naming, qsm_files, write_qsm
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
-from qsmengine.pipeline.run.execute import run_qsm
 from qsmengine.pipeline.run.outcome import Outcome
-from qsmengine.pipeline.run.plan import check_memory, plan_qsm
+from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 
 
@@ -112,7 +113,7 @@ def run_qsm_session(
     notes += plan.notes
     if dry_run:
         return Outcome(plan, [request.out / name for name in names], notes)
-    result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, progress=progress)
+    result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, plan=plan, progress=progress)
     notes += sign_notes(result)
     files = write_qsm(
         result,

@@ -20,21 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.yaml_text import YamlError, parse_yaml, read_yaml
 from qsmengine.pipeline.configuration.messages import explain, near
+from qsmengine.stages import registry
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
-from qsmengine.stages.registry import get_method, methods_of, stage_names
+from qsmengine.stages.registry import get_method, methods_of
+from qsmengine.stages.stage import Stage
 
 SCHEMA_VERSION = 1
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "accurate"
-EXTRA_SECTIONS = ("denoise", "two_pass", "single_step", "uncertainty", "swi", "chi_separation")
-"""Sections that run only where a method is named."""
-REPLACED = ("background", "inversion")
-"""Sections that a single step takes the place of."""
-OPTIONAL_SECTIONS = ("phase_offset", "reliability", "relaxometry", "reference", *EXTRA_SECTIONS)
-"""Sections that ``none`` switches off."""
-STANDALONE = frozenset({"combination"})
-"""Stages without a section: there is nothing to choose."""
 
 Tree: TypeAlias = dict[str, Any]
 
@@ -101,18 +95,26 @@ def stage_of(section: str) -> str:
     return section.replace("_", "-")
 
 
+def configured_stages() -> tuple[Stage, ...]:
+    """Stages that have a section."""
+    return tuple(stage for stage in registry.STAGES if stage.presence != "internal")
+
+
 @cache
 def config_model() -> type[Config]:
     """Configuration class with a section for every registered stage."""
     sections: dict[str, Any] = {}
-    for stage in (name for name in stage_names() if name not in STANDALONE):
-        members: list[Any] = [_member(stage, method) for method in methods_of(stage).values()]
+    for stage in configured_stages():
+        members: list[Any] = [_member(stage.name, method) for method in methods_of(stage.name).values()]
         union = reduce(or_, members)
         if len(members) > 1:
             union = Annotated[union, Field(discriminator="method")]
-        section = section_of(stage)
-        default = None if section in EXTRA_SECTIONS else ...
-        sections[section] = (union | None if section in OPTIONAL_SECTIONS else union, default)
+        default = None if stage.presence == "extra" else ...
+        if stage.default:
+            default = next(member for member in members if member.__name__.endswith(f".{stage.default}"))(
+                method=stage.default
+            )
+        sections[stage.section] = (union if stage.presence == "required" else union | None, default)
     return create_model("Config", __base__=Config, **sections)
 
 
@@ -131,7 +133,7 @@ def load_config(
 ) -> Config:
     """Merge preset, file and settings into one validated configuration.
 
-    Who names background removal, inversion or two passes wants them run: a single step of the preset goes.
+    Naming background removal, inversion or two passes disables the preset's single step.
 
     Parameters
     ----------
@@ -156,8 +158,9 @@ def load_config(
     for setting in sorted(parsed, key=lambda s: not _names_method(s)):
         chosen = merge(chosen, setting)
     tree = read_preset(preset)
-    if {*REPLACED, "two_pass"} & set(chosen):
-        tree.pop("single_step", None)
+    for stage in configured_stages():
+        if {*stage.replaces, *stage.excludes} & set(chosen):
+            tree.pop(stage.section, None)
     return validate(merge(tree, chosen), None if path is None else str(path))
 
 
@@ -202,7 +205,7 @@ def parse_setting(setting: str) -> Tree:
     parts = key.strip().split(".")
     if not equals or len(parts) > 2 or not all(parts):
         raise UsageError(f"--set {setting}: write section.key=value, such as inversion.lambda=2e-4")
-    known = (*(section_of(name) for name in stage_names() if name not in STANDALONE), "input")
+    known = (*(stage.section for stage in configured_stages()), "input")
     section = section_of(parts[0])
     if section not in known:
         raise UsageError(f"--set {setting}: unknown section {near(section, known)}")

@@ -1,159 +1,42 @@
-"""Running a plan in memory: a series in, maps out."""
+"""Execution of a plan in memory: arrays in, maps out."""
 
 from __future__ import annotations
 
 import inspect
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from qsmengine.backend.cuda_errors import memory_errors
-from qsmengine.backend.device import Device, array_module, on_device
-from qsmengine.data import B0_THRESHOLD, Array, DwiSeries, GreSeries
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.configuration.config import Config
-from qsmengine.pipeline.run.plan import Plan, Step, check_memory, plan_dti, plan_qsm
+from qsmengine.pipeline.run.plan import Plan, Step
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
-from qsmengine.pipeline.run.results import QsmResult, Record, TensorMaps
+from qsmengine.pipeline.run.results import Record
 from qsmengine.solvers.status import SolverStatus
-from qsmengine.stages.diffusion.orders import colour_fa
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
 
-@on_device
-def run_qsm(
-    series: GreSeries,
-    config: Config,
-    device: Device,
-    *,
-    mask: Array | None = None,
-    labels: Array | None = None,
-    r2: Array | None = None,
-    progress: ProgressCallback | None = None,
-) -> QsmResult:
-    """Reconstruct susceptibility from a gradient-echo series.
-
-    Order: mask, offset of the echo phases, unwrapping, field fit, its reliable voxels, background removal,
-    inversion (weighted by 1 / noise of the field), relaxometry, reference; where the configuration names them,
-    denoising before all else, and at the end standard deviation of chi, susceptibility-weighted image, para-
-    and diamagnetic part.
+def run_plan(
+    plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None = None
+) -> dict[str, Any]:
+    """Run the steps of a plan on the arrays of `state`, which they extend; return the fields of a RunResult.
 
     Parameters
     ----------
-    series
-        Magnitude and wrapped phase (x, y, z, echo) with echo times [s] and a grid with field strength.
-    config
-        Methods and parameters, see :func:`qsmengine.pipeline.configuration.config.load_config`.
+    plan
+        What runs.
+    state
+        Name in the plan -> array on `device`, or table; "unknown" marks voxels that no mask may hold.
+    grid
+        Geometry.
     device
         Where it runs.
-    mask
-        (x, y, z) brain mask; computed when None.
-    labels
-        (x, y, z) label image for a reference region.
-    r2
-        (x, y, z) map of R2 [1/s] for the separation of chi.
     progress
-        Told before and after each step and while solvers iterate.
-
-    Raises
-    ------
-    InputError
-        For a mask, labels or R2 of another shape, an empty mask, a missing field strength.
-    UsageError
-        For a method that needs what neither the inputs nor an earlier step gives.
-    DeviceError
-        Before any work, where a step's estimate exceeds the memory at hand.
+        Called before and after each step and while solvers iterate.
     """
-    grid = series.grid
-    _ = grid.required_field_strength
-    state: dict[str, Any] = {"echo_times": series.echo_times}
-    if series.unknown is not None:
-        state["unknown"] = device.asarray(series.unknown, bool)
-    if mask is not None:
-        state["brain_mask"] = _known(device.asarray(_checked_mask(mask, grid), bool), state)
-    if labels is not None:
-        _check_shape("labels", labels, grid)
-        state["labels"] = device.asarray(labels, np.int32)
-    if r2 is not None:
-        _check_shape("r2", r2, grid)
-        state["r2"] = device.asarray(r2)
-    plan = plan_qsm(
-        config, grid, series.n_echoes,
-        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
-    )  # fmt: skip
-    check_memory(plan, device)
-    with memory_errors("the images", device):
-        state["magnitude"] = device.asarray(series.magnitude)
-        state["phase"] = device.asarray(series.phase)
-    return run_plan(plan, state, grid, device, progress)
-
-
-@on_device
-def run_dti(
-    series: DwiSeries,
-    config: Config,
-    device: Device,
-    *,
-    mask: Array | None = None,
-    gradient_deviation: Array | None = None,
-    progress: ProgressCallback | None = None,
-) -> TensorMaps:
-    """Fit a diffusion tensor to a series.
-
-    Without `mask` every voxel with signal in all volumes that count as b = 0 is fitted. `gradient_deviation`
-    (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors
-    as in :func:`run_qsm`.
-    """
-    if config.b0_threshold is not None:
-        series = replace(series, b0_threshold=config.b0_threshold)
-    b0 = series.b0_volumes
-    if not b0.any():
-        raise InputError(
-            f"no volume counts as b = 0: none has b <= {series.b0_threshold or B0_THRESHOLD:g} s/mm^2, and no "
-            "shell lies below another; diffusion.b0_threshold sets the limit",
-            field="bval",
-        )
-    if b0.all():
-        raise InputError("every volume counts as b = 0: nothing is diffusion-weighted", field="bval")
-    has_deviation = gradient_deviation is not None
-    plan = plan_dti(config, series.grid, len(series.b_values), has_deviation=has_deviation)
-    check_memory(plan, device)
-    if mask is None:
-        xp = array_module(series.signal)
-        positive: Array = xp.all(series.signal[..., xp.asarray(np.flatnonzero(b0))] > 0, axis=3)
-        mask = positive
-    inside = _checked_mask(mask, series.grid)
-    state: dict[str, Any] = {
-        "signal": series.signal,
-        "mask": device.asarray(inside, bool),
-        "b_values": series.b_values,
-        "b_vectors": series.b_vectors,
-    }
-    if gradient_deviation is not None:
-        state["gradient_deviation"] = gradient_deviation
-    found = _run(plan, state, series.grid, device, progress)
-    found["maps"]["colour_fa"] = colour_fa(found["maps"]["v1"], found["maps"]["fa"])
-    found["units"]["colour_fa"] = "1"
-    return TensorMaps(**found)
-
-
-@on_device
-def run_plan(
-    plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None = None
-) -> QsmResult:
-    """Run the steps of a plan on the arrays of `state`, which live on `device` under the plan's names."""
-    return QsmResult(**_run(plan, state, grid, device, progress))
-
-
-def _run(
-    plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None
-) -> dict[str, Any]:
-    """Run the steps on `state` (which they extend); arguments of a RunResult."""
     given = set(state)
     units: dict[str, str] = {}
     facts: dict[str, Any] = {}
@@ -172,7 +55,7 @@ def _run(
             else:
                 facts[name] = value
         for name in (n for n in step.outputs.values() if n.endswith("mask")):
-            state[name] = _known(state[name], state)
+            state[name] = known_part(state[name], state)
             _check_not_empty(state[name], step)
     maps = {name: array for name, array in state.items() if name in units or name == "brain_mask"}
     if "brain_mask" in given:
@@ -227,20 +110,8 @@ def _chain_step(step: Step, state: Mapping[str, Any]) -> ChainStep:
     return ChainStep(step.method, step.params, kept)
 
 
-def _checked_mask(mask: Array, grid: Grid) -> Array:
-    _check_shape("mask", mask, grid)
-    if not bool((mask != 0).any()):
-        raise InputError("empty mask", field="mask")
-    return mask
-
-
-def _check_shape(name: str, array: Array, grid: Grid) -> None:
-    if tuple(array.shape) != grid.shape:
-        raise InputError(f"{name} has shape {tuple(array.shape)}, the image has {grid.shape}", field="shape")
-
-
-def _known(mask: Array, state: Mapping[str, Any]) -> Array:
-    """The mask without voxels that have no usable values."""
+def known_part(mask: Array, state: Mapping[str, Any]) -> Array:
+    """Return the mask without the voxels that `state` marks as unknown."""
     unknown = state.get("unknown")
     if unknown is None:
         return mask
@@ -254,3 +125,17 @@ def _check_not_empty(mask: Array, step: Step) -> None:
             f"{step.title} left an empty mask: too little signal, or a region too small for its parameters",
             field="mask",
         )
+
+
+def checked_mask(mask: Array, grid: Grid) -> Array:
+    """Return the mask; raise InputError where it has another shape than the grid or is empty."""
+    check_shape("mask", mask, grid)
+    if not bool((mask != 0).any()):
+        raise InputError("empty mask", field="mask")
+    return mask
+
+
+def check_shape(name: str, array: Array, grid: Grid) -> None:
+    """Raise InputError for an array of another shape than the grid."""
+    if tuple(array.shape) != grid.shape:
+        raise InputError(f"{name} has shape {tuple(array.shape)}, the image has {grid.shape}", field="shape")

@@ -60,37 +60,3 @@ class RunResult:
     def record(self, section: str) -> Record | None:
         """Record of a section's step, None where it did not run."""
         return next((r for r in self.records if r.step.section == section), None)
-
-
-class QsmResult(RunResult):
-    """Maps of a QSM run.
-
-    `maps` holds ``chi`` [ppm], ``local_field``, ``total_field`` and ``noise`` [ppm], ``r2star`` [1/s],
-    ``t2star`` [s], ``s0``, ``quality``, and the masks ``brain_mask`` and ``local_mask`` (where the local field
-    and chi are defined); relaxometry only for two echoes or more. Where the configuration names their methods
-    also ``chi_sd`` [ppm], ``swi``, ``minip``, ``chi_positive``, ``chi_negative``, ``chi_total`` [ppm].
-    """
-
-    @property
-    def chi(self) -> Array:
-        """Susceptibility (x, y, z) [ppm] after referencing."""
-        return self.maps["chi"]
-
-    @property
-    def local_field(self) -> Array:
-        """Local field (x, y, z) [ppm]."""
-        return self.maps["local_field"]
-
-    @property
-    def total_field(self) -> Array:
-        """Total field (x, y, z) [ppm]."""
-        return self.maps["total_field"]
-
-    @property
-    def mask(self) -> Array:
-        """Voxels (x, y, z) where chi is defined."""
-        return self.maps["local_mask"]
-
-
-class TensorMaps(RunResult):
-    """Maps of a tensor fit under the names of the method's outputs (``fa``, ``md``, ``v1``, ...)."""

@@ -15,8 +15,8 @@ from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError, InputError
 from qsmengine.io import open_dwi, read_image
 from qsmengine.modalities.dwi.slabs import Slabs, chosen_volumes, divide
+from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.plan import plan_dti
 from tests.stages.diffusion.tensors import gradient_table, random_tensors, signals
 
 

@@ -14,10 +14,12 @@ from qsmengine.data import DwiSeries
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.dwi.run import run_dti
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
+from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.gre.run import run_qsm
+from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_dti, run_qsm
-from qsmengine.pipeline.run.plan import plan_dti, plan_qsm
 from tests.made_sessions import R2STAR, make_ball, qsm_arguments, write_ball, write_dwi
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)

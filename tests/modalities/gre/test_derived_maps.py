@@ -10,10 +10,10 @@ from qsmengine.backend.device import cpu
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
+from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_qsm
-from qsmengine.pipeline.run.plan import plan_qsm
 from qsmengine.stages.registry import get_method
 from tests.made_sessions import make_ball, write_ball
 

@@ -2,33 +2,35 @@ import pytest
 
 from qsmengine.errors import UsageError
 from qsmengine.pipeline.configuration.config import (
-    EXTRA_SECTIONS,
-    STANDALONE,
+    configured_stages,
     load_config,
     preset_names,
     section_of,
 )
-from qsmengine.stages.registry import all_methods, stage_names
+from qsmengine.stages.registry import STAGES, all_methods
 
 
 def test_default_preset_names_a_method_for_every_stage_that_a_chain_needs():
     config = load_config()
-    for stage in set(stage_names()) - STANDALONE:
-        if section_of(stage) in EXTRA_SECTIONS:
-            continue
-        method, params = config.method(section_of(stage))
-        assert method.stage == stage
+    needed = [stage for stage in configured_stages() if stage.presence != "extra"]
+    assert needed
+    for stage in needed:
+        method, params = config.method(stage.section)
+        assert method.stage == stage.name
         assert isinstance(params, method.params)
 
 
-@pytest.mark.parametrize("stage", sorted(STANDALONE))
+INTERNAL = {stage.name for stage in STAGES if stage.presence == "internal"}
+
+
+@pytest.mark.parametrize("stage", sorted(INTERNAL))
 def test_stage_that_no_run_takes_as_a_step_has_no_section(stage):
     with pytest.raises(UsageError, match=stage):
         load_config(settings=[f"{section_of(stage)}.h=1"])
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in all_methods() if m.stage not in STANDALONE], ids=lambda m: f"{m.stage}-{m.name}"
+    "method", [m for m in all_methods() if m.stage not in INTERNAL], ids=lambda m: f"{m.stage}-{m.name}"
 )
 def test_every_registered_method_can_be_chosen_with_its_defaults(method):
     section = section_of(method.stage)

@@ -8,8 +8,9 @@ from qsmengine.data import DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.dwi import load_dwi
+from qsmengine.modalities.dwi.run import run_dti
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.run.execute import run_dti, run_qsm
 from qsmengine.stages.noise import MAX_WEIGHT, field_weight
 from tests.made_sessions import R2STAR, make_ball, write_dwi
 

@@ -3,9 +3,11 @@ import pytest
 from qsmengine.backend.device import cpu
 from qsmengine.errors import DeviceError, UsageError
 from qsmengine.grid import Grid
+from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.gre.stages import plan_qsm, plan_sections
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run import plan as planning
-from qsmengine.pipeline.run.plan import check_memory, format_bytes, plan_dti, plan_qsm, plan_sections
+from qsmengine.pipeline.run.plan import check_memory, format_bytes
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
 HUGE = Grid.from_voxel_size((4000, 4000, 4000), (1.0, 1.0, 1.0), field_strength=3.0)

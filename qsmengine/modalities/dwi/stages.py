@@ -1,0 +1,25 @@
+"""Stages of a diffusion fit, and the plan that a configuration makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qsmengine.grid import Grid
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
+
+DENOISE = Use("denoise", {"components": "signal"}, {"components": "signal", "sigma": "noise_map"})
+FIT = Use("diffusion")
+
+
+def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:
+    """Steps from a diffusion series, denoised on request, to its maps; colour FA is made of two of them."""
+    present = {"signal", "mask", "b_values", "b_vectors", *(["gradient_deviation"] if has_deviation else [])}
+    uses, notes = [FIT], []
+    chosen = config.method("denoise")
+    if chosen is not None and "components" in chosen[0].inputs:
+        uses.insert(0, DENOISE)
+    elif chosen is not None:
+        notes.append(f"denoise left out: {chosen[0].name} is for gradient echoes")
+    plan = plan_uses(config, uses, present, grid, n_volumes, notes)
+    return replace(plan, kept=(*plan.kept, "colour_fa"))

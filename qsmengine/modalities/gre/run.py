@@ -1,0 +1,118 @@
+"""A gradient-echo reconstruction in memory: a series in, maps out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.cuda_errors import memory_errors
+from qsmengine.backend.device import Device, on_device
+from qsmengine.data import Array, GreSeries
+from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
+from qsmengine.pipeline.run.plan import Plan, check_memory
+from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.pipeline.run.results import RunResult
+
+
+class QsmResult(RunResult):
+    """Maps of a QSM run.
+
+    `maps` holds ``chi`` [ppm], ``local_field``, ``total_field`` and ``noise`` [ppm], ``r2star`` [1/s],
+    ``t2star`` [s], ``s0``, ``quality``, and the masks ``brain_mask`` and ``local_mask`` (where the local field
+    and chi are defined); relaxometry only for two echoes or more. Where the configuration names their methods
+    also ``chi_sd`` [ppm], ``swi``, ``minip``, ``chi_positive``, ``chi_negative``, ``chi_total`` [ppm].
+    """
+
+    @property
+    def chi(self) -> Array:
+        """Susceptibility (x, y, z) [ppm] after referencing."""
+        return self.maps["chi"]
+
+    @property
+    def local_field(self) -> Array:
+        """Local field (x, y, z) [ppm]."""
+        return self.maps["local_field"]
+
+    @property
+    def total_field(self) -> Array:
+        """Total field (x, y, z) [ppm]."""
+        return self.maps["total_field"]
+
+    @property
+    def mask(self) -> Array:
+        """Voxels (x, y, z) where chi is defined."""
+        return self.maps["local_mask"]
+
+
+@on_device
+def run_qsm(
+    series: GreSeries,
+    config: Config,
+    device: Device,
+    *,
+    mask: Array | None = None,
+    labels: Array | None = None,
+    r2: Array | None = None,
+    plan: Plan | None = None,
+    progress: ProgressCallback | None = None,
+) -> QsmResult:
+    """Reconstruct susceptibility from a gradient-echo series.
+
+    Order: mask, offset of the echo phases, unwrapping, field fit, its reliable voxels, background removal,
+    inversion (weighted by 1 / noise of the field), relaxometry, reference; where the configuration names them,
+    denoising before all else, and at the end standard deviation of chi, susceptibility-weighted image, para-
+    and diamagnetic part.
+
+    Parameters
+    ----------
+    series
+        Magnitude and wrapped phase (x, y, z, echo) with echo times [s] and a grid with field strength.
+    config
+        Methods and parameters, see :func:`qsmengine.pipeline.configuration.config.load_config`.
+    device
+        Where it runs.
+    mask
+        (x, y, z) brain mask; computed when None.
+    labels
+        (x, y, z) label image for a reference region.
+    r2
+        (x, y, z) map of R2 [1/s] for the separation of chi.
+    plan
+        Made by :func:`qsmengine.modalities.gre.stages.plan_qsm` for the same inputs; made here when None.
+    progress
+        Told before and after each step and while solvers iterate.
+
+    Raises
+    ------
+    InputError
+        For a mask, labels or R2 of another shape, an empty mask, a missing field strength.
+    UsageError
+        For a method that needs what neither the inputs nor an earlier step gives.
+    DeviceError
+        Before any work, where a step's estimate exceeds the memory at hand.
+    """
+    grid = series.grid
+    _ = grid.required_field_strength
+    state: dict[str, Any] = {"echo_times": series.echo_times}
+    if series.unknown is not None:
+        state["unknown"] = device.asarray(series.unknown, bool)
+    if mask is not None:
+        state["brain_mask"] = known_part(device.asarray(checked_mask(mask, grid), bool), state)
+    if labels is not None:
+        check_shape("labels", labels, grid)
+        state["labels"] = device.asarray(labels, np.int32)
+    if r2 is not None:
+        check_shape("r2", r2, grid)
+        state["r2"] = device.asarray(r2)
+    plan = plan or plan_qsm(
+        config, grid, series.n_echoes,
+        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
+    )  # fmt: skip
+    check_memory(plan, device)
+    with memory_errors("the images", device):
+        state["magnitude"] = device.asarray(series.magnitude)
+        state["phase"] = device.asarray(series.phase)
+    return QsmResult(**run_plan(plan, state, grid, device, progress))
