@@ -13,29 +13,8 @@ from typing import Annotated
 
 import typer
 
-from qsmengine.cli import demo
-from qsmengine.cli.commands import (
-    denoise,
-    doctor,
-    dti,
-    evaluate,
-    group,
-    import_dicom,
-    phantom,
-    plan,
-    preproc,
-    qsm,
-    qsm_ci,
-    regions,
-    report,
-    reproduce,
-    run,
-    stage,
-    status,
-    tfce,
-    volumes,
-)
 from qsmengine.cli.display.reporter import print_error
+from qsmengine.cli.lazy import CONTEXT, LazyGroup
 from qsmengine.cli.options.multi_value import spread
 from qsmengine.errors import describe
 
@@ -47,33 +26,16 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
+    cls=LazyGroup,
 )
-app.command("qsm")(qsm.qsm)
-app.command("dti")(dti.dti)
-app.command("preproc")(preproc.preproc)
-app.command("denoise")(denoise.denoise)
-app.command("regions")(regions.regions)
-app.command("group")(group.group)
-app.command("report")(report.report)
-app.command("volumes")(volumes.volumes)
-app.command("tfce")(tfce.tfce)
-app.command("reproduce")(reproduce.reproduce)
-app.command("phantom")(phantom.phantom)
-app.command("evaluate")(evaluate.evaluate)
-app.command("stage")(stage.stage)
-app.command("qsm-ci")(qsm_ci.qsm_ci)
-app.command("demo")(demo.demo)
-app.command("plan")(plan.plan)
-app.command("run")(run.run)
-app.command("status")(status.status)
-app.command("import")(import_dicom.import_dicom)
-app.command("doctor")(doctor.doctor)
 
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(doctor.version_line())
+        from qsmengine.cli.commands.doctor import version_line
+
+        typer.echo(version_line())
         raise typer.Exit
 
 

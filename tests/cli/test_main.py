@@ -6,7 +6,7 @@ import pytest
 
 import qsmengine
 from qsmengine.backend.sources import sources_hash
-from qsmengine.cli import main as cli
+from qsmengine.cli.commands import doctor
 from qsmengine.cli.main import main
 from qsmengine.cli.options.multi_value import spread
 
@@ -80,7 +80,7 @@ def test_error_becomes_one_line_and_its_exit_code(monkeypatch, capsys, error, co
     def failing(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(cli.doctor, "examine", failing)
+    monkeypatch.setattr(doctor, "examine", failing)
     assert main(["doctor"]) == code
     assert capsys.readouterr().err == text
 

@@ -8,11 +8,11 @@ Candidates are the six permutations of the axes with any one axis, or none, flip
 does not matter, so these are all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices hold
 all there is to know about the image.
 
-In images of many anisotropic voxels the pairs of a random sample of `SAMPLE` voxels stand for all pairs; the
+In images of many anisotropic voxels the pairs of a random sample of `SAMPLE` voxels are looked at first; the
 same image gives the same sample. The standard error of the ratio of two coherences is that of the jackknife
-over `GROUPS` random parts of the sample, times sqrt(1 - sampled / all). A table is doubted only where the ratio
-exceeds `MARGIN` by `CONFIDENCE` standard errors: sampling raises a candidate above the margin wrongly with a
-probability below 0.005 (Student's t with `GROUPS` - 1 degrees of freedom).
+over `GROUPS` random parts of the sample, times sqrt(1 - sampled / all). Where the largest ratio lies within
+`CONFIDENCE` standard errors of `MARGIN`, all pairs decide. A candidate is therefore put on the wrong side of
+the margin with a probability below 0.005 (Student's t with `GROUPS` - 1 degrees of freedom).
 
 The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018, the candidates are
 those of MRtrix3's dwigradcheck (Jeurissen et al. 2014, 10.1016/j.media.2014.05.012, which counts the length of
@@ -43,7 +43,7 @@ SAMPLE = 32768
 GROUPS = 16
 """Parts of the sample that the jackknife leaves out in turn."""
 CONFIDENCE = 3.0
-"""Standard errors by which a sampled ratio must exceed the margin."""
+"""Standard errors between a sampled ratio and the margin at which the sample decides."""
 
 _QUARTIC = tuple(combinations_with_replacement(range(3), 4))
 _PAIRS = tuple(combinations_with_replacement(range(3), 2))
@@ -82,7 +82,7 @@ class GradientCheck(NamedTuple):
     pairs: int
     """Pairs of neighbours that were compared."""
     error: float
-    """Standard error of `ratio` because of sampling [1]; 0 where every pair was compared."""
+    """Standard error, from sampling, of the best changed table's ratio [1]; 0 where every pair was compared."""
 
     @property
     def best(self) -> Candidate:
@@ -97,8 +97,7 @@ class GradientCheck(NamedTuple):
     @property
     def doubtful(self) -> bool:
         """Whether another table fits the image clearly better than the one given."""
-        enough = self.pairs >= MIN_PAIRS and self.best != AS_GIVEN
-        return enough and self.ratio - CONFIDENCE * self.error > MARGIN
+        return self.pairs >= MIN_PAIRS and self.best != AS_GIVEN and self.ratio > MARGIN
 
 
 AS_GIVEN = Candidate((0, 1, 2), None)
@@ -142,17 +141,27 @@ def check_gradients(
     wanted = (fa >= min_fa) & (fa <= 1.0)
     if mask is not None:
         wanted &= without_layer(mask != 0)
-    places = _sampled(xp.flatnonzero(wanted))
+    places = xp.flatnonzero(wanted)
+    found, clear = _compared(v1, fa, grid, wanted, _sampled(places))
+    return found if clear else _compared(v1, fa, grid, wanted, places)[0]
+
+
+def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) -> tuple[GradientCheck, bool]:
+    """Coherences from the pairs that begin at `places`, and whether they are clearly off the margin."""
     forms, pairs = _forms(v1, fa, wanted, places)
     lines = np.array(_OFFSETS) * np.array(grid.voxel_size)
     lines /= np.linalg.norm(lines, axis=1, keepdims=True)
     flip = np.array([-1.0 if grid.handedness > 0 else 1.0, 1.0, 1.0])
     terms = np.stack([_quartic(lines * flip @ candidate.matrix) for candidate in CANDIDATES]) * _MULTIPLICITY
     sums = np.einsum("cok,gokl,col->gc", terms, forms, terms)
-    order = sorted(range(len(CANDIDATES)), key=lambda c: -sums[:, c].sum())
-    coherence = {CANDIDATES[c]: float(sums[:, c].sum()) / max(pairs, 1) for c in order}
-    left_out = 1.0 - places.size / max(int(wanted.sum()), 1)
-    return GradientCheck(coherence, pairs, math.sqrt(left_out) * _jackknife(sums[:, order[0]], sums[:, _GIVEN]))
+    total = sums.sum(axis=0)
+    order = np.argsort(-total, kind="stable")
+    coherence = {CANDIDATES[c]: float(total[c]) / max(pairs, 1) for c in order}
+    sampled = places.size / max(int(wanted.sum()), 1)
+    other = next(c for c in order if c != _GIVEN)
+    error = math.sqrt(max(0.0, 1.0 - sampled)) * _jackknife(sums[:, other], sums[:, _GIVEN])
+    off = abs(total[other] / max(total[_GIVEN], 1e-300) - MARGIN)
+    return GradientCheck(coherence, pairs, error), bool(off > CONFIDENCE * error or error == 0.0)
 
 
 def _sampled(places: Array) -> Array:
@@ -201,7 +210,7 @@ def _jackknife(best: FloatArray, given: FloatArray) -> float:
 
 
 def _quartic(vectors: Array) -> Array:
-    """(n, 15) products of four components: (v . u)^4 = sum multiplicity quartic(v) quartic(u)."""
+    """(n, 15) products of four components of (n, 3): (v . u)^4 = sum multiplicity quartic(v) quartic(u)."""
     x, y, z = vectors.T
     squares = x * x, x * y, x * z, y * y, y * z, z * z
     products = dict(zip(_PAIRS, squares, strict=True))

@@ -18,7 +18,6 @@ from qsmengine.stages.diffusion.gradient_check import (
     AS_GIVEN,
     CANDIDATES,
     Candidate,
-    GradientCheck,
     check_gradients,
 )
 from qsmengine.stages.diffusion.tensor import TensorParams, ols
@@ -108,16 +107,25 @@ def test_a_sample_agrees_with_all_pairs_within_its_standard_error(monkeypatch, s
     whole = check_gradients(v1, fa, grid)
     assert whole.error == 0.0
     assert 4 * 4096 < sampled.pairs < whole.pairs
-    exact = whole.coherence[sampled.best] / whole.coherence[AS_GIVEN]
-    assert abs(sampled.ratio - exact) < 4 * sampled.error
+    other = next(candidate for candidate in sampled.coherence if candidate != AS_GIVEN)
+    ratios = [found.coherence[other] / found.coherence[AS_GIVEN] for found in (sampled, whole)]
+    assert abs(ratios[0] - ratios[1]) < 4 * sampled.error
     assert 0 < sampled.error < 0.05
 
 
-def test_a_ratio_within_the_error_of_sampling_is_not_believed():
-    better = Candidate((1, 0, 2), None)
-    coherence = {better: 1.2, AS_GIVEN: 1.0}
-    assert GradientCheck(coherence, 10_000, 0.04).doubtful
-    assert not GradientCheck(coherence, 10_000, 0.06).doubtful
+def test_all_pairs_decide_where_the_sample_does_not(monkeypatch, rng):
+    v1, fa = bundle(rng)
+    grid = Grid.from_voxel_size(fa.shape, (2.0, 2.0, 2.5))
+    monkeypatch.setattr(gradient_check, "SAMPLE", 2048)
+    sampled = check_gradients(v1, fa, grid)
+    other = next(value for candidate, value in sampled.coherence.items() if candidate != AS_GIVEN)
+    ratio = other / sampled.coherence[AS_GIVEN]
+    monkeypatch.setattr(gradient_check, "MARGIN", ratio + 2 * sampled.error)
+    whole = check_gradients(v1, fa, grid)
+    assert whole.error == 0.0
+    assert whole.pairs > sampled.pairs
+    monkeypatch.setattr(gradient_check, "MARGIN", ratio + 4 * sampled.error)
+    assert check_gradients(v1, fa, grid).pairs == sampled.pairs
 
 
 def test_candidates_say_what_to_do():
