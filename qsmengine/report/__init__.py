@@ -1,4 +1,9 @@
-"""Figures and reports. Reads derivatives and tables from disk, never results in memory."""
+"""Figures and HTML pages of sessions, cohorts and reproduced studies.
+
+Everything is read from derivatives and tables on disk, never from results in memory. Studies, the cohort, the
+command line and the tools import it; it imports no reconstruction code. Sentences and references of the
+methods section are in ``data``, page templates in ``templates``.
+"""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""Truth against estimate, structure by structure, from two region tables on disk."""
+"""Agreement of an estimate with the truth per structure, from two region tables on disk."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def agreement(
     *,
     group: str | None = None,
 ) -> None:
-    """Write a PNG: means of a map per structure, true against estimated, as scatter and as bars.
+    """Write a PNG of the true and estimated means of a map per structure, as scatter plot and bar chart.
 
-    The scatter shows each side with the line of identity and the least-squares line; the bars show both
-    sides together with the standard deviation over the region's voxels.
+    The scatter plot shows each side with the line of identity and the least-squares line. The bars show both
+    sides together with the standard deviation over the voxels of the region.
 
     Parameters
     ----------
     truth, estimate
-        Region tables (.tsv with columns ``NAME_mean``, ``NAME_sd`` and the .json dictionary beside).
+        Region tables (.tsv with columns ``NAME_mean`` and ``NAME_sd``) with their .json dictionaries.
     name
         Map, as in the column names.
     path
         File to write, ending in .png.
     title
-        Headline.
+        Title of the figure.
     group
         Only structures of this group of the table.
 
@@ -89,9 +89,9 @@ def _unit(path: Path, column: str) -> str:
         entry = json.loads(dictionary.read_text(encoding="utf-8"))[column]
         return str(entry["Units"])
     except FileNotFoundError:
-        raise InputError("no such file: the unit of the table is not known", source=dictionary) from None
+        raise InputError("no such file: the unit of the table is unknown", source=dictionary) from None
     except (ValueError, KeyError, TypeError):
-        raise InputError("does not tell its Units", source=dictionary, field=column) from None
+        raise InputError("has no Units", source=dictionary, field=column) from None
 
 
 def _rows(path: Path, name: str, group: str | None) -> dict[tuple[str, str], tuple[float, float]]:
@@ -120,7 +120,7 @@ def _rows(path: Path, name: str, group: str | None) -> dict[tuple[str, str], tup
 def _pairs(
     truth: dict[tuple[str, str], tuple[float, float]], estimate: dict[tuple[str, str], tuple[float, float]]
 ) -> tuple[list[_Pair], int]:
-    """Structures with a value in both tables, in the order of the first, and how many rows have not."""
+    """Return structures with a value in both tables, in the order of the first, and the number of others."""
     pairs = [
         _Pair(*key, *truth[key], *estimate[key])
         for key in truth

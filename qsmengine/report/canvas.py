@@ -1,4 +1,4 @@
-"""Figures without global state, written whole and with the same bytes every time."""
+"""Reproducible figures without global state, written atomically."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def new_figure(width: float, height: float, colour: str) -> Figure:
 
 
 def write_png(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, atomically, without date or software name in it.
+    """Write a figure as PNG, atomically, without date or software name.
 
     Raises
     ------
@@ -33,17 +33,17 @@ def write_png(figure: Figure, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix != ".png":
-        raise InputError("a figure's name ends in .png", source=path)
+        raise InputError("the name of a figure must end in .png", source=path)
     write_atomic(path, [png_bytes(figure)])
 
 
 def png_bytes(figure: Figure, dpi: int = DPI) -> bytes:
-    """Encode a figure as PNG, without date or software name in it."""
+    """Encode a figure as PNG, without date or software name."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
     return buffer.getvalue()
 
 
 def text_style(size: float, colour: str, **more: Any) -> dict[str, Any]:
-    """Keywords for a text of `size` points, independent of the user's matplotlib settings."""
+    """Return keywords for a text of `size` points, independent of the user's matplotlib settings."""
     return {"fontsize": size, "color": colour, "fontfamily": FONT, **more}

@@ -1,4 +1,4 @@
-"""The page of a cohort: sessions by state with reasons, regional values, outliers, notes."""
+"""Page of a cohort: state of every session with reasons, regional values, outliers, notes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from qsmengine.report.sessions import STATES, SessionState
 
 INDEX = Path("index.html")
 COMMON_NOTES = 40
-"""Notes of the cohort that are listed, the most frequent first."""
+"""Number of notes that are listed, the most frequent first."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure inside the page."""
+class EmbeddedFigure:
+    """A figure embedded in the page."""
 
     title: str
     picture: str
@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Outlier:
-    """A regional value that stands out, as text."""
+    """An outlying regional value, as text."""
 
     session: str
     region: str
@@ -48,7 +48,7 @@ class Outlier:
 def write_cohort_page(
     out: str | Path, sessions: Sequence[SessionState], tables: Sequence[RegionTable] = ()
 ) -> Path:
-    """Write ``OUT/index.html``, which links to the sessions' pages.
+    """Write ``OUT/index.html``, with links to the pages of the sessions.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def write_cohort_page(
         counts=[(state, counts[state]) for state in STATES if counts[state]],
         has_citation=(out / CITATION).is_file(),
         unfinished=unfinished,
-        figures=[Picture(_title(one), embedded(draw_distribution(one))) for one in found],
+        figures=[EmbeddedFigure(_title(one), embedded(draw_distribution(one))) for one in found],
         outliers=outliers(found),
         limit=f"{LIMIT:g}",
         least=LEAST,
@@ -78,7 +78,7 @@ def write_cohort_page(
 
 
 def outliers(found: Sequence[Distribution]) -> list[Outlier]:
-    """Values that stand out, the farthest first."""
+    """Return outlying values in order of decreasing distance from the median."""
     rows = [
         (abs(distance), _outlier(one, spread, session, distance))
         for one in found

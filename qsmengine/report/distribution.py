@@ -1,4 +1,4 @@
-"""Regional values over the sessions of a cohort, and those that stand out."""
+"""Distribution of regional values over the sessions of a cohort, and outliers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from qsmengine.report.canvas import new_figure, text_style
 from qsmengine.report.records import RegionTable
 
 LIMIT = 3.0
-"""Scaled median absolute deviations from the median beyond which a value stands out."""
+"""Scaled median absolute deviations from the median beyond which a value is an outlier."""
 LEAST = 5
-"""Sessions that a region needs for that."""
+"""Least number of sessions in which outliers of a region are sought."""
 NORMAL = 1.4826
-"""Standard deviation of a normal distribution in units of its median absolute deviation."""
+"""Standard deviation of a normal distribution divided by its median absolute deviation."""
 INK, GREY, DOT, OUT, BAND = "#222222", "#777777", "#1f5f99", "#b3261e", "#dde7f0"
 SIDES = ("bilateral", "midline")
 NAMED = 12
-"""Outliers of a region that are written beside their dots."""
+"""Number of outliers of a region that are labelled."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Spread:
 
     @property
     def outliers(self) -> dict[str, float]:
-        """Session -> distance from the median in deviations, for the values that stand out."""
+        """Session -> distance from the median in scaled deviations, for outliers."""
         if len(self.values) < LEAST or self.deviation == 0.0:
             return {}
         far = {key: (value - self.median) / self.deviation for key, value in self.values.items()}
@@ -45,7 +45,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A map's mean (or the volume) in every region; `variant` names the tables if they are of several kinds."""
+    """A map's mean (or the volume) in every region; `variant` names the kind of table if there are several."""
 
     name: str
     unit: str
@@ -54,9 +54,9 @@ class Distribution:
 
 
 def distributions(tables: Iterable[RegionTable]) -> list[Distribution]:
-    """Every map's means and the volumes, for structures with both sides together or without sides.
+    """Return the means of every map, and the volumes, for both sides together and structures without sides.
 
-    Tables of different segmentations, acquisitions or runs are kept apart.
+    Different segmentations, acquisitions and runs are separate distributions.
     """
     found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     units: dict[str, str] = {"volume_mm3": "mm^3"}
@@ -83,7 +83,7 @@ def distributions(tables: Iterable[RegionTable]) -> list[Distribution]:
 
 
 def draw_distribution(distribution: Distribution) -> Figure:
-    """A row per region: every session a dot, the median and the limits as a band, outliers named."""
+    """Draw a row per region: a dot per session, the median, a band of the limits, labelled outliers."""
     regions = distribution.regions
     figure = new_figure(10.0, 1.1 + 0.34 * len(regions), "#ffffff")
     height = figure.get_figheight()

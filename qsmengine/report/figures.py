@@ -1,4 +1,4 @@
-"""Overviews: every map in three orthogonal slices through one point, radiological orientation."""
+"""Overview figures: three orthogonal slices of every map through one point, in radiological orientation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EDGE = [withStroke(linewidth=1.5, foreground=BLACK)]
 
 
 def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: Vector3 | None = None) -> None:
-    """Write a PNG with a row per panel: axial, coronal and sagittal slice, and the colour bar.
+    """Write a PNG with a row per panel: axial, coronal and sagittal slices and a colour bar.
 
     The patient's right is on the left of the axial and coronal slices, anterior on the left of the
     sagittal ones. All rows show the same box in millimetres about the same point. Slices are the voxel
@@ -45,14 +45,14 @@ def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: V
     Parameters
     ----------
     panels
-        Rows, from top.
+        Rows, from top to bottom.
     path
         File to write, ending in .png.
     title
-        Headline.
+        Title of the figure.
     centre
-        Point the slices pass through [mm], scanner coordinates (RAS+). None: the centre of the first
-        mask, or of the first image.
+        Point through which the slices pass [mm], scanner coordinates (RAS+). None: the centre of the first
+        mask, or of the first image if there is no mask.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: V
 
 
 def draw_overview(panels: Sequence[Panel], title: str, *, centre: Vector3 | None = None) -> Figure:
-    """Figure of :func:`overview`, with its parameters and errors."""
+    """Return the figure that :func:`overview` writes; same parameters and errors."""
     if not panels:
         raise InputError("nothing to show in the overview")
     pictures = [load_picture(panel) for panel in panels]
@@ -89,14 +89,14 @@ class _Layout:
 
     @classmethod
     def around(cls, box: Floats, n_rows: int) -> _Layout:
-        """Lay out `n_rows` rows of slices through a `box` (3, 2) [mm], all at one scale."""
+        """Return the layout of `n_rows` rows of slices through a `box` (3, 2) [mm], all at one scale."""
         extents = np.ptp(box, axis=1)
         scale = ROW_HEIGHT / max(float(extents[axes[1]]) for _, _, axes, _ in VIEWS)
         columns = tuple(float(extents[axes[0]]) * scale for _, _, axes, _ in VIEWS)
         return cls(LEFT + sum(columns) + 3 * GAP + RIGHT, TOP + n_rows * (ROW_HEIGHT + GAP) + BOTTOM, columns)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Figure fractions of a place in inches from the lower left corner."""
+        """Convert a position in inches from the lower left corner to fractions of the figure."""
         return x / self.width, y / self.height
 
 
@@ -109,7 +109,7 @@ def _draw_row(
     voxel: npt.NDArray[np.intp],
     box: Floats,
 ) -> None:
-    """Draw the name, the three slices and the colour key of one panel; in the top row also the views' names."""
+    """Draw label, slices and colour key of one panel; the top row also gets the names of the views."""
     x, y = layout.at(0.5 * LEFT, bottom + ROW_HEIGHT / 2)
     figure.text(x, y, label, **text_style(9, WHITE, rotation=90, ha="center", va="center"))
     left, images = LEFT, []
@@ -129,7 +129,7 @@ def _headline(figure: Figure, title: str, point: Floats, layout: _Layout) -> Non
     figure.text(x, y, title, **text_style(11, WHITE, ha="left", va="top", weight="bold"))
     where = ", ".join(str(round(float(v))) for v in point)
     x, y = layout.at(LEFT, layout.height - 0.34)
-    note = f"through ({where}) mm, right of the patient on the left"
+    note = f"through ({where}) mm, patient right on the left"
     figure.text(x, y, note, **text_style(7, GREY, ha="left", va="top"))
 
 
@@ -140,7 +140,7 @@ def _axes(figure: Figure, layout: _Layout, inches: tuple[float, float, float, fl
 
 
 def _draw_slice(axes: Axes, picture: Picture, voxel: npt.NDArray[np.intp], box: Floats, view: Any) -> AxesImage:
-    """One slice with its outline and letters; coordinates are mm from the point along the image's axes."""
+    """Draw one slice with outline and letters; coordinates are mm from the point along the image axes."""
     _, across, (horizontal, vertical), letters = view
     size = picture.voxel_size
     edges = [
@@ -176,14 +176,14 @@ def _draw_slice(axes: Axes, picture: Picture, voxel: npt.NDArray[np.intp], box: 
 
 
 def _colour_map(name: str) -> Any:
-    """Colour map with black for missing values."""
+    """Return the colour map, with black for missing values."""
     from matplotlib import colormaps
 
     return colormaps[name].with_extremes(bad=BLACK)
 
 
 def _draw_key(axes: Axes, figure: Figure, image: AxesImage, picture: Picture) -> None:
-    """Colour bar with its unit, or the meaning of the direction colours."""
+    """Draw the colour bar with its unit, or the key of the direction colours."""
     if picture.values.ndim == 4:
         axes.set_axis_off()
         names = (("left-right", "#ff5555"), ("ant-post", "#55dd55"), ("inf-sup", "#7799ff"))
@@ -200,7 +200,7 @@ def _draw_key(axes: Axes, figure: Figure, image: AxesImage, picture: Picture) ->
 
 
 def _default_centre(pictures: Sequence[Picture]) -> Floats:
-    """World position [mm] of the middle of the first mask, or of the first image."""
+    """Return the centre of the first mask, or of the first image, in world coordinates [mm]."""
     masked = [picture for picture in pictures if picture.mask is not None and picture.mask.any()]
     picture = masked[0] if masked else pictures[0]
     if picture.mask is not None and masked:
@@ -218,7 +218,7 @@ def _voxel(picture: Picture, point: Floats, panel: Panel) -> npt.NDArray[np.intp
 
 
 def _shared_box(pictures: Sequence[Picture], voxels: Sequence[npt.NDArray[np.intp]]) -> Floats:
-    """(3, 2) limits [mm] from the point that hold every mask, or, without one, all that is not zero."""
+    """Return limits (3, 2) [mm] from the point around every mask or, without masks, around nonzero voxels."""
     masked = [picture.mask is not None and bool(picture.mask.any()) for picture in pictures]
     limits = []
     for picture, voxel, has_mask in zip(pictures, voxels, masked, strict=True):
@@ -236,7 +236,7 @@ def _shared_box(pictures: Sequence[Picture], voxels: Sequence[npt.NDArray[np.int
 
 
 def _bounds(shown: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """First and last index of the true voxels along each axis; the whole array where there are none."""
+    """Return first and last index of the true voxels along each axis; of the whole array if there are none."""
     low, high = np.zeros(3), np.array(shown.shape) - 1.0
     for axis in range(3):
         there = np.flatnonzero(shown.any(axis=tuple(a for a in range(3) if a != axis)))

@@ -1,4 +1,4 @@
-"""A methods section and its references, from the provenance of what ran."""
+"""Methods section with references, written from the provenance of the steps that ran."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from qsmengine.io.atomic import write_text
-from qsmengine.report.records import Series
+from qsmengine.report.records import ReconstructedSeries
 
 TITLES = {"qsm": "Susceptibility mapping", "dti": "Diffusion"}
 _DATA = resources.files("qsmengine.report") / "data"
@@ -23,21 +23,21 @@ CITATION = Path("logs") / "CITATION.md"
 
 @dataclass(frozen=True)
 class Sentence:
-    """What a step did, in words, and the DOIs it rests on."""
+    """Description of a step for a methods section, and the DOIs it cites."""
 
     text: str
     dois: tuple[str, ...]
 
 
-def write_citation(out: str | Path, series: Iterable[Series]) -> Path:
-    """Write ``logs/CITATION.md``: the methods section and the references of what is in `series`."""
+def write_citation(out: str | Path, series: Iterable[ReconstructedSeries]) -> Path:
+    """Write ``logs/CITATION.md``: the methods section and the references of `series`."""
     path = Path(out) / CITATION
     write_text(path, citation(tuple(series)))
     return path
 
 
-def citation(series: Sequence[Series]) -> str:
-    """Markdown: a paragraph for every configuration that ran, then the references, each once."""
+def citation(series: Sequence[ReconstructedSeries]) -> str:
+    """Return Markdown with a paragraph for every configuration that ran, followed by the references."""
     lines = ["# Methods", ""]
     used: dict[str, list[str]] = {}
     for members in group_alike(series):
@@ -53,9 +53,9 @@ def citation(series: Sequence[Series]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def group_alike(series: Iterable[Series]) -> list[list[Series]]:
-    """Series of one kind whose steps and parameters are the same, together; the larger groups first."""
-    groups: dict[str, list[Series]] = {}
+def group_alike(series: Iterable[ReconstructedSeries]) -> list[list[ReconstructedSeries]]:
+    """Group series of one kind by equal steps and parameters; larger groups come first."""
+    groups: dict[str, list[ReconstructedSeries]] = {}
     for entry in series:
         key = [entry.kind, [(s.get("Stage"), s["Method"], s.get("Parameters")) for s in entry.steps]]
         groups.setdefault(repr(key), []).append(entry)
@@ -64,8 +64,8 @@ def group_alike(series: Iterable[Series]) -> list[list[Series]]:
     return sorted(groups.values(), key=lambda g: (rank[g[0].kind], -len(g)))
 
 
-def paragraph(series: Sequence[Series]) -> str:
-    """Sentences on series that were made alike."""
+def paragraph(series: Sequence[ReconstructedSeries]) -> str:
+    """Return the paragraph on series that were reconstructed with the same configuration."""
     first = series[0]
     sessions = len({entry.session for entry in series})
     count = f"{sessions} session{'s' if sessions != 1 else ''}"
@@ -82,13 +82,13 @@ def paragraph(series: Sequence[Series]) -> str:
 
 
 def describe(step: Mapping[str, Any]) -> Sentence:
-    """Sentence of a step of a provenance file; methods that are not known are named as they are."""
+    """Return the sentence for a step of a provenance file; an unknown method is cited by its name."""
     stage, method = str(step.get("Stage", "")), str(step["Method"])
     values: Mapping[str, Any] = step.get("Parameters") or {}
     dois = [str(step["DOI"])] if step.get("DOI") else []
     entry = sentences().get(f"{stage}/{method}")
     if entry is None:
-        return Sentence(f"The step {stage} was done by {method}", tuple(dois))
+        return Sentence(f"The step {stage} was performed by {method}", tuple(dois))
     text = next((case["text"] for case in entry.get("cases", ()) if _holds(case, values)), entry["text"])
     parts = [text]
     for more in entry.get("also", ()):
@@ -100,12 +100,12 @@ def describe(step: Mapping[str, Any]) -> Sentence:
 
 
 def reference(doi: str) -> str:
-    """Authors and year of a DOI; the DOI itself where they are not known."""
+    """Return authors and year of a DOI, or the DOI itself if they are unknown."""
     return references().get(doi, doi)
 
 
 def plain(value: Any) -> str:
-    """A parameter's value as text."""
+    """Return the value of a parameter as text."""
     if isinstance(value, list | tuple):
         return " x ".join(plain(item) for item in value) if value else "none"
     if isinstance(value, float):
@@ -115,20 +115,20 @@ def plain(value: Any) -> str:
 
 @cache
 def sentences() -> Mapping[str, Any]:
-    """``STAGE/METHOD`` -> text, `cases` that replace it, and what is said `also`."""
+    """Return ``STAGE/METHOD`` -> text, `cases` that replace it, and clauses that are added (`also`)."""
     found: dict[str, Any] = yaml.safe_load((_DATA / "sentences.yaml").read_text(encoding="utf-8"))
     return found
 
 
 @cache
 def references() -> Mapping[str, str]:
-    """DOI -> authors and year."""
+    """Return DOI -> authors and year."""
     lines = (_DATA / "references.tsv").read_text(encoding="utf-8").splitlines()
     return {row["doi"]: row["reference"] for row in csv.DictReader(lines, delimiter="\t")}
 
 
 class _Shown(dict[str, str]):
-    """Values for a sentence; a parameter that an older provenance file lacks is told as unknown."""
+    """Values for a sentence; a parameter that is missing from an older provenance file reads "unknown"."""
 
     def __missing__(self, key: str) -> str:
         return "unknown"
@@ -145,12 +145,12 @@ def _holds(condition: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     return value == condition["is"] if "is" in condition else bool(value)
 
 
-def _software(entry: Series, name: str) -> Any:
+def _software(entry: ReconstructedSeries, name: str) -> Any:
     return (entry.record.get("Software") or {}).get(name, "?")
 
 
-def _protocols(series: Sequence[Series]) -> Counter[str]:
-    """How the data were acquired, with how many series of each."""
+def _protocols(series: Sequence[ReconstructedSeries]) -> Counter[str]:
+    """Return every acquisition protocol with its number of series."""
     return Counter(text for entry in series if (text := _protocol(entry.record.get("Acquisition") or {})))
 
 

@@ -1,4 +1,4 @@
-"""HTML pages: templates with autoescape, pictures inside, no scripts, no outside files."""
+"""Self-contained HTML pages: autoescaped templates, embedded figures, no scripts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCREEN_DPI = 110
 
 
 def write_page(path: str | Path, template: str, **values: Any) -> Path:
-    """Render a template of this package to `path`.
+    """Render a template of this package and write it to `path`.
 
     Raises
     ------
@@ -46,13 +46,13 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
 
 
 def embedded(figure: Figure) -> str:
-    """Address of a figure that holds the figure itself."""
+    """Return a figure as a data URL."""
     encoded = base64.b64encode(png_bytes(figure, SCREEN_DPI)).decode("ascii")
     return f"data:image/png;base64,{encoded}"
 
 
 def shown(text: str) -> str:
-    """Three significant digits; a dash for n/a; other text as it is."""
+    """Return a number with three significant digits, a dash for n/a, and other text unchanged."""
     try:
         value = float(text)
     except ValueError:
@@ -63,7 +63,7 @@ def shown(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: "41 s", "3 min 20 s", "2 h 5 min"."""
+    """Return a duration in readable units: "41 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
@@ -73,5 +73,5 @@ def duration(seconds: float) -> str:
 
 
 def memory(n_bytes: int) -> str:
-    """Bytes in MiB or GiB."""
+    """Return a number of bytes in MiB or GiB."""
     return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"

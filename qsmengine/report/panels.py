@@ -1,4 +1,4 @@
-"""What one row of an overview shows: a file, its window, colours and unit; and how it is read."""
+"""Panels of an overview figure: file, window, colours and unit of a row, and how it is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Window: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Style:
-    """Colour map, window (None: from the image) and unit of a kind of map; factor from the file's unit."""
+    """Colour map, window (None: from the image) and unit of a kind of map; factor for the file's values."""
 
     colours: str
     window: Window | None
@@ -40,7 +40,7 @@ STYLES = {
     "colour_fa": Style("gray", (0.0, 1.0), ""),
     "difference": Style("RdBu_r", None, ""),
 }
-"""Looks by kind of map. A difference is shown symmetric about zero, and inside its mask only."""
+"""Style of each kind of map. A difference is shown symmetrically about zero, inside its mask only."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,21 @@ class Panel:
     path
         Image (x, y, z[, volume]).
     label
-        What to call it in the figure.
+        Label in the figure.
     kind
         Key of STYLES.
     window, unit
-        In place of those of the kind.
+        Replace the window and unit of the kind.
     scale
-        Factor from the file's unit to that of the kind (files in mm^2/s and ppm need none).
+        Factor from the file's unit to that of the kind; 1 for files in mm^2/s and ppm.
     volume
-        Which volume of a 4-D file.
+        Index of the volume in a 4-D file.
     subtract
-        Image subtracted from it, for maps of differences.
+        Image to subtract, for difference maps.
     vectors
         For "colour_fa": principal direction (x, y, z, 3).
     vector_frame
-        "fsl": along the array axes, x negated where the affine's determinant is positive (dtifit's files);
+        "fsl": along the array axes, x negated if the determinant of the affine is positive (dtifit);
         "world": scanner axes.
     mask
         Image whose outline is drawn.
@@ -86,9 +86,9 @@ class Panel:
 
     def __post_init__(self) -> None:
         if self.kind not in STYLES:
-            raise UsageError(f"no kind of panel {self.kind!r}; there are {', '.join(STYLES)}")
+            raise UsageError(f"unknown kind of panel {self.kind!r}; known kinds: {', '.join(STYLES)}")
         if (self.kind == "colour_fa") != (self.vectors is not None):
-            raise UsageError(f"panel {self.label!r}: vectors go with kind 'colour_fa', and it needs them")
+            raise UsageError(f"panel {self.label!r}: only kind 'colour_fa' takes vectors, and it needs them")
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ class Picture:
 
 
 def load_picture(panel: Panel) -> Picture:
-    """Read a panel's files and turn them to the axis order nearest to right, anterior, superior.
+    """Read the files of a panel and reorient them to the axes closest to right, anterior, superior.
 
     Raises
     ------
     InputError
-        When a file cannot be read, is not on the grid of the panel's image, has no such volume, or the
-        image has no finite value.
+        When a file cannot be read, is not on the grid of the panel's image or has no such volume, or when
+        the image has no finite value.
     """
     style = STYLES[panel.kind]
     values, grid = _read_volume(panel.path, panel.volume)
@@ -139,11 +139,11 @@ def load_picture(panel: Panel) -> Picture:
 def to_ras(
     array: npt.NDArray[Any], affine: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Permute and flip the first three axes so that they run nearest to right, anterior, superior.
+    """Permute and flip the first three axes so that they are closest to right, anterior, superior.
 
     Returns
     -------
-    The array, and the affine [mm] of its voxels: no voxel changes its place.
+    The array and its affine [mm]; every voxel keeps its position in world coordinates.
     """
     rotation = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     orders = [(i, j, k) for i in range(3) for j in range(3) for k in range(3) if {i, j, k} == {0, 1, 2}]
@@ -174,7 +174,7 @@ def _read_like(path: Path, grid: Grid, panel: Panel) -> Floats:
 
 
 def _automatic_window(values: Floats, *, symmetric: bool) -> Window:
-    """1st to 99.5th percentile of the finite values that are not zero."""
+    """Return the 1st and 99.5th percentile of the finite nonzero values."""
     shown = values[np.isfinite(values) & (values != 0)]
     if shown.size == 0:
         return (-1.0, 1.0) if symmetric else (0.0, 1.0)
@@ -186,7 +186,7 @@ def _automatic_window(values: Floats, *, symmetric: bool) -> Window:
 
 
 def _direction_colours(panel: Panel, vector_path: Path, grid: Grid, values: Floats, window: Window) -> Floats:
-    """Red, green, blue for left-right, anterior-posterior, inferior-superior, brightness from `values`."""
+    """Return red, green, blue for left-right, anterior-posterior, inferior-superior, scaled by `values`."""
     vectors, own = read_image(vector_path, dtype=np.float32)[:2]
     if vectors.shape != (*grid.shape, 3) or not own.matches(grid):
         raise InputError(

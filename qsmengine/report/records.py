@@ -1,4 +1,4 @@
-"""What runs left on disk: provenance files, and the maps and tables beside them."""
+"""Results on disk: provenance files with their maps and region tables."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
 @dataclass(frozen=True)
-class Series:
-    """One reconstruction: the session it belongs to, the beginning of its files' names, its provenance.
+class ReconstructedSeries:
+    """One reconstruction: its session, the common prefix of its file names, its provenance.
 
     Parameters
     ----------
     session
-        ``sub-X`` or ``sub-X_ses-Y``; outside BIDS the files' common prefix.
+        ``sub-X`` or ``sub-X_ses-Y``; outside BIDS the common prefix of the files.
     stem
-        What the files' names begin with; may be empty.
+        Prefix of the file names; may be empty.
     kind
         "qsm" or "dti".
     folder
-        Where the files are.
+        Folder of the files.
     record
         Content of the provenance file.
     """
@@ -43,27 +43,27 @@ class Series:
     record: Mapping[str, Any]
 
     def file(self, ending: str) -> Path:
-        """File of the series whose name ends so: ``Chimap.nii.gz``."""
+        """Return the path of the file with this ending, such as ``Chimap.nii.gz``."""
         return self.folder / (f"{self.stem}_{ending}" if self.stem else ending)
 
     def find(self, pattern: str) -> Path | None:
-        """First file of the series whose ending matches a glob pattern."""
+        """Return the first file of the series whose ending matches a glob pattern."""
         prefix = f"{self.stem}_" if self.stem else ""
         return next(iter(sorted(self.folder.glob(f"{prefix}{pattern}"))), None)
 
     @property
     def steps(self) -> tuple[Mapping[str, Any], ...]:
-        """Steps as they ran."""
+        """Steps in the order in which they ran."""
         return tuple(self.record.get("Steps", ()))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was decided or mended."""
+        """Decisions made and faults corrected."""
         return tuple(map(str, self.record.get("Notes", ())))
 
 
-def find_series(out: str | Path) -> tuple[Series, ...]:
-    """Every reconstruction below a folder of results, by session, stem and kind.
+def find_series(out: str | Path) -> tuple[ReconstructedSeries, ...]:
+    """Return every reconstruction below a folder of results, sorted by session, stem and kind.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def find_series(out: str | Path) -> tuple[Series, ...]:
 
 
 def provenance_files(out: Path) -> Iterator[Path]:
-    """Provenance files at the root and in subjects' folders."""
+    """Yield the provenance files at the root and in the folders of subjects."""
     yield from sorted(out.glob("*_prov.json"))
     for subject in sorted(out.glob("sub-*")):
         if subject.is_dir():
@@ -83,7 +83,7 @@ def provenance_files(out: Path) -> Iterator[Path]:
 
 
 def session_key(name: str) -> str:
-    """``sub-X[_ses-Y]`` of a file name; for another name a text that is safe in a file name."""
+    """Return ``sub-X[_ses-Y]`` of a file name; for other names, a text that is safe in a file name."""
     match = _SESSION.match(name)
     if match:
         return match["subject"] + (match["session"] or "")
@@ -91,11 +91,11 @@ def session_key(name: str) -> str:
 
 
 def is_key(text: str) -> bool:
-    """Whether a session's key can be a file name: letters, digits, dots, dashes and underscores only."""
+    """Return whether a key is a valid file name: letters, digits, dots, dashes and underscores only."""
     return _KEY.fullmatch(text) is not None and ".." not in text
 
 
-def _series(path: Path) -> Series:
+def _series(path: Path) -> ReconstructedSeries:
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise InputError("not the name of a provenance file", source=path)
@@ -104,12 +104,12 @@ def _series(path: Path) -> Series:
     steps = record.get("Steps", [])
     if not isinstance(steps, list) or not all(isinstance(s, dict) and "Method" in s for s in steps):
         raise InputError("is not a list of steps", source=path, field="Steps")
-    return Series(session_key(stem), stem, match["kind"], path.parent, record)
+    return ReconstructedSeries(session_key(stem), stem, match["kind"], path.parent, record)
 
 
 @dataclass(frozen=True)
 class RegionTable:
-    """A session's regional values: rows as text by column, and the unit of each column."""
+    """Regional values of a session: rows as text by column, and the unit of each column."""
 
     path: Path
     session: str
@@ -123,13 +123,13 @@ class RegionTable:
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """Names of the maps that have a mean."""
+        """Names of the maps with a column of means."""
         columns = self.rows[0] if self.rows else {}
         return tuple(c.removesuffix("_mean") for c in columns if c.endswith("_mean"))
 
 
 def find_tables(out: str | Path) -> tuple[RegionTable, ...]:
-    """Every ``*_stats.tsv`` of a session below a folder of results.
+    """Return every ``*_stats.tsv`` of a session below a folder of results.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Scatter matrices of a table on disk: outcomes down, predictors across, a colour and a line per group."""
+"""Scatter matrices of a table on disk: rows of outcomes, columns of predictors, a colour per group."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def scatter_matrix(
 ) -> None:
     """Write a PNG with a panel for every outcome and predictor.
 
-    Every group has its points, least-squares line and Pearson r; rows of the table without both values are left
-    out of a panel.
+    Every group is shown with points, least-squares line and Pearson r. A row of the table in which one of the
+    two values is missing is omitted from the panel.
 
     Parameters
     ----------
     table
-        Tab-separated, a row per participant; units are taken from the .json dictionary beside, if any.
+        TSV with a row per participant; units are taken from the .json dictionary of the same name, if any.
     path
         File to write, ending in .png.
     outcomes, predictors
@@ -48,7 +48,7 @@ def scatter_matrix(
     Raises
     ------
     InputError
-        When the table or a column is missing, or a value is no number.
+        When the table or a column is missing, or a value is not a number.
     """
     with_group, columns = _read(Path(table), [by, *outcomes, *(p for row in predictors for p in row)], by)
     units = _units(Path(table))

@@ -1,4 +1,4 @@
-"""The page of a session: its maps, regional values, notes, methods and provenance."""
+"""Page of a session: maps, regional values, notes, methods and provenance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from qsmengine.report.figures import draw_overview
 from qsmengine.report.methods_text import TITLES, paragraph, plain, reference
 from qsmengine.report.pages import embedded, shown, write_page
 from qsmengine.report.panels import Panel
-from qsmengine.report.records import RegionTable, Series, is_key
+from qsmengine.report.records import RegionTable, ReconstructedSeries, is_key
 from qsmengine.report.sessions import SessionState
 from qsmengine.units import hz_per_ppm
 
 PPM_WINDOWS = {"desc-total_fieldmap": 0.8, "desc-local_fieldmap": 0.05}
-"""Half width of a field's window [ppm of B0]."""
+"""Half the width of the display window of a field [ppm of B0]."""
 QSM_ROWS = (
     ("S0map", "signal at TE = 0", "magnitude"),
     ("desc-total_fieldmap", "total field", "field_hz"),
@@ -35,7 +35,7 @@ DTI_ROWS = (("fa", "FA", "fa"), ("md", "MD", "diffusivity"))
 
 @dataclass(frozen=True)
 class Part:
-    """A series on the page: picture (or why there is none), methods, steps, software and inputs."""
+    """A series on the page: figure (or the reason for its absence), methods, steps, software and inputs."""
 
     title: str
     picture: str
@@ -58,24 +58,24 @@ class Table:
 def write_session_page(
     out: str | Path,
     session: SessionState,
-    series: Sequence[Series],
+    series: Sequence[ReconstructedSeries],
     tables: Sequence[RegionTable] = (),
 ) -> Path:
-    """Write ``OUT/KEY.html``: one file without scripts, its pictures inside.
+    """Write ``OUT/KEY.html``: one file with embedded figures, without scripts.
 
     Parameters
     ----------
     out
         Folder of the results.
     session
-        Key and state.
+        Key and state of the session.
     series, tables
-        Those of the session.
+        ReconstructedSeries and region tables of the session.
 
     Raises
     ------
     InputError
-        For a key that is no file name.
+        For a key that is not a valid file name.
     DeviceError
         When jinja2 is not installed.
     """
@@ -94,13 +94,13 @@ def write_session_page(
     )
 
 
-def _part(series: Series) -> Part:
+def _part(series: ReconstructedSeries) -> Part:
     title = f"{TITLES.get(series.kind, series.kind)}{f', {series.stem}' if series.stem else ''}"
     picture = problem = ""
     try:
         picture = embedded(draw_overview(panels_of(series), title))
     except InputError as error:
-        problem = f"no picture: {error}"
+        problem = f"no figure: {error}"
     software = series.record.get("Software") or {}
     names = ("Device", "Threads", "FFT", "ConfigurationHash")
     facts = [*software.items(), *((n, series.record[n]) for n in names if n in series.record)]
@@ -115,12 +115,12 @@ def _part(series: Series) -> Part:
     )
 
 
-def panels_of(series: Series) -> list[Panel]:
-    """Rows of the overview: those of the maps that are there."""
+def panels_of(series: ReconstructedSeries) -> list[Panel]:
+    """Return a panel of the overview for every map that exists."""
     return _dti_panels(series) if series.kind == "dti" else _qsm_panels(series)
 
 
-def _qsm_panels(series: Series) -> list[Panel]:
+def _qsm_panels(series: ReconstructedSeries) -> list[Panel]:
     mask: Path | None = series.file("desc-reliable_mask.nii.gz")
     mask = mask if mask is not None and mask.is_file() else None
     found = []
@@ -138,7 +138,7 @@ def _qsm_panels(series: Series) -> list[Panel]:
     return found
 
 
-def _dti_panels(series: Series) -> list[Panel]:
+def _dti_panels(series: ReconstructedSeries) -> list[Panel]:
     found = []
     for param, label, kind in DTI_ROWS:
         path = series.find(f"model-*_param-{param}_dwimap.nii.gz")
@@ -151,7 +151,7 @@ def _dti_panels(series: Series) -> list[Panel]:
 
 
 def _field_strength(image: Path) -> float:
-    """Of the image's own sidecar [T]; 3 T only chooses the window where it tells none."""
+    """Return the field strength [T] from the sidecar; 3 T, which only sets the window, if it is missing."""
     try:
         value = read_json(image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
         return float(value["MagneticFieldStrength"])
@@ -179,7 +179,7 @@ def _input(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _table(table: RegionTable) -> Table:
-    """Volume, and mean and standard deviation of every map, per structure."""
+    """Return volume, and mean and standard deviation of every map, per structure."""
     columns = ["structure", "side", "volume [mm^3]"]
     for name in table.maps:
         unit = table.units.get(f"{name}_mean", "")

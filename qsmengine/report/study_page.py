@@ -1,4 +1,4 @@
-"""The page of a reproduced study: its tables beside the published ones, from tables on disk."""
+"""Page of a reproduced study: its results next to the published ones, from tables on disk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Row = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell: value, what is published, "yes" or "no" for agreement, share of cohorts that agree."""
+class PageCell:
+    """One cell: value, published value, agreement ("yes" or "no"), share of cohorts that agree."""
 
     value: str
     published: str = ""
@@ -29,12 +29,12 @@ class Line:
     """A row of a table; None for an empty cell."""
 
     name: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[PageCell | None, ...]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with its headline."""
+    """A table with its heading."""
 
     title: str
     columns: tuple[str, ...]
@@ -43,31 +43,31 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A picture in the page's folder."""
+class LinkedFigure:
+    """A figure file in the folder of the page."""
 
     title: str
     file: str
 
 
 def study_page(
-    folder: str | Path, path: str | Path, title: str, summary: str, figures: Sequence[Figure] = ()
+    folder: str | Path, path: str | Path, title: str, summary: str, figures: Sequence[LinkedFigure] = ()
 ) -> None:
-    """Write one HTML page without scripts or outside files.
+    """Write one HTML page without scripts; figures are files in its folder.
 
     Parameters
     ----------
     folder
         Holds ``cells.tsv`` (table, row, column, published, value, agrees), ``recovery.tsv`` (the same with
-        recovered, n) and, where there are any, ``unadjusted.tsv`` (metric, comparison, p, p_published,
-        agrees), ``combined.tsv`` (metric, mean, sd and what is published) and ``bias.tsv`` (metric, unit, n,
+        recovered, n) and, optionally, ``unadjusted.tsv`` (metric, comparison, p, p_published,
+        agrees), ``combined.tsv`` (metric, mean, sd and the published values) and ``bias.tsv`` (metric, unit, n,
         truth, measured, bias, sd, r).
     path
         File to write, ending in .html.
     title, summary
-        Headline and what was done.
+        Title, and a summary of the reproduction.
     figures
-        Pictures beside the page.
+        Figures in the folder of the page.
 
     Raises
     ------
@@ -77,14 +77,14 @@ def study_page(
         When jinja2 is not installed.
     """
     if Path(path).suffix != ".html":
-        raise InputError("a page's name ends in .html", source=path)
+        raise InputError("the name of a page must end in .html", source=path)
     folder = Path(folder)
     sections = [*_bias(folder), *_cells(folder), *_unadjusted(folder), *_combined(folder)]
     write_page(path, "study.html", title=title, summary=summary, sections=sections, figures=figures)
 
 
 def number(text: str) -> str:
-    """Three significant digits; a dash for n/a; other text as it is."""
+    """Return a number with three significant digits, a dash for n/a, and other text unchanged."""
     try:
         value = float(text)
     except ValueError:
@@ -114,7 +114,7 @@ def _cells(folder: Path) -> list[Section]:
     return sections
 
 
-def _cell(row: Row | None, share: Row | None) -> Cell | None:
+def _cell(row: Row | None, share: Row | None) -> PageCell | None:
     if row is None:
         return None
     several = share is not None and int(share["n"]) > 1
@@ -122,7 +122,7 @@ def _cell(row: Row | None, share: Row | None) -> Cell | None:
     value = number(row["value"])
     if row["kind"] == "p" and value != "-" and float(row["value"]) < 0.001:
         value = "<.001"
-    return Cell(value, row["published"], row["agrees"], percent)
+    return PageCell(value, row["published"], row["agrees"], percent)
 
 
 def _unadjusted(folder: Path) -> list[Section]:
@@ -133,15 +133,15 @@ def _unadjusted(folder: Path) -> list[Section]:
     columns = ("difference", "t", "df", "p")
     lines = []
     for row in rows:
-        cells: list[Cell | None] = [Cell(number(row[c])) for c in columns[:3]]
-        cells.append(Cell(number(row["p"]), row["p_published"], row["agrees"]))
+        cells: list[PageCell | None] = [PageCell(number(row[c])) for c in columns[:3]]
+        cells.append(PageCell(number(row["p"]), row["p_published"], row["agrees"]))
         lines.append(Line(f"{row['metric']}, {row['comparison']}", tuple(cells)))
     good = sum(row["agrees"] == "yes" for row in rows)
     note = (
-        "Welch's t test from the printed means, standard deviations and n alone, without covariates; "
-        f"{good} of {len(rows)} agree in significance with the printed, adjusted p values."
+        "Welch's t test from the printed means, standard deviations and n, without covariates; "
+        f"{good} of {len(rows)} agree in significance with the printed p values, which are adjusted."
     )
-    return [Section("Table 2 from its own figures", columns, tuple(lines), note)]
+    return [Section("Table 2 recomputed from its printed values", columns, tuple(lines), note)]
 
 
 def _combined(folder: Path) -> list[Section]:
@@ -154,15 +154,15 @@ def _combined(folder: Path) -> list[Section]:
         Line(
             row["metric"],
             (
-                Cell(number(row["mean"]), row["mean_published"]),
-                Cell(number(row["sd"]), row["sd_published"]),
-                Cell(number(row["standard_errors"])),
+                PageCell(number(row["mean"]), row["mean_published"]),
+                PageCell(number(row["sd"]), row["sd_published"]),
+                PageCell(number(row["standard_errors"])),
             ),
         )
         for row in rows
     ]
-    note = "Mean and standard deviation of MS that the printed PMS and RRMS groups combine to."
-    return [Section("Do the printed subgroups add up?", columns, tuple(lines), note)]
+    note = "Mean and standard deviation of MS computed from the printed PMS and RRMS groups."
+    return [Section("MS group computed from the printed subgroups", columns, tuple(lines), note)]
 
 
 def _bias(folder: Path) -> list[Section]:
@@ -172,11 +172,11 @@ def _bias(folder: Path) -> list[Section]:
     columns = ("truth", "measured", "bias", "sd", "r")
     rows = _read(path, ("metric", "unit", "n", *columns))
     lines = [
-        Line(f"{row['metric']} [{row['unit']}], n {row['n']}", tuple(Cell(number(row[c])) for c in columns))
+        Line(f"{row['metric']} [{row['unit']}], n {row['n']}", tuple(PageCell(number(row[c])) for c in columns))
         for row in rows
     ]
     note = (
-        "Mean of the true map and of the reconstruction over the same voxels; sd and bias of their difference."
+        "Means of the true map and of the reconstruction over the same voxels; bias and SD of their difference."
     )
     return [Section("Bias of the reconstruction", columns, tuple(lines), note)]
 

@@ -123,6 +123,6 @@ def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(head, tmp_path):
         overview([], tmp_path / "o.png", "t")
     with pytest.raises(InputError, match=r"head.nii.gz: the point \[0.0, 0.0, 500.0\] mm lies outside"):
         overview([panel], tmp_path / "o.png", "t", centre=(0.0, 0.0, 500.0))
-    with pytest.raises(InputError, match=r"ends in \.png"):
+    with pytest.raises(InputError, match=r"must end in \.png"):
         overview([panel], tmp_path / "o.jpg", "t")
     assert [p.name for p in tmp_path.iterdir()] == ["head.nii.gz"]

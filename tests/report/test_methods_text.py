@@ -64,7 +64,7 @@ def test_every_step_that_ran_is_cited_and_no_other(tmp_path):
     assert not [o for o in other if o in text]
 
 
-def test_paragraph_tells_protocol_software_and_number_of_sessions(tmp_path):
+def test_paragraph_reports_protocol_software_and_number_of_sessions(tmp_path):
     for key in ("sub-01", "sub-02_ses-1", "sub-02_ses-2"):
         write_session(tmp_path, key)
     text = paragraph(find_series(tmp_path))
@@ -97,7 +97,7 @@ def test_options_of_a_method_are_cited_where_they_were_on():
 
 def test_method_of_another_version_is_named_as_it_is():
     made = describe({"Stage": "inversion", "Method": "new", "DOI": "10.1/2", "Parameters": {}})
-    assert made.text == "The step inversion was done by new"
+    assert made.text == "The step inversion was performed by new"
     assert made.dois == ("10.1/2",)
 
 

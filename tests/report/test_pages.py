@@ -85,11 +85,11 @@ def test_session_of_a_file_name(name, key):
     assert is_key(key)
 
 
-def test_missing_map_is_told_in_place_of_the_picture(tmp_path):
+def test_a_missing_map_is_reported_in_place_of_the_figure(tmp_path):
     folder = write_session(tmp_path, "sub-01")
     for path in folder.glob("*.nii.gz"):
         path.unlink()
-    assert "no picture: nothing to show" in page_of(tmp_path)
+    assert "no figure: nothing to show" in page_of(tmp_path)
 
 
 def test_rows_of_the_picture_are_the_maps_that_are_there(tmp_path):
@@ -126,7 +126,7 @@ def test_colour_fa_is_drawn_from_fa_and_direction(tmp_path):
     assert text.index("Susceptibility mapping, sub-01") < text.index("Diffusion, sub-01")
 
 
-def test_cohort_page_counts_states_and_tells_reasons(tmp_path):
+def test_cohort_page_counts_states_and_gives_reasons(tmp_path):
     sessions = [
         SessionState(
             "sub-01", steps=(StepState("qsm", "done", seconds=75, peak_memory=3 << 30, notes=("n1",)),)

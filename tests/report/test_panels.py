@@ -94,7 +94,7 @@ def test_files_that_do_not_fit_are_refused_by_name(save):
 
 
 def test_a_wrong_panel_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no kind of panel 'qsm'"):
+    with pytest.raises(UsageError, match="unknown kind of panel 'qsm'"):
         Panel(tmp_path, "x", "qsm")
-    with pytest.raises(UsageError, match="vectors go with kind 'colour_fa'"):
+    with pytest.raises(UsageError, match="only kind 'colour_fa' takes vectors"):
         Panel(tmp_path, "x", "colour_fa")

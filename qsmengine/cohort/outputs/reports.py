@@ -16,11 +16,11 @@ from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
 from qsmengine.report.methods_text import write_citation
-from qsmengine.report.records import RegionTable, Series, find_series, find_tables, is_key
+from qsmengine.report.records import RegionTable, ReconstructedSeries, find_series, find_tables, is_key
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
 
-Entry = TypeVar("Entry", Series, RegionTable)
+Entry = TypeVar("Entry", ReconstructedSeries, RegionTable)
 PAGES_PER_PROCESS = 8
 """Fewer pages are not worth a process of their own."""
 
@@ -69,7 +69,7 @@ def write_reports(
 def _write_pages(
     out: Path,
     states: Sequence[SessionState],
-    series: Sequence[Series],
+    series: Sequence[ReconstructedSeries],
     tables: Sequence[RegionTable],
     jobs: int | None,
     on_page: Callable[[int, int], None] | None,
@@ -99,7 +99,7 @@ def _by_session(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 
 def known_sessions(
-    out: Path, series: Sequence[Series], tables: Sequence[RegionTable] = ()
+    out: Path, series: Sequence[ReconstructedSeries], tables: Sequence[RegionTable] = ()
 ) -> list[SessionState]:
     """Sessions of the ledger, and those that left files without being in it (done)."""
     found = {state.key: state for state in read_states(out)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qsmengine.report.scatter_matrix import scatter_matrix
-from qsmengine.report.study_page import Figure, study_page
+from qsmengine.report.study_page import LinkedFigure, study_page
 from qsmengine.studies.pontillo2019.published import STRUCTURES
 
 PAGE_OUTPUTS = ("figure2.png", "figure3.png", "index.html")
@@ -39,7 +39,7 @@ def write_page(folder: str | Path, cohort: str, summary: str) -> Path:
             predictors=[("log_ll", "dmt", *(f"{m}_{s}" for m in ("MD", "FA", "chi"))) for s in STRUCTURES],
             groups=groups,
         )
-    figures = [Figure(title, name) for name, (title, _) in _TITLES.items()]
+    figures = [LinkedFigure(title, name) for name, (title, _) in _TITLES.items()]
     page = folder / "index.html"
     study_page(folder, page, "Determinants of deep grey matter atrophy in MS, reproduced", summary, figures)
     return page
