@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import qsmengine
-from qsmengine.stages.catalogue import STAGE_PURPOSES
-from qsmengine.stages.registry import methods_of, stage_names
+from qsmengine.stages.registry import get_stage, methods_of, stage_names
 
 INDEX = """\
 # Python API
@@ -38,7 +37,7 @@ def api_pages() -> dict[str, str]:
     for stage in stage_names():
         modules = dict.fromkeys(method.run.__module__ for method in methods_of(stage).values())
         body = "\n".join(directive(module, members=True) for module in modules)
-        pages[f"api/{stage}.md"] = f"# {stage}\n\n{STAGE_PURPOSES[stage]}\n\n{body}"
+        pages[f"api/{stage}.md"] = f"# {stage}\n\n{get_stage(stage).purpose}\n\n{body}"
     return pages
 
 

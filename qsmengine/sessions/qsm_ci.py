@@ -26,6 +26,7 @@ from qsmengine.pipeline.outputs.staging import check_output, staged
 from qsmengine.pipeline.run.execute import run_plan
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.registry import methods_of
 
 MAPPING = ("phase_offset", "unwrap", "field")
@@ -99,7 +100,7 @@ def run_qsm_ci(
     state = _state(span, folder, mask, echo_times, device)
     plan = plan_sections(config, span.sections, state, grid, len(echo_times))
     check_memory(plan, device)
-    result = run_plan(plan, state, grid, device, progress)
+    result = run_plan(plan, state, grid, device, progress, kind=RunResult)
     array = to_numpy(result[_NAMES[span.output]])
     with staged(request.outputs) as out:
         write_image(out / target, np.where(np.isfinite(array), array, np.float32(0)), mask_grid)

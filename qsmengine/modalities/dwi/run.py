@@ -67,7 +67,6 @@ def run_dti(
     }
     if gradient_deviation is not None:
         state["gradient_deviation"] = gradient_deviation
-    found = run_plan(plan, state, series.grid, device, progress)
-    found["maps"]["colour_fa"] = colour_fa(found["maps"]["v1"], found["maps"]["fa"])
-    found["units"]["colour_fa"] = "1"
-    return TensorMaps(**found)
+    found = run_plan(plan, state, series.grid, device, progress, kind=TensorMaps)
+    maps = {**found.maps, "colour_fa": colour_fa(found["v1"], found["fa"])}
+    return replace(found, maps=maps, units={**found.units, "colour_fa": "1"})

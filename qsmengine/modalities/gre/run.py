@@ -115,4 +115,4 @@ def run_qsm(
     with memory_errors("the images", device):
         state["magnitude"] = device.asarray(series.magnitude)
         state["phase"] = device.asarray(series.phase)
-    return QsmResult(**run_plan(plan, state, grid, device, progress))
+    return run_plan(plan, state, grid, device, progress, kind=QsmResult)

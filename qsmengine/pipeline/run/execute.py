@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -13,16 +13,24 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.run.plan import Plan, Step
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
-from qsmengine.pipeline.run.results import Record
+from qsmengine.pipeline.run.results import Record, RunResult
 from qsmengine.solvers.status import SolverStatus
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
+Result = TypeVar("Result", bound=RunResult)
+
 
 def run_plan(
-    plan: Plan, state: dict[str, Any], grid: Grid, device: Device, progress: ProgressCallback | None = None
-) -> dict[str, Any]:
-    """Run the steps of a plan on the arrays of `state`, which they extend; return the fields of a RunResult.
+    plan: Plan,
+    state: dict[str, Any],
+    grid: Grid,
+    device: Device,
+    progress: ProgressCallback | None = None,
+    *,
+    kind: type[Result],
+) -> Result:
+    """Run the steps of a plan on the arrays of `state`, which they extend.
 
     Parameters
     ----------
@@ -36,6 +44,8 @@ def run_plan(
         Where it runs.
     progress
         Called before and after each step and while solvers iterate.
+    kind
+        Class of the result.
     """
     given = set(state)
     units: dict[str, str] = {}
@@ -60,14 +70,7 @@ def run_plan(
     maps = {name: array for name, array in state.items() if name in units or name == "brain_mask"}
     if "brain_mask" in given:
         units["brain_mask"] = "1"
-    return {
-        "maps": maps,
-        "units": units,
-        "grid": grid,
-        "records": tuple(records),
-        "facts": facts,
-        "notes": plan.notes,
-    }
+    return kind(maps=maps, units=units, grid=grid, records=tuple(records), facts=facts, notes=plan.notes)
 
 
 def _run_step(

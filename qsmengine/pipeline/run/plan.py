@@ -123,7 +123,7 @@ def plan_uses(
     steps: list[Step] = []
     for use in uses:
         stage = get_stage(stage_of(use.section))
-        if n_volumes < stage.least_volumes:
+        if max(n_volumes, 1) < stage.least_volumes:
             left_out.append(f"{use.section.replace('_', ' ')} left out: it needs two echoes or more")
             continue
         chosen = _method(config, use)
