@@ -17,7 +17,7 @@ SHARED_LIMIT = 48 * 1024
 ACCEPTED_SPILLS = {
     "nlm": 1500,
     "nlm_pairs": 3000,
-    "nlm_packed": 1500,
+    "nlm_packed": 1600,
     "nlm_blocks": 400,
     "nlm_lmmse": 100,
     "kurtosis_fit": 450,

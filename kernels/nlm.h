@@ -24,6 +24,9 @@ FN float exp2_minus(float t) {
 // 2^-t as the machine does it fastest: a GPU has an instruction for it, relative error <= 2e-7.
 FN float power_minus(float t) { return TILE_PICK(exp2_minus(t), exp2f(-t)); }
 
+// The same for any t >= 0: nothing where that is less than 2^-119, a GPU: less than its smallest number.
+FN float power_or_nothing(float t) { return TILE_PICK(t <= 119.0f ? exp2_minus(t) : 0.0f, exp2f(-t)); }
+
 struct Rule {
   float scale, offset, most;
 };

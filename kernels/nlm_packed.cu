@@ -16,6 +16,8 @@
 #define DEPTH 29
 #define GROUP 6
 #define WINDOW (ROWS * GROUP)
+// Sums of a plane that a strand collects: of up to 4 components and the weights.
+#define TURNS ((5 + STRANDS - 1) / STRANDS)
 
 // N components of a voxel.
 template <int N>
@@ -60,13 +62,14 @@ FN void add_differences(float* sums, const Pack<N>* own, const Pack<N>* other, c
   }
 }
 
-// Weighted sums of a lane's voxels over K shifts: N components, then the sum of the weights.
-template <int N, int K>
+// Weighted sums of a lane's voxels over K shifts: N components, then the sum of the weights. PLAIN: all K shifts count,
+// no cost is negative, and small weights are kept.
+template <int N, int K, bool PLAIN>
 FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const float* shift, Index row,
                      int count, Rule rule) {
   Rows sum[N + 1] = {};
   float most[K];  // no weight comes below it where there is no shift
-  for (int k = 0; k < K; ++k) most[k] = k < (K == GROUP && count > 0 ? K : count) ? rule.most : -1.0f;
+  for (int k = 0; k < K; ++k) most[k] = k < count ? rule.most : -1.0f;
 #pragma unroll
   for (int r = 0; r < ROWS - 1 + K; ++r) {
     Pack<N> v = values[r * row];
@@ -75,9 +78,13 @@ FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const f
     for (int k = 0; k < K; ++k) {
       int j = r - k;
       if (j < 0 || j >= ROWS) continue;
-      float cost = fmax2(t[j * GROUP + k] * rule.scale + offset, 0.0f);
-      float weight = power_minus(cost);
-      weight = cost <= most[k] ? weight : 0.0f;
+      float cost = t[j * GROUP + k] * rule.scale + offset, weight;
+      if (PLAIN) {
+        weight = power_or_nothing(cost);
+      } else {
+        cost = fmax2(cost, 0.0f);
+        weight = cost <= most[k] ? power_minus(cost) : 0.0f;
+      }
       for (int c = 0; c < N; ++c) sum[c].at[j] += weight * v.at[c];
       sum[N].at[j] += weight;
     }
@@ -92,15 +99,15 @@ struct Shifts {
 };
 
 // Group `number` of the search window's shifts: the first along y hold GROUP, the last GROUP - 1. None after the last.
-FN Shifts shifts_of(Index number, int search_x, int search_y, int search_z, Volume in) {
+FN Shifts shifts_of(int number, int search_x, int search_y, int search_z, Volume in) {
   int wide_y = 2 * search_y + 1, wide_z = 2 * search_z + 1, groups = (wide_y + GROUP - 1) / GROUP;
-  Index last = (Index)(2 * search_x + 1) * groups * wide_z - 1, n = number < last ? number : last;
-  int x = (int)(n / (groups * wide_z)), group = (int)(n / wide_z % groups), z = (int)(n % wide_z);
+  int last = (2 * search_x + 1) * groups * wide_z - 1, n = number < last ? number : last;
+  int x = n / (groups * wide_z), group = n / wide_z % groups, z = n % wide_z;
   int rest = wide_y - (GROUP - 1) * groups, y = group * (GROUP - 1) + (group < rest ? group
                                                                        : rest > 0   ? rest
                                                                                     : 0);
   Shifts s;
-  s.full = group < rest;
+  s.full = group < rest && number <= last;
   s.shift = (x - search_x) * (int)in.x + (y - search_y) * (int)in.y + z - search_z;
   s.count = number > last ? 0 : wide_y - y;
   return s;
@@ -128,7 +135,7 @@ struct Images {
   const float *guide, *values, *precision, *offset;
   float *filtered, *total;
   Volume in, out;
-  int packs, count, mapped;
+  int packs, count, mapped, plain;
 };
 
 template <int N, bool FIRST, bool MAPPED>
@@ -159,7 +166,7 @@ FN void measure(float* sums, float* ring, Images v, Index at, Shifts s, int l) {
 }
 
 // Weighted sums of the components of a pack over K shifts, and of the weights.
-template <int N, int K>
+template <int N, int K, bool PLAIN>
 FN void weigh(Rows* parts, const float* sums, Images v, Index at, Shifts s, int pack, Rule rule, int l) {
   float near[WINDOW];
 #pragma unroll
@@ -168,20 +175,44 @@ FN void weigh(Rows* parts, const float* sums, Images v, Index at, Shifts s, int 
     near[i] = (BESIDE(sums, i, l, STRAND - 1) + OF(sums, i, l)) + BESIDE(sums, i, l, 1);
   }
   const Pack<N>* values = (const Pack<N>*)v.values + pack * v.in.next + at + s.shift;
-  add_weighted<N, K>(parts, near, values, v.offset + at + s.shift, v.in.y, s.count, rule);
+  add_weighted<N, K, PLAIN>(parts, near, values, v.offset + at + s.shift, v.in.y, s.count, rule);
 }
 
-// Adds up the strands' parts of a plane, component or weights `c`, for the voxels of a column, `row` apart in memory:
-// to what lies there, but for the first round.
-FN void collect(float* to, Index row, const Rows* parts, int strand, int rows, int first) {
-  Rows sum = parts[0];
-  for (int s = 1; s < STRANDS; ++s) {
+// A strand's part of a plane by the form that its shifts allow.
+template <int N>
+FN void weigh_shifts(Rows* parts, const float* sums, Images v, Index at, Shifts s, int pack, Rule rule, int l) {
+  if (v.plain && s.full) return weigh<N, GROUP, true>(parts, sums, v, at, s, pack, rule, l);
+  if (v.plain && s.count >= GROUP - 1) return weigh<N, GROUP - 1, true>(parts, sums, v, at, s, pack, rule, l);
+  if (s.full) return weigh<N, GROUP, false>(parts, sums, v, at, s, pack, rule, l);
+  weigh<N, GROUP - 1, false>(parts, sums, v, at, s, pack, rule, l);
+}
+
+// Where the sums of a plane lie: component `c` of a pack of N, or after them the weights; null if there is no such sum.
+template <int N>
+FN float* sums_of(Images v, int pack, int c, Index at) {
+  if (c > N || (c < N && pack * N + c >= v.count)) return nullptr;
+  return (c < N ? v.filtered + (pack * N + c) * v.out.next : v.total) + at;
+}
+
+// The sums of a column's voxels from the rounds before: loaded early, so that they are there at the barrier's end.
+FN Rows sums_before(const float* from, Index row, int rows, int first) {
+  Rows sum = {};
+#pragma unroll
+  for (int j = 0; j < ROWS; ++j)
+    if (from && !first && j < rows) sum.at[j] = from[j * row];
+  return sum;
+}
+
+// Adds the strands' parts of a plane to `sum`, for the voxels of a column, `row` apart in memory.
+FN void collect(float* to, Rows sum, Index row, const Rows* parts, int strand, int rows) {
+  if (!to) return;
+  for (int s = 0; s < STRANDS; ++s) {
     Rows part = parts[s * strand];
     for (int j = 0; j < ROWS; ++j) sum.at[j] += part.at[j];
   }
 #pragma unroll
   for (int j = 0; j < ROWS; ++j)
-    if (j < rows) to[j * row] = first ? sum.at[j] : to[j * row] + sum.at[j];
+    if (j < rows) to[j * row] = sum.at[j];
 }
 
 // Weighted means from the weighted sums of a plane; 0 outside the mask.
@@ -196,33 +227,38 @@ FN void divide(Images v, const u8* mask, Index at, Place p, int first, int count
 
 // One pack of a tile's components, all shifts.
 template <int N>
-FN void filter(Rows* parts, float* sums, float* ring, Place* place, Shifts* shifts, Images v, const u8* mask,
-               Index start, int depth, int pack, int search_x, int search_y, int search_z, Rule rule) {
-  Index groups = (Index)(2 * search_x + 1) * (2 * search_z + 1) * ((2 * search_y + GROUP) / GROUP);
-  for (Index first = 0; first < groups; first += STRANDS) {
+FN void filter(Rows* parts, Rows* before, float* sums, float* ring, Place* place, Shifts* shifts, Images v,
+               const u8* mask, int start, int depth, int pack, int search_x, int search_y, int search_z,
+               Rule rule) {
+  int groups = (2 * search_x + 1) * (2 * search_z + 1) * ((2 * search_y + GROUP) / GROUP);
+  for (int first = 0; first < groups; first += STRANDS) {
     FOR_LANES(l) {
       AT(shifts, 0, l) = shifts_of(first + l / STRAND, search_x, search_y, search_z, v.in);
       for (int i = 0; i < 2 * WINDOW; ++i) AT(ring, i, l) = 0.0f;
     }
-    Index at = (start + search_x) * v.in.x, plane = (start - 2) * v.out.x;
-    for (int x = 0; x < depth + 2; ++x, at += v.in.x, plane += v.out.x) {
+    Index at = (start + search_x) * v.in.x;
+    for (int x = 0; x < depth + 2; ++x, at += v.in.x) {
       FOR_LANES(l) measure<N>(sums, ring, v, at + AT(place, 0, l).from, AT(shifts, 0, l), l);
       LANE_SYNC();
       if (x < 2) continue;
+      Index plane = (start - 2 + x) * v.out.x;
       FOR_LANES(l) {
         Rows* own = parts + l / STRAND * ((N + 1) * STRAND) + l % STRAND;
         Shifts of = AT(shifts, 0, l);
         Index center = at - v.in.x + AT(place, 0, l).from;
-        if (of.full) weigh<N, GROUP>(own, sums, v, center, of, pack, rule, l);
-        if (!of.full) weigh<N, GROUP - 1>(own, sums, v, center, of, pack, rule, l);
+        weigh_shifts<N>(own, sums, v, center, of, pack, rule, l);
+        for (int i = 0; i < TURNS; ++i) {
+          float* from = sums_of<N>(v, pack, i * STRANDS + l / STRAND, plane + AT(place, 0, l).to);
+          AT(before, i, l) = sums_before(from, v.out.y, AT(place, 0, l).rows, first == 0);
+        }
       }
       TILE_SYNC();
       FOR_LANES(l) {
-        for (int c = l / STRAND; c <= N; c += STRANDS) {
-          if (c < N && pack * N + c >= v.count) continue;
-          float* to = (c < N ? v.filtered + (pack * N + c) * v.out.next : v.total) + plane + AT(place, 0, l).to;
-          collect(to, v.out.y, parts + c * STRAND + l % STRAND, (N + 1) * STRAND, AT(place, 0, l).rows,
-                  first == 0);
+        for (int i = 0; i < TURNS; ++i) {
+          int c = i * STRANDS + l / STRAND;
+          float* to = sums_of<N>(v, pack, c, plane + AT(place, 0, l).to);
+          collect(to, AT(before, i, l), v.out.y, parts + c * STRAND + l % STRAND, (N + 1) * STRAND,
+                  AT(place, 0, l).rows);
         }
       }
       TILE_SYNC();
@@ -234,7 +270,7 @@ FN void filter(Rows* parts, float* sums, float* ring, Place* place, Shifts* shif
 }
 
 // Zeros in a tile without a voxel to filter.
-FN void clear_tile(Images v, Place* place, Index start, int depth) {
+FN void clear_tile(Images v, Place* place, int start, int depth) {
   for (int c = 0; c <= v.count; ++c)
     for (int x = 0; x < depth; ++x) {
       float* to = (c < v.count ? v.filtered + c * v.out.next : v.total) + (start + x) * v.out.x;
@@ -248,27 +284,28 @@ FN void clear_tile(Images v, Place* place, Index start, int depth) {
 // Padded arrays as in nlm.cu but for rows: their number is that of the image, made a multiple of ROWS, with the
 // margins and GROUP - 2 more. A voxel holds `pack` components, 1, 2 or 4, and there are as many volumes as needed, the
 // last filled up with 0; precision is that of each component, or none.
-// offset: the rule's, negative, for candidates; 1e30 elsewhere.
+// offset: the rule's, negative, for candidates; 1e30 elsewhere. plain: the rule's is 0, and no weight is cut off.
 KERNEL(nlm_packed,
        (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
         const float* RESTRICT offset, const u8* RESTRICT mask, float* RESTRICT filtered, float* RESTRICT total,
-        float scale, float most, int search_x, int search_y, int search_z, Index packs, Index px, Index py,
-        Index pz, Index pack, Index maps, Index nx, Index ny, Index nz, Index components),
-       (guide, values, precision, offset, mask, filtered, total, scale, most, search_x, search_y, search_z,
-        packs, px, py, pz, pack, maps, nx, ny, nz, components)) {
+        float scale, float most, int plain, int search_x, int search_y, int search_z, Index packs, Index px,
+        Index py, Index pz, Index pack, Index maps, Index nx, Index ny, Index nz, Index components),
+       (guide, values, precision, offset, mask, filtered, total, scale, most, plain, search_x, search_y,
+        search_z, packs, px, py, pz, pack, maps, nx, ny, nz, components)) {
   TILE_SHARED(Rows, parts, STRANDS * 5 * STRAND);
   TILE_SHARED(int, filled, TILE_LANES);
+  PRIVATE(Rows, before, TURNS);
   PRIVATE(Place, place, 1);
   PRIVATE(Shifts, shifts, 1);
   PRIVATE(float, ring, 2 * WINDOW);
   JOINED(float, sums, WINDOW);
   Volume in = {pz, py * pz, px * py * pz}, out = {nz, ny * nz, nx * ny * nz};
   Images v = {guide, values, precision,  offset,          filtered, total,
-              in,    out,    (int)packs, (int)components, maps > 0};
+              in,    out,    (int)packs, (int)components, maps > 0, plain};
   Rule rule = {scale, 0.0f, most};
   Index tiles = ((ny + ROWS - 1) / ROWS * (nz + 2) + USED - 1) / USED, layers = (nx + DEPTH - 1) / DEPTH;
   FOR_TILES(number, tiles * layers) {
-    Index start = number / tiles * DEPTH;
+    int start = (int)(number / tiles) * DEPTH;
     int depth = (int)(nx - start < DEPTH ? nx - start : DEPTH);
     FOR_LANES(l) {
       Place p = place_of(number % tiles, l % STRAND, search_y, search_z, pz, ny, nz);
@@ -284,14 +321,14 @@ KERNEL(nlm_packed,
     if (!any) clear_tile(v, place, start, depth);
     for (int k = 0; k < (any ? (int)packs : 0); ++k) {
       if (pack == 1)
-        filter<1>(parts, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y, search_z,
-                  rule);
+        filter<1>(parts, before, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y,
+                  search_z, rule);
       if (pack == 2)
-        filter<2>(parts, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y, search_z,
-                  rule);
+        filter<2>(parts, before, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y,
+                  search_z, rule);
       if (pack == 4)
-        filter<4>(parts, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y, search_z,
-                  rule);
+        filter<4>(parts, before, sums, ring, place, shifts, v, mask, start, depth, k, search_x, search_y,
+                  search_z, rule);
     }
     TILE_SYNC();
   }

@@ -1,9 +1,9 @@
 """What kernels/nlm_packed.cu costs: a warp's instructions for a plane, found in its machine code.
 
-A strand (a warp) takes K shifts through the planes of a tile. For four components and no map of the noise,
-three basic blocks are identified by their numbers of multiplications, exchanges and powers: the differences
-of K shifts, the exchange between lanes, and the weights with the weighted sums. The code between them, and the
-sum over the strands (work of N + 1 of them), is counted once a plane.
+A strand (a warp) takes K shifts through the planes of a tile. For four components and no map of the noise, the
+blocks of straight code that do the work are found by their instructions: the differences of K shifts, the
+weights with the weighted sums, and the sum over the strands (work of N + 1 of them). A plane costs the shortest
+way through them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import pairwise
 
 from bench.gpu_model import sass
 from bench.gpu_model.hardware import H100, SCHEDULERS, WARP, Gpu
@@ -28,6 +30,7 @@ BUSY_WARPS = 1.5
 
 _LABEL = re.compile(r"^(\.L_x_\d+):")
 _CODE = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*);")
+_TARGET = re.compile(r"`\((\.L_x_\d+)\)")
 _WIDTHS = {"128": 4, "64": 2}
 
 
@@ -51,56 +54,92 @@ def cycles(cubin: bytes) -> float | None:
     return None if text is None else cycles_per_voxel(steps(blocks_of(text)), SHAPE, SEARCH, H100)
 
 
-def blocks_of(text: str) -> list[Counter[str]]:
-    """Opcodes of each block of straight code in nvdisasm's output of the kernel."""
+@dataclass
+class Block:
+    """Straight code: how often each opcode appears, and the numbers of the blocks that may follow."""
+
+    counts: Counter[str]
+    next: list[int]
+
+
+def blocks_of(text: str) -> list[Block]:
+    """Blocks of straight code in nvdisasm's output of the kernel."""
     body = text.partition(f".text.{KERNEL}:\n")[2].partition("WARPSYNC.COLLECTIVE")[0]  # then: diverged warps
     targets = set(re.findall(r"BRA [^;]*`\((\.L_x_\d+)\)", body))
-    found: list[Counter[str]] = [Counter()]
+    found, labels, jumps = [Block(Counter(), [])], {}, []
+
+    def begin(*, follows: bool) -> None:
+        found[-1].next += [len(found)] if follows else []
+        found.append(Block(Counter(), []))
+
     for line in body.splitlines():
         if (label := _LABEL.match(line)) and label[1] in targets:
-            found.append(Counter())
+            begin(follows=True)
+            labels[label[1]] = len(found) - 1
         elif code := _CODE.match(line):
-            found[-1][code[1]] += 1
+            found[-1].counts[code[1]] += 1
             if code[1].startswith(("BRA", "EXIT", "RET")):
-                found.append(Counter())
-    return [block for block in found if block]
+                if code[1] != "BRA.DIV" and (target := _TARGET.search(code[2])):
+                    jumps.append((len(found) - 1, target[1]))
+                begin(follows="@" in line or code[1] == "BRA.DIV" or "P" in code[2].partition("`")[0])
+    for at, target in jumps:
+        found[at].next.append(labels[target])
+    return found
 
 
-def steps(blocks: list[Counter[str]]) -> dict[int, Step]:
+def steps(blocks: list[Block]) -> dict[int, Step]:
     """Step of GROUP and of GROUP - 1 shifts, from the blocks of the kernel's machine code."""
     return {k: _step(blocks, k) for k in (GROUP, GROUP - 1)}
 
 
-def _step(blocks: list[Counter[str]], k: int) -> Step:
+def _step(blocks: list[Block], k: int) -> Step:
+    """The shortest way round the loop over planes through the blocks that do the work.
+
+    Strands without a sum to collect go round the blocks that load, add and store it.
+    """
     sums, pairs = PACKED_ROWS * k, (PACKED_ROWS + 2) * k * COMPONENTS
     first = _find(blocks, {"FFMA": pairs, "FADD": pairs + 2 * sums, "FMUL": 0}, 0)
-    exchange = _find(blocks, {"SHFL": 2 * sums}, first)
-    weights = _find(blocks, {"MUFU": sums, "FFMA": sums * (COMPONENTS + 1)}, exchange)
-    collect = next(
-        i for i in range(weights, len(blocks)) if _count(blocks[i], "LDS") and _count(blocks[i], "LDG")
-    )
-    last = next(i for i in range(collect, len(blocks)) if _count(blocks[i], "FADD") >= PACKED_ROWS * GROUP)
-    small = [
-        b for b in blocks[first - 3 : last + 1] if b.total() <= 3 * PACKED_ROWS * GROUP and not _count(b, "LDS")
-    ]
-    whole = [blocks[i] for i in sorted({first, exchange, weights})] + [
-        b for b in small if b is not blocks[exchange]
-    ]
+    weights = _find(blocks, {"MUFU": sums, "FFMA": sums * (COMPONENTS + 1), "FMNMX": 0}, first)
+    collect = _find(blocks, {"LDS": STRANDS * PACKED_ROWS // 2, "STG": PACKED_ROWS}, weights)
+    load = _find(blocks, {"LDG": PACKED_ROWS}, weights)
+    collecting = _way(blocks, [first, weights, load, collect, first])
+    others = _way(blocks, [first, weights, first], without=collect)
     part = (COMPONENTS + 1) / STRANDS
     return Step(
-        sum(b.total() for b in whole) + part * blocks[collect].total(),
-        sum(_wavefronts(b) for b in whole) + part * _wavefronts(blocks[collect]),
-        blocks[first].total(),
+        part * collecting.total() + (1 - part) * others.total(),
+        part * _wavefronts(collecting) + (1 - part) * _wavefronts(others),
+        blocks[first].counts.total(),
     )
+
+
+def _way(blocks: list[Block], stops: list[int], without: int = -1) -> Counter[str]:
+    """Opcodes on the shortest way from the first to the last of `stops` past the others, the last left out."""
+    total: Counter[str] = Counter()
+    for start, end in pairwise(stops):
+        reached, done = [(0, start, (start,))], {without}
+        while reached:
+            length, at, way = heappop(reached)
+            if at == end and len(way) > 1:
+                total.update(sum((blocks[i].counts for i in way[:-1]), Counter[str]()))
+                break
+            if at in done:
+                continue
+            done.add(at)
+            length += blocks[at].counts.total()
+            for follower in blocks[at].next:
+                heappush(reached, (length, follower, (*way, follower)))
+        else:
+            raise ValueError(f"{KERNEL}: no way from block {start} to {end}")
+    return total
 
 
 def _count(block: Mapping[str, int], name: str) -> int:
     return sum(n for opcode, n in block.items() if opcode.split(".")[0] == name)
 
 
-def _find(blocks: list[Counter[str]], wanted: Mapping[str, int], start: int) -> int:
+def _find(blocks: list[Block], wanted: Mapping[str, int], start: int) -> int:
     for i in range(start, len(blocks)):
-        if all(_count(blocks[i], name) == n for name, n in wanted.items()):
+        if all(_count(blocks[i].counts, name) == n for name, n in wanted.items()):
             return i
     raise ValueError(f"{KERNEL}: no block with {dict(wanted)}")
 

@@ -195,7 +195,8 @@ def _filter_slab(
     shared["total"] = result[-1] if sums else device.empty(inner)
     if packed:
         offset = pad.candidates(mask, no=NO_CANDIDATE, yes=-rule.scale * rule.d0)
-        launch(NLM_PACKED, device, **shared, offset=offset)
+        plain = rule.d0 == 0 and rule.floor <= _SMALLEST
+        launch(NLM_PACKED, device, **shared, offset=offset, plain=int(plain))
         return result
     shared |= {"peak": device.empty(inner), "offset": rule.scale * rule.d0, "self_peak": int(rule.self_peak)}
     shared |= {f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)}

@@ -41,7 +41,7 @@ FIRST = {
     "nlm_packed": {  # two tiles, and planes in two layers
         "packs": 1,
         "px": 37,
-        "py": 14,
+        "py": 16,
         "pz": 33,
         "pack": 2,
         "maps": 0,
@@ -56,7 +56,7 @@ OTHERS = {
     "nlm_packed": {
         "packs": 2,
         "px": 7,
-        "py": 20,
+        "py": 22,
         "pz": 33,
         "pack": 4,
         "maps": 1,

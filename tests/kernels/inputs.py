@@ -125,6 +125,10 @@ def _nlm_pairs(values: Values, _sizes: Mapping[str, int], rng: np.random.Generat
     values["candidate"] = np.where(rng.uniform(size=values["candidate"].shape) < 0.8, -1, 0).astype(np.int32)
 
 
+def _nlm_packed(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    values["search_y"] = 2
+
+
 def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
     values |= {"fx": 2, "fy": 1, "fz": 2}
 
@@ -137,6 +141,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "kurtosis_fit": _kurtosis_fit,
     "free_water_fit": _free_water_fit,
     "log_linear_decay": _log_linear,
+    "nlm_packed": _nlm_packed,
     "nlm_pairs": _nlm_pairs,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
@@ -149,8 +154,8 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
         "components": 5, "px": 30, "py": 13, "pz": 181, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
     },
-    "nlm_packed": {  # search radius 1, rows made a multiple of 6, with slack; two tiles on every axis
-        "packs": 2, "px": 38, "py": 20, "pz": 33, "pack": 4, "maps": 1, "nx": 34, "ny": 7, "nz": 29,
+    "nlm_packed": {  # search radius 1, along y 2, rows a multiple of 6, with slack; two tiles on every axis
+        "packs": 2, "px": 38, "py": 22, "pz": 33, "pack": 4, "maps": 1, "nx": 34, "ny": 7, "nz": 29,
         "components": 5,
     },
     "nlm_pairs": {

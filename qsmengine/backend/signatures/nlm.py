@@ -75,6 +75,7 @@ offset: in f32 [px py pz]
 total: out f32 [nx ny nz]
 scale: f32
 most: f32
+plain: i32
 {_SEARCH}""",
     items="nx ny nz",
 )
