@@ -13,7 +13,7 @@ from qsmengine.report.figures import draw_overview
 from qsmengine.report.methods_text import TITLES, paragraph, plain, reference
 from qsmengine.report.pages import embedded, shown, write_page
 from qsmengine.report.panels import Panel
-from qsmengine.report.records import RegionTable, ReconstructedSeries, is_key
+from qsmengine.report.records import ReconstructedSeries, RegionTable, is_key
 from qsmengine.report.sessions import SessionState
 from qsmengine.units import hz_per_ppm
 

@@ -16,7 +16,7 @@ from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
 from qsmengine.report.methods_text import write_citation
-from qsmengine.report.records import RegionTable, ReconstructedSeries, find_series, find_tables, is_key
+from qsmengine.report.records import ReconstructedSeries, RegionTable, find_series, find_tables, is_key
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
 
