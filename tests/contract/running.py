@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,24 @@ MASKED = tuple(m for m in METHODS if "mask" in m.required_inputs)
 
 TOLERANCES = {"ppm": 1e-5, "rad": 1e-4}
 """Largest difference between devices by unit; other units: 1e-4 of the largest value."""
-STEPS = {"quality": 1 / 255, "free_water": 1e-4}
-"""Largest difference of results that are steps (rounding can move an edge's cost to the next) or fractions."""
+STEPS = {"quality": 1 / 255, "free_water": 1e-4, "status": 2e-3}
+"""Largest difference of results that are steps (rounding can move an edge's cost to the next), fractions, or
+the share of voxels whose fit ends in another way."""
 DEVIATIONS = {"r2star_sd": "r2star", "sigma": "s0"}
 """Results that are what a fit leaves, by the result of whose rounding they may consist."""
+
+AXES = {"v1": 0, "v2": 1, "v3": 2, "colour_fa": 0}
+"""Results along an eigenvector, with its number."""
+KURTOSES = frozenset({"mk", "ak", "rk", "mkt", "kurtosis_tensor"})
+
+
+def _rate(time: np.ndarray) -> np.ndarray:
+    """1 / `time` [1/s]; 0 where it is 0."""
+    return np.divide(1.0, time, out=np.zeros(time.shape), where=time > 0)
+
+
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"t2star": _rate, "sse": np.sqrt}
+"""What is compared in place of the result itself."""
 
 
 def method_id(method: Method) -> str:
@@ -53,24 +67,63 @@ def assert_same_bytes(first: Mapping[str, np.ndarray], second: Mapping[str, np.n
 
 
 def difference(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
-    """Largest difference between two devices' results of this name.
+    """Largest difference between two devices' results of this name, as far as the data determine it.
 
-    An eigenvector counts in proportion to the distance of its eigenvalue from the others: rounding turns it by
-    the inverse of that. A voxel in which a value at the threshold is an outlier on one device only is left out.
+    An eigenvector has no sign, a time constant is compared by its rate, a sum of squares by its root. What
+    rounding changes more than the fitted tensor counts in proportion, see :func:`_determined`. A voxel in
+    which a value at a threshold is an outlier, or a fit ends, on one device only is left out; of a status the
+    share of such voxels is the difference.
     """
-    apart = np.abs(found[name].astype(np.float64) - expected[name])
-    if name in {"v1", "v2", "v3"}:
-        values = np.stack([expected[f"l{k}"] for k in (1, 2, 3)], axis=-1).astype(np.float64)
-        distance = np.abs(values - expected[f"l{name[1]}"][..., None])
-        distance[..., int(name[1]) - 1] = np.inf
-        apart *= (distance.min(axis=-1) / np.maximum(values.max(axis=-1), 1e-30))[..., None]
-    if "outliers" in expected:
-        apart = apart[(found["outliers"] == expected["outliers"]).all(axis=-1)]
-    return float(apart.max())
+    if name == "status":
+        return float((found[name] != expected[name]).sum() / max(int((expected[name] > 0).sum()), 1))
+    first, second = found[name].astype(np.float64), expected[name].astype(np.float64)
+    if name in AXES:
+        first = first * np.where((first * second).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
+    form = FORMS.get(name, np.asarray)
+    apart = np.abs(form(first) - form(second))
+    if "l1" in expected:
+        apart = apart * _across(apart, _determined(name, expected))
+    decided = np.ones(apart.shape[:3], bool)
+    for decision in {"outliers", "status"} & expected.keys():
+        agreed = found[decision] == expected[decision]
+        decided &= agreed.reshape(*decided.shape, -1).all(axis=-1)
+    return float(apart[decided].max())
+
+
+def _determined(name: str, expected: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Inverse of the factor (x, y, z) by which a tensor's rounding grows in the result of this name.
+
+    An eigenvector turns by the inverse of its eigenvalue's distance from the others. The mode is a quotient by
+    the anisotropic part, a kurtosis by the square of the mean diffusivity, the anisotropy of the kurtosis by
+    the kurtosis itself. The maps of tissue beside free water are quotients by the tissue's share.
+    """
+    values = np.stack([expected[f"l{k}"] for k in (1, 2, 3)], axis=-1).astype(np.float64)
+    size = np.maximum(np.abs(values).max(axis=-1), 1e-30)
+    factor = np.ones(size.shape)
+    if name in AXES:
+        own = AXES[name]
+        distance = np.abs(values - values[..., own, None])
+        distance[..., own] = np.inf
+        factor = distance.min(axis=-1) / size
+    elif name == "mo":
+        factor = np.linalg.norm(values - values.mean(axis=-1, keepdims=True), axis=-1) / size
+    elif name in KURTOSES:
+        factor = (expected["md"] / expected["md"].max()).astype(np.float64) ** 2
+    elif name == "kfa":
+        factor = np.minimum(np.abs(expected["kurtosis_tensor"]).max(axis=-1), 1.0)
+    if "free_water" in expected and name not in {"free_water", "s0", "sigma"}:
+        factor = factor * (1.0 - expected["free_water"])
+    return factor
+
+
+def _across(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """`factor` (x, y, z) with an axis for the components that `image` may have."""
+    return factor[..., None] if image.ndim > factor.ndim else factor
 
 
 def tolerance(name: str, unit: str | None, expected: Mapping[str, np.ndarray]) -> float:
     """Largest difference that may be between two devices."""
     reference = DEVIATIONS.get(name, name)
-    scale = float(np.abs(expected[reference if reference in expected else name]).max())
+    reference = reference if reference in expected else name
+    scale = float(np.abs(FORMS.get(reference, np.asarray)(expected[reference])).max())
     return STEPS.get(name, TOLERANCES.get(unit or "", 1e-4 * max(scale, 1e-30)))

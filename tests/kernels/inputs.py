@@ -183,9 +183,14 @@ DIMENSIONS: dict[str, dict[str, int]] = {
 """Kernels some of whose dimensions are not free."""
 
 
+LEAST: dict[str, dict[str, int]] = {"nonlinear_decay": {"echo": 2}}
+"""Sizes below which the data do not determine a result: a decay has two unknowns."""
+
+
 def dimensions(kernel: Kernel, case: str) -> dict[str, int]:
     free = dict(zip(kernel.dims, SIZES[case], strict=False))
-    return free | DIMENSIONS.get(kernel.name, {})
+    least = {name: max(free[name], size) for name, size in LEAST.get(kernel.name, {}).items()}
+    return free | least | DIMENSIONS.get(kernel.name, {})
 
 
 def random_values(kernel: Kernel, sizes: Mapping[str, int], rng: np.random.Generator) -> Values:
