@@ -16,7 +16,7 @@ from qsmengine.backend.device import Device
 from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.run.progress import Progress
-from qsmengine.solvers.status import SolverStatus
+from qsmengine.solvers.stopping import SolverStatus
 from qsmengine.stages.method import Method
 from qsmengine.stages.phase.growth import edge_costs, unwrap_spatially
 from qsmengine.stages.registry import get_method, methods_of

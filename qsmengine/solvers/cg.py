@@ -1,7 +1,7 @@
 """Conjugate gradients: for symmetric positive systems, and for least squares.
 
-Scalars stay on the device; the host looks at them only where convergence is tested, every `test_every`
-iterations. Vectors are float32 arrays of any shape, sums float64.
+Scalars stay on the device; the host reads them only where convergence is tested. Vectors are float32 arrays of
+any shape, sums float64.
 
 References: Hestenes & Stiefel 1952, 10.6028/jres.049.044; Bjorck 1996, 10.1137/1.9781611971484 (CGLS).
 """
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
-from qsmengine.solvers.status import SolverCallback, SolverStatus
+from qsmengine.solvers.stopping import SolverStatus, Stopping
 from qsmengine.solvers.vectors import advance, damp, dot, ratio, step
 
 Operator = Callable[[Array], Array]
@@ -27,47 +26,6 @@ class Solution(NamedTuple):
 
     x: Array
     status: SolverStatus
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """When an iteration ends.
-
-    Parameters
-    ----------
-    iterations
-        Limit.
-    tolerance
-        Stop when the relative residual is at most this.
-    test_every
-        Iterations between looks at the residual.
-    callback
-        Told the status at every test; returning False stops.
-    """
-
-    iterations: int
-    tolerance: float
-    test_every: int = 5
-    callback: SolverCallback | None = None
-
-    def at_start(self) -> SolverStatus:
-        """Status before the first iteration."""
-        return SolverStatus(0, 1.0, self.tolerance)
-
-    def look(self, status: SolverStatus, iteration: int, squared: Array, first: Array) -> SolverStatus:
-        """Status after `iteration`, whose squared residual is `squared` and was `first` at the start."""
-        if iteration % self.test_every and iteration < self.iterations:
-            return status
-        start = float(first[0])
-        residual = math.sqrt(float(squared[0]) / start) if start > 0 else 0.0
-        status = replace(status, iteration=iteration, residual=residual)
-        if residual <= self.tolerance:
-            status = replace(status, reason="converged")
-        elif iteration == self.iterations:
-            status = replace(status, reason="iterations")
-        if self.callback is not None and self.callback(status) is False and status.reason is None:
-            status = replace(status, reason="callback")
-        return status
 
 
 def solve_cg(
@@ -101,9 +59,10 @@ def solve_cg(
         z = r if preconditioner is None else preconditioner(r)
         before, rz = rz, squared if preconditioner is None else dot(r, z, device)
         advance(x, p, z, alpha, ratio(rz, before, device), device)
-        status = stopping.look(status, k, squared, first)
-        if status.reason is not None:
-            break
+        if stopping.is_due(k):
+            status = stopping.test(k, relative_norm(squared, first, device))
+            if status.reason is not None:
+                break
     return Solution(x, status)
 
 
@@ -149,7 +108,13 @@ def solve_least_squares(
             damp(s, x, p, alpha, damping, device)
         before, gamma = gamma, dot(s, s, device)
         advance(x, p, s, alpha, ratio(gamma, before, device), device)
-        status = stopping.look(status, k, gamma, first)
-        if status.reason is not None:
-            break
+        if stopping.is_due(k):
+            status = stopping.test(k, relative_norm(gamma, first, device))
+            if status.reason is not None:
+                break
     return Solution(x, status)
+
+
+def relative_norm(squared: Array, first: Array, device: Device) -> float:
+    """Root of `squared` / `first`, both (1,) on the device; 0 where `first` is 0."""
+    return math.sqrt(float(ratio(squared, first, device)[0]))

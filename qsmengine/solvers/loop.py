@@ -1,38 +1,27 @@
-"""The loop that every fixed-point iteration runs in: limits, convergence tests, callback."""
+"""The loop that every fixed-point iteration runs in."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
+from qsmengine.backend.device import array_module, to_numpy
 from qsmengine.data import Array
-from qsmengine.solvers.status import SolverCallback, SolverStatus
+from qsmengine.solvers.stopping import SolverStatus, Stopping
 
 
-def iterate(
-    step: Callable[[], None],
-    variable: Callable[[], Array],
-    *,
-    iterations: int,
-    tolerance: float,
-    test_every: int = 10,
-    callback: SolverCallback | None = None,
-) -> SolverStatus:
-    """Call `step` until ||x - x_before|| <= tolerance ||x|| for a single step, or `iterations` times.
-
-    The test is made every `test_every` steps and after the last one, so a GPU is not waited for in
-    between; `callback` is told the status each time and returning False stops.
+def iterate(step: Callable[[], None], variable: Callable[[], Array], stopping: Stopping) -> SolverStatus:
+    """Call `step` until `stopping` ends the iteration; the residual is ||x - x_before|| / ||x|| of one step.
 
     Parameters
     ----------
     step
         One iteration.
     variable
-        Returns x (real or complex) as it is now.
-    iterations, tolerance, test_every, callback
+        Returns the current x, real or complex.
+    stopping
         Stopping rule.
 
     Returns
@@ -40,25 +29,18 @@ def iterate(
     SolverStatus
         How it ended.
     """
-    status = SolverStatus(0, math.inf, tolerance)
+    status = stopping.at_start()
     before: Array | None = None
-    for k in range(1, iterations + 1):
-        testing = k % test_every == 0 or k == iterations
-        if testing:
+    for k in range(1, stopping.iterations + 1):
+        due = stopping.is_due(k)
+        if due:
             before = variable().copy() if before is None else _copy_into(before, variable())
         step()
-        if not testing or before is None:
+        if not due or before is None:
             continue
-        status = replace(status, iteration=k, residual=_relative_change(variable(), before))
-        if status.residual <= tolerance:
-            status = replace(status, reason="converged")
-        elif k == iterations:
-            status = replace(status, reason="iterations")
-        go_on = callback is None or callback(status) is not False
+        status = stopping.test(k, _relative_change(variable(), before))
         if status.reason is not None:
             break
-        if not go_on:
-            return replace(status, reason="callback")
     return status
 
 
@@ -70,8 +52,7 @@ def _copy_into(target: Array, source: Array) -> Array:
 def _relative_change(x: Array, before: Array) -> float:
     """||x - before|| / ||x||; overwrites `before`."""
     before -= x
-    energies = _energy(before), _energy(x)  # both are queued before the host waits for the first
-    change, norm = map(float, energies)
+    change, norm = to_numpy(array_module(x).stack([_energy(before), _energy(x)])).tolist()  # one wait for both
     return math.sqrt(change / norm) if norm > 0 else 0.0
 
 

@@ -1,6 +1,6 @@
 """LSMR: least squares by Golub-Kahan bidiagonalisation.
 
-Scalars stay on the device; the host looks at them only where convergence is tested. Vectors are float32
+Scalars stay on the device; the host reads them only where convergence is tested. Vectors are float32
 arrays of any shape, norms float64.
 
 Reference: Fong & Saunders 2011, 10.1137/10079687X.
@@ -12,7 +12,8 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
-from qsmengine.solvers.cg import Operator, Solution, Stopping
+from qsmengine.solvers.cg import Operator, Solution, relative_norm
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.vectors import dot, ratio
 
 
@@ -52,9 +53,10 @@ def solve_lsmr(forward: Operator, adjoint: Operator, b: Array, device: Device, s
         h_bar = h - _single(ratio(theta_bar * rho, rho_before * rho_bar_before, device)) * h_bar
         x += _single(ratio(zeta, rho * rho_bar, device)) * h_bar
         h = v - _single(ratio(theta, rho, device)) * h
-        status = stopping.look(status, k, zeta_bar * zeta_bar, first)
-        if status.reason is not None:
-            break
+        if stopping.is_due(k):
+            status = stopping.test(k, relative_norm(zeta_bar * zeta_bar, first, device))
+            if status.reason is not None:
+                break
     return Solution(x, status)
 
 

@@ -23,7 +23,7 @@ from qsmengine.data import Array
 from qsmengine.grid import Vector3
 from qsmengine.ops.gradient import laplacian_spectra
 from qsmengine.solvers.loop import iterate
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.uniform import UniformRegion
 
 
@@ -119,31 +119,25 @@ class TvProblem:
 def solve_tv(
     problem: TvProblem,
     device: Device,
+    stopping: Stopping,
     *,
     mu_gradient: float,
     mu_data: float,
-    iterations: int,
-    tolerance: float,
-    test_every: int = 10,
-    callback: SolverCallback | None = None,
     start: Array | None = None,
 ) -> Array:
     """Solution x of `problem` by ADMM with the splits z1 = grad x and z2 = A x.
 
     An iteration is four real FFTs, one pass in k-space (the normal equations are diagonal there), one
-    fused pass over the gradient and one over the data. It stops when ||x - x_before|| <= tolerance
-    ||x||, looked at every `test_every` iterations, or after `iterations`.
+    fused pass over the gradient and one over the data.
 
     Parameters
     ----------
     problem, device
         What to solve, and where its arrays live.
+    stopping
+        Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient, mu_data
         Penalty weights of the two splits; they change the speed, not the solution.
-    iterations, tolerance, test_every
-        Stopping rule.
-    callback
-        Told the status at every test; returning False stops.
     start
         First x, float32 (nx, ny, nz); 0 unless given.
 
@@ -155,10 +149,7 @@ def solve_tv(
     if start is not None:
         state.split.x[...] = start
         state.ax[...] = state.fft.filter(start, problem.response)
-    iterate(
-        state.iterate, lambda: state.split.x, iterations=iterations, tolerance=tolerance, test_every=test_every,
-        callback=callback,
-    )  # fmt: skip
+    iterate(state.iterate, lambda: state.split.x, stopping)
     return state.split.x
 
 

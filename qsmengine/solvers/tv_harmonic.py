@@ -13,7 +13,7 @@ from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_HARMONIC_KSPACE_STEP
 from qsmengine.data import Array
 from qsmengine.solvers.loop import iterate
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
 
 
@@ -37,14 +37,11 @@ def solve_tv_harmonic(
     problem: TvProblem,
     harmonic: HarmonicTerm,
     device: Device,
+    stopping: Stopping,
     *,
     mu_gradient: float,
     mu_data: float,
     mu_harmonic: float,
-    iterations: int,
-    tolerance: float,
-    test_every: int = 10,
-    callback: SolverCallback | None = None,
 ) -> Array:
     """min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
 
@@ -55,21 +52,49 @@ def solve_tv_harmonic(
     ----------
     problem, harmonic, device
         What to solve, and where its arrays live.
+    stopping
+        Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient, mu_data, mu_harmonic
         Penalty weights of the splits; they change the speed, not the solution.
-    iterations, tolerance, test_every, callback
-        Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
 
     References
     ----------
     Milovic et al. 2019, 10.1002/mrm.27483.
     """
     state = _HarmonicAdmm(problem, harmonic, device, mu_gradient, mu_data, mu_harmonic)
-    iterate(
-        state.iterate, lambda: state.split.x, iterations=iterations, tolerance=tolerance,
-        test_every=test_every, callback=callback,
-    )  # fmt: skip
+    iterate(state.iterate, lambda: state.split.x, stopping)
     return state.split.x
+
+
+class HarmonicSplit:
+    """The splits z2 = A x + h and z3 = laplace h with their scaled multipliers.
+
+    Attributes
+    ----------
+    field, laplacian
+        A x + h and laplace h, and after :meth:`step` their right-hand sides.
+    """
+
+    def __init__(
+        self, problem: TvProblem, harmonic: HarmonicTerm, device: Device, mu_data: float, mu_harmonic: float
+    ) -> None:
+        shape = tuple(problem.data.shape)
+        self.problem, self.device = problem, device
+        self.mu_data, self.mu_harmonic = mu_data, mu_harmonic
+        self.weight2 = problem.weight * problem.weight
+        self.stiffness = np.float32(harmonic.beta) * harmonic.region * harmonic.region
+        self.zero = device.zeros(shape)
+        self.u, self.field = device.zeros(shape), device.zeros(shape)
+        self.u_harmonic, self.laplacian = device.zeros(shape), device.zeros(shape)
+
+    def step(self) -> None:
+        """Proximal steps of the data and of the Laplacian."""
+        problem, device = self.problem, self.device
+        problem.data_step(device, ax=self.field, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
+        launch(
+            TV_DATA_STEP, device, ax=self.laplacian, u=self.u_harmonic, f=self.zero, w2=self.stiffness,
+            mu=self.mu_harmonic,
+        )  # fmt: skip
 
 
 class _HarmonicAdmm:
@@ -84,15 +109,10 @@ class _HarmonicAdmm:
     ) -> None:
         nx, ny, nz = problem.data.shape
         self.problem, self.device = problem, device
-        self.mu_data, self.mu_harmonic = mu_data, mu_harmonic
         self.penalties = {"mu1": mu_gradient, "mu2": mu_data, "mu3": mu_harmonic}
         self.fft = RealFFT((nx, ny, nz), device)
         self.split = GradientSplit(self.fft, problem.spacing, problem.lam / mu_gradient, faces=problem.faces)
-        self.weight2 = problem.weight * problem.weight
-        self.stiffness = np.float32(harmonic.beta) * harmonic.region * harmonic.region
-        self.zero = device.zeros(self.fft.shape)
-        self.u, self.field = device.zeros(self.fft.shape), device.zeros(self.fft.shape)
-        self.u_harmonic, self.laplacian = device.zeros(self.fft.shape), device.zeros(self.fft.shape)
+        self.field = HarmonicSplit(problem, harmonic, device, mu_data, mu_harmonic)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
         self.harmonic_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
         self._replay = Replay(device, turns=2)
@@ -101,20 +121,16 @@ class _HarmonicAdmm:
         self._replay(self._step)
 
     def _step(self, turn: int) -> None:
-        problem, device = self.problem, self.device
+        field = self.field
         gradient = self.split.step(turn)
-        problem.data_step(device, ax=self.field, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
+        field.step()
+        self.fft.forward(field.field, self.data_spectrum)
+        self.fft.forward(field.laplacian, self.harmonic_spectrum)
         launch(
-            TV_DATA_STEP, device, ax=self.laplacian, u=self.u_harmonic, f=self.zero, w2=self.stiffness,
-            mu=self.mu_harmonic,
-        )  # fmt: skip
-        self.fft.forward(self.field, self.data_spectrum)
-        self.fft.forward(self.laplacian, self.harmonic_spectrum)
-        launch(
-            TV_HARMONIC_KSPACE_STEP, device, gradient=gradient, data=self.data_spectrum,
-            harmonic=self.harmonic_spectrum, response=problem.response, scale=self.fft.scale,
+            TV_HARMONIC_KSPACE_STEP, self.device, gradient=gradient, data=self.data_spectrum,
+            harmonic=self.harmonic_spectrum, response=self.problem.response, scale=self.fft.scale,
             **self.penalties, **self.split.laplacian,
         )  # fmt: skip
         self.fft.inverse(gradient, self.split.x, scaled=False)
-        self.fft.inverse(self.data_spectrum, self.field, scaled=False)
-        self.fft.inverse(self.harmonic_spectrum, self.laplacian, scaled=False)
+        self.fft.inverse(self.data_spectrum, field.field, scaled=False)
+        self.fft.inverse(self.harmonic_spectrum, field.laplacian, scaled=False)

@@ -12,7 +12,7 @@ from qsmengine.backend.signatures.tv import TV_KSPACE_STEP
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
 from qsmengine.solvers.loop import iterate
-from qsmengine.solvers.status import SolverCallback, SolverStatus
+from qsmengine.solvers.stopping import SolverStatus, Stopping
 from qsmengine.solvers.tv_admm import GradientSplit
 
 
@@ -39,29 +39,20 @@ class SpectralTvProblem:
 
 
 def solve_tv_spectral(
-    problem: SpectralTvProblem,
-    device: Device,
-    *,
-    mu_gradient: float,
-    iterations: int,
-    tolerance: float,
-    test_every: int = 10,
-    callback: SolverCallback | None = None,
+    problem: SpectralTvProblem, device: Device, stopping: Stopping, *, mu_gradient: float
 ) -> tuple[Array, SolverStatus]:
     """Solution x of `problem` by ADMM with the split z = grad x, and how the iteration ended.
 
-    An iteration is two real FFTs, one pass in k-space and one over the gradient. It starts at x = g and
-    stops when ||x - x_before|| <= tolerance ||x||, looked at every `test_every` iterations, or after
-    `iterations`; at least `test_every` are done.
+    An iteration is two real FFTs, one pass in k-space and one over the gradient. It starts at x = g.
 
     Parameters
     ----------
     problem, device
         What to solve, and where its arrays live.
+    stopping
+        Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient
         Penalty weight of the split; it changes the speed, not the solution.
-    iterations, tolerance, test_every, callback
-        Stopping rule; see :func:`qsmengine.solvers.loop.iterate`.
     """
     nx, ny, nz = problem.target.shape
     fft = RealFFT((nx, ny, nz), device)
@@ -81,8 +72,5 @@ def solve_tv_spectral(
         )  # fmt: skip
         fft.inverse(gradient, split.x, scaled=False)
 
-    status = iterate(
-        lambda: replay(step), lambda: split.x, iterations=iterations, tolerance=tolerance,
-        test_every=test_every, callback=callback,
-    )  # fmt: skip
+    status = iterate(lambda: replay(step), lambda: split.x, stopping)
     return split.x, status

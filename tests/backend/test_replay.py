@@ -11,14 +11,16 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.vector import VEC_ADVANCE
 from qsmengine.solvers.multigrid import MaskedLaplacian
-from qsmengine.solvers.tgv_admm import TgvPenalties, solve_tgv
+from qsmengine.solvers.stopping import Stopping
+from qsmengine.solvers.tgv_admm import solve_tgv
+from qsmengine.solvers.tgv_split import TgvPenalties
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
 
 SHAPE = (10, 12, 14)
 PENALTIES = {"mu_gradient": 0.5, "mu_data": 1.0}
-ITERATIONS = {"iterations": 13, "tolerance": 0.0}
+STOPPING = Stopping(13, 0.0)
 
 
 def vectors(device):
@@ -107,29 +109,29 @@ def problem(device, **options):
 
 
 def tv(device):
-    return solve_tv(problem(device, data_step=PhaseError(2.0)), device, **PENALTIES, **ITERATIONS)
+    return solve_tv(problem(device, data_step=PhaseError(2.0)), device, STOPPING, **PENALTIES)
 
 
 def tv_faces(device):
     faces = device.asarray(np.random.default_rng(4).integers(0, 8, SHAPE), np.uint8)
-    return solve_tv(problem(device, faces=faces), device, **PENALTIES, **ITERATIONS)
+    return solve_tv(problem(device, faces=faces), device, STOPPING, **PENALTIES)
 
 
 def tv_harmonic(device):
     term = HarmonicTerm(device.zeros(SHAPE) + np.float32(1), 10.0)
-    return solve_tv_harmonic(problem(device), term, device, mu_harmonic=1.0, **PENALTIES, **ITERATIONS)
+    return solve_tv_harmonic(problem(device), term, device, STOPPING, mu_harmonic=1.0, **PENALTIES)
 
 
 def tgv(device):
     penalties = TgvPenalties(0.5, 0.5, 1.0)
-    return solve_tgv(problem(device), 2e-3, device, penalties=penalties, **ITERATIONS)
+    return solve_tgv(problem(device), 2e-3, device, STOPPING, penalties=penalties)
 
 
 def tv_spectral(device):
     target = problem(device).data
     known = device.asarray(np.random.default_rng(5).random((*SHAPE[:2], SHAPE[2] // 2 + 1)))
     spectral = SpectralTvProblem(known, target, (1.0, 1.0, 1.0), 1e-2)
-    return solve_tv_spectral(spectral, device, mu_gradient=0.5, **ITERATIONS)[0]
+    return solve_tv_spectral(spectral, device, STOPPING, mu_gradient=0.5)[0]
 
 
 def v_cycle(device):

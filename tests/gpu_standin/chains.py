@@ -70,12 +70,18 @@ def _shortened(settings: list[str]) -> list[str]:
 
 
 def assert_agree(on_gpu: Mapping[str, Array], on_cpu: Mapping[str, Array], units: Mapping[str, str]) -> None:
-    """Masks are identical, chi and fields within 1e-5 ppm, other maps within 1e-4 of the largest value."""
+    """Masks are identical, chi and fields within 1e-5 ppm, other maps within 1e-4 of the largest value.
+
+    A measurement at the threshold may be an outlier on one device only: one in a thousand at most.
+    """
     assert set(on_gpu) == set(on_cpu)
     moved = {name: to_numpy(array) for name, array in on_gpu.items()}
     for name, expected in on_cpu.items():
         found = moved[name]
         assert found.dtype == expected.dtype, name
+        if name == "outliers":
+            assert (found != expected).mean() <= 1e-3
+            continue
         if expected.dtype.kind in "bui":
             np.testing.assert_array_equal(found, expected, err_msg=name)
             continue

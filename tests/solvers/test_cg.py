@@ -8,7 +8,8 @@ import pytest
 from qsmengine.backend.device import to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.vector import VEC_ADVANCE
-from qsmengine.solvers.cg import Stopping, solve_cg, solve_least_squares
+from qsmengine.solvers.cg import solve_cg, solve_least_squares
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.vectors import dot, step
 
 

@@ -7,8 +7,8 @@ import pytest
 import scipy.sparse.linalg
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.solvers.cg import Stopping
 from qsmengine.solvers.lsmr import solve_lsmr
+from qsmengine.solvers.stopping import Stopping
 
 
 def operators(a, device):

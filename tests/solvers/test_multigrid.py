@@ -7,8 +7,9 @@ import pytest
 from scipy import ndimage, sparse
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.solvers.cg import Stopping, solve_cg
+from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.multigrid import MaskedLaplacian
+from qsmengine.solvers.stopping import Stopping
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.8, 1.1, 2.5), (3.0, 1.0, 1.2)]
 every_spacing = pytest.mark.parametrize("spacing", SPACINGS)

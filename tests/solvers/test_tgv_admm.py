@@ -10,7 +10,9 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tgv import TGV_ADJOINT, TGV_KSPACE_STEP, TGV_SPLIT_STEP
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.gradient import difference_spectra
-from qsmengine.solvers.tgv_admm import TgvPenalties, _TgvAdmm, solve_tgv
+from qsmengine.solvers.stopping import Stopping
+from qsmengine.solvers.tgv_admm import TgvAdmm, solve_tgv
+from qsmengine.solvers.tgv_split import TgvPenalties
 from qsmengine.solvers.tv_admm import TvProblem, solve_tv
 
 SPACING = (1.0, 0.8, 2.0)
@@ -113,10 +115,10 @@ def test_the_result_is_a_minimum(device, rng):
     stiffness = 3e-4
 
     def run(*penalties):
-        state = _TgvAdmm(problem, stiffness, device, TgvPenalties(*penalties))
+        state = TgvAdmm(problem, stiffness, device, TgvPenalties(*penalties))
         for _ in range(1500):
             state.iterate()
-        return to_numpy(state.x).astype(float), to_numpy(state.v).astype(float)
+        return to_numpy(state.split.x).astype(float), to_numpy(state.split.v).astype(float)
 
     def value(x, v):
         residual = np.fft.irfftn(np.fft.rfftn(x) * response, s=x.shape, axes=(0, 1, 2)) - data
@@ -141,10 +143,10 @@ def test_linear_ramps_stay_linear_where_total_variation_makes_steps(device, rng)
     problem, truth, _ = ramp_problem(device, rng, 6e-4)
     noisy = to_numpy(problem.data) + 2e-3 * rng.standard_normal(truth.shape)
     problem = TvProblem(problem.response, device.asarray(noisy), problem.weight, SPACING, problem.lam)
-    options = {"iterations": 600, "tolerance": 0.0}
-    flat = to_numpy(solve_tv(problem, device, mu_gradient=0.02, mu_data=0.1, **options))
+    stopping = Stopping(600, 0.0)
+    flat = to_numpy(solve_tv(problem, device, stopping, mu_gradient=0.02, mu_data=0.1))
     penalties = TgvPenalties(0.02, 0.02, 0.1)
-    smooth = to_numpy(solve_tgv(problem, 1.8e-4, device, penalties=penalties, **options))
+    smooth = to_numpy(solve_tgv(problem, 1.8e-4, device, stopping, penalties=penalties))
 
     def along(x):
         return x[5:11, 4:10, 6:12]

@@ -10,11 +10,12 @@ from qsmengine.backend.signatures.tgv import TGV_ADJOINT
 from qsmengine.backend.signatures.tgv_harmonic import TGV_HARMONIC_KSPACE_STEP
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.gradient import difference_spectra
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tgv_harmonic import (
-    TgvPenalties,
-    TgvProblem,
     solve_tgv_harmonic,
 )
+from qsmengine.solvers.tgv_split import TgvPenalties
+from qsmengine.solvers.tv_admm import TvProblem
 from qsmengine.solvers.tv_harmonic import HarmonicTerm
 
 SHAPE, SPACING = (10, 8, 12), (1.0, 0.8, 2.0)
@@ -92,11 +93,14 @@ def test_slopes_are_kept_where_total_variation_makes_steps(device, rng):
     truth -= truth.mean()
     data = device.asarray(truth + 0.1 * rng.standard_normal(shape))
     ones, identity = device.asarray(np.ones(shape)), device.asarray(np.ones((24, 16, 9)))
-    penalties = TgvPenalties(0.5, 0.5, 1.0, 3.0)
+    penalties = TgvPenalties(0.5, 0.5, 1.0)
     errors = {}
     for length in (2.0, 1e4):
-        problem = TgvProblem(identity, data, ones, (1.0, 1.0, 1.0), 0.1, 0.1 * length, HarmonicTerm(ones, 1e3))
-        found = solve_tgv_harmonic(problem, penalties, device, iterations=150, tolerance=0.0)
+        problem = TvProblem(identity, data, ones, (1.0, 1.0, 1.0), 0.1)
+        found = solve_tgv_harmonic(
+            problem, 0.1 * length, HarmonicTerm(ones, 1e3), device, Stopping(150, 0.0),
+            penalties=penalties, mu_harmonic=3.0,
+        )  # fmt: skip
         errors[length] = np.std(to_numpy(found) - truth)
     assert errors[2.0] < 0.7 * errors[1e4]
     assert errors[1e4] < 0.1

@@ -12,6 +12,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_DATA_STEP_NONLINEAR, TV_GRADIENT_STEP
 from qsmengine.backend.signatures.tv_absolute import TV_DATA_STEP_ABSOLUTE, TV_DATA_STEP_ABSOLUTE_PHASE
 from qsmengine.ops.dipole import dipole_response
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv, squared_error
 
 SPACING = (1.0, 0.8, 2.0)
@@ -146,11 +147,9 @@ def objective(x, problem, weight, response):
 
 def test_the_result_is_a_minimum(device, rng):
     problem, _, weight, response = small_problem(device, rng, lam=1e-3)
-    x = to_numpy(
-        solve_tv(problem, device, mu_gradient=0.02, mu_data=0.1, iterations=1500, tolerance=0.0)
-    ).astype(float)
+    x = to_numpy(solve_tv(problem, device, Stopping(1500, 0.0), mu_gradient=0.02, mu_data=0.1)).astype(float)
     best = objective(x, problem, weight, response)
-    other = to_numpy(solve_tv(problem, device, mu_gradient=0.1, mu_data=0.5, iterations=2500, tolerance=0.0))
+    other = to_numpy(solve_tv(problem, device, Stopping(2500, 0.0), mu_gradient=0.1, mu_data=0.5))
     assert objective(other.astype(float), problem, weight, response) == pytest.approx(best, rel=1e-3)
     for scale in (1e-3, 1e-2):
         for _ in range(20):
@@ -163,8 +162,8 @@ def test_the_result_for_the_phase_error_is_a_minimum(device, rng):
     problem, _, weight, response = small_problem(device, rng, lam=1e-3)
     radians = 40.0
     problem = replace(problem, data_step=PhaseError(radians))
-    options = {"mu_gradient": 0.02, "mu_data": 1.0, "iterations": 1500, "tolerance": 0.0}
-    x = to_numpy(solve_tv(problem, device, **options)).astype(float)
+    stopping, options = Stopping(1500, 0.0), {"mu_gradient": 0.02, "mu_data": 1.0}
+    x = to_numpy(solve_tv(problem, device, stopping, **options)).astype(float)
 
     def value(x):
         residual = np.fft.irfftn(np.fft.rfftn(x) * response, s=x.shape, axes=(0, 1, 2)) - to_numpy(problem.data)
@@ -176,13 +175,15 @@ def test_the_result_for_the_phase_error_is_a_minimum(device, rng):
         for _ in range(20):
             assert value(x + rng.standard_normal(x.shape) * scale) > best * (1 - 1e-5)
     assert value(x * 0.98) > best * (1 - 1e-5)
-    linear = to_numpy(solve_tv(replace(problem, data_step=squared_error), device, **options)).astype(float)
+    linear = to_numpy(solve_tv(replace(problem, data_step=squared_error), device, stopping, **options)).astype(
+        float
+    )
     assert best < value(linear)
 
 
 def test_noise_free_truth_is_recovered(device, rng):
     problem, truth, _, _ = small_problem(device, rng, lam=1e-6)
-    x = to_numpy(solve_tv(problem, device, mu_gradient=1e-3, mu_data=0.1, iterations=1500, tolerance=0.0))
+    x = to_numpy(solve_tv(problem, device, Stopping(1500, 0.0), mu_gradient=1e-3, mu_data=0.1))
     assert np.linalg.norm(x - truth) <= 0.02 * np.linalg.norm(truth)
 
 
@@ -190,10 +191,10 @@ def test_it_tells_how_it_stopped_and_can_be_stopped(device, rng):
     problem, *_ = small_problem(device, rng, lam=1e-4)
     options = {"mu_gradient": 0.02, "mu_data": 0.1}
 
-    def run(**kwargs):
+    def run(iterations, tolerance, answer=None):
         seen = []
-        answer = kwargs.pop("answer", None)
-        solve_tv(problem, device, **options, callback=lambda s: seen.append(s) or answer, **kwargs)
+        stopping = Stopping(iterations, tolerance, callback=lambda s: seen.append(s) or answer)
+        solve_tv(problem, device, stopping, **options)
         return seen
 
     loose = run(iterations=500, tolerance=0.005)

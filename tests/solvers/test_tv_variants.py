@@ -10,6 +10,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tv import TV_HARMONIC_KSPACE_STEP
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.gradient import laplacian_spectra
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv, squared_error
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
@@ -41,7 +42,7 @@ def spectral_problem(device, lam):
 
 def test_spectral_result_is_a_minimum(device, rng):
     problem, known = spectral_problem(device, 1e-3)
-    x, _ = solve_tv_spectral(problem, device, mu_gradient=0.02, iterations=800, tolerance=0.0)
+    x, _ = solve_tv_spectral(problem, device, Stopping(800, 0.0), mu_gradient=0.02)
     x, target = to_numpy(x).astype(float), to_numpy(problem.target).astype(float)
 
     def value(x):
@@ -58,7 +59,7 @@ def test_spectral_result_is_a_minimum(device, rng):
 
 def test_unknown_bins_are_filled_in(device):
     problem, _ = spectral_problem(device, 1e-5)
-    x, status = solve_tv_spectral(problem, device, mu_gradient=1e-3, iterations=600, tolerance=1e-5)
+    x, status = solve_tv_spectral(problem, device, Stopping(600, 1e-5), mu_gradient=1e-3)
     truth, start = blocks(), to_numpy(problem.target)
     assert np.linalg.norm(to_numpy(x) - truth) <= 0.05 * np.linalg.norm(start - truth)
     assert status.iteration >= 10
@@ -68,8 +69,8 @@ def test_unknown_bins_are_filled_in(device):
 def test_it_never_stops_after_a_single_iteration(device):
     problem, _ = spectral_problem(device, 1e-5)
     seen = []
-    options = {"mu_gradient": 1e-3, "iterations": 50, "tolerance": 1e9}
-    _, status = solve_tv_spectral(problem, device, callback=seen.append, **options)
+    stopping = Stopping(50, 1e9, callback=seen.append)
+    _, status = solve_tv_spectral(problem, device, stopping, mu_gradient=1e-3)
     assert status.iteration == 10
     assert seen == [status]
 
@@ -127,25 +128,25 @@ def harmonic_problem(device, rng, lam, data_step=squared_error, shape=SHAPE):
 def test_a_harmonic_remnant_is_taken_away(loss, device, rng):
     step = squared_error if loss == "squared" else PhaseError(16.0)
     problem, region = harmonic_problem(device, rng, 1e-5, step)
-    options = {"mu_gradient": 5e-3, "mu_data": 0.3, "iterations": 600, "tolerance": 0.0}
+    stopping, options = Stopping(600, 0.0), {"mu_gradient": 5e-3, "mu_data": 0.3}
     truth, inside = blocks(), to_numpy(region) > 0
 
     def error(x):
         e = to_numpy(x)[inside] - truth[inside]
         return np.linalg.norm(e - e.mean()) / np.linalg.norm(truth[inside])
 
-    plain = error(solve_tv(problem, device, **options))
+    plain = error(solve_tv(problem, device, stopping, **options))
     with_term = error(
-        solve_tv_harmonic(problem, HarmonicTerm(region, 50.0), device, mu_harmonic=1.0, **options)
+        solve_tv_harmonic(problem, HarmonicTerm(region, 50.0), device, stopping, mu_harmonic=1.0, **options)
     )
     assert with_term < 0.5 * plain
 
 
 def test_harmonic_result_is_a_minimum_over_x_and_h(device, rng):
     problem, region = harmonic_problem(device, rng, 1e-3, shape=(8, 8, 10))
-    options = {"mu_data": 0.3, "mu_harmonic": 1.0, "iterations": 1200, "tolerance": 0.0}
+    stopping, options = Stopping(1200, 0.0), {"mu_data": 0.3, "mu_harmonic": 1.0}
     results = [
-        solve_tv_harmonic(problem, HarmonicTerm(region, 5.0), device, mu_gradient=mu, **options)
+        solve_tv_harmonic(problem, HarmonicTerm(region, 5.0), device, stopping, mu_gradient=mu, **options)
         for mu in (0.02, 0.05)
     ]
     x, other = (to_numpy(r).astype(float) for r in results)

@@ -14,7 +14,7 @@ from qsmengine.grid import Grid
 from qsmengine.pipeline.run.plan import Plan, Step
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record, RunResult
-from qsmengine.solvers.status import SolverStatus
+from qsmengine.solvers.stopping import SolverStatus
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 

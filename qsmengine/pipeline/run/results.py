@@ -9,7 +9,7 @@ from typing import Any
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.pipeline.run.plan import Step
-from qsmengine.solvers.status import SolverStatus
+from qsmengine.solvers.stopping import SolverStatus
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.masked import MaskedConvolution
-from qsmengine.solvers.cg import Stopping, solve_cg
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.cg import solve_cg
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.spheres import sphere_problem
 from qsmengine.stages.method import Method
@@ -61,7 +61,7 @@ def ismv(
     filtering = MaskedConvolution(case.fft, case.high_pass, case.eroded, case.eroded)
     data = filtering.forward(case.field).copy()
     local, _ = solve_cg(
-        filtering.forward, data, device, Stopping(params.iterations, params.tolerance, callback=callback)
+        filtering.forward, data, device, Stopping(params.iterations, params.tolerance, 5, callback)
     )
     return BackgroundResult(case.domain.extract(local), case.domain.extract(case.eroded) > 0)
 

@@ -25,9 +25,9 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
-from qsmengine.solvers.cg import Stopping, solve_cg
+from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.multigrid import MaskedLaplacian
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params

@@ -30,8 +30,8 @@ from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.masked import MaskedConvolution
 from qsmengine.ops.shim import ShimProjection
-from qsmengine.solvers.cg import Stopping, solve_least_squares
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.cg import solve_least_squares
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -77,7 +77,7 @@ def pdf(
     problem = _Projection(weights, inside, grid.voxel_size, grid.b0_direction, params.shim_order, device)
     sources, _ = solve_least_squares(
         problem.forward, problem.adjoint, problem.data(field), device,
-        Stopping(params.iterations, params.tolerance, callback=callback),
+        Stopping(params.iterations, params.tolerance, 5, callback),
     )  # fmt: skip
     return BackgroundResult(domain.extract(problem.local(field, sources)), mask.copy())
 

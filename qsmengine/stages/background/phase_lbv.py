@@ -30,9 +30,9 @@ from qsmengine.backend.signatures.wrapped_sources import WRAPPED_SOURCES
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.solvers.cg import Stopping, solve_cg
+from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.multigrid import MaskedLaplacian, compact_weights
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.lbv import LbvParams, interior
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.echoes import check_series

@@ -19,8 +19,8 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.masked import MaskedConvolution
-from qsmengine.solvers.cg import Stopping, solve_least_squares
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.cg import solve_least_squares
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.spheres import sphere_problem
 from qsmengine.stages.method import Method
@@ -62,7 +62,7 @@ def resharp(
     data = filtering.forward(case.field).copy()
     local, _ = solve_least_squares(
         filtering.forward, filtering.adjoint, data, device,
-        Stopping(params.iterations, params.tolerance, callback=callback), damping=params.lam,
+        Stopping(params.iterations, params.tolerance, 5, callback), damping=params.lam,
     )  # fmt: skip
     local *= case.eroded
     return BackgroundResult(case.domain.extract(local), case.domain.extract(case.eroded) > 0)

@@ -25,8 +25,9 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.solvers.status import SolverCallback
-from qsmengine.solvers.tgv_admm import TgvPenalties, solve_tgv
+from qsmengine.solvers.stopping import SolverCallback, Stopping
+from qsmengine.solvers.tgv_admm import solve_tgv
+from qsmengine.solvers.tgv_split import TgvPenalties
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.stages.inversion.total_variation import PhaseTvParams, tv_problem
 from qsmengine.stages.method import Method
@@ -66,10 +67,12 @@ def fansi_tgv(
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     chi = solve_tgv(
-        tv_problem(local_field, mask, weight, domain, grid, params.lam, phase), params.lambda_curvature, device,
+        tv_problem(local_field, mask, weight, domain, grid, params.lam, phase),
+        params.lambda_curvature,
+        device,
+        Stopping(params.iterations, params.tolerance, callback=callback),
         penalties=TgvPenalties(params.mu_gradient, params.mu_curvature, params.mu_data),
-        iterations=params.iterations, tolerance=params.tolerance, callback=callback,
-    )  # fmt: skip
+    )
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result
 

@@ -28,7 +28,7 @@ from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import TvProblem, absolute_error, solve_tv, squared_error
 from qsmengine.stages.inversion.total_variation import TvParams, tv_problem
 from qsmengine.stages.method import Method
@@ -65,16 +65,21 @@ def hd_qsm(
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     problem = tv_problem(local_field, mask, weight, domain, grid, params.lam, squared_error)
     first = solve_tv(
-        replace(problem, lam=params.lambda_first, data_step=absolute_error), device,
-        mu_gradient=params.mu_gradient_first, mu_data=params.mu_data_first,
-        iterations=params.first_iterations, tolerance=params.tolerance, callback=callback,
-    )  # fmt: skip
+        replace(problem, lam=params.lambda_first, data_step=absolute_error),
+        device,
+        Stopping(params.first_iterations, params.tolerance, callback=callback),
+        mu_gradient=params.mu_gradient_first,
+        mu_data=params.mu_data_first,
+    )
     agreement = _agreement(problem, first, params.cutoff, device)
     chi = solve_tv(
-        replace(problem, weight=problem.weight * agreement), device, mu_gradient=params.mu_gradient,
-        mu_data=params.mu_data, iterations=params.iterations, tolerance=params.tolerance, callback=callback,
+        replace(problem, weight=problem.weight * agreement),
+        device,
+        Stopping(params.iterations, params.tolerance, callback=callback),
+        mu_gradient=params.mu_gradient,
+        mu_data=params.mu_data,
         start=first,
-    )  # fmt: skip
+    )
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result
 

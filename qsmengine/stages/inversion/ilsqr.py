@@ -39,8 +39,8 @@ from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.masked import MaskedConvolution
 from qsmengine.ops.smv import sphere_spectrum
-from qsmengine.solvers.cg import Stopping, solve_least_squares
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.cg import solve_least_squares
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import CONE, inside_weight
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -79,7 +79,7 @@ def ilsqr(
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
-    stopping = Stopping(params.iterations, params.tolerance, callback=callback)
+    stopping = Stopping(params.iterations, params.tolerance, 5, callback)
     fft = RealFFT(domain.shape, device)
     response = dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device)
     field, inside = domain.insert(local_field, mask), domain.insert(mask)

@@ -25,8 +25,8 @@ from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.gradient import gradient_energy
-from qsmengine.solvers.cg import Stopping, solve_cg
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.cg import solve_cg
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -62,7 +62,7 @@ def iterative_tikhonov(
     weight2 = inside_weight(domain, mask, weight)
     weight2 *= weight2
     system = _NormalEquations(domain, weight2, grid, params)
-    stopping = Stopping(params.iterations, params.tolerance, callback=callback)
+    stopping = Stopping(params.iterations, params.tolerance, 5, callback)
     right = system.right_hand_side(domain.insert(local_field, mask))
     solution = solve_cg(system.apply, right, device, stopping, system.precondition)
     result: Array = device.xp.where(mask, domain.extract(system.image(solution.x)), np.float32(0))

@@ -23,7 +23,7 @@ from pydantic import Field
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback
 from qsmengine.solvers.tv_admm import AbsolutePhaseError
 from qsmengine.stages.inversion.total_variation import PhaseTvParams, invert_tv
 from qsmengine.stages.method import Method

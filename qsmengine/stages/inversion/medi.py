@@ -40,7 +40,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.smv import sphere_spectrum
 from qsmengine.solvers.loop import iterate
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvAdmm, TvProblem
 from qsmengine.solvers.uniform import UniformRegion
 from qsmengine.stages.inversion.csf_reference import CsfParams, ventricles
@@ -161,13 +161,11 @@ def _solve(
     callback: SolverCallback | None,
 ) -> Array:
     state = TvAdmm(problem, device, mu_gradient=params.mu_gradient, mu_data=params.mu_data, uniform=uniform)
+    stopping = Stopping(params.iterations, params.tolerance, callback=callback)
     for again in range(params.merit + 1):
         if again:
             _lower_outliers(state, problem, radians, device)
-        status = iterate(
-            state.iterate, lambda: state.split.x, iterations=params.iterations, tolerance=params.tolerance,
-            callback=callback,
-        )  # fmt: skip
+        status = iterate(state.iterate, lambda: state.split.x, stopping)
         if status.reason == "callback":
             break
     return state.split.x

@@ -30,7 +30,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 from qsmengine.solvers.loop import iterate
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -91,9 +91,10 @@ def ndi(
         fft.inverse(residual, image, scaled=False)
 
     iterate(
-        lambda: replay(step), lambda: spectrum, iterations=params.iterations, tolerance=params.tolerance,
-        callback=callback,
-    )  # fmt: skip
+        lambda: replay(step),
+        lambda: spectrum,
+        Stopping(params.iterations, params.tolerance, callback=callback),
+    )
     chi = fft.inverse(spectrum, image)
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result

@@ -22,9 +22,8 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
-from qsmengine.solvers.cg import Stopping
 from qsmengine.solvers.lsmr import solve_lsmr
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
@@ -68,7 +67,7 @@ def rts(
         lambda residual: fft.filter(weights * residual, response),
         weights * domain.insert(local_field, mask),
         device,
-        Stopping(params.first_iterations, 0.0, callback=callback),
+        Stopping(params.first_iterations, 0.0, 5, callback),
     )
     problem = SpectralTvProblem(
         filter=(abs(response) > params.delta).astype(np.float32),
@@ -76,10 +75,8 @@ def rts(
         spacing=grid.voxel_size,
         lam=params.lam,
     )
-    chi, _ = solve_tv_spectral(
-        problem, device, mu_gradient=params.mu_gradient, iterations=params.iterations,
-        tolerance=params.tolerance, callback=callback,
-    )  # fmt: skip
+    stopping = Stopping(params.iterations, params.tolerance, callback=callback)
+    chi, _ = solve_tv_spectral(problem, device, stopping, mu_gradient=params.mu_gradient)
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result
 

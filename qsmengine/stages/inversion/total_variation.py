@@ -11,7 +11,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.order_statistics import median
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.params import Params
@@ -95,9 +95,7 @@ def invert_tv(
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     problem = tv_problem(local_field, mask, weight, domain, grid, lam, data_step)
-    chi = solve_tv(
-        problem, device, mu_gradient=params.mu_gradient, mu_data=params.mu_data,
-        iterations=params.iterations, tolerance=params.tolerance, callback=callback,
-    )  # fmt: skip
+    stopping = Stopping(params.iterations, params.tolerance, callback=callback)
+    chi = solve_tv(problem, device, stopping, mu_gradient=params.mu_gradient, mu_data=params.mu_data)
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result

@@ -20,7 +20,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.stages.inversion.total_variation import (
@@ -69,9 +69,11 @@ def weak_harmonic(
         tv_problem(local_field, mask, weight, domain, grid, lam, phase),
         HarmonicTerm(domain.insert(mask), params.beta),
         device,
-        mu_gradient=params.mu_gradient, mu_data=params.mu_data, mu_harmonic=params.mu_harmonic,
-        iterations=params.iterations, tolerance=params.tolerance, callback=callback,
-    )  # fmt: skip
+        Stopping(params.iterations, params.tolerance, callback=callback),
+        mu_gradient=params.mu_gradient,
+        mu_data=params.mu_data,
+        mu_harmonic=params.mu_harmonic,
+    )
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result
 

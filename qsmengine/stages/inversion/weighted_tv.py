@@ -16,7 +16,7 @@ from __future__ import annotations
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback
 from qsmengine.solvers.tv_admm import squared_error
 from qsmengine.stages.inversion.total_variation import (
     NoiseGainParams,

@@ -34,8 +34,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
 from qsmengine.ops.nearest import nearest_known
-from qsmengine.solvers.cg import Stopping
-from qsmengine.solvers.status import SolverCallback
+from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.stages.background.lbv import interior, without_harmonic, without_layer
@@ -112,10 +111,14 @@ def tfi(
     problem = tv_problem(local, inner, weight, domain, grid, lam, phase)
     problem = replace(problem, faces=counted_faces(magnitude, region, domain, grid, params.edges))
     chi = solve_tv_harmonic(
-        problem, HarmonicTerm(region, params.beta), device,
-        mu_gradient=params.mu_gradient, mu_data=params.mu_data, mu_harmonic=params.mu_harmonic,
-        iterations=params.iterations, tolerance=params.tolerance, callback=callback,
-    )  # fmt: skip
+        problem,
+        HarmonicTerm(region, params.beta),
+        device,
+        Stopping(params.iterations, params.tolerance, callback=callback),
+        mu_gradient=params.mu_gradient,
+        mu_data=params.mu_data,
+        mu_harmonic=params.mu_harmonic,
+    )
     whole = domain.insert(mask)
     rim = (whole > 0) & ~without_layer(whole > 0)
     chi[rim] = chi[rim].clip(-params.rim_limit, params.rim_limit)

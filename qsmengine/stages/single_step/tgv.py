@@ -34,8 +34,10 @@ from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.poisson import PoissonSolver
-from qsmengine.solvers.status import SolverCallback
-from qsmengine.solvers.tgv_harmonic import TgvPenalties, TgvProblem, solve_tgv_harmonic
+from qsmengine.solvers.stopping import SolverCallback, Stopping
+from qsmengine.solvers.tgv_harmonic import solve_tgv_harmonic
+from qsmengine.solvers.tgv_split import TgvPenalties
+from qsmengine.solvers.tv_admm import TvProblem
 from qsmengine.solvers.tv_harmonic import HarmonicTerm
 from qsmengine.stages.background.lbv import interior
 from qsmengine.stages.echoes import check_series, checked_mask
@@ -101,19 +103,22 @@ def tgv(
     sources, weight = field_laplacian(phase, magnitude, inside, inner, times, grid, device)
     domain = Domain.for_kernel(inner, grid, params.margin, device)
     region = domain.insert(inner)
-    problem = TgvProblem(
+    problem = TvProblem(
         response=dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, device),
         data=PoissonSolver("periodic", domain.shape, grid.voxel_size, device).solve(domain.insert(sources)),
         weight=domain.insert(weight),
         spacing=grid.voxel_size,
-        alpha1=params.lam,
-        alpha0=params.lam * params.length,
-        harmonic=HarmonicTerm(region, params.beta),
+        lam=params.lam,
     )
-    penalties = TgvPenalties(params.mu_gradient, params.mu_curvature, params.mu_data, params.mu_harmonic)
     chi = solve_tgv_harmonic(
-        problem, penalties, device, iterations=params.iterations, tolerance=params.tolerance, callback=callback
-    )  # fmt: skip
+        problem,
+        params.lam * params.length,
+        HarmonicTerm(region, params.beta),
+        device,
+        Stopping(params.iterations, params.tolerance, callback=callback),
+        penalties=TgvPenalties(params.mu_gradient, params.mu_curvature, params.mu_data),
+        mu_harmonic=params.mu_harmonic,
+    )
     return single_step_result(chi, problem.response, region, domain)
 
 

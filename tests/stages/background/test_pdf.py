@@ -7,7 +7,8 @@ import pytest
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.errors import InputError
-from qsmengine.solvers.cg import Stopping, solve_least_squares
+from qsmengine.solvers.cg import solve_least_squares
+from qsmengine.solvers.stopping import Stopping
 from qsmengine.stages.background.pdf import PdfParams, _Projection, pdf
 from tests.stages.background.fields import (
     FLAT,

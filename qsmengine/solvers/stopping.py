@@ -1,0 +1,76 @@
+"""When an iterative solver stops, and what it reports while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True)
+class SolverStatus:
+    """State of an iterative solver.
+
+    Parameters
+    ----------
+    iteration
+        Iterations done.
+    residual
+        The quantity that is compared with `tolerance`, as of the last test; infinite before the first.
+    tolerance
+        The solver stops at this residual or below.
+    reason
+        None while it runs; ``converged``, ``iterations`` (limit reached) or ``callback`` at the end.
+    """
+
+    iteration: int
+    residual: float
+    tolerance: float
+    reason: Literal["converged", "iterations", "callback"] | None = None
+
+
+SolverCallback: TypeAlias = Callable[[SolverStatus], bool | None]
+"""Called at every convergence test; returning False stops the solver."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Stopping rule of an iterative solver.
+
+    Parameters
+    ----------
+    iterations
+        Limit.
+    tolerance
+        The solver stops when its residual is at most this. What the residual is, each solver documents.
+    test_every
+        Iterations between tests, for which a GPU must be waited for. The last iteration is always tested.
+    callback
+        Receives the status at every test; returning False stops the solver.
+    """
+
+    iterations: int
+    tolerance: float
+    test_every: int = 10
+    callback: SolverCallback | None = None
+
+    def at_start(self) -> SolverStatus:
+        """Status before the first iteration."""
+        return SolverStatus(0, math.inf, self.tolerance)
+
+    def is_due(self, iteration: int) -> bool:
+        """Whether the residual is tested after this iteration, counted from 1."""
+        return iteration % self.test_every == 0 or iteration >= self.iterations
+
+    def test(self, iteration: int, residual: float) -> SolverStatus:
+        """Status after `iteration` with this residual, with the reason where the solver must stop."""
+        reason: Literal["converged", "iterations"] | None = None
+        if residual <= self.tolerance:
+            reason = "converged"
+        elif iteration >= self.iterations:
+            reason = "iterations"
+        status = SolverStatus(iteration, residual, self.tolerance, reason)
+        if self.callback is not None and self.callback(status) is False and reason is None:
+            return SolverStatus(iteration, residual, self.tolerance, "callback")
+        return status
