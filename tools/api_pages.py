@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import qsmengine
+from qsmengine.data import DwiSeries, GreSeries, Map
+from qsmengine.modalities.dwi.run import TensorMaps
+from qsmengine.modalities.gre.run import QsmResult
+from qsmengine.pipeline.configuration.config import Config, load_config
 from qsmengine.stages.registry import get_stage, methods_of, stage_names
 
 INDEX = """\
@@ -17,27 +21,25 @@ RESULTS = """\
 # Configuration, series and results
 
 """
-CLASSES = (
-    "qsmengine.data.GreSeries",
-    "qsmengine.data.DwiSeries",
-    "qsmengine.data.Map",
-    "qsmengine.pipeline.configuration.config.Config",
-    "qsmengine.pipeline.configuration.config.load_config",
-    "qsmengine.pipeline.run.results.QsmResult",
-    "qsmengine.pipeline.run.results.TensorMaps",
+PARAMETERS = (
+    "Defaults, ranges, and meanings of the parameters are listed under [Methods](../methods.md#{stage})."
 )
+OBJECTS = (GreSeries, DwiSeries, Map, load_config, Config, QsmResult, TensorMaps)
+"""Objects that public functions take and return."""
 
 
 def api_pages() -> dict[str, str]:
     """Return the pages by their path below docs/."""
     pages = {
         "api/index.md": INDEX + "\n".join(directive(f"qsmengine.{name}") for name in qsmengine.__all__),
-        "api/results.md": RESULTS + "\n".join(directive(name) for name in CLASSES),
+        "api/results.md": RESULTS
+        + "\n".join(directive(f"{thing.__module__}.{thing.__qualname__}") for thing in OBJECTS),
     }
     for stage in stage_names():
         modules = dict.fromkeys(method.run.__module__ for method in methods_of(stage).values())
         body = "\n".join(directive(module, members=True) for module in modules)
-        pages[f"api/{stage}.md"] = f"# {stage}\n\n{get_stage(stage).purpose}\n\n{body}"
+        purpose = f"{get_stage(stage).purpose} {PARAMETERS.format(stage=stage)}"
+        pages[f"api/{stage}.md"] = f"# {stage}\n\n{purpose}\n\n{body}"
     return pages
 
 

@@ -1,4 +1,4 @@
-"""``python -m tools boutiques``: writes docker/boutiques.json from the arguments of ``qsmengine-bids``."""
+"""``python -m tools boutiques``: write docker/boutiques.json from the arguments of ``qsmengine-bids``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATH = ROOT / "docker" / "boutiques.json"
 
 
 def text() -> str:
-    """Content of the file."""
+    """Return the content of the file."""
     return json.dumps(descriptor(__version__, f"qsmengine:{__version__}-cpu"), indent=2) + "\n"
 
 

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from qsmengine.cli.bids.arguments import ARGUMENTS, Argument
-from qsmengine.cli.main import app
+from qsmengine.cli.lazy import COMMANDS, load_command
 from tools.markdown import table
 
 HEAD = """\
@@ -25,8 +23,7 @@ OPTION_HEAD = ("option", "value", "default", "meaning")
 
 def commands_page() -> str:
     """Return the page: every subcommand of qsmengine, then qsmengine-bids."""
-    group: Any = typer.main.get_command(app)
-    parts = [HEAD, *(_command(name, command) for name, command in group.commands.items()), _bids_app()]
+    parts = [HEAD, *(_command(name, load_command(name)) for name in COMMANDS), _bids_app()]
     return "\n".join(parts)
 
 
@@ -42,7 +39,7 @@ def _row(parameter: Any) -> list[str]:
     names = [value] if is_argument else [*parameter.opts, *parameter.secondary_opts]
     required = " (required)" if parameter.required and not is_argument else ""
     return [
-        " ".join(f"`{name}`" for name in names),
+        "<br>".join(f"`{name}`" for name in names),
         "" if is_argument or parameter.is_flag else f"`{value}`",
         _default(parameter.default),
         _plain(parameter.help or "") + required,
@@ -69,7 +66,7 @@ def _argument(argument: Argument) -> list[str]:
     allowed = f" ({', '.join(argument.choices)})" if argument.choices else ""
     names = argument.flags or (argument.name,)
     return [
-        " ".join(f"`{name}`" for name in names),
+        "<br>".join(f"`{name}`" for name in names),
         value,
         _default(argument.default),
         _plain(argument.help) + allowed,

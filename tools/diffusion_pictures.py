@@ -1,4 +1,4 @@
-"""`python -m tools diffusion-pictures`: the pictures of docs/diffusion.md, from the data of the repository."""
+"""`python -m tools diffusion-pictures`: draw the pictures of docs/diffusion.md from data in the repository."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def fit(dwi: Path, prefix: Path, method: str = "ols") -> Path:
-    """Maps of a series under `prefix`."""
+    """Fit a series, write its maps under `prefix`, and return the prefix."""
     request = DtiRequest(dwi, prefix, check_gradients=False)
     config = load_config(overrides={"diffusion": {"method": method}})
     run_dti_session(request, config, resolve_device("cpu"))
@@ -65,7 +65,7 @@ def fit(dwi: Path, prefix: Path, method: str = "ols") -> Path:
 
 
 def two_shells(folder: Path) -> None:
-    """A virtual head of two shells as head.nii.gz in `folder`; 0 outside the brain."""
+    """Write a virtual head with two shells as head.nii.gz into `folder`; 0 outside the brain."""
     directions = np.array(repulsion_directions(30))
     b = np.concatenate([np.zeros(4), np.repeat(SHELLS, 30)])
     g = np.concatenate([np.zeros((4, 3)), directions, directions])

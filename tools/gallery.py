@@ -1,7 +1,6 @@
-"""`python -m tools gallery`: both real gradient-echo sets through every preset, checked and drawn.
+"""`python -m tools gallery`: run every preset on two real gradient-echo series, check the maps, and draw them.
 
-The figures go to docs/images/presets-SET.png; maps that are not finite or not plausible end the run with a
-message.
+The figures are docs/images/presets-SET.png. A non-finite or implausible map ends the run with a message.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from tools.markdown import IMAGES, ROOT
 
 PRESET_ORDER = ("accurate", "fast", "consensus", "double-echo-flash", "single-echo")
 LARGEST_CHI = 3.0
-"""Half of what blood or bone against tissue, or a wrong unit, could make of the 99.9th percentile [ppm]."""
+"""Largest plausible 99.9th percentile of |chi| [ppm]; blood, bone, or a wrong unit would double it."""
 SPREAD = (0.005, 0.3)
-"""Standard deviation of chi in a brain [ppm], short echoes and sinuses included."""
+"""Plausible standard deviations of chi in a brain [ppm], with short echoes and near sinuses too."""
 
 
 class ImplausibleError(QsmengineError):
-    """A map is not what a head gives."""
+    """A map that a head cannot have."""
 
     exit_code = 1
 
@@ -44,8 +43,8 @@ class ImplausibleError(QsmengineError):
 class RealSet:
     """A real series: its name, headline, chi window [ppm] and brain volume [ml].
 
-    A crop has no brain volume (None), and its mask is that of phase and magnitude in every preset: a surface
-    that grows from the middle of a head finds none there.
+    A crop has no brain volume (None). Every preset masks it by phase and magnitude, because a surface cannot
+    grow from the middle of a head that is not there.
     """
 
     name: str
@@ -56,7 +55,7 @@ class RealSet:
 
 
 def real_sets() -> tuple[RealSet, ...]:
-    """The bundled two-echo head and the three-echo crop of the tests."""
+    """Return the bundled two-echo head and the three-echo crop of the tests."""
     head = demo_path("philips-gre-2echo-brain")
     crop = ROOT / "tests" / "data" / "romeo-gre-crop"
     echoes = (1, 2)
@@ -73,7 +72,7 @@ def real_sets() -> tuple[RealSet, ...]:
 
 
 def echoes_for(preset: str, series: GreSeries) -> GreSeries:
-    """The echoes a preset is meant for: the last one, the first two, or all."""
+    """Return the echoes that a preset is meant for: the last one, the first two, or all."""
     chosen = {"single-echo": slice(-1, None), "double-echo-flash": slice(0, 2)}.get(preset, slice(None))
     return GreSeries(
         series.magnitude[..., chosen], series.phase[..., chosen], series.echo_times[chosen], series.grid
@@ -81,7 +80,7 @@ def echoes_for(preset: str, series: GreSeries) -> GreSeries:
 
 
 def implausible(result: QsmResult, volume: tuple[float, float] | None) -> list[str]:
-    """What is wrong with the maps of a run; empty when nothing is."""
+    """Return the faults of the maps of a run; an empty list if there are none."""
     faults = []
     for name, array in result.maps.items():
         bad = int((~np.isfinite(to_numpy(array))).sum()) if array.dtype.kind == "f" else 0
@@ -109,7 +108,7 @@ def implausible(result: QsmResult, volume: tuple[float, float] | None) -> list[s
 
 
 def reconstruct(real: RealSet, preset: str, device: Device, settings: Sequence[str] = ()) -> QsmResult:
-    """Run a preset with some settings changed on a set and check the maps; raises ImplausibleError."""
+    """Run a preset with changed settings on a series and check the maps; raises ImplausibleError."""
     overrides = {"mask": {"method": "phase_magnitude"}} if real.volume is None else {}
     config = load_config(preset=preset, overrides=overrides, settings=settings)
     result = run_qsm(echoes_for(preset, real.series), config, device)

@@ -1,4 +1,4 @@
-"""Markdown tables, and where the documents lie."""
+"""Markdown tables, and the folders of the documents."""
 
 from __future__ import annotations
 

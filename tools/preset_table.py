@@ -1,4 +1,4 @@
-"""The table of methods per preset, between two marks of docs/presets.md."""
+"""The table of methods per preset in docs/presets.md, between two marks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ END = "<!-- end -->"
 
 
 def with_table(page: str) -> str:
-    """`page` with what stands between the marks replaced by the table.
+    """Return `page` with the table in place of the text between the marks.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def with_table(page: str) -> str:
 
 
 def preset_table() -> str:
-    """One row per section, one column per preset."""
+    """Return a table with one row per section and one column per preset."""
     trees = {name: read_preset(name) for name in preset_names()}
     sections = dict.fromkeys(key for tree in trees.values() for key in tree if key != "schema_version")
     lines = [["section", *trees], ["---"] * (len(trees) + 1)]
@@ -38,7 +38,7 @@ def preset_table() -> str:
 
 
 def _cell(entry: dict[str, object] | None) -> str:
-    """Method with the parameters that differ from its defaults."""
+    """Return the method with the parameters that differ from its defaults."""
     if entry is None:
         return "none"
     settings = ", ".join(f"{key} {value}" for key, value in entry.items() if key != "method")

@@ -1,7 +1,7 @@
-"""``python -m tools submissions DIR``: a folder for the QSM-CI benchmark per registered method.
+"""``python -m tools submissions DIR``: write a folder for the QSM-CI benchmark per registered method.
 
-Each holds ``algorithm.yml``, ``run.sh``, which calls ``qsmengine qsm-ci``, and a ``Dockerfile`` whose image is
-the CPU image of this version without its entry point. Every registered method of the benchmark's stages is in.
+Each contains ``algorithm.yml``, ``run.sh``, which calls ``qsmengine qsm-ci``, and a ``Dockerfile`` whose image
+is the CPU image of this version without its entry point. Every method of the benchmark's stages is included.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from qsmengine.stages.registry import methods_of
 from qsmengine.version import __version__
 
 UNWRAP = "romeo"
-"""Unwrapping of spans that begin with it, and that the method does not name."""
+"""Unwrapping method of spans that begin with unwrapping and whose method does not include it."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A method in a stage (or span) of the benchmark; `names` is what ``--method`` takes."""
+    """A method in a stage (or span) of the benchmark; `names` are the values of ``--method``."""
 
     stage: str
     names: tuple[str, ...]
@@ -81,12 +81,12 @@ exec qsmengine qsm-ci {stage} "${{QSMCI_INPUT:-/input}}" "${{QSMCI_OUTPUT:-/outp
 
 
 def dockerfile() -> str:
-    """Environment of every submission: the benchmark calls bash in it."""
+    """Return the Dockerfile of every submission; the benchmark calls bash in its image."""
     return f"FROM qsmengine:{__version__}-cpu\nENTRYPOINT []\n"
 
 
 def submissions() -> list[Submission]:
-    """Every registered method that is a stage, or a span of stages, of the benchmark."""
+    """Return every registered method that is a stage, or a span of stages, of the benchmark."""
     found = [Submission("field-mapping", (m.name,), m) for m in methods_of("unwrap").values()]
     for method in methods_of("background").values():
         from_field = set(method.required_inputs) <= {"total_field", "mask"}
@@ -114,7 +114,7 @@ def write(folder: Path) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools submissions", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the folders go")
+    parser.add_argument("folder", type=Path, help="folder to write into")
     for place in write(parser.parse_args(argv).folder):
         print(place)
     return 0

@@ -47,22 +47,26 @@ class Assumption:
     meaning: str
 
 
-COPY_SHARE = Assumption(0.90, "1", "of the data sheet's bandwidth that a plain copy reaches")
-LATENCY = Assumption(800e-9, "s", "from a load to its value; with the bytes in flight it bounds the bandwidth")
-ISSUE_SHARE = Assumption(0.75, "1", "of the cycles in which a scheduler finds a warp that is ready")
+COPY_SHARE = Assumption(0.90, "1", "share of the data sheet's bandwidth that a plain copy reaches")
+LATENCY = Assumption(800e-9, "s", "from a load to its value; with the bytes in flight it limits the bandwidth")
+ISSUE_SHARE = Assumption(0.75, "1", "share of the cycles in which a scheduler finds a ready warp")
 BUSY_WARPS = Assumption(
-    4.0, "warps", "that a scheduler needs to find a ready one that often; fewer in proportion"
+    4.0, "warps", "warps that a scheduler needs to find a ready one that often; fewer warps in proportion"
 )
-FFT_PASSES = Assumption(3.0, "1", "of cuFFT through memory a 3-D transform: one an axis, input and output each")
-FFT_SHARE = Assumption(0.80, "1", "of a copy's bandwidth that a pass of cuFFT reaches")
-GAP = Assumption(1.5e-6, "s", "on the device from the end of one queued kernel to the start of the next")
-KERNEL_CALL = Assumption(6e-6, "s", "of host time in CuPy for a kernel of ours, beside our own code")
-OPERATION_CALL = Assumption(8e-6, "s", "of host time in CuPy for an operation on arrays or a planned transform")
-GRAPH_CALL = Assumption(10e-6, "s", "of host time for the launch of a captured graph")
+FFT_PASSES = Assumption(
+    3.0, "1", "passes of cuFFT through memory per 3-D transform: one per axis, each reads and writes"
+)
+FFT_SHARE = Assumption(0.80, "1", "share of a copy's bandwidth that a pass of cuFFT reaches")
+GAP = Assumption(1.5e-6, "s", "on the device, from the end of one queued kernel to the start of the next")
+KERNEL_CALL = Assumption(
+    6e-6, "s", "host time in CuPy per kernel of the engine, in addition to the engine's own code"
+)
+OPERATION_CALL = Assumption(8e-6, "s", "host time in CuPy per array operation or planned transform")
+GRAPH_CALL = Assumption(10e-6, "s", "host time per launch of a captured graph")
 WAIT = Assumption(
-    12e-6, "s", "for the host to learn that the device is done, while the device's queue is empty"
+    12e-6, "s", "until the host learns that the device is done, while the device's queue is empty"
 )
-PAGEABLE = Assumption(10e9, "bytes/s", "of a copy between the device and ordinary host memory")
+PAGEABLE = Assumption(10e9, "bytes/s", "bandwidth of a copy between the device and pageable host memory")
 ASSUMPTIONS = {
     "copy share": COPY_SHARE,
     "latency": LATENCY,

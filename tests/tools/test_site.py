@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
 import qsmengine
 from qsmengine.cli.bids.arguments import ARGUMENTS
-from qsmengine.cli.main import app
+from qsmengine.cli.lazy import COMMANDS, load_command
 from tools import tutorial
 from tools.api_pages import api_pages
 from tools.markdown import DOCS, ROOT
@@ -125,8 +124,7 @@ def command_lines() -> list[tuple[str, list[str]]]:
 
 
 def known_options() -> dict[str, set[str]]:
-    group: Any = typer.main.get_command(app)
-    known = {name: {o for p in c.params for o in p.opts} for name, c in group.commands.items()}
+    known = {name: {o for p in load_command(name).params for o in p.opts} for name in COMMANDS}
     known["--version"] = set()
     return known
 

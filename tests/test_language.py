@@ -1,0 +1,121 @@
+"""Plain English: phrases of a translated-sounding voice that documents and docstrings must not contain.
+
+A package is checked once its docstrings have been rewritten: add it to `PACKAGES`.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("tools", "tests/tools")
+"""Folders whose docstrings and comments are checked."""
+PENDING = frozenset({"docs/methods.md"})
+"""Pages made of texts from packages that are not listed yet."""
+
+BANNED = {
+    r"mend(s|ed|ing)?": "correct, repair",
+    r"bears?": "tolerate, is robust to",
+    r"no numbers": "non-finite values",
+    r"(tells?|told|telling)": "report, show, describe",
+    r"(is|are|was) said": "is reported",
+    r"beside": "next to, in addition to",
+    r"at all": "leave it out",
+    r"(of|by) (its|their) (own|self|selves)|by (itself|themselves)": "separate, alone, automatically",
+    r"(take[ns]?|taking|took) off": "subtract, remove",
+    r"put back": "restore",
+    r"(go|goes|went|going) on": "continue, resume",
+    r"hardly": "barely, or a number",
+    r"exceeds? its \w+ nowhere": "is nowhere above",
+    r"one an? (echo|gpu|job|file|worker|session|device|participant|row)": "one per",
+    r"but for the": "except for the",
+    r"brought up to date": "updated",
+    r"as (it is|they are) met": "if present",
+    r"come(s)? right": "is correct",
+    r"do(es)? (its|their|all \w+) set-up": "set up",
+    r"the other way round": "reversed",
+    r"not there yet": "limitations",
+    r"(stands?|stood) (in|at|beside|between) (the|two|one|its|their)": "is in, appears in",
+    r"of (so|as) many": "of N",
+    r"what (this|it) says": "conclusions",
+    r"by hand": "manually",
+}
+PHRASES = [(re.compile(rf"\b{words}\b", re.IGNORECASE), instead) for words, instead in BANNED.items()]
+OPENING = re.compile(r"(What|Where|Who|Whose|How|Which|Whether)\b(?!.*\?)")
+CODE = re.compile(r"^ *```.*?^ *```|``[^`]*``|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+
+
+def faults(text: str) -> list[str]:
+    """Return the banned phrases of a text, code left out."""
+    words = re.sub(r"\s+", " ", CODE.sub("", text))
+    return [f"{match[0]!r}: {instead}" for pattern, instead in PHRASES for match in pattern.finditer(words)]
+
+
+def docstrings(source: str) -> Iterator[str]:
+    """Yield every string that stands alone: docstrings of modules, classes, functions, and constants."""
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield node.value.value
+
+
+def comments(source: str) -> str:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return "\n".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
+
+
+def pages() -> list[str]:
+    paths = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return sorted(name for p in paths if (name := p.relative_to(ROOT).as_posix()) not in PENDING)
+
+
+def modules() -> list[str]:
+    return sorted(p.relative_to(ROOT).as_posix() for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", pages())
+def test_documents_are_plain_english(name: str) -> None:
+    assert not faults((ROOT / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstrings_and_comments_are_plain_english(name: str) -> None:
+    source = (ROOT / name).read_text("utf-8")
+    found = faults(comments(source))
+    for text in docstrings(source):
+        found += faults(text)
+        if OPENING.match(text):
+            found.append(f"{text.splitlines()[0]!r}: open with what the thing is or does")
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "B0 directions come right from oblique affines.",
+        "Both do all their set-up.",
+        "Inversions that bear wrong voxels.",
+        "Values that are no numbers\nare refused.",
+        "The smooth phase is taken off before and put back after.",
+        "A sidecar that does not tell its unit.",
+    ],
+)
+def test_the_old_voice_is_found(text: str) -> None:
+    assert faults(text)
+
+
+def test_code_is_left_out_and_openings_are_found() -> None:
+    assert not faults("Use `tell` here.\n\n```sh\nbear --beside\n```\n")
+    assert OPENING.match("What decides a step's results, as one number")
+    assert not OPENING.match("What is the default?")
+    assert not OPENING.match("Whole mask")
