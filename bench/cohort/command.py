@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.cohort.kills import measure_kills
 from bench.cohort.plan import measure_plan
+from bench.cohort.renames import measure_renames
 from bench.cohort.scaling import measure_scaling, measure_scheduler
 from bench.timing import parser, report, write_json
 from qsmengine.backend.device import resolve_device
@@ -29,6 +30,11 @@ KILLS = (
     "{kills} {who} killed: {outcome}, {again} steps done twice, {left} temporary files left ({seconds:.0f} s)"
 )
 
+RENAMES = (
+    "{kills} kills of `qsm --force` as it publishes: {old} left the old files, {new} the new ones; "
+    "mixed: {mixed}, not cleaned by the next run: {left} ({seconds:.0f} s)"
+)
+
 
 def main(argv: list[str]) -> int:
     arguments = parser(__doc__, "cohort")
@@ -43,10 +49,13 @@ def main(argv: list[str]) -> int:
     arguments.add_argument(
         "--kills", type=int, metavar="N", help="kill the leading process N times, and workers N times"
     )
+    arguments.add_argument(
+        "--renames", type=int, metavar="N", help="kill `qsm --force` N times as it publishes"
+    )
     arguments.add_argument("--seed", type=int, default=0, help="of --kills")
     arguments.add_argument("--folder", type=Path, help="where to make the dataset; a temporary folder")
     options = arguments.parse_args(argv)
-    if not any((options.plan, options.scaling, options.scheduler, options.kills)):
+    if not any((options.plan, options.scaling, options.scheduler, options.kills, options.renames)):
         arguments.print_usage(sys.stderr)
         return 2
     rows: list[dict[str, Any]] = []
@@ -65,5 +74,8 @@ def main(argv: list[str]) -> int:
             for row in measure_kills(Path(folder) / "kills", options.kills, options.seed):
                 rows.append(row)
                 print(KILLS.format(**row))
+        if options.renames:
+            rows.append(measure_renames(Path(folder) / "renames", options.renames))
+            print(RENAMES.format(**rows[-1]))
     write_json(options.json, [report("cohort", resolve_device("cpu", options.threads), rows)])
     return 0

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.cohort.ledger.identity import is_gone
 from qsmengine.cohort.ledger.leases import find
 from qsmengine.cohort.ledger.places import HOME, Places
 from qsmengine.cohort.ledger.records import read_all
 from qsmengine.cohort.ledger.status import cohort_status
+from qsmengine.io.processes import is_gone
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.outputs.provenance import file_digest

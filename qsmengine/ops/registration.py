@@ -9,8 +9,6 @@ Mattes' mutual information at four resolutions; Avants et al. 2011, 10.1016/j.ne
 from __future__ import annotations
 
 import math
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy.typing as npt
 
 from qsmengine.errors import DeviceError
 from qsmengine.grid import FloatArray, Vector3
+from qsmengine.io.owned import private_folder
 
 Kind = Literal["rigid", "affine"]
 Volume = npt.NDArray[np.float32]
@@ -45,12 +44,12 @@ def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> 
     """
     ants = _ants()
     images = [_image(ants, array, voxel_size) for array in (fixed, moving)]
-    with tempfile.TemporaryDirectory() as folder:
+    with private_folder("registration") as folder:
         found = ants.registration(
             *images,
             type_of_transform=kind.capitalize(),
             initial_transform="Identity",
-            outprefix=str(Path(folder) / "found"),
+            outprefix=str(folder / "found"),
             aff_random_sampling_rate=SAMPLING,
             aff_iterations=ITERATIONS,
             random_seed=SEED,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from qsmengine.cohort.dicom_import.recognise import Part, Recognised, Unrecognised, recognise
@@ -15,6 +14,7 @@ from qsmengine.io.bids import BIDS_VERSION, BidsName
 from qsmengine.io.dicom import Converted, convert_dicom, store_image, without_identity
 from qsmengine.io.header import read_header
 from qsmengine.io.nifti import read_stored
+from qsmengine.io.owned import private_folder
 from qsmengine.io.phase import PhaseFile, detect_units
 from qsmengine.pipeline.outputs.staging import staged
 
@@ -84,8 +84,8 @@ def import_dicom(
         Without the extra ``qsmengine[dicom]``.
     """
     root, entities = Path(bids), _entities(subject, session)
-    with TemporaryDirectory(prefix="qsmengine.") as scratch:
-        converted, notes = convert_dicom(Path(folder), Path(scratch))
+    with private_folder("dicom") as scratch:
+        converted, notes = convert_dicom(Path(folder), scratch)
         _check_one_visit(converted, Path(folder))
         sorted_out = [recognise(image, converted) for image in converted]
         left_out = tuple(one.text for one in sorted_out if isinstance(one, Unrecognised))

@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from qsmengine.cohort.ledger.identity import Process, is_gone, this_process
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.io.processes import Process, is_gone, this_process
 
 EXPIRY = 60.0
 """Seconds without a touch after which a claim may be taken over."""

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from qsmengine.cohort.ledger.identity import is_gone
 from qsmengine.cohort.ledger.leases import EXPIRY, Standing, find
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.records import read_all, read_record
 from qsmengine.cohort.plan.model import SessionRecord, reasons_of
 from qsmengine.errors import InputError
+from qsmengine.io.processes import is_gone
 
 Condition: TypeAlias = Literal["done", "failed", "blocked", "running", "left", "damaged", "waiting"]
 """left: begun by a process that is gone; the next run begins it again."""

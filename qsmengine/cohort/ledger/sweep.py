@@ -1,20 +1,20 @@
-"""Removing what killed processes left: temporary files of the ledger, unfinished outputs."""
+"""Removal of what killed processes left: temporary files of the ledger and unfinished outputs."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from qsmengine.cohort.ledger.leases import acquire
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.pipeline.outputs.staging import clear_scratch
 
 _TEMPORARY = re.compile(r"\.(.+)\.json\.[0-9a-f]+\.tmp")
 
 
 def sweep(out: Path, *, run: str, expiry: float) -> None:
-    """Remove what nobody works on any more, under a claim on the session: no other run is hurt."""
+    """Remove leftovers, each under a claim on its session, so that no other run is disturbed."""
     places = Places(out)
     left: dict[str, list[Path]] = {}
     for path in places.sessions.glob(".*.tmp"):
@@ -29,12 +29,5 @@ def sweep(out: Path, *, run: str, expiry: float) -> None:
             continue
         with claim:
             for path in paths:
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
+                with suppress(OSError):
+                    clear_scratch(path, out) if path.is_dir() else path.unlink()

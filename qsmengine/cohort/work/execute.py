@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import threading
 import time
 import traceback
@@ -16,7 +15,6 @@ from qsmengine.backend.cuda_errors import is_device_lost
 from qsmengine.backend.device import Device, cpu, resolve_device
 from qsmengine.backend.memory import available_memory, limit_pool
 from qsmengine.cohort.ledger.fingerprints import HashCache, fingerprint, input_hashes, outputs_intact
-from qsmengine.cohort.ledger.identity import this_process
 from qsmengine.cohort.ledger.leases import Claim, acquire
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.records import read_record, write_record
@@ -24,9 +22,10 @@ from qsmengine.cohort.plan.model import Session, SessionRecord, State, Step, Ste
 from qsmengine.cohort.work.compute import Place, run_step
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.cohort.work.peak import PeakMemory
-from qsmengine.errors import DeviceError, QsmengineError, describe
+from qsmengine.errors import DeviceError, QsmengineError, UsageError, describe
+from qsmengine.io.processes import this_process
 from qsmengine.pipeline.outputs.provenance import file_digest
-from qsmengine.pipeline.outputs.staging import check_inside
+from qsmengine.pipeline.outputs.staging import check_inside, clear_scratch
 from qsmengine.pipeline.run.progress import Progress
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -120,9 +119,7 @@ class _Execution:
     def run(self) -> dict[str, object]:
         """Run the steps; fields of the outcome."""
         work = self.places.work(self.session.key)
-        shutil.rmtree(
-            work, ignore_errors=True
-        )  # left by a killed process: the claim is ours, nobody writes there
+        clear_scratch(work, self.out)  # of a killed process: nobody else writes there under this claim
         self.claim.sweep()
         stopped = False
         if not self.session.problems:
@@ -133,7 +130,7 @@ class _Execution:
                 stopped = True
         if not self.unwritable and self._record() != self.saved:
             self._save()
-        shutil.rmtree(work, ignore_errors=True)
+        clear_scratch(work, self.out)
         return {
             "record": self._record(),
             "ran": tuple(self.ran),
@@ -171,23 +168,14 @@ class _Execution:
 
     def _run(self, step: Step, inputs: dict[str, str], mark: str, device: Device) -> None:
         """Compute a step and record how it went."""
-        running = StepRecord(
-            state="running",
-            fingerprint=mark,
-            inputs=inputs,
-            outputs=dict.fromkeys(step.outputs, ""),
-            device=str(device),
-            worker=str(this_process()),
-            attempts=self.records[step.name].attempts + 1,
-        )
-        self._discard(self.records[step.name].outputs)
-        self.records[step.name] = running
-        self._save()
+        earlier = self.records[step.name].outputs
+        running = self._begin(step, inputs, mark, device)
         start = time.perf_counter()
         with PeakMemory() as peak:
             try:
                 result = run_step(step, self._place(device), self._before(step))
                 outputs = {name: file_digest(self.out / name) for name in sorted(set(result.files))}
+                self._discard(name for name in earlier if name not in outputs)
             except StopRequestedError:
                 update = {"state": "waiting", "fingerprint": "", "inputs": {}}
                 self.records[step.name] = running.model_copy(update=update)
@@ -195,6 +183,10 @@ class _Execution:
             except Exception as error:
                 if is_device_lost(error):
                     raise LostDeviceError(f"{device} was lost: {error}") from error
+                if isinstance(error, LostClaimError):
+                    raise
+                with suppress(UsageError):
+                    self._discard(earlier)
                 self._failed(step, error, running, time.perf_counter() - start)
                 return
         self.ran.append(step.name)
@@ -210,8 +202,27 @@ class _Execution:
         )
         self._save()
 
+    def _begin(self, step: Step, inputs: dict[str, str], mark: str, device: Device) -> StepRecord:
+        """Record that a step is running, with every file that it or an earlier run may have written."""
+        known = self.records[step.name]
+        running = StepRecord(
+            state="running",
+            fingerprint=mark,
+            inputs=inputs,
+            outputs=dict.fromkeys((*known.outputs, *step.outputs), ""),
+            device=str(device),
+            worker=str(this_process()),
+            attempts=known.attempts + 1,
+        )
+        self.records[step.name] = running
+        self._save()
+        return running
+
     def _discard(self, outputs: Iterable[str]) -> None:
-        """Remove results of other inputs or another configuration, some of which might not be replaced."""
+        """Remove results of other inputs or another configuration that were not replaced.
+
+        This happens after the new results are published, so that a kill never leaves a part of the old ones.
+        """
         if not self.claim.held:
             raise LostClaimError(f"{self.session.key} was taken over by another process")
         for name in outputs:

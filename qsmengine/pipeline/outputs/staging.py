@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.errors import UsageError
+from qsmengine.io.owned import abandoned, make_owned
 from qsmengine.io.sidecars import read_json
+from qsmengine.pipeline.outputs.publishing import NEW, files_below, publish, settle
 
 _DESCRIPTION = "dataset_description.json"
 _SHARED = (_DESCRIPTION, ".bidsignore")
@@ -87,48 +88,68 @@ def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
 
 @contextmanager
 def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
-    """Give a temporary folder whose files appear in `target` when the block ends without an exception.
+    """Give a temporary folder whose files appear in `target`, all at once, when the block succeeds.
 
-    A folder that does not exist appears by one rename; into an existing one (which may be a mount point)
-    the files are renamed one by one. The temporary folder lies in `scratch`, else in the existing target or
-    beside the new one: always on the same file system. After an exception nothing is left.
+    A folder that does not exist appears by one rename; in an existing one the files are published as
+    :mod:`~qsmengine.pipeline.outputs.publishing` describes. After an exception `target` is as it was. Leftovers
+    of killed processes are settled first.
+
+    Parameters
+    ----------
+    target
+        Folder of the outputs.
+    scratch
+        Folder for the temporary one, on the same file system; by default `target`, or the folder above a new
+        one.
     """
     existed = target.is_dir()
     first_new = _first_missing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     where = scratch or (target if existed else target.parent)
     where.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=where))
+    for folder in {target, target.parent, where}:
+        for left in abandoned(folder):
+            with suppress(OSError):
+                settle(left, target if folder == scratch else folder)
+    place = make_owned(where, "outputs")
     try:
-        yield folder
-        if existed:
-            _move_into(folder, target)
-        else:
-            folder.chmod(0o777 & ~_umask())
-            _become(folder, target)
+        (place / NEW).mkdir()
+        yield place / NEW
+        if existed or not _become(place / NEW, target):
+            if place.parent == target.parent:  # another process has made the target meanwhile
+                place = place.rename(target / place.name)
+            check_inside(target, (target / name for name in files_below(place / NEW)))
+            publish(place, target)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            settle(place, target)
         _remove_empty(first_new, target.parent)
         raise
+    settle(place, target)
 
 
-def _move_into(folder: Path, target: Path) -> None:
-    files = {path: target / path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()}
-    check_inside(target, files.values())
-    for path, final in files.items():
-        final.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(final)
-    shutil.rmtree(folder)
+def clear_scratch(scratch: Path, target: Path) -> None:
+    """Remove a scratch folder of which no other process makes use; what was published from it stays whole.
+
+    Raises
+    ------
+    OSError
+        Where published files still depend on it; it is then kept.
+    """
+    for place in scratch.glob(".*.tmp"):
+        settle(place, target)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _become(folder: Path, target: Path) -> None:
-    """Rename `folder` to `target`; where another process has made the target meanwhile, move the files in."""
+def _become(folder: Path, target: Path) -> bool:
+    """Rename `folder` to `target`; return False where the target exists by now and is not empty."""
     try:
         folder.rename(target)
     except OSError:
         if not target.is_dir():
             raise
-        _move_into(folder, target)
+        return False
+    return True
 
 
 def _first_missing(target: Path) -> Path | None:
@@ -146,17 +167,6 @@ def _remove_empty(first: Path | None, last: Path) -> None:
         path.rmdir()
         if path == first:
             return
-
-
-def _umask() -> int:
-    """Permissions that new files lack, read off a new file's mode in the way the system offers."""
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    except OSError:
-        pass
-    return 0o022
 
 
 def _raw_dataset_above(target: Path) -> Path | None:

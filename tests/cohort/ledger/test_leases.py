@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from qsmengine.cohort.ledger.identity import is_gone, this_process
 from qsmengine.cohort.ledger.leases import acquire, find, release_gone
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.io.processes import is_gone, this_process
 
 KEY = "sub-01"
 

@@ -1,4 +1,8 @@
-"""Which process this is, so that others can tell whether it still runs."""
+"""Identity of processes, so that another process can decide whether one is still running.
+
+The start time is kept in the kernel's clock ticks since boot. psutil's ``create_time`` adds the wall clock's
+idea of the boot, so a step of that clock would make a running process look like another one.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,11 @@ class Process:
     host
         Name of the machine.
     space
-        Boot of the machine and space of process numbers in it: a container has its own.
+        Boot of the machine and PID namespace; every container has its own namespace.
     pid
-        Number of the process.
+        Process ID.
     started
-        When it started, in the kernel's clock ticks: numbers are used again.
+        Start time in clock ticks since boot, because the kernel reuses process IDs.
     """
 
     host: str
@@ -35,12 +39,12 @@ class Process:
 
 
 def this_process() -> Process:
-    """The process that asks."""
+    """Return the identity of the calling process."""
     return Process(socket.gethostname(), _space(), os.getpid(), _started(os.getpid()) or "")
 
 
 def is_gone(process: Process) -> bool:
-    """Whether a process certainly runs no more; False where it cannot be known from here."""
+    """Return whether a process has certainly ended; False where this cannot be determined from here."""
     if (process.host, process.space) != (socket.gethostname(), _space()):
         return False
     try:
@@ -55,7 +59,7 @@ def is_gone(process: Process) -> bool:
 
 @cache
 def _space() -> str:
-    """Identity of the boot and of the space of process numbers."""
+    """Identity of the boot and of the PID namespace; "" where the system has no ``/proc``."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
@@ -64,7 +68,7 @@ def _space() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Start of a process in clock ticks since boot; None where the system does not tell, "" for a dead one."""
+    """Start of a process in clock ticks since boot; None where it is unknown, "" for a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

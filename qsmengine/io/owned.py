@@ -1,0 +1,101 @@
+"""Temporary folders whose names hold their owner, so that those of killed processes can be removed later."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from qsmengine.io.processes import Process, is_gone, this_process
+
+_NAME = re.compile(
+    r"\.qsmengine-[a-z]+\.(?P<space>[0-9a-f]{16})-(?P<pid>\d+)-(?P<started>\d*)-[0-9a-f]{16}\.tmp"
+)
+
+
+def make_owned(where: Path, purpose: str, mode: int = 0o777, *, owner: Process | None = None) -> Path:
+    """Make the folder ``where/.qsmengine-PURPOSE.OWNER-RANDOM.tmp``.
+
+    Parameters
+    ----------
+    where
+        Folder above it.
+    purpose
+        Lower-case word for the name.
+    mode
+        Permissions, reduced by the umask.
+    owner
+        Process that uses the folder; by default this one.
+
+    Raises
+    ------
+    OSError
+        From the file system.
+    """
+    owner = owner or this_process()
+    mark = f"{_space(owner)}-{owner.pid}-{owner.started}-{secrets.token_hex(8)}"
+    folder = where / f".qsmengine-{purpose}.{mark}.tmp"
+    folder.mkdir(mode)
+    return folder
+
+
+def abandoned(where: Path) -> list[Path]:
+    """Return the folders of :func:`make_owned` in `where` whose process has ended.
+
+    Folders of other users, and those whose owner cannot be checked from this machine, are left out.
+    """
+    with suppress(OSError), os.scandir(where) as entries:
+        return sorted(Path(entry.path) for entry in entries if _is_abandoned(entry))
+    return []
+
+
+@contextmanager
+def private_folder(purpose: str, where: Path | None = None) -> Iterator[Path]:
+    """Give a folder that only this user can enter, with a name that cannot be guessed; remove it at the end.
+
+    Folders of the same purpose that killed processes left are removed first.
+
+    Parameters
+    ----------
+    purpose
+        Lower-case word for the name.
+    where
+        Folder above it; None takes the system's folder for temporary files.
+
+    Raises
+    ------
+    OSError
+        From the file system.
+    """
+    where = Path(tempfile.gettempdir()) if where is None else where
+    for left in abandoned(where):
+        if left.name.startswith(f".qsmengine-{purpose}."):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = make_owned(where, purpose, 0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(entry: os.DirEntry[str]) -> bool:
+    match = _NAME.fullmatch(entry.name)
+    if match is None or not entry.is_dir(follow_symlinks=False):
+        return False
+    if hasattr(os, "getuid") and entry.stat(follow_symlinks=False).st_uid != os.getuid():
+        return False
+    here = this_process()
+    owner = replace(here, pid=int(match["pid"]), started=match["started"])
+    return match["space"] == _space(here) and is_gone(owner)
+
+
+def _space(process: Process) -> str:
+    """Digest of the machine and the PID namespace of a process."""
+    return hashlib.sha256(f"{process.host} {process.space}".encode()).hexdigest()[:16]

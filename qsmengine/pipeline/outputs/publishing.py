@@ -1,0 +1,132 @@
+"""Publication of finished files in an existing folder by a single rename.
+
+Files cannot be renamed over others all at once, and the folder itself cannot be exchanged: it may be a mount
+point, hold files of the user, or be a shell's working directory. Links solve this. The working folder holds
+
+- ``new/``: the finished files,
+- ``old/``: second names (hard links) of the files they replace,
+- ``current``: a symbolic link to ``old``.
+
+Every published name first becomes a symbolic link through ``current``, which still shows the old file. Renaming
+another link over ``current`` then switches all names to the new files at once. Finally the files themselves
+replace the links, and the working folder is removed.
+
+A process that is killed leaves names that all show old files or all show new ones. The names of files without
+an old version are links to nothing until the switch. The next run into the folder replaces the links by files
+(:func:`settle`). Only hard links, symbolic links and renames are used, so this also works on network file
+systems. Hard links are replaced by copies where they are not possible. Without symbolic links (exFAT, some
+SMB mounts) the files are renamed one by one, and a kill can separate them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+NEW, OLD, CURRENT = "new", "old", "current"
+_TWIN = "twin"
+
+
+def publish(place: Path, target: Path) -> None:
+    """Make the files below ``place/new`` appear below `target`, all at once.
+
+    Parameters
+    ----------
+    place
+        Working folder on the file system of `target`.
+    target
+        Existing folder.
+
+    Raises
+    ------
+    OSError
+        From the file system. Until :func:`settle` is called, names may be links into `place`.
+    """
+    names = files_below(place / NEW)
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+    if len(names) > 1 and _link_to_old(place):
+        for name in names:
+            if os.path.lexists(target / name):
+                _twin(target / name, place / OLD / name)
+        for name in names:
+            _replace_by_link(place, target / name, name)
+        switch = place / _TWIN
+        switch.symlink_to(NEW)
+        switch.replace(place / CURRENT)
+    else:
+        for name in names:
+            (place / NEW / name).replace(target / name)
+
+
+def settle(place: Path, target: Path) -> None:
+    """Replace links into `place` by the files they show, and remove `place`.
+
+    This completes a publication that had switched and reverts one that had not. It can be repeated after a
+    kill.
+
+    Raises
+    ------
+    OSError
+        From the file system; `place` is then kept, since names may still be links into it.
+    """
+    current = place / CURRENT
+    if current.is_symlink():
+        for name in dict.fromkeys([*files_below(place / OLD), *files_below(place / NEW)]):
+            final = target / name
+            if not final.is_symlink() or place.name not in final.readlink().parts:
+                continue
+            if os.path.lexists(current / name):
+                twin = place / _TWIN
+                twin.unlink(missing_ok=True)
+                _twin(current / name, twin)
+                twin.replace(final)
+            else:
+                final.unlink()
+                _remove_empty_folders(final.parent, target)
+    shutil.rmtree(place)
+
+
+def files_below(folder: Path) -> Sequence[Path]:
+    """Return all files and links below a folder, relative to it, sorted."""
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path.relative_to(folder) for path in paths)
+
+
+def _link_to_old(place: Path) -> bool:
+    """Make ``current``; return False on a file system without symbolic links."""
+    (place / OLD).mkdir()
+    try:
+        (place / CURRENT).symlink_to(OLD)
+    except OSError:
+        return False
+    return True
+
+
+def _twin(path: Path, twin: Path) -> None:
+    """Give a file a second name: a hard link, else a copy. A link is repeated as a link to the same file."""
+    twin.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        twin.symlink_to(path.resolve())
+        return
+    try:
+        os.link(path, twin)
+    except OSError:
+        shutil.copy2(path, twin)
+
+
+def _replace_by_link(place: Path, final: Path, name: Path) -> None:
+    text = os.path.relpath(place.resolve() / CURRENT / name, final.parent.resolve())
+    link = place / _TWIN
+    link.symlink_to(text)
+    link.replace(final)
+
+
+def _remove_empty_folders(folder: Path, last: Path) -> None:
+    with suppress(OSError):
+        while folder != last:
+            folder.rmdir()
+            folder = folder.parent
