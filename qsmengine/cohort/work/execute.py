@@ -24,6 +24,7 @@ from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.cohort.work.peak import PeakMemory
 from qsmengine.errors import DeviceError, QsmengineError, UsageError, describe
 from qsmengine.io.processes import this_process
+from qsmengine.pipeline.outputs.dataset import shared_files
 from qsmengine.pipeline.outputs.provenance import file_digest
 from qsmengine.pipeline.outputs.staging import check_inside, clear_scratch
 from qsmengine.pipeline.run.progress import Progress
@@ -31,6 +32,7 @@ from qsmengine.pipeline.run.progress import Progress
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 UNWRITABLE = DISK_FULL | {errno.EROFS}
 """Errors after which no other session can be written either."""
+SHARED = shared_files(named=True)
 POOL_SHARE = 0.95
 """Part of a GPU's free memory that the pool may take."""
 
@@ -221,11 +223,14 @@ class _Execution:
     def _discard(self, outputs: Iterable[str]) -> None:
         """Remove results of other inputs or another configuration that were not replaced.
 
-        This happens after the new results are published, so that a kill never leaves a part of the old ones.
+        This happens after the new results are published, so that a kill never leaves old and new ones mixed.
+        Files that sessions share stay.
         """
         if not self.claim.held:
             raise LostClaimError(f"{self.session.key} was taken over by another process")
         for name in outputs:
+            if Path(name) in SHARED:
+                continue
             check_inside(self.out, [self.out / name])
             (self.out / name).unlink(missing_ok=True)
 
