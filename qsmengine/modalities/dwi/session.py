@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from qsmengine.grid import FloatArray, Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.gre import load_mask
 from qsmengine.io.nifti import read_image
+from qsmengine.io.owned import private_folder
 from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, write_dti
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, chosen_volumes, divide, run_slabs
@@ -121,10 +121,8 @@ def run_dti_session(
         notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
     if dry_run:
         return Outcome(plan, files, notes)
-    with TemporaryDirectory(
-        prefix=f".{request.prefix.name[:100]}.", dir=_existing(request.writing.scratch or folder)
-    ) as scratch:
-        result, more = _fit(file, volumes, slabs, config, device, Path(scratch), mask, deviation, progress)
+    with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
+        result, more = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
         notes += more
         if request.check_gradients:
             notes += gradient_notes(result)
