@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
 from qsmengine.errors import InputError
+from qsmengine.io._nifti_header import NiftiHeader
 
 AFFINE_TOLERANCE = 0.1
 """Distance [mm] between sform and qform at a corner above which a note is made."""
@@ -19,9 +19,9 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 class _Geometry:
     """What decides the affine of a header; equal for the images of a series, which are read in a row."""
 
-    def __init__(self, header: Any, shape: tuple[int, ...], *, allow_no_affine: bool) -> None:
+    def __init__(self, header: NiftiHeader, shape: tuple[int, ...], *, allow_no_affine: bool) -> None:
         self.header, self.shape, self.allow_no_affine = header, shape, allow_no_affine
-        block: bytes = header.binaryblock
+        block = header.block
         fields = block[76:108] + block[252:328] if len(block) == 348 else block
         self._key = (fields, header.endianness, shape[:3], allow_no_affine)
 
@@ -33,7 +33,7 @@ class _Geometry:
 
 
 def affine_of(
-    header: Any, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
+    header: NiftiHeader, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
 ) -> tuple[Matrix, str]:
     """Affine of a header and where it is from: "sform", "qform" or "none"; appends to `notes`.
 
@@ -56,12 +56,12 @@ def _decide(geometry: _Geometry) -> tuple[Matrix, str, tuple[str, ...]]:
 
 
 def _choose(
-    header: Any, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
+    header: NiftiHeader, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
 ) -> tuple[Matrix, str]:
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     qform = _qform(header, required=has_qform and not has_sform) if has_qform else None
     if has_sform:
-        sform = np.array(header.get_sform(), dtype=np.float64)
+        sform = header.sform()
         if qform is not None:
             _compare(sform, qform, shape, notes)
         _check_shear(sform, notes)
@@ -78,7 +78,7 @@ def _choose(
     return np.diag([*sizes, 1.0]), "none"
 
 
-def _qform(header: Any, *, required: bool) -> Matrix | None:
+def _qform(header: NiftiHeader, *, required: bool) -> Matrix | None:
     """Affine from the quaternion; where it is not `required`, None instead of an error."""
     sizes = np.asarray(header["pixdim"][1:4], dtype=np.float64)
     problem = (
@@ -86,8 +86,8 @@ def _qform(header: Any, *, required: bool) -> Matrix | None:
     )
     if not problem:
         try:
-            return np.array(header.get_qform(), dtype=np.float64)
-        except (ValueError, nib.spatialimages.HeaderDataError) as error:
+            return header.qform()
+        except ValueError as error:
             problem = f"unusable quaternion: {error}"
     if required:
         raise InputError(problem, field="pixdim/quatern")

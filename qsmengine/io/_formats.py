@@ -6,7 +6,6 @@ import io
 from typing import Any, cast
 
 import numpy as np
-from nibabel.freesurfer.mghformat import MGHHeader
 
 from qsmengine.errors import InputError
 
@@ -50,6 +49,8 @@ def mgh_facts(block: bytes) -> dict[str, Any]:
     """
     if len(block) < MGH_HEADER:
         raise InputError(f"truncated: {len(block)} bytes, an MGH header has {MGH_HEADER}")
+    from nibabel.freesurfer.mghformat import MGHHeader
+
     header: Any = cast("Any", MGHHeader).from_fileobj(io.BytesIO(block[:MGH_HEADER] + bytes(64)), check=False)
     code, sizes = int(header["type"]), [int(n) for n in header["dims"]]
     if code not in _MGH_TYPES:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import nibabel as nib
 import numpy as np
 
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io._affine import affine_of
 from qsmengine.io._formats import MGH_VERSION, describe_foreign, mgh_facts
+from qsmengine.io._nifti_header import NiftiHeader
 from qsmengine.io._stream import open_bytes
 
 MAX_DIMENSION = 4096
@@ -163,8 +163,9 @@ def _mgh(block: bytes, path: Path) -> tuple[ImageHeader, Grid]:
     return header, Grid(sizes[:3], affine)
 
 
-def _parse(block: bytes) -> tuple[Any, bool]:
-    for order, name in (("<", "little"), (">", "big")):
+def _parse(block: bytes) -> tuple[NiftiHeader, bool]:
+    orders: tuple[tuple[Literal["<", ">"], str], ...] = (("<", "little"), (">", "big"))
+    for order, name in orders:
         size = int.from_bytes(block[:4], "little" if order == "<" else "big")
         version = _SIZES.get(size)
         if version is None:
@@ -178,15 +179,14 @@ def _parse(block: bytes) -> tuple[Any, bool]:
                 f"{name}-endian header without a NIfTI-{version} magic (Analyze 7.5 files are not read)",
                 field="magic",
             )
-        kind: Any = nib.Nifti1Header if version == 1 else nib.Nifti2Header
-        return kind(block[:size], endianness=order, check=False), single
+        return NiftiHeader(block[:size], version, order), single
     foreign = describe_foreign(block)
     if foreign is not None:
         raise InputError(f"this is {foreign}")
     raise InputError(f"not a NIfTI file (it starts with {block[:8]!r})", field="sizeof_hdr")
 
 
-def _facts(header: Any, path: Path, *, single: bool, allow_no_affine: bool) -> tuple[ImageHeader, Grid]:
+def _facts(header: NiftiHeader, path: Path, *, single: bool, allow_no_affine: bool) -> tuple[ImageHeader, Grid]:
     notes: list[str] = []
     shape = _shape(header)
     dtype = _dtype(header)
@@ -200,8 +200,8 @@ def _facts(header: Any, path: Path, *, single: bool, allow_no_affine: bool) -> t
         offset=_offset(header, single=single),
         slope=slope,
         intercept=intercept,
-        intent=str(header["intent_code"]) if _intent(header) is None else str(_intent(header)),
-        description=bytes(header["descrip"].tobytes()).split(b"\0")[0].decode("latin-1"),
+        intent=header.intent,
+        description=bytes(header["descrip"]).split(b"\0")[0].decode("latin-1"),
         sform_code=int(header["sform_code"]),
         qform_code=int(header["qform_code"]),
         affine_source=affine_source,
@@ -210,7 +210,7 @@ def _facts(header: Any, path: Path, *, single: bool, allow_no_affine: bool) -> t
     return facts, Grid(shape[:3], affine)  # type: ignore[arg-type]
 
 
-def _shape(header: Any) -> tuple[int, ...]:
+def _shape(header: NiftiHeader) -> tuple[int, ...]:
     dim = [int(n) for n in header["dim"]]
     if not 1 <= dim[0] <= 7:
         raise InputError(f"{dim[0]} dimensions", field="dim[0]")
@@ -224,7 +224,7 @@ def _shape(header: Any) -> tuple[int, ...]:
     return tuple(sizes + [1] * (3 - len(sizes)))
 
 
-def _dtype(header: Any) -> np.dtype[Any]:
+def _dtype(header: NiftiHeader) -> np.dtype[Any]:
     code = int(header["datatype"])
     if code not in _DTYPES:
         name = _REFUSED.get(code, "unknown")
@@ -234,7 +234,7 @@ def _dtype(header: Any) -> np.dtype[Any]:
     return np.dtype(_DTYPES[code]).newbyteorder(header.endianness)
 
 
-def _offset(header: Any, *, single: bool) -> int:
+def _offset(header: NiftiHeader, *, single: bool) -> int:
     smallest = int(header["sizeof_hdr"]) + 4 if single else 0
     offset = float(header["vox_offset"])
     if offset == 0.0:
@@ -244,7 +244,7 @@ def _offset(header: Any, *, single: bool) -> int:
     return int(offset)
 
 
-def _scaling(header: Any, notes: list[str]) -> tuple[float, float]:
+def _scaling(header: NiftiHeader, notes: list[str]) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if math.isinf(slope):
         raise InputError("infinite scaling", field="scl_slope")
@@ -255,10 +255,3 @@ def _scaling(header: Any, notes: list[str]) -> tuple[float, float]:
     if not math.isfinite(intercept):
         raise InputError(f"{intercept} cannot be added", field="scl_inter")
     return slope, intercept
-
-
-def _intent(header: Any) -> str | None:
-    try:
-        return str(header.get_intent()[0])
-    except KeyError:
-        return None

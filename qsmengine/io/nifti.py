@@ -6,9 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
@@ -16,6 +15,7 @@ from isal import isal_zlib
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.io._nifti_header import NiftiHeader
 from qsmengine.io._stream import open_bytes
 from qsmengine.io.atomic import Buffer, write_atomic
 from qsmengine.io.header import MGH, ImageHeader, read_header
@@ -246,26 +246,20 @@ def _written_type(array: Array, path: Path) -> np.dtype[Any]:
 
 def _make_header(
     shape: tuple[int, ...], dtype: np.dtype[Any], grid: Grid, intent: str | None, description: str, code: int
-) -> Any:
-    header: Any = cast("Any", nib.Nifti1Header)(endianness="<")
-    matrix = intent == SYMMETRIC_MATRIX
-    header.set_data_shape((*shape[:3], 1, shape[3]) if matrix else shape)
-    header.set_data_dtype(dtype)
-    header.set_sform(grid.affine, code=code)
-    header.set_qform(grid.affine, code=code, strip_shears=True)
-    if not grid.matches(Grid(grid.shape, header.get_qform()), STORED):
+) -> NiftiHeader:
+    header = NiftiHeader.empty()
+    header.set_image((*shape[:3], 1, shape[3]) if intent == SYMMETRIC_MATRIX else shape, dtype, intent)
+    if intent == SYMMETRIC_MATRIX:
+        header["intent_p"] = (3, 0, 0)
+    header.set_affines(grid.affine, code)
+    if not grid.matches(Grid(grid.shape, header.qform()), STORED):
         header["qform_code"] = 0
-    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
-    header["vox_offset"] = 352
-    header.set_xyzt_units("mm", "sec")
-    if intent is not None:
-        header.set_intent(intent, (3,) if matrix else ())
     header["descrip"] = description.encode("ascii", "replace")[:79]
     return header
 
 
-def _image_bytes(header: Any, array: Array, dtype: np.dtype[Any]) -> Iterator[Buffer]:
-    yield header.binaryblock + b"\0\0\0\0"
+def _image_bytes(header: NiftiHeader, array: Array, dtype: np.dtype[Any]) -> Iterator[Buffer]:
+    yield header.block + b"\0\0\0\0"
     if array.dtype == dtype and array.flags.f_contiguous:
         yield array.reshape(-1, order="F").data.cast("B")
         return
