@@ -172,8 +172,9 @@ def read_series(
 
 def _clear_unknown(signal: Array, volumes: npt.NDArray[np.intp], file: DwiFile, notes: list[str]) -> None:
     """Set voxels to 0 that are NaN or infinite in one of `volumes`; in other volumes such values alone."""
-    others = np.setdiff1d(np.arange(signal.shape[3]), volumes)
-    for v in others.tolist():
+    others = np.ones(signal.shape[3], dtype=np.bool_)
+    others[volumes] = False
+    for v in np.flatnonzero(others).tolist():
         np.nan_to_num(signal[..., v], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     clear_unknown([("signal", signal, file.path)], "volume", notes)
 
