@@ -174,11 +174,13 @@ def all_methods() -> tuple[Method, ...]:
 
 @cache
 def _methods(stage: str) -> tuple[Method, ...]:
-    found: list[Method] = []
-    for module in get_stage(stage).modules:
-        path = module if module.startswith("qsmengine.") else f"qsmengine.stages.{module}"
-        found.extend(import_module(path).METHODS)
-    return tuple(found)
+    return tuple(method for module in get_stage(stage).modules for method in _methods_in(module))
+
+
+def _methods_in(module: str) -> tuple[Method, ...]:
+    path = module if module.startswith("qsmengine.") else f"qsmengine.stages.{module}"
+    methods: tuple[Method, ...] = import_module(path).METHODS
+    return methods
 
 
 def stage_names() -> tuple[str, ...]:
@@ -220,10 +222,12 @@ def get_method(stage: str, name: str) -> Method:
     UsageError
         For a name that does not exist, with the nearest ones.
     """
-    methods = methods_of(stage)
-    if name not in methods:
-        raise UsageError(unknown(f"{stage} method", name, tuple(methods)))
-    return methods[name]
+    # a module called like the method comes first: the others are imported only where it is not there
+    for module in sorted(get_stage(stage).modules, key=lambda module: module.rpartition(".")[2] != name):
+        for method in _methods_in(module):
+            if method.name == name:
+                return method
+    raise UsageError(unknown(f"{stage} method", name, tuple(methods_of(stage))))
 
 
 def unknown(kind: str, name: str, known: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -103,19 +104,46 @@ def configured_stages() -> tuple[Stage, ...]:
 @cache
 def config_model() -> type[Config]:
     """Configuration class with a section for every registered stage."""
+    return _model({stage.name: tuple(methods_of(stage.name).values()) for stage in configured_stages()})
+
+
+@cache
+def _narrow_model(chosen: tuple[str, ...]) -> type[Config]:
+    """Configuration class in which each stage knows only the method of this name, "" for none."""
+    methods: dict[str, tuple[Method, ...]] = {}
+    for stage, name in zip(configured_stages(), chosen, strict=True):
+        if not name and stage.presence == "required":
+            raise UsageError(f"{stage.section} is missing")
+        methods[stage.name] = (get_method(stage.name, name),) if name else ()
+    return _model(methods)
+
+
+def _model(methods: Mapping[str, tuple[Method, ...]]) -> type[Config]:
     sections: dict[str, Any] = {}
     for stage in configured_stages():
-        members: list[Any] = [_member(stage.name, method) for method in methods_of(stage.name).values()]
+        members: list[Any] = [_member(stage.name, method) for method in methods[stage.name]]
+        if not members:
+            sections[stage.section] = (None, None if stage.presence == "extra" else ...)
+            continue
         union = reduce(or_, members)
         if len(members) > 1:
             union = Annotated[union, Field(discriminator="method")]
         default = None if stage.presence == "extra" else ...
-        if stage.default:
-            default = next(member for member in members if member.__name__.endswith(f".{stage.default}"))(
-                method=stage.default
-            )
+        for method, member in zip(methods[stage.name], members, strict=True):
+            if method.name == stage.default:
+                default = member(method=stage.default)
         sections[stage.section] = (union if stage.presence == "required" else union | None, default)
     return create_model("Config", __base__=Config, **sections)
+
+
+def _chosen(tree: Tree) -> tuple[str, ...]:
+    """Method of each stage that `tree` names or that is its default; "" where there is none."""
+    named = []
+    for stage in configured_stages():
+        section = tree.get(stage.section, {"method": stage.default})
+        method = section.get("method") if isinstance(section, dict) else ""
+        named.append(method if isinstance(method, str) else "")
+    return tuple(named)
 
 
 def _member(stage: str, method: Method) -> type[Params]:
@@ -165,7 +193,12 @@ def load_config(
 
 
 def validate(tree: Tree, source: str | None = None) -> Config:
-    """Configuration from nested values; raises UsageError that names the key at fault."""
+    """Configuration from nested values; raises UsageError that names the key at fault.
+
+    Only the modules of the methods that `tree` names are imported, unless something is wrong with it.
+    """
+    with suppress(ValidationError, UsageError):
+        return _narrow_model(_chosen(tree)).model_validate(tree)
     try:
         return config_model().model_validate(tree)
     except ValidationError as error:

@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 
 from qsmengine.errors import UsageError
 from qsmengine.pipeline.configuration.config import (
+    config_model,
     configured_stages,
     load_config,
     preset_names,
@@ -38,6 +42,25 @@ def test_every_registered_method_can_be_chosen_with_its_defaults(method):
     in_preset, of_preset = load_config().method(section) or (None, None)
     assert chosen is method
     assert params == (of_preset if method is in_preset else method.params())
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_configuration_is_that_of_the_model_of_every_method(preset):
+    config = load_config(preset=preset)
+    whole = config_model().model_validate(config.as_tree())
+    assert whole.as_tree() == config.as_tree()
+    assert whole.digest == config.digest
+
+
+def test_a_configuration_imports_no_method_that_it_does_not_name():
+    code = (
+        "import sys; from qsmengine.pipeline.configuration.config import load_config;"
+        "load_config(settings=['diffusion.method=iwls']);"
+        "named = {f'qsmengine.stages.{m}' for m in ('inversion.rts', 'mask.bet', 'background.sharp')};"
+        "assert not named & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_setting_reaches_the_parameter_under_its_written_name():
