@@ -145,3 +145,12 @@ def write_dataset_description(
     path = Path(folder) / "dataset_description.json"
     write_json(path, content)
     return path
+
+
+@dataclass(frozen=True)
+class BidsFile:
+    """An image of a dataset: `path` (POSIX, relative to it), `name` taken apart, `datatype` (its folder)."""
+
+    path: str
+    name: BidsName
+    datatype: str

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from qsmengine.io.atomic import write_text
+from qsmengine.modalities.registry import all_modalities, modality_of, step_names
 from qsmengine.report.records import ReconstructedSeries
 
-TITLES = {"qsm": "Susceptibility mapping", "dti": "Diffusion"}
 _DATA = resources.files("qsmengine.report") / "data"
 CITATION = Path("logs") / "CITATION.md"
 
@@ -41,7 +41,7 @@ def citation(series: Sequence[ReconstructedSeries]) -> str:
     lines = ["# Methods", ""]
     used: dict[str, list[str]] = {}
     for members in group_alike(series):
-        lines += [f"## {TITLES.get(members[0].kind, members[0].kind)}", "", paragraph(members), ""]
+        lines += [f"## {title_of(members[0].kind)}", "", paragraph(members), ""]
         for step in members[0].steps:
             for doi in describe(step).dois:
                 name = f"{step.get('Stage', '')}: {step['Method']}"
@@ -59,9 +59,19 @@ def group_alike(series: Iterable[ReconstructedSeries]) -> list[list[Reconstructe
     for entry in series:
         key = [entry.kind, [(s.get("Stage"), s["Method"], s.get("Parameters")) for s in entry.steps]]
         groups.setdefault(repr(key), []).append(entry)
-    order = list(TITLES)
-    rank = {kind: order.index(kind) if kind in order else len(order) for kind in {s.kind for s in series}}
-    return sorted(groups.values(), key=lambda g: (rank[g[0].kind], -len(g)))
+    return sorted(groups.values(), key=lambda g: (rank_of(g[0].kind), -len(g)))
+
+
+def title_of(kind: str) -> str:
+    """Heading of a kind of reconstruction: its modality's, or the kind itself."""
+    modality = modality_of(kind)
+    return kind if modality is None else modality.title
+
+
+def rank_of(kind: str) -> int:
+    """Place of a kind of reconstruction on pages: the modalities' order, others last."""
+    steps = step_names()
+    return steps.index(kind) if kind in steps else len(steps)
 
 
 def paragraph(series: Sequence[ReconstructedSeries]) -> str:
@@ -69,7 +79,8 @@ def paragraph(series: Sequence[ReconstructedSeries]) -> str:
     first = series[0]
     sessions = len({entry.session for entry in series})
     count = f"{sessions} session{'s' if sessions != 1 else ''}"
-    what = "Gradient-echo data" if first.kind == "qsm" else "Diffusion-weighted data"
+    modality = modality_of(first.kind)
+    what = "Data" if modality is None else modality.data
     seen = "; ".join(protocol for protocol, _ in _protocols(series).most_common(4))
     software = sorted({str(_software(entry, "qsmengine")) for entry in series})
     kernels = sorted({str(_software(entry, "kernels")) for entry in series})
@@ -117,6 +128,8 @@ def plain(value: Any) -> str:
 def sentences() -> Mapping[str, Any]:
     """Return ``STAGE/METHOD`` -> text, `cases` that replace it, and clauses that are added (`also`)."""
     found: dict[str, Any] = yaml.safe_load((_DATA / "sentences.yaml").read_text(encoding="utf-8"))
+    for modality in all_modalities():
+        found |= modality.sentences
     return found
 
 

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qsmengine.errors import InputError
 from qsmengine.io.sidecars import read_json
+from qsmengine.modalities.modality import Row
+from qsmengine.modalities.registry import modality_of
 from qsmengine.report.figures import draw_overview
-from qsmengine.report.methods_text import TITLES, paragraph, plain, reference
+from qsmengine.report.methods_text import paragraph, plain, rank_of, reference, title_of
 from qsmengine.report.pages import embedded, shown, write_page
 from qsmengine.report.panels import Panel
 from qsmengine.report.records import ReconstructedSeries, RegionTable, is_key
 from qsmengine.report.sessions import SessionState
 from qsmengine.units import hz_per_ppm
-
-PPM_WINDOWS = {"desc-total_fieldmap": 0.8, "desc-local_fieldmap": 0.05}
-"""Half the width of the display window of a field [ppm of B0]."""
-QSM_ROWS = (
-    ("S0map", "signal at TE = 0", "magnitude"),
-    ("desc-total_fieldmap", "total field", "field_hz"),
-    ("desc-local_fieldmap", "local field", "field_hz"),
-    ("Chimap", "susceptibility", "chi"),
-    ("desc-sd_Chimap", "its standard deviation", "chi"),
-    ("desc-paramagnetic_Chimap", "paramagnetic part", "chi"),
-    ("desc-diamagnetic_Chimap", "diamagnetic part", "chi"),
-    ("R2starmap", "R2*", "r2star"),
-    ("swi", "SWI", "magnitude"),
-)
-DTI_ROWS = (("fa", "FA", "fa"), ("md", "MD", "diffusivity"))
 
 
 @dataclass(frozen=True)
@@ -81,8 +68,7 @@ def write_session_page(
     """
     if not is_key(session.key):
         raise InputError(f"{session.key!r} is not the name of a session", source=out)
-    order = list(TITLES)
-    series = sorted(series, key=lambda s: order.index(s.kind) if s.kind in order else len(order))
+    series = sorted(series, key=lambda s: rank_of(s.kind))
     notes = dict.fromkeys([*session.notes, *(note for entry in series for note in entry.notes)])
     return write_page(
         Path(out) / f"{session.key}.html",
@@ -95,7 +81,7 @@ def write_session_page(
 
 
 def _part(series: ReconstructedSeries) -> Part:
-    title = f"{TITLES.get(series.kind, series.kind)}{f', {series.stem}' if series.stem else ''}"
+    title = f"{title_of(series.kind)}{f', {series.stem}' if series.stem else ''}"
     picture = problem = ""
     try:
         picture = embedded(draw_overview(panels_of(series), title))
@@ -116,38 +102,23 @@ def _part(series: ReconstructedSeries) -> Part:
 
 
 def panels_of(series: ReconstructedSeries) -> list[Panel]:
-    """Return a panel of the overview for every map that exists."""
-    return _dti_panels(series) if series.kind == "dti" else _qsm_panels(series)
+    """Rows of the overview: those of the maps that are there."""
+    modality = modality_of(series.kind)
+    rows = () if modality is None else modality.rows
+    return [panel for row in rows if (panel := _panel(series, row)) is not None]
 
 
-def _qsm_panels(series: ReconstructedSeries) -> list[Panel]:
-    mask: Path | None = series.file("desc-reliable_mask.nii.gz")
-    mask = mask if mask is not None and mask.is_file() else None
-    found = []
-    for ending, label, kind in QSM_ROWS:
-        path = series.file(f"{ending}.nii.gz")
-        if not path.is_file():
-            continue
-        panel = Panel(path, label, kind)
-        if ending in PPM_WINDOWS:
-            limit = PPM_WINDOWS[ending] * hz_per_ppm(_field_strength(path))
-            panel = replace(panel, window=(-limit, limit), mask=mask if "total" in ending else None)
-        if ending == "desc-sd_Chimap":
-            panel = replace(panel, window=(0.0, 0.02))
-        found.append(panel)
-    return found
-
-
-def _dti_panels(series: ReconstructedSeries) -> list[Panel]:
-    found = []
-    for param, label, kind in DTI_ROWS:
-        path = series.find(f"model-*_param-{param}_dwimap.nii.gz")
-        if path is not None:
-            found.append(Panel(path, label, kind))
-    fa, v1 = (series.find(f"model-*_param-{param}_dwimap.nii.gz") for param in ("fa", "v1"))
-    if fa is not None and v1 is not None:
-        found.insert(1, Panel(fa, "colour FA", "colour_fa", vectors=v1))
-    return found
+def _panel(series: ReconstructedSeries, row: Row) -> Panel | None:
+    path = series.find(row.files)
+    vectors = series.find(row.vectors) if row.vectors else None
+    if path is None or (row.vectors and vectors is None):
+        return None
+    window = row.window
+    if row.half_ppm is not None:
+        limit = row.half_ppm * hz_per_ppm(_field_strength(path))
+        window = (-limit, limit)
+    mask = series.find(row.mask) if row.mask else None
+    return Panel(path, row.label, row.style, window=window, mask=mask, vectors=vectors)
 
 
 def _field_strength(image: Path) -> float:

@@ -49,7 +49,10 @@ def qsm_step(subject: str, *more: str) -> Step:
         for role, part in (("magnitude", "mag"), ("phase", "phase"))
     }
     outputs = (f"sub-{subject}/anat/sub-{subject}_Chimap.nii.gz",)
-    return Step(name="qsm", kind="qsm", inputs=files, outputs=outputs, settings=configuration(*more))
+    options = {"name": f"sub-{subject}_MEGRE.nii.gz"}
+    return Step(
+        name="qsm", kind="qsm", inputs=files, outputs=outputs, settings=configuration(*more), options=options
+    )
 
 
 def dti_step(subject: str) -> Step:
@@ -60,7 +63,7 @@ def dti_step(subject: str) -> Step:
         kind="dti",
         inputs=files,
         settings=configuration(),
-        options={"prefix": stem.removesuffix("_dwi")},
+        options={"name": f"sub-{subject}_dwi.nii.gz"},
     )
 
 

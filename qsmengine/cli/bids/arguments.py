@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, NoReturn, TypeAlias
 
+from qsmengine.cohort.plan.build import all_kinds
 from qsmengine.errors import UsageError
 
 Kind: TypeAlias = Literal["text", "file", "folder", "integer", "number", "flag"]
@@ -66,7 +67,7 @@ ARGUMENTS = (
     Argument("bids_filter_file", _both("--bids-filter-file"), "file", "JSON: entities of the files to take"),
     Argument("derivatives", ("-d", "--derivatives"), "folder", "datasets with segmentations", several=True),
     Argument("steps", ("--steps",), "text", "steps that every session must have", several=True,
-             choices=("qsm", "dti", "regions")),
+             choices=all_kinds()),
     Argument("lut", ("--lut",), "text", "table of labels for segmentations without one: a name or a file"),
     Argument("echo_times", _both("--echo-times"), "number", "of every series [s]; else from the sidecars",
              several=True),

@@ -66,9 +66,8 @@ def input_files(step: Step, bids: Path) -> list[Path]:
             if role in TABLES or not path.name.endswith((".nii", ".nii.gz")):
                 continue
             found.update(dict.fromkeys(read_sidecar(path).files))
-            if role == "dwi":
-                beside = (path.with_name(f"{image_stem(path.name)}.{ending}") for ending in TABLES)
-                found.update(dict.fromkeys(table for table in beside if table.is_file()))
+            beside = (path.with_name(f"{image_stem(path.name)}.{ending}") for ending in TABLES)
+            found.update(dict.fromkeys(table for table in beside if table.is_file()))
     return list(found)
 
 

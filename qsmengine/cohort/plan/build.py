@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
-from qsmengine.cohort.plan.model import CohortPlan, Kind, Session, Step
+from qsmengine.cohort.plan.model import REGIONS, CohortPlan, Session, Step
 from qsmengine.cohort.plan.region_steps import region_steps
-from qsmengine.cohort.plan.steps import Context, dti_step, qsm_step
+from qsmengine.cohort.plan.steps import Context, plan_step
 from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects, scan_subject
 from qsmengine.cohort.select.filters import ImageFilter, choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.cohort.select.series import group_series
 from qsmengine.errors import UsageError
+from qsmengine.modalities.registry import all_modalities, modality_of, step_names
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.outputs.staging import check_output
 from qsmengine.stats.labels.tables import load_label_table
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-MISSING = {
-    "qsm": "no gradient-echo series with phase",
-    "dti": "no diffusion series",
-    "regions": "no segmentation on the grid of a series",
-}
+NO_SEGMENTATION = "no segmentation on the grid of a series"
 OnSession: TypeAlias = Callable[[Session], None]
 
 
@@ -116,16 +112,28 @@ def check_folders(root: Path, target: Path) -> None:
     check_output(target, (), (), force=True)
 
 
-def _kinds(steps: Iterable[str] | None) -> tuple[Kind, ...]:
+def all_kinds() -> tuple[str, ...]:
+    """Return the kinds of steps: the modalities' and region tables."""
+    return (*step_names(), REGIONS)
+
+
+def _kinds(steps: Iterable[str] | None) -> tuple[str, ...]:
+    known = all_kinds()
     if steps is None:
-        return KINDS
+        return known
     wanted = tuple(steps)
     for name in wanted:
-        if name not in KINDS:
-            raise UsageError(f"--steps: unknown step {near(name, KINDS)}")
-    if not set(wanted) & {"qsm", "dti"}:
-        raise UsageError("--steps: name qsm or dti too: a region table is made of their maps")
-    return tuple(kind for kind in KINDS if kind in wanted)
+        if name not in known:
+            raise UsageError(f"--steps: unknown step {near(name, known)}")
+    if not set(wanted) - {REGIONS}:
+        raise UsageError(f"--steps: name {' or '.join(step_names())} too: region tables need their maps")
+    return tuple(kind for kind in known if kind in wanted)
+
+
+def _missing(kind: str) -> str:
+    """Why a session has no step of a kind."""
+    modality = modality_of(kind)
+    return NO_SEGMENTATION if modality is None else modality.absent
 
 
 def _of_sessions(scanned: list[SessionFiles], wanted: Iterable[str] | None) -> list[SessionFiles]:
@@ -141,7 +149,7 @@ def _plan_session(
     context: Context,
     derivatives: Derivatives,
     image_filter: ImageFilter | None,
-    kinds: Sequence[Kind],
+    kinds: Sequence[str],
     *,
     required: bool,
 ) -> Session:
@@ -151,10 +159,13 @@ def _plan_session(
     images, more = derivatives.find(files.subject, files.session) if series else ([], [])
     notes += more
     planned = [
-        qsm_step(one, context, images) if one.kind == "qsm" else dti_step(one, context) for one in series
+        plan_step(modality, one, context, images)
+        for modality in all_modalities()
+        for one in series
+        if one.kind == modality.step
     ]
     steps = [one.step for one in planned]
-    if "regions" in kinds:
+    if REGIONS in kinds:
         regions, more = region_steps(planned, images)
         steps += regions
         notes += more
@@ -171,23 +182,25 @@ def _plan_session(
     )
 
 
-def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[Kind]) -> list[Step]:
+def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[str]) -> list[Step]:
     """Blocked steps in the place of what folders that cannot be read may hold."""
-    blocked: dict[Kind, list[str]] = {}
+    blocked: dict[str, list[str]] = {}
     for path, problem in files.unreadable.items():
-        kind: Kind = "dti" if path.endswith("/dwi") else "qsm"
-        if kind in kinds and kind not in {step.kind for step in steps}:
-            blocked.setdefault(kind, []).append(problem)
+        folder = path.rpartition("/")[2]
+        own = [modality.step for modality in all_modalities() if modality.datatype == folder]
+        for kind in own or [all_modalities()[0].step]:
+            if kind in kinds and kind not in {step.kind for step in steps}:
+                blocked.setdefault(kind, []).append(problem)
     return [Step(name=kind, kind=kind, inputs={}, problems=tuple(texts)) for kind, texts in blocked.items()]
 
 
-def _absent(steps: Sequence[Step], kinds: Sequence[Kind], folder: str) -> list[Step]:
+def _absent(steps: Sequence[Step], kinds: Sequence[str], folder: str) -> list[Step]:
     """Blocked steps in the place of kinds that a session has nothing for."""
     there = {step.kind for step in steps}
     if all(step.problems for step in steps):
-        kinds = [kind for kind in kinds if kind != "regions"]
+        kinds = [kind for kind in kinds if kind != REGIONS]
     return [
-        Step(name=kind, kind=kind, inputs={}, problems=(f"{folder}: {MISSING[kind]}",))
+        Step(name=kind, kind=kind, inputs={}, problems=(f"{folder}: {_missing(kind)}",))
         for kind in kinds
         if kind not in there
     ]
@@ -198,7 +211,9 @@ def _note_missing(sessions: Sequence[Session]) -> list[Session]:
     usual = {step.kind for session in sessions for step in session.steps}
     done = []
     for session in sessions:
-        missing = [kind for kind in KINDS if kind in usual and kind not in {s.kind for s in session.steps}]
-        notes = tuple(f"{kind}: {MISSING[kind]}" for kind in missing)
+        missing = [
+            kind for kind in all_kinds() if kind in usual and kind not in {s.kind for s in session.steps}
+        ]
+        notes = tuple(f"{kind}: {_missing(kind)}" for kind in missing)
         done.append(session.model_copy(update={"notes": (*session.notes, *notes)}) if notes else session)
     return done

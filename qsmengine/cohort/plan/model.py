@@ -13,7 +13,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Kind: TypeAlias = Literal["qsm", "dti", "regions"]
+REGIONS = "regions"
+"""Kind of the steps that tabulate maps; the other kinds are the modalities'."""
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
 """blocked: a piece is missing (known before the run), or a step before it failed."""
 
@@ -36,8 +37,8 @@ class Step(BaseModel):
     kind
         What runs.
     inputs
-        Role -> files relative to the dataset: "magnitude", "phase", "real", "imag", "mask", "labels", "lut" (a
-        table that is a file), "r2", "dwi", "bval", "bvec".
+        Role -> files relative to the dataset: the parts of the series, its tables, "labels", "r2", "lut" (a
+        table that is a file).
     outputs
         Files relative to the output folder, as a dry run names them; without dataset_description.json, which
         all steps share.
@@ -46,9 +47,8 @@ class Step(BaseModel):
     settings
         Section -> values: the whole configuration as `Config` dumps it.
     options
-        What the request has beside the files: of a qsm step "name" (what its outputs are named after),
-        "echo_times" [s] and "field_strength" [T]; of a dti step "prefix" (relative to the output folder); of a
-        regions step "lut" (a built-in table's name, or a file as inputs are).
+        Beside the files: "name" (BIDS name that the outputs are named after), "echo_times" [s] and
+        "field_strength" [T]; of a regions step "lut" (a built-in table's name, or a file as inputs are).
     memory
         Estimated bytes on the device.
     voxels
@@ -62,7 +62,7 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    kind: Kind
+    kind: str
     inputs: dict[str, tuple[str, ...]]
     outputs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

@@ -16,8 +16,8 @@ _BYTES = 4
 def region_steps(planned: Sequence[Planned], images: Sequence[Segmentation]) -> tuple[list[Step], list[str]]:
     """Steps that tabulate maps by region, and notes on segmentations that fit no map.
 
-    A table joins the one qsm and the one dti step on the grid of a segmentation; where there are several of a
-    kind every step has its own table.
+    A table joins the steps on the grid of a segmentation where there is one of each kind; where there are
+    several of a kind every step has its own table.
     """
     steps: list[Step] = []
     notes: list[str] = []
@@ -54,7 +54,7 @@ def _step(group: Sequence[Step], image: Segmentation, *, alone: bool) -> Step:
         )
         for e in (".tsv", ".json")
     )
-    own = first.name.removeprefix(first.kind) if len(group) == 1 or first.kind == "qsm" else ""
+    own = first.name.removeprefix(first.kind)
     tables = [] if image.lut in LABEL_TABLES or image.lut is None else [image.lut]
     maps = [path for step in group for path in step.outputs if path.endswith(".nii.gz")]
     return Step(

@@ -1,28 +1,21 @@
-"""Steps of a session: what is made of each series, from headers, sidecars and gradient tables alone."""
+"""Steps of a session: what is made of each series, from headers, sidecars and tables alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from qsmengine.cohort.plan.model import Kind, Step
+from qsmengine.cohort.plan.model import Step
 from qsmengine.cohort.select.segmentations import Segmentation
-from qsmengine.cohort.select.series import Series
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
-from qsmengine.io.dwi import DwiFile, open_dwi
-from qsmengine.io.gre_files import GreFiles, open_gre
-from qsmengine.io.header import check_stored_size
-from qsmengine.io.inheritance import Folders, find_inherited
-from qsmengine.io.sidecars import read_sidecar
-from qsmengine.modalities.dwi.maps import dti_files
-from qsmengine.modalities.dwi.stages import plan_dti
-from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.io.inheritance import Folders
+from qsmengine.modalities.modality import Modality, Opened, Opening
+from qsmengine.modalities.series import Series
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.dataset import shared_files
-from qsmengine.pipeline.outputs.maps import Naming, qsm_files
 from qsmengine.pipeline.run.plan import Plan
 
 SHARED = frozenset(path.name for path in shared_files(named=True))
@@ -56,21 +49,33 @@ class Context:
         """The configuration as a step keeps it."""
         return self.config.as_tree()
 
-    def plan(self, kind: Kind, grid: Grid, volumes: int, *, labels: bool = False, r2: bool = False) -> Plan:
+    @cached_property
+    def overrides(self) -> dict[str, object]:
+        """Options that every step keeps."""
+        found: dict[str, object] = {}
+        if self.echo_times is not None:
+            found["echo_times"] = list(self.echo_times)
+        if self.field_strength is not None:
+            found["field_strength"] = self.field_strength
+        return found
+
+    @cached_property
+    def opening(self) -> Opening:
+        """How series are opened."""
+        return Opening(self.config, self.echo_times, self.field_strength, self.folders)
+
+    def plan(self, modality: Modality, opened: Opened, grid: Grid, roles: frozenset[str]) -> Plan:
         """Plan of a session's arithmetic: the same for all grids of one shape and voxel size.
 
         Raises
         ------
         UsageError
-            See :func:`qsmengine.pipeline.run.plan.plan_qsm`.
+            For a method that needs what neither the inputs nor an earlier step gives.
         """
-        key = (kind, grid.shape, tuple(round(edge, 6) for edge in grid.voxel_size), volumes, labels, r2)
+        edges = tuple(round(edge, 6) for edge in grid.voxel_size)
+        key = (modality.name, grid.shape, edges, opened.volumes, roles)
         if key not in self._plans:
-            self._plans[key] = (
-                plan_qsm(self.config, grid, volumes, has_labels=labels, has_r2=r2)
-                if kind == "qsm"
-                else plan_dti(self.config, grid, volumes)
-            )
+            self._plans[key] = modality.plan(self.config, grid, opened.volumes, roles)
         return self._plans[key]
 
     def relative(self, text: str) -> str:
@@ -86,83 +91,51 @@ class Planned:
     grid: Grid | None = None
 
 
-def qsm_step(series: Series, context: Context, images: Sequence[Segmentation]) -> Planned:
-    """Step of a gradient-echo series; what is wrong with it stands in its problems.
+def plan_step(modality: Modality, series: Series, context: Context, images: Sequence[Segmentation]) -> Planned:
+    """Step of a series; what is wrong with it is in its problems.
 
     `images` are those of the session's segmentations and R2 maps.
     """
-    files, problems = None, list(series.problems)
-    if not problems:
-        files, problems = _open_gre(series, context)
-    notes = list(series.notes)
+    problems, notes = list(series.problems), list(series.notes)
     inputs = dict(series.parts)
-    options: dict[str, object] = {"name": series.name.filename}
-    if context.echo_times is not None:
-        options["echo_times"] = list(context.echo_times)
-    if context.field_strength is not None:
-        options["field_strength"] = context.field_strength
+    options = {"name": series.name.filename, **context.overrides}
+    change: dict[str, object] = {}
+    opened = Opened(None)
+    if not problems:
+        parts = {part: [context.root / path for path in paths] for part, paths in series.parts.items()}
+        opened = modality.open(parts, context.opening)
+        problems += map(context.relative, opened.problems)
+        inputs |= {
+            role: tuple(path.relative_to(context.root).as_posix() for path in paths)
+            for role, paths in opened.inputs.items()
+        }
+    if opened.grid is not None:
+        notes += map(context.relative, opened.notes)
+        wanted = modality.beside(context.settings)
+        inputs |= _beside(wanted, opened.grid, images, problems, notes)
+        change["voxels"] = opened.grid.size * opened.volumes
+        try:
+            plan = context.plan(modality, opened, opened.grid, frozenset(inputs))
+        except UsageError as error:
+            problems.append(str(error))
+        else:
+            names = modality.files(plan, series.name)
+            outputs = tuple(path.as_posix() for path in names if path.name not in SHARED)
+            change |= {"outputs": outputs, "memory": plan.memory}
+            notes += plan.notes
     step = Step(
-        name=series.step_name, kind="qsm", inputs=inputs, settings=context.settings, options=options,
+        name=series.step_name, kind=modality.step, inputs=inputs, settings=context.settings, options=options,
         problems=tuple(problems), notes=tuple(notes),
     )  # fmt: skip
-    if files is None:
-        return Planned(step)
-    notes += [context.relative(note) for note in _gre_notes(files)]
-    inputs |= _beside(files.grid, context, images, problems, notes)
-    echoes = len(files.echo_times)
-    change: dict[str, object] = {"voxels": files.grid.size * echoes}
-    try:
-        plan = context.plan("qsm", files.grid, echoes, labels="labels" in inputs, r2="r2" in inputs)
-    except UsageError as error:
-        problems.append(str(error))
-    else:
-        names = qsm_files(plan, Naming.of(Path(series.name.filename)))
-        outputs = tuple(path.as_posix() for path in names if path.name not in SHARED)
-        change |= {"outputs": outputs, "memory": plan.memory}
-        notes += plan.notes
-    change |= {"inputs": inputs, "problems": tuple(problems), "notes": tuple(notes)}
-    return Planned(step.model_copy(update=change), files.grid)
-
-
-def _open_gre(series: Series, context: Context) -> tuple[GreFiles | None, list[str]]:
-    parts = {part: [context.root / path for path in paths] for part, paths in series.parts.items()}
-    problems: list[InputError] = []
-    try:
-        files = open_gre(
-            parts.get("magnitude"),
-            parts.get("phase"),
-            real=parts.get("real"),
-            imag=parts.get("imag"),
-            echo_times=context.echo_times,
-            field_strength=context.field_strength,
-            phase_units=context.config.input.phase_units,
-            folders=context.folders,
-            check_size=True,
-            problems=problems,
-        )
-    except InputError:
-        return None, [context.relative(str(problem)) for problem in problems]
-    except UsageError as error:
-        return None, [f"{series.name.filename}: {error}"]
-    return files, []
-
-
-def _gre_notes(files: GreFiles) -> list[str]:
-    notes = list(files.notes)
-    for group in files.groups:
-        notes += group.notes
-    last = files.groups[-1]
-    if last.name == "phase" and any(file.sidecar.text("Units") is None for file in last.files):
-        notes.append(f"{last.files[0].path}: Units: not in the sidecar; decided from the values")
-    return notes
+    return Planned(step.model_copy(update=change), opened.grid)
 
 
 def _beside(
-    grid: Grid, context: Context, images: Sequence[Segmentation], problems: list[str], notes: list[str]
+    wanted: Sequence[str], grid: Grid, images: Sequence[Segmentation], problems: list[str], notes: list[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Labels for the reference and R2 map, where the configuration asks for them."""
+    """Images of derivatives that the configuration asks for: labels for the reference, an R2 map."""
     found: dict[str, tuple[str, ...]] = {}
-    for role in _wanted(context.settings):
+    for role in wanted:
         fitting = [image for image in images if image.role == role and image.on(grid)]
         if len(fitting) == 1:
             found[role] = (fitting[0].path,)
@@ -171,76 +144,3 @@ def _beside(
             which = ", ".join(image.path for image in fitting) or "none"
             problems.append(f"{role}: one image on the grid of the series is needed, there is {which}")
     return found
-
-
-def _wanted(settings: Mapping[str, object]) -> list[str]:
-    reference, separation = settings.get("reference"), settings.get("chi_separation")
-    wanted = []
-    if isinstance(reference, dict) and reference.get("region") == "labels":
-        wanted.append("labels")
-    if isinstance(separation, dict) and separation.get("method") == "r2prime":
-        wanted.append("r2")
-    return wanted
-
-
-def dti_step(series: Series, context: Context) -> Planned:
-    """Step of a diffusion series; what is wrong with it stands in its problems."""
-    problems, notes = list(series.problems), list(series.notes)
-    inputs = dict(series.parts)
-    folder = series.name.folder / "dwi"
-    stem = series.name.filename.removesuffix("_dwi.nii.gz")
-    prefix = (folder / stem).as_posix()
-    change: dict[str, object] = {}
-    file = None
-    if not problems:
-        file, tables = _open_dwi(context, inputs["dwi"][0], problems)
-        inputs |= tables
-    if file is not None:
-        volumes = len(file.volumes)
-        plan = context.plan("dti", file.grid, volumes)
-        notes += [context.relative(note) for note in file.notes] + _multipart(context, file.path)
-        notes += plan.notes
-        outputs = tuple(path.as_posix() for path in dti_files(plan, prefix, "bids") if path.name not in SHARED)
-        change = {"outputs": outputs, "memory": plan.memory, "voxels": file.grid.size * volumes}
-    step = Step(
-        name=series.step_name, kind="dti", inputs=inputs, settings=context.settings,
-        options={"prefix": prefix}, problems=tuple(problems), notes=tuple(notes),
-    )  # fmt: skip
-    return Planned(step.model_copy(update=change), None if file is None else file.grid)
-
-
-def _open_dwi(
-    context: Context, image: str, problems: list[str]
-) -> tuple[DwiFile | None, dict[str, tuple[str, ...]]]:
-    tables: dict[str, Path] = {}
-    errors: list[InputError] = []
-    for role in ("bval", "bvec"):
-        try:
-            tables[role] = find_inherited(context.root / image, f".{role}", context.folders)
-        except InputError as error:
-            errors.append(error)
-    file = None
-    if not errors:
-        try:
-            file = open_dwi(
-                context.root / image,
-                tables["bval"],
-                tables["bvec"],
-                b0_threshold=context.config.b0_threshold,
-            )
-            check_stored_size(file.header)
-        except InputError as error:
-            errors, file = [error], None
-    problems += [context.relative(str(error)) for error in errors]
-    return file, {role: (path.relative_to(context.root).as_posix(),) for role, path in tables.items()}
-
-
-def _multipart(context: Context, image: Path) -> list[str]:
-    """A note where the sidecar calls the series one part of several."""
-    try:
-        label = read_sidecar(image, context.folders).values.get("MultipartID")
-    except InputError as error:
-        return [context.relative(str(error))]
-    if label is None:
-        return []
-    return [f"MultipartID {label}: one of several parts; each is fitted by itself"]

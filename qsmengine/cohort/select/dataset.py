@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.io.bids import BidsName
+from qsmengine.io.bids import BidsFile, BidsName
 
 IMAGES = (".nii.gz", ".nii")
 OTHER_DATATYPES = frozenset(
@@ -24,15 +24,6 @@ OTHER_DATATYPES = frozenset(
 
 _SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
 _SESSION = re.compile(r"ses-[0-9A-Za-z]+")
-
-
-@dataclass(frozen=True)
-class BidsFile:
-    """An image of a dataset: `path` (POSIX, relative to it), `name` taken apart, `datatype` (its folder)."""
-
-    path: str
-    name: BidsName
-    datatype: str
 
 
 @dataclass(frozen=True)

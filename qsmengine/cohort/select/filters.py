@@ -8,21 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from qsmengine.cohort.select.dataset import BidsFile, SessionFiles
-from qsmengine.cohort.select.series import GRE_SUFFIXES
+from qsmengine.cohort.select.dataset import SessionFiles
 from qsmengine.errors import InputError, UsageError
-from qsmengine.io.bids import ENTITY_ORDER
+from qsmengine.io.bids import ENTITY_ORDER, BidsFile
 from qsmengine.io.sidecars import read_json
+from qsmengine.modalities.registry import all_modalities
 from qsmengine.pipeline.configuration.messages import near
-
-QUERIES: dict[str, tuple[str, ...]] = {
-    "gre": GRE_SUFFIXES,
-    "megre": ("MEGRE",),
-    "t2starw": ("T2starw",),
-    "swi": ("swi",),
-    "dwi": ("dwi",),
-}
-"""Name of a query -> suffixes of the images it filters."""
 
 LONG_NAMES = {
     "subject": "sub", "session": "ses", "sample": "sample", "task": "task", "acquisition": "acq",
@@ -81,15 +72,16 @@ def read_filter(path: str | Path) -> ImageFilter:
     except InputError as error:
         raise UsageError(f"--bids-filter-file {error}") from None
     conditions: dict[str, list[Mapping[str, tuple[Any, ...]]]] = {}
+    queries = {name: suffixes for m in all_modalities() for name, suffixes in m.queries.items()}
     for query, wanted in content.items():
-        if query not in QUERIES:
-            raise UsageError(f"{path}: unknown query {near(query, QUERIES)}")
+        if query not in queries:
+            raise UsageError(f"{path}: unknown query {near(query, queries)}")
         if not isinstance(wanted, dict):
             raise UsageError(f"{path}: {query}: an object of entities is needed, got {wanted!r}")
         condition = {
             _entity(key, query, path): _values(value, f"{path}: {query}.{key}") for key, value in wanted.items()
         }
-        for suffix in QUERIES[query]:
+        for suffix in queries[query]:
             conditions.setdefault(suffix, []).append(condition)
     return ImageFilter({suffix: tuple(all_of) for suffix, all_of in conditions.items()})
 

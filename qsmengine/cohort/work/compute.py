@@ -9,14 +9,13 @@ from pathlib import Path
 from qsmengine.backend.cuda_errors import is_out_of_memory
 from qsmengine.backend.device import Device, cpu
 from qsmengine.backend.memory import available_memory, free_pool
-from qsmengine.cohort.plan.model import Step
-from qsmengine.cohort.work.requests import dti_request, qsm_request
+from qsmengine.cohort.plan.model import REGIONS, Step
 from qsmengine.cohort.work.tabulate import write_table
-from qsmengine.modalities.dwi.session import run_dti_session
-from qsmengine.modalities.gre.session import run_qsm_session
+from qsmengine.errors import UsageError
+from qsmengine.modalities.modality import Modality, Task
+from qsmengine.modalities.registry import modality_of
 from qsmengine.pipeline.configuration.config import validate
 from qsmengine.pipeline.outputs.staging import Writing
-from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.progress import ProgressCallback
 
 SLAB_SHARE = 0.4
@@ -77,23 +76,26 @@ def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> R
     InputError, UsageError, DeviceError, OSError, MemoryError
         As the session's run does.
     """
-    if step.kind == "regions":
+    if step.kind == REGIONS:
         files = write_table(step, place.bids, place.out, place.scratch, before)
         return Result(tuple(files), (), "cpu")
-    return _in_memory(step, place)
+    modality = modality_of(step.kind)
+    if modality is None:
+        raise UsageError(f"{step.name}: unknown kind of step {step.kind!r}")
+    return _in_memory(step, modality, place)
 
 
-def _in_memory(step: Step, place: Place) -> Result:
+def _in_memory(step: Step, modality: Modality, place: Place) -> Result:
     """The step as planned, then in slabs, then on the CPU: the first that fits."""
     tries: list[tuple[str, Device, Callable[[], int | None]]] = [("", place.device, lambda: place.memory)]
-    if step.kind == "dti":
+    if modality.in_slabs:
         tries.append(("repeated in slabs", place.device, lambda: _slab_memory(place.device)))
     if place.device.kind == "cuda" and place.fall_back:
         tries.append(("repeated on the CPU", cpu(place.device.threads), lambda: place.memory))
     notes = [place.device.note] if place.device.note else []
     for number, (what, device, memory) in enumerate(tries, start=1):
         try:
-            files, found = _reconstruct(step, place, device, memory())
+            files, found = _reconstruct(step, modality, place, device, memory())
         except Exception as error:
             if number == len(tries) or not is_out_of_memory(error):
                 raise
@@ -108,20 +110,20 @@ def _in_memory(step: Step, place: Place) -> Result:
 
 
 def _reconstruct(
-    step: Step, place: Place, device: Device, memory: int | None
+    step: Step, modality: Modality, place: Place, device: Device, memory: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Files and notes of a run; its arrays are let go."""
-    outcome = _run(step, place, device, memory)
+    task = task_of(step, place, memory)
+    outcome = modality.reconstruct(task, validate(dict(step.settings)), device, False, place.progress)
     return tuple(_relative(path, place.out) for path in outcome.files), tuple(outcome.notes)
 
 
-def _run(step: Step, place: Place, device: Device, memory: int | None) -> Outcome:
-    config = validate(dict(step.settings))
-    if step.kind == "qsm":
-        request = qsm_request(step, place.bids, place.out, force=True, writing=place.writing)
-        return run_qsm_session(request, config, device, progress=place.progress)
-    series = dti_request(step, place.bids, place.out, force=True, writing=place.writing, max_memory=memory)
-    return run_dti_session(series, config, device, progress=place.progress)
+def task_of(step: Step, place: Place, memory: int | None = None) -> Task:
+    """The task of a step, its files below ``place.bids``, its outputs below ``place.out``."""
+    files = {role: tuple(place.bids / path for path in paths) for role, paths in step.inputs.items()}
+    options = {key: value for key, value in step.options.items() if key != "name"}
+    name = str(step.options["name"])
+    return Task(files, place.out, name, options, force=True, max_memory=memory, writing=place.writing)
 
 
 def _slab_memory(device: Device) -> int | None:

@@ -9,23 +9,9 @@ from qsmengine.cohort.plan.model import Step
 from qsmengine.errors import InputError
 from qsmengine.io.bids import BidsName
 from qsmengine.io.sidecars import read_sidecar
-from qsmengine.pipeline.outputs.products import DTI_PRODUCTS, QSM_PRODUCTS
+from qsmengine.modalities.registry import all_products
+from qsmengine.pipeline.outputs.products import Product, product_of
 from qsmengine.pipeline.outputs.staging import staged
-
-REGION_MAPS = frozenset(
-    {"chi", "chi_positive", "chi_negative", "r2star", "t2star", "fa", "md", "ad", "rd", "mk", "free_water"}
-)
-"""Maps that region tables hold."""
-
-UNFITTED = (0, 3, 4)
-"""Values of a fit's status map where the other maps hold zeros; maps of tissue do so where it is 6, too."""
-LIMITS = {
-    **dict.fromkeys(("chi", "chi_positive", "chi_negative"), ("local_mask", (0,))),
-    **dict.fromkeys(("r2star", "t2star"), ("brain_mask", (0,))),
-    **dict.fromkeys(("fa", "md", "ad", "rd", "mk"), ("status", (*UNFITTED, 6))),
-    "free_water": ("status", UNFITTED),
-}
-"""Map -> image that tells where it is defined, and the values there that leave a voxel out."""
 
 
 def write_table(
@@ -69,12 +55,12 @@ def write_table(
 
 
 def region_maps(files: Iterable[str]) -> dict[str, str]:
-    """Maps of which a region table tells, among outputs: name -> file."""
+    """Maps that a region table holds, among outputs: name -> file."""
     chosen: dict[str, str] = {}
     for file in files:
-        name = map_of(file)
-        if name in REGION_MAPS:
-            chosen.setdefault(name, file)
+        product = map_of(file)
+        if product is not None and product.region is not None:
+            chosen.setdefault(product.map, file)
     return chosen
 
 
@@ -86,22 +72,18 @@ def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[
     chosen: dict[str, tuple[str, tuple[int, ...]]] = {}
     seen: set[str] = set()
     for files in steps:
-        images = {name: file for file in files if (name := map_of(file))}
-        for name in images.keys() & REGION_MAPS - seen:
-            limit, values = LIMITS[name]
-            if limit in images:
-                chosen[name] = (images[limit], values)
+        images = {product.map: (product, file) for file in files if (product := map_of(file))}
+        for name, (product, _) in images.items():
+            if name in seen or product.region is None:
+                continue
+            if product.region.limit in images:
+                chosen[name] = (images[product.region.limit][1], product.region.values)
         seen |= images.keys()
     return chosen
 
 
-def map_of(file: str) -> str:
-    """Name of the map in a file of derivatives; "" where it is none."""
+def map_of(file: str) -> Product | None:
+    """The map in a file of derivatives; None where it is none."""
     if not file.endswith(".nii.gz"):
-        return ""
-    name = BidsName.parse(PurePosixPath(file).name)
-    if name.suffix == "dwimap":
-        param = name.entities.get("param", "")
-        return next((key for key in DTI_PRODUCTS if key.replace("_", "") == param), "")
-    told: Mapping[str, str] = {key: name.entities[key] for key in ("desc",) if key in name.entities}
-    return next((p.map for p in QSM_PRODUCTS if (p.suffix, dict(p.entities)) == (name.suffix, told)), "")
+        return None
+    return product_of(BidsName.parse(PurePosixPath(file).name), all_products())

@@ -14,10 +14,10 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
+from qsmengine.modalities.dwi.products import PRODUCTS, DiffusionProduct
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
 from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map
-from qsmengine.pipeline.outputs.products import DTI_PRODUCTS
 from qsmengine.pipeline.outputs.provenance import session_record
 from qsmengine.pipeline.outputs.staging import Writing, staged
 from qsmengine.pipeline.run.plan import Plan
@@ -32,7 +32,7 @@ NameStyle: TypeAlias = Literal["fsl", "bids"]
 def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[Path]:
     """Every file a fit will write; under BIDS names also provenance and what the dataset shares."""
     prefix, method = Path(prefix), plan.steps[0].method.name
-    images = [_dti_path(prefix, name, names, method) for name in DTI_PRODUCTS if name in plan.kept]
+    images = [_dti_path(prefix, product, names, method) for product in PRODUCTS if product.map in plan.kept]
     files = [path for image in images for path in (image, sidecar_of(image))]
     if names == "bids":
         files.append(_provenance_path(prefix))
@@ -81,10 +81,11 @@ def write_dti(
     written: list[Path] = []
     jobs: list[Callable[[], None]] = []
     with staged(root, writing.scratch) as folder:
-        for name, (_, description) in DTI_PRODUCTS.items():
+        for product in PRODUCTS:
+            name, description = product.map, product.description
             if name not in result.maps:
                 continue
-            path = _dti_path(local, name, names, result.records[0].step.method.name)
+            path = _dti_path(local, product, names, result.records[0].step.method.name)
             metadata = {"Description": description, "Units": result.units[name], **shared}
             metadata |= estimation(result, name)
             array, intent = to_numpy(result[name]), None
@@ -114,8 +115,8 @@ def _provenance_path(prefix: Path) -> Path:
     return prefix.with_name(f"{prefix.name}_desc-dti_prov.json")
 
 
-def _dti_path(prefix: Path, name: str, names: NameStyle, method: str) -> Path:
+def _dti_path(prefix: Path, product: DiffusionProduct, names: NameStyle, method: str) -> Path:
     if names == "fsl":
-        return prefix.with_name(f"{prefix.name}_{DTI_PRODUCTS[name][0]}.nii.gz")
-    model, param = MODELS.get(method, "tensor"), name.replace("_", "")
+        return prefix.with_name(f"{prefix.name}_{product.ending}.nii.gz")
+    model, param = MODELS.get(method, "tensor"), product.entities["param"]
     return prefix.with_name(f"{prefix.name}_model-{model}_param-{param}_dwimap.nii.gz")

@@ -12,11 +12,13 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.gre.maps import chi_metadata
+from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import Config
-from qsmengine.pipeline.outputs.maps import Naming, qsm_files, write_qsm
+from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, write_products
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
@@ -106,7 +108,7 @@ def run_qsm_session(
     )  # fmt: skip
     inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
     naming = Naming.of(*inputs)
-    names = qsm_files(plan, naming)
+    names = product_files(plan, naming, PRODUCTS, "qsm")
     check_not_among_inputs(request.out, sources)
     check_output(request.out, names, sources, force=request.force or dry_run)
     check_memory(plan, device)
@@ -115,17 +117,12 @@ def run_qsm_session(
         return Outcome(plan, [request.out / name for name in names], notes)
     result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, plan=plan, progress=progress)
     notes += sign_notes(result)
-    files = write_qsm(
-        result,
-        request.out,
-        naming,
-        config=config,
-        device=device,
-        echo_times=series.echo_times,
-        sources=sources,
-        notes=notes,
-        writing=request.writing,
-    )
+    times = {"EchoTimes": list(series.echo_times)}
+    described = Described(
+        "qsm", config, device, sources, notes, times,
+        {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
+    )  # fmt: skip
+    files = write_products(result, request.out, naming, PRODUCTS, described, request.writing)
     return Outcome(plan, files, notes, result)
 
 

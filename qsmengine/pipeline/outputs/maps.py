@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.outputs.dataset import raw_dataset_of, shared_files, source_uri, write_shared_files
-from qsmengine.pipeline.outputs.products import QSM_PRODUCTS, Product
+from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.provenance import describe_step, machine, session_record, software
 from qsmengine.pipeline.outputs.staging import Writing, staged
 from qsmengine.pipeline.run.plan import Plan
@@ -45,16 +45,17 @@ class Naming:
 
     source: BidsName | None
     prefix: str = ""
+    datatype: str = "anat"
 
     @classmethod
-    def of(cls, path: Path, *others: Path) -> Naming:
-        """Naming after the input `path`, and `others` of the same series."""
+    def of(cls, path: Path, *others: Path, datatype: str = "anat") -> Naming:
+        """Naming after the input `path`, and `others` of the same series; `datatype` is their folder."""
         try:
             name = BidsName.parse(path)
         except InputError:
             name = None
         if name is not None and "sub" in name.entities:
-            return cls(name)
+            return cls(name, datatype=datatype)
         shared = [set(_tokens(other)) for other in others]
         return cls(None, "_".join(t for t in _tokens(path) if all(t in tokens for tokens in shared)))
 
@@ -62,7 +63,7 @@ class Naming:
         """File of a product, relative to the output folder."""
         if self.source is not None:
             name = self.source.derivative(suffix, extension=extension, **entities)
-            return name.folder / "anat" / name.filename
+            return name.folder / self.datatype / name.filename
         product = BidsName(entities, suffix, extension).filename
         return Path(f"{self.prefix}_{product}" if self.prefix else product)
 
@@ -79,29 +80,57 @@ def _tokens(path: Path) -> list[str]:
     return kept
 
 
-def qsm_files(plan: Plan, naming: Naming) -> list[Path]:
-    """Every file a QSM run will write, relative to its output folder."""
-    images = [naming.path(p.suffix, p.entities) for p in QSM_PRODUCTS if p.map in plan.kept]
+def product_files(plan: Plan, naming: Naming, products: Sequence[Product], kind: str) -> list[Path]:
+    """Every file that a run will write, relative to its output folder; `kind` is the step's."""
+    images = [naming.path(p.suffix, p.entities) for p in products if p.map in plan.kept]
     sidecars = [sidecar_of(path) for path in images]
     shared = shared_files(named=naming.source is not None)
-    return [*sorted(images), *sorted(sidecars), _provenance_path(naming), *shared]
+    return [*sorted(images), *sorted(sidecars), provenance_path(naming, kind), *shared]
 
 
-def write_qsm(
+@dataclass(frozen=True)
+class Described:
+    """What sidecars and provenance say of a run beside its maps.
+
+    Parameters
+    ----------
+    kind
+        Of the step, for the name of the provenance file.
+    config, device
+        What ran, and where.
+    sources
+        Files read.
+    notes
+        Decisions of the session.
+    acquisition
+        What the images themselves do not tell: echo times, b-values.
+    metadata
+        Entries of every sidecar.
+    more
+        Entries of one map's sidecar beyond those of its step.
+    """
+
+    kind: str
+    config: Config
+    device: Device
+    sources: Sequence[Path]
+    notes: Sequence[str] = ()
+    acquisition: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    more: Callable[[RunResult, str], Mapping[str, Any]] = lambda *_: {}
+
+
+def write_products(
     result: RunResult,
     target: str | Path,
     naming: Naming,
-    *,
-    config: Config,
-    device: Device,
-    echo_times: Sequence[float],
-    sources: Sequence[Path],
-    notes: Iterable[str] = (),
+    products: Sequence[Product],
+    described: Described,
     writing: Writing | None = None,
 ) -> list[Path]:
-    """Write the maps of a QSM run with sidecars, provenance and dataset description; all files or none.
+    """Write the maps of a run with sidecars, provenance and dataset description; all files or none.
 
-    Fields are written in [Hz], chi in [ppm], relaxation in [1/s] and [s]; float32, zero outside the mask.
+    Fields are written in [Hz], other maps in the unit of the run; float32, zero outside the mask.
 
     Returns
     -------
@@ -110,32 +139,44 @@ def write_qsm(
     """
     target = Path(target)
     writing = writing or Writing()
-    shared = common_metadata(result, config, device, sources, timings=writing.timings)
-    shared |= {"EchoTimes": list(echo_times), "MagneticFieldStrength": result.grid.required_field_strength}
+    d = described
+    shared = common_metadata(result, d.config, d.device, d.sources, timings=writing.timings)
+    shared |= d.metadata
+    provenance = provenance_path(naming, d.kind)
     with staged(target, writing.scratch) as folder:
-        written = _write_maps(folder, result, naming, shared)
+        written = _write_maps(folder, result, naming, products, shared, d.more)
         record = session_record(
-            result, config, device, sources, notes, {"EchoTimes": list(echo_times)}, timings=writing.timings
+            result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings
         )
-        write_json(folder / _provenance_path(naming), record)
-        written.append(_provenance_path(naming))
-        written += write_shared_files(folder, target, raw_dataset_of(sources), named=naming.source is not None)
+        write_json(folder / provenance, record)
+        written.append(provenance)
+        written += write_shared_files(
+            folder, target, raw_dataset_of(d.sources), named=naming.source is not None
+        )
     return [target / path for path in written]
 
 
-def _write_maps(folder: Path, result: RunResult, naming: Naming, shared: Mapping[str, Any]) -> list[Path]:
+def _write_maps(
+    folder: Path,
+    result: RunResult,
+    naming: Naming,
+    products: Sequence[Product],
+    shared: Mapping[str, Any],
+    more: Callable[[RunResult, str], Mapping[str, Any]],
+) -> list[Path]:
     """Write images and sidecars side by side; while some are compressed, the next leaves the device."""
     written: list[Path] = []
     outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
 
     def jobs() -> Iterator[Callable[[], None]]:
-        for product in QSM_PRODUCTS:
+        for product in products:
             if product.map not in result.maps:
                 continue
             array, unit = _in_file_unit(result, product)
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
-            metadata |= estimation(result, product.map) | _coverage(product, array, outside)
+            metadata |= {**estimation(result, product.map), **more(result, product.map)}
+            metadata |= _coverage(product, array, outside)
             description = f"{product.map} [{unit}]"
             written.extend((path, sidecar_of(path)))
             yield partial(write_map, folder / path, array, result.grid, metadata, description=description)
@@ -163,8 +204,9 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(image_stem(path.name) + ".json")
 
 
-def _provenance_path(naming: Naming) -> Path:
-    return naming.path("prov", {"desc": "qsm"}, ".json")
+def provenance_path(naming: Naming, kind: str) -> Path:
+    """Provenance file of a run, relative to the output folder."""
+    return naming.path("prov", {"desc": kind}, ".json")
 
 
 def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any], str]:
@@ -205,7 +247,7 @@ def _coverage(
 
 
 def estimation(result: RunResult, name: str) -> dict[str, Any]:
-    """Step that made a map, and for chi what was subtracted."""
+    """Entries of a sidecar on the step that made a map; none for a map that was given."""
     makers = [r for r in result.records if name in r.step.outputs.values()]
     if not makers:
         return {}
@@ -222,30 +264,4 @@ def estimation(result: RunResult, name: str) -> dict[str, Any]:
         entry["PropagatedThrough"] = [
             getattr(step.params, s.section, None) or s.method.name for s in step.chain
         ]
-    if name == "chi":
-        entry["QSMReference"] = _reference(result) | {"WholeBrain": _whole_brain(result)}
-    elif step.section == "chi_separation":
-        entry["AddedOffset"] = _plain(result.facts["offset"])
     return entry
-
-
-def _whole_brain(result: RunResult) -> dict[str, Any]:
-    """Mean and standard deviation [ppm] of the referenced chi where it is defined."""
-    values = to_numpy(result["chi"])[to_numpy(result["local_mask"]) > 0].astype(np.float64)
-    return {"Mean": float(values.mean()), "StandardDeviation": float(values.std()), "Voxels": int(values.size)}
-
-
-def _reference(result: RunResult) -> dict[str, Any]:
-    record = result.record("reference")
-    if record is None:
-        return {"Region": "none", "SubtractedValue": 0.0, "Units": "ppm"}
-    values = record.step.params.model_dump(mode="json", by_alias=True)
-    values |= {n: _plain(result.facts[n]) for n in record.step.method.outputs if n in result.facts}
-    values["subtracted_value"] = values.pop("value", 0.0)
-    values.setdefault("region", record.step.method.name)
-    return {key.title().replace("_", ""): value for key, value in values.items()} | {"Units": "ppm"}
-
-
-def _plain(value: Any) -> Any:
-    """A number or text for JSON."""
-    return value.item() if hasattr(value, "item") else value

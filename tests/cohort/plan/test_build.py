@@ -78,7 +78,7 @@ def test_wrong_options_are_usage_errors(dataset, plan, options, words):
 
 
 def test_an_error_of_the_file_system_stops_one_session_alone(dataset, plan, monkeypatch):
-    import qsmengine.cohort.plan.steps as module
+    import qsmengine.modalities.gre.description as module
 
     for subject in ("01", "02", "03"):
         dataset.gre(subject)

@@ -6,13 +6,16 @@ import pytest
 from qsmengine.backend.device import resolve_device
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.plan.steps import SHARED
-from qsmengine.cohort.work.requests import dti_request, qsm_request
+from qsmengine.cohort.work.compute import Place, task_of
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
-from qsmengine.modalities.dwi.session import run_dti_session
-from qsmengine.modalities.gre.session import run_qsm_session
+from qsmengine.modalities.registry import modality_of
 from qsmengine.pipeline.configuration.config import load_config
 from tests.cohort.making import SHAPE
+
+
+def task(step, bids, out):
+    return task_of(step, Place(bids, out, out, resolve_device("cpu", 1)))
 
 
 def relative(outcome, out):
@@ -33,10 +36,7 @@ def test_steps_are_what_a_dry_run_says(dataset, tmp_path, preset):
     assert all(path.startswith("sub-01/ses-x/") for path in outputs)
     for step in session.steps:
         assert step.problems == ()
-        if step.kind == "qsm":
-            outcome = run_qsm_session(qsm_request(step, dataset.root, out), config, cpu, dry_run=True)
-        else:
-            outcome = run_dti_session(dti_request(step, dataset.root, out), config, cpu, dry_run=True)
+        outcome = modality_of(step.kind).reconstruct(task(step, dataset.root, out), config, cpu, True, None)
         assert relative(outcome, out) == set(step.outputs)
         assert not {path for path in step.outputs if "/" not in path}
         assert step.memory == outcome.plan.memory
@@ -50,9 +50,8 @@ def test_overrides_replace_the_sidecars(dataset, steps):
     step = steps(echo_times=(0.003, 0.006, 0.009), field_strength=7.0)["qsm"]
     assert step.problems == ()
     assert step.options["echo_times"] == [0.003, 0.006, 0.009]
-    request = qsm_request(step, dataset.root, dataset.root / "derivatives" / "x")
-    assert request.echo_times == (0.003, 0.006, 0.009)
-    assert request.field_strength == 7.0
+    options = task(step, dataset.root, dataset.root / "derivatives" / "x").options
+    assert options == {"echo_times": [0.003, 0.006, 0.009], "field_strength": 7.0}
 
 
 def test_every_problem_of_a_series_is_named(dataset, steps):
@@ -113,7 +112,7 @@ def test_a_reference_in_labels_needs_one_label_image(dataset, steps):
     step = steps(config=config)["qsm"]
     assert step.problems == ()
     assert step.inputs["labels"] == (path.relative_to(dataset.root).as_posix(),)
-    assert qsm_request(step, dataset.root, dataset.root / "x").labels == path
+    assert task(step, dataset.root, dataset.root / "x").one("labels") == path
     dataset.image("derivatives/seg2/sub-01/anat/sub-01_dseg.nii.gz", labels=5)
     assert "seg/" in steps(config=config)["qsm"].problems[0]
     assert "seg2/" in steps(config=config)["qsm"].problems[0]

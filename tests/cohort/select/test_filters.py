@@ -1,9 +1,9 @@
 import pytest
 
-from qsmengine.cohort.select.dataset import BidsFile
 from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.errors import UsageError
 from qsmengine.io import BidsName
+from qsmengine.io.bids import BidsFile
 
 
 def file(name, datatype="anat"):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from qsmengine.cohort.select.dataset import BidsFile, Ignored, SessionFiles, scan_subject
+from qsmengine.cohort.select.dataset import Ignored, SessionFiles, scan_subject
 from qsmengine.cohort.select.series import group_series
 from qsmengine.io import BidsName
+from qsmengine.io.bids import BidsFile
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from qsmengine.backend.device import cpu
 from qsmengine.backend.memory import limit_pool
 from qsmengine.cohort.work import compute, execute
 from qsmengine.errors import InputError, OutOfMemoryError
+from qsmengine.modalities.dwi import description as dwi
+from qsmengine.modalities.gre import description as gre
 from tests.cohort.one_session import run
 from tests.cohort.small import dti_step
 
 
 def test_too_little_memory_is_met_with_slabs_and_said(bids, out, monkeypatch):
-    real, limits = compute.run_dti_session, []
+    real, limits = dwi.run_dti_session, []
 
     def limited(request, config, device, **more):
         limits.append(request.max_memory)
@@ -24,7 +26,7 @@ def test_too_little_memory_is_met_with_slabs_and_said(bids, out, monkeypatch):
             raise OutOfMemoryError("step diffusion needs 9 GiB")
         return real(request, config, device, **more)
 
-    monkeypatch.setattr(compute, "run_dti_session", limited)
+    monkeypatch.setattr(dwi, "run_dti_session", limited)
     step = run(bids, out, steps=(dti_step("00"),)).record.steps["dti"]
     assert step.state == "done"
     assert limits[0] is None
@@ -45,7 +47,7 @@ def test_too_little_memory_is_met_with_slabs_and_said(bids, out, monkeypatch):
 def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
     bids, out, monkeypatch, module, name, code
 ):
-    real, calls = compute.run_dti_session, []
+    real, calls = dwi.run_dti_session, []
 
     def limited(request, config, device, **more):
         calls.append(request.max_memory)
@@ -55,7 +57,7 @@ def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
             raise error
         return real(request, config, device, **more)
 
-    monkeypatch.setattr(compute, "run_dti_session", limited)
+    monkeypatch.setattr(dwi, "run_dti_session", limited)
     step = run(bids, out, steps=(dti_step("00"),)).record.steps["dti"]
     assert step.state == "done"
     assert "repeated in slabs" in step.notes
@@ -63,7 +65,7 @@ def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
 
 
 def test_a_gpu_that_fills_up_halfway_hands_the_session_to_the_cpu(bids, out, gpu, monkeypatch):
-    monkeypatch.setattr("qsmengine.pipeline.run.execute.check_memory", lambda plan, device: None)
+    monkeypatch.setattr("qsmengine.modalities.gre.run.check_memory", lambda plan, device: None)
     monkeypatch.setattr("qsmengine.modalities.gre.session.check_memory", lambda plan, device: None)
     monkeypatch.setattr(execute, "limit_pool", lambda device, limit: limit_pool(device, min(limit, 1 << 20)))
     try:
@@ -82,7 +84,7 @@ def test_an_error_that_is_not_about_memory_is_not_tried_again(bids, out, monkeyp
         calls.append(device)
         raise InputError("no volume with b <= 50 s/mm^2")
 
-    monkeypatch.setattr(compute, "run_dti_session", broken)
+    monkeypatch.setattr(dwi, "run_dti_session", broken)
     assert run(bids, out, steps=(dti_step("00"),)).record.steps["dti"].state == "failed"
     assert len(calls) == 1
 
@@ -95,7 +97,7 @@ def test_the_arrays_of_a_failed_try_are_given_back_before_the_next(bids, out, mo
         arrays.append(weakref.ref(array))
         raise MemoryError
 
-    monkeypatch.setattr(compute, "run_dti_session", limited)
+    monkeypatch.setattr(dwi, "run_dti_session", limited)
     monkeypatch.setattr(compute, "free_pool", lambda device: seen.append(arrays[-1]() is None))
     place = compute.Place(bids, out, out / "scratch", cpu(1))
     with pytest.raises(MemoryError):
@@ -107,7 +109,7 @@ def test_too_little_memory_for_qsm_fails_with_the_numbers(bids, out, monkeypatch
     def broken(*_, **__):
         raise OutOfMemoryError("step inversion needs 9 GiB")
 
-    monkeypatch.setattr(compute, "run_qsm_session", broken)
+    monkeypatch.setattr(gre, "run_qsm_session", broken)
     step = run(bids, out).record.steps["qsm"]
     assert (step.state, step.reason) == ("failed", "step inversion needs 9 GiB")
 
@@ -119,7 +121,7 @@ def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypa
         def __str__(self):
             return "cuda:0"
 
-    real, tried = compute.run_dti_session, []
+    real, tried = dwi.run_dti_session, []
 
     def limited(request, config, device, **more):
         tried.append(str(device))
@@ -127,7 +129,7 @@ def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypa
             raise MemoryError("out of memory allocating 9 bytes")
         return real(request, config, device, **more)
 
-    monkeypatch.setattr(compute, "run_dti_session", limited)
+    monkeypatch.setattr(dwi, "run_dti_session", limited)
     monkeypatch.setattr(compute, "free_pool", lambda device: None)
     monkeypatch.setattr(compute, "available_memory", lambda device: 1 << 30)
     place = compute.Place(bids, out, out / "scratch", Gpu(), fall_back=True)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from qsmengine.cohort.plan.model import Step
-from qsmengine.cohort.work.tabulate import LIMITS, REGION_MAPS, region_limits, write_table
+from qsmengine.cohort.work.tabulate import region_limits, write_table
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.nifti import write_image
+from qsmengine.modalities.registry import all_modalities
 
 GRID = Grid.from_voxel_size((8, 8, 8), (1.0, 1.0, 1.0))
 QSM = ("sub-1/anat/sub-1_Chimap.nii.gz", "sub-1/anat/sub-1_R2starmap.nii.gz",
@@ -53,8 +54,12 @@ def test_volume_is_that_of_the_whole_region(table):
     assert float(table[2]["volume_mm3"]) == 512
 
 
-def test_every_map_of_the_tables_has_its_limit():
-    assert set(LIMITS) == REGION_MAPS
+def test_every_map_of_the_tables_has_its_limit_among_those_of_its_modality():
+    for modality in all_modalities():
+        maps = {product.map for product in modality.products}
+        limits = {product.region.limit for product in modality.products if product.region is not None}
+        assert limits
+        assert limits <= maps
 
 
 def test_limit_is_of_the_same_series_as_the_map():

@@ -1,0 +1,111 @@
+"""Description of diffusion-weighted images as a modality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qsmengine.backend.device import Device
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io.bids import BidsName
+from qsmengine.io.dwi import open_dwi
+from qsmengine.io.header import check_stored_size
+from qsmengine.io.inheritance import find_inherited
+from qsmengine.io.sidecars import read_sidecar
+from qsmengine.modalities.dwi.maps import dti_files
+from qsmengine.modalities.dwi.products import PRODUCTS
+from qsmengine.modalities.dwi.series import group
+from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
+from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.run.outcome import Outcome
+from qsmengine.pipeline.run.plan import Plan
+from qsmengine.pipeline.run.progress import ProgressCallback
+
+_FA = "model-*_param-fa_dwimap.nii.gz"
+ROWS = (
+    Row(_FA, "FA", "fa"),
+    Row(_FA, "colour FA", "colour_fa", vectors="model-*_param-v1_dwimap.nii.gz"),
+    Row("model-*_param-md_dwimap.nii.gz", "MD", "diffusivity"),
+)
+
+
+def _open(parts: Parts, opening: Opening) -> Opened:
+    image = parts["dwi"][0]
+    tables: dict[str, tuple[Path, ...]] = {}
+    problems: list[str] = []
+    for role in ("bval", "bvec"):
+        try:
+            tables[role] = (find_inherited(image, f".{role}", opening.folders),)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        return Opened(None, inputs=tables, problems=tuple(problems))
+    try:
+        file = open_dwi(image, tables["bval"][0], tables["bvec"][0], b0_threshold=opening.config.b0_threshold)
+        check_stored_size(file.header)
+    except InputError as error:
+        return Opened(None, inputs=tables, problems=(str(error),))
+    notes = (*file.notes, *_multipart(image, opening))
+    return Opened(file.grid, len(file.volumes), tables, notes)
+
+
+def _multipart(image: Path, opening: Opening) -> list[str]:
+    """A note where the sidecar calls the series one part of several."""
+    try:
+        label = read_sidecar(image, opening.folders).values.get("MultipartID")
+    except InputError as error:
+        return [str(error)]
+    if label is None:
+        return []
+    return [f"MultipartID {label}: one of several parts; each is fitted by itself"]
+
+
+def _plan(config: Config, grid: Grid, volumes: int, _roles: frozenset[str]) -> Plan:
+    return plan_dti(config, grid, volumes)
+
+
+def _prefix(name: BidsName) -> Path:
+    return name.folder / "dwi" / name.filename.removesuffix("_dwi.nii.gz")
+
+
+def _files(plan: Plan, name: BidsName) -> list[Path]:
+    return dti_files(plan, _prefix(name), "bids")
+
+
+def _reconstruct(
+    task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None
+) -> Outcome:
+    request = DtiRequest(
+        dwi=task.files["dwi"][0],
+        prefix=task.out / _prefix(BidsName.parse(task.name)),
+        bval=task.one("bval"),
+        bvec=task.one("bvec"),
+        mask=task.one("mask"),
+        names="bids",
+        max_memory=task.max_memory,
+        force=task.force,
+        writing=task.writing,
+    )
+    return run_dti_session(request, config, device, dry_run=dry_run, progress=progress)
+
+
+MODALITY = Modality(
+    name="dwi",
+    step="dti",
+    title="Diffusion",
+    data="Diffusion-weighted data",
+    absent="no diffusion series",
+    datatype="dwi",
+    suffixes=("dwi",),
+    queries={"dwi": ("dwi",)},
+    group=group,
+    open=_open,
+    plan=_plan,
+    files=_files,
+    reconstruct=_reconstruct,
+    products=PRODUCTS,
+    rows=ROWS,
+    in_slabs=True,
+)

@@ -1,0 +1,131 @@
+"""Description of gradient echoes as a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from qsmengine.backend.device import Device
+from qsmengine.errors import InputError, UsageError
+from qsmengine.grid import Grid
+from qsmengine.io.bids import BidsName
+from qsmengine.io.gre_files import GreFiles, open_gre
+from qsmengine.modalities.gre.products import PRODUCTS
+from qsmengine.modalities.gre.series import SUFFIXES, group
+from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
+from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.outputs.maps import Naming, product_files
+from qsmengine.pipeline.run.outcome import Outcome
+from qsmengine.pipeline.run.plan import Plan
+from qsmengine.pipeline.run.progress import ProgressCallback
+
+ROWS = (
+    Row("S0map.nii.gz", "signal at TE = 0", "magnitude"),
+    Row(
+        "desc-total_fieldmap.nii.gz", "total field", "field_hz", half_ppm=0.8, mask="desc-reliable_mask.nii.gz"
+    ),
+    Row("desc-local_fieldmap.nii.gz", "local field", "field_hz", half_ppm=0.05),
+    Row("Chimap.nii.gz", "susceptibility", "chi"),
+    Row("desc-sd_Chimap.nii.gz", "its standard deviation", "chi", window=(0.0, 0.02)),
+    Row("desc-paramagnetic_Chimap.nii.gz", "paramagnetic part", "chi"),
+    Row("desc-diamagnetic_Chimap.nii.gz", "diamagnetic part", "chi"),
+    Row("R2starmap.nii.gz", "R2*", "r2star"),
+    Row("swi.nii.gz", "SWI", "magnitude"),
+)
+
+
+def _open(parts: Parts, opening: Opening) -> Opened:
+    found: list[InputError] = []
+    try:
+        files = open_gre(
+            parts.get("magnitude"),
+            parts.get("phase"),
+            real=parts.get("real"),
+            imag=parts.get("imag"),
+            echo_times=opening.echo_times,
+            field_strength=opening.field_strength,
+            phase_units=opening.config.input.phase_units,
+            folders=opening.folders,
+            check_size=True,
+            problems=found,
+        )
+    except InputError:
+        return Opened(None, problems=tuple(str(problem) for problem in found))
+    except UsageError as error:
+        first = next(iter(parts.values()))[0]
+        return Opened(None, problems=(f"{first.name}: {error}",))
+    return Opened(files.grid, len(files.echo_times), notes=tuple(_notes(files)))
+
+
+def _notes(files: GreFiles) -> list[str]:
+    notes = list(files.notes)
+    for group_ in files.groups:
+        notes += group_.notes
+    last = files.groups[-1]
+    if last.name == "phase" and any(file.sidecar.text("Units") is None for file in last.files):
+        notes.append(f"{last.files[0].path}: Units: not in the sidecar; decided from the values")
+    return notes
+
+
+def _plan(config: Config, grid: Grid, echoes: int, roles: frozenset[str]) -> Plan:
+    return plan_qsm(
+        config, grid, echoes, has_mask="mask" in roles, has_labels="labels" in roles, has_r2="r2" in roles
+    )
+
+
+def _files(plan: Plan, name: BidsName) -> list[Path]:
+    return product_files(plan, Naming(name), PRODUCTS, MODALITY.step)
+
+
+def _beside(settings: Mapping[str, object]) -> tuple[str, ...]:
+    reference, separation = settings.get("reference"), settings.get("chi_separation")
+    wanted = []
+    if isinstance(reference, dict) and reference.get("region") == "labels":
+        wanted.append("labels")
+    if isinstance(separation, dict) and separation.get("method") == "r2prime":
+        wanted.append("r2")
+    return tuple(wanted)
+
+
+def _reconstruct(
+    task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None
+) -> Outcome:
+    times = task.options.get("echo_times")
+    request = QsmRequest(
+        magnitude=task.files.get("magnitude", ()),
+        phase=task.files.get("phase", ()),
+        real=task.files.get("real", ()),
+        imag=task.files.get("imag", ()),
+        out=task.out,
+        echo_times=None if times is None else tuple(float(time) for time in times),
+        field_strength=task.options.get("field_strength"),
+        mask=task.one("mask"),
+        labels=task.one("labels"),
+        r2=task.one("r2"),
+        force=task.force,
+        name=task.name,
+        writing=task.writing,
+    )
+    return run_qsm_session(request, config, device, dry_run=dry_run, progress=progress)
+
+
+MODALITY = Modality(
+    name="gre",
+    step="qsm",
+    title="Susceptibility mapping",
+    data="Gradient-echo data",
+    absent="no gradient-echo series with phase",
+    datatype="anat",
+    suffixes=SUFFIXES,
+    queries={"gre": SUFFIXES, "megre": ("MEGRE",), "t2starw": ("T2starw",), "swi": ("swi",)},
+    group=group,
+    open=_open,
+    plan=_plan,
+    files=_files,
+    reconstruct=_reconstruct,
+    products=PRODUCTS,
+    rows=ROWS,
+    beside=_beside,
+)

@@ -1,0 +1,42 @@
+"""What the sidecars of susceptibility maps say beyond the step that made them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.pipeline.run.results import RunResult
+
+
+def chi_metadata(result: RunResult, name: str) -> dict[str, Any]:
+    """Reference of chi, and the offset that the separation of chi added; empty for other maps."""
+    if name == "chi":
+        return {"QSMReference": _reference(result) | {"WholeBrain": _whole_brain(result)}}
+    separation = result.record("chi_separation")
+    if separation is not None and name in separation.step.outputs.values():
+        return {"AddedOffset": _plain(result.facts["offset"])}
+    return {}
+
+
+def _whole_brain(result: RunResult) -> dict[str, Any]:
+    """Mean and standard deviation [ppm] of the referenced chi where it is defined."""
+    values = to_numpy(result["chi"])[to_numpy(result["local_mask"]) > 0].astype(np.float64)
+    return {"Mean": float(values.mean()), "StandardDeviation": float(values.std()), "Voxels": int(values.size)}
+
+
+def _reference(result: RunResult) -> dict[str, Any]:
+    record = result.record("reference")
+    if record is None:
+        return {"Region": "none", "SubtractedValue": 0.0, "Units": "ppm"}
+    values = record.step.params.model_dump(mode="json", by_alias=True)
+    values |= {n: _plain(result.facts[n]) for n in record.step.method.outputs if n in result.facts}
+    values["subtracted_value"] = values.pop("value", 0.0)
+    values.setdefault("region", record.step.method.name)
+    return {key.title().replace("_", ""): value for key, value in values.items()} | {"Units": "ppm"}
+
+
+def _plain(value: Any) -> Any:
+    """A number or text for JSON."""
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,37 @@
+"""Maps of a gradient-echo reconstruction and their files."""
+
+from __future__ import annotations
+
+from qsmengine.pipeline.outputs.products import Product, Region
+
+CHI_REGION = Region("local_mask")
+SIGNAL_REGION = Region("brain_mask")
+
+PRODUCTS = (
+    Product("chi", "Chimap", {}, "magnetic susceptibility", CHI_REGION),
+    Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of poor phase"),
+    Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes of the mask filled"),
+    Product(
+        "chi_sd", "Chimap", {"desc": "sd"}, "standard deviation of the susceptibility from the field's noise"
+    ),
+    Product(
+        "chi_positive", "Chimap", {"desc": "paramagnetic"}, "susceptibility of paramagnetic sources", CHI_REGION
+    ),
+    Product(
+        "chi_negative", "Chimap", {"desc": "diamagnetic"}, "susceptibility of diamagnetic sources", CHI_REGION
+    ),
+    Product("chi_total", "Chimap", {"desc": "separated"}, "sum of the para- and diamagnetic susceptibility"),
+    Product("swi", "swi", {}, "susceptibility-weighted image"),
+    Product("minip", "minIP", {}, "minimum of the susceptibility-weighted image over a slab"),
+    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate", SIGNAL_REGION),
+    Product("r2star_sd", "R2starmap", {"desc": "sd"}, "standard deviation of the effective relaxation rate"),
+    Product("t2star", "T2starmap", {}, "effective transverse relaxation time", SIGNAL_REGION),
+    Product("s0", "S0map", {}, "signal at echo time 0"),
+    Product("total_field", "fieldmap", {"desc": "total"}, "field offset from all sources"),
+    Product("local_field", "fieldmap", {"desc": "local"}, "field offset from sources inside the mask"),
+    Product("noise", "fieldmap", {"desc": "noise"}, "standard deviation of the total field"),
+    Product("brain_mask", "mask", {"desc": "brain"}, "mask of the field fit"),
+    Product("local_mask", "mask", {"desc": "reliable"}, "voxels where the local field and chi are defined"),
+    Product("reliable_mask", "mask", {"desc": "pass1"}, "voxels of the first of two passes"),
+    Product("csf_mask", "mask", {"desc": "csf"}, "cerebrospinal fluid that chi is relative to"),
+)

@@ -1,0 +1,68 @@
+"""Images of a session grouped into series, by their names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from qsmengine.io.bids import BidsFile, BidsName
+
+PARTS = {"mag": "magnitude", "phase": "phase", "real": "real", "imag": "imag"}
+"""Label of ``part`` -> role of the file."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of a session.
+
+    Parameters
+    ----------
+    kind
+        Name of the step that takes it.
+    name
+        Name without echo and part, which its outputs and its step are named after.
+    parts
+        Role -> files, echoes in the order of their labels.
+    problems, notes
+        What is wrong or was decided, by the names alone.
+    """
+
+    kind: str
+    name: BidsName
+    parts: Mapping[str, tuple[str, ...]]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def step_name(self) -> str:
+        """The kind with the entities that tell the series from its like."""
+        own = [f"{key}-{label}" for key, label in self.name.entities.items() if key not in {"sub", "ses"}]
+        return "_".join([self.kind, *own])
+
+
+def by_series(files: Iterable[BidsFile], without: set[str]) -> list[list[BidsFile]]:
+    """Files in groups whose names differ in the entities `without` alone."""
+    groups: dict[tuple[object, ...], list[BidsFile]] = {}
+    for file in files:
+        groups.setdefault(series_key(file.name, without), []).append(file)
+    return list(groups.values())
+
+
+def series_key(name: BidsName, without: set[str]) -> tuple[object, ...]:
+    """Return what the names of one series share."""
+    kept = {key: label for key, label in name.entities.items() if key not in without}
+    return name.suffix, frozenset(kept.items())
+
+
+def echo_number(file: BidsFile) -> tuple[int, str]:
+    """Return the key that sorts echoes by their label."""
+    label = file.name.entities.get("echo", "")
+    return (int(label) if label.isdecimal() else 0, file.path)
+
+
+def doubles(part: str, files: Sequence[BidsFile]) -> Iterable[str]:
+    """Two files for one echo of one part: never the first silently."""
+    for one, other in pairwise(files):
+        if one.name.entities.get("echo") == other.name.entities.get("echo"):
+            yield f"{other.path}: the same echo and part ({part}) as {one.path}; remove one of them"
