@@ -1,4 +1,4 @@
-"""Voxelwise group analysis of maps on disk: a table of participants in, maps of t, TFCE and p out."""
+"""Voxelwise group analysis of maps on disk, with maps of t, TFCE and p as results."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ OUTPUTS = ("t", "tfce", "desc-tfce_p", "desc-t_p")
 _DESCRIPTIONS = {
     "t": "Student's t of the tested column",
     "tfce": "threshold-free cluster enhancement of t, signed",
-    "desc-tfce_p": "family-wise error of tfce, by permutation; 1 outside the mask",
-    "desc-t_p": "family-wise error of t, by permutation; 1 outside the mask",
+    "desc-tfce_p": "family-wise p value of tfce by permutation; 1 outside the mask",
+    "desc-t_p": "family-wise p value of t by permutation; 1 outside the mask",
 }
 _NULL: Dictionary = {
-    "tfce": {"Description": "Largest enhanced value of a permutation; the first row is the data", "Units": "1"},
-    "t": {"Description": "Largest t of a permutation", "Units": "1"},
+    "tfce": {"Description": "Largest enhanced value of each permutation, unpermuted first", "Units": "1"},
+    "t": {"Description": "Largest t of each permutation", "Units": "1"},
 }
 _EXCLUDED: Dictionary = {
-    "participant_id": {"Description": "Participant left out"},
-    "reason": {"Description": "Why"},
+    "participant_id": {"Description": "Excluded participant"},
+    "reason": {"Description": "Reason for the exclusion"},
 }
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """What is tested.
+    """The tested effect.
 
     Parameters
     ----------
     tested
-        Column of the table: numbers (t of the slope) or groups.
+        Column of the table: numbers (test of the slope) or groups.
     reference, level
-        For groups: t of `level` minus `reference`; `level` may be left out where there are two.
+        For groups: test of `level` minus `reference`; `level` may be omitted if there are two groups.
     covariates
         Nuisance columns; text is categorical.
     """
@@ -82,22 +82,22 @@ def run_voxelwise(
     Parameters
     ----------
     table
-        participant_id, map (file, relative to the table), and the design's columns.
+        TSV with participant_id, map (file, relative to the table), and the columns of the contrast.
     mask
-        Image on the grid of the maps; voxels that are not 0 are tested.
+        Image on the grid of the maps; nonzero voxels are tested.
     out
-        Folder.
+        Output folder.
     contrast, params
-        What is tested, and how.
+        The tested effect, and the parameters of the permutation test.
     device
         See :func:`qsmengine.stages.inference.permutation.permutation_test`.
     progress
-        Called with the share done.
+        Called with the fraction done.
 
     Raises
     ------
     InputError
-        For missing columns, maps on another grid, and what permutation_test raises.
+        For missing columns and maps on another grid, and as permutation_test.
     """
     unread: Unread = {}
     people = _read_people(Path(table), contrast, unread)
@@ -135,7 +135,7 @@ def _read_people(path: Path, contrast: Contrast, unread: Unread) -> pd.DataFrame
 def _choose(
     people: pd.DataFrame, contrast: Contrast, source: object, unread: Unread
 ) -> tuple[pd.DataFrame, Floats, pd.DataFrame]:
-    """Rows that have everything, the tested column, and who is left out."""
+    """Return complete rows, the tested column, and the exclusions."""
     values = people[contrast.tested]
     groups = isinstance(values.dtype, pd.CategoricalDtype)
     levels = _levels(values, contrast, source) if groups else None
@@ -153,7 +153,7 @@ def _levels(values: pd.Series, contrast: Contrast, source: object) -> tuple[str,
     found = sorted(values.dropna().astype(str).unique())
     if contrast.reference is None:
         raise InputError(
-            f"is text: which of {', '.join(found)} is the reference?", source=source, field=contrast.tested
+            f"is text; which of {', '.join(found)} is the reference?", source=source, field=contrast.tested
         )
     others = [name for name in found if name != contrast.reference]
     level = contrast.level if contrast.level is not None else (others[0] if len(others) == 1 else None)

@@ -1,4 +1,4 @@
-"""Published cells beside those of virtual cohorts: tables, shares of agreement, lines of text."""
+"""Comparison of published cells with those of virtual cohorts: tables, recovery, lines of text."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import pandas as pd
 from qsmengine.stats.tables import Dictionary
 
 CELLS: Dictionary = {
-    "table": {"Description": "Table of the paper, or part of its text"},
+    "table": {"Description": "Table of the paper, or section of its text"},
     "row": {"Description": "Row of the table"},
     "column": {"Description": "Column of the table"},
     "kind": {"Description": "estimate, share, or p for significance"},
-    "published": {"Description": "As printed"},
-    "value": {"Description": "Of the cohort; n/a where the model did not keep the predictor"},
+    "published": {"Description": "Value as printed"},
+    "value": {"Description": "Value of the cohort; n/a if the model did not keep the predictor"},
     "low": {"Description": "Lower end of its 95 % confidence interval"},
     "high": {"Description": "Upper end of its 95 % confidence interval"},
-    "agrees": {"Description": "Agreement, as the study's page defines it"},
+    "agrees": {"Description": "Agreement, as defined on the page of the study"},
 }
 RECOVERY: Dictionary = {
     **{name: CELLS[name] for name in ("table", "row", "column", "kind", "published")},
     "value": {"Description": "Median over the cohorts"},
     "low": {"Description": "2.5 % quantile over the cohorts"},
     "high": {"Description": "97.5 % quantile over the cohorts"},
-    "recovered": {"Description": "Share of the cohorts whose cell agrees with the print", "Units": "1"},
-    "n": {"Description": "Cohorts", "Units": "count"},
+    "recovered": {"Description": "Share of the cohorts whose cell agrees with the printed one", "Units": "1"},
+    "n": {"Description": "Number of cohorts", "Units": "count"},
 }
 
 
 def recovery(compared: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """How often each cell agrees over the cohorts; `compared` have columns as in `CELLS` and the same rows."""
+    """Return the recovery of each cell; tables in `compared` have the columns of `CELLS` and equal rows."""
     first = compared[0]
     values = pd.concat([c["value"] for c in compared], axis=1)
     table = first[["table", "row", "column", "kind", "published"]].copy()
@@ -42,19 +42,19 @@ def recovery(compared: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def marks(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with its column agrees as "yes" and "no"."""
+    """Return the table with "yes" and "no" in its column agrees."""
     return table.assign(agrees=table["agrees"].map({True: "yes", False: "no"}))
 
 
 def lines(cells: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
-    """Every cell as a line of text: value, print, mark, share of the cohorts; then sums."""
+    """Return a line of text per cell (value, printed value, agreement, recovery), followed by averages."""
     found = []
     width = max(len(str(row)) for row in cells["row"])
     for cell, share in zip(cells.to_dict("records"), shares.to_dict("records"), strict=True):
         where = f"{section(cell['table'])}  {cell['row']:<{width}} {cell['column']:<26}"
         mark = "yes" if cell["agrees"] else "no"
         percent = f"{100 * share['recovered']:4.0f} %"
-        found.append(f"{where} {cell['value']:>10.4g}  print {cell['published']:>7}  {mark:<3} {percent}")
+        found.append(f"{where} {cell['value']:>10.4g}  printed {cell['published']:>7}  {mark:<3} {percent}")
     for (table, kind), part in shares.groupby(["table", "kind"], sort=False):
         mean = 100 * float(part["recovered"].mean())
         found.append(f"{section(str(table))}, {kind}: {len(part)} cells, {mean:.0f} % recovered on average")
@@ -62,5 +62,5 @@ def lines(cells: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
 
 
 def section(table: str) -> str:
-    """Headline of a table: "Table 2", or a part of the text by its name."""
+    """Return the heading of a table: "Table 2", or the name of a section of the text."""
     return f"Table {table}" if table.isdigit() else table

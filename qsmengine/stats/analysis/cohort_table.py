@@ -1,4 +1,4 @@
-"""One tidy table of a cohort: a row per participant and session, a column per variable, with units."""
+"""Table of a cohort: a row per participant and session, a column per variable, with units."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Exclusion = dict[str, str | None]
 
 @dataclass(frozen=True)
 class CohortTable:
-    """The table, a unit and a description of each column, and what could not be used.
+    """The table, a unit and a description of each column, and exclusions.
 
     Parameters
     ----------
     table
         participant_id, session_id, the columns of participants.tsv (and sessions.tsv), variables, logarithms,
-        harmonised columns. Numbers are float64, codes and text categories; what is missing is NaN.
+        harmonised columns. Numbers are float64, codes and text are categories; missing values are NaN.
     unread
-        Column -> participant -> text in place of a number, which is missing in the table.
+        Column -> participant -> text in place of a number, which is NaN in the table.
     units
-        Column -> unit; columns whose unit nobody told are absent.
+        Column -> unit; columns of unknown unit are absent.
     """
 
     table: pd.DataFrame
@@ -43,7 +43,7 @@ class CohortTable:
 
 
 def long_table(cohort: Cohort) -> pd.DataFrame:
-    """Every value of every region table: participant, session, cell, value, unit.
+    """Return every value of every region table: participant, session, cell, value, unit.
 
     Raises
     ------
@@ -68,13 +68,13 @@ def long_table(cohort: Cohort) -> pd.DataFrame:
 
 
 def cohort_table(analysis: Analysis, cohort: Cohort, *, source: object = "analysis") -> CohortTable:
-    """Gather the columns an analysis names.
+    """Return the columns that an analysis names.
 
     Raises
     ------
     InputError
-        With every problem found: a name that stands for two columns, a cell that no table has, a mixture
-        of numbers and text, the logarithm of a number that is not positive, harmonisation that fails.
+        Listing every problem: a name of two columns, a cell that no table has, a mixture of numbers and text,
+        the logarithm of a number that is not positive, failed harmonisation.
     """
     long = long_table(cohort)
     problems: list[tuple[str, str]] = []
@@ -94,16 +94,16 @@ def cohort_table(analysis: Analysis, cohort: Cohort, *, source: object = "analys
         descriptions[name] = " ".join(part for part in cell.model_dump().values() if part)
         if unit is not None:
             units[name] = unit
-    raise_problems(problems, "the cohort table cannot be made", source)
+    raise_problems(problems, "the cohort table cannot be built", source)
     return add_columns(analysis, CohortTable(table, units, descriptions, unread=unread), source=source)
 
 
 def add_columns(analysis: Analysis, cohort: CohortTable, *, source: object = "analysis") -> CohortTable:
-    """Add the logarithms and harmonised columns of an analysis; InputError as in :func:`cohort_table`."""
+    """Add logarithms and harmonised columns of an analysis; raises as :func:`cohort_table`."""
     table, units, descriptions = cohort.table.copy(), dict(cohort.units), dict(cohort.descriptions)
     problems: list[tuple[str, str]] = []
     _add_logs(analysis, table, descriptions, problems)
-    raise_problems(problems, "the cohort table cannot be made", source)
+    raise_problems(problems, "the cohort table cannot be built", source)
     excluded = list(cohort.excluded)
     if analysis.combat is not None:
         table = _add_harmonised(analysis.combat, table, units, descriptions, excluded, source)
@@ -113,7 +113,7 @@ def add_columns(analysis: Analysis, cohort: CohortTable, *, source: object = "an
 def _participants(
     analysis: Analysis, cohort: Cohort, problems: list[tuple[str, str]], unread: Unread
 ) -> pd.DataFrame:
-    """Columns of participants.tsv and sessions.tsv, typed; session_id where there are sessions."""
+    """Return the typed columns of participants.tsv and sessions.tsv, with session_id if there are sessions."""
     people = cohort.participants
     if len(cohort.sessions):
         clash = sorted(set(map(str, people)) & set(map(str, cohort.sessions)) - set(SESSION))
@@ -160,14 +160,15 @@ def _add_logs(
 ) -> None:
     for name, log in analysis.log.items():
         if name in table:
-            problems.append((name, "is a column already"))
+            problems.append((name, "already is a column"))
         elif log.of not in table or isinstance(table[log.of].dtype, pd.CategoricalDtype):
             problems.append((name, f"there is no numeric column {did_you_mean(log.of, table.columns)}"))
         else:
             shifted = table[log.of] + log.offset
             bad = table.loc[shifted <= 0, "participant_id"]
             if len(bad):
-                problems.append((name, f"{log.of} + {log.offset:g} of {bad.iloc[0]} is not positive: offset?"))
+                what = f"{log.of} + {log.offset:g} of {bad.iloc[0]} is not positive; add an offset?"
+                problems.append((name, what))
             else:
                 table[name] = np.log(shifted)
                 descriptions[name] = f"natural logarithm of {log.of}" + (

@@ -1,4 +1,4 @@
-"""An analysis file: which columns there are, what is done to them, and a list of models.
+"""Analysis files: columns, their transformations, and a list of models.
 
 Example::
 
@@ -8,7 +8,7 @@ Example::
     log: {log_ll: {of: lesion_load}} # natural logarithm of (column + offset)
     combat: {site: site, columns: [thalamus_chi], preserve: [age, sex, group], empirical_bayes: false}
     categorical: [dmt]               # columns of participants.tsv whose numbers are codes
-    correction: bonferroni           # of every family; `families` tells others
+    correction: bonferroni           # of every family; exceptions in `families`
     models:
       - {name: ages, kind: student_t, outcome: age, groups: {column: group, reference: HC, levels: [MS]}}
       - {name: dgm, kind: ancova, outcome: [thalamus_chi], groups: {column: group, reference: HC},
@@ -32,7 +32,7 @@ from qsmengine.stats.problems import did_you_mean
 
 
 class Cell(Frozen):
-    """One cell of the region tables, as the column names there."""
+    """One cell of the region tables, named as in their columns."""
 
     region: str
     map: str = ""
@@ -41,14 +41,14 @@ class Cell(Frozen):
 
 
 class Log(Frozen):
-    """Natural logarithm of a column, with `offset` added first where it holds zeros."""
+    """Natural logarithm of a column plus `offset`, which is needed if the column contains zeros."""
 
     of: str
     offset: float = 0.0
 
 
 class Combat(Frozen):
-    """Harmonisation over sites; the results are new columns, named ``combat_COLUMN``."""
+    """Harmonisation over sites; the results are new columns ``combat_COLUMN``."""
 
     site: str
     columns: Names
@@ -57,7 +57,7 @@ class Combat(Frozen):
 
 
 class _Model(Frozen):
-    """What every model has: a name, a family of corrected tests (its name), and which rows take part."""
+    """Entries of every model: name, family of corrected tests (default: its name), selection of rows."""
 
     name: str
     family: str | None = None
@@ -65,7 +65,7 @@ class _Model(Frozen):
 
 
 class Checks(_Model):
-    """Normality of each outcome (in each group) and Levene's test between the groups."""
+    """Normality of each outcome, in each group if given, and Levene's test between the groups."""
 
     kind: Literal["checks"]
     outcome: Names
@@ -82,7 +82,7 @@ class Comparison(_Model):
 
 
 class Ancova(_Model):
-    """Analysis of covariance; `interactions` are covariates whose slope may differ between groups."""
+    """Analysis of covariance; `interactions` are covariates whose effect may differ between groups."""
 
     kind: Literal["ancova"]
     outcome: Names
@@ -93,7 +93,7 @@ class Ancova(_Model):
 
 
 class Partial(_Model):
-    """Correlation of each outcome with each column of `with` after the covariates."""
+    """Correlation of each outcome with each column of `with`, given the covariates."""
 
     kind: Literal["partial_correlation"]
     outcome: Names
@@ -102,7 +102,7 @@ class Partial(_Model):
 
 
 class Hierarchical(_Model):
-    """Linear regression with blocks of predictors entered one after the other."""
+    """Linear regression with blocks of predictors entered one after another."""
 
     kind: Literal["hierarchical"]
     outcome: Names
@@ -110,7 +110,7 @@ class Hierarchical(_Model):
 
 
 class Mixed(_Model):
-    """Linear mixed model with a random intercept, and random `slopes`, of each `unit`."""
+    """Linear mixed model with a random intercept and random `slopes` per `unit`."""
 
     kind: Literal["mixed"]
     outcome: Names
@@ -120,7 +120,7 @@ class Mixed(_Model):
 
 
 class Power(Frozen):
-    """The one of `effect`, `n` and `power` that is left out; see models.power."""
+    """Solution for the omitted one of `effect`, `n` and `power`; see models.power."""
 
     kind: Literal["power"]
     name: str
@@ -140,22 +140,22 @@ AnyModel: TypeAlias = Annotated[Model | Power, Field(discriminator="kind")]
 
 
 class Analysis(Frozen):
-    """Everything in an analysis file.
+    """Content of an analysis file.
 
     Parameters
     ----------
     variables
         Column -> cell of the region tables.
     log, combat
-        Columns made of others, in this order.
+        New columns computed from others, in this order.
     categorical
         Columns of participants.tsv whose numbers are codes.
     session
-        Session of models that take one row a participant, where there are several.
+        Session for models with one row per participant, if participants have several sessions.
     correction, families
-        Method for every family of tests, and for single ones: "bonferroni", "holm", "fdr_bh" or "none".
+        Method for all families of tests, and exceptions: "bonferroni", "holm", "fdr_bh" or "none".
     models
-        Fitted in order; names are unique.
+        Models in the order of fitting; names are unique.
     """
 
     variables: dict[str, Cell] = Field(default_factory=dict)
@@ -169,7 +169,7 @@ class Analysis(Frozen):
 
 
 def is_analysis(path: str | Path) -> bool:
-    """Tell whether a YAML file has a list of models (else it is a design of one analysis of covariance)."""
+    """Return whether a YAML file has a list of models; otherwise it is the design of one ANCOVA."""
     return "models" in _read(Path(path))
 
 
@@ -179,9 +179,9 @@ def load_analysis(path: str | Path) -> Analysis:
     Raises
     ------
     InputError
-        When the file is missing or no YAML.
+        When the file is missing or is not YAML.
     UsageError
-        For unknown, missing or wrong entries, and names that occur twice.
+        For unknown, missing or wrong entries, and repeated names.
     """
     analysis = validate(_read(Path(path)), Analysis, Path(path), _explain)
     names = [model.name for model in analysis.models]

@@ -1,4 +1,4 @@
-"""Data dictionaries of the tables a group analysis writes."""
+"""Data dictionaries of the tables of a group analysis."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CELL_COLUMNS: Dictionary = {
             "midline": "structure without sides",
         },
     },
-    "map": {"Description": "Map the statistic was taken of; n/a for volumes and voxel counts"},
-    "statistic": {"Description": "Statistic over the region's voxels"},
+    "map": {"Description": "Map of the statistic; n/a for volumes and voxel counts"},
+    "statistic": {"Description": "Statistic over the voxels of the region"},
 }
 _UNIT = "unit of the outcome, see the dictionaries of the region tables"
 
 ANCOVA_COLUMNS: Dictionary = {
     **CELL_COLUMNS,
     "group": {"Description": "Group of this row"},
-    "reference": {"Description": "Group that the others are compared with"},
+    "reference": {"Description": "Reference group"},
     "n": {"Description": "Participants of the group in the model", "Units": "count"},
     "n_total": {"Description": "Participants in the model", "Units": "count"},
     "f": {
-        "Description": "F statistic of the group effect (type II), equal in all rows of an outcome",
+        "Description": "F statistic of the group effect (type II), the same in all rows of an outcome",
         "Units": "1",
     },
     "df_group": {"Description": "Degrees of freedom of the group effect", "Units": "count"},
@@ -61,10 +61,10 @@ ANCOVA_COLUMNS: Dictionary = {
 }
 
 EXCLUDED_COLUMNS: Dictionary = {
-    "participant_id": {"Description": "Participant left out; n/a where an outcome was left out for everybody"},
+    "participant_id": {"Description": "Excluded participant; n/a if an outcome was excluded for all"},
     **{
-        name: {**entry, "Description": f"{entry['Description']}; n/a where the row holds for every outcome"}
+        name: {**entry, "Description": f"{entry['Description']}; n/a if the row applies to every outcome"}
         for name, entry in CELL_COLUMNS.items()
     },
-    "reason": {"Description": "Why"},
+    "reason": {"Description": "Reason for the exclusion"},
 }

@@ -1,4 +1,4 @@
-"""Data dictionaries of the tables that the models of an analysis fill."""
+"""Data dictionaries of the result tables of an analysis."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ _DF: Dictionary = {
     "df2": {"Description": "Residual degrees of freedom", "Units": "count"},
 }
 _FAMILY: Dictionary = {
-    "p_corrected": {"Description": "p corrected over the family; n/a where the row is in none", "Units": "1"},
+    "p_corrected": {"Description": "p corrected over the family; n/a if the row is in none", "Units": "1"},
     "correction": {"Description": "Method of the correction"},
-    "family": {"Description": "Tests that are corrected together"},
+    "family": {"Description": "Family of tests that are corrected together"},
 }
 
 TESTS: Dictionary = {
     **_HEAD,
-    "term": {"Description": "What is tested: a group, a term of the model, the other variable"},
-    "reference": {"Description": "Group it is compared with"},
+    "term": {"Description": "Tested group, term of the model, or second variable"},
+    "reference": {"Description": "Group of comparison"},
     "n": {"Description": "Participants in the test", "Units": "count"},
     "statistic_name": {"Description": "t, F, U, chi2"},
-    "statistic": {"Description": "Its value", "Units": "1"},
+    "statistic": {"Description": "Value of the statistic", "Units": "1"},
     **_DF,
     "p": _P,
     **_FAMILY,
-    "estimate": {"Description": "Difference (term minus reference), in the outcome's unit; solution for power"},
+    "estimate": {"Description": "Difference (term minus reference) in the outcome's unit; solution for power"},
     "estimate_low": {"Description": "Lower end of its 95 % confidence interval"},
     "estimate_high": {"Description": "Upper end of its 95 % confidence interval"},
     "effect_name": {"Description": "hedges_g, rank_biserial, cramers_v, partial_eta_squared, partial_r"},
     "effect": {"Description": "Effect size", "Units": "1"},
     "effect_low": {"Description": "Lower end of its 95 % confidence interval", "Units": "1"},
     "effect_high": {"Description": "Upper end of its 95 % confidence interval", "Units": "1"},
-    "note": {"Description": "What to mind"},
+    "note": {"Description": "Note on the interpretation"},
 }
 CHECKS: Dictionary = {
     **_HEAD,
-    "group": {"Description": "Group, or block of a regression; n/a: all"},
+    "group": {"Description": "Group, or block of a regression; n/a for all"},
     "check": {"Description": "Name of the check"},
     "n": {"Description": "Participants", "Units": "count"},
-    "statistic": {"Description": "Its value", "Units": "1"},
+    "statistic": {"Description": "Value of the statistic", "Units": "1"},
     "p": _P,
-    "note": {"Description": "What to mind"},
+    "note": {"Description": "Note on the interpretation"},
 }
 BLOCKS: Dictionary = {
     **_HEAD,
-    "block": {"Description": "Blocks of predictors entered so far", "Units": "count"},
+    "block": {"Description": "Number of blocks entered so far", "Units": "count"},
     "n": {"Description": "Participants in the model", "Units": "count"},
     "r2": {"Description": "R2", "Units": "1"},
     "r2_adjusted": {"Description": "R2 adjusted for the number of predictors", "Units": "1"},
@@ -65,8 +65,8 @@ BLOCKS: Dictionary = {
 }
 COEFFICIENTS: Dictionary = {
     **_HEAD,
-    "block": {"Description": "Blocks entered so far; n/a for mixed models", "Units": "count"},
-    "predictor": {"Description": "Predictor; NAME[LEVEL] against the first level"},
+    "block": {"Description": "Number of blocks entered so far; n/a for mixed models", "Units": "count"},
+    "predictor": {"Description": "Predictor; NAME[LEVEL] is relative to the first level"},
     "n": {"Description": "Rows in the model", "Units": "count"},
     "b": {"Description": "Coefficient: unit of the outcome per unit of the predictor"},
     "b_low": {"Description": "Lower end of its 95 % confidence interval"},
@@ -76,23 +76,23 @@ COEFFICIENTS: Dictionary = {
     "beta_low": {"Description": "Lower end of its 95 % confidence interval", "Units": "1"},
     "beta_high": {"Description": "Upper end of its 95 % confidence interval", "Units": "1"},
     "statistic_name": {"Description": "t, or z for mixed models"},
-    "statistic": {"Description": "Its value", "Units": "1"},
+    "statistic": {"Description": "Value of the statistic", "Units": "1"},
     "p": _P,
     "vif": {"Description": "Variance inflation factor", "Units": "1"},
 }
 VARIANCES: Dictionary = {
     **_HEAD,
     "component": {"Description": "Random effect, or residual"},
-    "sd": {"Description": "Its standard deviation, in the outcome's unit (per unit of a slope's variable)"},
+    "sd": {"Description": "Standard deviation in the outcome's unit (per unit of a slope's variable)"},
     "n": {"Description": "Rows in the model", "Units": "count"},
-    "n_units": {"Description": "Participants or sites in the model", "Units": "count"},
-    "icc": {"Description": "Share of the variance between units; n/a with random slopes", "Units": "1"},
+    "n_units": {"Description": "Number of participants or sites in the model", "Units": "count"},
+    "icc": {"Description": "Intraclass correlation; n/a with random slopes", "Units": "1"},
     "log_likelihood": {"Description": "Restricted log-likelihood", "Units": "1"},
     "converged": {"Description": "Whether the fit converged inside its bounds"},
 }
 MODEL_EXCLUDED: Dictionary = {
-    "model": {"Description": "Model the row was left out of; combat: harmonisation; n/a: all"},
-    "participant_id": {"Description": "Participant left out"},
-    "session_id": {"Description": "Session left out"},
-    "reason": {"Description": "Why"},
+    "model": {"Description": "Model from which the row was excluded; combat: harmonisation; n/a: all"},
+    "participant_id": {"Description": "Excluded participant"},
+    "session_id": {"Description": "Excluded session"},
+    "reason": {"Description": "Reason for the exclusion"},
 }

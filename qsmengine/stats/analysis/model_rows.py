@@ -1,4 +1,4 @@
-"""Results of models as rows of tables."""
+"""Fitted models as rows of the result tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMPARE = {
 
 @dataclass
 class Rows:
-    """Rows gathered so far, a list per table; rows with a family are corrected together."""
+    """Rows of every result table; rows of one family are corrected together."""
 
     tests: list[Row] = field(default_factory=list)
     checks: list[Row] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Rows:
 
 
 def add_model(model: a.Model, outcome: str, data: pd.DataFrame, levels: Sequence[str], rows: Rows) -> None:
-    """Fit one model to one outcome; `data` holds complete rows, `levels` the groups, the reference first."""
+    """Fit one model to one outcome; `data` has complete rows, `levels` are the groups, the reference first."""
     match model:
         case a.Checks():
             _checks(model, outcome, data, levels, rows)
@@ -56,7 +56,7 @@ def add_model(model: a.Model, outcome: str, data: pd.DataFrame, levels: Sequence
 
 
 def add_power(model: a.Power, rows: Rows) -> None:
-    """Solve for what the model leaves out."""
+    """Solve for the quantity that the model omits."""
     given = model.model_dump(exclude={"kind", "name"})
     unknown = [key for key in ("effect", "n", "power") if given[key] is None]
     solved = solve_power(**given)
@@ -147,7 +147,7 @@ def _ancova(model: a.Ancova, outcome: str, data: pd.DataFrame, levels: Sequence[
 
 
 def _contrasts(fit: AncovaFit, group: str, levels: Sequence[str], family: str) -> list[Row]:
-    """Rows of the adjusted differences from the reference."""
+    """Return rows of the adjusted differences from the reference."""
     return [
         {
             "term": level,
@@ -249,14 +249,14 @@ def _mixed(model: a.Mixed, outcome: str, data: pd.DataFrame, rows: Rows) -> None
 
 
 def numeric_columns(model: a.Model, outcome: str) -> tuple[str, ...]:
-    """Columns that must hold numbers."""
+    """Return columns that must be numeric."""
     if isinstance(model, a.Comparison) and model.kind == "chi_squared":
         return ()
     return (outcome, *model.with_) if isinstance(model, a.Partial) else (outcome,)
 
 
 def needed_columns(model: a.Model, outcome: str) -> tuple[str, ...]:
-    """Columns that a row must have a value of."""
+    """Return columns in which a row must have a value."""
     groups = getattr(model, "groups", None)
     names: list[str] = [outcome, *([groups.column] if groups else []), *model.where]
     match model:

@@ -1,4 +1,4 @@
-"""The models of an analysis file over a cohort's tables: tidy table, tests, regressions, exclusions."""
+"""Run an analysis file on the tables of a cohort: cohort table, tests, regressions, exclusions."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _LONG: Dictionary = {
     "session_id": {"Description": "Session"},
     **CELL_COLUMNS,
     "value": {"Description": "Value, in `unit`"},
-    "unit": {"Description": "Unit as the region table's dictionary tells it"},
+    "unit": {"Description": "Unit from the dictionary of the region table"},
 }
 
 
 @dataclass(frozen=True)
 class ModelTables:
-    """Tables of an analysis; columns as in model_columns."""
+    """Result tables of an analysis; columns as in model_columns."""
 
     tests: pd.DataFrame
     checks: pd.DataFrame
@@ -59,8 +59,8 @@ def run_analysis(
 ) -> ModelTables:
     """Fit every model of an analysis file and write ``tests.tsv``, ``checks.tsv``, ``blocks.tsv``, ...
 
-    Every table of `OUTPUTS` is written with a data dictionary (.json), and ``analysis.json`` with the analysis
-    as read. Nothing is written when a model cannot be fitted.
+    Writes every table of `OUTPUTS` with a data dictionary (.json), and the analysis as read to
+    ``analysis.json``. Nothing is written if a model cannot be fitted.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def run_analysis(
     UsageError
         For a wrong analysis file.
     InputError
-        For unreadable tables, and, as a list of all problems found, for columns and models that do not work.
+        For unreadable tables, and, with a list of all problems, for columns and models that cannot be used.
     """
     analysis = load_analysis(analysis_path)
     cohort = read_cohort(derivatives, participants=participants)
@@ -96,7 +96,7 @@ def run_analysis(
 
 
 def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "analysis") -> ModelTables:
-    """Fit every model to the cohort's table; see :func:`run_analysis` for what is raised."""
+    """Fit every model to the cohort table; raises as :func:`run_analysis`."""
     problems: list[tuple[str, str]] = []
     excluded = list(cohort.excluded)
     rows = Rows()
@@ -137,7 +137,7 @@ def _fit_one(
     rows: Rows,
     excluded: list[Exclusion],
 ) -> None:
-    """Take the rows that have everything, note the others, fit."""
+    """Select complete rows, record the others, and fit."""
     table = cohort.table
     needed = needed_columns(model, outcome)
     absent = [name for name in needed if name not in table]
@@ -145,7 +145,7 @@ def _fit_one(
         raise InputError(f"there is no column {did_you_mean(absent[0], map(str, table.columns))}")
     for name in numeric_columns(model, outcome):
         if isinstance(table[name].dtype, pd.CategoricalDtype) or table[name].dtype == object:
-            raise InputError(f"{name!r} is text, a number is needed")
+            raise InputError(f"{name!r} is text, numbers are needed")
     levels = _levels(model, table)
     data = table
     if not isinstance(model, Mixed):
@@ -172,7 +172,7 @@ def _fit_one(
 
 
 def _levels(model: Model, table: pd.DataFrame) -> tuple[str, ...]:
-    """List the groups of a model, the reference first."""
+    """Return the groups of a model, the reference first."""
     groups = getattr(model, "groups", None)
     if groups is None:
         return ()
@@ -194,12 +194,12 @@ def _one_session(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
         table = table[table["session_id"] == session]
     doubles = table.loc[table["participant_id"].duplicated(), "participant_id"]
     if len(doubles):
-        raise InputError(f"{doubles.iloc[0]} has several sessions: choose one with `session`")
+        raise InputError(f"{doubles.iloc[0]} has several sessions; choose one with `session`")
     return table
 
 
 def _allowed(model: Model, levels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Column -> values that take part in the model."""
+    """Return column -> values that take part in the model."""
     allowed: dict[str, tuple[str, ...]] = dict(model.where)
     if levels:
         column = model.groups.column  # type: ignore[union-attr]
@@ -218,7 +218,7 @@ def _corrected(rows: list[Row], dictionary: Dictionary, analysis: Analysis) -> p
 
 
 def _dictionary(cohort: CohortTable) -> Mapping[str, Mapping[str, str]]:
-    """Data dictionary of the wide table."""
+    """Return the data dictionary of the cohort table."""
     found: dict[str, Mapping[str, str]] = {}
     for name in map(str, cohort.table.columns):
         entry = {"Description": cohort.descriptions.get(name, name)}

@@ -1,4 +1,4 @@
-"""Gather the region tables and participants of a BIDS derivatives folder."""
+"""Collect the region tables and participants of a BIDS derivatives folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TABLE_PATTERN = "*_desc-dgm_stats.tsv"
 ENTITY = re.compile(r"(?:^|_)(sub|ses)-([0-9A-Za-z]+)(?=_)")
 SESSION = ("participant_id", "session_id")
 CELL = ("region", "hemisphere", "map", "statistic")
-"""What names one value of a participant's table; map is empty for volumes and n_voxels."""
+"""Columns that identify a value in the table of a participant; map is empty for volumes and n_voxels."""
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """What a derivatives folder says of a cohort, as read.
+    """Tables of a cohort from a derivatives folder, as read.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Cohort:
 
 
 def collect_tables(derivatives: str | Path, *, participants: str | Path | None = None) -> pd.DataFrame:
-    """Every value of every ``*_desc-dgm_stats.tsv`` below `derivatives`, with participants.tsv joined on.
+    """Return every value of every ``*_desc-dgm_stats.tsv`` below `derivatives`, joined with participants.tsv.
 
     Parameters
     ----------
@@ -60,24 +60,23 @@ def collect_tables(derivatives: str | Path, *, participants: str | Path | None =
     Raises
     ------
     InputError
-        When there is no table, a table or participants.tsv cannot be read, a participant_id stands there
-        twice.
+        When there is no table, a table or participants.tsv cannot be read, or a participant_id is repeated.
     """
     cohort = read_cohort(derivatives, participants=participants)
     return cohort.measures.merge(cohort.participants, on="participant_id", how="left", validate="many_to_one")
 
 
 def read_cohort(derivatives: str | Path, *, participants: str | Path | None = None) -> Cohort:
-    """Tables and participants apart, so that a participant without table, or without row, is seen.
+    """Return region tables and participants separately, which shows participants without table or row.
 
-    Parameters and errors as in :func:`collect_tables`.
+    Parameters and errors are those of :func:`collect_tables`.
     """
     folder = Path(derivatives)
     if not folder.is_dir():
         raise InputError("no such folder", source=folder)
     files = sorted(path for subject in folder.glob("sub-*") for path in subject.rglob(TABLE_PATTERN))
     if not files:
-        raise InputError(f"no sub-*/**/{TABLE_PATTERN} below it", source=folder)
+        raise InputError(f"no sub-*/**/{TABLE_PATTERN} in it", source=folder)
     table = folder / "participants.tsv" if participants is None else Path(participants)
     measures = pd.concat([_read_values(path) for path in files], ignore_index=True)
     return Cohort(measures, _read_participants(table), _read_sessions(folder))
@@ -92,7 +91,7 @@ def _read_sessions(folder: Path) -> pd.DataFrame:
             or table["session_id"].isna().any()
             or table["session_id"].duplicated().any()
         ):
-            raise InputError("need one for every row, each once", source=path, field="session_id")
+            raise InputError("every row needs a distinct one", source=path, field="session_id")
         table["session_id"] = table["session_id"].str.removeprefix("ses-")
         table.insert(0, "participant_id", path.parent.name)
         tables.append(table)
@@ -116,7 +115,7 @@ def _read_participants(path: Path) -> pd.DataFrame:
 
 
 def _read_values(path: Path) -> pd.DataFrame:
-    """One region table as tidy rows."""
+    """Read one region table as tidy rows."""
     entities = dict(ENTITY.findall(path.name))
     if "sub" not in entities:
         raise InputError("the file name has no sub- entity", source=path)

@@ -1,6 +1,6 @@
-"""Label tables as programs write them: each line or element as a number and a name.
+"""Label tables of other programs: a number and a name per line or element.
 
-A file is read in the one form that every line of it has; a file that has none is refused.
+A file is read in the one form that all its lines have; a file without such a form is refused.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NUMBERS = re.compile(r"[\d.]+(\s|$)")
 
 
 def read_rows(path: Path, text: str) -> list[Row]:
-    """Return number and name of every label in a table that has no header of column names.
+    """Return number and name of every label in a table without column names.
 
     Raises
     ------
     InputError
-        Naming the first line that does not fit.
+        Naming the first line that does not match.
     """
     if text.lstrip().startswith("<"):
         return _fsl_xml(path, text)
@@ -65,7 +65,7 @@ def label_number(text: str, path: Path) -> int:
 
 
 def _mrtrix(path: Path, lines: Sequence[str]) -> list[Row] | None:
-    """Rows of MRtrix's form: every line has a short name of its own before the name; None for another form."""
+    """Return rows of MRtrix's form, with a distinct short name before each name; None for another form."""
     found = [match for match in map(_MRTRIX.fullmatch, lines) if match]
     short = [match[2] for match in found]
     if len(found) < len(lines) or len(set(short)) < len(short) or len(short) < 2:
@@ -77,15 +77,15 @@ def _coloured_or_plain(path: Path, number: int, line: str) -> Row:
     match = _COLOURED.fullmatch(line) or _PLAIN.fullmatch(line)
     if match is None or _NUMBERS.match(match[2]):
         raise InputError(
-            f"line {number}: {line.strip()[:60]!r} is no label of a known form; known are {KNOWN}", source=path
+            f"line {number}: {line.strip()[:60]!r} is not a label in a known form: {KNOWN}", source=path
         )
     return label_number(match[1], path), match[2].strip('"')
 
 
 def _fsl_xml(path: Path, text: str) -> list[Row]:
-    """Rows of an FSL atlas. A label image holds the index, a maximum-probability image the index + 1."""
+    """Return rows of an FSL atlas. Label images hold the index, maximum-probability images the index + 1."""
     if "<!" in text.replace("<!--", ""):
-        raise InputError("declares a document type; FSL's atlases do not", source=path)
+        raise InputError("declares a document type, which FSL atlases do not", source=path)
     try:
         root = ET.fromstring(text)  # noqa: S314  (no document type, hence no entities)
     except ET.ParseError as error:
@@ -93,7 +93,7 @@ def _fsl_xml(path: Path, text: str) -> list[Row]:
     kind = (root.findtext("header/type") or "").strip().lower()
     labels = root.findall("data/label")
     if root.tag != "atlas" or not labels or kind not in {"label", "probabilistic"}:
-        raise InputError(f"no atlas of FSL's with labels and a type; known forms are {KNOWN}", source=path)
+        raise InputError(f"not an FSL atlas with labels and a type; known forms: {KNOWN}", source=path)
     shift = 1 if kind == "probabilistic" else 0
     rows = []
     for label in labels:

@@ -1,7 +1,7 @@
-"""Label tables: which number of a segmentation is which structure, on which side.
+"""Label tables: structure and side of every label of a segmentation.
 
-Built in are the numbers of FSL FIRST, FreeSurfer's aseg and SynthSeg, and two atlases in
-MNI152NLin2009cAsym space that come with their label images:
+Built in are the labels of FSL FIRST, FreeSurfer's aseg and SynthSeg, and two atlases in MNI152NLin2009cAsym
+space with their label images:
 
 - ``cit168``: subcortical nuclei, Pauli et al. 2018, doi:10.1038/sdata.2018.63 (CC BY 4.0)
 - ``thalamus-hcp``: thalamic nuclei, Najdenovska et al. 2018, doi:10.1038/sdata.2018.270 (CC BY-SA 4.0)
@@ -41,7 +41,7 @@ HEADERS = (
     (",", "labelvalue", "name"),
     (",", "index", "name"),
 )
-"""Delimiter, column of the number and column of the name of tables with a header."""
+"""Delimiter, number column and name column of tables with a header."""
 
 SIDES = {
     **dict.fromkeys(("l", "lh", "left"), "left"),
@@ -61,13 +61,13 @@ class Label:
     index
         Value of its voxels in the label image, >= 1.
     name
-        Structure without its side; left and right of a pair share it.
+        Structure without its side; the same for left and right.
     hemisphere
         "left", "right" or "midline".
     abbreviation
-        Short name, may be empty.
+        Short name; may be empty.
     group
-        Set of structures it belongs to ("dgm" for deep grey matter), may be empty.
+        Set of structures it belongs to ("dgm" for deep grey matter); may be empty.
     """
 
     index: int
@@ -79,14 +79,14 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The labels of one segmentation, in the order of their indices; indices are distinct."""
+    """Labels of one segmentation with distinct indices, in ascending order."""
 
     name: str
     labels: tuple[Label, ...]
 
     def __post_init__(self) -> None:
         if not self.labels:
-            raise InputError("holds no label", source=self.name)
+            raise InputError("contains no label", source=self.name)
         indices = [label.index for label in self.labels]
         doubles = (
             sorted({i for i in indices if indices.count(i) > 1}) if len(set(indices)) < len(indices) else []
@@ -97,7 +97,7 @@ class LabelTable:
         object.__setattr__(self, "labels", _distinct_names(labels))
 
     def select(self, group: str) -> LabelTable:
-        """Take the labels of one `group`; raises UsageError, naming the groups there are, for another."""
+        """Return the labels of one `group`; UsageError, naming the groups, if there is no such group."""
         chosen = tuple(label for label in self.labels if label.group == group)
         if not chosen:
             groups = sorted({label.group for label in self.labels if label.group})
@@ -117,15 +117,15 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
         ``dseg.tsv`` (columns index and name; hemisphere, abbreviation, group where present), CSV with
         Region_Index and Region_Name or LabelValue and Name, or a form of
         :mod:`qsmengine.stats.labels.forms` (ITK-SNAP, FreeSurfer, 3D Slicer, MRtrix, FSL's XML, plain).
-        Where no hemisphere column tells the side it is taken from the name ("Left-Putamen", "Pu_LH"). Label
-        0 is background and left out.
+        Without a hemisphere column, the side is taken from the name ("Left-Putamen", "Pu_LH"). Label 0 is
+        background and is omitted.
 
     Raises
     ------
     UsageError
-        For a name that is neither built in nor a file.
+        For a name that is neither a built-in table nor a file.
     InputError
-        For a file that is none of these formats; the message names the line.
+        For a file in none of these formats; the message names the line.
     """
     name = str(name_or_path)
     if name in LABEL_TABLES:
@@ -139,12 +139,12 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
 
 
 def atlas_image(name: str) -> Path:
-    """Path of the label image of a bundled atlas ("cit168", "thalamus-hcp"), in MNI152NLin2009cAsym space.
+    """Return the path of the label image of a bundled atlas, in MNI152NLin2009cAsym space.
 
     Raises
     ------
     UsageError
-        For another name.
+        For a name other than "cit168" and "thalamus-hcp".
     """
     if name not in ATLASES:
         raise UsageError(f"no atlas {name!r}; bundled: {', '.join(ATLASES)}")
@@ -196,7 +196,7 @@ def _label(index: int, full_name: str) -> Label:
 
 
 def _distinct_names(labels: tuple[Label, ...]) -> tuple[Label, ...]:
-    """Append the index where a (name, hemisphere) came before: rows of a table must be told apart."""
+    """Append the index to a repeated (name, hemisphere), so that rows of a table are distinguishable."""
     seen: set[tuple[str, str]] = set()
     distinct = []
     for label in labels:

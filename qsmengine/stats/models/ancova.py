@@ -96,7 +96,7 @@ def fit_ancova(
     Raises
     ------
     InputError
-        For fewer than two groups, a constant outcome or column, terms that depend on each other linearly (a
+        For fewer than two groups, a constant outcome or column, linearly dependent terms (a
         group that is one site), fewer than p + 2 participants, an outcome that the model fits exactly.
     """
     if columns[group].nunique() < 2:
@@ -110,7 +110,7 @@ def fit_ancova(
     if n < p + 2:
         raise InputError(f"{n} participants are too few for {p} terms: need at least {p + 2}")
     if not design.full_rank:
-        raise InputError("terms depend on each other linearly (an empty cell, or a group that is one site)")
+        raise InputError("terms are linearly dependent (an empty cell, or a group that is one site)")
     # Fitted in units of the outcome's spread: small units (mm^2/s) must not meet absolute tolerances.
     centre = float(y.mean())
     scaled = (y - centre) / spread

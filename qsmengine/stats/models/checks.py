@@ -1,4 +1,4 @@
-"""Checks of what the models assume: equal variances and normality."""
+"""Checks of model assumptions: equal variances and normality."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scipy import stats
 from qsmengine.errors import InputError
 from qsmengine.stats.models.effects import Floats
 
-ESTIMATED = "p is too large: mean and SD are estimated from the same values; see lilliefors"
+ESTIMATED = "p is too large because mean and SD are estimated from the same values; see lilliefors"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, statistic, p value, and what to mind about it."""
+    """One check: name, statistic, p value, and a note on its interpretation."""
 
     name: str
     statistic: float
@@ -32,7 +32,7 @@ def levene(groups: Sequence[Floats], centre: Literal["mean", "median"] = "median
     Raises
     ------
     InputError
-        For fewer than two groups, a group of fewer than two, or no spread at all.
+        For fewer than two groups, a group of fewer than two values, or constant groups.
     """
     if len(groups) < 2 or min(g.size for g in groups) < 2:
         raise InputError("need two groups of two participants")
@@ -45,14 +45,14 @@ def levene(groups: Sequence[Floats], centre: Literal["mean", "median"] = "median
 def normality(values: Floats) -> tuple[Check, ...]:
     """Kolmogorov-Smirnov against the normal with the sample's mean and SD, Lilliefors, Shapiro-Wilk, skewness.
 
-    The Kolmogorov-Smirnov p value is the one that statistics packages print; as the parameters are
-    estimated it is far too large, and Lilliefors' distribution of the same statistic is the right one
-    (Lilliefors 1967, doi:10.1080/01621459.1967.10482916; its p is limited to 0.001 .. 0.99).
+    The Kolmogorov-Smirnov p value is the one that statistics packages print. It is far too large because the
+    parameters are estimated; Lilliefors' distribution of the same statistic is correct (Lilliefors 1967,
+    doi:10.1080/01621459.1967.10482916; its p is limited to the range 0.001 to 0.99).
 
     Raises
     ------
     InputError
-        For fewer than four or constant values.
+        For fewer than four values, or constant values.
     """
     from statsmodels.stats.diagnostic import lilliefors
 

@@ -1,4 +1,4 @@
-r"""ComBat: site effects of location and scale taken out with empirical Bayes.
+r"""ComBat: removal of site effects on location and scale by empirical Bayes.
 
 Model of feature v, site i, participant j (Johnson, Li and Rabinovic 2007, doi:10.1093/biostatistics/kxj037;
 for imaging Fortin et al. 2018, doi:10.1016/j.neuroimage.2017.11.024)::
@@ -6,8 +6,8 @@ for imaging Fortin et al. 2018, doi:10.1016/j.neuroimage.2017.11.024)::
     y_ijv = alpha_v + x_ij' beta_v + gamma_iv + delta_iv e_ijv
     adjusted = (y - alpha - x' beta - gamma*) / delta* + alpha + x' beta
 
-gamma* and delta* are shrunk over the features: gamma with a normal, delta^2 with an inverse gamma prior whose
-parameters are moments over the features of the site.
+gamma* and delta* are shrunk over the features, gamma with a normal and delta^2 with an inverse gamma prior. The
+parameters of the priors are moments over the features of the site.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qsmengine.stats.models.terms import code_terms
 
 @dataclass(frozen=True)
 class Harmonised:
-    """Harmonised values (n, features) and what was taken out per site: shift and scale (sites, features)."""
+    """Harmonised values (n, features), and shift and scale removed per site (sites, features)."""
 
     adjusted: Floats
     sites: tuple[str, ...]
@@ -45,36 +45,36 @@ def combat(
     Parameters
     ----------
     values
-        (n, features), finite; their units may differ.
+        (n, features), finite; units may differ between features.
     sites
         (n,) site of each row.
     preserve
-        (n, c) columns whose effects stay (group, age, sex); may have no columns.
+        (n, c) columns whose effects are preserved (group, age, sex); c may be 0.
     empirical_bayes
-        Shrink over the features; needs two features. Otherwise each feature's own estimates are used.
+        Shrink the estimates over the features, of which there must be two; otherwise use them unchanged.
     tolerance
-        Relative change at which the iteration of the posterior ends.
+        Relative change at which the iteration of the posterior stops.
 
     Raises
     ------
     InputError
-        For fewer than two sites, a site of one participant, a site that one of the columns determines, a
-        constant feature, or one feature with empirical Bayes.
+        For fewer than two sites, a site with one participant, a site that is determined by a column, a constant
+        feature, or one feature with empirical Bayes.
     """
     labels = sites.astype(str).to_numpy()
     names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2:
-        raise InputError("only one site: nothing to harmonise")
+        raise InputError("there is only one site, nothing to harmonise")
     if counts.min() < 2:
-        raise InputError(f"site {names[counts.argmin()]} has one participant: need two")
+        raise InputError(f"site {names[counts.argmin()]} has one participant, two are needed")
     if empirical_bayes and values.shape[1] < 2:
-        raise InputError("empirical Bayes needs two features; use it without, or give more")
+        raise InputError("empirical Bayes needs two features: add features or set empirical_bayes to false")
     kept = code_terms(preserve).predictors
     kept = kept - kept.mean(axis=0)
     indicators = np.eye(len(names))[index]
     design = np.column_stack([indicators, kept])
     if len(values) < design.shape[1] + 2 or int(np.linalg.matrix_rank(design)) < design.shape[1]:
-        raise InputError("sites and preserved columns depend on each other linearly, or too few participants")
+        raise InputError("sites and preserved columns are linearly dependent, or too few participants")
     coefficients = np.linalg.lstsq(design, values, rcond=None)[0]
     alpha = counts @ coefficients[: len(names)] / len(values)
     mean = alpha + kept @ coefficients[len(names) :]
@@ -90,7 +90,7 @@ def combat(
 def _site_effects(
     z: Floats, index: np.ndarray, n_sites: int, *, empirical_bayes: bool, tolerance: float
 ) -> tuple[Floats, Floats]:
-    """Location and scale of each site in standardised units."""
+    """Return location and scale of each site in standardised units."""
     shift, scale = np.empty((n_sites, z.shape[1])), np.empty((n_sites, z.shape[1]))
     for site in range(n_sites):
         own = z[index == site]
@@ -104,12 +104,12 @@ def _site_effects(
 
 
 def _posterior(own: Floats, gamma: Floats, delta2: Floats, tolerance: float) -> tuple[Floats, Floats]:
-    """Conditional posterior means of both, in turns until neither changes."""
+    """Alternate between the conditional posterior means of both until neither changes."""
     n = len(own)
     prior, tau2 = gamma.mean(), gamma.var(ddof=1)
     m, s2 = delta2.mean(), delta2.var(ddof=1)
     if s2 <= 1e-12 * m * m:
-        raise InputError("all features have the same variance at one site: no prior to shrink to")
+        raise InputError("all features have the same variance at one site, so there is no prior")
     shape, rate = (2 * s2 + m**2) / s2, (m * s2 + m**3) / s2
     new_gamma, new_delta2 = gamma, delta2
     for _ in range(1000):
@@ -119,4 +119,4 @@ def _posterior(own: Floats, gamma: Floats, delta2: Floats, tolerance: float) -> 
         changes = (np.abs(new_gamma - last[0]).max(), np.abs(new_delta2 / last[1] - 1).max())
         if max(changes) < tolerance:
             return new_gamma, new_delta2
-    raise InputError("the posterior of the site effects does not converge")
+    raise InputError("the posterior of the site effects did not converge")

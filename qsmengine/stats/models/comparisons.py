@@ -22,7 +22,7 @@ from qsmengine.stats.models.effects import (
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What a paper prints of a group: mean, standard deviation, number of participants."""
+    """Summary statistics of a group: mean, standard deviation, number of participants."""
 
     mean: float
     sd: float
@@ -31,7 +31,7 @@ class SampleSummary:
 
 @dataclass(frozen=True)
 class ComparisonTest:
-    """One test.
+    """Result of one test.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class ComparisonTest:
     n
         Participants of each group.
     difference
-        First mean minus second in the outcome's unit; NaN where the test is not of means.
+        First mean minus second in the unit of the outcome; NaN if the test does not compare means.
     effect_name, effect
         "hedges_g", "rank_biserial" or "cramers_v".
     """
@@ -73,9 +73,9 @@ def welch_t(first: Floats, second: Floats) -> ComparisonTest:
 def t_from_summary(
     first: SampleSummary, second: SampleSummary, *, equal_variances: bool = False
 ) -> ComparisonTest:
-    """Welch's (or Student's) t test from printed means, standard deviations and numbers of participants.
+    """Welch's (or Student's) t test from means, standard deviations and numbers of participants.
 
-    The effect is Hedges' g with the pooled standard deviation, whichever test is asked for.
+    The effect size is Hedges' g with the pooled standard deviation for both tests.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def t_from_summary(
 
 
 def mann_whitney(first: Floats, second: Floats) -> ComparisonTest:
-    """Mann-Whitney U of the first group; p from the normal approximation, corrected for ties and continuity."""
+    """Mann-Whitney U of the first group; p by normal approximation, corrected for ties and continuity."""
     if first.size < 2 or second.size < 2:
         raise InputError(f"every group needs two participants, one has {min(first.size, second.size)}")
     if np.ptp(np.concatenate([first, second])) == 0:
@@ -122,12 +122,12 @@ def mann_whitney(first: Floats, second: Floats) -> ComparisonTest:
 
 
 def chi_squared(rows: pd.Series, columns: pd.Series) -> ComparisonTest:
-    """Pearson's chi-squared of two categorical columns, without Yates' correction."""
+    """Pearson's chi-squared test of two categorical columns, without Yates' correction."""
     return chi_squared_of_counts(pd.crosstab(rows, columns).to_numpy(dtype=np.float64))
 
 
 def chi_squared_of_counts(counts: Floats) -> ComparisonTest:
-    """Pearson's chi-squared of a table of counts (rows, columns), without Yates' correction.
+    """Pearson's chi-squared test of a table of counts (rows, columns), without Yates' correction.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def chi_squared_of_counts(counts: Floats) -> ComparisonTest:
     """
     table = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
     if min(table.shape) < 2:
-        raise InputError("only one category")
+        raise InputError("there is only one category")
     test = stats.chi2_contingency(table, correction=False)
     chi2, n = float(test.statistic), round(table.sum())
     effect = cramers_v(chi2, n, (table.shape[0], table.shape[1]))

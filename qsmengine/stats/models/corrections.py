@@ -10,7 +10,7 @@ Correction: TypeAlias = Literal["bonferroni", "holm", "fdr_bh", "none"]
 
 
 def correct(p: pd.Series[float], method: Correction) -> pd.Series[float]:
-    """`p` corrected over its values that are not NaN."""
+    """Return p values corrected over those that are not NaN."""
     from statsmodels.stats.multitest import multipletests
 
     corrected = p.astype("float64").copy()

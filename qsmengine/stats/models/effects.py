@@ -2,7 +2,7 @@ r"""Effect sizes with 95 % confidence intervals.
 
 Intervals of Hedges' g, partial eta squared and Cramer's V come from the noncentral distribution of their
 test statistic (Steiger 2004, doi:10.1037/1082-989X.9.2.164), that of a correlation from Fisher's z, that of
-the rank-biserial correlation from the percentiles of a bootstrap.
+the rank-biserial correlation from bootstrap percentiles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and the ends of its 95 % confidence interval."""
+    """An estimate with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -64,7 +64,7 @@ def cramers_v(chi2: float, n: int, shape: tuple[int, int]) -> Interval:
 
 
 def correlation(r: float, n: int, n_covariates: int = 0) -> Interval:
-    """A (partial) correlation with the interval of Fisher's z, standard error 1 / sqrt(n - k - 3)."""
+    """A (partial) correlation with the interval from Fisher's z, standard error 1 / sqrt(n - k - 3)."""
     if n - n_covariates <= 3 or abs(r) >= 1.0:
         return Interval(r, math.nan, math.nan)
     half = float(stats.norm.ppf(_TAILS[0])) / math.sqrt(n - n_covariates - 3)
@@ -73,7 +73,7 @@ def correlation(r: float, n: int, n_covariates: int = 0) -> Interval:
 
 
 def rank_biserial(first: Floats, second: Floats, *, seed: int = 0) -> Interval:
-    """P(first > second) - P(first < second); percentile interval of 2000 resamples within the groups."""
+    """P(first > second) - P(first < second); percentile interval of 2000 bootstrap samples within groups."""
     signs = np.sign(first[:, None] - second[None, :])
     rng = np.random.default_rng(seed)
     weights = [rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n for n in signs.shape]
@@ -83,7 +83,7 @@ def rank_biserial(first: Floats, second: Floats, *, seed: int = 0) -> Interval:
 
 
 def _noncentrality(cdf: Callable[[float], float], start: float) -> tuple[float, float]:
-    """Noncentralities at which the statistic seen is the 97.5 % and the 2.5 % quantile; 0 where none is."""
+    """Return noncentralities for which the observed statistic is the 97.5 % and 2.5 % quantile; 0 if none."""
     ends = []
     for q in _TAILS:
         if cdf(0.0) <= q:

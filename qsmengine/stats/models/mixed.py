@@ -1,4 +1,4 @@
-"""Linear mixed models for repeated sessions or several sites, by statsmodels' MixedLM (REML)."""
+"""Linear mixed models for repeated sessions or several sites, by MixedLM of statsmodels (REML)."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ class MixedFit:
     Parameters
     ----------
     fixed
-        Intercept first.
+        Fixed effects, the intercept first.
     random_sd
-        Standard deviation of each random effect, "intercept" first, in the outcome's unit (per unit of the
-        slope's variable).
+        Standard deviation of each random effect, "intercept" first, in the unit of the outcome (per unit of the
+        variable of the slope).
     residual_sd
         Standard deviation within a unit.
     icc
-        Share of the variance that lies between the units; NaN with random slopes.
+        Intraclass correlation, the share of the variance between units; NaN with random slopes.
     n, n_units
-        Rows and units (participants, sites).
+        Number of rows and units (participants, sites).
     converged
-        Whether the optimiser reported convergence, with the covariance of the random effects inside its
-        bounds.
+        Whether the optimiser converged to a covariance of the random effects inside its bounds.
     """
 
     fixed: tuple[FixedEffect, ...]
@@ -69,7 +68,7 @@ def fit_mixed(
     outcome
         (n,) finite values.
     fixed
-        (n, c), complete: numbers as they are, categories as indicators of all but the first.
+        (n, c), complete: numbers, and categories coded as indicators of all levels but the first.
     units
         (n,) participant or site of each row.
     slopes
@@ -78,22 +77,22 @@ def fit_mixed(
     Raises
     ------
     InputError
-        For fewer than two units, no unit with two rows, a slope that is no fixed effect, or dependent
-        columns.
+        For fewer than two units, no unit with two rows, a slope that is no fixed effect, or dependent columns.
     """
     from statsmodels.regression.mixed_linear_model import MixedLM
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
     counts = units.value_counts()
     if len(counts) < 2 or counts.max() < 2:
-        raise InputError(f"{len(counts)} units with at most {counts.max()} rows: need two units and two rows")
+        seen = f"{len(counts)} units with at most {counts.max()} rows"
+        raise InputError(f"{seen}; need at least two units and one with two rows")
     coded = code_terms(fixed)
     absent = [name for name in slopes if name not in coded.names]
     if absent:
         raise InputError(f"random slope {absent[0]!r} is not a numeric fixed effect")
     design = coded.matrix
     if not coded.full_rank:
-        raise InputError("fixed effects depend on each other linearly")
+        raise InputError("fixed effects are linearly dependent")
     spread = float(outcome.std(ddof=1))
     if spread == 0:
         raise InputError("the outcome is constant")

@@ -1,4 +1,4 @@
-"""Power and sample size of planned comparisons (Cohen 1988), by statsmodels."""
+"""Power and sample size of planned comparisons (Cohen 1988)."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def solve_power(
     predictors: int = 1,
     covariates: int = 0,
 ) -> float:
-    """The one of `effect`, `n` and `power` that is None.
+    """Return the one of `effect`, `n` and `power` that is None.
 
     Parameters
     ----------
     test
-        "t": two groups, two-sided; "anova": one-way; "f": `predictors` of a regression tested together,
-        with `covariates` more in the model.
+        "t": two groups, two-sided; "anova": one-way; "f": joint test of `predictors` in a regression with
+        further `covariates`.
     effect
         Cohen's d for t, f for anova, f^2 = delta R2 / (1 - R2) for f.
     n
-        Participants of the first group for t, in all for anova and f.
+        Participants of the first group for t, in total for anova and f.
     alpha
         Significance level.
     ratio
-        Size of the second group over that of the first (t).
+        Size of the second group divided by that of the first (t).
     groups
         Number of groups (anova).
 
     Raises
     ------
     InputError
-        When not exactly one is None, or no solution is found.
+        When not exactly one is None, or there is no solution.
     """
     from statsmodels.stats.power import FTestAnovaPower, TTestIndPower
 
     if [effect, n, power].count(None) != 1:
-        raise InputError("give two of effect, n and power")
+        raise InputError("give exactly two of effect, n and power")
     if test == "f":
         return _regression(effect, n, power, alpha, predictors, covariates)
     given: dict[str, Any] = {"effect_size": effect, "power": power, "alpha": alpha}
@@ -85,5 +85,5 @@ def _regression(
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise InputError("no solution: is the effect 0, or the power below alpha?")
+        raise InputError("no solution; is the effect 0, or the power below alpha?")
     return value

@@ -27,7 +27,7 @@ from qsmengine.stats.models.terms import code_terms
 
 @dataclass(frozen=True)
 class PartialCorrelation:
-    """r of two variables after the covariates are taken out of both, t, degrees of freedom, two-sided p."""
+    """Correlation r of two variables given the covariates, t, degrees of freedom, two-sided p."""
 
     r: Interval
     t: float
@@ -38,7 +38,7 @@ class PartialCorrelation:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """One predictor: b in its units, standardised beta, t, p, variance inflation factor."""
+    """One predictor: b in its unit, standardised beta, t, p, variance inflation factor."""
 
     name: str
     b: Interval
@@ -51,7 +51,7 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Block:
-    """The model of the predictors so far."""
+    """Model with the predictors of this block and all before."""
 
     number: int
     n: int
@@ -70,12 +70,12 @@ class Block:
 
 
 def partial_correlation(x: Floats, y: Floats, covariates: pd.DataFrame) -> PartialCorrelation:
-    """Correlation of the residuals of x and y on the covariates; t has n - 2 - k degrees of freedom.
+    """Correlate the residuals of x and y on the covariates; t has n - 2 - k degrees of freedom.
 
     Raises
     ------
     InputError
-        When x or y is constant or determined by the covariates, or too few participants are left.
+        When x or y is constant or determined by the covariates, or there are too few participants.
     """
     z = code_terms(covariates).matrix
     n, k = len(x), z.shape[1] - 1
@@ -94,20 +94,20 @@ def partial_correlation(x: Floats, y: Floats, covariates: pd.DataFrame) -> Parti
 
 
 def fit_hierarchical(outcome: Floats, blocks: Sequence[pd.DataFrame]) -> tuple[Block, ...]:
-    """Ordinary least squares with the predictors of the blocks entered one after the other.
+    """Fit ordinary least squares with blocks of predictors entered one after another.
 
     Parameters
     ----------
     outcome
         (n,) finite values.
     blocks
-        Each (n, c), complete: numbers as they are, categories as indicators of all but the first.
+        Each (n, c), complete: numbers, and categories coded as indicators of all levels but the first.
 
     Raises
     ------
     InputError
-        For a constant outcome or predictor, a block without predictors, predictors that depend on each
-        other linearly, too few participants.
+        For a constant outcome or predictor, a block without predictors, linearly dependent predictors,
+        too few participants.
     """
     if np.ptp(outcome) <= 1e-12 * np.abs(outcome).max():
         raise InputError("the outcome is constant")
@@ -135,7 +135,7 @@ def _fit_block(number: int, y: Floats, names: list[str], x: Floats, added: int, 
     standard = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
     design = np.column_stack([np.ones(n), standard])
     if int(np.linalg.matrix_rank(design)) < p + 1:
-        raise InputError(f"predictors depend on each other linearly: {', '.join(names)}")
+        raise InputError(f"predictors are linearly dependent: {', '.join(names)}")
     scale = float(y.std(ddof=1))
     fit = OLS((y - y.mean()) / scale, design).fit()
     r2, df2 = float(fit.rsquared), int(fit.df_resid)
@@ -159,7 +159,7 @@ def _fit_block(number: int, y: Floats, names: list[str], x: Floats, added: int, 
 
 
 def _coefficients(fit: Any, names: list[str], standard: Floats, units: Floats) -> tuple[Coefficient, ...]:
-    """Coefficients from the standardised fit; `units` turns a beta into units of outcome per predictor."""
+    """Return coefficients of the standardised fit; `units` converts beta to outcome per unit of predictor."""
     inflation = np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(standard, rowvar=False))))
     bounds = fit.conf_int()
     found = []
@@ -181,8 +181,10 @@ def _residual_checks(fit: Any, design: Floats) -> tuple[Check, ...]:
     pagan = het_breuschpagan(fit.resid, design)
     cooks = OLSInfluence(fit).cooks_distance[0]
     return (
-        Check("shapiro_wilk", float(shapiro.statistic), float(shapiro.pvalue), "residuals normal"),
-        Check("breusch_pagan", float(pagan[0]), float(pagan[1]), "residual variance constant"),
-        Check("durbin_watson", float(durbin_watson(fit.resid)), math.nan, "2: residuals in order uncorrelated"),
-        Check("cooks_distance", float(np.max(cooks)), math.nan, "largest; above 1 one participant decides"),
+        Check("shapiro_wilk", float(shapiro.statistic), float(shapiro.pvalue), "normality of residuals"),
+        Check("breusch_pagan", float(pagan[0]), float(pagan[1]), "constant residual variance"),
+        Check(
+            "durbin_watson", float(durbin_watson(fit.resid)), math.nan, "2: successive residuals uncorrelated"
+        ),
+        Check("cooks_distance", float(np.max(cooks)), math.nan, "largest; above 1: influential participant"),
     )

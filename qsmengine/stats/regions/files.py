@@ -1,4 +1,4 @@
-"""Region tables from and to files: images in, TSV with a data dictionary out."""
+"""Region tables on disk: read images, write TSV with a data dictionary."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS: Dictionary = {
     "group": {"Description": "Set of structures it belongs to; dgm is deep grey matter"},
     "n_voxels": {"Description": "Voxels of the region, inside and outside the mask", "Units": "count"},
     "volume_mm3": {
-        "Description": "Volume of all voxels of the region; n/a where the label or one of two sides is absent",
+        "Description": "Volume of all voxels of the region; n/a if the label or one of two sides is absent",
         "Units": "mm^3",
     },
     "normalised_volume_mm3": {
@@ -43,19 +43,19 @@ COLUMNS: Dictionary = {
     },
 }
 VOLUMES = ("n_voxels", "volume_mm3", "normalised_volume_mm3")
-"""Columns that are values but of no map."""
+"""Columns of values that belong to no map."""
 COUNTS = {"n_valid": "count", "coverage": "1"}
 
 
 def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[str, str]) -> None:
-    """Write a region table as BIDS TSV and its data dictionary as JSON beside it.
+    """Write a region table as BIDS TSV, and its data dictionary as JSON with the same name.
 
     Parameters
     ----------
     table
         From :func:`qsmengine.stats.regions.measure.region_table`.
     path
-        File to write, ending in .tsv; the dictionary has the same name with .json.
+        File to write, ending in .tsv.
     units
         Unit of each map in BIDS notation: {"chi": "ppm", "fa": "1", "md": "mm^2/s"}.
 
@@ -69,7 +69,7 @@ def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[
 
 @dataclass(frozen=True)
 class Undefined:
-    """Where a map is not defined: an image on its grid, and the values of it that leave a voxel out."""
+    """Voxels where a map is undefined: an image on its grid, and the values that exclude a voxel."""
 
     path: Path
     values: tuple[int, ...] = (0,)
@@ -91,13 +91,13 @@ def tabulate_regions(
 
     The table holds each map in the unit of its file. Parameters are those of
     :func:`qsmengine.stats.regions.measure.region_table` with files in place of arrays, `units` as in
-    :func:`write_region_table`, and `undefined` tells of a map by name where its values do not count, which
-    `mask` does for all maps. `notes` takes what was decided on the label image.
+    :func:`write_region_table`, and `undefined` excludes voxels of a single map, as `mask` does for all
+    maps. Notes on the label image are appended to `notes`.
 
     Raises
     ------
     InputError
-        When an image cannot be read, is not on the grid of the labels (shapes or affines are named), or
+        When an image cannot be read, is not on the grid of the labels (the message gives shapes or affines), or
         a map has no unit.
     """
     label_array, grid, header = read_image(labels, dtype=np.int32)
@@ -129,7 +129,7 @@ def _dictionary(table: pd.DataFrame, units: Mapping[str, str], path: str | Path)
 
 
 def split_column(column: str) -> tuple[str, str]:
-    """Map and statistic of a column: "chi_n_valid" -> ("chi", "n_valid"); InputError for another column."""
+    """Split a column into map and statistic: "chi_n_valid" -> ("chi", "n_valid"); InputError if impossible."""
     for statistic in STATISTICS:
         if column.endswith(f"_{statistic}") and len(column) > len(statistic) + 1:
             return column[: -len(statistic) - 1], statistic
@@ -137,7 +137,7 @@ def split_column(column: str) -> tuple[str, str]:
 
 
 def read_on_grid(grid: Grid, reference: str | Path, path: str | Path) -> Array:
-    """Read an image; InputError naming `reference` when it is not on `grid`."""
+    """Read an image; InputError naming `reference` if it is not on `grid`."""
     array, own = read_image(path, dtype=np.float32)[:2]
     check_same_grid(own, grid, path, reference)
     return array

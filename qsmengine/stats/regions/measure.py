@@ -1,4 +1,4 @@
-"""Region tables: volumes and, per map, statistics of every labelled structure."""
+"""Region tables: volume of every labelled structure, and statistics of maps in it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qsmengine.stats.labels.tables import Label, LabelTable
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 MIN_VOXELS = 10
-"""Regions with fewer valid voxels get no statistic."""
+"""Least number of valid voxels for which statistics are given."""
 
 PERCENTILES = {"p05": 5.0, "p25": 25.0, "median": 50.0, "p75": 75.0, "p95": 95.0}
 
 STATISTICS = {
-    "n_valid": "Voxels of the region inside the mask with a finite value",
+    "n_valid": "Number of voxels of the region inside the mask with a finite value",
     "coverage": "n_valid divided by n_voxels",
     "mean": "Mean",
     "median": "Median",
@@ -35,7 +35,7 @@ STATISTICS = {
     "min": "Smallest value",
     "max": "Largest value",
 }
-"""Columns that each map adds to the table, as ``MAP_STATISTIC``, with what they hold."""
+"""Columns that each map adds to the table, as ``MAP_STATISTIC``, with their descriptions."""
 
 KEYS = ("index", "region", "hemisphere", "abbreviation", "group")
 
@@ -49,27 +49,27 @@ def region_table(
     mask: Array | None = None,
     group: str | None = None,
 ) -> pd.DataFrame:
-    """Volume and statistics of every structure of a label image.
+    """Return volume and statistics of every structure of a label image.
 
-    One row per label of `label_table`, and after each pair of sides one row ("bilateral") with the
-    voxels of both. The volume counts all voxels of the region; the statistics take those with a finite
-    value inside the mask (float64, percentiles by linear interpolation). A region that is absent, or has
-    fewer than 10 valid voxels in a map, has NaN there, never 0; a bilateral row needs both sides.
+    The table has one row per label of `label_table`, and after each left-right pair one row ("bilateral") with
+    the voxels of both sides. The volume includes all voxels of the region; statistics include those with a
+    finite value inside the mask (float64, percentiles by linear interpolation). They are NaN, never 0, for an
+    absent region or one with fewer than 10 valid voxels in a map; a bilateral row needs both sides.
 
     Parameters
     ----------
     labels
-        (x, y, z) whole numbers; 0 and numbers the table does not know are background.
+        (x, y, z) whole numbers; 0 and numbers that are not in the table are background.
     label_table
-        What the numbers mean, see :func:`qsmengine.stats.labels.tables.load_label_table`.
+        Structures of the numbers, see :func:`qsmengine.stats.labels.tables.load_label_table`.
     maps
         Name -> (x, y, z) values in any unit.
     grid
         Geometry of all arrays.
     mask
-        (x, y, z) voxels that count, non-zero = inside; all when None.
+        (x, y, z), nonzero inside; None: all voxels.
     group
-        Only structures of this group of the table, such as "dgm".
+        Restrict to structures of this group of the table, such as "dgm".
 
     Returns
     -------
@@ -81,10 +81,10 @@ def region_table(
     Raises
     ------
     InputError
-        For arrays that do not fit the grid (both shapes are named), labels that are not whole numbers
-        >= 0, an empty mask, an image that holds none of the table's labels.
+        For arrays that do not match the grid (the message gives both shapes), labels that are not whole
+        numbers between 0 and 2147483647, an empty mask, an image without any label of the table.
     UsageError
-        For a group the table does not have.
+        For a group that is not in the table.
     """
     label_array = _whole_numbers(_on_grid("labels", labels, grid))
     inside = None if mask is None else _on_grid("mask", mask, grid).ravel() != 0
@@ -96,8 +96,8 @@ def region_table(
     voxels = _voxels_per_label(label_array, label_table)
     if not any(v.size for v in voxels.values()):
         raise InputError(
-            f"holds none of the labels of table {label_table.name!r}: is it the right table, "
-            "and the label image on this grid?",
+            f"contains none of the labels of table {label_table.name!r}: is it the right table, "
+            "and is the label image on this grid?",
             field="labels",
         )
     rows = _rows(label_table if group is None else label_table.select(group))
@@ -111,7 +111,7 @@ def region_table(
 
 
 def _rows(table: LabelTable) -> list[tuple[Label, tuple[int, ...]]]:
-    """Rows of the table: what to call them, and the labels whose voxels they take."""
+    """Return the rows of the table: label that names the row, and labels whose voxels it includes."""
     right = {label.name: label for label in table.labels if label.hemisphere == "right"}
     left = {label.name for label in table.labels if label.hemisphere == "left"}
     rows: list[tuple[Label, tuple[int, ...]]] = []
@@ -146,7 +146,7 @@ def _describe_rows(
 
 
 def _voxels_per_label(labels: Array, table: LabelTable) -> dict[int, npt.NDArray[np.intp]]:
-    """Flat voxel indices of each label, by one pass and one stable sort over the labelled voxels."""
+    """Return the flat voxel indices of each label, from one stable sort of the labelled voxels."""
     indices = np.array([label.index for label in table.labels], dtype=np.int64)
     flat = labels.ravel()
     labelled = np.flatnonzero(flat)
@@ -161,7 +161,7 @@ def _voxels_per_label(labels: Array, table: LabelTable) -> dict[int, npt.NDArray
 
 
 def _valid_values(array: Array, voxels: npt.NDArray[np.intp], inside: npt.NDArray[np.bool_] | None) -> Floats:
-    """Finite values inside the mask at `voxels`, ascending."""
+    """Return the finite values inside the mask at `voxels`, in ascending order."""
     values = array.ravel()[voxels].astype(np.float64)
     valid = np.isfinite(values)
     if inside is not None:
@@ -172,7 +172,7 @@ def _valid_values(array: Array, voxels: npt.NDArray[np.intp], inside: npt.NDArra
 def _statistics(
     values: Mapping[int, Floats], voxels: Mapping[int, npt.NDArray[np.intp]], parts: tuple[int, ...]
 ) -> dict[str, float]:
-    """Statistics over the union of `parts`; NaN unless each part has enough valid voxels."""
+    """Return statistics over the union of `parts`; NaN unless each part has enough valid voxels."""
     x = values[parts[0]] if len(parts) == 1 else np.sort(np.concatenate([values[i] for i in parts]))
     n_voxels = sum(voxels[i].size for i in parts)
     result = dict.fromkeys(STATISTICS, float("nan"))
@@ -185,7 +185,7 @@ def _statistics(
 
 
 def _on_grid(name: str, array: Any, grid: Grid) -> Array:
-    """`array` in the host's memory, C order; raises InputError when it is not on the grid."""
+    """Return the array in host memory and C order; InputError if it is not on the grid."""
     shape = tuple(np.shape(array))
     if shape != grid.shape:
         raise InputError(f"{name} has shape {shape}, the grid has {grid.shape}", field="shape")

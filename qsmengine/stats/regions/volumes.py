@@ -1,6 +1,6 @@
-"""Volumes that other programs measured, as region tables: FreeSurfer, SynthSeg, FSL FIRST, SIENAX.
+"""Region tables of volumes measured by other programs: FreeSurfer, SynthSeg, FSL FIRST, SIENAX.
 
-- FreeSurfer ``stats/aseg.stats``: structures by their number, estimated total intracranial volume.
+- FreeSurfer ``stats/aseg.stats``: structures by number, estimated total intracranial volume.
 - SynthSeg's volume CSV: a row per scan, a column per structure, total intracranial volume.
 - FSL FIRST: the volumes of its label image (``*_all_fast_firstseg.nii.gz``).
 - ``report.sienax``: brain, grey and white matter, and the head-size factor (V scaling) that makes volumes
@@ -62,19 +62,20 @@ def read_aseg(path: str | Path) -> pd.DataFrame:
     -------
     pandas.DataFrame
         As :func:`qsmengine.stats.regions.measure.region_table` without maps: a row per structure of the table
-        "freesurfer-aseg", a row for both sides after each pair, and "intracranial" (eTIV) where it is told.
+        "freesurfer-aseg", a row for both sides after each pair, and "intracranial" (eTIV) if the file has it.
 
     Raises
     ------
     InputError
-        When the file is missing or is no ``aseg.stats``.
+        When the file is missing or is not an ``aseg.stats``, a number is not finite or negative, or a structure
+        is listed twice.
     """
     lines = read_text(path).splitlines()
     head = next((line for line in lines if line.startswith("# ColHeaders")), None)
     names = [] if head is None else head.removeprefix("# ColHeaders").split()
     needed = {"SegId", "NVoxels", "Volume_mm3"}
     if not needed <= set(names):
-        raise InputError("no aseg.stats: no line '# ColHeaders' with SegId, NVoxels, Volume_mm3", source=path)
+        raise InputError("not an aseg.stats: no '# ColHeaders' with SegId, NVoxels, Volume_mm3", source=path)
     volumes: dict[int, float] = {}
     counts: dict[int, float] = {}
     for number, line in enumerate(lines, start=1):
@@ -100,30 +101,30 @@ def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     path
-        Written by SynthSeg's option ``--vol``.
+        File written by SynthSeg's option ``--vol``.
     scan
-        Name in the first column; may be left out where there is one row.
+        Name in the first column; may be omitted for a file with one row.
 
     Returns
     -------
     pandas.DataFrame
-        As :func:`read_aseg`; SynthSeg sums posteriors, so that there is no number of voxels.
+        As from :func:`read_aseg`, without numbers of voxels because SynthSeg sums posteriors.
 
     Raises
     ------
     InputError
-        When the file is missing, has none of SynthSeg's columns, or the scan is not told or not there.
+        When the file is missing, has none of SynthSeg's columns, or the scan is ambiguous or absent.
     """
     rows = [row for _, row in read_rows(path, ",")]
     table = load_label_table("synthseg")
     known = {(label.name, label.hemisphere): label.index for label in table.labels}
     columns = [_synthseg_key(cell) for cell in rows[0]] if rows else []
     if not any(key in known for key in columns):
-        raise InputError("no volumes of SynthSeg: none of its structures heads a column", source=path)
+        raise InputError("not a SynthSeg volume table: no column names one of its structures", source=path)
     # Some versions write the numbers of the labels below their names.
     scans = {row[0].strip(): row for row in rows[1:] if row[0].strip()}
     if scan is None and len(scans) != 1:
-        raise InputError(f"holds {len(scans)} scans, name one: {', '.join(scans)[:200]}", source=path)
+        raise InputError(f"has {len(scans)} scans, choose one: {', '.join(scans)[:200]}", source=path)
     name = next(iter(scans)) if scan is None else scan
     if name not in scans:
         raise InputError(f"has no scan {name!r}; scans: {', '.join(scans)[:200]}", source=path)
@@ -135,7 +136,7 @@ def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
 
 
 def read_first(path: str | Path) -> pd.DataFrame:
-    """Read FSL FIRST's label image; the table is as of :func:`read_aseg`.
+    """Read the label image of FSL FIRST; the table is as from :func:`read_aseg`.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def read_sienax(path: str | Path) -> Sienax:
     Raises
     ------
     InputError
-        When the file is missing, or lacks VSCALING or the line of a tissue.
+        When the file is missing, or has no VSCALING or no line for a tissue.
     """
     scaling: float | None = None
     volumes: dict[str, float] = {}
@@ -167,14 +168,15 @@ def read_sienax(path: str | Path) -> Sienax:
             volumes[_SIENAX[words[0]]] = _measure(words[2], path, words[0])
     missing = [key for key, name in _SIENAX.items() if name not in volumes]
     if scaling is None or missing:
-        raise InputError("not in the report", source=path, field="VSCALING" if scaling is None else missing[0])
+        field = "VSCALING" if scaling is None else missing[0]
+        raise InputError("missing from the report", source=path, field=field)
     if scaling == 0:
         raise InputError(f"{scaling:g} is not positive", source=path, field="VSCALING")
     return Sienax(scaling, volumes)
 
 
 def add_sienax(table: pd.DataFrame, report: Sienax) -> pd.DataFrame:
-    """Append the report's tissues and the column normalised_volume_mm3: volume times V scaling."""
+    """Append the tissues of the report and the column normalised_volume_mm3, volume times V scaling."""
     tissues = pd.DataFrame(
         {
             "index": pd.array([pd.NA] * len(report.volumes), dtype="Int64"),
@@ -196,7 +198,7 @@ def add_sienax(table: pd.DataFrame, report: Sienax) -> pd.DataFrame:
 def _table(
     table: LabelTable, volumes: Mapping[int, float], counts: Mapping[int, float], intracranial: float | None
 ) -> pd.DataFrame:
-    """Rows in the order of the label table, both sides after each pair."""
+    """Return rows in the order of the label table, with both sides together after each pair."""
     rows: list[tuple[object, ...]] = []
     left = {label.name: label for label in table.labels if label.hemisphere == "left"}
     for label in table.labels:

@@ -1,8 +1,8 @@
-"""The printed cells of Tables 1 to 4 beside those of a cohort, each with a mark of agreement.
+"""Comparison of the printed cells of Tables 1 to 4 with those of a cohort.
 
-A p value agrees when it lies on the same side of 0.05 as the printed one and, where that is significant, the
-difference has the printed sign; any other cell agrees when the printed value lies in the 95 % confidence
-interval of the cohort's.
+A p value agrees if it lies on the same side of 0.05 as the printed one and, if that is significant, the
+difference has the printed sign. Any other cell agrees if the printed value lies in the 95 % confidence interval
+of the cohort.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NAMES = {"DMT": "dmt", "LL": "log_ll"}
 
 @dataclass(frozen=True)
 class Fitted:
-    """A cohort and the paper's models fitted to it."""
+    """A cohort with the fitted models of the paper."""
 
     cohort: pd.DataFrame
     tests: pd.DataFrame
@@ -47,20 +47,20 @@ class Fitted:
 
     @classmethod
     def of(cls, tests: ModelTables, regressions: ModelTables, cohort: pd.DataFrame) -> Fitted:
-        """Gather what the cells are read from."""
+        """Collect the tables from which the cells are read."""
         return cls(cohort, tests.tests, regressions.blocks, regressions.coefficients)
 
     def tests_by(self, *keys: str) -> dict[tuple[Any, ...], Record]:
-        """Tests by the values of some columns; of several the first."""
+        """Return tests by the values of some columns; the first if there are several."""
         return _index(self.tests, keys)
 
     def group(self, name: str) -> pd.DataFrame:
-        """Participants of a group; MS is both subgroups."""
+        """Return the participants of a group; MS consists of both subgroups."""
         return self.cohort[self.cohort["group"].isin(_SUBGROUPS[name])]
 
 
 def compare_cells(fitted: Fitted) -> pd.DataFrame:
-    """Every printed cell; columns as in `CELLS`, rows in the order of the print."""
+    """Return every printed cell with the columns of `CELLS`, in the order of the paper."""
     found = [*_table1(fitted), *_table2(fitted), *_tables3_4(fitted), *_disability(fitted)]
     return pd.DataFrame(found, columns=list(CELLS))
 
@@ -103,7 +103,7 @@ def _table1(fitted: Fitted) -> Iterator[dict[str, Any]]:
 
 
 def _describe(group: pd.DataFrame, name: str) -> Interval:
-    """Value of a row of Table 1 with its interval."""
+    """Return the value of a row of Table 1 with its interval."""
     counts = {"female": ("sex", "F"), "male": ("sex", "M"), "dmt_treated": ("treated", "yes")}
     if name in counts:
         column, level = counts[name]
@@ -126,14 +126,14 @@ def _describe(group: pd.DataFrame, name: str) -> Interval:
 
 
 def mean_interval(values: np.ndarray) -> Interval:
-    """Mean with the 95 % interval of Student's t."""
+    """Return the mean with the 95 % interval from Student's t distribution."""
     half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
     mean = float(values.mean())
     return Interval(mean, mean - half, mean + half)
 
 
 def sd_interval(values: np.ndarray) -> Interval:
-    """Standard deviation with the 95 % interval of the chi-squared distribution (normal values)."""
+    """Return the standard deviation with the 95 % interval from the chi-squared distribution."""
     n, sd = len(values), float(values.std(ddof=1))
     low, high = (sd * math.sqrt((n - 1) / stats.chi2.ppf(q, n - 1)) for q in (0.975, 0.025))
     return Interval(sd, low, high)
@@ -174,7 +174,7 @@ def _table2(fitted: Fitted) -> Iterator[dict[str, Any]]:
 
 
 def _sd(name: str, values: np.ndarray) -> Interval:
-    """Interval of a standard deviation; for the skewed lesion load from the kurtosis of its values."""
+    """Return the interval of a standard deviation, for the skewed lesion load from its kurtosis."""
     if name != "lesion_load":
         return sd_interval(values)
     sd = float(values.std(ddof=1))
@@ -209,7 +209,7 @@ def _predictor_cells(
 def _model_cells(table: str, model: str, printed: Regression, last: Record) -> Iterator[dict[str, Any]]:
     r2 = partial_eta_squared(last["f"], last["df1"], last["df2"])
     delta = partial_eta_squared(last["delta_f"], last["delta_df"], last["df2"])
-    # The increase is a share of all variance, its partial eta squared one of what the others leave.
+    # delta R2 is a share of the total variance, partial eta squared one of what the other blocks leave.
     left = 1.0 - last["r2"] + last["delta_r2"]
     increase = Interval(last["delta_r2"], delta.low * left, delta.high * left)
     yield _estimate(table, model, "R2", f"{printed.r2:g}", Interval(last["r2"], r2.low, r2.high))

@@ -1,4 +1,4 @@
-"""A virtual cohort at the level of the regional table: published means, deviations, regression structure."""
+"""Virtual cohort of regional values with the published means, standard deviations and regressions."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ UNITS = {
     **{f"rCBV_{s}": "mL/100mL" for s in STRUCTURES},
 }
 _SHARED = 0.5
-"""Assumed correlation of the volumes of two structures beyond their predictors."""
+"""Assumed correlation of the volumes of two structures given their predictors."""
 
 _EDSS_AGE, _EDSS_DURATION = 0.3, 0.2
-"""Assumed standardised effects on EDSS within a group, beside the printed one of the thalamic volume."""
+"""Assumed standardised effects on EDSS within a group; that of the thalamic volume is printed."""
 
 
 def draw_cohort(seed: int) -> pd.DataFrame:
-    """Draw the 118 participants: a row each, missing modalities NaN.
+    """Draw the 118 participants, one row each, with NaN for missing modalities.
 
     Columns: participant_id, group (HC, RRMS, PMS), cohort (HC, MS), sex, age, disease_duration, edss, dmt (0
     none, 1 first line, 2 second line), treated, lesion_load, NBV, NGMV, NWMV, and volume, MD, FA, chi and rCBV
@@ -58,7 +58,7 @@ def _draw_group(group: str, rng: np.random.Generator) -> pd.DataFrame:
     z = pd.DataFrame(rng.multivariate_normal(np.zeros(len(PREDICTORS)), correlations(), n), columns=PREDICTORS)
     facts = {row["variable"]: row[group] for row in rows("table1")}
     columns: dict[str, Any] = {"group": [group] * n}
-    # The regression works on standardised values as they are: codes are standardised by their expectation.
+    # The regression uses standardised values; codes are standardised by their expected mean and SD.
     women = int(facts["female"]) / n
     female = z["sex"] < stats.norm.ppf(women)
     columns["sex"] = np.where(female, "F", "M")
@@ -89,13 +89,13 @@ def _draw_group(group: str, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def log_moments(mean: float, sd: float) -> tuple[float, float]:
-    """Mean and standard deviation of the logarithm of a log-normal variable with this mean and deviation."""
+    """Return mean and SD of the logarithm of a log-normal variable with this mean and SD."""
     variance = math.log1p((sd / mean) ** 2)
     return math.log(mean) - variance / 2.0, math.sqrt(variance)
 
 
 def _moments(group: str) -> dict[str, tuple[float, float]]:
-    """Mean and deviation of every metric: printed, else assumed."""
+    """Return mean and SD of every metric: printed values, otherwise assumed ones."""
     found = {row["metric"]: (float(row["mean"]), float(row["sd"])) for row in rows("assumed")}
     for row in rows("table2"):
         printed = summary(row, group)
@@ -105,7 +105,7 @@ def _moments(group: str) -> dict[str, tuple[float, float]]:
 
 
 def _treatment(z: Floats, treated: float) -> tuple[Floats, Floats]:
-    """Codes 0, 1, 2 (untreated, half of the treated each) and their standardised values."""
+    """Return codes 0 (untreated), 1 and 2 (half of the treated each), and their standardised values."""
     bounds = stats.norm.ppf([1.0 - treated, 1.0 - treated / 2.0])
     codes = np.searchsorted(bounds, z).astype(np.float64)
     mean = 1.5 * treated
@@ -128,7 +128,7 @@ def _brain(
     columns: dict[str, Any],
     rng: np.random.Generator,
 ) -> None:
-    """Grey and white matter; their correlation is that which the deviation of their sum, NBV, asks for."""
+    """Draw grey and white matter; their correlation follows from the SD of their sum, NBV."""
     whole, grey, white = (moments[name][1] for name in ("NBV", "NGMV", "NWMV"))
     r = (whole**2 - grey**2 - white**2) / (2.0 * grey * white)
     deep = np.mean(list(volumes.values()), axis=0)
@@ -141,7 +141,7 @@ def _brain(
 
 
 def _edss(facts: dict[str, str], volume: Floats, z: pd.DataFrame, rng: np.random.Generator) -> Floats:
-    """Scores in steps of 0.5: the rank of a latent score between the printed minimum, median and maximum."""
+    """Return scores in steps of 0.5: a latent score mapped to the printed minimum, median and maximum."""
     explained = EDSS_VOLUME * volume + _EDSS_AGE * z["age"] + _EDSS_DURATION * z["disease_duration"]
     rest = 1.0 - EDSS_VOLUME**2 - _EDSS_AGE**2 - _EDSS_DURATION**2
     latent = explained + math.sqrt(rest) * rng.standard_normal(len(volume))

@@ -1,4 +1,4 @@
-"""The paper's models, fitted to a cohort: Tables 1 and 2, partial correlations, regressions in blocks."""
+"""Models of the paper: tests of Tables 1 and 2, partial correlations, hierarchical regressions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fit_study(cohort: pd.DataFrame) -> tuple[ModelTables, ModelTables, pd.DataFr
     Parameters
     ----------
     cohort
-        Columns as :func:`qsmengine.studies.pontillo2019.cohort.draw_cohort` names them.
+        Columns as from :func:`qsmengine.studies.pontillo2019.cohort.draw_cohort`.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def fit_study(cohort: pd.DataFrame) -> tuple[ModelTables, ModelTables, pd.DataFr
 
 @cache
 def _analysis() -> Analysis:
-    """Tables 1 and 2 from the packaged file, and the partial correlations of every group and structure."""
+    """Return the analysis of Tables 1 and 2, with the partial correlations of every group and structure."""
     folder = resources.files("qsmengine.studies.pontillo2019") / "data" / "analysis.yaml"
     with resources.as_file(folder) as path:
         packaged = load_analysis(path)
@@ -90,7 +90,7 @@ def _analysis() -> Analysis:
 
 
 def _significant(tests: ModelTables) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Metrics whose partial correlation with the volume of their structure has P < .05, uncorrected."""
+    """Return metrics whose partial correlation with the volume of their structure has p < 0.05, uncorrected."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     partial = tests.tests[tests.tests["kind"] == "partial_correlation"]
     p = dict(zip(partial["model"], partial["p"], strict=True))
@@ -104,7 +104,7 @@ def _significant(tests: ModelTables) -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def _typed(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Text columns as categories, as the cohort's table has them, and an empty session."""
+    """Return the cohort with text columns as categories and an empty session."""
     table = cohort.copy()
     for name in ("group", "cohort", "sex", "treated"):
         table[name] = table[name].astype("category")

@@ -1,4 +1,4 @@
-"""Figures and page of the reproduction, from the tables that it wrote."""
+"""Figures and page of the reproduction, from its tables on disk."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _TITLES = {
 
 
 def table_summary(seeds: int, first_seed: int) -> str:
-    """What a run at the level of the regional table did."""
+    """Return the summary of a reproduction from regional tables."""
     return (
         f"Pontillo et al. 2019, doi:10.3174/ajnr.A5915. {seeds} virtual cohorts of 118 participants, seeds "
         f"{first_seed} to {first_seed + seeds - 1}, drawn with the printed means, standard deviations and "
-        "regression structure; what the paper does not print is assumed. Each cell: value of the "
-        "first cohort, the printed value, agreement, share of the cohorts that agree. A p value agrees "
-        "when it lies on the same side of 0.05 with the same sign; another value when the printed one lies in "
-        "its 95 % confidence interval."
+        "regressions; values that the paper does not print are assumed. Each cell shows the value of the first "
+        "cohort, the printed value, agreement, and the share of the cohorts that agree. A p value agrees "
+        "if it lies on the same side of 0.05 with the same sign; other values agree if the printed one lies "
+        "in their 95 % confidence interval."
     )
 
 
 def write_page(folder: str | Path, cohort: str, summary: str) -> Path:
-    """Write the figures of the table `cohort` and ``index.html`` in its `folder`; return the page's path."""
+    """Write the figures of the table `cohort` and ``index.html`` to `folder`; return the path of the page."""
     folder = Path(folder)
     for name, (title, groups) in _TITLES.items():
         scatter_matrix(

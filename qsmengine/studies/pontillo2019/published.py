@@ -1,4 +1,4 @@
-"""What the paper prints: groups, Tables 1 to 4, and which participants have which modality."""
+"""Numbers printed in the paper: groups, Tables 1 to 4, participants per modality."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES_DTI = {"MS": 59, "HC": 38, "PMS": 21, "RRMS": 38}
 """Participants of each group with diffusion MRI."""
 COMPARISONS = (("MS", "HC"), ("PMS", "RRMS"))
 EDSS_VOLUME = -0.306
-"""Standardised beta of the thalamic volume for EDSS in MS; P .02, R2 0.322, delta R2 0.056."""
+"""Standardised beta of the thalamic volume for EDSS in MS; p = 0.02, R2 = 0.322, delta R2 = 0.056."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class PValue:
     text
         As printed.
     counted
-        Whether the paper counts it as significant, where it tells so beside the number: a printed .05 may
-        have been rounded from either side.
+        Whether the paper marks it as significant; a printed .05 may have been rounded from either side.
     """
 
     text: str
@@ -40,18 +39,18 @@ class PValue:
 
     @property
     def value(self) -> float:
-        """The number, NaN for an empty cell; the bound where only a bound is printed."""
+        """The number, or the bound if only a bound is printed; NaN for an empty cell."""
         return float(self.text.lstrip("<")) if self.text else math.nan
 
     @property
     def significant(self) -> bool:
-        """Whether it lies below 0.05, or is a printed .05 that the paper counts as significant."""
+        """Whether it is below 0.05, or a printed .05 that the paper marks as significant."""
         return self.value < SIGNIFICANCE or (self.counted and self.value == SIGNIFICANCE)
 
 
 @dataclass(frozen=True)
 class Regression:
-    """One predictor of one printed regression model, with the model's figures."""
+    """One predictor of a printed regression model, with the statistics of the model."""
 
     group: str
     structure: str
@@ -68,14 +67,14 @@ class Regression:
 
 @cache
 def rows(name: str) -> tuple[dict[str, str], ...]:
-    """Rows of one of the files in ``data`` as text, by column."""
+    """Return the rows of a file in ``data`` as text by column."""
     path = resources.files("qsmengine.studies.pontillo2019") / "data" / f"{name}.csv"
     return tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 @cache
 def regressions() -> tuple[Regression, ...]:
-    """Tables 3 and 4, a row per printed predictor."""
+    """Return Tables 3 and 4, one entry per printed predictor."""
     return tuple(
         Regression(
             group=row["group"],
@@ -95,17 +94,17 @@ def regressions() -> tuple[Regression, ...]:
 
 
 def p_of_metric(row: dict[str, str], first: str, second: str) -> PValue:
-    """P value of a comparison in a row of Table 2; the mark of Bonferroni tells what a printed .05 is."""
+    """Return the p value of a comparison in Table 2; the Bonferroni mark decides a printed .05."""
     counted = row[f"{first}_vs_{second}_bonferroni"] in {"yes", "no"}
     return PValue(row[f"p_{first}_vs_{second}"], counted)
 
 
 def size(metric: str, group: str) -> int:
-    """Participants of a group who have a metric."""
+    """Return the number of participants of a group with a metric."""
     return (SIZES_DTI if metric.startswith(("MD_", "FA_")) else SIZES)[group]
 
 
 def summary(row: dict[str, str], group: str) -> SampleSummary | None:
-    """Printed mean, SD and n of a group in a row of Table 2; None where the cell is empty."""
+    """Return printed mean, SD and n of a group in a row of Table 2; None for an empty cell."""
     mean, sd = row[f"{group}_mean"], row[f"{group}_sd"]
     return SampleSummary(float(mean), float(sd), size(row["metric"], group)) if mean else None

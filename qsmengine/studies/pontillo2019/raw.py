@@ -1,8 +1,8 @@
-"""The study from raw signals: every participant a virtual head, reconstructed and measured by the engine.
+"""The study from raw signals: a virtual head per participant, reconstructed and measured by qsmengine.
 
-Each finished participant is a file in ``subjects/``; a run that was interrupted goes on where it stopped. The
-truth of a region is the mean of the true map over the same voxels, of susceptibility relative to the mean over
-the brain as in the reconstruction: the bias is that of the reconstruction.
+Each finished participant is a file in ``subjects/``, from which an interrupted run continues. The truth of a
+region is the mean of the true map over the same voxels; true susceptibility is relative to the mean over the
+brain, as in the reconstruction. The bias is therefore that of the reconstruction.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from qsmengine.version import __version__
 
 OUTPUTS = ("bias.tsv", "measured.tsv")
 WHOLE_OUTPUTS = ("cells.tsv", "recovery.tsv", "unadjusted.tsv", *PAGE_OUTPUTS)
-"""What the whole cohort gives beside `OUTPUTS`."""
+"""Further outputs of the whole cohort."""
 _SUMMARY = (
     "Pontillo et al. 2019, doi:10.3174/ajnr.A5915, from raw signals: 118 virtual heads at {voxel_size:g} mm "
     "(seed {seed}, SNR {snr:g}), gradient echoes and diffusion volumes reconstructed by qsmengine {engine}, "
     "measured in the structures; perfusion, lesion load and clinical variables as drawn. A p value agrees "
-    "when it lies on the same side of 0.05 with the same sign; another value when the printed one lies in its "
-    "95 % confidence interval."
+    "if it lies on the same side of 0.05 with the same sign; other values agree if the printed one lies in "
+    "their 95 % confidence interval."
 )
 MEASURED = tuple(f"{metric}_{s}" for metric in ("volume", "chi", "MD", "FA") for s in STRUCTURES)
 BIAS: Dictionary = {
     "metric": {"Description": "Regional metric"},
     "unit": {"Description": "Its unit"},
     "n": {"Description": "Participants", "Units": "count"},
-    "truth": {"Description": "Mean of the truth, in the row's unit"},
+    "truth": {"Description": "Mean of the truth, in the unit of the row"},
     "measured": {"Description": "Mean of the reconstruction"},
     "bias": {"Description": "Mean of measured - truth"},
     "sd": {"Description": "Standard deviation of measured - truth"},
@@ -60,7 +60,7 @@ BIAS: Dictionary = {
 
 
 class RawSettings(BaseModel):
-    """What decides a participant's signals and maps; `engine` is the version with its kernels."""
+    """Settings that determine signals and maps; `engine` is the version of qsmengine and its kernels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,13 +72,13 @@ class RawSettings(BaseModel):
 
 @dataclass(frozen=True)
 class RawReproduction:
-    """Bias of every metric, and every printed cell as a line of text where the whole cohort was made."""
+    """Bias of every metric; for the whole cohort also every printed cell as a line of text."""
 
     bias: pd.DataFrame
     cells: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Bias and printed cells as lines of text."""
+        """Return bias and printed cells as lines of text."""
         found = [
             f"{row['metric']:<18} truth {row['truth']:9.4g}  measured {row['measured']:9.4g}  "
             f"bias {row['bias']:+9.3g}  r {row['r']:6.3f}  [{row['unit']}]"
@@ -95,20 +95,20 @@ def reproduce_raw(
     device: Device | str = "cpu",
     on_participant: Callable[[int, int, bool], None] | None = None,
 ) -> RawReproduction:
-    """Make, reconstruct and measure the cohort; write `OUTPUTS`, and with every participant `WHOLE_OUTPUTS`.
+    """Simulate, reconstruct and measure the cohort; write `OUTPUTS`, for the whole cohort also `WHOLE_OUTPUTS`.
 
     Parameters
     ----------
     out
-        Folder; participants that are in its ``subjects/`` with the same settings are not made again.
+        Output folder; participants in its ``subjects/`` with the same settings are reused.
     settings
         Seed, voxel size, noise.
     per_group
-        Only so many of each of HC, RRMS and PMS; the models need all.
+        Number of participants from each of HC, RRMS and PMS; None: all, as the models need.
     device
-        Where the engine runs.
+        Device of the reconstruction.
     on_participant
-        Called with (done, of how many, taken from an earlier run).
+        Called with (number done, total, whether reused).
     """
     folder = Path(out)
     drawn = draw_cohort(settings.seed)
@@ -152,7 +152,7 @@ def _earlier(path: Path, settings: RawSettings) -> dict[str, Any] | None:
 def _measure(
     row: Mapping[str, Any], settings: RawSettings, number: int, device: Device | str
 ) -> dict[str, dict[str, float | None]]:
-    """Reconstruct one participant: regional truth and measurement in the paper's units."""
+    """Reconstruct one participant; return regional truth and measurement in the units of the paper."""
     person = raw_participant(
         {str(k): float(v) for k, v in row.items() if k in MEASURED},
         voxel_size=settings.voxel_size, snr=settings.snr, seed=settings.seed * 1000 + number,
@@ -178,7 +178,7 @@ def _measure(
 
 
 def _regional(person: RawParticipant, maps: Mapping[str, Array]) -> dict[str, float | None]:
-    """Means over the structures; chi in the paper's scale. None where a region has no finite voxel."""
+    """Return means over the structures, chi on the scale of the paper; None if no voxel is finite."""
     found: dict[str, float | None] = {}
     for metric, array in maps.items():
         for number, structure in enumerate(STRUCTURES, start=1):

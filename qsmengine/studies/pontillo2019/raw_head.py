@@ -1,8 +1,8 @@
-"""A participant of the virtual cohort as raw gradient echoes and diffusion signals, with the truth behind.
+"""Raw gradient echoes and diffusion signals of a participant of the virtual cohort, with the truth.
 
-The deep grey matter of the bundled head is scaled to the participant's volumes, its susceptibility and tensors
-are set to the participant's values; fields and signals are those of the phantom. Volumes and susceptibilities
-keep the head's own as that of the average control::
+The deep grey matter of the bundled head is scaled to the volumes of the participant, and its susceptibility
+and tensors are set to the values of the participant; fields and signals are computed by the phantom. The values
+of the bundled head are those of the average control::
 
     volume = V_head * value / mean(HC)          chi = chi_head + (value - mean(HC))
 """
@@ -30,7 +30,7 @@ from qsmengine.phantom.tissue import tissue_maps, tissue_table
 from qsmengine.studies.pontillo2019.published import STRUCTURES, rows
 
 ECHO_TIMES = (0.0074, 0.0221)
-"""Of the double echo [s]; assumed."""
+"""Echo times of the double-echo sequence [s]; assumed."""
 FIELD_STRENGTH = 3.0
 _REPLACEABLE = frozenset({"white_matter", "cortex"})
 _MARGIN = 6
@@ -43,13 +43,13 @@ class RawParticipant:
     Parameters
     ----------
     gre, dwi
-        Series; dwi is None for participants without diffusion.
+        Series; dwi is None for participants without diffusion MRI.
     labels, mask
         (x, y, z): structures (1 to 4, in the order of `STRUCTURES`) and brain.
     truth
         "chi" [ppm], "MD" [1e-3 mm^2/s], "FA" [1]: (x, y, z).
     volumes
-        Structure -> volume on the label grid over that of the head as bundled [1].
+        Structure -> volume on the label grid relative to that of the bundled head [1].
     """
 
     gre: GreSeries
@@ -61,7 +61,7 @@ class RawParticipant:
 
 
 def control_mean(metric: str) -> float:
-    """Mean of the controls, printed or assumed."""
+    """Return the mean of the controls, printed or assumed."""
     for row in rows("table2"):
         if row["metric"] == metric:
             return float(row["HC_mean"])
@@ -71,7 +71,7 @@ def control_mean(metric: str) -> float:
 def raw_participant(
     values: Mapping[str, float], *, voxel_size: float, snr: float, seed: int, head_number: int = 1
 ) -> RawParticipant:
-    """Signals of a participant with the regional `values`: columns as in the cohort; MD and FA may be NaN."""
+    """Simulate a participant with these regional values, named as in the cohort; MD and FA may be NaN."""
     head = _scaled(load_head_index(head_number), values)
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence([2019, seed]).spawn(4)]
     fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=rngs[0])
@@ -116,9 +116,9 @@ def _inside(head: HeadIndex, structure: str) -> npt.NDArray[np.bool_]:
 
 
 def _scaled(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
-    """The head with every structure grown or shrunk to its volume along the distance from its surface.
+    """Grow or shrink every structure to its volume along the distance from its surface.
 
-    A growing structure takes from white matter and cortex, a shrinking one leaves the nearest of these.
+    Voxels are taken from, and returned to, the nearest white matter or cortex.
     """
     index = head.index.copy()
     replaceable = [i for i, r in enumerate(head.regions) if r.tissue in _REPLACEABLE and r.brain]
@@ -149,7 +149,7 @@ def _box(own: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
 
 
 def _tensors(head: HeadIndex, values: Mapping[str, float], resampler: Resampler, m0: FloatImage) -> FloatImage:
-    """Tensors of the head: MD shifted, the anisotropic part scaled, by each structure's share of a voxel."""
+    """Return tensors with shifted MD and scaled anisotropic part, weighted by volume fractions."""
     tensors = head_tensors(head, resampler, m0)
     mean = tensors[..., [0, 3, 5]].mean(axis=3)
     rest = tensors.copy()
@@ -167,13 +167,13 @@ def _tensors(head: HeadIndex, values: Mapping[str, float], resampler: Resampler,
 
 
 def _anisotropic(md: float, fa: float) -> float:
-    """Size of the anisotropic part of an axially symmetric tensor."""
+    """Return the size of the anisotropic part of an axially symmetric tensor."""
     return md * fa / float(np.sqrt(3.0 - 2.0 * fa * fa))
 
 
 @cache
 def native_counts(voxel_size: float, head_number: int = 1) -> Mapping[str, int]:
-    """Voxels of every structure of the bundled head on a grid of `voxel_size` [mm]."""
+    """Return the number of voxels per structure of the bundled head on a grid of `voxel_size` [mm]."""
     head = load_head_index(head_number)
     majority = Resampler(head.grid, (voxel_size,) * 3).majority(head.index)
     names = np.array([region.name for region in head.regions])[majority]

@@ -25,17 +25,17 @@ OUTPUTS = ("cells", "recovery", "unadjusted", "combined", "cohort", "tests", "bl
 
 
 @dataclass(frozen=True)
-class Reproduction:
-    """What a reproduction found.
+class TableReproduction:
+    """Results of a reproduction from regional tables.
 
     Parameters
     ----------
     cells
-        Every printed cell beside that of the first cohort.
+        Every printed cell with that of the first cohort.
     recovery
         Every printed cell with the share of cohorts that agree.
     unadjusted
-        Table 2's differences recomputed from its own means and deviations.
+        Differences of Table 2 recomputed from its printed means and standard deviations.
     """
 
     cells: pd.DataFrame
@@ -43,27 +43,27 @@ class Reproduction:
     unadjusted: pd.DataFrame
 
     def lines(self) -> list[str]:
-        """Every cell as a line of text: value, print, mark, share of the cohorts; then sums."""
+        """Return a line of text per cell, followed by averages."""
         found = lines(self.cells, self.recovery)
         good, n = int(self.unadjusted["agrees"].sum()), len(self.unadjusted)
-        found.append(f"Table 2 from its own figures (Welch): {good} of {n} p values agree in significance")
+        found.append(f"Table 2 from its printed values (Welch): {good} of {n} p values agree in significance")
         return found
 
 
 def reproduce_table(
     out: str | Path, *, seeds: int = 1, first_seed: int = 0, on_seed: Callable[[int, int], None] | None = None
-) -> Reproduction:
-    """Draw `seeds` cohorts, fit the paper's models to each, and write the tables of `OUTPUTS` (.tsv, .json).
+) -> TableReproduction:
+    """Draw `seeds` cohorts, fit the models of the paper to each and write the tables of `OUTPUTS`.
 
     Parameters
     ----------
     out
-        Folder.
+        Output folder.
     seeds, first_seed
-        Number of cohorts, and the seed of the first; cohort.tsv, tests.tsv, blocks.tsv, coefficients.tsv and
-        cells.tsv are of the first.
+        Number of cohorts, and seed of the first, which cohort.tsv, tests.tsv, blocks.tsv, coefficients.tsv and
+        cells.tsv describe.
     on_seed
-        Called with (done, of how many) after every cohort.
+        Called with (number done, total) after every cohort.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def reproduce_table(
     return made
 
 
-def write_cells(folder: Path, compared: Sequence[pd.DataFrame]) -> Reproduction:
-    """Write ``cells.tsv`` of the first cohort, ``recovery.tsv`` of all, ``unadjusted.tsv`` of the print."""
-    made = Reproduction(compared[0], recovery(compared), unadjusted_differences())
+def write_cells(folder: Path, compared: Sequence[pd.DataFrame]) -> TableReproduction:
+    """Write ``cells.tsv`` of the first cohort, ``recovery.tsv`` of all, and ``unadjusted.tsv``."""
+    made = TableReproduction(compared[0], recovery(compared), unadjusted_differences())
     write_table(marks(made.cells), folder / "cells.tsv", CELLS)
     write_table(made.recovery, folder / "recovery.tsv", RECOVERY)
     write_table(marks(made.unadjusted), folder / "unadjusted.tsv", UNADJUSTED)

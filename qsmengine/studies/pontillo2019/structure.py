@@ -1,13 +1,13 @@
-r"""The regression structure of each group: what a standardised volume is made of.
+r"""Regression structure of each group: standardised volumes as linear combinations of predictors.
 
 ::
 
-    z_volume = sum_k beta_k z_k + sqrt(1 - beta' R beta) e,     R the correlations of the predictors
+    z_volume = sum_k beta_k z_k + sqrt(1 - beta' R beta) e,     R: correlations of the predictors
 
-The betas are the printed ones of the group's model. A predictor that the print lists for all MS but not for a
-subgroup gets half of the beta that would make the weighted mean of both subgroups the pooled one: it has to be
-there for the pooled model, and must not be significant. What R2 (adjusted for the number of predictors)
-the betas do not explain, age explains; where they explain more, R2 follows them.
+The betas are those printed for the model of the group. A predictor that is printed for all MS but not for a
+subgroup gets half of the beta for which the weighted mean of both subgroups equals the pooled beta: it must
+contribute to the pooled model without being significant in the subgroup. If the betas explain less than the
+printed R2 (adjusted for the number of predictors), age explains the rest; if they explain more, R2 is larger.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ CLINICAL = ("age", "sex", "disease_duration", "dmt", "log_ll")
 LOCAL = tuple(f"{metric}_{structure}" for structure in STRUCTURES for metric in METRICS)
 PREDICTORS = (*CLINICAL, *LOCAL)
 AGE_IN_CONTROLS = -0.4
-"""Standardised slope of volume over age in controls; assumed, the paper prints none."""
+"""Standardised slope of volume over age in controls; assumed, as the paper prints none."""
 
 SUBGROUPS = ("RRMS", "PMS")
 _LEAST_RESIDUAL = 0.1
 _NAMES = {"DMT": "dmt", "LL": "log_ll"}
 _CORRELATIONS = {("age", "disease_duration"): 0.5, ("disease_duration", "log_ll"): 0.2}
-"""Assumed, as are those of `_correlation`; delta R2 of the printed diffusion blocks asks for about 0.5."""
+"""Assumed, as are those of `_correlation`; delta R2 of the printed diffusion blocks requires about 0.5."""
 
 
 def betas(group: str, structure: str) -> Floats:
-    """Standardised betas of `PREDICTORS` in a group for the volume of a structure."""
+    """Return the standardised betas of `PREDICTORS` in a group for the volume of a structure."""
     if group == "HC":
         return np.array([AGE_IN_CONTROLS if name == "age" else 0.0 for name in PREDICTORS])
     printed = {g: _printed(g, structure) for g in ("MS", *SUBGROUPS)}
@@ -49,14 +49,14 @@ def betas(group: str, structure: str) -> Floats:
 
 
 def residual_sd(group: str, structure: str) -> float:
-    """Standard deviation of what the predictors leave of a standardised volume."""
+    """Return the residual standard deviation of a standardised volume."""
     vector = betas(group, structure)
     return float(np.sqrt(1.0 - vector @ correlations() @ vector))
 
 
 @cache
 def correlations() -> Floats:
-    """Correlations of `PREDICTORS`, the same in every group."""
+    """Return the correlations of `PREDICTORS`, which are equal in all groups."""
     matrix = np.array([[_correlation(a, b) for b in PREDICTORS] for a in PREDICTORS])
     matrix.setflags(write=False)
     return matrix
@@ -84,7 +84,7 @@ def _printed(group: str, structure: str) -> dict[str, float]:
 
 
 def _with_age(vector: Floats, group: str, structure: str) -> Floats:
-    """Fill up to the adjusted R2 with age; scale down where less than a tenth would be left."""
+    """Raise the beta of age to reach the adjusted R2; scale all down if less than a tenth would be left."""
     explained = float(vector @ correlations() @ vector)
     if explained > 1.0 - _LEAST_RESIDUAL:
         return np.asarray(vector * np.sqrt((1.0 - _LEAST_RESIDUAL) / explained))
@@ -95,6 +95,6 @@ def _with_age(vector: Floats, group: str, structure: str) -> Floats:
     k = len(CLINICAL) + sum(1 for name, b in zip(PREDICTORS, vector, strict=True) if b and name in LOCAL)
     target = min(1.0 - (1.0 - r2[0]) * (n - 1) / (n - k - 1), 1.0 - _LEAST_RESIDUAL)
     if target > explained:
-        # Age is correlated with disease duration only, whose beta is 0: its share is beta_age^2.
+        # Age is correlated with disease duration only, whose beta is 0, so its share is beta_age^2.
         vector[PREDICTORS.index("age")] = -np.sqrt(target - explained)
     return vector

@@ -1,9 +1,9 @@
-r"""Table 2 recomputed from its own means, standard deviations and n: Welch's t test, without covariates.
+r"""Table 2 recomputed from its printed means, standard deviations and n: Welch's t test, without covariates.
 
-The paper's p values are of an ANCOVA adjusted for age and sex (and disease duration between the subgroups);
-this shows which of them the printed figures alone support. Lesion load, which the paper transforms, is taken
-as log-normal: mean m and SD s give log variance ln(1 + (s/m)^2) and log mean ln(m) - variance / 2.
-Beside it: whether the printed subgroups combine to the printed MS group::
+The p values of the paper are from an ANCOVA adjusted for age and sex (and disease duration between subgroups);
+this shows which of them follow from the printed values alone. Lesion load, which the paper transforms, is
+assumed to be log-normal: mean m and SD s give log variance ln(1 + (s/m)^2) and log mean ln(m) - variance / 2.
+The printed subgroups are also combined and compared with the printed MS group::
 
     m = sum n_g m_g / n        s^2 = (sum (n_g - 1) s_g^2 + sum n_g (m_g - m)^2) / (n - 1)
 """
@@ -23,10 +23,10 @@ LOG_NORMAL = ("lesion_load",)
 UNADJUSTED: Dictionary = {
     "metric": {"Description": "Row of Table 2"},
     "comparison": {"Description": "Groups compared, first minus second"},
-    "scale": {"Description": "log: figures of the logarithm, from the moments of a log-normal distribution"},
+    "scale": {"Description": "log: values of the logarithm, from the moments of a log-normal distribution"},
     "n1": {"Description": "Participants of the first group", "Units": "count"},
     "n2": {"Description": "Participants of the second group", "Units": "count"},
-    "difference": {"Description": "Difference of the printed means, in the row's unit (or of the logarithms)"},
+    "difference": {"Description": "Difference of the printed means (in the unit of the row) or logarithms"},
     "difference_low": {"Description": "Lower end of its 95 % confidence interval"},
     "difference_high": {"Description": "Upper end of its 95 % confidence interval"},
     "t": {"Description": "Welch's t", "Units": "1"},
@@ -38,7 +38,7 @@ UNADJUSTED: Dictionary = {
 }
 COMBINED: Dictionary = {
     "metric": {"Description": "Row of Table 2"},
-    "mean": {"Description": "Mean of the MS group that its printed subgroups give, in the row's unit"},
+    "mean": {"Description": "Mean of the MS group from its printed subgroups, in the unit of the row"},
     "sd": {"Description": "Its standard deviation"},
     "mean_published": {"Description": "Printed mean of the MS group"},
     "sd_published": {"Description": "Printed standard deviation of the MS group"},
@@ -50,7 +50,7 @@ COMBINED: Dictionary = {
 
 
 def unadjusted_differences() -> pd.DataFrame:
-    """Welch's test for every row and comparison of Table 2; columns as in `UNADJUSTED`."""
+    """Return Welch's test for every row and comparison of Table 2, with the columns of `UNADJUSTED`."""
     found: list[dict[str, Any]] = []
     for row in rows("table2"):
         for first, second in COMPARISONS:
@@ -83,7 +83,7 @@ def unadjusted_differences() -> pd.DataFrame:
 
 
 def combined_subgroups() -> pd.DataFrame:
-    """Mean and SD of MS from those of PMS and RRMS, beside the printed ones; columns as in `COMBINED`."""
+    """Return mean and SD of MS computed from PMS and RRMS, and as printed, with the columns of `COMBINED`."""
     found = []
     for row in rows("table2"):
         parts = [summary(row, name) for name in ("PMS", "RRMS")]

@@ -1,10 +1,10 @@
-"""A virtual cohort of thalamic susceptibility maps with the published pattern.
+"""Virtual cohort of thalamic susceptibility maps with the published pattern.
 
-The paper: 40 patients with CIS, 40 with RRMS, 40 with SPMS, each group with 40 controls matched for age and
-sex. Susceptibility is lower than in controls in RRMS (thalamus without pulvinar) and in SPMS (mainly the
-pulvinar), not in CIS, and falls with disease duration in the pulvinar, the left lateral nuclear region and the
-whole thalamus. The sizes of the effects, the spread between people, ages and durations are ours (`Pattern`,
-`GROUPS`); of the paper is what is there and what is not. Nuclei are those of the atlas "thalamus-hcp".
+The paper has 40 patients each with CIS, RRMS and SPMS, and 40 controls matched for age and sex per group.
+Susceptibility is lower than in controls in RRMS (thalamus without pulvinar) and in SPMS (mainly the pulvinar),
+not in CIS, and falls with disease duration in the pulvinar, the left lateral nuclear region and the whole
+thalamus. The paper gives the presence and absence of effects; their sizes, the variation between participants,
+ages and durations are assumed (`Pattern`, `GROUPS`). Nuclei are those of the atlas "thalamus-hcp".
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ LATERAL = (
 )
 SIZE = 40
 STEP = 2
-"""Every second voxel of the atlas (1 mm)."""
+"""Sampling of the atlas (1 mm): every second voxel."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Patients of a course: mean and SD of age [years] and of disease duration [years], share of women."""
+    """Patients with one course: mean and SD of age [years] and disease duration [years], share of women."""
 
     age: tuple[float, float]
     duration: tuple[float, float]
@@ -50,19 +50,19 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Pattern:
-    """Assumed sizes [ppb], [ppb/year].
+    """Assumed effect sizes [ppb], [ppb/year].
 
     Parameters
     ----------
     rrms, spms
         Difference from controls outside the pulvinar in RRMS, and in the pulvinar in SPMS.
     pulvinar_slope, left_lateral_slope, slope
-        Over disease duration, counted from the mean of the group, in the pulvinar, the left lateral region and
-        elsewhere.
+        Slope over disease duration, relative to the mean of the group, in the pulvinar, the left lateral region
+        and elsewhere.
     between
-        SD between people of the level of the whole thalamus, and of each nucleus beside it.
+        SD between participants of the mean of the whole thalamus, and additionally of each nucleus.
     noise
-        SD between people of a smooth field, and its width [mm], standard deviation of the Gaussian.
+        SD between participants of a smooth field, and SD of its Gaussian kernel [mm].
     """
 
     rrms: float = -12.0
@@ -76,7 +76,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Thalamus:
-    """Label image of the nuclei on its grid; `parts` tells the labels of (nucleus, hemisphere)."""
+    """Label image of the nuclei on its grid; `parts` maps (nucleus, hemisphere) to labels."""
 
     labels: Array
     grid: Grid
@@ -88,14 +88,14 @@ class Thalamus:
         return self.labels > 0
 
     def region(self, nuclei: tuple[str, ...], hemisphere: str | None = None) -> Array:
-        """Voxels of some nuclei, of one side or both, in the order of the voxels inside."""
+        """Return which of the voxels inside belong to some nuclei, of one side or both."""
         wanted = [i for (n, h), i in self.parts.items() if n in nuclei and hemisphere in {None, h}]
         return np.isin(self.labels[self.inside], wanted)
 
 
 @cache
 def thalamus() -> Thalamus:
-    """The bundled atlas, cropped, every `STEP`-th voxel."""
+    """Return the bundled atlas, cropped and sampled at every `STEP`-th voxel."""
     array, grid, _ = read_image(atlas_image("thalamus-hcp"), dtype=np.int32)
     found = np.argwhere(array > 0)
     low, high = found.min(axis=0) - 2 * STEP, found.max(axis=0) + 2 * STEP + 1
@@ -112,7 +112,7 @@ def thalamus() -> Thalamus:
 def draw_group(
     name: str, rng: np.random.Generator, pattern: Pattern | None = None
 ) -> tuple[pd.DataFrame, Array]:
-    """Draw the patients of a course and their controls.
+    """Draw the patients with a course and their controls.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def draw_group(
 
 
 def _person(rng: np.random.Generator, pattern: Pattern, place: Thalamus) -> Array:
-    """Level of the thalamus and its nuclei, and a smooth field."""
+    """Draw the map of a participant: levels of thalamus and nuclei plus a smooth field."""
     field = ndimage.gaussian_filter(rng.standard_normal(place.labels.shape), pattern.noise[1] / STEP)
     field *= pattern.noise[0] / field[place.inside].std()
     levels = rng.normal(0.0, pattern.between[1], len(place.parts) + 1)
@@ -152,7 +152,7 @@ def _person(rng: np.random.Generator, pattern: Pattern, place: Thalamus) -> Arra
 
 
 def _effect(name: str, pattern: Pattern, place: Thalamus) -> tuple[Array, Array]:
-    """Difference from controls and slope over duration in every voxel."""
+    """Return the difference from controls and the slope over duration in every voxel."""
     pulvinar, lateral = place.region(PULVINAR), place.region(LATERAL, "left")
     shift = np.zeros(pulvinar.size)
     if name == "RRMS":

@@ -1,8 +1,8 @@
-"""The study on drawn maps: TFCE of each course against its controls, regression of nuclei on disease duration.
+"""Reproduction on simulated maps: TFCE of each course against its controls, regression on disease duration.
 
-A nucleus counts as affected where at least half of its voxels have a family-wise p <= 0.05 and a lower value
-than in controls, as unaffected where fewer do; a regression agrees when p lies on the published side of 0.05
-with the published sign. Regressions are of all patients on disease duration with age and sex.
+A nucleus is affected if at least half of its voxels have a family-wise p <= 0.05 and a lower value than in
+controls. A regression agrees if p lies on the published side of 0.05 with the published sign; it has all
+patients, with disease duration, age and sex as predictors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OUTPUTS = (
 )
 AFFECTED = 0.5
 _PEOPLE: Dictionary = {
-    "course": {"Description": "CIS, RRMS or SPMS: the course of the patients this group consists of"},
+    "course": {"Description": "CIS, RRMS or SPMS: course of the patients of this group"},
     "patient": {"Description": "1 for patients, 0 for their controls"},
     "age": {"Description": "Age", "Units": "years"},
     "woman": {"Description": "1 for women, 0 for men"},
@@ -49,14 +49,14 @@ _PEOPLE: Dictionary = {
 
 
 @dataclass(frozen=True)
-class Reproduction:
-    """Findings of the first cohort beside the published ones, and how often they are found."""
+class MapReproduction:
+    """Findings of the first cohort with the published ones, and their recovery over all cohorts."""
 
     cells: pd.DataFrame
     recovery: pd.DataFrame
 
     def lines(self) -> list[str]:
-        """Every finding as a line of text."""
+        """Return a line of text per finding."""
         return lines(self.cells, self.recovery)
 
 
@@ -68,8 +68,8 @@ def reproduce_maps(
     permutations: int = 1000,
     device: Device | None = None,
     on_seed: Callable[[int, int], None] | None = None,
-) -> Reproduction:
-    """Draw `seeds` cohorts of maps, test them, and write the files of `OUTPUTS`; maps are of the first cohort.
+) -> MapReproduction:
+    """Draw `seeds` cohorts of maps, test them and write the files of `OUTPUTS`; maps are those of the first.
 
     Raises
     ------
@@ -94,15 +94,15 @@ def reproduce_maps(
             write_table(everybody, folder / "participants.tsv", _PEOPLE)
         if on_seed is not None:
             on_seed(i + 1, seeds)
-    made = Reproduction(compared[0], recovery(compared))
+    made = MapReproduction(compared[0], recovery(compared))
     write_table(marks(made.cells), folder / "cells.tsv", CELLS)
     write_table(made.recovery, folder / "recovery.tsv", RECOVERY)
     summary = (
         f"Schweser et al. 2018, doi:10.1016/j.neuroimage.2017.10.063. {seeds} virtual cohorts of 240 thalamic "
         f"susceptibility maps, seeds {first_seed} to {first_seed + seeds - 1}, drawn with the published "
-        f"pattern and assumed sizes; TFCE with {permutations} permutations. A nucleus is affected where at "
-        "least half of its voxels have p <= 0.05 (family-wise) and are lower than in controls. Each cell: "
-        "value of the first cohort, what is published, agreement, share of the cohorts that agree."
+        f"pattern and assumed effect sizes; TFCE with {permutations} permutations. A nucleus is affected if at "
+        "least half of its voxels have p <= 0.05 (family-wise) and are lower than in controls. Each cell shows "
+        "the value of the first cohort, the published finding, agreement, and the share of agreeing cohorts."
     )
     study_page(folder, folder / "index.html", "Thalamic susceptibility in MS, reproduced", summary)
     return made
@@ -115,7 +115,7 @@ def _test(people: pd.DataFrame, maps: Array, params: PermutationParams, device: 
 
 
 def _groups(tests: dict[str, PermutationResult], place: Thalamus) -> Iterator[dict[str, Any]]:
-    """Share of each nucleus that is significantly lower than in controls."""
+    """Yield the share of each nucleus that is significantly lower than in controls."""
     nuclei = dict.fromkeys(name for name, _ in place.parts)
     for course, result in tests.items():
         lower = (result.p_tfce[place.inside] <= 0.05) & (result.t[place.inside] < 0)
@@ -135,7 +135,7 @@ def _groups(tests: dict[str, PermutationResult], place: Thalamus) -> Iterator[di
 
 
 def _durations(drawn: dict[str, tuple[pd.DataFrame, Array]], place: Thalamus) -> Iterator[dict[str, Any]]:
-    """Slope over disease duration of the regions for which the paper reports a decline."""
+    """Yield the slope over disease duration of the regions in which the paper reports a decline."""
     people = pd.concat([p for p, _ in drawn.values()], ignore_index=True)
     patients = people["patient"].to_numpy() == 1.0
     maps = np.concatenate([m for _, m in drawn.values()])[patients]
@@ -167,7 +167,7 @@ def _write_maps(folder: Path, tests: dict[str, PermutationResult], place: Thalam
     for name, result in tests.items():
         for what, array, text in (
             ("t", result.t, "Student's t, patients minus controls, with age and sex"),
-            ("p", result.p_tfce, "family-wise error of TFCE, by permutation; 1 outside the thalamus"),
+            ("p", result.p_tfce, "family-wise p value of TFCE by permutation; 1 outside the thalamus"),
         ):
             write_image(folder / f"{name}_{what}.nii.gz", array, place.grid)
             write_json(folder / f"{name}_{what}.json", {"Description": text, "Units": "1"})

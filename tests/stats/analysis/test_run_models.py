@@ -154,7 +154,7 @@ def test_a_longitudinal_model_uses_every_session(bids, make_cohort, write_values
     slope = result.coefficients.set_index("predictor").loc["years"]
     assert slope["n"] == 36
     assert slope["b"] == pytest.approx(expected.fe_params["years"] / 100, rel=1e-4)
-    with pytest.raises(InputError, match="several sessions: choose one"):
+    with pytest.raises(InputError, match="several sessions; choose one"):
         run(bids, {"name": "r", "kind": "partial_correlation", "outcome": "chi", "with": "volume"})
     one = run(
         bids, {"name": "r", "kind": "partial_correlation", "outcome": "chi", "with": "volume"}, session="ses-02"
@@ -183,7 +183,7 @@ def test_corrections_go_by_family_and_contrasts_have_their_own(bids, make_cohort
     assert tests.loc[tests["term"] == "age", "p_corrected"].isna().all()
 
 
-def test_all_problems_are_told_at_once_and_nothing_is_written(bids, make_cohort):
+def test_all_problems_are_reported_at_once_and_nothing_is_written(bids, make_cohort):
     make_cohort(bids, n=12)
     with pytest.raises(InputError) as caught:
         run(
@@ -194,7 +194,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(bids, make_cohort)
         )
     text = str(caught.value)
     assert "no column 'volum' (did you mean 'volume'?)" in text
-    assert "'sex' is text, a number is needed" in text
+    assert "'sex' is text, numbers are needed" in text
     assert "group has no group 'PMS'" in text
     assert not (bids.parent / "out").exists()
 

@@ -66,7 +66,7 @@ def test_a_broken_region_table_is_refused_by_name(bids, old, new, what, make_coh
 
 
 def test_a_folder_without_tables_or_participants_is_refused(bids, make_cohort):
-    with pytest.raises(InputError, match=r"desc-dgm_stats\.tsv below it"):
+    with pytest.raises(InputError, match=r"desc-dgm_stats\.tsv in it"):
         collect_tables(bids)
     make_cohort(bids)
     (bids / "participants.tsv").unlink()

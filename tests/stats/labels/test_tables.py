@@ -125,8 +125,8 @@ def test_a_freesurfer_colour_table_is_read_and_double_names_are_told_apart(tmp_p
         ),
         (f'index\tname\n1\t"{HUGE * 30}\n', "line 2: field larger than field limit"),
         ("index\tname\themisphere\n1\ta\tup\n", "hemisphere: line 2: 'up'"),
-        ("index\tname\n0\tbackground\n", "holds no label"),
-        ("", "holds no label"),
+        ("index\tname\n0\tbackground\n", "contains no label"),
+        ("", "contains no label"),
         ("10 Left-Thalamus 0 0 0 0\nwhat is this\n", "line 2"),
     ],
 )

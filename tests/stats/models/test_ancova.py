@@ -169,7 +169,7 @@ def test_what_cannot_be_fitted_is_refused():
         fit_groups(y, pd.Categorical(["HC"] * 60), none)
     with pytest.raises(InputError, match="'age' is constant"):
         fit_groups(y, group, covariates.assign(age=3.0))
-    with pytest.raises(InputError, match="depend on each other linearly"):
+    with pytest.raises(InputError, match="linearly dependent"):
         fit_groups(y, group, pd.DataFrame({"site": pd.Categorical(np.asarray(group))}))
     with pytest.raises(InputError, match="fits the outcome exactly"):
         fit_groups((group == "MS") + 0.5 * covariates["age"].to_numpy(), group, covariates)

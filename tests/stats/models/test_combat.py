@@ -90,7 +90,7 @@ def test_what_cannot_be_harmonised_is_refused():
         combat(seen, sites * 0 if sites.dtype != object else pd.Series(["a"] * 120), columns)
     with pytest.raises(InputError, match="site z has one participant"):
         combat(seen, sites.where(sites.index != 0, "z"), columns)
-    with pytest.raises(InputError, match="depend on each other"):
+    with pytest.raises(InputError, match="linearly dependent"):
         combat(seen, sites, pd.DataFrame({"scanner": sites.astype("category")}))
     with pytest.raises(InputError, match="needs two features"):
         combat(seen[:, :1], sites, columns)

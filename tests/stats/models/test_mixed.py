@@ -44,15 +44,16 @@ def test_a_site_without_influence_has_no_variance_and_says_so():
     fit = fit_mixed(noise, pd.DataFrame({"age": rng.uniform(20, 70, 60)}), site)
     assert fit.random_sd["intercept"] < 0.05
     assert fit.icc < 0.01
+    assert not fit.converged
 
 
 def test_what_cannot_be_fitted_is_refused():
     reaction, days, subject = sleepstudy()
-    with pytest.raises(InputError, match="need two units and two rows"):
+    with pytest.raises(InputError, match="need at least two units and one with two rows"):
         fit_mixed(reaction, days, pd.Series(np.arange(180)))
     with pytest.raises(InputError, match="'dose' is not a numeric fixed effect"):
         fit_mixed(reaction, days, subject, slopes=["dose"])
     with pytest.raises(InputError, match="constant"):
         fit_mixed(np.ones(180), days, subject)
-    with pytest.raises(InputError, match="depend on each other"):
+    with pytest.raises(InputError, match="linearly dependent"):
         fit_mixed(reaction, days.assign(twice=2 * days["days"]), subject)

@@ -158,7 +158,7 @@ def test_without_interactions_both_types_agree():
 def test_what_cannot_be_fitted_is_refused():
     frame = cohort().dropna()
     y = frame["volume"].to_numpy()
-    with pytest.raises(InputError, match="depend on each other linearly"):
+    with pytest.raises(InputError, match="linearly dependent"):
         fit_hierarchical(y, [frame[["age"]].assign(twice=2 * frame["age"])])
     with pytest.raises(InputError, match="'age' is constant"):
         fit_hierarchical(y, [frame[["age"]] * 0])

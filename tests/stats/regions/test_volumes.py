@@ -67,7 +67,7 @@ def test_synthseg_gives_the_scan_that_is_named(tmp_path):
     assert cell(table, "accumbens", "left") == 400.0
     assert cell(table, "intracranial", "midline") == 1400000.5
     assert table["n_voxels"].isna().all()
-    with pytest.raises(InputError, match="holds 2 scans, name one"):
+    with pytest.raises(InputError, match="has 2 scans, choose one"):
         read_synthseg(path)
     with pytest.raises(InputError, match="has no scan 'sub-03'"):
         read_synthseg(path, scan="sub-03")
@@ -100,7 +100,7 @@ def test_sienax_scales_every_volume_and_adds_the_tissues(tmp_path):
 @pytest.mark.parametrize(
     ("reader", "text", "message"),
     [
-        (read_aseg, "nothing\n", "no aseg.stats"),
+        (read_aseg, "nothing\n", "not an aseg.stats"),
         (read_aseg, ASEG + "  6  11  x  1.0  Left-Caudate\n", "line 10: NVoxels: 'x' is not a finite number"),
         (read_aseg, ASEG + "  6  1.5  1  1.0  Left-Caudate\n", "line 10: not a structure"),
         (read_aseg, ASEG + "  6  11\n", "line 10: not a structure"),
@@ -117,14 +117,14 @@ def test_sienax_scales_every_volume_and_adds_the_tissues(tmp_path):
         ),
         (read_synthseg, SYNTHSEG.replace("7600.25", "nan").rsplit("sub-02", 1)[0], "'nan' is not a finite"),
         (read_synthseg, SYNTHSEG + '"' + "x" * 200_000 + "\n", "field larger than field limit"),
-        (read_synthseg, "a,b\n1,2\n", "no volumes of SynthSeg"),
+        (read_synthseg, "a,b\n1,2\n", "not a SynthSeg volume table"),
         (
             read_synthseg,
             SYNTHSEG.replace("7600.25", "many").rsplit("sub-02", 1)[0],
             "'many' is not a finite number >= 0",
         ),
-        (read_sienax, SIENAX.replace("VSCALING", "SCALING"), "VSCALING: not in the report"),
-        (read_sienax, SIENAX.replace("WHITE", "W"), "WHITE: not in the report"),
+        (read_sienax, SIENAX.replace("VSCALING", "SCALING"), "VSCALING: missing from the report"),
+        (read_sienax, SIENAX.replace("WHITE", "W"), "WHITE: missing from the report"),
         (read_sienax, SIENAX.replace("1.2500000000", "0"), "VSCALING: 0 is not positive"),
     ],
 )
