@@ -62,7 +62,7 @@ def test_hostile_metadata_is_text(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["../evil", "a/b", "", ".hidden", "sub-01/../..", "x..y"])
-def test_key_that_is_no_file_name_writes_nothing(tmp_path, key):
+def test_an_invalid_file_name_as_key_writes_nothing(tmp_path, key):
     assert not is_key(key)
     with pytest.raises(InputError, match="name of a session"):
         write_session_page(tmp_path, SessionState(key), [])
@@ -161,7 +161,7 @@ def test_cohort_page_names_outliers(tmp_path):
     assert rows == [("sub-05.html", "sub-05")]
 
 
-def test_provenance_that_is_no_list_of_steps_is_named(tmp_path):
+def test_provenance_without_a_list_of_steps_is_named(tmp_path):
     write_session(tmp_path, "sub-01", steps=STEPS)
     path = next(tmp_path.rglob("*_prov.json"))
     path.write_text('{"Steps": [1]}')

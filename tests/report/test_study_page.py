@@ -23,7 +23,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_cells_stand_beside_the_published_ones_and_names_are_escaped(folder):
+def test_cells_are_shown_with_the_published_ones_and_names_are_escaped(folder):
     study_page(folder, folder / "index.html", "A title", "What was done")
     page = (folder / "index.html").read_text()
     assert "<b>-25.1</b>" in page

@@ -45,7 +45,7 @@ def test_formulas_are_text_on_disk_and_numbers_stay_numbers(tmp_path):
         (b'a\tb\n"1\t2\n', "not a tab-separated table"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, content, what):
+def test_files_that_are_not_tables_are_refused_by_name(tmp_path, content, what):
     path = tmp_path / "participants.tsv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"participants\.tsv: {what}"):

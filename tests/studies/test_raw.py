@@ -85,7 +85,7 @@ def quick(monkeypatch):
     return made
 
 
-def test_a_second_run_goes_on_where_the_first_stopped(tmp_path, quick):
+def test_a_second_run_continues_where_the_first_stopped(tmp_path, quick):
     settings = raw.RawSettings(seed=2)
     seen = []
     raw.reproduce_raw(tmp_path, settings, per_group=3, on_participant=lambda *a: seen.append(a))
@@ -99,7 +99,7 @@ def test_a_second_run_goes_on_where_the_first_stopped(tmp_path, quick):
     assert len(quick) == 19
 
 
-def test_bias_and_group_differences_are_told_for_every_metric(tmp_path, quick):
+def test_bias_and_group_differences_are_reported_for_every_metric(tmp_path, quick):
     made = raw.reproduce_raw(tmp_path, raw.RawSettings(seed=2), per_group=8)
     assert made.cells == ()
     bias = made.bias.set_index("metric")
@@ -138,7 +138,7 @@ def test_raw_is_of_one_study_and_one_cohort(tmp_path):
     assert main(["reproduce", "pontillo2019", str(tmp_path), "--level", "raw", "--seeds", "3"]) == 2
 
 
-def test_the_command_goes_on_with_a_folder_and_tells_the_bias(tmp_path, quick, capsys):
+def test_the_command_continues_a_folder_and_reports_the_bias(tmp_path, quick, capsys):
     argv = ["reproduce", "pontillo2019", str(tmp_path / "raw"), "--level", "raw", "--per-group", "2"]
     assert main([*argv, "--voxel-size", "3", "--device", "cpu"]) == 0
     captured = capsys.readouterr()

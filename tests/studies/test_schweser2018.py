@@ -72,12 +72,15 @@ def test_the_published_pattern_is_found_and_written(tmp_path):
     assert "Decline with disease duration" in (tmp_path / "index.html").read_text()
 
 
-def test_without_effects_nothing_is_lower():
-    place = thalamus()
-    people, maps = draw_group("CIS", np.random.default_rng(0), Pattern(slope=0, pulvinar_slope=0))
-    difference = maps[:40].mean(axis=0) - maps[40:].mean(axis=0)
-    assert abs(difference[place.region(PULVINAR)].mean()) < 8
-    assert people["course"].unique().tolist() == ["CIS"]
+@pytest.mark.parametrize(("course", "lower"), [("CIS", False), ("RRMS", True)])
+def test_the_thalamus_outside_the_pulvinar_is_lower_in_rrms_only(course, lower):
+    flat = Pattern(slope=0, pulvinar_slope=0, left_lateral_slope=0)
+    people, maps = draw_group(course, np.random.default_rng(0), flat)
+    difference = (maps[:40].mean(axis=0) - maps[40:].mean(axis=0))[~thalamus().region(PULVINAR)].mean()
+    standard_error = np.hypot(*flat.between) * np.sqrt(2 / 40)
+    assert abs(difference - lower * flat.rrms) < 4 * standard_error
+    assert (difference < flat.rrms / 2) == lower
+    assert people["course"].unique().tolist() == [course]
 
 
 def test_seeds_are_checked(tmp_path):

@@ -34,7 +34,7 @@ COLUMNS: Dictionary = {
     "group": {"Description": "Set of structures it belongs to; dgm is deep grey matter"},
     "n_voxels": {"Description": "Voxels of the region, inside and outside the mask", "Units": "count"},
     "volume_mm3": {
-        "Description": "Volume of all voxels of the region; n/a if the label or one of two sides is absent",
+        "Description": "Volume of all voxels of the region; n/a where the label or one of two sides is absent",
         "Units": "mm^3",
     },
     "normalised_volume_mm3": {

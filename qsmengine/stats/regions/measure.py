@@ -23,7 +23,7 @@ MIN_VOXELS = 10
 PERCENTILES = {"p05": 5.0, "p25": 25.0, "median": 50.0, "p75": 75.0, "p95": 95.0}
 
 STATISTICS = {
-    "n_valid": "Number of voxels of the region inside the mask with a finite value",
+    "n_valid": "Voxels of the region inside the mask with a finite value",
     "coverage": "n_valid divided by n_voxels",
     "mean": "Mean",
     "median": "Median",

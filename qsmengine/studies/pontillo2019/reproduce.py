@@ -1,4 +1,4 @@
-"""The study at the level of the regional table: cohorts drawn, models fitted, cells compared, files written."""
+"""Reproduction from regional tables: draw cohorts, fit models, compare cells, write files."""
 
 from __future__ import annotations
 

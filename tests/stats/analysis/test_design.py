@@ -21,7 +21,7 @@ def test_a_wrong_design_is_a_usage_error_that_names_the_entry(tmp_path, changes,
         load_design(design_file(tmp_path, **changes))
 
 
-def test_a_design_that_is_no_yaml_mapping_is_refused(tmp_path):
+def test_a_design_must_be_a_yaml_mapping(tmp_path):
     path = tmp_path / "design.yaml"
     for text, error in (
         ("- a\n", UsageError),

@@ -134,7 +134,7 @@ def test_every_participant_left_out_is_listed_with_a_reason(
     assert pd.isna(written.loc["sub-03", "region"])
 
 
-def test_a_coded_covariate_is_a_factor_only_when_the_design_says_so(bids, make_cohort):
+def test_a_coded_covariate_is_a_factor_only_if_listed_as_categorical(bids, make_cohort):
     people = make_cohort(bids)
     slope = run(bids, covariates=["site"]).ancova["df_residual"].iloc[0]
     factor = run(bids, covariates=["site"], categorical=["site"]).ancova

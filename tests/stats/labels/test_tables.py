@@ -60,7 +60,7 @@ def test_an_atlas_image_holds_the_labels_of_its_table_on_the_right_side(name):
         assert (x < 0) == (label.hemisphere == "left"), label
 
 
-def test_every_atlas_file_stands_in_a_licence_note():
+def test_every_atlas_file_is_listed_in_a_licence_note():
     notes = "".join(path.read_text() for path in DATA.glob("LICENSE-*.txt"))
     for path in [*ATLASES.values(), *(f for f in LABEL_TABLES.values() if f.startswith("tpl-"))]:
         assert path in notes
@@ -90,7 +90,7 @@ def test_a_region_index_csv_is_read(tmp_path: Path):
     )
 
 
-def test_a_freesurfer_colour_table_is_read_and_double_names_are_told_apart(tmp_path: Path):
+def test_a_freesurfer_colour_table_is_read_and_repeated_names_are_made_distinct(tmp_path: Path):
     path = tmp_path / "lut.txt"
     path.write_text(
         "#No. Label Name: R G B A\n\n0 Unknown 0 0 0 0\n 10  Left-Thalamus  0 118 14 0\n"

@@ -35,7 +35,7 @@ def test_units_of_the_outcome_only_scale_the_fit():
     assert b.fixed[1].p == pytest.approx(a.fixed[1].p, rel=1e-3)
 
 
-def test_a_site_without_influence_has_no_variance_and_says_so():
+def test_a_site_without_influence_has_no_variance_and_is_reported_as_not_converged():
     rng = np.random.default_rng(0)
     site = pd.Series(np.repeat(["a", "b", "c"], 20))
     noise = rng.normal(size=60)

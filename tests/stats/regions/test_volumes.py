@@ -73,7 +73,7 @@ def test_synthseg_gives_the_scan_that_is_named(tmp_path):
         read_synthseg(path, scan="sub-03")
 
 
-def test_a_row_of_label_numbers_below_the_names_is_no_scan(tmp_path):
+def test_a_row_of_label_numbers_below_the_names_is_not_a_scan(tmp_path):
     lines = SYNTHSEG.splitlines()
     text = "\n".join([lines[0], ",,10,49,14,16,26", lines[1]])
     assert cell(read_synthseg(write(tmp_path / "v.csv", text)), "thalamus", "left") == 7600.25
@@ -128,7 +128,7 @@ def test_sienax_scales_every_volume_and_adds_the_tissues(tmp_path):
         (read_sienax, SIENAX.replace("1.2500000000", "0"), "VSCALING: 0 is not positive"),
     ],
 )
-def test_what_is_no_such_file_is_refused(tmp_path, reader, text, message):
+def test_files_of_another_kind_are_refused(tmp_path, reader, text, message):
     with pytest.raises(InputError, match=message):
         reader(write(tmp_path / "file", text))
     with pytest.raises(InputError, match="no such file"):
