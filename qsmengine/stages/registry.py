@@ -18,150 +18,111 @@ STAGES = (
     Stage(
         "denoise",
         "Less noise in images of one object (before the chain where named).",
-        (
-            "denoise.mnlm",
-            "denoise.complex_mnlm",
-            "denoise.low_snr",
-            "denoise.mppca",
-        ),
+        (".denoise.mnlm", ".denoise.complex_mnlm", ".denoise.low_snr", ".denoise.mppca"),
         presence="extra",
     ),
     Stage(
         "phase-offset",
         "Removes the phase at echo time 0 (coils, bipolar readout).",
-        ("phase.mcpc3ds",),
+        (".phase.mcpc3ds",),
         presence="optional",
         least_volumes=2,
     ),
-    Stage(
-        "unwrap",
-        "Resolves the multiples of 2 pi.",
-        (
-            "phase.romeo",
-            "phase.laplacian",
-        ),
-    ),
+    Stage("unwrap", "Resolves the multiples of 2 pi.", (".phase.romeo", ".phase.laplacian")),
     Stage(
         "field",
         "Total field and its noise from the phases of all echoes.",
-        (
-            "phase.weighted_fit",
-            "phase.nonlinear_fit",
-        ),
+        (".phase.weighted_fit", ".phase.nonlinear_fit"),
     ),
     Stage(
-        "mask",
-        "Brain mask.",
-        (
-            "mask.phase_magnitude",
-            "mask.bet",
-            "mask.phase_quality",
-            "mask.combined",
-        ),
+        "mask", "Brain mask.", (".mask.phase_magnitude", ".mask.bet", ".mask.phase_quality", ".mask.combined")
     ),
     Stage(
         "reliability",
         "Leaves out voxels whose field cannot be right.",
-        ("mask.field_jumps",),
+        (".mask.field_jumps",),
         presence="optional",
     ),
     Stage(
         "two-pass",
         "Reliable and hole-filled mask for a reconstruction in two passes.",
-        ("mask.two_pass",),
+        (".mask.two_pass",),
         presence="extra",
     ),
     Stage(
         "background",
         "Removes the field of sources outside the mask.",
         (
-            "background.vsharp",
-            "background.sharp",
-            "background.resharp",
-            "background.ismv",
-            "background.pdf",
-            "background.lbv",
-            "background.phase_lbv",
+            ".background.vsharp",
+            ".background.sharp",
+            ".background.resharp",
+            ".background.ismv",
+            ".background.pdf",
+            ".background.lbv",
+            ".background.phase_lbv",
         ),
     ),
     Stage(
         "inversion",
         "Susceptibility from the local field.",
         (
-            "inversion.tkd",
-            "inversion.tsvd",
-            "inversion.closed_form_l2",
-            "inversion.iterative_tikhonov",
-            "inversion.ndi",
-            "inversion.rts",
-            "inversion.weighted_tv",
-            "inversion.fansi_tv",
-            "inversion.medi",
-            "inversion.weak_harmonic",
-            "inversion.l1_qsm",
-            "inversion.hd_qsm",
-            "inversion.fansi_tgv",
-            "inversion.ilsqr",
+            ".inversion.tkd",
+            ".inversion.tsvd",
+            ".inversion.closed_form_l2",
+            ".inversion.iterative_tikhonov",
+            ".inversion.ndi",
+            ".inversion.rts",
+            ".inversion.weighted_tv",
+            ".inversion.fansi_tv",
+            ".inversion.medi",
+            ".inversion.weak_harmonic",
+            ".inversion.l1_qsm",
+            ".inversion.hd_qsm",
+            ".inversion.fansi_tgv",
+            ".inversion.ilsqr",
         ),
     ),
-    Stage("combination", "Joins the maps of two passes.", ("inversion.two_pass",), presence="internal"),
+    Stage("combination", "Joins the maps of two passes.", (".inversion.two_pass",), presence="internal"),
     Stage(
         "single-step",
         "Susceptibility from the total field or the phase, in place of background and inversion.",
-        (
-            "single_step.tfi",
-            "single_step.tgv",
-        ),
+        (".single_step.tfi", ".single_step.tgv"),
         presence="extra",
         replaces=("background", "inversion"),
-        excludes=("two_pass",),
+        excludes=("two_pass"),
     ),
     Stage(
         "reference",
         "Zero of susceptibility.",
-        (
-            "inversion.reference",
-            "inversion.csf_reference",
-        ),
+        (".inversion.reference", ".inversion.csf_reference"),
         presence="optional",
     ),
     Stage(
         "relaxometry",
         "R2*, T2* and S0 from the magnitudes.",
-        (
-            "relaxometry.arlo",
-            "relaxometry.decay_fit",
-        ),
+        (".relaxometry.arlo", ".relaxometry.decay_fit"),
         presence="optional",
         least_volumes=2,
     ),
     Stage(
-        "uncertainty", "Standard deviation of susceptibility.", ("uncertainty.monte_carlo",), presence="extra"
+        "uncertainty", "Standard deviation of susceptibility.", (".uncertainty.monte_carlo",), presence="extra"
     ),
     Stage(
         "swi",
         "Susceptibility-weighted image and minimum-intensity projection.",
-        (
-            "swi.homodyne",
-            "swi.local_field",
-        ),
+        (".swi.homodyne", ".swi.local_field"),
         presence="extra",
     ),
     Stage(
         "chi-separation",
         "Para- and diamagnetic part of susceptibility.",
-        ("separation.voxelwise",),
+        (".separation.voxelwise",),
         presence="extra",
     ),
     Stage(
         "diffusion",
         "Diffusion tensor and its maps.",
-        (
-            "diffusion.tensor",
-            "diffusion.search",
-            "diffusion.kurtosis",
-            "diffusion.free_water",
-        ),
+        (".diffusion.tensor", ".diffusion.search", ".diffusion.kurtosis", ".diffusion.free_water"),
     ),
 )
 """Stages in the order of the pipeline; modules are imported when their stage is asked for."""
@@ -178,8 +139,7 @@ def _methods(stage: str) -> tuple[Method, ...]:
 
 
 def _methods_in(module: str) -> tuple[Method, ...]:
-    path = module if module.startswith("qsmengine.") else f"qsmengine.stages.{module}"
-    methods: tuple[Method, ...] = import_module(path).METHODS
+    methods: tuple[Method, ...] = import_module(module, "qsmengine.stages").METHODS
     return methods
 
 

@@ -20,7 +20,7 @@ class Stage:
     purpose
         One sentence for documents.
     modules
-        Modules below ``qsmengine.stages`` whose METHODS belong to it, or full names of modules elsewhere.
+        Modules whose METHODS belong to it; a leading dot is short for ``qsmengine.stages.``.
     presence
         When it runs.
     default

@@ -1,0 +1,91 @@
+import csv
+from functools import _lru_cache_wrapper
+
+import numpy as np
+import pytest
+
+from qsmengine.cohort.outputs.reports import write_reports
+from qsmengine.cohort.plan.build import plan_cohort
+from qsmengine.cohort.run import run_cohort
+from qsmengine.cohort.settings import RunSettings
+from qsmengine.io import write_image
+from qsmengine.io.nifti import read_image
+from qsmengine.modalities import registry as modalities
+from qsmengine.pipeline.configuration import config as configuration
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.stages import registry as stages
+from tests.cohort.making import Dataset
+from tests.modalities import toy
+
+
+def clear_caches():
+    for module in (modalities, configuration, stages):
+        for function in vars(module).values():
+            if isinstance(function, _lru_cache_wrapper):
+                function.cache_clear()
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """The toy modality and its stage beside those of the package."""
+    from qsmengine.report import methods_text
+
+    monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, toy.STAGE))
+    monkeypatch.setattr(modalities, "MODALITIES", (*modalities.MODALITIES, "tests.modalities.toy"))
+    clear_caches()
+    methods_text.sentences.cache_clear()
+    yield
+    monkeypatch.undo()
+    clear_caches()
+    methods_text.sentences.cache_clear()
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A subject with a proton-density image, a segmentation on its grid, and another modality beside it."""
+    dataset = Dataset(tmp_path / "bids", seed=11)
+    dataset.image("sub-01/anat/sub-01_PDw.nii.gz")
+    labels = np.where(np.arange(dataset.grid.shape[0]) < 3, 4, 43).astype(np.int16)
+    labels = np.broadcast_to(labels[:, None, None], dataset.grid.shape)
+    path = dataset.root / "derivatives" / "seg" / "sub-01" / "anat" / "sub-01_dseg.nii.gz"
+    path.parent.mkdir(parents=True)
+    write_image(path, np.ascontiguousarray(labels), dataset.grid)
+    dataset.dwi("01")
+    return dataset
+
+
+def test_a_modality_of_forty_lines_runs_from_bids_to_its_page(registered, dataset, tmp_path):
+    config, out = load_config(preset="fast"), tmp_path / "out"
+    plan = plan_cohort(dataset.root, out, config, lut="freesurfer-aseg")
+    (session,) = plan.sessions
+    steps = {step.kind: step for step in session.steps}
+    assert set(steps) == {"dti", "pd", "regions"}
+    assert set(steps["pd"].outputs) >= {"sub-01/anat/sub-01_PDmap.nii.gz", "sub-01/anat/sub-01_PDmap.json"}
+
+    assert run_cohort(plan, RunSettings(workers=0, device="cpu")).exit_code == 0
+    made = read_image(out / "sub-01" / "anat" / "sub-01_PDmap.nii.gz").array
+    image = read_image(dataset.root / "sub-01" / "anat" / "sub-01_PDw.nii.gz").array
+    np.testing.assert_allclose(made, image / image.max(), rtol=1e-6)
+
+    table = next(out.rglob("*_stats.tsv"))
+    rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
+    found = sorted(
+        float(row["pd_mean"])
+        for row in rows
+        if row["hemisphere"] in {"left", "right"} and row["n_voxels"] not in {"0", "n/a"}
+    )
+    where = read_image(dataset.root / "derivatives/seg/sub-01/anat/sub-01_dseg.nii.gz", dtype=np.int16).array
+    assert found == pytest.approx(sorted(float(made[where == value].mean()) for value in (4, 43)), rel=1e-5)
+
+    write_reports(out)
+    page = (out / "sub-01.html").read_text()
+    assert "Proton density, sub-01" in page
+    assert page.count("<img") >= 2
+    text = (out / "logs" / "CITATION.md").read_text()
+    assert "Proton-density-weighted images of 1 session" in text
+    assert "Proton density is the signal over its maximum" in text
+
+
+def test_the_toy_is_gone_with_its_registration():
+    assert "pd" not in modalities.step_names()
+    assert toy.STAGE.name not in stages.stage_names()
