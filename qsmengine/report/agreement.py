@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 
 from qsmengine.errors import InputError
 from qsmengine.report.canvas import new_figure, text_style, write_png
+from qsmengine.report.tsv import read_rows
 
 INK, GREY, PAPER, GRID_LINE = "#222222", "#777777", "#ffffff", "#e3e3e3"
 TRUTH, ESTIMATE = "#9db4c8", "#1f5f99"
@@ -96,17 +96,9 @@ def _unit(path: Path, column: str) -> str:
 
 def _rows(path: Path, name: str, group: str | None) -> dict[tuple[str, str], tuple[float, float]]:
     """(region, hemisphere) -> mean, sd; NaN for n/a."""
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
     columns = ("region", "hemisphere", f"{name}_mean", f"{name}_sd", *(["group"] if group else []))
-    absent = [column for column in columns if not rows or column not in rows[0]]
-    if absent:
-        raise InputError("no such column", source=path, field=absent[0])
     values = {}
-    for row in rows:
+    for row in read_rows(path, columns):
         if group is not None and row["group"] != group:
             continue
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from qsmengine.errors import InputError
 from qsmengine.io.sidecars import read_json
+from qsmengine.report.tsv import read_rows
 
 _NAME = re.compile(r"(?:(?P<stem>.+)_)?desc-(?P<kind>[0-9A-Za-z]+)_prov\.json")
 _SESSION = re.compile(r"(?P<subject>sub-[0-9A-Za-z]+)(?:_.*?)??(?P<session>_ses-[0-9A-Za-z]+)?(?:_|$)")
@@ -134,7 +134,7 @@ def find_tables(out: str | Path) -> tuple[RegionTable, ...]:
     Raises
     ------
     InputError
-        For a table without the columns region and hemisphere.
+        For a table that cannot be read, or without the columns region and hemisphere.
     """
     out = Path(out)
     files = sorted(p for s in sorted(out.glob("sub-*")) if s.is_dir() for p in s.rglob("*_stats.tsv"))
@@ -142,10 +142,7 @@ def find_tables(out: str | Path) -> tuple[RegionTable, ...]:
 
 
 def _table(path: Path) -> RegionTable:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = tuple(csv.DictReader(stream, delimiter="\t", restval="n/a"))
-    if rows and not {"region", "hemisphere"} <= set(rows[0]):
-        raise InputError("no such column", source=path, field="region or hemisphere")
+    rows = tuple(read_rows(path, ("region", "hemisphere")))
     try:
         dictionary = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         units = {name: str(entry.get("Units", "")) for name, entry in dictionary.items()}

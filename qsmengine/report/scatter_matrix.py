@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 
 from qsmengine.errors import InputError
 from qsmengine.report.canvas import new_figure, text_style, write_png
+from qsmengine.report.tsv import read_rows
 
 INK, GREY, PAPER = "#222222", "#777777", "#ffffff"
 PANEL, LEFT, BOTTOM, TOP, GAP = 1.75, 0.75, 0.6, 0.75, 0.28
@@ -105,14 +105,7 @@ def _units(table: Path) -> dict[str, str]:
 
 
 def _read(path: Path, columns: Sequence[str], by: str) -> tuple[list[str], dict[str, Floats]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
-    absent = [name for name in columns if not rows or name not in rows[0]]
-    if absent:
-        raise InputError("no such column", source=path, field=absent[0])
+    rows = read_rows(path, columns)
     values = {}
     for name in dict.fromkeys(columns):
         if name == by:

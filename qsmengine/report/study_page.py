@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.errors import InputError
 from qsmengine.report.pages import write_page
-
-Row = dict[str, str]
+from qsmengine.report.tsv import Row, read_rows
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,10 @@ def number(text: str) -> str:
 
 
 def _cells(folder: Path) -> list[Section]:
-    cells = _read(folder / "cells.tsv", ("table", "row", "column", "kind", "published", "value", "agrees"))
+    cells = read_rows(folder / "cells.tsv", ("table", "row", "column", "kind", "published", "value", "agrees"))
     shares = {
         (row["table"], row["row"], row["column"]): row
-        for row in _read(folder / "recovery.tsv", ("table", "row", "column", "recovered", "n"))
+        for row in read_rows(folder / "recovery.tsv", ("table", "row", "column", "recovered", "n"))
     }
     sections = []
     for table in dict.fromkeys(row["table"] for row in cells):
@@ -129,7 +127,7 @@ def _unadjusted(folder: Path) -> list[Section]:
     path = folder / "unadjusted.tsv"
     if not path.exists():
         return []
-    rows = _read(path, ("metric", "comparison", "difference", "t", "df", "p", "p_published", "agrees"))
+    rows = read_rows(path, ("metric", "comparison", "difference", "t", "df", "p", "p_published", "agrees"))
     columns = ("difference", "t", "df", "p")
     lines = []
     for row in rows:
@@ -148,7 +146,7 @@ def _combined(folder: Path) -> list[Section]:
     path = folder / "combined.tsv"
     if not path.exists():
         return []
-    rows = _read(path, ("metric", "mean", "sd", "mean_published", "sd_published", "standard_errors"))
+    rows = read_rows(path, ("metric", "mean", "sd", "mean_published", "sd_published", "standard_errors"))
     columns = ("mean", "sd", "difference in standard errors")
     lines = [
         Line(
@@ -170,7 +168,7 @@ def _bias(folder: Path) -> list[Section]:
     if not path.exists():
         return []
     columns = ("truth", "measured", "bias", "sd", "r")
-    rows = _read(path, ("metric", "unit", "n", *columns))
+    rows = read_rows(path, ("metric", "unit", "n", *columns))
     lines = [
         Line(f"{row['metric']} [{row['unit']}], n {row['n']}", tuple(PageCell(number(row[c])) for c in columns))
         for row in rows
@@ -179,16 +177,3 @@ def _bias(folder: Path) -> list[Section]:
         "Means of the true map and of the reconstruction over the same voxels; bias and SD of their difference."
     )
     return [Section("Bias of the reconstruction", columns, tuple(lines), note)]
-
-
-def _read(path: Path, columns: Sequence[str]) -> list[Row]:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows: list[Row] = list(csv.DictReader(stream, delimiter="\t"))
-    except FileNotFoundError:
-        raise InputError("no such file", source=path) from None
-    head: Mapping[str, str] = rows[0] if rows else {}
-    absent = [column for column in columns if column not in head]
-    if absent:
-        raise InputError("no such column", source=path, field=absent[0])
-    return rows

@@ -108,7 +108,10 @@ def tabulate_regions(
         out = np.isin(read_on_grid(grid, labels, where.path), where.values)
         arrays[name] = np.where(out, np.float32(np.nan), arrays[name])
     mask_array = None if mask is None else read_on_grid(grid, labels, mask)
-    table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
+    try:
+        table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
+    except InputError as error:
+        raise error.at({"labels": labels, "mask": mask}.get(str(error.field), path)) from None
     write_region_table(table, path, units=units)
     return table
 

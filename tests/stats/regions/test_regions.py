@@ -230,6 +230,18 @@ def test_files_on_another_grid_are_refused_with_the_file_named(head, tmp_path: P
     assert not out.exists()
 
 
+def test_labels_and_masks_that_cannot_be_used_are_refused_with_the_file_named(head, tmp_path: Path):
+    labels, chi, _ = head
+    maps = {"chi": save(tmp_path / "chi.nii.gz", chi, GRID.affine)}
+    negative = save(tmp_path / "negative.nii.gz", labels.astype(np.int32) - 1, GRID.affine)
+    with pytest.raises(InputError, match=r"negative\.nii\.gz: labels: negative label -1"):
+        tabulate_regions(negative, TABLE, maps, tmp_path / "t.tsv", units={"chi": "ppm"})
+    dseg = save(tmp_path / "dseg.nii.gz", labels.astype(np.int32), GRID.affine)
+    empty = save(tmp_path / "empty.nii.gz", np.zeros(SHAPE, np.uint8), GRID.affine)
+    with pytest.raises(InputError, match=r"empty\.nii\.gz: mask: the mask is empty"):
+        tabulate_regions(dseg, TABLE, maps, tmp_path / "t.tsv", units={"chi": "ppm"}, mask=empty)
+
+
 def test_built_in_tables_work_on_an_atlas_of_their_own():
     table = load_label_table("cit168")
     grid = Grid.from_voxel_size((10, 20, 30), (1, 1, 1))
