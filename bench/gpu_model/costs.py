@@ -20,7 +20,7 @@ from qsmengine.errors import QsmengineError
 VOLUME = {
     "nx": 256, "ny": 256, "nz": 160, "nh": 81, "n": 256 * 256 * 160, "cx": 128, "cy": 128, "cz": 80,
     "px": 268, "py": 268, "pz": 184, "bx": 128, "by": 128, "bz": 80, "voxels": 27, "blocks": 1024,
-    "packs": 1,
+    "packs": 1, "nv": 2562, "nt": 5120,
 }  # fmt: skip
 """Dimensions of a volume of 256 x 256 x 160, its coarser and its padded grids."""
 DIFFUSION = {"n": 752_640, "fitted": 752_640, "volumes": 69, "blocks": 9, "sigmas": 1, "marked": 69}
@@ -50,8 +50,11 @@ TRIPS = {"tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9})}
 which few voxels need, loop 8 belongs to FSL's weights."""
 
 LONG = frozenset(
-    {"nlm", "nlm_pairs", "nlm_blocks", "nlm_lmmse", "free_water_fit", "kurtosis_fit", "tensor_search"}
-)
+    {
+        "bet_cross", "bet_evolve", "nlm", "nlm_pairs", "nlm_blocks", "nlm_lmmse", "free_water_fit",
+        "kurtosis_fit", "tensor_search",
+    }
+)  # fmt: skip
 """Kernels whose inner loops are long and not counted: their instructions are left out of every prediction."""
 
 

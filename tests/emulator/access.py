@@ -28,6 +28,7 @@ LONG = {"nx": 3, "ny": 5, "nz": 160, "nh": 96, "n": 4096, "echo": 3, "volumes": 
 """Sizes by name: rows of a usual volume, few of them."""
 OTHER = 3
 OWN: dict[str, dict[str, int]] = {
+    "bet_cross": {"nv": 600, "nt": 1200, "nx": 3, "ny": 5, "nz": 160},
     "mg_restrict": {"nx": 4, "ny": 5, "nz": 160, "cx": 2, "cy": 5, "cz": 80},
     "mg_prolong": {"nx": 4, "ny": 5, "nz": 160, "cx": 2, "cy": 5, "cz": 80},
     "nlm": {"components": 4, "px": 6, "py": 12, "pz": 176, "maps": 1, "nx": 2, "ny": 8, "nz": 160},
@@ -48,6 +49,15 @@ LEAST = 0.5
 NOTABLE = 0.03
 """Share of a kernel's sectors or passes from which on an access counts: the ends of rows stay below."""
 ACCEPTED = {
+    **{
+        ("bet_evolve", name): "neighbours lie anywhere; the caches hold the whole surface"
+        for name in ("vertices", "next", "ring")
+    },
+    (
+        "bet_evolve",
+        "image",
+    ): "each vertex looks along its own normal; the caches hold what lies around",
+    ("bet_cross", "vertices"): "corners lie anywhere; the caches hold the whole surface",
     ("ball_keep", "kept"): "only lanes that keep their voxel read it: their counts of reads drift apart",
     ("kurtosis_fit", "cone"): "each voxel takes its own constraint; the caches hold the rest of its row",
     (

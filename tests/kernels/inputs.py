@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
+from qsmengine.ops.mesh import unit_sphere
 from tests.kernels import masks, romeo_inputs
 
 SIZES = {
@@ -133,7 +134,27 @@ def _coarsening(values: Values, _sizes: Mapping[str, int], _rng: np.random.Gener
     values |= {"fx": 2, "fy": 1, "fz": 2}
 
 
+def _bet_evolve(values: Values, sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
+    """An ellipsoid within an image of two intensities."""
+    mesh = unit_sphere(2)
+    extent = np.array([sizes[d] for d in ("nx", "ny", "nz")])
+    values["ring"] = mesh.ring.copy()
+    values["vertices"] = (extent * (0.5 + 0.37 * mesh.vertices)).astype(np.float32)
+    far = np.arange(sizes["nx"]) * 2 >= sizes["nx"]
+    values["image"][...] = np.where(far, 0.9, 0.3)[:, None, None]
+    values |= {"low": 0.1, "threshold": 0.2, "middle": 0.6, "slope": 30.0, "centre": 0.2}
+    values |= {"spacing": 0.5, "near": 4, "far": 8, "iterations": 3, "per_edge": 1 / 960}
+
+
+def _bet_cross(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    values["triangles"] = rng.integers(0, sizes["nv"], (sizes["nt"], 3)).astype(np.int32)
+    extent = np.array([sizes[d] for d in ("nx", "ny", "nz")], np.float32)
+    values["vertices"] = (1.2 * values["vertices"] - 0.1) * extent
+
+
 CONSTRAINTS: dict[str, Constraint] = {
+    "bet_cross": _bet_cross,
+    "bet_evolve": _bet_evolve,
     "dipole_kspace": _dipole,
     "tensor_fit": _tensor_fit,
     "tensor_search": _tensor_search,
@@ -151,6 +172,7 @@ CONSTRAINTS: dict[str, Constraint] = {
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
 DIMENSIONS: dict[str, dict[str, int]] = {
+    "bet_evolve": {"nv": 162},
     "nlm": {  # search and patch radius 1, rows with slack; two tiles on every axis
         "components": 5, "px": 30, "py": 13, "pz": 181, "maps": 5, "nx": 26, "ny": 9, "nz": 165,
     },

@@ -19,11 +19,9 @@ was chosen for. Where cerebrospinal fluid is bright the surface stops at bone; a
 
 In heads smaller than those of children all lengths of the paper shrink with the head.
 
-The image is averaged over blocks of voxels with edges up to `resolution`; distances are in mm. The surface
-has a few thousand vertices that move one step after another, too little work for a GPU: it moves on the host
-(`kernels/bet.cpp`), where the averaged image is copied. Assumes a head brighter than its
-background and dark bone around the brain; a brain already cut out is found too. The surface may intersect
-itself in deep folds: what it winds around counts as inside.
+The image is averaged over blocks of voxels with edges up to `resolution`; distances are in mm. Assumes a head
+brighter than its background and dark bone around the brain; a brain already cut out is found too. The surface
+may intersect itself in deep folds: what it winds around counts as inside.
 
 Reference: Smith 2002, 10.1002/hbm.10062.
 """
@@ -37,8 +35,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
-from qsmengine.backend.host import hostcall
-from qsmengine.backend.signatures.bet import BET_EVOLVE, BET_FILL
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.bet import BET_CROSS, BET_EVOLVE, BET_INSIDE
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import FloatArray, Grid, Vector3
@@ -50,9 +48,9 @@ from qsmengine.stages.mask.blocks import Factors, block_factors, block_mean, blo
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
-_REACH = np.array([10.0, 20.0])
+_REACH = (10.0, 20.0)
 """How far below the surface the brightest and the darkest intensity are sought [mm]."""
-_RADII = np.array([3.33, 10.0])
+_RADII = (3.33, 10.0)
 """Radii of curvature [mm] between which flattening sets in."""
 _SMALL_HEAD = 50.0
 """These lengths shrink with heads of a smaller radius than this [mm]."""
@@ -112,7 +110,7 @@ def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> A
     size = block_size(grid.voxel_size, factors)
     up = grid.affine[2, :3] / np.asarray(grid.voxel_size)
     head = _Head.of(image, otsu(blocks, device), size, up, params.height)
-    vertices = _grown(image, size, head, up, params)
+    vertices = _grown(blocks, size, head, up, params, device)
     mask = _inside(vertices / np.asarray(size), image.shape, device)
     if params.bright_rim is not None:
         mask = _without_bright_rim(mask, blocks, size, params.bright_rim, params.closing, device)
@@ -169,29 +167,41 @@ class _Head(NamedTuple):
 
 
 def _grown(
-    image: npt.NDArray[np.float32], size: Vector3, head: _Head, up: FloatArray, params: BetParams
+    image: Array, size: Vector3, head: _Head, up: FloatArray, params: BetParams, device: Device
 ) -> FloatArray:
     """Vertices [mm] of the surface on the brain: found with a coarse mesh, refined with finer ones."""
     vertices = head.centre + 0.5 * head.radius * unit_sphere(_LEVELS[0]).vertices
     scale = min(1.0, head.radius / _SMALL_HEAD)
+    sharp, flat = (1 / (scale * radius) for radius in _RADII)
+    spacing = min(1.0, *size)
+    low, threshold, middle = (float(level) for level in head.levels)
     for level in _LEVELS:
         mesh = unit_sphere(level)
         vertices = mesh.from_coarser(vertices) if level > _LEVELS[0] else vertices
         height = (vertices - head.centre) @ up / head.radius
-        hostcall(
-            BET_EVOLVE, image=image, ring=mesh.ring, vertices=vertices,
-            fraction=np.clip(params.threshold + params.gradient * height, 0.01, 0.99),
-            size=np.asarray(size), levels=head.levels, reach=scale * _REACH, radii=scale * _RADII,
-            spacing=min(1.0, *size), iterations=params.iterations,
+        fraction = np.clip(params.threshold + params.gradient * height, 0.01, 0.99)
+        places = device.asarray(vertices, np.float32)
+        launch(
+            BET_EVOLVE, device, image=image, ring=device.asarray(mesh.ring, np.int32), vertices=places,
+            next=device.empty(vertices.shape), fraction=device.asarray(fraction, np.float32),
+            px=1 / size[0], py=1 / size[1], pz=1 / size[2], low=low, threshold=threshold, middle=middle,
+            spacing=spacing, near=int(scale * _REACH[0] / spacing), far=int(scale * _REACH[1] / spacing),
+            slope=6 / (sharp - flat), centre=(sharp + flat) / 2,
+            per_edge=1 / int((mesh.ring >= 0).sum()), iterations=params.iterations,
         )  # fmt: skip
+        vertices = to_numpy(places).astype(np.float64)
     return vertices
 
 
 def _inside(places: FloatArray, shape: tuple[int, ...], device: Device) -> Array:
     """Voxels inside the surface with vertices at `places` [voxels]."""
-    mask = np.empty(shape, np.uint8)
-    hostcall(BET_FILL, vertices=places, triangles=unit_sphere(_LEVELS[-1]).triangles, mask=mask)
-    return device.asarray(mask, bool)
+    crossings, mask = device.zeros(shape, np.int32), device.empty(shape, np.uint8)
+    triangles = device.asarray(unit_sphere(_LEVELS[-1]).triangles, np.int32)
+    launch(
+        BET_CROSS, device, vertices=device.asarray(places, np.float32), triangles=triangles, crossings=crossings
+    )
+    launch(BET_INSIDE, device, crossings=crossings, mask=mask)
+    return mask.view(bool)
 
 
 def _without_bright_rim(
