@@ -54,6 +54,8 @@ class Method:
         the size of its grid follows. None where it works on the image's own grid.
     linear
         True where the result is linear in the first input.
+    iterative
+        True where `run` takes ``callback``, which is called after each iteration.
     """
 
     stage: str
@@ -68,6 +70,7 @@ class Method:
     bytes_per_volume: int = 0
     reach: Callable[[Any], float] | None = None
     linear: bool = False
+    iterative: bool = False
 
     @property
     def required_inputs(self) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ STAGES = (
         (".single_step.tfi", ".single_step.tgv"),
         presence="extra",
         replaces=("background", "inversion"),
-        excludes=("two_pass"),
+        excludes=("two_pass",),
     ),
     Stage(
         "reference",

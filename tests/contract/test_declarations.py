@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,11 @@ def test_method_names_its_source_units_and_a_short_summary(method: Method) -> No
     assert 10 <= len(method.summary) <= 90
     assert set(method.outputs.values()) <= UNITS
     assert method.bytes_per_voxel > 0
+
+
+@every_method
+def test_a_method_is_declared_iterative_where_it_takes_a_callback(method: Method) -> None:
+    assert method.iterative == ("callback" in signature(method.run).parameters)
 
 
 @every_method

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,11 +10,10 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.run.plan import Plan, Step
+from qsmengine.pipeline.run.plan import DERIVED, Plan, Step
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record, RunResult
 from qsmengine.solvers.stopping import SolverStatus
-from qsmengine.stages.noise import field_weight
 from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
 Result = TypeVar("Result", bound=RunResult)
@@ -52,8 +50,8 @@ def run_plan(
     facts: dict[str, Any] = {}
     records = []
     for index, step in enumerate(plan.steps, start=1):
-        if "weight" in step.inputs and "noise" in state:
-            state["weight"] = field_weight(state["noise"], state[step.inputs.get("mask", "local_mask")])
+        for name, sources in step.derived.items():
+            state[name] = DERIVED[name].make(*(state[source] for source in sources))
         now = Progress(step.title, index, len(plan.steps))
         record, results = _run_step(step, state, grid, device, now, progress)
         records.append(record)
@@ -94,8 +92,7 @@ def _run_step(
         progress(now)
     start = time.perf_counter()
     inputs = {argument: state[name] for argument, name in step.inputs.items() if name in state}
-    taken = inspect.signature(step.method.run).parameters
-    options: dict[str, Any] = {"callback": listen} if "callback" in taken else {}
+    options: dict[str, Any] = {"callback": listen} if step.method.iterative else {}
     if step.chain:
         options["chain"] = tuple(_chain_step(earlier, state) for earlier in step.chain)
     results = step.method(inputs, grid, step.params, device=device, **options)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
+from qsmengine.data import Array
 from qsmengine.errors import OutOfMemoryError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.config import Config, stage_of
 from qsmengine.stages.method import Method
+from qsmengine.stages.noise import field_weight
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_method, get_stage
 
@@ -30,6 +32,18 @@ PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
 NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
 FALLBACKS = {"field_mask": "brain_mask"}
 """Arrays that replace those that no step made."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """An array made of others just before a step that takes it: `make(*sources)`, sources as its arguments."""
+
+    make: Callable[..., Array]
+    sources: tuple[str, ...]
+
+
+DERIVED = {"weight": Derived(field_weight, ("noise", "mask"))}
+"""Argument of methods -> how it is derived, each time anew since the mask of every step is another."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ class Step:
         What runs.
     inputs, outputs
         Argument (or result) of the method -> name of the array in the run.
+    derived
+        Array that is made before it runs -> arrays of the run that it is made of.
     memory
         Estimated bytes on the device while it runs: arrays kept so far, results, working memory.
     chain
@@ -78,6 +94,7 @@ class Step:
     params: Params
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory: int = 0
     chain: tuple[Step, ...] = ()
 
@@ -133,7 +150,7 @@ def plan_uses(
             continue
         step = _step(use, *chosen, steps, present)
         present |= set(step.outputs.values())
-        present |= {"weight"} if "noise" in present else set()
+        present |= {name for name, rule in DERIVED.items() if rule.sources[0] in present}
         held = sum(_bytes_per_voxel(name, n_volumes) for name in present)
         runs = [(s.method, s.params) for s in (step, *step.chain)]
         need = grid.size * held + max(m.working_bytes(grid, p, n_volumes) for m, p in runs)
@@ -158,7 +175,12 @@ def _step(use: Use, method: Method, params: Params, earlier: Sequence[Step], pre
     inputs = {a: name for a, name in inputs.items() if name in present or not arguments[a].endswith("?")}
     _check_present(use.section, method, inputs, present)
     outputs = {o: use.outputs.get(o, o) for o in method.outputs}
-    return Step(use.section, method, params, inputs, outputs, chain=chain)
+    derived = {
+        name: tuple(inputs.get(source, source) for source in rule.sources)
+        for name, rule in DERIVED.items()
+        if name in inputs and rule.sources[0] in present
+    }
+    return Step(use.section, method, params, inputs, outputs, derived, chain=chain)
 
 
 def check_memory(plan: Plan, device: Device, have: int | None = None) -> None:

@@ -71,6 +71,6 @@ METHODS = (
         stage="background", name="ismv", run=ismv, params=IsmvParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
         summary="iterated spherical mean values with a fixed rim", doi="10.1002/mrm.24998",
-        bytes_per_voxel=80, reach=lambda params: params.radius,
+        bytes_per_voxel=80, reach=lambda params: params.radius, iterative=True,
     ),
 )  # fmt: skip

@@ -123,6 +123,6 @@ METHODS = (
         stage="background", name="lbv", run=lbv, params=LbvParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
         summary="Laplacian boundary value problem (multigrid)", doi="10.1002/nbm.3064",
-        bytes_per_voxel=60, reach=lambda _: 0.0,
+        bytes_per_voxel=60, reach=lambda _: 0.0, iterative=True,
     ),
 )  # fmt: skip

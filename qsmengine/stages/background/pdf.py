@@ -135,6 +135,6 @@ METHODS = (
         stage="background", name="pdf", run=pdf, params=PdfParams,
         inputs=("total_field", "mask", "weight?"), outputs={"local_field": "ppm", "mask": "1"},
         summary="projection onto dipole fields of outside sources", doi="10.1002/nbm.1670",
-        bytes_per_voxel=100, reach=lambda params: params.margin,
+        bytes_per_voxel=100, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -119,6 +119,6 @@ METHODS = (
         stage="background", name="phase_lbv", run=phase_lbv, params=PhaseLbvParams,
         inputs=("phase", "magnitude", "mask", "echo_times"), outputs={"local_field": "ppm", "mask": "1"},
         summary="LBV straight from the wrapped phase, without unwrapping", doi="10.1002/nbm.3056",
-        bytes_per_voxel=60, bytes_per_volume=12, reach=lambda _: 0.0,
+        bytes_per_voxel=60, bytes_per_volume=12, reach=lambda _: 0.0, iterative=True,
     ),
 )  # fmt: skip

@@ -73,6 +73,6 @@ METHODS = (
         stage="background", name="resharp", run=resharp, params=ResharpParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
         summary="spherical mean values with Tikhonov regularisation", doi="10.1002/mrm.24765",
-        bytes_per_voxel=80, reach=lambda params: params.radius,
+        bytes_per_voxel=80, reach=lambda params: params.radius, iterative=True,
     ),
 )  # fmt: skip

@@ -83,6 +83,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="total generalised variation with the data term on the phase (ADMM)",
         doi="10.1002/mrm.27073",
-        bytes_per_voxel=200, reach=lambda params: params.margin,
+        bytes_per_voxel=200, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -70,6 +70,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?", "noise?"), outputs={"chi": "ppm"},
         summary="total variation with the data term on the phase (ADMM)",
         doi="10.1002/mrm.27073",
-        bytes_per_voxel=150, reach=lambda params: params.margin,
+        bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -104,6 +104,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="total variation, absolute data errors first, then squared ones without outliers (ADMM)",
         doi="10.1002/mrm.29218",
-        bytes_per_voxel=170, reach=lambda params: params.margin,
+        bytes_per_voxel=170, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -163,6 +163,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="least squares, minus the streaks seen where tissue is flat (LSQR)",
         doi="10.1016/j.neuroimage.2014.12.043",
-        bytes_per_voxel=150, reach=lambda params: params.margin,
+        bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -125,6 +125,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="weighted least squares with a quadratic regulariser (CG)",
         doi="10.1109/TMI.2009.2023787",
-        bytes_per_voxel=150, reach=lambda params: params.margin,
+        bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -71,6 +71,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="total variation with the absolute phase error (ADMM)",
         doi="10.1002/mrm.28957",
-        bytes_per_voxel=150, reach=lambda params: params.margin,
+        bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

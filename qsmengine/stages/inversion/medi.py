@@ -192,6 +192,6 @@ METHODS = (
         inputs=("local_field", "mask", "magnitude?", "weight?", "noise?", "r2star?"), outputs={"chi": "ppm"},
         summary="nonlinear, sparse gradients but at edges of the magnitude; MERIT, SMV, CSF",
         doi="10.1002/mrm.24272",
-        bytes_per_voxel=200, reach=lambda params: params.margin,
+        bytes_per_voxel=200, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

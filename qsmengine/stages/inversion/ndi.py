@@ -106,6 +106,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="nonlinear dipole inversion, stopped early",
         doi="10.1002/nbm.4271",
-        bytes_per_voxel=100, reach=lambda params: params.margin,
+        bytes_per_voxel=100, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

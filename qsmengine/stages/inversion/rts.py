@@ -87,6 +87,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
         summary="rapid two-step: LSMR, then total variation near the magic angle",
         doi="10.1016/j.neuroimage.2017.11.018",
-        bytes_per_voxel=150, reach=lambda params: params.margin,
+        bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

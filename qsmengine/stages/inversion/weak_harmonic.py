@@ -84,6 +84,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?", "noise?"), outputs={"chi": "ppm"},
         summary="nonlinear total variation with a residual harmonic field (ADMM)",
         doi="10.1002/mrm.27483",
-        bytes_per_voxel=200, reach=lambda params: params.margin,
+        bytes_per_voxel=200, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

@@ -61,6 +61,6 @@ METHODS = (
         inputs=("local_field", "mask", "weight?", "noise?"), outputs={"chi": "ppm"},
         summary="total variation, data weighted inside the mask (ADMM)",
         doi="10.1002/mrm.25029",
-        bytes_per_voxel=150, reach=lambda params: params.margin,
+        bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

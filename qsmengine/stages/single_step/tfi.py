@@ -163,6 +163,6 @@ METHODS = (
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
         summary="total field inversion: morphology prior and harmonic background at once",
         doi="10.1002/mrm.26331",
-        bytes_per_voxel=230, reach=lambda params: params.margin,
+        bytes_per_voxel=230, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip

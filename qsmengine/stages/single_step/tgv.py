@@ -212,6 +212,6 @@ METHODS = (
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
         summary="Laplacian of the wrapped phase, total generalised variation",
         doi="10.1016/j.neuroimage.2015.02.041",
-        bytes_per_voxel=300, bytes_per_volume=8, reach=lambda params: params.margin,
+        bytes_per_voxel=300, bytes_per_volume=8, reach=lambda params: params.margin, iterative=True,
     ),
 )  # fmt: skip
