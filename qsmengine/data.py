@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,12 @@ B0_THRESHOLD = 50.0
 """b-values up to this [s/mm^2] count as b = 0."""
 SHELL_WIDTH = 0.2
 """b-values that differ by less than this part of the larger belong to one shell."""
+
+
+def check_not_empty(mask: Array, source: Path | None = None) -> None:
+    """Raise InputError, naming the file `source` if given, for a mask without a voxel."""
+    if not bool((mask != 0).any()):
+        raise InputError("the mask is empty", field="mask", source=source)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.fft import fast_shape
-from qsmengine.data import Array
-from qsmengine.errors import InputError
+from qsmengine.data import Array, check_not_empty
 from qsmengine.grid import Grid, Vector3
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -116,8 +115,7 @@ def bounding_box(mask: Array) -> Box:
     axes = range(mask.ndim)
     profiles = [mask.any(axis=tuple(a for a in axes if a != axis)) for axis in axes]
     occupied = to_numpy(array_module(mask).concatenate(profiles))  # one copy, one wait
-    if not occupied.any():
-        raise InputError("the mask is empty", field="mask")
+    check_not_empty(occupied)
     ends = np.split(occupied, np.cumsum(mask.shape)[:-1])
     places = [np.flatnonzero(end) for end in ends]
     start, stop = [int(p[0]) for p in places], [int(p[-1]) + 1 for p in places]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.device import Device, on_device, to_numpy
-from qsmengine.data import check_echo_times
+from qsmengine.data import check_echo_times, check_not_empty
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
@@ -213,7 +213,6 @@ def _state(
         if name == "localfield":
             inside &= array != 0
         state[_NAMES.get(name, name)] = device.asarray(array)
-    if not inside.any():
-        raise InputError("empty mask", source=folder / "mask.nii.gz")
+    check_not_empty(inside, folder / "mask.nii.gz")
     state["local_mask" if span.images == ("localfield",) else "brain_mask"] = device.asarray(inside, bool)
     return state

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.device import array_module, to_numpy
-from qsmengine.data import Array
+from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError, NumericalError
 from qsmengine.grid import Grid
 
@@ -45,8 +45,8 @@ def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
             field="b_vectors",
         )
     mask = images.pop("mask", None)
-    if mask is not None and not bool((mask != 0).any()):
-        raise InputError("the mask is empty", field="mask")
+    if mask is not None:
+        check_not_empty(mask)
     for name, array in images.items():
         _check_values(name, array, mask)
     if "weight" in images:

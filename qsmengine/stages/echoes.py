@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qsmengine.backend.device import Device
-from qsmengine.data import Array, check_echo_times
+from qsmengine.data import Array, check_echo_times, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 
@@ -37,8 +37,7 @@ def checked_mask(mask: Array, grid: Grid, device: Device) -> Array:
     if tuple(mask.shape) != grid.shape:
         raise InputError(f"mask has shape {tuple(mask.shape)}, its grid has {grid.shape}", field="mask")
     inside = device.asarray(mask, bool)
-    if not bool(inside.any()):
-        raise InputError("the mask is empty", field="mask")
+    check_not_empty(inside)
     return inside.view("uint8")
 
 

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.data import Array
+from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.ops.domain import bounding_box
 
@@ -194,8 +194,7 @@ def _checked(name: str, array: Array, mask: Array) -> Volume:
     values, inside = _double(array), to_numpy(mask) != 0
     if values.shape != inside.shape:
         raise InputError(f"{name} has shape {values.shape}, the mask has {inside.shape}", field=name)
-    if not inside.any():
-        raise InputError("the mask is empty", field="mask")
+    check_not_empty(inside)
     finite = np.isfinite(values)
     if not finite[inside].all():
         raise InputError(f"no finite number in {int((~finite & inside).sum())} voxels of the mask", field=name)

@@ -130,7 +130,7 @@ def run_slabs(
                     maps[name] = _file(folder, name, array, file.grid.shape)
                 maps[name][:, :, start:stop] = to_numpy(array)
     if last is None:
-        raise InputError("empty mask", field="mask")
+        raise InputError("the mask is empty", field="mask")
     total = file.grid.size * len(file.b_values)
     if bad > MAX_BAD_FRACTION * total:
         raise InputError(f"{bad} of {total} signal values are NaN or infinite", source=file.path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from qsmengine.backend.device import Device
-from qsmengine.data import Array
+from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.run.plan import DERIVED, Plan, Step
@@ -130,8 +130,7 @@ def _check_not_empty(mask: Array, step: Step) -> None:
 def checked_mask(mask: Array, grid: Grid) -> Array:
     """Return the mask; raise InputError where it has another shape than the grid or is empty."""
     check_shape("mask", mask, grid)
-    if not bool((mask != 0).any()):
-        raise InputError("empty mask", field="mask")
+    check_not_empty(mask)
     return mask
 
 

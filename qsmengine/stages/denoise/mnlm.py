@@ -42,11 +42,12 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from qsmengine.backend.device import Device, array_module, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.backend.group import device_group
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.domain import bounding_box
 from qsmengine.ops.nonlocal_blocks import BlockRule
 from qsmengine.ops.nonlocal_means import NlmRule, Radius, nonlocal_means
 from qsmengine.ops.windows import fill_outwards
@@ -176,7 +177,7 @@ def mnlm(
     """
     inside = device.asarray(mask, bool)
     count = int(components.shape[3])
-    box = _box(inside)
+    box = tuple(slice(a, b) for a, b in zip(*bounding_box(inside), strict=True))
     inside, images = inside[box], components[box]
     depth = max(_three(params.patch_radius)) * (2 if params.blockwise else 1)
     planes = device.empty((count, *inside.shape))
@@ -263,16 +264,6 @@ def _noise_planes(sigma: Array, count: int, inside: Array, depth: int, device: D
         plane[...] = fill_outwards(own, inside, depth)
         plane[plane <= 0] = 1.0
     return planes
-
-
-def _box(inside: Array) -> tuple[slice, slice, slice]:
-    """Bounding box of the mask."""
-    slices = []
-    for axis in range(3):
-        line = to_numpy(array_module(inside).any(inside, axis=tuple(a for a in range(3) if a != axis)))
-        where = np.flatnonzero(line)
-        slices.append(slice(int(where[0]), int(where[-1]) + 1))
-    return slices[0], slices[1], slices[2]
 
 
 def _three(radius: int | Radius) -> Radius:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tensor import MAPS, TENSOR_DEVIATION, VOXEL_TILE
-from qsmengine.data import Array
+from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.diffusion.design import Design, tensor_design
@@ -72,6 +73,34 @@ class Problem(NamedTuple):
             "maps": self.maps,
             "b_max": self.design.b_max,
         }
+
+
+@dataclass(frozen=True)
+class TensorFit:
+    """Maps of a fitted tensor, (x, y, z[, component]) float32 in the memory order of the signal.
+
+    ``tensor`` xx, xy, xz, yy, yz, zz [mm^2/s]; ``fa`` fractional anisotropy [1]; ``md``, ``ad``, ``rd`` mean,
+    axial (= l1) and radial diffusivity [mm^2/s]; ``mo`` mode, -1 planar .. 1 linear [1]; ``l1`` >= ``l2`` >=
+    ``l3`` [mm^2/s]; ``v1``, ``v2``, ``v3`` unit eigenvectors; ``s0`` signal at b = 0 [unit of the signal];
+    ``sigma`` root of the squared residuals of S over the degrees of freedom [unit of the signal]; ``status`` as
+    :data:`STATUS`.
+    """
+
+    tensor: Array
+    fa: Array
+    md: Array
+    ad: Array
+    rd: Array
+    mo: Array
+    l1: Array
+    l2: Array
+    l3: Array
+    v1: Array
+    v2: Array
+    v3: Array
+    s0: Array
+    sigma: Array
+    status: Array
 
 
 def pose(
@@ -149,8 +178,7 @@ def results(problem: Problem) -> dict[str, Array]:
 
 def _voxel_list(mask: Array, planes: Planes, device: Device) -> Array:
     xp = device.xp
+    check_not_empty(mask)
     inside = xp.flatnonzero(planes.flatten(xp.asarray(mask))).astype(np.int32)
-    if not inside.size:
-        raise InputError("the mask is empty", field="mask")
     padded: Array = xp.concatenate([inside, xp.full(-inside.size % VOXEL_TILE, inside[-1], np.int32)])
     return padded

@@ -15,7 +15,7 @@ References: Hoy et al. 2014, 10.1016/j.neuroimage.2014.09.053; Henriques et al. 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
@@ -27,7 +27,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.diffusion.design import shells
-from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, pose, results
+from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, TensorFit, pose, results
 from qsmengine.stages.method import Method
 
 
@@ -43,27 +43,13 @@ class FreeWaterParams(FitParams):
     max_steps: int = Field(100, ge=1, le=1000, description="steps after which a voxel counts as not converged")
 
 
-class FreeWaterResult(NamedTuple):
-    """Maps of the tissue's tensor, as of :class:`qsmengine.stages.diffusion.search.SearchResult`, and of water.
+@dataclass(frozen=True)
+class FreeWaterResult(TensorFit):
+    """Maps of the tissue's tensor, and of water.
 
     ``free_water`` fraction f of the signal at b = 0 [1]; ``s0`` of both together [unit of the signal].
     """
 
-    tensor: Array
-    fa: Array
-    md: Array
-    ad: Array
-    rd: Array
-    mo: Array
-    l1: Array
-    l2: Array
-    l3: Array
-    v1: Array
-    v2: Array
-    v3: Array
-    s0: Array
-    sigma: Array
-    status: Array
     free_water: Array
 
 

@@ -19,7 +19,7 @@ RK); Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028 (weights); Hansen et 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
@@ -40,6 +40,7 @@ from qsmengine.stages.diffusion.design import (
     shells,
 )
 from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, pose, results
+from qsmengine.stages.diffusion.tensor import TensorResult
 from qsmengine.stages.method import Method
 
 UNKNOWNS = 22
@@ -75,29 +76,14 @@ class ConstrainedKurtosisParams(KurtosisParams):
     )
 
 
-class KurtosisResult(NamedTuple):
-    """Maps of the tensor as :class:`qsmengine.stages.diffusion.tensor.TensorResult`, and of the kurtosis.
+@dataclass(frozen=True)
+class KurtosisResult(TensorResult):
+    """Maps of the tensor and of the kurtosis.
 
     ``kurtosis_tensor`` W (x, y, z, 15) [1] in the order of COMPONENTS; ``mk``, ``ak``, ``rk``, ``mkt`` mean,
     axial, radial kurtosis and mean of W [1]; ``kfa`` kurtosis fractional anisotropy [1].
     """
 
-    tensor: Array
-    fa: Array
-    md: Array
-    ad: Array
-    rd: Array
-    mo: Array
-    l1: Array
-    l2: Array
-    l3: Array
-    v1: Array
-    v2: Array
-    v3: Array
-    s0: Array
-    sse: Array
-    sigma: Array
-    status: Array
     kurtosis_tensor: Array
     mk: Array
     ak: Array

@@ -21,7 +21,7 @@ distribution).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
@@ -36,6 +36,7 @@ from qsmengine.stages.diffusion.fitting import (
     INPUTS,
     TENSOR_OUTPUTS,
     FitParams,
+    TensorFit,
     correct_deviation,
     pose,
     results,
@@ -66,48 +67,13 @@ class RestoreParams(SearchParams):
     )
 
 
-class SearchResult(NamedTuple):
-    """Maps of the tensor, as :class:`qsmengine.stages.diffusion.tensor.TensorResult`.
+@dataclass(frozen=True)
+class RestoreResult(TensorFit):
+    """Maps of the tensor; ``outliers`` (x, y, z, volume) uint8 is 1 where a measurement was left out.
 
-    ``sigma`` is the standard deviation of the signal around the model, over the volumes kept [unit of the
-    signal].
+    ``sigma`` is taken over the volumes kept.
     """
 
-    tensor: Array
-    fa: Array
-    md: Array
-    ad: Array
-    rd: Array
-    mo: Array
-    l1: Array
-    l2: Array
-    l3: Array
-    v1: Array
-    v2: Array
-    v3: Array
-    s0: Array
-    sigma: Array
-    status: Array
-
-
-class RestoreResult(NamedTuple):
-    """As `SearchResult`; ``outliers`` (x, y, z, volume) uint8 is 1 where a measurement was left out."""
-
-    tensor: Array
-    fa: Array
-    md: Array
-    ad: Array
-    rd: Array
-    mo: Array
-    l1: Array
-    l2: Array
-    l3: Array
-    v1: Array
-    v2: Array
-    v3: Array
-    s0: Array
-    sigma: Array
-    status: Array
     outliers: Array
 
 
@@ -122,7 +88,7 @@ def nlls(
     device: Device,
     gradient_deviation: Array | None = None,
     sigma: Array | None = None,
-) -> SearchResult:
+) -> TensorFit:
     """Tensor of every voxel by nonlinear least squares.
 
     Parameters
@@ -138,7 +104,7 @@ def nlls(
         As `ols` does, and for a noise floor without sigma.
     """
     inputs = signal, mask, b_values, b_vectors, gradient_deviation, sigma
-    return SearchResult(**_search(*inputs, grid, params, device))
+    return TensorFit(**_search(*inputs, grid, params, device))
 
 
 def restore(
@@ -169,10 +135,10 @@ def constrained(
     device: Device,
     gradient_deviation: Array | None = None,
     sigma: Array | None = None,
-) -> SearchResult:
+) -> TensorFit:
     """Tensor of every voxel by nonlinear least squares among positive semidefinite tensors; see `nlls`."""
     inputs = signal, mask, b_values, b_vectors, gradient_deviation, sigma
-    return SearchResult(**_search(*inputs, grid, params, device, positive=True))
+    return TensorFit(**_search(*inputs, grid, params, device, positive=True))
 
 
 def _search(

@@ -21,7 +21,8 @@ Ennis and Kindlmann 2006, 10.1002/mrm.20741.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +35,7 @@ from qsmengine.stages.diffusion.fitting import (
     INPUTS,
     TENSOR_OUTPUTS,
     FitParams,
+    TensorFit,
     correct_deviation,
     pose,
     results,
@@ -81,33 +83,11 @@ class IwlsParams(TensorParams):
     )
 
 
-class TensorResult(NamedTuple):
-    """Maps of the tensor, (x, y, z[, component]) float32 in the memory order of the signal.
+@dataclass(frozen=True)
+class TensorResult(TensorFit):
+    """Maps of the tensor; ``sse`` is the unweighted sum of squared residuals of log S [1]."""
 
-    ``tensor`` xx, xy, xz, yy, yz, zz [mm^2/s]; ``fa`` fractional anisotropy [1]; ``md``, ``ad``, ``rd`` mean,
-    axial (= l1) and radial diffusivity [mm^2/s]; ``mo`` mode, -1 planar .. 1 linear [1]; ``l1`` >= ``l2`` >=
-    ``l3`` [mm^2/s]; ``v1``, ``v2``, ``v3`` unit eigenvectors; ``s0`` signal at b = 0 [unit of the signal];
-    ``sse`` sum of squared residuals of log S, unweighted [1]; ``sigma`` root of the squared residuals of S over
-    the degrees of freedom [unit of the signal]; ``status`` as
-    :data:`qsmengine.stages.diffusion.fitting.STATUS` has it.
-    """
-
-    tensor: Array
-    fa: Array
-    md: Array
-    ad: Array
-    rd: Array
-    mo: Array
-    l1: Array
-    l2: Array
-    l3: Array
-    v1: Array
-    v2: Array
-    v3: Array
-    s0: Array
     sse: Array
-    sigma: Array
-    status: Array
 
 
 def ols(

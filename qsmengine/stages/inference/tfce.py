@@ -22,7 +22,7 @@ from pydantic import Field
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.host import HostFunction, hostcall
 from qsmengine.backend.signatures.tfce import TFCE_ENHANCE, TFCE_MAXIMA
-from qsmengine.data import Array
+from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.stages.params import Params
 
@@ -47,8 +47,7 @@ class Neighbourhood:
 def neighbourhood(mask: Array, connectivity: int) -> Neighbourhood:
     """Number the voxels of `mask` (x, y, z) in C order; InputError for an empty mask."""
     inside = to_numpy(mask) != 0
-    if not inside.any():
-        raise InputError("the mask is empty", field="mask")
+    check_not_empty(inside)
     padded = np.pad(inside, 1)
     strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
     reach = {6: 1, 18: 2, 26: 3}[connectivity]

@@ -22,14 +22,14 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gradient import gradient_energy
 from qsmengine.stages.inversion.setup import divide_field
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 
 class ClosedFormL2Params(Params):
     """Parameters of the closed-form L2 inversion."""
 
     lam: float = Field(4e-2, gt=0, alias="lambda", description="weight of the squared gradient [mm^2]")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def closed_form_l2(

@@ -43,7 +43,7 @@ from qsmengine.solvers.cg import solve_least_squares
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import CONE, inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 LAPLACIAN_PERCENTILES = (60.0, 99.9)
 GRADIENT_PERCENTILES = (50.0, 70.0)
@@ -59,7 +59,7 @@ class IlsqrParams(Params):
     cone: float = Field(0.1, gt=0, lt=2 / 3, description="bins with |D| below it may hold streaks")
     iterations: int = Field(50, ge=1, description="iteration limit of each solver")
     tolerance: float = Field(1e-2, ge=0, description="stop at this residual of the normal equations, relative")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def ilsqr(

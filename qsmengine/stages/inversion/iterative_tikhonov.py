@@ -29,7 +29,7 @@ from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 
 class IterativeTikhonovParams(Params):
@@ -39,7 +39,7 @@ class IterativeTikhonovParams(Params):
     lam: float = Field(5e-3, gt=0, alias="lambda", description="weight of ||R chi||^2: [1] or [mm^2]")
     iterations: int = Field(60, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop at this residual of the normal equations, relative")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def iterative_tikhonov(

@@ -33,7 +33,7 @@ from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 from qsmengine.units import rad_per_ppm
 
 
@@ -45,7 +45,7 @@ class NdiParams(Params):
     step: float = Field(4.0, gt=0, lt=4.5, description="tau, for weights of at most 1; 9/2 is unstable")
     iterations: int = Field(100, ge=1, description="iteration limit, which regularises")
     tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def ndi(

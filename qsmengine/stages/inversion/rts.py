@@ -27,7 +27,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 
 class RtsParams(Params):
@@ -39,7 +39,7 @@ class RtsParams(Params):
     mu_gradient: float = Field(1e-3, gt=0, description="ADMM penalty of the gradient split")
     iterations: int = Field(100, ge=1, description="iteration limit of step 2")
     tolerance: float = Field(1e-3, ge=0, description="step 2 stops when chi changes by less, relatively")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def rts(

@@ -20,7 +20,7 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.inversion.setup import divide_field, thresholded_inverse
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 
 class TkdParams(Params):
@@ -28,7 +28,7 @@ class TkdParams(Params):
 
     threshold: float = Field(0.15, gt=0, lt=2 / 3, description="t: where |D| is smaller, divide by t")
     rescale: bool = Field(True, description="divide by the mean gain to undo the underestimation")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, device: Device) -> Array:

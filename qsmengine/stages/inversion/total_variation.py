@@ -14,7 +14,7 @@ from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
 from qsmengine.stages.inversion.setup import inside_weight
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 
 class TvParams(Params):
@@ -25,7 +25,7 @@ class TvParams(Params):
     mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
     iterations: int = Field(120, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 class PhaseTvParams(TvParams):

@@ -21,7 +21,7 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.inversion.setup import divide_field, thresholded_inverse
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 
 
 class TsvdParams(Params):
@@ -29,7 +29,7 @@ class TsvdParams(Params):
 
     threshold: float = Field(0.05, gt=0, lt=2 / 3, description="t: where |D| is smaller, chi^ is 0")
     rescale: bool = Field(False, description="divide by the mean gain to undo the underestimation")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def tsvd(local_field: Array, mask: Array, grid: Grid, params: TsvdParams, *, device: Device) -> Array:

@@ -42,7 +42,7 @@ from qsmengine.solvers.tv_harmonic import HarmonicTerm
 from qsmengine.stages.background.lbv import interior
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Margin, Params
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import ppm_per_rad
 
@@ -59,7 +59,7 @@ class TgvParams(Params):
     mu_harmonic: float = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     iterations: int = Field(120, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
-    margin: float = Field(40.0, ge=0, description="zeros after the mask's box on every axis [mm]")
+    margin: Margin = 40.0
 
 
 def tgv(

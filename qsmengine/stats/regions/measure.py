@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qsmengine.data import Array
+from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stats.labels.forms import LARGEST
@@ -88,8 +88,8 @@ def region_table(
     """
     label_array = _whole_numbers(_on_grid("labels", labels, grid))
     inside = None if mask is None else _on_grid("mask", mask, grid).ravel() != 0
-    if inside is not None and not inside.any():
-        raise InputError("the mask is empty", field="mask")
+    if inside is not None:
+        check_not_empty(inside)
     arrays = {name: _on_grid(f"map {name}", array, grid) for name, array in maps.items()}
     if any(not name or "\t" in name for name in arrays):
         raise InputError(f"cannot name a column after {list(arrays)}", field="maps")

@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.grid import Grid
+from qsmengine.ops.domain import bounding_box
 from qsmengine.phantom.anatomy import average_tissue
 from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
 from qsmengine.phantom.gre import gre_signal, smooth_coil
@@ -143,9 +144,8 @@ def _scaled(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
 
 
 def _box(own: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
-    where = np.argwhere(own)
-    low, high = np.maximum(where.min(axis=0) - _MARGIN, 0), where.max(axis=0) + _MARGIN + 1
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    start, stop = bounding_box(own)
+    return tuple(slice(max(a - _MARGIN, 0), b + _MARGIN) for a, b in zip(start, stop, strict=True))
 
 
 def _tensors(head: HeadIndex, values: Mapping[str, float], resampler: Resampler, m0: FloatImage) -> FloatImage:

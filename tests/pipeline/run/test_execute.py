@@ -202,7 +202,7 @@ def test_voxels_without_usable_values_are_in_no_mask(ball, quick, given):
 def test_wrong_arrays_are_refused_by_name(ball, quick):
     with pytest.raises(InputError, match=r"mask has shape \(3, 3, 3\)"):
         run_qsm(ball.series, quick, cpu(), mask=np.ones((3, 3, 3), bool))
-    with pytest.raises(InputError, match="empty mask"):
+    with pytest.raises(InputError, match="mask is empty"):
         run_qsm(ball.series, quick, cpu(), mask=np.zeros_like(ball.mask))
     with pytest.raises(InputError, match="labels has shape"):
         run_qsm(ball.series, quick, cpu(), mask=ball.mask, labels=np.ones((3, 3, 3), int))

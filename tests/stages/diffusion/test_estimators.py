@@ -39,7 +39,8 @@ def fit(method, signal, b, g, params, *, device=CPU, mask=None, **inputs):
     mask = np.ones(grid.shape, bool) if mask is None else mask
     image = np.asarray(signal, np.float32).reshape(count, 1, 1, -1)
     result = method(image, mask, b, g, grid, params, device=device, **inputs)
-    return type(result)(*(to_numpy(m).reshape(count, *m.shape[3:]) for m in result))
+    maps = {name: to_numpy(m).reshape(count, *m.shape[3:]) for name, m in vars(result).items()}
+    return type(result)(**maps)
 
 
 def by_name(name, **params):
@@ -252,7 +253,7 @@ def test_voxels_without_a_tensor_have_a_code_and_no_numbers(device, rng, name):
     run, params = by_name(name)
     r = fit(run, signal, b, g, params, device=device, mask=mask)
     np.testing.assert_array_equal(r.status, [3, 3, 3, 3, 1])
-    for field, values in r._asdict().items():
+    for field, values in vars(r).items():
         if field != "status":
             assert (values[:4] == 0).all(), field
             assert np.isfinite(values).all(), field

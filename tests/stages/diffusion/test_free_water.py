@@ -25,7 +25,8 @@ def fit(signal, b, g, params=None, *, device=None):
     image = np.asarray(signal, np.float32).reshape(count, 1, 1, -1)
     mask = np.ones(grid.shape, bool)
     result = free_water(image, mask, b, g, grid, params or FreeWaterParams(), device=device or cpu(2))
-    return type(result)(*(to_numpy(m).reshape(count, *m.shape[3:]) for m in result))
+    maps = {name: to_numpy(m).reshape(count, *m.shape[3:]) for name, m in vars(result).items()}
+    return type(result)(**maps)
 
 
 def noisy(rng, count, level, low=0.0):

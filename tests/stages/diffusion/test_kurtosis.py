@@ -49,7 +49,8 @@ def fit(method, signal, b, g, params, *, device=CPU):
     grid = Grid.from_voxel_size((count, 1, 1), (2.0, 2.0, 2.0))
     image = np.asarray(signal, np.float32).reshape(count, 1, 1, -1)
     result = method(image, np.ones(grid.shape, bool), b, g, grid, params, device=device)
-    return type(result)(*(to_numpy(m).reshape(count, *m.shape[3:]) for m in result))
+    maps = {name: to_numpy(m).reshape(count, *m.shape[3:]) for name, m in vars(result).items()}
+    return type(result)(**maps)
 
 
 def noisy(rng, count, level):

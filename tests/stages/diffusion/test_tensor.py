@@ -135,7 +135,7 @@ def test_memory_order_does_not_change_a_byte(rng, method):
     }
     for name, layout in layouts.items():
         other = fit(method, layout, b, g, mask=np.asfortranarray(mask))
-        for field, expected in plain._asdict().items():
+        for field, expected in vars(plain).items():
             np.testing.assert_array_equal(getattr(other, field), expected, err_msg=f"{name}: {field}")
 
 
@@ -159,7 +159,7 @@ def test_only_voxels_inside_the_mask_are_fitted(device, rng, method):
     everywhere = fit(method, signal, b, g, device=device)
     signal[~mask] = np.nan
     inside = fit(method, signal, b, g, mask=mask.astype(np.uint8), device=device)
-    for name, values in inside._asdict().items():
+    for name, values in vars(inside).items():
         found, expected = to_numpy(values), to_numpy(getattr(everywhere, name))
         np.testing.assert_array_equal(found[mask], expected[mask], err_msg=name)
         assert (found[~mask] == 0).all(), name
