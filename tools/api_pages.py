@@ -31,7 +31,7 @@ OBJECTS = (GreSeries, DwiSeries, Map, load_config, Config, QsmResult, TensorMaps
 def api_pages() -> dict[str, str]:
     """Return the pages by their path below docs/."""
     pages = {
-        "api/index.md": INDEX + "\n".join(directive(f"qsmengine.{name}") for name in qsmengine.__all__),
+        "api/index.md": INDEX + "\n".join(directive(f"qsmengine.{name}") for name in _in_reading_order()),
         "api/results.md": RESULTS
         + "\n".join(directive(f"{thing.__module__}.{thing.__qualname__}") for thing in OBJECTS),
     }
@@ -41,6 +41,14 @@ def api_pages() -> dict[str, str]:
         purpose = f"{get_stage(stage).purpose} {PARAMETERS.format(stage=stage)}"
         pages[f"api/{stage}.md"] = f"# {stage}\n\n{purpose}\n\n{body}"
     return pages
+
+
+def _in_reading_order() -> list[str]:
+    """Return the public names: reconstruction first, then the other functions, the grid, and the errors."""
+    functions = [name for name in qsmengine.__all__ if name.islower() and name != "reconstruct_qsm"]
+    errors = [name for name in qsmengine.__all__ if name.endswith("Error")]
+    first = ["reconstruct_qsm", *functions]
+    return [*first, *(name for name in qsmengine.__all__ if name not in {*first, *errors}), *errors]
 
 
 def directive(name: str, *, members: bool = False) -> str:

@@ -164,6 +164,13 @@ def test_messages_quoted_in_the_questions_are_in_the_package() -> None:
         assert any(pattern.search(text) for text in texts), message
 
 
+def test_modality_of_the_how_to_page_is_the_tested_one() -> None:
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```", pages()["howto/add-a-modality.md"], re.MULTILINE | re.DOTALL
+    )
+    assert block in (ROOT / "tests/modalities/toy.py").read_text("utf-8")
+
+
 def test_citation_files_carry_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == qsmengine.__version__
