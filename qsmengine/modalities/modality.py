@@ -158,7 +158,7 @@ class Modality:
     group
         Images of one session with these suffixes -> series, and notes on images that belong to none.
     open
-        Parts (role -> files) of a series -> what its headers say.
+        Parts (role -> files) of a series -> what its headers say; raises UsageError where a part is missing.
     plan
         Configuration, grid, number of volumes, roles of the inputs -> plan.
     files

@@ -103,7 +103,10 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
     opened = Opened(None)
     if not problems:
         parts = {part: [context.root / path for path in paths] for part, paths in series.parts.items()}
-        opened = modality.open(parts, context.opening)
+        try:
+            opened = modality.open(parts, context.opening)
+        except UsageError as error:
+            problems.append(f"{series.name.filename}: {error}")
         problems += map(context.relative, opened.problems)
         inputs |= {
             role: tuple(path.relative_to(context.root).as_posix() for path in paths)

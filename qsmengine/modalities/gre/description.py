@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qsmengine.backend.device import Device
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
 from qsmengine.io.gre_files import GreFiles, open_gre
@@ -53,9 +53,6 @@ def _open(parts: Parts, opening: Opening) -> Opened:
         )
     except InputError:
         return Opened(None, problems=tuple(str(problem) for problem in found))
-    except UsageError as error:
-        first = next(iter(parts.values()))[0]
-        return Opened(None, problems=(f"{first.name}: {error}",))
     return Opened(files.grid, len(files.echo_times), notes=tuple(_notes(files)))
 
 
