@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class QsmengineError(Exception):
     """Base of every expected error: its text is one readable message; `exit_code` is the process's."""
@@ -72,3 +74,11 @@ def describe(error: Exception) -> tuple[str, int]:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", QsmengineError.exit_code
     return f"unexpected {type(error).__name__}: {error}", QsmengineError.exit_code
+
+
+def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
+    """Return at most `count` of the `known` names that resemble `name`, the closest first, in any case."""
+    from difflib import get_close_matches
+
+    spelled = {text.lower(): text for text in sorted(known, reverse=True)}
+    return [spelled[close] for close in get_close_matches(name.lower(), spelled, n=count, cutoff=0.5)]

@@ -6,11 +6,10 @@ submission.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 
-from qsmengine.errors import UsageError
+from qsmengine.errors import UsageError, nearest
 from qsmengine.stages.method import Method
 from qsmengine.stages.stage import Stage
 
@@ -192,6 +191,6 @@ def get_method(stage: str, name: str) -> Method:
 
 def unknown(kind: str, name: str, known: tuple[str, ...]) -> str:
     """Message for a name that is not known: the nearest known one, and all of them."""
-    near = get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, nearest
 
 
 def raise_problems(problems: Iterable[tuple[str, str]], headline: str, source: object) -> None:
@@ -19,6 +18,5 @@ def raise_problems(problems: Iterable[tuple[str, str]], headline: str, source: o
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `name` in quotes, followed by the closest of the `known` names if one is close."""
-    lower = {k.lower(): k for k in sorted(known, reverse=True)}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
-    return f"{name!r} (did you mean {lower[close[0]]!r}?)" if close else repr(name)
+    close = nearest(name, known)
+    return f"{name!r} (did you mean {close[0]!r}?)" if close else repr(name)

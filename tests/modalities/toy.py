@@ -6,7 +6,7 @@ import numpy as np
 
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.simple import simple_modality
-from qsmengine.pipeline.outputs.products import Product, Region
+from qsmengine.pipeline.outputs.products import Product, Support
 from qsmengine.pipeline.run.plan import Use
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -34,7 +34,7 @@ MODALITY = simple_modality(
     name="pdw", step="pd", title="Proton density", data="Proton-density-weighted images", datatype="anat",
     suffixes=("PDw",), stages=(Use("proton_density"),),
     products=(
-        Product("pd", "PDmap", {}, "relative proton density", Region("pd_mask")),
+        Product("pd", "PDmap", {}, "relative proton density", Support("pd_mask")),
         Product("pd_mask", "mask", {"desc": "pd"}, "voxels with signal"),
     ),
     rows=(Row("PDmap.nii.gz", "proton density", "magnitude"),),

@@ -6,11 +6,10 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, NoReturn, TypeAlias
 
 from qsmengine.cohort.plan.build import all_kinds
-from qsmengine.errors import UsageError
+from qsmengine.errors import UsageError, nearest
 
 Kind: TypeAlias = Literal["text", "file", "folder", "integer", "number", "flag"]
 LEVELS = ("participant", "group")
@@ -177,5 +176,5 @@ def _number(argument: Argument) -> Any:
 def _unknown(text: str) -> str:
     flag = text.partition("=")[0]
     known = [flag for argument in ARGUMENTS for flag in argument.flags]
-    close = get_close_matches(flag, known, n=1, cutoff=0.5) if flag.startswith("-") else []
+    close = nearest(flag, known) if flag.startswith("-") else []
     return f"unknown argument {flag!r}{f'; did you mean {close[0]}?' if close else ''}"

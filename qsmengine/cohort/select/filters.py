@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from qsmengine.cohort.select.dataset import SessionFiles
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import InputError, UsageError, nearest
 from qsmengine.io.bids import ENTITY_ORDER, BidsFile
 from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.registry import all_modalities
@@ -106,7 +105,7 @@ def choose(wanted: Iterable[str] | None, known: Sequence[str], prefix: str, opti
         raise UsageError(f"{option}: no label given")
     for label in labels:
         if label not in known:
-            close = get_close_matches(label, known, n=3, cutoff=0.5)
+            close = nearest(label, known, 3)
             hint = f"did you mean {', '.join(close)}?" if close else f"there are {_some(known)}"
             raise UsageError(f"{option} {label}: not in the dataset; {hint}")
     return [label for label in known if label in labels]

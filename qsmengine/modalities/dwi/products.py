@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qsmengine.pipeline.outputs.products import Product, Region
+from qsmengine.pipeline.outputs.products import Product, Support
 from qsmengine.stages.diffusion.fitting import STATUS
 from qsmengine.stages.diffusion.kurtosis import COMPONENTS
 
 UNFITTED = (0, 3, 4)
 """Values of the status map where the other maps hold zeros; maps of tissue do so where it is 6, too."""
-TISSUE_REGION = Region("status", (*UNFITTED, 6))
-FLUID_REGION = Region("status", UNFITTED)
+TISSUE_SUPPORT = Support("status", (*UNFITTED, 6))
+FLUID_SUPPORT = Support("status", UNFITTED)
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class DiffusionProduct(Product):
     ending: str = ""
 
 
-def _product(name: str, ending: str, description: str, region: Region | None = None) -> DiffusionProduct:
+def _product(name: str, ending: str, description: str, region: Support | None = None) -> DiffusionProduct:
     param = {"param": name.replace("_", "")}
     return DiffusionProduct(name, "dwimap", param, description, region, ending)
 
 
 PRODUCTS = (
-    _product("fa", "FA", "fractional anisotropy", TISSUE_REGION),
-    _product("md", "MD", "mean diffusivity", TISSUE_REGION),
-    _product("ad", "AD", "axial diffusivity", TISSUE_REGION),
-    _product("rd", "RD", "radial diffusivity", TISSUE_REGION),
+    _product("fa", "FA", "fractional anisotropy", TISSUE_SUPPORT),
+    _product("md", "MD", "mean diffusivity", TISSUE_SUPPORT),
+    _product("ad", "AD", "axial diffusivity", TISSUE_SUPPORT),
+    _product("rd", "RD", "radial diffusivity", TISSUE_SUPPORT),
     _product("mo", "MO", "mode of anisotropy"),
     _product("s0", "S0", "signal without diffusion weighting"),
     _product("l1", "L1", "largest eigenvalue"),
@@ -41,13 +41,13 @@ PRODUCTS = (
     _product("v3", "V3", "direction of the smallest eigenvalue, FSL frame"),
     _product("tensor", "tensor", "diffusion tensor"),
     _product("colour_fa", "RGB", "colour FA: |V1| times FA"),
-    _product("mk", "MK", "mean kurtosis", TISSUE_REGION),
+    _product("mk", "MK", "mean kurtosis", TISSUE_SUPPORT),
     _product("ak", "AK", "axial kurtosis"),
     _product("rk", "RK", "radial kurtosis"),
     _product("kfa", "KFA", "kurtosis fractional anisotropy"),
     _product("mkt", "MKT", "mean of the kurtosis tensor"),
     _product("kurtosis_tensor", "DKT", f"kurtosis tensor: {' '.join(COMPONENTS)}, FSL frame"),
-    _product("free_water", "FW", "fraction of free water", FLUID_REGION),
+    _product("free_water", "FW", "fraction of free water", FLUID_SUPPORT),
     _product("sse", "sse", "sum of squared residuals of the log signal"),
     _product("sigma", "sigma", "standard deviation of the signal around the model"),
     _product("noise_map", "noise", "standard deviation of the noise that denoising took off"),

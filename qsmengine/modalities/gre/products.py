@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from qsmengine.pipeline.outputs.products import Product, Region
+from qsmengine.pipeline.outputs.products import Product, Support
 
-CHI_REGION = Region("local_mask")
-SIGNAL_REGION = Region("brain_mask")
+CHI_SUPPORT = Support("local_mask")
+SIGNAL_SUPPORT = Support("brain_mask")
 
 PRODUCTS = (
-    Product("chi", "Chimap", {}, "magnetic susceptibility", CHI_REGION),
+    Product("chi", "Chimap", {}, "magnetic susceptibility", CHI_SUPPORT),
     Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of poor phase"),
     Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes of the mask filled"),
     Product(
         "chi_sd", "Chimap", {"desc": "sd"}, "standard deviation of the susceptibility from the field's noise"
     ),
     Product(
-        "chi_positive", "Chimap", {"desc": "paramagnetic"}, "susceptibility of paramagnetic sources", CHI_REGION
+        "chi_positive",
+        "Chimap",
+        {"desc": "paramagnetic"},
+        "susceptibility of paramagnetic sources",
+        CHI_SUPPORT,
     ),
     Product(
-        "chi_negative", "Chimap", {"desc": "diamagnetic"}, "susceptibility of diamagnetic sources", CHI_REGION
+        "chi_negative", "Chimap", {"desc": "diamagnetic"}, "susceptibility of diamagnetic sources", CHI_SUPPORT
     ),
     Product("chi_total", "Chimap", {"desc": "separated"}, "sum of the para- and diamagnetic susceptibility"),
     Product("swi", "swi", {}, "susceptibility-weighted image"),
     Product("minip", "minIP", {}, "minimum of the susceptibility-weighted image over a slab"),
-    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate", SIGNAL_REGION),
+    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate", SIGNAL_SUPPORT),
     Product("r2star_sd", "R2starmap", {"desc": "sd"}, "standard deviation of the effective relaxation rate"),
-    Product("t2star", "T2starmap", {}, "effective transverse relaxation time", SIGNAL_REGION),
+    Product("t2star", "T2starmap", {}, "effective transverse relaxation time", SIGNAL_SUPPORT),
     Product("s0", "S0map", {}, "signal at echo time 0"),
     Product("total_field", "fieldmap", {"desc": "total"}, "field offset from all sources"),
     Product("local_field", "fieldmap", {"desc": "local"}, "field offset from sources inside the mask"),

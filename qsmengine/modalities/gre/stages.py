@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.config import Config
-from qsmengine.pipeline.run.plan import Plan, Step, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, PlanStep, Use, plan_uses
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_stage
 
@@ -102,7 +102,7 @@ def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
     return ["single_step" if name == second else name for name in names if name != first]
 
 
-def _check_chain(chain: Sequence[Step], params: Params) -> None:
+def _check_chain(chain: Sequence[PlanStep], params: Params) -> None:
     """Raise UsageError where noise of the total field cannot enter the chain, or a method has no step."""
     first = chain[0]
     named = [name for name in REPLACED if getattr(params, name, None) is not None]

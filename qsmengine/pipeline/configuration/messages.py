@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any
+
+from qsmengine.errors import nearest
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """`name` in quotes with the nearest of the `known` names, else with all of them."""
     names = tuple(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    close = nearest(name, names)
     return f"{name!r}; did you mean {close[0]}?" if close else f"{name!r} (known: {', '.join(names)})"
 
 
@@ -35,7 +36,7 @@ def explain(
 
 
 def _suggest(section: str, name: str, known: tuple[str, ...]) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    close = nearest(name, known)
     if close:
         return f"did you mean {section}.{close[0]}?"
     return f"known there: {', '.join(known)}"

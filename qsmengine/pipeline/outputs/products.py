@@ -12,10 +12,10 @@ _OWN = ("desc", "param")
 
 
 @dataclass(frozen=True)
-class Region:
-    """How a map enters region tables: `limit` is the map that tells where it is defined.
+class Support:
+    """Where a map is defined: region tables leave out voxels in which the map `limit` has one of `values`.
 
-    Voxels where the limit has one of `values` are left out, since the map holds zeros there.
+    The map holds zeros there.
     """
 
     limit: str
@@ -35,14 +35,14 @@ class Product:
     description
         For its sidecar.
     region
-        How it enters region tables; None where it does not.
+        Where region tables use it; None for a map that they do not hold.
     """
 
     map: str
     suffix: str
     entities: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
-    region: Region | None = None
+    region: Support | None = None
 
     @property
     def is_field(self) -> bool:

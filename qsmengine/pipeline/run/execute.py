@@ -10,7 +10,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.run.plan import DERIVED, Plan, Step
+from qsmengine.pipeline.run.plan import DERIVED, Plan, PlanStep
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record, RunResult
 from qsmengine.solvers.stopping import SolverStatus
@@ -72,7 +72,7 @@ def run_plan(
 
 
 def _run_step(
-    step: Step,
+    step: PlanStep,
     state: Mapping[str, Any],
     grid: Grid,
     device: Device,
@@ -103,7 +103,7 @@ def _run_step(
     return Record(step, seconds, status[-1] if status else None), results
 
 
-def _chain_step(step: Step, state: Mapping[str, Any]) -> ChainStep:
+def _chain_step(step: PlanStep, state: Mapping[str, Any]) -> ChainStep:
     """A step to be run again on other fields: its inputs beside field, weight and mask as they were."""
     changing = {"total_field", "local_field", "weight", "mask"}
     kept = {a: state[name] for a, name in step.inputs.items() if a not in changing and name in state}
@@ -119,7 +119,7 @@ def known_part(mask: Array, state: Mapping[str, Any]) -> Array:
     return known
 
 
-def _check_not_empty(mask: Array, step: Step) -> None:
+def _check_not_empty(mask: Array, step: PlanStep) -> None:
     if not bool(mask.any()):
         raise InputError(
             f"{step.title} left an empty mask: too little signal, or a region too small for its parameters",

@@ -70,7 +70,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanStep:
     """One method with its parameters, and how its arguments are named among the run's arrays.
 
     Parameters
@@ -96,7 +96,7 @@ class Step:
     outputs: Mapping[str, str]
     derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory: int = 0
-    chain: tuple[Step, ...] = ()
+    chain: tuple[PlanStep, ...] = ()
 
     @property
     def title(self) -> str:
@@ -108,7 +108,7 @@ class Step:
 class Plan:
     """Steps in order, and what was left out and why."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = field(default=())
 
@@ -137,7 +137,7 @@ def plan_uses(
         For a method that needs an array which is neither present nor made by an earlier step.
     """
     present, left_out = set(present), list(notes)
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     for use in uses:
         stage = get_stage(stage_of(use.section))
         if max(n_volumes, 1) < stage.least_volumes:
@@ -165,7 +165,7 @@ def _method(config: Config, use: Use) -> tuple[Method, Params] | None:
     return method, method.params()
 
 
-def _step(use: Use, method: Method, params: Params, earlier: Sequence[Step], present: set[str]) -> Step:
+def _step(use: Use, method: Method, params: Params, earlier: Sequence[PlanStep], present: set[str]) -> PlanStep:
     """A step without its memory: what its arguments and results are called in the run."""
     chain = tuple(step for step in earlier if step.section in use.reruns)[-2:]
     where = {"mask": chain[0].inputs["mask"]} if chain else {}
@@ -180,7 +180,7 @@ def _step(use: Use, method: Method, params: Params, earlier: Sequence[Step], pre
         for name, rule in DERIVED.items()
         if name in inputs and rule.sources[0] in present
     }
-    return Step(use.section, method, params, inputs, outputs, derived, chain=chain)
+    return PlanStep(use.section, method, params, inputs, outputs, derived, chain=chain)
 
 
 def check_memory(plan: Plan, device: Device, have: int | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.pipeline.run.plan import Step
+from qsmengine.pipeline.run.plan import PlanStep
 from qsmengine.solvers.stopping import SolverStatus
 
 
@@ -16,7 +16,7 @@ from qsmengine.solvers.stopping import SolverStatus
 class Record:
     """What one step did: its seconds, and for iterative solvers how they stopped."""
 
-    step: Step
+    step: PlanStep
     seconds: float
     solver: SolverStatus | None = None
 

@@ -9,12 +9,11 @@ space with their label images:
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import InputError, UsageError, nearest
 from qsmengine.stats.labels import forms
 from qsmengine.stats.tables import read_rows, read_text
 
@@ -132,7 +131,7 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
         return LabelTable(name, _read_labels(DATA / LABEL_TABLES[name]))
     path = Path(name_or_path)
     if not path.is_file():
-        close = difflib.get_close_matches(name, LABEL_TABLES, n=1)
+        close = nearest(name, LABEL_TABLES)
         hint = f"; did you mean {close[0]!r}?" if close else f"; built in: {', '.join(LABEL_TABLES)}"
         raise UsageError(f"{name} is neither a built-in label table nor a file{hint}")
     return LabelTable(name, _read_labels(path))
