@@ -18,7 +18,7 @@ STREAMS = 2
 
 
 def device_group(device: Device, count: int) -> tuple[Device, ...]:
-    """`device` and the GPUs that follow it, `count` in all; the CPU by itself.
+    """`device` and the GPUs that follow it, `count` in all; the CPU alone.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class HostFunction:
 
     @cached_property
     def signature(self) -> Kernel:
-        """The parsed signature, which checks arguments and tells the C parameters."""
+        """The parsed signature, which checks the arguments and gives the C parameters."""
         return Kernel(self.name, self.source, self.args, items="")
 
 

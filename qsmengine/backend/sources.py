@@ -1,6 +1,6 @@
 """Where the kernels are: sources (``.cu``, ``.h``, ``.cpp``) and the compiled CPU libraries.
 
-In a source tree they lie in ``kernels/`` and ``build/kernels/`` beside the package; in an installed
+In a source tree they lie in ``kernels/`` and ``build/kernels/`` next to the package; in an installed
 wheel both lie in ``qsmengine/_kernels/``.
 """
 

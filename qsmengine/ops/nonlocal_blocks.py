@@ -84,7 +84,7 @@ def filter_blocks(
 
 
 def block_volumes(patch: tuple[int, int, int], components: int, rule: BlockRule) -> int:
-    """Arrays of the image's size that the blocks need beside its own."""
+    """Arrays of the image's size that the blocks need in addition to the image."""
     per_voxel = math.prod((2 * r + 1) / min(rule.stride, r + 1) for r in patch)
     return int(np.ceil(components * (per_voxel + 1))) + 2
 

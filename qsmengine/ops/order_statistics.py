@@ -1,4 +1,4 @@
-"""Medians and percentiles of arrays on either device; three numbers of the sorted values come to the host."""
+"""Medians and percentiles of arrays on either device; only three order statistics are copied to the host."""
 
 from __future__ import annotations
 

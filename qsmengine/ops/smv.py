@@ -36,7 +36,7 @@ def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: De
 def mean_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Device) -> tuple[Array, Array, int]:
     """Half spectra (float32) of the balanced mean over a sphere and of the sphere, and its number of voxels.
 
-    The first filters a field (see :func:`balance_spectrum`), the second tells where the whole sphere lies in a
+    The first filters a field (see :func:`balance_spectrum`), the second marks where the whole sphere lies in a
     mask. Both are one array for voxels of equal edges.
     """
     spectrum, count = sphere_spectrum(fft, radius, voxel_size, device)

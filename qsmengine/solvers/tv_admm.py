@@ -101,7 +101,7 @@ class TvProblem:
         Weight of the total variation: the sum of |dx|, |dy| and |dz| per unit of length, which keeps
         the result independent of how the axes are stored.
     data_step
-        The loss, by its data step: half the squared error unless told otherwise.
+        The loss, by its data step: half the squared error by default.
     faces
         Which differences the total variation counts, uint8 (nx, ny, nz): bit a for the one to the next voxel
         along axis a. None counts all.
