@@ -12,6 +12,7 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
+from qsmengine.modalities.dwi.volumes import fitted_volumes
 from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.pipeline.configuration.config import Config, load_config
 from qsmengine.pipeline.run.progress import ProgressCallback
@@ -99,9 +100,10 @@ def fit_tensor(
     grid
         Geometry.
     mask
-        (x, y, z); every voxel with signal when None.
+        (x, y, z); every voxel with signal when None, or a brain mask with the parameter ``mask="brain"``.
     method, params
-        Fit and its parameters, see ``qsmengine stage diffusion --list``.
+        Fit and its parameters, see ``qsmengine stage diffusion --list``. All volumes given are fitted unless
+        the parameter ``maximum_b`` is set.
     device
         As in :func:`reconstruct_qsm`.
 
@@ -113,8 +115,10 @@ def fit_tensor(
     series = DwiSeries(
         signal, np.asarray(b_values, dtype=np.float64), np.asarray(b_vectors, dtype=np.float64), grid
     )
-    section = {"method": method, **(params or {})}
-    return run_dti(series, load_config(overrides={"diffusion": section}), device_for(device, signal), mask=mask)
+    config = load_config(overrides={"diffusion": {"method": method, "mask": None, **(params or {})}})
+    if params and params.get("maximum_b") is not None:
+        series = series.select(fitted_volumes(config, series.b_values, series.b_vectors).volumes)
+    return run_dti(series, config, device_for(device, signal), mask=mask)
 
 
 def denoise(

@@ -23,7 +23,8 @@ def dti(
     ] = None,
     bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; likewise")] = None,
     mask: Annotated[
-        Path | None, typer.Option("--mask", "-m", help="mask; every voxel with signal when not given")
+        Path | None,
+        typer.Option("--mask", "-m", help="mask; else one of the brain is made; none: every voxel with signal"),
     ] = None,
     fit: Annotated[
         str | None,
@@ -90,6 +91,9 @@ def dti(
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     named = {"diffusion": fit, "denoise": denoise}
     methods = [f"{section}.method={name}" for section, name in named.items() if name is not None]
+    everywhere = mask is not None and str(mask) == "none" and not mask.exists()
+    if everywhere:
+        methods.append("diffusion.mask=none")
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
     chosen = choose_device(device, threads, reporter)
     request = DtiRequest(
@@ -97,7 +101,7 @@ def dti(
         prefix=out,
         bval=bval,
         bvec=bvec,
-        mask=mask,
+        mask=None if everywhere else mask,
         gradient_deviation=gradnonlin,
         tensor_order=tensor_order,
         check_gradients=check,

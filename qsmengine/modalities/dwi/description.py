@@ -17,6 +17,7 @@ from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.series import group
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.dwi.volumes import fitted_volumes
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.run.outcome import Outcome
@@ -45,10 +46,12 @@ def _open(parts: Parts, opening: Opening) -> Opened:
     try:
         file = open_dwi(image, tables["bval"][0], tables["bvec"][0], b0_threshold=opening.config.b0_threshold)
         check_stored_size(file.header)
+        table = file.b_values[file.volumes], file.b_vectors[file.volumes]
+        volumes, decided = fitted_volumes(opening.config, *table)
     except InputError as error:
         return Opened(None, inputs=tables, problems=(str(error),))
-    notes = (*file.notes, *_multipart(image, opening))
-    return Opened(file.grid, len(file.volumes), tables, notes)
+    notes = (*file.notes, *decided, *_multipart(image, opening))
+    return Opened(file.grid, len(volumes), tables, notes)
 
 
 def _multipart(image: Path, opening: Opening) -> list[str]:

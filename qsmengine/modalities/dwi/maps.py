@@ -68,7 +68,7 @@ def write_dti(
 
     Names are dtifit's (``PREFIX_FA.nii.gz``) or those of BIDS derivatives
     (``PREFIX_model-tensor_param-fa_dwimap.nii.gz``), these with provenance and, inside a dataset, its
-    description. `masked` says that a brain mask was given.
+    description. `masked` says that voxels outside of a mask were left out.
     """
     prefix = Path(prefix)
     dataset = bids_root(prefix, names)
@@ -87,7 +87,7 @@ def write_dti(
                 continue
             path = _dti_path(local, product, names, result.records[0].step.method.name)
             metadata = {"Description": description, "Units": result.units[name], **shared}
-            metadata |= estimation(result, name)
+            metadata |= {"Type": "Brain"} if name == "brain_mask" else estimation(result, name)
             array, intent = to_numpy(result[name]), None
             if name == "tensor":
                 array = reorder_tensor(array, tensor_order, result.grid)
@@ -118,5 +118,7 @@ def _provenance_path(prefix: Path) -> Path:
 def _dti_path(prefix: Path, product: DiffusionProduct, names: NameStyle, method: str) -> Path:
     if names == "fsl":
         return prefix.with_name(f"{prefix.name}_{product.ending}.nii.gz")
+    if product.suffix == "mask":
+        return prefix.with_name(f"{prefix.name}_desc-{product.entities['desc']}_mask.nii.gz")
     model, param = MODELS.get(method, "tensor"), product.entities["param"]
     return prefix.with_name(f"{prefix.name}_model-{model}_param-{param}_dwimap.nii.gz")

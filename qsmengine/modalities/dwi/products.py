@@ -53,4 +53,5 @@ PRODUCTS = (
     _product("noise_map", "noise", "standard deviation of the noise that denoising took off"),
     _product("status", "status", "; ".join(f"{code}: {meaning}" for code, meaning in STATUS.items())),
     _product("outliers", "outliers", "1: measurement left out"),
+    DiffusionProduct("brain_mask", "mask", {"desc": "brain"}, "voxels that were fitted", None, "mask"),
 )

@@ -10,13 +10,16 @@ import numpy as np
 from qsmengine.backend.device import Device, array_module, on_device
 from qsmengine.data import B0_THRESHOLD, Array, DwiSeries
 from qsmengine.errors import InputError
+from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.dwi.volumes import fit_parameters
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.run.execute import checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.diffusion.orders import colour_fa
+from qsmengine.stages.mask.unweighted import unweighted_mask
 
 
 class TensorMaps(RunResult):
@@ -36,7 +39,9 @@ def run_dti(
 ) -> TensorMaps:
     """Fit a diffusion tensor to a series.
 
-    Without `mask` every voxel with signal in all volumes that count as b = 0 is fitted. `gradient_deviation`
+    Without `mask` the voxels of a brain mask are fitted that have signal in all volumes that count as b = 0;
+    with ``diffusion.mask=none``, or where a brain mask is implausible, every voxel with signal there. The map
+    ``brain_mask`` holds the voxels. `gradient_deviation`
     (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors
     as in :func:`qsmengine.modalities.gre.run.run_qsm`.
     """
@@ -54,10 +59,9 @@ def run_dti(
     has_deviation = gradient_deviation is not None
     plan = plan or plan_dti(config, series.grid, len(series.b_values), has_deviation=has_deviation)
     check_memory(plan, device)
+    notes: tuple[str, ...] = ()
     if mask is None:
-        xp = array_module(series.signal)
-        positive: Array = xp.all(series.signal[..., xp.asarray(np.flatnonzero(b0))] > 0, axis=3)
-        mask = positive
+        mask, notes = _own_mask(series, config, device)
     inside = checked_mask(mask, series.grid)
     state: dict[str, Any] = {
         "signal": series.signal,
@@ -68,5 +72,37 @@ def run_dti(
     if gradient_deviation is not None:
         state["gradient_deviation"] = gradient_deviation
     found = run_plan(plan, state, series.grid, device, progress, kind=TensorMaps)
-    maps = {**found.maps, "colour_fa": colour_fa(found["v1"], found["fa"])}
-    return replace(found, maps=maps, units={**found.units, "colour_fa": "1"})
+    made = {"colour_fa": colour_fa(found["v1"], found["fa"]), "brain_mask": state["mask"]}
+    units = {**found.units, **dict.fromkeys(made, "1")}
+    return replace(found, maps={**found.maps, **made}, units=units, notes=(*found.notes, *notes))
+
+
+def _own_mask(series: DwiSeries, config: Config, device: Device) -> tuple[Array, tuple[str, ...]]:
+    """Where a series without a mask is fitted, and what was decided."""
+    xp = array_module(series.signal)
+    unweighted = series.signal[..., xp.asarray(np.flatnonzero(series.b0_volumes))]
+    positive: Array = device.asarray(xp.all(unweighted > 0, axis=3), bool)
+    if fit_parameters(config)[1].mask != "brain":
+        return positive, ()
+    brain, note = brain_mask(unweighted_image(series), series.grid, device)
+    return positive if brain is None else positive & brain, (note,)
+
+
+def unweighted_image(series: DwiSeries) -> Array:
+    """Return the median (x, y, z) float32 of the volumes that count as b = 0."""
+    xp = array_module(series.signal)
+    chosen = series.signal[..., xp.asarray(np.flatnonzero(series.b0_volumes))]
+    middle: Array = xp.median(chosen.astype(np.float32), axis=3)
+    return middle
+
+
+def brain_mask(image: Array, grid: Grid, device: Device) -> tuple[Array | None, str]:
+    """Return the brain in an unweighted image, None where that is implausible, and a note on the choice."""
+    mask, reason = unweighted_mask(image, grid, device)
+    if mask is None:
+        return None, f"no mask given, and none of the brain found: {reason}; every voxel with signal is fitted"
+    part = 100 * float(mask.mean(dtype=np.float64))
+    return mask, (
+        f"no mask given: fitted in a brain mask from the median unweighted image ({part:.0f} % of the image); "
+        "diffusion.mask=none fits every voxel with signal"
+    )

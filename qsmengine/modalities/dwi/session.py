@@ -11,15 +11,16 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
-from qsmengine.grid import FloatArray, Grid, check_same_grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.gre import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.owned import private_folder
 from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, write_dti
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
-from qsmengine.modalities.dwi.slabs import Slabs, chosen_volumes, divide, run_slabs
+from qsmengine.modalities.dwi.slabs import Slabs, divide, run_slabs
 from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.dwi.volumes import fitted_volumes
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.outputs.staging import Writing, check_output
@@ -27,11 +28,6 @@ from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
-
-TENSOR_B_LIMIT = 1500.0
-"""b-value [s/mm^2] above which the tensor is biased: free water keeps 1 % of its signal there."""
-MORE_THAN_A_TENSOR = frozenset({"dki", "dki_constrained", "free_water"})
-"""Fits whose models hold at higher b-values."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class DtiRequest:
     Parameters
     ----------
     dwi, bval, bvec, mask
-        Image, its table (else beside it), and where to fit.
+        Image, its table (else beside it), and where to fit; without a mask as ``diffusion.mask`` says.
     prefix
         What the outputs' names begin with, folder included.
     gradient_deviation
@@ -52,7 +48,8 @@ class DtiRequest:
     check_gradients
         Whether to note where another flip or permutation of the table fits the image better.
     shells
-        b-values [s/mm^2] of the shells to fit beside b = 0; None takes all volumes.
+        b-values [s/mm^2] of the shells to fit beside b = 0; None leaves it to
+        :func:`qsmengine.modalities.dwi.volumes.fitted_volumes`.
     exclude
         Numbers of volumes to leave out, from 1.
     names
@@ -99,9 +96,10 @@ def run_dti_session(
         b0_threshold=config.b0_threshold,
         exclude=request.exclude,
     )
-    chosen = chosen_volumes(file.b_values[file.volumes], request.shells, config.b0_threshold)
+    table = file.b_values[file.volumes], file.b_vectors[file.volumes]
+    chosen, decided = fitted_volumes(config, *table, request.shells)
     volumes = file.volumes[chosen]
-    notes = list(file.notes)
+    notes = [*file.notes, *decided]
     if request.tensor_order not in TENSOR_ORDERS:
         raise UsageError(f"unknown tensor order {near(request.tensor_order, tuple(TENSOR_ORDERS))}")
     extra = [path for path in (request.mask, request.gradient_deviation) if path is not None]
@@ -113,7 +111,6 @@ def run_dti_session(
     folder = request.prefix.parent
     root = bids_root(request.prefix, request.names) or folder
     check_output(root, [path.relative_to(root) for path in files], sources, force=request.force or dry_run)
-    notes += _beyond_the_tensor(config, file.b_values[volumes])
     slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
     if len(slabs.ranges) > 1:
         if any(step.section == "denoise" for step in plan.steps):
@@ -135,24 +132,11 @@ def run_dti_session(
             sources=sources,
             tensor_order=request.tensor_order,
             names=request.names,
-            masked=request.mask is not None,
+            masked=request.mask is not None or not bool(result["brain_mask"].all()),
             notes=notes,
             writing=request.writing,
         )
-    return Outcome(plan, written, notes, result)
-
-
-def _beyond_the_tensor(config: Config, b_values: FloatArray) -> list[str]:
-    """A note where a tensor is fitted to b-values at which fluid has no signal left."""
-    chosen, highest = config.method("diffusion"), float(b_values.max())
-    if chosen is None or chosen[0].name in MORE_THAN_A_TENSOR or highest <= TENSOR_B_LIMIT:
-        return []
-    note = (
-        f"b-values up to {highest:.0f} s/mm^2: beyond {TENSOR_B_LIMIT:.0f} the tensor underestimates "
-        "diffusivity, most in fluid, whose signal is noise there; --shells fits lower shells only, "
-        "--fit dki models the rest"
-    )
-    return [note]
+    return Outcome(plan, written, [*notes, *result.notes], result)
 
 
 def _fit(

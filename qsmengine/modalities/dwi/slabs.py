@@ -15,21 +15,18 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.memory import available_memory
-from qsmengine.data import Array, DwiSeries, unweighted_volumes
+from qsmengine.data import Array, DwiSeries
 from qsmengine.errors import InputError
-from qsmengine.grid import FloatArray
 from qsmengine.io.dwi import DwiFile
 from qsmengine.io.nifti import mapped_voxels, scale_stored
-from qsmengine.modalities.dwi.run import TensorMaps, run_dti
+from qsmengine.modalities.dwi.run import TensorMaps, brain_mask, run_dti, unweighted_image
 from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.dwi.volumes import fit_parameters
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record
-from qsmengine.stages.diffusion.design import shells
 
-SAME_SHELL = 0.1
-"""b-values that differ from the one asked for by less than this part belong to its shell."""
 MAX_BAD_FRACTION = 0.05
 """Part of the signal that may be NaN or infinite."""
 
@@ -45,28 +42,6 @@ class Slabs:
     def ranges(self) -> list[tuple[int, int]]:
         """First slice and end of each slab."""
         return [(z, min(z + self.depth, self.slices)) for z in range(0, self.slices, self.depth)]
-
-
-def chosen_volumes(
-    b_values: FloatArray, wanted: tuple[float, ...] | None, b0_threshold: float | None = None
-) -> npt.NDArray[np.intp]:
-    """Return the positions of the unweighted volumes and of the shells wanted [s/mm^2]; all for None.
-
-    Raises
-    ------
-    InputError
-        For a shell that the series does not have, with those it has.
-    """
-    if wanted is None:
-        return np.arange(len(b_values))
-    keep = unweighted_volumes(b_values, b0_threshold)
-    for shell in wanted:
-        members = np.abs(b_values - shell) <= SAME_SHELL * shell
-        if not members.any():
-            known = ", ".join(f"{b:.0f}" for b in shells(b_values, b0_threshold))
-            raise InputError(f"no volume with b = {shell:g} s/mm^2 (shells: {known})", field="bval")
-        keep = keep | members
-    return np.flatnonzero(keep)
 
 
 def divide(
@@ -112,8 +87,11 @@ def run_slabs(
     """Maps of the whole series, kept in files of `folder`, and notes; as `run_dti` otherwise."""
     maps: dict[str, Array] = {}
     last: TensorMaps | None = None
-    seconds, bad, notes = 0.0, 0, []
+    seconds, bad = 0.0, 0
+    notes: list[str] = []
     with mapped_voxels(file.path, folder) as image:
+        if mask is None and fit_parameters(config)[1].mask == "brain":
+            mask, notes = _brain(file, image.array, volumes, slabs, device)
         for number, (start, stop) in enumerate(slabs.ranges, start=1):
             if progress is not None:
                 progress(Progress(f"slices {start + 1} to {stop}", number, len(slabs.ranges)))
@@ -141,6 +119,17 @@ def run_slabs(
         )
     records = (Record(last.records[0].step, seconds),)
     return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), notes
+
+
+def _brain(
+    file: DwiFile, stored: Array, volumes: npt.NDArray[np.intp], slabs: Slabs, device: Device
+) -> tuple[Array | None, list[str]]:
+    """Brain mask as `run_dti` finds it, and the note; the unweighted image is put together from the slabs."""
+    image = np.zeros(file.grid.shape, np.float32)
+    for start, stop in slabs.ranges:
+        image[:, :, start:stop] = unweighted_image(_slab(file, stored, start, stop, volumes)[0])
+    mask, note = brain_mask(image, file.grid, device)
+    return (None if mask is None else to_numpy(mask)), [note]
 
 
 def _slab(

@@ -22,4 +22,4 @@ def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool 
     elif chosen is not None:
         notes.append(f"denoise left out: {chosen[0].name} is for gradient echoes")
     plan = plan_uses(config, uses, present, grid, n_volumes, notes)
-    return replace(plan, kept=(*plan.kept, "colour_fa"))
+    return replace(plan, kept=(*plan.kept, "colour_fa", "brain_mask"))

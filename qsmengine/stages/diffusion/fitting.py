@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -51,6 +51,17 @@ class FitParams(Params):
         ge=0,
         description="b-values up to this count as 0 and are fitted as 0 [s/mm^2]; 0: every b-value is fitted "
         "as given, and volumes with b <= 50, or else the lowest shell, count as unweighted",
+    )
+    maximum_b: float | None = Field(
+        None,
+        gt=0,
+        description="a session fits shells up to this [s/mm^2]; none: up to 1500 for a tensor where these "
+        "determine it, else all",
+    )
+    mask: Literal["brain"] | None = Field(
+        "brain",
+        description="where a session without a mask is fitted: in a brain mask from the unweighted volumes; "
+        "none: everywhere",
     )
 
 

@@ -99,9 +99,41 @@ def test_volumes_are_left_out_on_request(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "noted"), [((), True), (("--shells", "1000"), False), (("--fit", "dki"), False)]
+    ("more", "noted"),
+    [
+        ((), False),
+        (("--shells", "1000,4000"), True),
+        (("--set", "diffusion.maximum_b=5000"), True),
+        (("--fit", "dki"), False),
+    ],
 )
 def test_b_values_beyond_the_tensor_are_noted(tmp_path, capsys, more, noted):
     path, _ = write_dwi(tmp_path / "in", shells=(1000.0, 4000.0))
     assert run(path, tmp_path / "o", *more) == 0
     assert ("the tensor underestimates diffusivity" in capsys.readouterr().err) == noted
+
+
+def test_voxels_outside_the_brain_are_left_out_unless_asked_for(tmp_path, capsys):
+    path = DEMO / "dwi.nii.gz"
+    assert run(path, tmp_path / "brain", "--no-check") == 0
+    assert "in a brain mask from the median unweighted image" in capsys.readouterr().err
+    assert run(path, tmp_path / "all", "--no-check", "--mask", "none") == 0
+    assert "brain mask" not in capsys.readouterr().err
+    masks, maps = ([read_image(tmp_path / kind / f"x_{name}.nii.gz").array for kind in ("brain", "all")]
+                   for name in ("mask", "MD"))  # fmt: skip
+    inside = masks[0] > 0
+    assert 0.2 < inside.mean() < 0.35
+    assert masks[1].mean() > 0.8
+    assert not maps[0][~inside].any()
+    np.testing.assert_array_equal(maps[0][inside], maps[1][inside])
+    described = json.loads((tmp_path / "brain" / "x_mask.json").read_text())
+    assert described["Type"] == "Brain"
+    assert json.loads((tmp_path / "brain" / "x_MD.json").read_text())["SkullStripped"] is True
+
+
+def test_slabs_have_the_brain_mask_of_the_whole(tmp_path):
+    path = DEMO / "dwi.nii.gz"
+    assert run(path, tmp_path / "whole", "--no-check", "-q") == 0
+    assert run(path, tmp_path / "slabs", "--no-check", "-q", "--max-memory", "0.02") == 0
+    for name in ("x_mask.nii.gz", "x_MD.nii.gz"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "slabs" / name).read_bytes()
