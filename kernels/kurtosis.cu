@@ -5,6 +5,8 @@
 //
 // As in tensor.cu the fit is for a correction to c in the orthonormal basis; a second correction with the same
 // factors takes rounding away.
+#define TILE_THREADS 128
+#define TILE_LIMITS TILE_THREADS, 3
 #define TERMS 22  // log S0, 6 of the tensor, 15 of V
 #include "cone.h"
 #include "kurtosis.h"

@@ -26,4 +26,5 @@ KURTOSIS_FIT = Kernel(
     reweightings: i32
     """,
     items="fitted",
+    threads=128,
 )
