@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ SAME_VOXEL = 0.01
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Vector3: TypeAlias = tuple[float, float, float]
 
-MIN_VOXEL_SIZE, MAX_VOXEL_SIZE = 0.05, 10.0
+MIN_VOXEL_SIZE, MAX_VOXEL_SIZE = 0.01, 10.0
 """Voxel edges outside this range [mm] are taken for a unit mistake."""
 
 
@@ -34,18 +35,23 @@ class Grid:
         Static field B0 [T]; None where it does not matter (diffusion, labels).
     b0_override
         B0 direction in array axes, for data whose affine does not tell it; normalised on entry.
+    length_scale
+        Size of the object relative to an adult's head. Methods count lengths in units of `length_scale` mm, so
+        that their defaults mean the same in a mouse as in a man; None counts in mm.
 
     Raises
     ------
     InputError
         For a shape that is not three positive numbers, a singular or non-finite affine, voxel edges
-        outside 0.05 to 10 mm, a field strength that is not positive, a zero direction.
+        outside 0.01 to 10 mm, a field strength that is not positive, a zero direction, a length scale that
+        is not positive.
     """
 
     shape: tuple[int, int, int]
     affine: FloatArray = field(compare=False)
     field_strength: float | None = None
     b0_override: Vector3 | None = None
+    length_scale: float | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
@@ -57,7 +63,9 @@ class Grid:
         object.__setattr__(self, "shape", shape)
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
-        sizes = self.voxel_size
+        if self.length_scale is not None and not 0.0 < self.length_scale < math.inf:
+            raise InputError(f"{self.length_scale} is not a length scale", field="length_scale")
+        sizes = self.voxel_edges
         if min(sizes) < MIN_VOXEL_SIZE or max(sizes) > MAX_VOXEL_SIZE:
             raise InputError(
                 f"voxel edges {tuple(round(s, 6) for s in sizes)} mm lie outside "
@@ -72,7 +80,9 @@ class Grid:
             object.__setattr__(self, "b0_override", _unit(self.b0_override, "b0_direction"))
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.affine.tobytes(), self.field_strength, self.b0_override))
+        return hash(
+            (self.shape, self.affine.tobytes(), self.field_strength, self.b0_override, self.length_scale or 1.0)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Grid) and hash(self) == hash(other)
@@ -91,15 +101,28 @@ class Grid:
         return cls(shape, affine, field_strength, b0_direction)
 
     @property
-    def voxel_size(self) -> Vector3:
-        """Edge lengths of a voxel [mm]: the norms of the affine's columns."""
+    def voxel_edges(self) -> Vector3:
+        """Edge lengths of a voxel in scanner space [mm]: the norms of the affine's columns."""
         x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return float(x), float(y), float(z)
 
     @property
+    def voxel_size(self) -> Vector3:
+        """Edge lengths of a voxel as methods see them [`length_scale` mm]."""
+        scale = self.length_scale or 1.0
+        x, y, z = self.voxel_edges
+        return x / scale, y / scale, z / scale
+
+    @property
     def voxel_volume(self) -> float:
-        """Volume of a voxel [mm^3]: |det| of the affine."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])))
+        """Volume of a voxel as methods see it [(`length_scale` mm)^3]: |det| of the affine."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / (self.length_scale or 1.0) ** 3
+
+    @property
+    def axes(self) -> FloatArray:
+        """Unit vectors (columns) of the array axes in scanner space."""
+        columns: FloatArray = self.affine[:3, :3] / np.asarray(self.voxel_edges)
+        return columns
 
     @property
     def b0_direction(self) -> Vector3:
@@ -110,8 +133,7 @@ class Grid:
         """
         if self.b0_override is not None:
             return self.b0_override
-        rotation = self.affine[:3, :3] / np.asarray(self.voxel_size)
-        return _unit(tuple(rotation[2]), "affine")
+        return _unit(tuple(self.axes[2]), "affine")
 
     @property
     def size(self) -> int:
@@ -141,7 +163,7 @@ class Grid:
         Headers store rotations as quaternions of 32-bit numbers, which near 180 degrees move the far corner of
         an image by some hundredths of a millimetre.
         """
-        return max(1e-3, SAME_VOXEL * min(self.voxel_size))
+        return max(1e-3, SAME_VOXEL * min(self.voxel_edges))
 
     def distance(self, other: Grid) -> float:
         """Return the largest distance [mm] between a corner voxel and the other grid's of the same index."""

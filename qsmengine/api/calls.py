@@ -10,6 +10,7 @@ from qsmengine.backend.device import Device, device_of, resolve_device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.parameters import parse_params
+from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import get_method
 
 
@@ -26,8 +27,12 @@ def run_method(
     params: Mapping[str, Any] | None,
     device: Device,
 ) -> dict[str, Array]:
-    """Results of a registered method, by name."""
+    """Results of a registered method, by name.
+
+    Default lengths follow the size of the object, as in :func:`qsmengine.stages.object_size.sized_grid`.
+    """
     chosen = get_method(stage, method)
+    grid = sized_grid(grid, inputs, device=device)
     return chosen(inputs, grid, parse_params(chosen, params or {}), device=device)
 
 

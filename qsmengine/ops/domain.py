@@ -77,6 +77,11 @@ class Domain:
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     @property
+    def box_shape(self) -> tuple[int, ...]:
+        """Voxels along the box."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
     def box(self) -> tuple[slice, ...]:
         """Where the box lies in solver arrays."""
         return tuple(slice(0, b - a) for a, b in zip(self.start, self.stop, strict=True))

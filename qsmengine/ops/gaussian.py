@@ -47,10 +47,11 @@ def gaussian_filter(
     result = device.asarray(image)
     for axis, h in enumerate(voxel_size):
         weights = _half_window(sigma / h)
-        reach = len(weights) - 1
-        if reach == 0:
+        if len(weights) == 1:
             continue
         n = result.shape[axis]
+        weights = weights if mirror else weights[:n]
+        reach = len(weights) - 1
         beyond = (0, 0) if mirror else (reach, reach)
         source = (
             result if mirror else device.xp.pad(result, [beyond if a == axis else (0, 0) for a in range(3)])

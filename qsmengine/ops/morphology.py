@@ -62,4 +62,4 @@ def _ball(radius: float, voxel_size: Vector3, shape: tuple[int, ...]) -> npt.NDA
         raise UsageError(f"a radius of {radius:g} mm is more than {MAX_REACH} voxels")
     x, y, z = ((np.arange(n + 1) * h) ** 2 for n, h in zip(reach, voxel_size, strict=True))
     distance = np.sqrt((x[None, :, None] + y[:, None, None]) + z[None, None, :])
-    return np.asarray((distance <= radius).sum(axis=2), dtype=np.uint8)
+    return np.asarray((distance <= radius * (1 + 1e-6)).sum(axis=2), dtype=np.uint8)

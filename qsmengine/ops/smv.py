@@ -12,12 +12,23 @@ from qsmengine.grid import Vector3
 
 def sphere_offsets(radius: float, voxel_size: Vector3) -> Array:
     """Voxel offsets (n, 3) whose centres lie within `radius` [mm] of the origin's."""
-    reach = [int(radius / h + 1e-6) for h in voxel_size]
-    axes = [np.arange(-r, r + 1) for r in reach]
-    offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    distance2 = ((offsets * np.asarray(voxel_size)) ** 2).sum(axis=1)
-    inside: Array = offsets[distance2 <= (radius * (1 + 1e-6)) ** 2]
+    reach = sphere_reach(radius, voxel_size)
+    x, y, z = ((np.arange(-r, r + 1) * h) ** 2 for r, h in zip(reach, voxel_size, strict=True))
+    distance2 = x[:, None, None] + y[:, None] + z
+    inside: Array = np.argwhere(distance2 <= (radius * (1 + 1e-6)) ** 2) - np.asarray(reach)
     return inside
+
+
+def sphere_reach(radius: float, voxel_size: Vector3) -> tuple[int, int, int]:
+    """Voxels that a sphere of `radius` [mm] reaches from its centre along each axis."""
+    x, y, z = (int(radius / h + 1e-6) for h in voxel_size)
+    return x, y, z
+
+
+def sphere_fits(radius: float, voxel_size: Vector3, box: tuple[int, ...]) -> bool:
+    """Whether a sphere of `radius` [mm] fits into a box of so many voxels: no mask in it holds a larger one."""
+    reach = sphere_reach(radius, voxel_size)
+    return all(2 * r + 1 <= n for r, n in zip(reach, box, strict=True))
 
 
 def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Device) -> tuple[Array, int]:

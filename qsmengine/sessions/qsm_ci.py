@@ -27,6 +27,7 @@ from qsmengine.pipeline.run.execute import run_plan
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import methods_of
 
 MAPPING = ("phase_offset", "unwrap", "field")
@@ -98,13 +99,16 @@ def run_qsm_ci(
     mask, mask_grid, _ = read_image(folder / "mask.nii.gz")
     grid, echo_times = read_params(folder / "params.json", mask_grid, needs_echoes="field" in span.sections)
     state = _state(span, folder, mask, echo_times, device)
+    if config.input.object_size is not None:
+        grid = grid.replace(length_scale=config.input.object_size)
+    grid = sized_grid(grid, state, device=device)
     plan = plan_sections(config, span.sections, state, grid, len(echo_times))
     check_memory(plan, device)
     result = run_plan(plan, state, grid, device, progress, kind=RunResult)
     array = to_numpy(result[_NAMES[span.output]])
     with staged(request.outputs) as out:
         write_image(out / target, np.where(np.isfinite(array), array, np.float32(0)), mask_grid)
-    return request.outputs / target, plan.notes
+    return request.outputs / target, result.notes
 
 
 def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Grid, tuple[float, ...]]:

@@ -24,6 +24,7 @@ from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged
 from qsmengine.stages.method import Method
+from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import get_method
 from qsmengine.units import ppm_per_hz
 
@@ -82,12 +83,14 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
     _check_request(request, method, sources)
     arrays, grid = _read_inputs(request, method)
     values = {name: _on_device(name, value, device) for name, value in arrays.items()}
-    results = method(values, grid, params, device=device)
+    sized = sized_grid(grid, values, device=device)
+    results = method(values, sized, params, device=device)
     shared = {
         "Sources": [source.name for source in sources],
         "EstimationAlgorithm": method.name,
         "EstimationReference": f"https://doi.org/{method.doi}",
         "Parameters": params.model_dump(mode="json", by_alias=True),
+        "LengthScale": sized.length_scale or 1.0,
         "MagneticFieldStrength": grid.field_strength,
         "Software": software(),
         **machine(device),

@@ -80,6 +80,7 @@ class Method:
     def working_bytes(self, grid: Grid, params: Params, n_volumes: int) -> int:
         """Bound on the peak memory above inputs and outputs [bytes] for images on `grid`."""
         voxels = grid.size
+        params = params.counted_in(grid.length_scale)
         if self.reach is not None:
             margin = kernel_margin(grid.shape, grid.voxel_size, self.reach(params))
             nx, ny, nz = (n + m for n, m in zip(grid.shape, margin, strict=True))
@@ -92,12 +93,13 @@ class Method:
     ) -> dict[str, Array]:
         """Run on named inputs; returns named outputs.
 
-        Images may lie in host memory or on a GPU, each where it likes.
+        Images may lie in host memory or on a GPU, each where it likes. On a grid with a length scale the
+        parameters are counted in it (:meth:`Params.counted_in`).
 
         Raises
         ------
         UsageError
-            For an input that is missing or unknown.
+            For an input that is missing or unknown, a length out of bounds for an object of this size.
         InputError
             For inputs that do not fit the grid or each other (see :func:`check_inputs`).
         NumericalError
@@ -113,6 +115,7 @@ class Method:
                 f"{self.stage} method {self.name} needs {', '.join(self.inputs)}; "
                 f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
             )
+        params = params.counted_in(grid.length_scale)
         with memory_errors(f"{self.stage} method {self.name}", device):
             placed = place_images(inputs, device)
             check_inputs(placed, grid)

@@ -9,12 +9,14 @@ import numpy as np
 from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
+from qsmengine.grid import Grid
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.object_size import sized_grid
 
 
 class QsmResult(RunResult):
@@ -94,8 +96,8 @@ def run_qsm(
     DeviceError
         Before any work, where a step's estimate exceeds the memory at hand.
     """
-    grid = series.grid
-    _ = grid.required_field_strength
+    _ = series.grid.required_field_strength
+    grid = object_grid(series, config, device, mask=mask)
     state: dict[str, Any] = {"echo_times": series.echo_times}
     if series.unknown is not None:
         state["unknown"] = device.asarray(series.unknown, bool)
@@ -116,3 +118,15 @@ def run_qsm(
         state["magnitude"] = device.asarray(series.magnitude)
         state["phase"] = device.asarray(series.phase)
     return run_plan(plan, state, grid, device, progress, kind=QsmResult)
+
+
+def object_grid(series: GreSeries, config: Config, device: Device, *, mask: Array | None = None) -> Grid:
+    """Grid of a series with the length scale that the configuration names, else that of its object.
+
+    It is found from `mask` (x, y, z) where that is given, else from the magnitude, see
+    :func:`qsmengine.stages.object_size.sized_grid`.
+    """
+    if config.input.object_size is not None:
+        return series.grid.replace(length_scale=config.input.object_size)
+    shown = {"magnitude": series.magnitude} if mask is None else {"mask": mask}
+    return sized_grid(series.grid, shown, device=device)

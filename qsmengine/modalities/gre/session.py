@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from qsmengine.io.gre import load_gre, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS
-from qsmengine.modalities.gre.run import run_qsm
+from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import Config
@@ -23,6 +23,7 @@ from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, 
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.stages.object_size import size_notes
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def run_qsm_session(
         labels = _load_beside(request.labels, series.grid, np.int32)
     if request.r2 is not None:
         r2 = _load_beside(request.r2, series.grid, np.float32)
+    series = replace(series, grid=object_grid(series, config, device, mask=mask))
     plan = plan_qsm(
         config, series.grid, series.n_echoes,
         has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
@@ -114,8 +116,10 @@ def run_qsm_session(
     check_memory(plan, device)
     notes += plan.notes
     if dry_run:
+        notes += size_notes(series.grid)
         return Outcome(plan, [request.out / name for name in names], notes)
     result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, plan=plan, progress=progress)
+    notes += [note for note in result.notes if note not in notes]
     notes += sign_notes(result)
     times = {"EchoTimes": list(series.echo_times)}
     described = Described(

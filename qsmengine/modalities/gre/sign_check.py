@@ -42,10 +42,11 @@ def iron_contrast(result: RunResult) -> float | None:
     """
     if not {"chi", "r2star", "local_mask"} <= set(result.maps):
         return None
-    steps = [max(1, round(_SPACING / h)) for h in result.grid.voxel_size]
+    grid = result.grid.replace(length_scale=result.facts.get("length_scale"))
+    steps = [max(1, round(_SPACING / h)) for h in grid.voxel_size]
     apart = tuple(slice(None, None, step) for step in steps)
     chi, r2star, mask = (to_numpy(result[name][apart]) for name in ("chi", "r2star", "local_mask"))
-    deep = _deep(mask, [h * step for h, step in zip(result.grid.voxel_size, steps, strict=True)])
+    deep = _deep(mask, [h * step for h, step in zip(grid.voxel_size, steps, strict=True)])
     deep &= np.isfinite(r2star) & (r2star > 0)
     if np.count_nonzero(deep) < _LEAST * 100 / _HIGHEST:
         return None

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.yaml_text import YamlError, parse_yaml, read_yaml
+from qsmengine.pipeline.configuration.lengths import named_lengths
 from qsmengine.pipeline.configuration.messages import explain, near
 from qsmengine.stages import registry
 from qsmengine.stages.method import Method
@@ -44,6 +45,9 @@ class InputOptions(Params):
     slice_alternation: bool | None = Field(
         None, description="whether every second slice's phase is off by pi and is turned back"
     )
+    object_size: float | None = Field(
+        None, gt=0, le=10, description="relative to an adult's head; default lengths scale with it"
+    )
 
 
 class Config(BaseModel):
@@ -55,20 +59,30 @@ class Config(BaseModel):
         Version of this layout.
     input
         How raw images are read.
+    in_mm
+        Parameters (``section.key``) whose lengths a user gave in mm. All others are those of an adult's head
+        and follow the size of the object (:mod:`qsmengine.stages.object_size`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1]
     input: InputOptions = InputOptions()
+    in_mm: tuple[str, ...] = ()
 
     def method(self, section: str) -> tuple[Method, Params] | None:
-        """Method of a section with its parameters; None where the section is switched off."""
+        """Method of a section with its parameters; None where the section is switched off.
+
+        Of the lengths only those named in `in_mm` count as set (:meth:`Params.counted_in`).
+        """
         chosen = getattr(self, section)
         if chosen is None:
             return None
         method = get_method(stage_of(section), chosen.method)
-        return method, method.params.model_validate(chosen.model_dump(exclude={"method"}, by_alias=True))
+        fields = method.params.model_fields
+        named = {name for name, field in fields.items() if f"{section}.{field.alias or name}" in self.in_mm}
+        values = {field.alias or name: getattr(chosen, name) for name, field in fields.items()}
+        return method, method.params.model_construct(_fields_set=named, **values)
 
     @property
     def b0_threshold(self) -> float | None:
@@ -189,7 +203,8 @@ def load_config(
     for stage in configured_stages():
         if {*stage.replaces, *stage.excludes} & set(chosen):
             tree.pop(stage.section, None)
-    return validate(merge(tree, chosen), None if path is None else str(path))
+    config = validate(merge(tree, chosen), None if path is None else str(path))
+    return config if "in_mm" in chosen else config.model_copy(update={"in_mm": named_lengths(config, chosen)})
 
 
 def validate(tree: Tree, source: str | None = None) -> Config:

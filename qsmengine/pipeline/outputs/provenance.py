@@ -88,9 +88,10 @@ def session_record(
         },
         "ConfigurationHash": config.digest,
         "Configuration": config.as_tree(),
+        "LengthScale": result.facts.get("length_scale", 1.0),
         "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],
         "Inputs": [describe_input(path) for path in sources],
-        "Notes": [*notes, *result.notes],
+        "Notes": list(dict.fromkeys((*notes, *result.notes))),
     }
 
 

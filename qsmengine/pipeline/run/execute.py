@@ -14,6 +14,7 @@ from qsmengine.pipeline.run.plan import DERIVED, Plan, PlanStep
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record, RunResult
 from qsmengine.solvers.stopping import SolverStatus
+from qsmengine.stages.object_size import size_notes
 from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
 Result = TypeVar("Result", bound=RunResult)
@@ -65,10 +66,18 @@ def run_plan(
         for name in (n for n in step.outputs.values() if n.endswith("mask")):
             state[name] = known_part(state[name], state)
             _check_not_empty(state[name], step)
+    facts |= {} if grid.length_scale in {None, 1.0} else {"length_scale": grid.length_scale}
     maps = {name: array for name, array in state.items() if name in units or name == "brain_mask"}
     if "brain_mask" in given:
         units["brain_mask"] = "1"
-    return kind(maps=maps, units=units, grid=grid, records=tuple(records), facts=facts, notes=plan.notes)
+    return kind(
+        maps=maps,
+        units=units,
+        grid=grid.replace(length_scale=None),
+        records=tuple(records),
+        facts=facts,
+        notes=(*plan.notes, *size_notes(grid)),
+    )
 
 
 def _run_step(

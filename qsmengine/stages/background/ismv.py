@@ -27,13 +27,13 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.spheres import sphere_problem
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Mm, Params
 
 
 class IsmvParams(Params):
     """Parameters of iSMV."""
 
-    radius: float = Field(5.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
+    radius: Mm = Field(5.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
     iterations: int = Field(100, ge=1, description="iteration limit")
     tolerance: float = Field(3e-4, ge=0, description="stop at this relative residual")
 

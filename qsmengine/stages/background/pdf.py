@@ -34,7 +34,7 @@ from qsmengine.solvers.cg import solve_least_squares
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 
 class PdfParams(Params):
@@ -45,7 +45,7 @@ class PdfParams(Params):
         5e-4, ge=0, description="stop at this residual of the normal equations, relatively"
     )
     shim_order: int = Field(2, ge=-1, le=2, description="order of the shim polynomials; -1 for none")
-    margin: float = Field(16.0, gt=0, description="room for sources after the mask's box on every axis [mm]")
+    margin: Length = Field(16.0, gt=0, description="room for sources after the mask's box on every axis [mm]")
 
 
 def pdf(

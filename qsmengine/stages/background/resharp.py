@@ -24,13 +24,13 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.spheres import sphere_problem
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Mm, Params
 
 
 class ResharpParams(Params):
     """Parameters of RESHARP."""
 
-    radius: float = Field(6.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
+    radius: Mm = Field(6.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
     lam: float = Field(1e-4, ge=0, alias="lambda", description="weight of the local field's size")
     iterations: int = Field(100, ge=1, description="iteration limit")
     tolerance: float = Field(

@@ -19,13 +19,13 @@ from qsmengine.grid import Grid
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.vsharp import VsharpParams, vsharp
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Mm, Params
 
 
 class SharpParams(Params):
     """Parameters of SHARP."""
 
-    radius: float = Field(6.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
+    radius: Mm = Field(6.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
     threshold: float = Field(0.05, gt=0, lt=1, description="deconvolve where 1 - S^ is at least this")
 
 

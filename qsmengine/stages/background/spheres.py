@@ -10,7 +10,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.smv import mean_spectrum
+from qsmengine.ops.smv import mean_spectrum, sphere_fits
 
 
 class SphereProblem(NamedTuple):
@@ -38,10 +38,20 @@ def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, d
     """
     radius = max(radius, *grid.voxel_size)
     domain = Domain.for_kernel(mask, grid, radius, device)
+    if not sphere_fits(radius, grid.voxel_size, domain.box_shape):
+        raise _too_thin(radius, grid)
     fft = RealFFT(domain.shape, device)
     mean, sphere, count = mean_spectrum(fft, radius, grid.voxel_size, device)
     covered = fft.filter(domain.insert(mask), sphere)
     eroded = device.asarray(covered >= 1.0 - 0.5 / count)
     if not bool(eroded.any()):
-        raise InputError(f"the mask is too thin: no sphere of {radius:g} mm fits into it", field="mask")
+        raise _too_thin(radius, grid)
     return SphereProblem(domain, fft, domain.insert(total_field, mask), 1.0 - mean, eroded)
+
+
+def _too_thin(radius: float, grid: Grid) -> InputError:
+    length = radius * (grid.length_scale or 1.0)
+    return InputError(
+        f"the mask is too thin: no sphere of radius {length:.3g} mm fits into it; choose a smaller radius",
+        field="mask",
+    )

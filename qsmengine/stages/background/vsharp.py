@@ -29,18 +29,18 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.smv import mean_spectrum
+from qsmengine.ops.smv import mean_spectrum, sphere_fits
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Mm, Params
 
 
 class VsharpParams(Params):
     """Parameters of V-SHARP."""
 
-    max_radius: float = Field(12.0, gt=0, le=40, description="largest sphere [mm]")
-    min_radius: float = Field(1.0, gt=0, description="smallest sphere [mm], at least the longest voxel edge")
-    step: float = Field(1.0, gt=0, description="difference of radii [mm], at least the shortest voxel edge")
+    max_radius: Mm = Field(12.0, gt=0, le=40, description="largest sphere [mm]")
+    min_radius: Length = Field(1.0, gt=0, description="smallest sphere [mm], at least the longest voxel edge")
+    step: Length = Field(1.0, gt=0, description="difference of radii [mm], at least the shortest voxel edge")
     threshold: float = Field(0.05, gt=0, lt=1, description="deconvolve where 1 - S^ is at least this")
 
     @model_validator(mode="after")
@@ -63,9 +63,13 @@ def vsharp(
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.max_radius, device)
     fft = RealFFT(domain.shape, device)
+    size, box = grid.voxel_size, domain.box_shape
+    radii = [radius for radius in sphere_radii(params, size) if sphere_fits(radius, size, box)]
+    if not radii:
+        raise InputError("the mask is too thin: no sphere fits into it", field="mask")
     field = domain.insert(total_field, mask)
     filtered, inside = device.zeros(domain.shape), device.zeros(domain.shape)
-    largest = _filter_by_radius(field, domain.insert(mask), filtered, inside, fft, grid, params)
+    largest = _filter_by_radius(field, domain.insert(mask), filtered, inside, fft, grid, radii)
     if not bool(inside.any()):
         raise InputError("the mask is too thin: no sphere fits into it", field="mask")
     spectrum = fft.forward(filtered)
@@ -84,7 +88,7 @@ def sphere_radii(params: VsharpParams, voxel_size: Vector3) -> list[float]:
 
 
 def _filter_by_radius(
-    field: Array, mask: Array, filtered: Array, inside: Array, fft: RealFFT, grid: Grid, params: VsharpParams
+    field: Array, mask: Array, filtered: Array, inside: Array, fft: RealFFT, grid: Grid, radii: list[float]
 ) -> Array:
     """Fill `filtered` and `inside` from the largest sphere down; returns the spectrum of the largest mean.
 
@@ -95,7 +99,7 @@ def _filter_by_radius(
     work = [device.empty(fft.spectrum_shape, np.complex64) for _ in range(2)]
     mean_field, mean_mask = device.empty(fft.shape), device.empty(fft.shape)
     largest: Array | None = None
-    for radius in sphere_radii(params, grid.voxel_size):
+    for radius in radii:
         mean, sphere, count = mean_spectrum(fft, radius, grid.voxel_size, device)
         launch(
             SMV_SPECTRA, device, field=field_spectrum, mask=mask_spectrum, mean=mean, sphere=sphere,

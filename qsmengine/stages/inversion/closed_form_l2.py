@@ -22,13 +22,13 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gradient import gradient_energy
 from qsmengine.stages.inversion.setup import divide_field
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Margin, Mm2, Params
 
 
 class ClosedFormL2Params(Params):
     """Parameters of the closed-form L2 inversion."""
 
-    lam: float = Field(4e-2, gt=0, alias="lambda", description="weight of the squared gradient [mm^2]")
+    lam: Mm2 = Field(4e-2, gt=0, alias="lambda", description="weight of the squared gradient [mm^2]")
     margin: Margin = 40.0
 
 

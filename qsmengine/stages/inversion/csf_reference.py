@@ -32,7 +32,7 @@ from qsmengine.ops.morphology import eroded
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.inversion.reference import relative_to
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Mm3, Params
 
 REGIONS = 3
 SMALLEST_SHARE = 0.1
@@ -42,10 +42,10 @@ class CsfParams(Params):
     """Parameters of the reference to cerebrospinal fluid."""
 
     r2star_max: float = Field(5.0, gt=0, description="R2* of fluid lies below [1/s]")
-    radius: float = Field(30.0, gt=0, description="of the sphere around the mask's centre [mm]")
-    smoothing: float = Field(1.0, ge=0, description="standard deviation of the mean over R2* [mm]")
-    rim: float = Field(1.0, ge=0, description="fluid nearer to other tissue is left out [mm]")
-    min_volume: float = Field(100.0, gt=0, description="least volume of the region [mm^3]")
+    radius: Length = Field(30.0, gt=0, description="of the sphere around the mask's centre [mm]")
+    smoothing: Length = Field(1.0, ge=0, description="standard deviation of the mean over R2* [mm]")
+    rim: Length = Field(1.0, ge=0, description="fluid nearer to other tissue is left out [mm]")
+    min_volume: Mm3 = Field(100.0, gt=0, description="least volume of the region [mm^3]")
 
 
 class CsfReferenceResult(NamedTuple):

@@ -31,16 +31,17 @@ from qsmengine.solvers.tgv_split import TgvPenalties
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.stages.inversion.total_variation import PhaseTvParams, tv_problem
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm, Mm2
 from qsmengine.units import rad_per_ppm
 
 
 class FansiTgvParams(PhaseTvParams):
     """Parameters of nonlinear TGV: those of `fansi_tv`, and of the second-order term."""
 
-    lam: float = Field(6e-5, gt=0, alias="lambda", description="weight of |grad chi - v| [ppm mm]")
-    lambda_curvature: float = Field(1.8e-4, gt=0, description="weight of |sym grad v| [ppm mm^2]")
+    lam: Mm = Field(6e-5, gt=0, alias="lambda", description="weight of |grad chi - v| [ppm mm]")
+    lambda_curvature: Mm2 = Field(1.8e-4, gt=0, description="weight of |sym grad v| [ppm mm^2]")
     mu_gradient: float = Field(6e-2, gt=0, description="ADMM penalty of the split grad chi - v")
-    mu_curvature: float = Field(0.6, gt=0, description="ADMM penalty of the split sym grad v [mm^2]")
+    mu_curvature: Mm2 = Field(0.6, gt=0, description="ADMM penalty of the split sym grad v [mm^2]")
 
 
 def fansi_tgv(

@@ -32,15 +32,16 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import TvProblem, absolute_error, solve_tv, squared_error
 from qsmengine.stages.inversion.total_variation import TvParams, tv_problem
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm, Mm2
 
 
 class HdQsmParams(TvParams):
     """Parameters of HD-QSM: those of `weighted_tv` for step 2, and those of step 1."""
 
-    lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(3e-2, gt=0, description="ADMM penalty of the gradient split")
-    lambda_first: float = Field(0.08, gt=0, description="weight of the total variation in step 1 [mm]")
-    mu_gradient_first: float = Field(80.0, gt=0, description="ADMM penalty, gradient, step 1 [mm^2/ppm]")
+    lambda_first: Mm = Field(0.08, gt=0, description="weight of the total variation in step 1 [mm]")
+    mu_gradient_first: Mm2 = Field(80.0, gt=0, description="ADMM penalty, gradient, step 1 [mm^2/ppm]")
     mu_data_first: float = Field(200.0, gt=0, description="ADMM penalty, data, step 1 [1/ppm]")
     first_iterations: int = Field(40, ge=1, description="iterations of step 1")
     cutoff: float = Field(25.0, gt=0, description="c: errors of so many mean errors or more are left out")

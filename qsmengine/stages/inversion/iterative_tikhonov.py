@@ -29,17 +29,21 @@ from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Margin, Mm2, Params
 
 
 class IterativeTikhonovParams(Params):
     """Parameters of iterative Tikhonov inversion."""
 
     regulariser: Literal["identity", "gradient"] = Field("gradient", description="R: chi or its gradient")
-    lam: float = Field(5e-3, gt=0, alias="lambda", description="weight of ||R chi||^2: [1] or [mm^2]")
+    lam: Mm2 = Field(5e-3, gt=0, alias="lambda", description="weight of ||R chi||^2: [1] or [mm^2]")
     iterations: int = Field(60, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop at this residual of the normal equations, relative")
     margin: Margin = 40.0
+
+    def length_power(self, name: str) -> int:
+        """That of the unit; `lam` has none with the identity."""
+        return 0 if name == "lam" and self.regulariser == "identity" else super().length_power(name)
 
 
 def iterative_tikhonov(

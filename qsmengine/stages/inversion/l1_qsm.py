@@ -27,14 +27,15 @@ from qsmengine.solvers.stopping import SolverCallback
 from qsmengine.solvers.tv_admm import AbsolutePhaseError
 from qsmengine.stages.inversion.total_variation import PhaseTvParams, invert_tv
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm, Mm2
 from qsmengine.units import rad_per_ppm
 
 
 class L1QsmParams(PhaseTvParams):
     """Parameters of L1-QSM; the penalties are those of an error of first order."""
 
-    lam: float = Field(0.08, gt=0, alias="lambda", description="weight of the total variation [mm]")
-    mu_gradient: float = Field(80.0, gt=0, description="ADMM penalty of the gradient split [mm^2/ppm]")
+    lam: Mm = Field(0.08, gt=0, alias="lambda", description="weight of the total variation [mm]")
+    mu_gradient: Mm2 = Field(80.0, gt=0, description="ADMM penalty of the gradient split [mm^2/ppm]")
     mu_data: float = Field(200.0, gt=0, description="ADMM penalty of the data split [1/ppm]")
 
 

@@ -38,7 +38,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.smv import sphere_spectrum
+from qsmengine.ops.smv import sphere_fits, sphere_spectrum
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvAdmm, TvProblem
@@ -52,6 +52,7 @@ from qsmengine.stages.inversion.total_variation import (
     tv_problem,
 )
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm
 from qsmengine.units import rad_per_ppm
 
 MERIT_CUT = 6.0
@@ -64,13 +65,13 @@ MU_CSF = 5e-3
 class MediParams(PhaseTvParams, NoiseGainParams):
     """Parameters of MEDI: those of `fansi_tv`, and its own."""
 
-    lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: float = Field(
+    lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    noise_gain: Mm = Field(
         0.02, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
     )
     edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     merit: int = Field(2, ge=0, le=20, description="how often outliers lose weight; 0 for never")
-    smv_radius: float = Field(0.0, ge=0, le=40, description="of the sphere [mm]; 0 for no SMV")
+    smv_radius: Mm = Field(0.0, ge=0, le=40, description="of the sphere [mm]; 0 for no SMV")
     lambda_csf: float = Field(0.0, ge=0, description="weight of uniform CSF, as 0.1; needs R2*; 0 for none")
     csf_r2star: float = Field(5.0, gt=0, description="CSF has an R2* below this [1/s]")
 
@@ -141,6 +142,8 @@ def _without_sphere_means(
     """The problem with data and convolution filtered by 1 - S, looked at where spheres lie in the mask."""
     nx, ny, nz = inside.shape
     fft = RealFFT((nx, ny, nz), device)
+    if not sphere_fits(radius, grid.voxel_size, inside.shape):
+        raise InputError("no sphere of smv_radius fits into the mask; choose a smaller one", field="mask")
     spectrum, count = sphere_spectrum(fft, radius, grid.voxel_size, device)
     means = spectrum.real.astype(np.float32)
     whole = fft.filter(inside, means) > 1.0 - 0.5 / count

@@ -27,7 +27,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Margin, Mm, Params
 
 
 class RtsParams(Params):
@@ -35,7 +35,7 @@ class RtsParams(Params):
 
     delta: float = Field(0.15, gt=0, lt=2 / 3, description="bins with |D| above it are taken from step 1")
     first_iterations: int = Field(15, ge=1, description="LSMR iterations of step 1")
-    lam: float = Field(1e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    lam: Mm = Field(1e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(1e-3, gt=0, description="ADMM penalty of the gradient split")
     iterations: int = Field(100, ge=1, description="iteration limit of step 2")
     tolerance: float = Field(1e-3, ge=0, description="step 2 stops when chi changes by less, relatively")

@@ -14,13 +14,13 @@ from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
 from qsmengine.stages.inversion.setup import inside_weight
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Margin, Mm, Params
 
 
 class TvParams(Params):
     """Parameters of total variation by ADMM with the splits grad chi and D chi."""
 
-    lam: float = Field(8e-6, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    lam: Mm = Field(8e-6, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
     iterations: int = Field(120, ge=1, description="iteration limit")
@@ -38,7 +38,7 @@ class PhaseTvParams(TvParams):
 class NoiseGainParams(Params):
     """For methods whose weight of the total variation grows with the noise of the field."""
 
-    noise_gain: float = Field(
+    noise_gain: Mm = Field(
         0.1, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
     )
 

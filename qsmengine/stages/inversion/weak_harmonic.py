@@ -30,14 +30,15 @@ from qsmengine.stages.inversion.total_variation import (
     tv_problem,
 )
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm4
 from qsmengine.units import rad_per_ppm
 
 
 class WeakHarmonicParams(PhaseTvParams, NoiseGainParams):
     """Parameters of weak-harmonic QSM: those of `fansi_tv`, and of the harmonic field."""
 
-    beta: float = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
-    mu_harmonic: float = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
+    beta: Mm4 = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
+    mu_harmonic: Mm4 = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
 
 
 def weak_harmonic(

@@ -46,7 +46,7 @@ from qsmengine.ops.mesh import unit_sphere
 from qsmengine.ops.morphology import closed, dilated, eroded
 from qsmengine.stages.mask.blocks import Factors, block_factors, block_mean, block_size, onto_voxels, otsu
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 _REACH = (10.0, 20.0)
 """How far below the surface the brightest and the darkest intensity are sought [mm]."""
@@ -74,12 +74,12 @@ class BetParams(Params):
     echo: int | None = Field(
         None, ge=1, description="whose magnitude is used, from 1; none: root sum of squares"
     )
-    height: float = Field(150.0, gt=0, description="of the head from its top that sets centre and size [mm]")
+    height: Length = Field(150.0, gt=0, description="of the head from its top that sets centre and size [mm]")
     bright_rim: float | None = Field(
         1.12, gt=1, description="peel off fluid brighter than this times the local mean; none: keep it"
     )
-    closing: float = Field(6.0, ge=0, description="radius that closes sulci after peeling [mm]")
-    resolution: float = Field(2.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
+    closing: Length = Field(6.0, ge=0, description="radius that closes sulci after peeling [mm]")
+    resolution: Length = Field(2.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
     iterations: int = Field(300, ge=1, description="steps of the coarse and of the fine surface")
 
 
@@ -108,7 +108,7 @@ def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> A
     blocks = _image(magnitude, params.echo, factors, device)
     image = to_numpy(blocks)
     size = block_size(grid.voxel_size, factors)
-    up = grid.affine[2, :3] / np.asarray(grid.voxel_size)
+    up = grid.axes[2]
     head = _Head.of(image, otsu(blocks, device), size, up, params.height)
     vertices = _grown(blocks, size, head, up, params, device)
     mask = _inside(vertices / np.asarray(size), image.shape, device)

@@ -22,7 +22,7 @@ from qsmengine.stages.mask.bet import BetParams, bet
 from qsmengine.stages.mask.phase_magnitude import PhaseMagnitudeParams, phase_magnitude
 from qsmengine.stages.mask.phase_quality import PhaseQualityParams, phase_quality
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 
 class CombinedParams(Params):
@@ -38,9 +38,9 @@ class CombinedParams(Params):
         PhaseQualityParams(), description="parameters of the quality mask"
     )
     largest: bool = Field(True, description="keep the largest connected part only")
-    closing: float = Field(0.0, ge=0, description="radius that closes gaps [mm]")
+    closing: Length = Field(0.0, ge=0, description="radius that closes gaps [mm]")
     fill: bool = Field(True, description="fill holes")
-    erosion: float = Field(0.0, ge=0, description="layers taken off at the end [mm]")
+    erosion: Length = Field(0.0, ge=0, description="layers taken off at the end [mm]")
 
 
 def combined(

@@ -45,7 +45,7 @@ from qsmengine.stages.mask.blocks import (
 )
 from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 _MAX_SCORE = 2.0
 _LOWERED = 0.8
@@ -56,10 +56,10 @@ class PhaseMagnitudeParams(Params):
     """Parameters of the mask."""
 
     threshold: float | None = Field(None, gt=0, lt=1, description="of the score; none: Otsu's, at most 0.5")
-    bias_sigma: float = Field(20.0, gt=0, description="standard deviation of the bias field's Gaussian [mm]")
-    opening: float = Field(5.0, ge=0, description="radius that cuts bridges [mm]")
-    closing: float = Field(9.0, ge=0, description="radius that closes sulci and vessels [mm]")
-    resolution: float = Field(3.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
+    bias_sigma: Length = Field(20.0, gt=0, description="standard deviation of the bias field's Gaussian [mm]")
+    opening: Length = Field(5.0, ge=0, description="radius that cuts bridges [mm]")
+    closing: Length = Field(9.0, ge=0, description="radius that closes sulci and vessels [mm]")
+    resolution: Length = Field(3.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
 
 
 def phase_magnitude(

@@ -22,14 +22,14 @@ from qsmengine.stages.echoes import check_series
 from qsmengine.stages.mask.blocks import block_mean, otsu
 from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 
 class PhaseQualityParams(Params):
     """Parameters of the quality mask."""
 
     threshold: float | None = Field(None, gt=0, lt=1, description="of the quality; none: Otsu's")
-    closing: float = Field(0.0, ge=0, description="radius that closes gaps [mm]")
+    closing: Length = Field(0.0, ge=0, description="radius that closes gaps [mm]")
     fill: bool = Field(False, description="fill holes")
     largest: bool = Field(True, description="keep the largest connected part only")
 

@@ -27,7 +27,7 @@ from qsmengine.ops.morphology import closed
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 from qsmengine.stages.phase.growth import edge_costs, edge_quality
 
 
@@ -37,7 +37,7 @@ class TwoPassParams(Params):
     threshold: float = Field(
         0.7, gt=0, le=1, description="reliable quality, relative to the median in the mask"
     )
-    closing: float = Field(3.0, ge=0, description="radius that closes gaps of the filled mask [mm]")
+    closing: Length = Field(3.0, ge=0, description="radius that closes gaps of the filled mask [mm]")
 
 
 class TwoPassResult(NamedTuple):

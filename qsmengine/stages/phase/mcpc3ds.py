@@ -55,6 +55,10 @@ class Mcpc3dsParams(Params):
         description="the readout alternates: first remove the linear phase of even echoes (from three on)",
     )
 
+    def length_power(self, name: str) -> int:
+        """1 for `sigma` in mm."""
+        return int(name == "sigma" and self.unit == "mm")
+
 
 def mcpc3ds(
     phase: Array,

@@ -42,6 +42,7 @@ from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import rad_per_ppm
 
@@ -49,8 +50,8 @@ from qsmengine.units import rad_per_ppm
 class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic`, and the morphology prior's."""
 
-    lam: float = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: float = Field(
+    lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    noise_gain: Mm = Field(
         0.1, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
     )
     edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")

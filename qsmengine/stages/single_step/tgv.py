@@ -42,7 +42,7 @@ from qsmengine.solvers.tv_harmonic import HarmonicTerm
 from qsmengine.stages.background.lbv import interior
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Length, Margin, Mm, Mm2, Mm4, Params
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import ppm_per_rad
 
@@ -50,13 +50,13 @@ from qsmengine.units import ppm_per_rad
 class TgvParams(Params):
     """Parameters of TGV-QSM."""
 
-    lam: float = Field(1e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    length: float = Field(4.0, gt=0, description="slopes over longer distances cost little [mm]")
-    beta: float = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
+    lam: Mm = Field(1e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    length: Length = Field(4.0, gt=0, description="slopes over longer distances cost little [mm]")
+    beta: Mm4 = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
-    mu_curvature: float = Field(2e-2, gt=0, description="ADMM penalty of the split of eps w [mm^2]")
+    mu_curvature: Mm2 = Field(2e-2, gt=0, description="ADMM penalty of the split of eps w [mm^2]")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
-    mu_harmonic: float = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
+    mu_harmonic: Mm4 = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     iterations: int = Field(120, ge=1, description="iteration limit")
     tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
     margin: Margin = 40.0

@@ -27,13 +27,14 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gaussian import FWHM, GaussianMean
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Length
 from qsmengine.stages.swi.images import SwiParams, SwiResult, combined_magnitude, slice_axis, weighted_images
 
 
 class HomodyneParams(SwiParams):
     """Parameters of homodyne susceptibility weighting."""
 
-    low_pass: float = Field(8.0, gt=0, description="full width at half maximum of the low-pass [mm]")
+    low_pass: Length = Field(8.0, gt=0, description="full width at half maximum of the low-pass [mm]")
 
 
 def homodyne(

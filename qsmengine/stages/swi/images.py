@@ -11,7 +11,7 @@ from pydantic import Field
 from qsmengine.backend.device import Device, array_module
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -22,7 +22,7 @@ class SwiParams(Params):
     power: float = Field(4.0, gt=0, le=16, description="times the phase mask is multiplied")
     limit: float = Field(math.pi, gt=0, description="phase at which the mask is 0 [rad]")
     echo_time: float | None = Field(None, gt=0, description="of the masked phase [s]; none: the last echo's")
-    slab: float = Field(16.0, gt=0, description="thickness of the projected slab [mm]")
+    slab: Length = Field(16.0, gt=0, description="thickness of the projected slab [mm]")
     slice_axis: Literal["auto", "x", "y", "z"] = Field(
         "auto",
         description="axis of the slices and of the projection; auto: slices follow the longest voxel edge, the "

@@ -23,6 +23,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gaussian import FWHM, GaussianMean
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Length
 from qsmengine.stages.swi.images import SwiParams, SwiResult, combined_magnitude, weighted_images
 from qsmengine.units import rad_per_ppm
 
@@ -30,7 +31,7 @@ from qsmengine.units import rad_per_ppm
 class LocalFieldParams(SwiParams):
     """Parameters of susceptibility weighting by the local field."""
 
-    high_pass: float = Field(
+    high_pass: Length = Field(
         10.0, ge=0, description="full width at half maximum of the mean taken off [mm]; 0: nothing"
     )
 

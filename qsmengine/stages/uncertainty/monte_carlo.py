@@ -34,7 +34,7 @@ from qsmengine.ops.gaussian import GaussianMean
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import field_weight
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Length, Params
 
 DEFAULT_CHAIN = (("background", "vsharp"), ("inversion", "closed_form_l2"))
 MARGIN = 40.0
@@ -45,7 +45,7 @@ class MonteCarloParams(Params):
     """Parameters of the Monte Carlo."""
 
     draws: int = Field(4, ge=1, le=10000, description="draws of noise; each is two reconstructions at most")
-    smoothing: float = Field(3.0, ge=0, description="standard deviation of the mean over the variance [mm]")
+    smoothing: Length = Field(3.0, ge=0, description="standard deviation of the mean over the variance [mm]")
     seed: int = Field(0, ge=0, description="of the draws")
     noise_level: float | None = Field(
         None, gt=0, description="median noise of the field [ppm] in the mask; none: as the map says"

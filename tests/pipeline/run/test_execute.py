@@ -135,7 +135,7 @@ def test_single_echo_runs_without_relaxometry(quick):
     result = run_qsm(ball.series, quick, cpu(), mask=ball.mask)
     assert "r2star" not in result.maps
     assert np.isfinite(result.chi).all()
-    assert len(result.notes) == 2
+    assert len([note for note in result.notes if "two echoes" in note]) == 2
 
 
 @pytest.fixture(scope="module")
