@@ -11,6 +11,7 @@ COMMANDS = {
     "kernels": "every kernel on each device against the time to move its bytes",
     "stages": "every registered method on a synthetic head",
     "qsm": "whole presets: seconds, memory, iterations against their FFTs",
+    "startup": "whole commands as users type them, and fixed costs of TFI and MCPC-3D-S",
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
     "nlm": "joint non-local means against DIPY and scikit-image",

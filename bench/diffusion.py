@@ -4,7 +4,9 @@ MRtrix3's dwi2tensor and DIPY run on the same series in the same rounds with the
 dwi2tensor is timed as a process; what it computes is that time less the time of the same command with a
 mask of one voxel, which reads and writes the same files. Its WLS takes the measured signal as weight
 (`-iter 0`): one weighted fit, where this engine's WLS is an OLS and a weighted fit and adds all maps. IWLS is
-set against `dwi2tensor` as it comes and `tensor2metric`, which makes the maps of its tensor.
+set against `dwi2tensor` as it comes and `tensor2metric`, which makes the maps of its tensor. Our whole process
+is `qsmengine dti` as users run it: it checks the gradient table and writes every map, compressed, with its
+sidecar.
 """
 
 from __future__ import annotations
@@ -39,23 +41,6 @@ NOISE = 0.03
 """Standard deviation of the noise over the signal."""
 MAPS_BYTES = 26 * 4
 """Written per voxel."""
-
-OURS = """
-import sys
-from functools import partial
-import numpy as np
-from qsmengine.backend.device import resolve_device
-from qsmengine.io import load_dwi, write_image, write_together
-from qsmengine.stages.registry import get_method
-name, folder, threads, outputs = sys.argv[1:]
-dwi = load_dwi(folder + "/dwi.nii").series
-method = get_method("diffusion", name)
-inputs = {"signal": dwi.signal, "mask": np.ones(dwi.grid.shape, bool),
-          "b_values": dwi.b_values, "b_vectors": dwi.b_vectors}
-maps = method(inputs, dwi.grid, method.params(), device=resolve_device("cpu", int(threads)))
-keys = maps if outputs == "all" else ["tensor"]
-write_together(partial(write_image, f"{folder}/ours_{name}_{key}.nii", maps[key], dwi.grid) for key in keys)
-"""
 
 
 def main(argv: list[str]) -> int:
@@ -132,7 +117,7 @@ class Case:
             print("dwi2tensor (MRtrix3) is not installed")
             return rows
         with tempfile.TemporaryDirectory() as folder:
-            self._write(Path(folder))
+            self.write(Path(folder))
             return rows + [self._mrtrix(name, device, rounds, Path(folder)) for name in MRTRIX]
 
     def _dipy(self, name: str, device: Device, rounds: int) -> dict[str, Any]:
@@ -183,15 +168,14 @@ class Case:
         command = ["dwi2tensor", "-quiet", "-force", "-nthreads", str(device.threads), *MRTRIX[name]]
         command += ["-fslgrad", str(folder / "dwi.bvec"), str(folder / "dwi.bval"), str(folder / "dwi.nii")]
         target, one = str(folder / "theirs.nii"), ["-mask", str(folder / "one.nii")]
-        ours = [sys.executable, "-c", OURS, name, str(folder), str(device.threads)]
+        ours = our_command(name, folder, device)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: self.fit(name, self.signal, device),
-            "ours_process": lambda: _run([*ours, "tensor"]),
-            "ours_process_all_maps": lambda: _run([*ours, "all"]),
+            "ours_process": lambda: _run(ours),
             "mrtrix_one_voxel": lambda: _run([*command, target, *one]),
             "mrtrix_process": lambda: _run([*command, target]),
-            "mrtrix_maps_process": lambda: _run(_metrics(target, folder, [])),
-            "mrtrix_maps_one_voxel": lambda: _run(_metrics(target, folder, one)),
+            "mrtrix_maps_process": lambda: _run(mrtrix_metrics(target, folder, [])),
+            "mrtrix_maps_one_voxel": lambda: _run(mrtrix_metrics(target, folder, one)),
         }
         timings = measure(runs, device, rounds=rounds, warm_up=1)
         timings["mrtrix"] = _combined(timings["mrtrix_process"], timings["mrtrix_one_voxel"], -1)
@@ -200,7 +184,7 @@ class Case:
         compute = ratio(timings["mrtrix"], timings["ours"])
         process = ratio(timings["mrtrix_process"], timings["ours_process"])
         with_maps = ratio(_combined(timings["mrtrix"], maps, 1), timings["ours"])
-        whole_with_maps = ratio(whole, timings["ours_process_all_maps"])
+        whole_with_maps = ratio(whole, timings["ours_process"])
         for key, timing in timings.items():
             print(f"{device!s:6} {name}  {key:22} {timing.median:7.3f} s  spread {timing.spread:5.1%}")
         print(f"{device!s:6} {name}  MRtrix3 / ours, compute: {compute:.1f}, whole process: {process:.1f}")
@@ -212,7 +196,8 @@ class Case:
         found |= {"mrtrix_and_maps_over_ours": with_maps, "mrtrix_and_maps_over_ours_process": whole_with_maps}
         return {"what": f"{name} against MRtrix3", **_dicts(timings), **found, "command": command}
 
-    def _write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """Write series, gradient table and a mask of one voxel."""
         write_image(folder / "dwi.nii", self.signal, self.grid)
         one = np.zeros(self.grid.shape, np.uint8)
         one[tuple(n // 2 for n in self.grid.shape)] = 1
@@ -221,12 +206,19 @@ class Case:
         np.savetxt(folder / "dwi.bvec", self.b_vectors.T)
 
 
+def our_command(fit: str, folder: Path, device: Device) -> list[str]:
+    """Command that fits `folder`/dwi.nii and writes every map."""
+    command = [sys.executable, "-m", "qsmengine", "dti", "--dwi", str(folder / "dwi.nii")]
+    command += ["--out", str(folder / "ours"), "--fit", fit, "--device", "cpu"]
+    return [*command, "--threads", str(device.threads), "--force", "--quiet"]
+
+
 def _combined(first: Timing, second: Timing, sign: int) -> Timing:
     """First plus or minus second, round by round."""
     return Timing(tuple(a + sign * b for a, b in zip(first.seconds, second.seconds, strict=True)))
 
 
-def _metrics(tensor: str, folder: Path, more: list[str]) -> list[str]:
+def mrtrix_metrics(tensor: str, folder: Path, more: list[str]) -> list[str]:
     """Command that makes FA, MD, AD, RD, eigenvalues and eigenvectors of a tensor."""
     outputs = [("-fa", "fa"), ("-adc", "md"), ("-ad", "ad"), ("-rd", "rd"), ("-value", "l"), ("-vector", "v")]
     files = [part for option, name in outputs for part in (option, str(folder / f"theirs_{name}.nii"))]

@@ -62,8 +62,10 @@ def main(argv: list[str]) -> int:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.doc is not None:
         from bench.qsm.document import document
+        from bench.startup import section_of
 
-        options.doc.write_text(document(result), encoding="utf-8")
+        kept = section_of(options.doc)
+        options.doc.write_text(document(result) + (f"\n{kept}" if kept else ""), encoding="utf-8")
     return 0
 
 

@@ -30,10 +30,15 @@ FIELD_OF_VIEW = (230.4, 230.4, 160.0)
 MAPS = ("total_field", "local_field", "r2star", "m0")
 
 
-def make_head(folder: Path, shape: tuple[int, int, int], echoes: Sequence[int]) -> None:
+def make_head(
+    folder: Path,
+    shape: tuple[int, int, int],
+    echoes: Sequence[int],
+    field_of_view: tuple[float, float, float] = FIELD_OF_VIEW,
+) -> None:
     """Write maps, mask and the series of every number of echoes as .npy files into `folder`."""
     coarse = virtual_head(voxel_size=(COARSE,) * 3, modalities=())
-    x, y, z = (length / n for length, n in zip(FIELD_OF_VIEW, shape, strict=True))
+    x, y, z = (length / n for length, n in zip(field_of_view, shape, strict=True))
     grid = Grid.from_voxel_size(shape, (x, y, z), field_strength=FIELD_STRENGTH)
     start, stop = bounding_box(coarse.mask)
     centre = (np.add(start, stop) - 1) / 2
