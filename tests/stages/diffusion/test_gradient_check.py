@@ -128,6 +128,15 @@ def test_all_pairs_decide_where_the_sample_does_not(monkeypatch, rng):
     assert check_gradients(v1, fa, grid).pairs == sampled.pairs
 
 
+def test_arrays_of_a_gpu_give_the_same_coherences(gpu, rng):
+    v1, fa = bundle(rng, (9, 8, 7))
+    grid, mask = Grid.from_voxel_size(fa.shape, (2.0, 2.0, 2.5)), rng.uniform(size=fa.shape) > 0.02
+    here = check_gradients(v1, fa, grid, mask=mask)
+    there = check_gradients(gpu.asarray(v1), gpu.asarray(fa), grid, mask=gpu.asarray(mask, bool))
+    assert there.pairs == here.pairs > 0
+    assert there.coherence == pytest.approx(here.coherence, rel=1e-6)
+
+
 def test_candidates_say_what_to_do():
     assert str(AS_GIVEN) == "as given"
     assert str(Candidate((1, 0, 2), 2)) == "rows in the order y x z, then z negated"
