@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.inputs.kernels import DIMENSIONS, random_values
 from bench.timing import copy_bandwidth, devices, measure, parser, report, write_json
 from qsmengine.backend.device import Device
 from qsmengine.backend.kernel import DTYPES, Kernel
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures import all_kernels
-from tests.kernels.inputs import DIMENSIONS, random_values
 
 SIZES = {"nx": 256, "ny": 256, "nz": 160, "nh": 81, "n": 1 << 22}
 """Dimensions by name; others are small counts (echoes, parameters)."""

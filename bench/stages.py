@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bench.inputs.heads import LARGE, Head, head
 from bench.timing import devices, measure, parser, report, write_json
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.stages.checks import TABLES
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import all_methods
-from tests.contract.heads import LARGE, Head, head
 
 
 def main(argv: list[str]) -> int:

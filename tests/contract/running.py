@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.inputs.heads import Head
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import all_methods
-from tests.contract.heads import Head
 
 METHODS = all_methods()
 MASKED = tuple(m for m in METHODS if "mask" in m.required_inputs)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.inputs.heads import head
 from qsmengine.backend.device import Device
 from qsmengine.errors import InputError, UsageError
 from qsmengine.stages.method import Method
-from tests.contract.heads import head
 from tests.contract.running import MASKED, METHODS, array_inputs, method_id, run
 
 CASES = [(m, name) for m in METHODS for name in array_inputs(m)]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from bench.inputs.heads import GRIDS, Head, head
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.stages.method import Method
 from qsmengine.stages.registry import get_method, methods_of, stage_names
-from tests.contract.heads import GRIDS, Head, head
 from tests.contract.pool import pool_use
 from tests.contract.running import METHODS, array_inputs, method_id, short_params
 

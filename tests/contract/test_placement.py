@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from bench.inputs.heads import Head, head
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.stages.method import Method
-from tests.contract.heads import Head, head
 from tests.contract.running import METHODS, assert_same_bytes, method_id
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.inputs.heads import GRIDS, Head, head
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.stages.method import Method
-from tests.contract.heads import GRIDS, Head, head
 from tests.contract.running import (
     MASKED,
     METHODS,

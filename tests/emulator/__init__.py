@@ -17,7 +17,7 @@ Run it on one kernel, or on those whose names match an expression of pytest's ``
     .venv/bin/python -m pytest tests/emulator -k "shim_moments or vec_dot"
 
 A kernel with a signature in ``qsmengine/backend/signatures`` is enrolled. Its arguments come from
-``tests/kernels/inputs.py``, its sizes and grids from ``cases.py``.
+``bench/inputs/kernels.py``, its sizes and grids from ``cases.py``.
 
 The emulator runs on Linux with g++ or clang. On processors other than x86-64 fibers switch through
 ``ucontext``, which is slower. A compiler without ``-fsanitize=thread`` skips the tests and the reason names it.

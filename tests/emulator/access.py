@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.inputs.kernels import DIMENSIONS, random_values
 from qsmengine.backend.kernel import Kernel
 from tests.emulator.cases import MASKS
 from tests.emulator.kernels import emulator_of
-from tests.kernels.inputs import DIMENSIONS, random_values
 
 SECTOR = 32
 _COUNTS = ("requests", "scalars", "units", "useful")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.inputs.kernels import DIMENSIONS, SIZES, random_values
 from qsmengine.backend.kernel import Kernel
-from tests.kernels.inputs import DIMENSIONS, SIZES, random_values
 
 
 @dataclass(frozen=True)

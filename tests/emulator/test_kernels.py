@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from bench.inputs.kernels import outputs
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import source_directory
@@ -13,7 +14,6 @@ from tests.emulator.cases import Case, cases_of, values_of
 from tests.emulator.kernels import CPU_ONLY, EMULATED, emulator_of, needs_emulator, on_one_worker
 from tests.emulator.run import ORDERS
 from tests.kernels.calling import call
-from tests.kernels.inputs import outputs
 from tests.kernels.variants import load
 
 pytestmark = needs_emulator

@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 
+from bench.inputs.kernels import SIZES, dimensions, random_values
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.signatures import all_kernels
 from tests.kernels.broken import BROKEN
 from tests.kernels.calling import call
-from tests.kernels.inputs import SIZES, dimensions, random_values
 
 
 def main(library: str, name: str) -> None:

@@ -8,6 +8,7 @@ import ctypes
 import numpy as np
 import pytest
 
+from bench.inputs.kernels import dimensions, outputs, random_values
 from qsmengine.backend.cpu import variants
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.backend.kernel import DTYPES, Kernel
@@ -15,7 +16,6 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import library_candidates, source_directory
 from tests.kernels.calling import call
-from tests.kernels.inputs import dimensions, outputs, random_values
 from tests.kernels.tolerances import assert_agree
 from tests.kernels.variants import load
 

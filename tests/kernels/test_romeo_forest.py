@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
+from bench.inputs.kernels import dimensions, outputs, random_values
+from bench.inputs.romeo import valid_costs
 from qsmengine.backend.device import Device, cpu, to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures import all_kernels
@@ -15,8 +17,6 @@ from qsmengine.errors import InputError
 from qsmengine.stages.phase import growth
 from qsmengine.stages.phase.growth import forest_by_rounds, regrow, spanning_forest, unwrap_spatially
 from tests.emulator.kernels import emulator_of, needs_emulator
-from tests.kernels.inputs import dimensions, outputs, random_values
-from tests.kernels.romeo_inputs import valid_costs
 from tests.stages.gre import DEVICE
 
 TWO_PI = 2 * np.pi

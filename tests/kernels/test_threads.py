@@ -7,11 +7,11 @@ import copy
 import numpy as np
 import pytest
 
+from bench.inputs.kernels import SIZES, dimensions, outputs, random_values
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import source_directory
 from tests.kernels.calling import call
-from tests.kernels.inputs import SIZES, dimensions, outputs, random_values
 from tests.kernels.variants import load
 
 TILED = [k for k in all_kernels() if k.source.endswith(".cu")]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.inputs.kernels import outputs
 from qsmengine.backend.kernel import Arg, Kernel
-from tests.kernels.inputs import outputs
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.inputs import masks, romeo
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
 from qsmengine.ops.mesh import unit_sphere
-from tests.kernels import masks, romeo_inputs
 
 SIZES = {
     "many tiles": (9, 11, 149, 5, 3, 7),
@@ -167,7 +167,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
     **masks.CONSTRAINTS,
-    **romeo_inputs.CONSTRAINTS,
+    **romeo.CONSTRAINTS,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
@@ -191,7 +191,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
         "components": 2, "px": 10, "py": 9, "pz": 11, "maps": 2, "numbers": 4, "voxels": 27, "bx": 4, "by": 3,
         "bz": 5,
     },
-    **romeo_inputs.DIMENSIONS,
+    **romeo.DIMENSIONS,
     "nlm_block_means": {"components": 2, "voxels": 27, "bx": 6, "by": 5, "bz": 7, "nx": 7, "ny": 5, "nz": 9},
     "tensor_fit": {"volumes": 17, "n": 512, "fitted": 512, "blocks": 3},
     "tensor_search": {"volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "sigmas": 512, "marked": 35},
