@@ -30,11 +30,12 @@ class SeriesFile:
     header: ImageHeader
     grid: Grid
     sidecar: Sidecar
+    repetitions: int = 1
 
     @property
     def n_volumes(self) -> int:
-        """Number of 3-D volumes."""
-        return self.header.shape[3] if len(self.header.shape) > 3 else 1
+        """Number of 3-D volumes; repetitions of an echo count once."""
+        return (self.header.shape[3] if len(self.header.shape) > 3 else 1) // self.repetitions
 
 
 @dataclass(frozen=True)
@@ -238,8 +239,8 @@ def _repetitions(group: EchoGroup) -> str:
     if len(group.files) < 2 or len(counts) > 1 or counts == {1}:
         return ""
     return (
-        f": each of the {len(group.files)} files holds {counts.pop()} repetitions of one echo; split them (for "
-        "example mrconvert -coord 3 0, 1, ...) and run every repetition as a series of its own"
+        f": each of the {len(group.files)} files holds {counts.pop()} repetitions of one echo; "
+        "input.repetitions=average averages them, input.repetitions=1 takes the first"
     )
 
 

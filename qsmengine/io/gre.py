@@ -13,8 +13,9 @@ from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import clear_unknown, zero_negative, zero_nonfinite
-from qsmengine.io._series import EchoGroup
-from qsmengine.io.gre_files import Paths, open_gre
+from qsmengine.io._repetitions import Repetitions, average_repetitions
+from qsmengine.io._series import EchoGroup, SeriesFile
+from qsmengine.io.gre_files import GreFiles, Paths, open_gre
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
 from qsmengine.io.slices import mend_alternation
@@ -43,6 +44,7 @@ def load_gre(
     phase_sign: int = 1,
     phase_units: PhaseUnits | None = None,
     slice_alternation: bool | None = None,
+    repetitions: Repetitions = None,
 ) -> GreLoaded:
     """Load a gradient-echo series; echoes are ordered by echo time.
 
@@ -63,6 +65,9 @@ def load_gre(
     slice_alternation
         Whether every second slice's phase is off by pi and must be turned back; None lets the images decide
         (see :mod:`qsmengine.io.slices`).
+    repetitions
+        Where each file holds repetitions of one echo: "average" aligns and averages them (see
+        :mod:`qsmengine.io._repetitions`), a number, from 1, takes that one. By default they are refused.
 
     Returns
     -------
@@ -88,22 +93,28 @@ def load_gre(
         echo_times=echo_times,
         field_strength=field_strength,
         phase_units=phase_units,
+        repetitions=repetitions,
     )
-    groups, grid, times, orders = files.groups, files.grid, files.echo_times, files.orders
     notes = list(files.notes)
-    shape = (*grid.shape, len(times))
-    if groups[-1].name == "phase":
-        magnitudes = _stack(_magnitudes(groups[0]), orders[0], shape)
-        phases = _stack(_phases(groups[1], phase_units, phase_sign, notes), orders[1], shape)
+
+    def load(repetition: int) -> tuple[Array, Array, npt.NDArray[np.bool_] | None]:
+        magnitudes, phases = _arrays(files, repetition, phase_units, phase_sign, notes)
+        unknown = _check_signal(magnitudes, phases, files.groups, notes)
+        mend_alternation(magnitudes, phases, slice_alternation, notes)
+        return magnitudes, phases, unknown
+
+    if repetitions == "average":
+        arrays = average_repetitions(load, files.repetitions, files.echo_times, notes)
     else:
-        signal = _from_complex(groups, orders, shape)
-        magnitudes, phases = np.abs(signal), np.angle(signal) * np.float32(phase_sign)
-    unknown = _check_signal(magnitudes, phases, groups, notes)
-    mend_alternation(magnitudes, phases, slice_alternation, notes)
-    _note_vendor(groups, phase_sign, notes)
-    for group in groups:
+        arrays = load(0 if repetitions is None else repetitions - 1)
+        if repetitions is not None:
+            notes.append(f"repetition {repetitions} of {files.repetitions} is used")
+    _note_vendor(files.groups, phase_sign, notes)
+    for group in files.groups:
         notes += group.notes
-    return GreLoaded(GreSeries(magnitudes, phases, times, grid, unknown), notes, files.sources)
+    magnitudes, phases, unknown = arrays
+    series = GreSeries(magnitudes, phases, files.echo_times, files.grid, unknown)
+    return GreLoaded(series, list(dict.fromkeys(notes)), files.sources)
 
 
 def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list[str]]:
@@ -140,31 +151,51 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
     return mask, notes
 
 
-def _magnitudes(group: EchoGroup) -> Iterator[Array]:
+def _arrays(
+    files: GreFiles, repetition: int, units: PhaseUnits | None, sign: int, notes: list[str]
+) -> tuple[Array, Array]:
+    """Magnitude and phase (x, y, z, echo) of one repetition, counted from 0."""
+    groups, orders = files.groups, files.orders
+    shape = (*files.grid.shape, len(files.echo_times))
+    if groups[-1].name == "phase":
+        magnitudes = _stack(_magnitudes(groups[0], repetition), orders[0], shape)
+        return magnitudes, _stack(_phases(groups[1], repetition, units, sign, notes), orders[1], shape)
+    signal = _from_complex(groups, repetition, orders, shape)
+    return np.abs(signal), np.angle(signal) * np.float32(sign)
+
+
+def _magnitudes(group: EchoGroup, repetition: int, dtype: npt.DTypeLike = np.float32) -> Iterator[Array]:
     for file in group.files:
-        yield from _volumes(read_image(file.path).array)
+        yield from _volumes(_chosen(read_image(file.path, dtype=dtype).array, file, repetition))
 
 
-def _phases(group: EchoGroup, units: PhaseUnits | None, sign: int, notes: list[str]) -> Iterator[Array]:
+def _chosen(array: Array, file: SeriesFile, repetition: int) -> Array:
+    """The volumes of a file, or the one of a repetition where it holds several."""
+    return array[..., repetition] if file.repetitions > 1 else array
+
+
+def _phases(
+    group: EchoGroup, repetition: int, units: PhaseUnits | None, sign: int, notes: list[str]
+) -> Iterator[Array]:
     files = []
     for file in group.files:
         stored = read_stored(file.path)
-        files.append(PhaseFile(stored.array, stored.header, file.sidecar.text("Units")))
+        array = _chosen(stored.array, file, repetition)
+        files.append(PhaseFile(array, stored.header, file.sidecar.text("Units")))
     arrays, decided = phase_to_radians(files, units=units, sign=sign)
     notes += decided
     for array in arrays:
         yield from _volumes(array)
 
 
-def _from_complex(groups: Sequence[EchoGroup], orders: Sequence[list[int]], shape: tuple[int, ...]) -> Array:
+def _from_complex(
+    groups: Sequence[EchoGroup], repetition: int, orders: Sequence[list[int]], shape: tuple[int, ...]
+) -> Array:
     if len(groups) == 1:
-        volumes = (
-            v for file in groups[0].files for v in _volumes(read_image(file.path, dtype=np.complex64).array)
-        )
-        return _stack(volumes, orders[0], shape, np.complex64)
+        return _stack(_magnitudes(groups[0], repetition, np.complex64), orders[0], shape, np.complex64)
     signal = np.empty(shape, dtype=np.complex64)
-    signal.real = _stack(_magnitudes(groups[0]), orders[0], shape)
-    signal.imag = _stack(_magnitudes(groups[1]), orders[1], shape)
+    signal.real = _stack(_magnitudes(groups[0], repetition), orders[0], shape)
+    signal.imag = _stack(_magnitudes(groups[1], repetition), orders[1], shape)
     return signal
 
 

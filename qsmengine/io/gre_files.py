@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
+from qsmengine.io._repetitions import Repetitions, divide_repetitions
 from qsmengine.io._series import (
     EchoGroup,
     SeriesFile,
@@ -50,6 +51,11 @@ class GreFiles:
     notes: tuple[str, ...]
 
     @property
+    def repetitions(self) -> int:
+        """Number of repetitions that every file holds of its echo."""
+        return self.groups[0].files[0].repetitions
+
+    @property
     def sources(self) -> tuple[Path, ...]:
         """Images and the sidecars that apply to them."""
         return tuple(path for group in self.groups for path in group.sources)
@@ -64,6 +70,7 @@ def open_gre(
     echo_times: Sequence[float] | None = None,
     field_strength: float | None = None,
     phase_units: PhaseUnits | None = None,
+    repetitions: Repetitions = None,
     folders: Folders | None = None,
     check_size: bool = False,
     problems: list[InputError] | None = None,
@@ -83,6 +90,10 @@ def open_gre(
     start = len(problems)
     groups = _groups(magnitude, phase, real, imag, folders, problems, check_size=check_size)
     _raise_first(problems[start:])
+    if repetitions is not None:
+        with _collected(problems):
+            groups = divide_repetitions(groups, repetitions, echo_times)
+        _raise_first(problems[start:])
     notes: list[str] = []
     with _collected(problems):
         grid = common_grid(groups)

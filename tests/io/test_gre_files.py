@@ -129,5 +129,5 @@ def test_repetitions_of_an_echo_are_refused_with_what_to_do(files, times):
     for path in (*files["mag"], *files["phase"]):
         image = read_image(path)
         write_image(path, np.repeat(image.array[..., None], 3, axis=3), image.grid)
-    with pytest.raises(InputError, match="each of the 3 files holds 3 repetitions of one echo; split them"):
+    with pytest.raises(InputError, match=r"each of the 3 files holds 3 repetitions of one echo; .*=average"):
         open_gre(files["mag"], files["phase"], echo_times=times)

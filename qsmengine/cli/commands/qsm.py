@@ -39,6 +39,14 @@ def qsm(
     r2: Annotated[
         Path | None, typer.Option("--r2", help="R2 map [1/s] for --set chi_separation=r2prime", metavar="F")
     ] = None,
+    repetitions: Annotated[
+        str | None,
+        typer.Option(
+            "--repetitions",
+            help="of an echo in one file: average, each (into OUT/rep-1, ...), or one by its number",
+            metavar="KIND",
+        ),
+    ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     config: shared.ConfigFile = None,
@@ -60,7 +68,7 @@ def qsm(
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
-    from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
+    from qsmengine.modalities.gre.session import QsmRequest, each_repetition, run_qsm_session
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -77,16 +85,19 @@ def qsm(
         r2=r2,
         force=force,
     )
-    settings_ = load_config(config, preset=preset, settings=settings or ())
     chosen = choose_device(device, threads, reporter)
-    with reporter.progress():
-        outcome = run_qsm_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
-    reporter.notes(outcome.notes)
-    if dry_run:
-        from qsmengine.cli.display.plan import print_plan
+    runs = each_repetition(request) if repetitions == "each" else [(request, repetitions)]
+    for one, kind in runs:
+        more = [] if kind is None else [f"input.repetitions={kind}"]
+        settings_ = load_config(config, preset=preset, settings=[*(settings or ()), *more])
+        with reporter.progress():
+            outcome = run_qsm_session(one, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+        reporter.notes(outcome.notes)
+        if dry_run:
+            from qsmengine.cli.display.plan import print_plan
 
-        print_plan(reporter, outcome.plan, chosen, outcome.files)
-        return
-    for path in outcome.files:
-        if path.name.endswith(".nii.gz"):
-            reporter.say(str(path), file=str(path))
+            print_plan(reporter, outcome.plan, chosen, outcome.files)
+            continue
+        for path in outcome.files:
+            if path.name.endswith(".nii.gz"):
+                reporter.say(str(path), file=str(path))

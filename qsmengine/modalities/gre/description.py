@@ -47,6 +47,7 @@ def _open(parts: Parts, opening: Opening) -> Opened:
             echo_times=opening.echo_times,
             field_strength=opening.field_strength,
             phase_units=opening.config.input.phase_units,
+            repetitions=opening.config.input.repetitions,
             folders=opening.folders,
             check_size=True,
             problems=found,

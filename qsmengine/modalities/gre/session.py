@@ -11,6 +11,7 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre, load_mask
+from qsmengine.io.header import read_header
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS
@@ -63,6 +64,17 @@ class QsmRequest:
     writing: Writing = field(default_factory=Writing)
 
 
+def each_repetition(request: QsmRequest) -> list[tuple[QsmRequest, str]]:
+    """Return a request for every repetition that the first file holds, with the repetition's number.
+
+    Outputs go into ``rep-1``, ``rep-2``, ... below the request's folder.
+    """
+    first = [*request.magnitude, *request.phase, *request.real, *request.imag][:1]
+    shape = read_header(first[0])[0].shape if first else ()
+    count = shape[3] if len(shape) > 3 else 1
+    return [(replace(request, out=request.out / f"rep-{r}"), str(r)) for r in range(1, count + 1)]
+
+
 @on_device
 def run_qsm_session(
     request: QsmRequest,
@@ -91,6 +103,7 @@ def run_qsm_session(
         phase_sign=config.input.phase_sign,
         phase_units=config.input.phase_units,
         slice_alternation=config.input.slice_alternation,
+        repetitions=config.input.repetitions,
     )
     series, notes = loaded.series, list(loaded.notes)
     extra = (request.mask, request.labels, request.r2)

@@ -45,6 +45,10 @@ class InputOptions(Params):
     slice_alternation: bool | None = Field(
         None, description="whether every second slice's phase is off by pi and is turned back"
     )
+    repetitions: Literal["average"] | Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="where each file holds repetitions of one echo: average them, or the number of one, from 1",
+    )
     object_size: float | None = Field(
         None, gt=0, le=10, description="relative to an adult's head; default lengths scale with it"
     )
