@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from bench.inputs.heads import head
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from tests.contract.heads import head
 from tests.contract.running import METHODS, array_inputs, method_id, short_params
 
 FIELD_STRENGTH = 9.4
