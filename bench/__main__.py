@@ -16,14 +16,14 @@ COMMANDS = {
     "diffusion": "the tensor fit against the fitters that are installed",
     "nlm": "joint non-local means against DIPY and scikit-image",
     "tfce": "permutation inference with TFCE against nilearn",
-    "denoising": "what denoising does to a virtual head's signal, R2* and susceptibility",
+    "denoising": "effect of denoising on a virtual head's signal, R2*, and susceptibility",
     "access": "sectors and bank conflicts of every kernel, from emulated launches (needs no GPU)",
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
     "cohort": "planning a cohort: seconds and memory",
-    "gpu": "a short stay on a machine with a GPU: tests, checks and timings, the most important first",
+    "gpu": "tests, checks, and timings on a machine with a GPU, the most important first",
     "gpu-model": "predicted times on an H100 and an H200, and docs/gpu.md (needs no GPU)",
-    "host-work": "what the host does in a whole chain while a GPU would wait (needs no GPU)",
+    "host-work": "work of the host in a whole chain while a GPU would wait (needs no GPU)",
 }
 
 

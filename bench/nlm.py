@@ -5,9 +5,9 @@ All compare patches of 3 x 3 x 3 voxels (`--patch-radius 1`) with the candidates
 patch_radius 1 (classic: the block holds the patch), or patch_radius 5, block_radius 1 (blockwise: the names
 are swapped, every second voxel is a centre). scikit-image uses one thread; its patches are one voxel
 shorter on each axis. The peers run on a cube of `--edge` voxels; their time is scaled by the number of
-voxels. Ours runs on that cube too, which tells the ratio without scaling.
+voxels. Ours runs on that cube too, which gives the ratio without scaling.
 
-Beside the wall clock, CPU seconds of all threads tell what is computed on a machine that others use too.
+In addition to the wall clock, CPU seconds of all threads measure the work on a machine that others use too.
 Ours blockwise averages whole blocks, with preselection, as DIPY's blockwise form is meant to.
 
 The floor counts the arithmetic of the scheme, each pair of voxels weighed once for both: per pair of voxels
@@ -15,7 +15,7 @@ The floor counts the arithmetic of the scheme, each pair of voxels weighed once 
 two voxels C + 1 (weighted sums, sum of weights), 16 per cycle and core (two units of eight lanes), at the clock
 that the system states. Two passes are those of `lmmse`: the second adds for each of a voxel's neighbours in its
 window 4 C + 15 (differences, squares, weight, weighted sums) and C (C + 1) / 2 (products), and C^3 / 6 + 4 C^2
-for the solution; every voxel weighs its neighbours for itself. Rows of `cubin` tell registers, shared memory
+for the solution; every voxel weighs its neighbours for itself. Rows of `cubin` give registers, shared memory
 and spills of the GPU's kernels; nlm takes components in blocks of four, so they hold for any number.
 """
 
@@ -167,7 +167,7 @@ def _clocked(name: str, run: Callable[[], object], seconds: CpuSeconds) -> Calla
 
 
 def _cubin() -> list[dict[str, Any]]:
-    """What the GPU's kernels take, from the compiled cubins; nothing without NVRTC."""
+    """Resources of the GPU kernels, from the compiled cubins; nothing without NVRTC."""
     if find_spec("nvidia") is None:
         return []
     rows = []

@@ -16,7 +16,7 @@ from qsmengine.backend.sources import inlined_source
 PACKAGES = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12")
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 CUPY_OPTIONS = ("-ftz=true",)
-"""What CuPy adds to the options of every module."""
+"""Options that CuPy adds to every module."""
 
 
 class NvrtcError(RuntimeError):
@@ -25,7 +25,7 @@ class NvrtcError(RuntimeError):
 
 @dataclass(frozen=True)
 class Usage:
-    """What one kernel takes on one architecture, as ptxas reports it."""
+    """Resources of one kernel on one architecture, as ptxas reports them."""
 
     kernel: str
     arch: str
@@ -42,12 +42,12 @@ class Usage:
 
 
 def compile_source(source: str, arch: str) -> list[Usage]:
-    """What the kernels of one file of kernels/ take on `arch`, compiled with the options the package uses."""
+    """Resources of the kernels of one file in kernels/ on `arch`, compiled with the package's options."""
     return machine_code(source, arch)[0]
 
 
 def machine_code(source: str, arch: str) -> tuple[list[Usage], bytes]:
-    """What the kernels of one file of kernels/ take on `arch`, and the cubin that holds them."""
+    """Resources of the kernels of one file in kernels/ on `arch`, and the cubin that holds them."""
     options = (
         *COMPILE_OPTIONS,
         *CUPY_OPTIONS,

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("tools", "tests/tools")
+PACKAGES = (
+    "bench",
+    "tools",
+    *(
+        f"tests/{name}"
+        for name in ("api", "bench", "docker", "examples", "ops", "phantom", "pipeline", "report")
+    ),
+    *(f"tests/{name}" for name in ("sessions", "solvers", "tools")),
+    *(f"qsmengine/{name}" for name in ("demo_data", "report")),
+)
 """Folders whose docstrings and comments are checked."""
 PENDING = frozenset({"docs/methods.md"})
 """Pages made of texts from packages that are not listed yet."""

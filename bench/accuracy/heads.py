@@ -60,7 +60,7 @@ class Case:
 
 
 def default_folder() -> Path:
-    """Where heads are kept: QSMENGINE_BENCH_CACHE, or qsmengine-bench in the user's cache folder."""
+    """Return the folder of the heads: QSMENGINE_BENCH_CACHE, or qsmengine-bench in the user's cache folder."""
     named = os.environ.get("QSMENGINE_BENCH_CACHE")
     if named:
         return Path(named)
@@ -83,7 +83,7 @@ def make_case(folder: Path, scenario: Scenario, subject: int) -> Path:
 
 
 def save(path: Path, head: VirtualHead) -> None:
-    """Write what the study needs of a head, whole or not at all."""
+    """Write what the study needs of a head, completely or not."""
     if head.gre is None:
         raise UsageError("the head has no gradient echoes")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,5 +132,5 @@ def _scanner(subject: int, b0_direction: tuple[float, float, float]) -> Scanner:
 
 
 def forward_available() -> bool:
-    """Whether the package qsm-forward is installed."""
+    """Return whether the package qsm-forward is installed."""
     return find_spec("qsm_forward") is not None

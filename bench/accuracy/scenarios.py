@@ -1,4 +1,4 @@
-"""What the study measures: acquisitions of virtual heads."""
+"""Scenarios of the study: acquisitions of virtual heads."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ VARIATIONS = (
     Scenario("7 T, 4 echoes, SNR 100", field_strength=7.0),
     Scenario("7 T, 4 echoes, SNR 100, oblique", field_strength=7.0, tilt=TILT),
 )
-"""What differs from BASE in one or two respects: whole presets run on each."""
+"""Scenarios that differ from BASE in one or two respects; whole presets run on each."""
 
 
 def variations(voxel_size: float) -> tuple[Scenario, ...]:

@@ -71,7 +71,7 @@ class Store:
                     self.records[record["key"]] = record
 
     def has(self, job: Job, max_seconds: float) -> bool:
-        """Whether the job is done, or was given up after at least as long as it would get now."""
+        """Return whether the job is done, or was given up after at least as long as it would get now."""
         record = self.records.get(job.key)
         if record is None:
             return False
@@ -133,7 +133,7 @@ def combination_jobs(scenario: Scenario, heads: Sequence[int]) -> list[Job]:
 
 
 def preset_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], *, own_mask: bool = True) -> list[Job]:
-    """Whole presets on every scenario, on the first one also with masks of their own."""
+    """Whole presets on every scenario, on the first one also with computed masks."""
     jobs = []
     for number, scenario in enumerate(scenarios):
         chains = preset_chains("raw", scenario.echoes)

@@ -33,12 +33,12 @@ def serve(connection: Connection, device: str) -> None:
             scores = executor[1].run(chain)
             cpu = time.process_time() - begin
             connection.send({"status": "ok", **scores, "cpu_seconds": cpu, "peak_mib": _peak_mib()})
-        except Exception as error:  # noqa: BLE001 - a study tells what failed and goes on
+        except Exception as error:  # noqa: BLE001 - a study records the failure and continues
             connection.send({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
 
 
 class Worker:
-    """Hands chains to a process of its own.
+    """Hands chains to a separate process.
 
     Parameters
     ----------

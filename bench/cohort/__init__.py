@@ -1,4 +1,4 @@
-"""`python -m bench cohort`: what a cohort costs beside its computing."""
+"""`python -m bench cohort`: overhead of a cohort run."""
 
 from bench.cohort.command import main
 

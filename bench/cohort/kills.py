@@ -1,7 +1,7 @@
-"""A cohort run whose processes are killed at random moments, against one that nobody disturbed.
+"""A cohort run whose processes are killed at random moments, compared with an undisturbed one.
 
 Real processes: ``python -m qsmengine run`` is started, its leading process or a worker gets SIGKILL, and
-it is started again (after a worker's death it goes on by itself). At the end the derivatives must have the
+it is started again (after a worker's death it continues without help). At the end the derivatives must have the
 bytes of the undisturbed run, and no step that the ledger called done may have been run again.
 """
 
@@ -37,7 +37,7 @@ SPAN = 0.8
 
 @dataclass
 class Kills:
-    """What the kills showed.
+    """Result of the kills.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def kill_leader(
 def kill_workers(
     bids: Path, out: Path, whole: Path, count: int, seed: int, options: Sequence[str] = FAST
 ) -> Kills:
-    """Kill workers of a run `count` times; it is to go on by itself. Otherwise as :func:`kill_leader`.
+    """Kill workers of a run `count` times; it must continue without help. Otherwise as :func:`kill_leader`.
 
     In one run a session loses its worker once, or twice where it was begun just before the kill.
     """
@@ -115,7 +115,7 @@ def kill_workers(
 
 
 def start_run(bids: Path, out: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a run as a user would, in a process group of its own."""
+    """Start a run as a user would, in a separate process group."""
     command = [sys.executable, "-m", "qsmengine", "run", str(bids), str(out), *options]
     quiet = {"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}
     return subprocess.Popen(command, start_new_session=True, env=os.environ | quiet)

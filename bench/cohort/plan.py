@@ -1,4 +1,4 @@
-"""Planning: a dataset of many sessions of tiny images, planned by a process of its own."""
+"""Planning: a dataset of many sessions of tiny images, planned by a separate process."""
 
 from __future__ import annotations
 

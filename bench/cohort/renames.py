@@ -141,7 +141,7 @@ def visible(folder: Path) -> Mapping[str, str]:
 
 
 def hidden(folder: Path) -> list[str]:
-    """Return links and temporary folders below a folder and beside it."""
+    """Return links and temporary folders below a folder and next to it."""
     return [str(p) for p in folder.parent.rglob("*") if p.is_symlink() or p.name.endswith(".tmp")]
 
 

@@ -1,8 +1,8 @@
-"""`python -m bench denoising`: what denoising does to a virtual head's signal, R2* and susceptibility.
+"""`python -m bench denoising`: effect of denoising on a virtual head's signal, R2* and susceptibility.
 
 A head with veins, calcifications and lesions, two echoes at 3 T, is given noise at several SNR (in white
 matter, first echo, per channel) and goes through a preset's chain: as it is, with each of its four real and
-imaginary parts filtered by itself, and with one set of weights for all. Noise is estimated, not told.
+imaginary parts filtered separately, and with one set of weights for all. The noise is estimated.
 
 - psnr [dB]: of the magnitude of both echoes, peak the largest true magnitude.
 - phase [rad]: root mean square of the wrapped difference to the true phase.
@@ -122,7 +122,7 @@ def _sigma(truth: Truth, snr: float) -> float:
 
 
 def _estimated_noise(truth: Truth, noisy: GreSeries, sigma: float, device: Device) -> dict[str, Any]:
-    """Noise estimated over the noise there is: of all parts at once, and of each part by itself."""
+    """Estimated noise relative to the true noise: of all parts jointly, and of each part separately."""
     params, mask = ComplexMnlmParams(), truth.head.mask
     parts, _ = turned_parts(noisy.magnitude, noisy.phase, mask, params, device)
     together = estimate_sigma(quietest(parts, mask, device=device), mask, device=device)[0]

@@ -1,4 +1,4 @@
-"""Images of a denoised head: as measured, filtered, what was taken off, and the error that is left."""
+"""Images of a denoised head: measured, filtered, the difference, and the remaining error."""
 
 from __future__ import annotations
 

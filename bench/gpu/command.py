@@ -1,11 +1,11 @@
-"""`python -m bench gpu`: a short stay on a machine with a GPU, the most important first.
+"""`python -m bench gpu`: a short stay on a machine with a GPU, the most important checks first.
 
-Needs a source tree with the CPU kernels built (`make kernels`), CuPy and pytest; nothing of qsmengine has to be
-installed. Parts run in order, each in processes of its own and with a share of the time; what a part leaves of
-its time the later ones get. The result file is written after each part, so an end before time costs the running
-part only. A part that fails is noted, and the rest goes on. `--rehearse` runs the same script on the stand-in
-for CuPy with tiny sizes: it shows that the script works, and none of its numbers is a measurement. `--pack`
-collects what a machine without a network needs besides the source tree.
+Needs a source tree with the CPU kernels built (`make kernels`), CuPy and pytest; nothing of qsmengine has to
+be installed. Parts run in order, each in separate processes and with a share of the time; time that a part
+does not use goes to the later ones. The result file is written after each part, so an early end costs only
+the part that is running. A part that fails is recorded, and the others still run. `--rehearse` runs the same
+script on the stand-in for CuPy with tiny sizes: it shows that the script works, and none of its numbers is a
+measurement. `--pack` collects what a machine without a network needs in addition to the source tree.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
         try:
             ok = stay.run(chosen, max(0.0, 60 * options.minutes - RESERVE))
         finally:
-            for process in stay.beside.values():
+            for process in stay.companions.values():
                 if process.poll() is None:
                     stop(process)
     print(f"-> {path}")
@@ -62,7 +62,7 @@ def _make_beside(stay: Stay, name: str, **options: Any) -> None:
     """Start a process that makes data on the CPU while the first parts use the GPU."""
     log = (stay.work / f"{name}.log").open("w", encoding="utf-8")
     command = stay.job_command(name, **options)
-    stay.beside[name] = subprocess.Popen(
+    stay.companions[name] = subprocess.Popen(
         command, cwd=ROOT, env=stay.env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
     log.close()

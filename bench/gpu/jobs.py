@@ -1,4 +1,4 @@
-"""What runs on the GPU, a process each: `python -m bench.gpu.jobs NAME JSON` prints rows of JSON."""
+"""Jobs on the GPU, one process each: `python -m bench.gpu.jobs NAME JSON` prints rows of JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qsmengine.pipeline.configuration.config import load_config
 Rows = Iterator[dict[str, Any]]
 ECHOES = 4
 HEAD, DATASET = "head", "dataset"
-"""What is made on the CPU: the folders within the work folder, and the jobs that make them."""
+"""Preparations on the CPU: the folders within the work folder, and the jobs that make them."""
 
 
 def compile_kernels(device: Device, _folder: Path) -> Rows:

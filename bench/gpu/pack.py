@@ -1,4 +1,4 @@
-"""What a machine without a network needs besides the source tree: wheels, the built CPU kernels, a script.
+"""Pack for a machine without a network: wheels, the compiled CPU kernels, a script.
 
 The wheels are those of the project's dependencies and of pytest in the versions installed here, for the
 other machine's Python on Linux and a processor as here. NumPy and SciPy, which are there with CuPy, stay out.
@@ -25,7 +25,7 @@ from qsmengine.errors import QsmengineError, UsageError
 LIMIT = 64 * 2**20
 """Most bytes of a pack."""
 ROOTS = ("qsmengine", "pytest", "pytest-xdist", "hypothesis", "pydicom")
-"""What the tests and benchmarks on a GPU import, with what that needs."""
+"""Imports of the tests and benchmarks on a GPU; their dependencies are added."""
 PRESENT = frozenset({"numpy", "scipy", "qsmengine"})
 """Not packed: there with CuPy, or the source tree itself."""
 PLATFORMS = (

@@ -62,7 +62,7 @@ def run_tests(
 
 
 def summary(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many tests passed, failed and were skipped; those that failed by name."""
+    """Count the tests that passed, failed, and were skipped; name those that failed."""
     counts = {kind: sum(row["outcome"] == kind for row in outcomes) for kind in ("passed", "failed", "skipped")}
     failures = [row for row in outcomes if row["outcome"] == "failed"]
     return {**counts, "failures": failures}
@@ -73,8 +73,8 @@ def _sanitize(stay: Stay, seconds: float) -> dict[str, Any]:
 
 
 def _await(stay: Stay, name: str, seconds: float) -> None:
-    """Wait for what a process makes beside the parts, at most half of a part's time."""
-    job = stay.beside.get(name)
+    """Wait for the result of a process that runs concurrently with the parts, at most half of a part's time."""
+    job = stay.companions.get(name)
     if job is not None:
         try:
             job.wait(seconds / 2)

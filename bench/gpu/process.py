@@ -1,4 +1,4 @@
-"""Running one part in a process of its own, within a time."""
+"""Running one part in a separate process, within a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAIL = 4000
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process did.
+    """Result of a process.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float) -> int | None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that was started with a session of its own, and its children."""
+    """Kill a process that was started with a separate session, and its children."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

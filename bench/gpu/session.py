@@ -41,7 +41,7 @@ class Part:
 
 @dataclass
 class Stay:
-    """Where the parts run and what they have found.
+    """Environment and findings of the parts.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class Stay:
         Whether the stand-in for CuPy takes the GPU's place, so that no number is a measurement.
     env
         Environment of the processes.
-    beside
-        Processes that run beside the parts, by name.
+    companions
+        Processes that run concurrently with the parts, by name.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Stay:
     sizes: dict[str, Any]
     rehearsal: bool
     env: dict[str, str]
-    beside: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    companions: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     parts: list[dict[str, Any]] = field(default_factory=list)
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -90,7 +90,7 @@ class Stay:
         start = time.perf_counter()
         try:
             row |= part.run(self, seconds)
-        except Exception as error:  # noqa: BLE001  (the other parts go on)
+        except Exception as error:  # noqa: BLE001  (the other parts still run)
             row |= {"state": "failed", "error": f"{type(error).__name__}: {error}"}
         row["seconds"] = round(time.perf_counter() - start, 2)
         self.write()
@@ -98,7 +98,7 @@ class Stay:
         print(f"   {row['state']} in {row['seconds']:.1f} s{note}", flush=True)
 
     def write(self) -> None:
-        """Bring the result file up to date, whole or not at all."""
+        """Update the result file, completely or not."""
         result = {
             "benchmark": "gpu", "started": self.started, "rehearsal": self.rehearsal, "device": self.device,
             "parts": self.parts,
@@ -112,7 +112,7 @@ class Stay:
         partial.replace(self.path)
 
     def job(self, name: str, seconds: float, **options: Any) -> Finished:
-        """Run a job of :mod:`bench.gpu.jobs` in a process of its own."""
+        """Run a job of :mod:`bench.gpu.jobs` in a separate process."""
         return self.process([*self.job_command(name, **options)], seconds, name)
 
     def job_command(self, name: str, **options: Any) -> list[str]:
@@ -130,7 +130,7 @@ class Stay:
 
 
 def environment(work: Path, first: Sequence[Path] = ()) -> dict[str, str]:
-    """Environment of the processes: this source tree, a kernel cache of its own, GPU tests must run."""
+    """Environment of the processes: this source tree, a separate kernel cache, GPU tests must run."""
     path = [*map(str, first), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,

@@ -1,4 +1,4 @@
-"""How large the parts are: in earnest, and where only the script is rehearsed."""
+"""Sizes of the parts: for measurements, and for a rehearsal of the script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kernel costs: from the cubin its registers and instructions, from the signature its bytes."""
+"""Cost of every kernel: from the cubin its registers and instructions, from the signature its bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COUNT = 4
 
 @dataclass(frozen=True)
 class Trips:
-    """How often the inner loops of a kernel run a work item in the workload that is predicted.
+    """Iterations of a kernel's inner loops per work item in the predicted workload.
 
     Parameters
     ----------

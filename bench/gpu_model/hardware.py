@@ -1,4 +1,4 @@
-"""The GPUs that times are predicted for, and what the predictions assume beside their data sheets."""
+"""The GPUs that times are predicted for: their data sheets, and the assumptions of the predictions."""
 
 from __future__ import annotations
 

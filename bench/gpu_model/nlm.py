@@ -1,4 +1,4 @@
-"""What kernels/nlm_packed.cu costs: a warp's instructions for a plane, found in its machine code.
+"""Cost of kernels/nlm_packed.cu: a warp's instructions for a plane, from its machine code.
 
 A strand (a warp) takes K shifts through the planes of a tile. For four components and no map of the noise, the
 blocks of straight code that do the work are found by their instructions: the differences of K shifts, the

@@ -1,4 +1,4 @@
-"""How many blocks and warps of a kernel a multiprocessor of compute capability 9.0 holds at once.
+"""Blocks and warps of a kernel that a multiprocessor of compute capability 9.0 holds at once.
 
 The limits are those of the CUDA C++ Programming Guide (Technical Specifications per Compute Capability).
 """
@@ -36,7 +36,7 @@ def occupancy(registers: int, shared_bytes: int, threads: int = 256) -> Occupanc
     Raises
     ------
     ValueError
-        For a block that does not fit at all.
+        For a block that does not fit.
     """
     warps = _up(threads, LANES) // LANES
     limits = {"warps": WARPS // warps, "blocks": BLOCKS}

@@ -14,7 +14,7 @@ from bench.host_work.command import IDLE
 
 @dataclass(frozen=True)
 class KernelCost:
-    """What one kernel costs wherever it is launched.
+    """Cost of one kernel, independent of where it is launched.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ def disassemble(cubin: bytes) -> dict[str, Code] | None:
 
 
 def listing(cubin: bytes) -> str | None:
-    """What nvdisasm prints; None where it is not installed."""
+    """Return the output of nvdisasm; None where it is not installed."""
     tool = nvdisasm()
     if tool is None:
         return None

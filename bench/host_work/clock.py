@@ -1,4 +1,4 @@
-"""Time that a thread spends in the code of one folder, so that the rest can be told."""
+"""Time that a thread spends in the code of one folder, so that the rest can be separated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 CALIBRATION = 100_000
-"""Calls that tell what the clock itself costs."""
+"""Calls that measure the cost of the clock."""
 
 _Profile = Callable[[FrameType, str, object], None]
 
@@ -59,7 +59,7 @@ def inside(folder: Path) -> Iterator[InsideClock]:
 
 
 def _event_seconds(folder: str) -> float:
-    """What an event outside the folder costs: calls of an empty function with the clock and without."""
+    """Return the cost of an event outside the folder: calls of an empty function with the clock and without."""
 
     def nothing() -> None:
         pass

@@ -1,10 +1,10 @@
-"""`python -m bench host-work`: what the host does in a whole chain while a GPU would wait.
+"""`python -m bench host-work`: work of the host in a whole chain while a GPU would wait.
 
 The presets run on the stand-in for CuPy: its arrays lie in host memory, and it counts what CuPy would be
 asked. Host seconds of a step are the process's CPU seconds less those in the stand-in's own functions, which
 stand for the work of the device: kernels, transforms, elementwise operations, copies. What is left is Python,
-NumPy and SciPy, all threads together. What the clock, a profile function, costs is measured beforehand and
-taken off. Imports and compilation do not count: a run on a small head comes first.
+NumPy and SciPy, all threads together. The cost of the clock, a profile function, is measured beforehand and
+subtracted. Imports and compilation do not count: a run on a small head comes first.
 Kernels and transforms of a captured graph count at each launch of the graph. Counts and bytes are exact;
 seconds are those of this machine's processor. The JSON has the wall clock too.
 """
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
 def measure(
     presets: Sequence[str], shape: tuple[int, ...], works: Sequence[str] = (), standin: Path = STANDIN
 ) -> dict[str, Any]:
-    """Rows by preset and by single work, each in a process of its own."""
+    """Rows by preset and by single work, each in a separate process."""
     machine = describe(cpu())
     with tempfile.TemporaryDirectory() as folder:
         heads.make_head(Path(folder), (shape[0], shape[1], shape[2]), [ECHOES])

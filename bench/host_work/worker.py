@@ -1,4 +1,4 @@
-"""A process of its own under the stand-in: `python -m bench.host_work.worker FOLDER PRESET ECHOES`.
+"""A separate process under the stand-in: `python -m bench.host_work.worker FOLDER PRESET ECHOES`.
 
 `mnlm` and `tensor` in a preset's place run non-local means of four components, a weighted tensor fit.
 """

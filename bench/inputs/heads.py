@@ -45,7 +45,7 @@ class Head:
     values: dict[str, Any]
 
     def inputs(self, method: Method) -> dict[str, Any]:
-        """What `method` requires: fresh copies."""
+        """Return fresh copies of the inputs that `method` requires."""
         return {
             name: np.array(value) if isinstance(value, np.ndarray) else value
             for name in method.required_inputs

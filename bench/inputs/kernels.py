@@ -237,6 +237,6 @@ def _random(arg: Arg, sizes: Mapping[str, int], rng: np.random.Generator) -> Any
 
 
 def outputs(kernel: Kernel, values: Values) -> Values:
-    """What a kernel writes. Of trees that threads build in any order, the roots."""
+    """Return the outputs of a kernel; of trees that threads build in any order, the roots."""
     written = {a.name: values[a.name] for a in kernel.arguments if a.role in {"out", "inout"}}
     return {name: masks.roots(a) if name == "parent" else a for name, a in written.items()}

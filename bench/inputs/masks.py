@@ -33,7 +33,7 @@ def roots(parent: np.ndarray) -> np.ndarray:
 
 
 def unjoined(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
-    """Every run a tree by itself."""
+    """Every run as a separate tree."""
     values["back"] = runs(values["mask"])
     values["parent"] = np.arange(values["mask"].size, dtype=np.int32).reshape(values["mask"].shape)
 

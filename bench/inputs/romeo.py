@@ -25,7 +25,7 @@ def valid_costs(shape: tuple[int, int, int], rng: np.random.Generator, highest: 
 
 
 def forest(values: dict[str, Any], _sizes: Mapping[str, int], rng: np.random.Generator) -> None:
-    """A first round: each voxel is a tree of its own, or settled; links lead to lower voxels."""
+    """A first round: each voxel is a separate tree, or settled; links lead to lower voxels."""
     state = values["state"]
     n = state.size
     state[...] = rng.integers(0, 3, state.shape)

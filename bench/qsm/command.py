@@ -27,7 +27,7 @@ class RunError(QsmengineError):
 
 
 class Runner:
-    """Runs jobs on one head, each in a process of its own."""
+    """Runs jobs on one head, each in a separate process."""
 
     def __init__(self, folder: Path, device: str, threads: int | None) -> None:
         self._folder, self._common = folder, {"device": device, "threads": threads}

@@ -60,7 +60,7 @@ def transforming_methods() -> tuple[Method, ...]:
 
 
 def run_method(folder: Path, stage: str, name: str, device: Device) -> dict[str, Any]:
-    """Seconds of a method and of its own transforms: by iteration for a solver, else of a whole second run."""
+    """Seconds of a method and of its transforms: by iteration for a solver, else of a whole second run."""
     method = get_method(stage, name)
     inputs = {key: _input(folder, key) for key in method.required_inputs}
     grid = heads.load_grid(folder)
@@ -102,7 +102,7 @@ def _input(folder: Path, name: str) -> Any:
 
 
 def input_file(name: str) -> str:
-    """Which array of a head is the input `name` of a method."""
+    """Return the array of a head that is the input `name` of a method."""
     return f"{name}-{ECHOES}" if name in {"phase", "magnitude"} else name
 
 

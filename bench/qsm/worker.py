@@ -1,4 +1,4 @@
-"""A process of its own for one run: `python -m bench.qsm.worker FOLDER JSON` prints the result as JSON."""
+"""A separate process for one run: `python -m bench.qsm.worker FOLDER JSON` prints the result as JSON."""
 
 from __future__ import annotations
 

@@ -106,9 +106,9 @@ def test_lines_that_are_cut_off_are_no_rows():
 
 def test_data_that_are_not_made_in_time_end_their_part_and_their_process(stay):
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    stay.beside["head"] = subprocess.Popen(sleep, start_new_session=True)
+    stay.companions["head"] = subprocess.Popen(sleep, start_new_session=True)
     assert not stay.run([part for part in parts.PARTS if part.name == "chain"], 2)
-    assert stay.beside["head"].poll() is not None
+    assert stay.companions["head"].poll() is not None
     assert "head: not made in time" in written(stay)[0]["error"]
 
 
