@@ -69,7 +69,7 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
         raise InputError("no such folder", source=folder)
     command = [
         str(dcm2niix.bin), "-b", "y", "-ba", "n", "-z", "n", "-g", "i", "-d", "9", "-f", "%s",
-        "-o", str(scratch), str(folder),
+        "-o", str(scratch.resolve()), str(folder.resolve()),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     images = sorted(scratch.glob("*.nii"))

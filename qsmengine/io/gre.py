@@ -20,6 +20,10 @@ from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
 from qsmengine.io.slices import mend_alternation
 
+CLIPPED = 0.005
+"""Part of the object that may share the largest magnitude before it counts as clipped."""
+FLAT = 0.5
+"""Part from which the object is flat by itself, as a simulated one."""
 SMALL_MASK = 1000
 """Masks of fewer voxels get a note."""
 
@@ -234,4 +238,16 @@ def _check_signal(
             raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=groups[0].title)
         if not np.ptp(phase[..., echo]) > 0.0:
             raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=groups[-1].title)
+        _note_clipped(magnitude[..., echo], echo + 1, groups[0].title, notes)
     return unknown
+
+
+def _note_clipped(magnitude: Array, echo: int, source: str, notes: list[str]) -> None:
+    """Note an echo (x, y, z) in which many voxels share the largest value: receiver or file clipped it."""
+    largest = magnitude.max()
+    top, inside = np.count_nonzero(magnitude == largest), np.count_nonzero(magnitude > largest / 10)
+    if CLIPPED * inside < top < FLAT * inside:
+        notes.append(
+            f"{source}: {top} voxels ({100 * top / inside:.1f} % of the object) of echo {echo} have the "
+            f"largest magnitude, {largest:g}: clipped; relaxation and weights are wrong there"
+        )

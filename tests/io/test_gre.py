@@ -306,3 +306,15 @@ def test_an_empty_or_misplaced_mask_is_refused(save, ball):
         load_mask(save("a.nii", ball.astype(np.uint8), affine=np.diag([1, 1, 1.01, 1])), GRID)
     with pytest.raises(InputError, match="three dimensions"):
         load_mask(save("d.nii", np.stack([ball, ball], 3).astype(np.uint8), affine=GRID.affine), GRID)
+
+
+@pytest.mark.parametrize("part", [0.02, 0.2])
+def test_clipped_magnitude_is_noted(save, truth, part):
+    magnitude, phase = truth
+    limit = np.quantile(magnitude[..., 0], 1 - part)
+    given = [save("m.nii", np.minimum(magnitude, limit)), save("p.nii", phase, sidecar={"Units": "rad"})]
+    notes = load_gre(*given, echo_times=TIMES, field_strength=3).notes
+    assert sum("have the largest magnitude" in note for note in notes) == 3
+    assert not any("clipped" in note for note in load_gre(
+        save("whole.nii", magnitude), given[1], echo_times=TIMES, field_strength=3
+    ).notes)  # fmt: skip

@@ -12,7 +12,7 @@ from qsmengine.io.bids import BidsName
 from qsmengine.io.gre_files import GreFiles, open_gre
 from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.series import SUFFIXES, group
-from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
+from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.pipeline.configuration.config import Config
@@ -54,7 +54,7 @@ def _open(parts: Parts, opening: Opening) -> Opened:
         )
     except InputError:
         return Opened(None, problems=tuple(str(problem) for problem in found))
-    return Opened(files.grid, len(files.echo_times), notes=tuple(_notes(files)))
+    return Opened(files.grid, len(files.echo_times), notes=(*_notes(files), *extent_notes(files.grid)))
 
 
 def _notes(files: GreFiles) -> list[str]:

@@ -26,6 +26,9 @@ from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.stages.object_size import size_notes
 
+LEAST_VOXELS = 8
+"""Voxels along every axis below which a note is made."""
+
 
 @dataclass(frozen=True)
 class QsmRequest:
@@ -62,6 +65,17 @@ class QsmRequest:
     force: bool = False
     name: str | None = None
     writing: Writing = field(default_factory=Writing)
+
+
+def extent_notes(grid: Grid) -> list[str]:
+    """A note where an image has few voxels along an axis; else none."""
+    if min(grid.shape) >= LEAST_VOXELS:
+        return []
+    note = (
+        f"{min(grid.shape)} voxels along one axis, fewer than {LEAST_VOXELS}: the fields of sources beyond the "
+        "slab cannot be told from local ones, and susceptibility is unreliable"
+    )
+    return [note]
 
 
 def each_repetition(request: QsmRequest) -> list[tuple[QsmRequest, str]]:
@@ -106,6 +120,7 @@ def run_qsm_session(
         repetitions=config.input.repetitions,
     )
     series, notes = loaded.series, list(loaded.notes)
+    notes += extent_notes(series.grid)
     extra = (request.mask, request.labels, request.r2)
     sources = [path for path in (*loaded.sources, *extra) if path is not None]
     mask = labels = r2 = None

@@ -18,6 +18,10 @@ Row: TypeAlias = tuple[int, str]
 LARGEST = 2**31 - 1
 """Largest label number: label images are read as int32."""
 
+LONGEST = 1000
+"""Largest number of characters after a line's number, so that no line takes the patterns long."""
+_DIGITS = "0123456789"
+
 KNOWN = (
     "BIDS dseg.tsv (index, name), CSV (Region_Index, Region_Name or LabelValue, Name), ITK-SNAP, FreeSurfer "
     "and 3D Slicer (number, name, R G B A), MRtrix (number, short name, name, R G B A), FSL's XML, number and "
@@ -46,6 +50,12 @@ def read_rows(path: Path, text: str) -> list[Row]:
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
+    long = next((number for number, line in lines if len(line.lstrip(f"{_DIGITS} \t")) > LONGEST), None)
+    if long is not None:
+        raise InputError(
+            f"line {long} has more than {LONGEST} characters after its number; known forms: {KNOWN}",
+            source=path,
+        )
     plain = [line for _, line in lines]
     if plain and all(_ITK_SNAP.fullmatch(line) for line in plain):
         found = [match for match in map(_ITK_SNAP.fullmatch, plain) if match]

@@ -1,5 +1,6 @@
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -282,3 +283,11 @@ def test_diffusion_comes_in_with_its_table(study, bids):
     loaded = load_dwi(bids / "sub-01" / "dwi" / "sub-01_dwi.nii.gz").series
     np.testing.assert_allclose(loaded.b_values, [0, *[1000] * 6])
     np.testing.assert_allclose(np.abs(loaded.b_vectors[1:]), np.abs(directions), atol=1e-4)
+
+
+def test_a_folder_may_be_named_like_an_option(study, bids, tmp_path, monkeypatch):
+    study.gre()
+    study.folder.rename(tmp_path / "-h")
+    monkeypatch.chdir(tmp_path)
+    done = import_dicom(Path("-h"), bids, "01")
+    assert sum(name.endswith(".nii.gz") for name in done.files) == 4

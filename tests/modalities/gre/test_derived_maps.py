@@ -224,3 +224,11 @@ def test_background_removal_takes_weights_where_the_method_has_them(outcome):
     assert np.abs(weighted - plain).max() > 1e-4
     with pytest.raises(UsageError, match="weight"):
         qe.remove_background(field, mask, result.grid, method="vsharp", weight=weight)
+
+
+@pytest.mark.parametrize(("slices", "noted"), [(7, True), (8, False)])
+def test_images_of_few_slices_are_noted(tmp_path, slices, noted):
+    files = write_ball(tmp_path, make_ball(shape=(20, 18, slices), echo_times=(0.004, 0.009)))
+    request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "o")
+    outcome = run_qsm_session(request, load_config(preset="fast"), cpu(), dry_run=True)
+    assert any("voxels along one axis, fewer than 8" in note for note in outcome.notes) == noted

@@ -205,3 +205,13 @@ def test_an_unknown_form_is_refused_and_never_guessed(tmp_path: Path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"lut\.txt: "):
         load_label_table(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["1 a" + " " * 200_000 + "!", "1 a" + " 1" * 100_000 + " x", "1 " + "a " * 100_000]
+)
+def test_a_line_of_any_length_is_refused_at_once(tmp_path, line):
+    path = tmp_path / "labels.txt"
+    path.write_text(f"{line}\n")
+    with pytest.raises(InputError, match="line 1 has more than 1000 characters after"):
+        load_label_table(path)
