@@ -1,5 +1,5 @@
 // nextflow run main.nf --bids /data/bids --out /data/bids/derivatives/qsmengine --options '--preset fast'
-// One job a participant, then the cohort's table and page. A job that is run again leaves what is done.
+// One job per participant, then the table and page of the cohort. A repeated job skips finished steps.
 params.options = ''
 
 process participant {
