@@ -23,7 +23,7 @@ PACKAGES = (
         for name in ("api", "bench", "docker", "examples", "ops", "phantom", "pipeline", "report")
     ),
     *(f"tests/{name}" for name in ("sessions", "solvers", "tools")),
-    *(f"qsmengine/{name}" for name in ("demo_data", "report")),
+    *(f"qsmengine/{name}" for name in ("demo_data", "report", "stats", "studies")),
 )
 """Folders whose docstrings and comments are checked."""
 PENDING = frozenset({"docs/methods.md"})
@@ -57,7 +57,7 @@ BANNED = {
     r"by hand": "manually",
 }
 PHRASES = [(re.compile(rf"\b{words}\b", re.IGNORECASE), instead) for words, instead in BANNED.items()]
-OPENING = re.compile(r"(What|Where|Who|Whose|How|Which|Whether)\b(?!.*\?)")
+OPENING = re.compile(r"(What|Where|Who|Whose|How|Which)\b(?!.*\?)")
 CODE = re.compile(r"^ *```.*?^ *```|``[^`]*``|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
