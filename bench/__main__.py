@@ -25,12 +25,26 @@ COMMANDS = {
     "gpu-model": "predicted times on an H100 and an H200, and docs/gpu.md (needs no GPU)",
     "host-work": "work of the host in a whole chain while a GPU would wait (needs no GPU)",
 }
+MOVED = {
+    "methods": ("tools", "methods"),
+    "gallery": ("tools", "gallery"),
+    "pictures": ("tools", "diffusion-pictures"),
+    "boutiques": ("tools", "boutiques"),
+    "submissions": ("tools", "submissions"),
+    "denoise": ("bench", "nlm"),
+}
+"""Former name -> package and name; the former names are accepted until the next version."""
 
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in {"-h", "--help"}:
         print(__doc__, *(f"  {name:11} {text}" for name, text in COMMANDS.items()), sep="\n")
         return 0
+    if argv[0] in MOVED:
+        package, name = MOVED[argv[0]]
+        print(f"note: this is now python -m {package} {name}", file=sys.stderr)
+        moved: int = import_module(f"{package}.__main__").main([name, *argv[1:]])
+        return moved
     if argv[0] not in COMMANDS:
         print(f"unknown benchmark {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
