@@ -1,4 +1,4 @@
-"""The commands of ``qsmengine``: each is imported when it is invoked, and help lists their summaries.
+"""Commands of ``qsmengine``, imported only when they are invoked; the help lists their summaries.
 
 A summary is the first paragraph of the command function's docstring.
 """
@@ -15,103 +15,103 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 class Entry(NamedTuple):
-    """Where a command lives below `qsmengine.cli`, and its line in the list of commands."""
+    """Module of a command below `qsmengine.cli`, and its line in the list of commands."""
 
     module: str
     summary: str
 
     @property
     def function(self) -> Any:
-        """The command function, which has the name of its module."""
+        """Import the command function, which is named like its module."""
         return getattr(import_module(f"qsmengine.cli.{self.module}"), self.module.rpartition(".")[2])
 
 
 COMMANDS = {
     "qsm": Entry(
         "commands.qsm",
-        "Raw gradient echoes to total and local field, R2*, T2* and susceptibility.",
+        "Compute total and local field, R2*, T2* and susceptibility maps from raw gradient echoes.",
     ),
     "dti": Entry(
         "commands.dti",
-        "Diffusion tensor: FA, colour FA, MD, eigenvalues and vectors, mode, S0, tensor, noise, status.",
+        "Fit the diffusion tensor: FA, colour FA, MD, eigenvalues, eigenvectors, mode, S0, noise, status.",
     ),
     "preproc": Entry(
         "commands.preproc",
-        "Bring the volumes of a diffusion series onto each other, turn the gradients along, flag lost slices.",
+        "Align the volumes of a diffusion series, rotate the gradient directions and flag outlier slices.",
     ),
     "denoise": Entry(
         "commands.denoise",
-        "Filter images together: each voxel becomes a mean of voxels whose patches look alike in all images.",
+        "Denoise images jointly: each voxel becomes a mean of voxels with similar patches in all images.",
     ),
     "regions": Entry(
         "commands.regions",
-        "Volume and per-map mean, median, SD, percentiles and coverage of every structure.",
+        "Measure the volume of every structure and the mean, median, SD, percentiles and coverage of each map.",
     ),
     "group": Entry(
         "commands.group",
-        "Group models of regional values: one analysis of covariance, or the models of an analysis file.",
+        "Fit group models of regional values: one analysis of covariance, or the models of an analysis file.",
     ),
     "report": Entry(
         "commands.report",
-        "Pages of every session and of the cohort (index.html), methods and references (logs/CITATION.md).",
+        "Write a page per session, a cohort page (index.html), methods and references (logs/CITATION.md).",
     ),
     "volumes": Entry(
         "commands.volumes",
-        "Read volumes of FreeSurfer, SynthSeg or FIRST, normalise for head size, write a region table.",
+        "Read volumes of FreeSurfer, SynthSeg or FIRST, normalise them for head size, write a region table.",
     ),
     "tfce": Entry(
         "commands.tfce",
-        "Test a column in every voxel of a mask; family-wise error by permutation (Freedman-Lane, TFCE).",
+        "Test a design column in every voxel of a mask: Freedman-Lane permutation, TFCE, family-wise error.",
     ),
     "reproduce": Entry(
         "commands.reproduce",
-        "Draw virtual cohorts with a study's published figures, run its models, compare with the print.",
+        "Draw virtual cohorts from a study's published statistics, fit its models, compare with its findings.",
     ),
     "phantom": Entry(
         "commands.phantom",
-        "A virtual head: gradient echoes and diffusion series as a scanner would give them, and the truth.",
+        "Simulate a virtual head: gradient echoes and diffusion series as from a scanner, and the truth.",
     ),
     "evaluate": Entry(
         "commands.evaluate",
-        "Score a susceptibility or field map where it is not 0 (as QSM-CI does) and in the whole mask.",
+        "Score a susceptibility or field map, both where it is nonzero (as QSM-CI does) and in the whole mask.",
     ),
     "stage": Entry(
         "commands.stage",
-        "Run one method of one stage on files; --list shows what there is.",
+        "Run one method of one stage on files; --list shows the available methods.",
     ),
     "qsm-ci": Entry(
         "commands.qsm_ci",
-        "Read a QSM-CI input folder, write its result (totalfield, localfield or chimap, in ppm).",
+        "Process a QSM-CI input folder and write its result (totalfield, localfield or chimap, in ppm).",
     ),
     "demo": Entry(
         "demo",
-        "Real gradient echoes, real diffusion, and a virtual head with known truth: maps, tables, pictures.",
+        "Reconstruct bundled real data and a virtual head with known truth: maps, tables and pictures.",
     ),
     "plan": Entry(
         "commands.plan",
-        "Every session of a BIDS dataset with its steps, sizes, memory and what is missing; writes nothing.",
+        "List the sessions of a BIDS dataset with steps, sizes, memory and missing inputs; write nothing.",
     ),
     "run": Entry(
         "commands.run",
-        "Reconstruct every session of a BIDS dataset; what is done and unchanged is not done again.",
+        "Reconstruct every session of a BIDS dataset; steps that are complete and unchanged are skipped.",
     ),
     "status": Entry(
         "commands.status",
-        "Sessions done, running, failed and blocked with their reasons, from the ledger alone.",
+        "Show which sessions are done, running, failed or blocked, and why; reads only the ledger.",
     ),
     "import": Entry(
         "commands.import_dicom",
-        "Gradient echoes with phase, diffusion and T1-weighted images, through dcm2niix (extra: dicom).",
+        "Convert DICOM to BIDS with dcm2niix: gradient echoes with phase, diffusion and T1-weighted images.",
     ),
     "doctor": Entry(
         "commands.doctor",
-        "What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, CUDA, optional parts.",
+        "Check what is usable on this machine: CPU kernels, threads, FFT, GPUs, CUDA and optional packages.",
     ),
 }
 
 
 class LazyGroup(TyperGroup):
-    """Group of `COMMANDS`."""
+    """Command group of `COMMANDS`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -119,7 +119,7 @@ class LazyGroup(TyperGroup):
         self._listing = False
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command called `cmd_name`, imported; only its summary while help is printed."""
+        """Import the command called `cmd_name`; while help is printed, return only its summary."""
         listed = super().get_command(ctx, cmd_name)
         return listed if listed is None or self._listing else load_command(cmd_name)
 
@@ -133,7 +133,7 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import a command and read its options."""
+    """Import a command and build it from its options."""
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT)
     alone.command(name)(COMMANDS[name].function)
     return typer.main.get_command(alone)

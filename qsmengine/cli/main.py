@@ -1,7 +1,7 @@
-"""The ``qsmengine`` command: its subcommands, and what becomes of errors.
+"""The ``qsmengine`` command: its subcommands and error handling.
 
-Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 invalid input; 4 environment (GPU asked for and
-absent, memory, missing package); 130 interrupted.
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 invalid input; 4 environment (GPU requested but
+absent, too little memory, missing package); 130 interrupted.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Namespace) -> int:
-    """Do what parsed arguments ask for; return the exit code."""
+    """Execute parsed arguments; return the exit code."""
     reporter = Reporter(verbose=options.verbose, quiet=options.quiet, log_json=options.log_json)
     _check(options)
     prepare_work(None if options.work_dir is None else Path(options.work_dir))
@@ -63,15 +63,15 @@ def run(options: Namespace) -> int:
 
 
 def prepare_work(folder: Path | None) -> None:
-    """Send temporary files and caches into a folder, by the environment that workers inherit.
+    """Redirect temporary files and caches to a folder, through environment variables that workers inherit.
 
-    Compiled GPU kernels that an image brings (QSMENGINE_KERNEL_CACHE) are copied to where CuPy looks for them
-    and adds its own (CUPY_CACHE_DIR), which an image that is read-only cannot be.
+    GPU kernels precompiled in a container image (QSMENGINE_KERNEL_CACHE) are copied to CuPy's cache
+    (CUPY_CACHE_DIR), because CuPy adds kernels of its own and the image may be read-only.
 
     Raises
     ------
     OSError
-        For a folder that cannot be written.
+        If the folder cannot be written.
     """
     if folder is not None:
         folder = folder.resolve()
@@ -90,12 +90,12 @@ def prepare_work(folder: Path | None) -> None:
 
 
 def choose_gpus(gpus: str | None, device: str) -> str:
-    """Device for `gpus` ("0,1", "all", "none"): makes the chosen ones the visible ones.
+    """Return the device for `gpus` ("0,1", "all", "none") and make only the chosen GPUs visible.
 
     Raises
     ------
     UsageError
-        For another form, or "none" beside a GPU as device.
+        For any other form, or for "none" together with a GPU device.
     """
     if gpus in {None, "all"}:
         return device
@@ -105,16 +105,16 @@ def choose_gpus(gpus: str | None, device: str) -> str:
         return "cpu"
     numbers = str(gpus).split(",")
     if not all(number.strip().isdigit() for number in numbers):
-        raise UsageError(f"--gpus {gpus!r}: numbers such as 0,1, or all, or none")
+        raise UsageError(f"--gpus {gpus!r}: expected numbers such as 0,1, or all, or none")
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(number.strip() for number in numbers)
     return device
 
 
 def share_cores(nprocs: int | None, omp_nthreads: int | None, device: str) -> tuple[int | None, int | None]:
-    """Workers and threads of each, None for what the run decides itself.
+    """Return the number of workers and the threads per worker; None leaves the choice to the run.
 
-    As in other BIDS Apps `nprocs` counts the cores of all workers together and `omp_nthreads` those of one.
-    With GPUs there is one worker for each, and the cores are shared by them.
+    As in other BIDS Apps, `nprocs` is the total number of cores and `omp_nthreads` the cores per worker.
+    With GPUs there is one worker per GPU, and the workers share the cores.
     """
     if not nprocs:
         return nprocs, omp_nthreads
@@ -129,11 +129,11 @@ def share_cores(nprocs: int | None, omp_nthreads: int | None, device: str) -> tu
 
 
 def _check(options: Namespace) -> None:
-    """Raise for arguments that exclude each other, and for folders that are none."""
+    """Raise for mutually exclusive arguments and for missing folders."""
     if options.resume and (options.no_resume or options.force):
-        raise UsageError("--resume excludes --no-resume and --force")
+        raise UsageError("--resume cannot be combined with --no-resume or --force")
     if options.design is not None and options.analysis_level != "group":
-        raise UsageError("--design belongs to the level group")
+        raise UsageError("--design requires the analysis level group")
     if options.mem is not None:
         memory_bytes(options.mem)
     if not Path(options.bids_dir).is_dir():
@@ -194,7 +194,7 @@ def _plan(options: Namespace, out: Path) -> CohortPlan:
 
 
 def _show(plan: CohortPlan, device: str, reporter: Reporter) -> int:
-    """Print a plan; 1 where something of it cannot run."""
+    """Print a plan; return 1 if any part of it cannot run."""
     from qsmengine.backend.memory import available_memory
     from qsmengine.cli.display.plan import print_cohort
     from qsmengine.cli.options.devices import choose_device
@@ -205,12 +205,12 @@ def _show(plan: CohortPlan, device: str, reporter: Reporter) -> int:
 
 
 def changed_pages(out: Path, outcome: CohortOutcome) -> list[str]:
-    """Sessions whose page is not there, or that this run did not find done."""
+    """Return the sessions without a page and those that were not already complete before this run."""
     return [key for key in outcome.records if key not in outcome.skipped or not (out / f"{key}.html").is_file()]
 
 
 def _report(out: Path, reporter: Reporter, sessions: Iterable[str] | None = None) -> int:
-    """Write pages; without the packages for them only a note tells."""
+    """Write pages; if the packages for them are missing, only print a note."""
     try:
         from qsmengine.cohort.outputs.reports import write_reports
 
@@ -218,19 +218,19 @@ def _report(out: Path, reporter: Reporter, sessions: Iterable[str] | None = None
     except DeviceError as error:
         if sessions is None:
             raise
-        reporter.note(f"no pages: {error}")
+        reporter.note(f"no pages written: {error}")
         return 0
     reporter.say(str(index), file=str(index))
     return 0
 
 
 def _group(options: Namespace, out: Path, reporter: Reporter) -> int:
-    """The cohort's table, pages, and the models of --design."""
+    """Write the cohort's table and pages, and fit the models of --design."""
     from qsmengine.cli.commands.group import run_design
     from qsmengine.cohort.outputs.group_tables import write_group_table
 
     if options.dry_run:
-        raise UsageError("--dry-run belongs to the level participant")
+        raise UsageError("--dry-run requires the analysis level participant")
     table = write_group_table(out)
     reporter.say(str(table), file=str(table))
     if options.design is not None:
@@ -240,5 +240,5 @@ def _group(options: Namespace, out: Path, reporter: Reporter) -> int:
 
 
 def _labels(texts: Sequence[str] | None) -> list[str] | None:
-    """Labels, those joined by commas apart; None where the option was not given."""
+    """Split labels joined by commas; return None if the option was not given."""
     return None if not texts else [label for text in texts for label in text.split(",") if label]

@@ -1,4 +1,4 @@
-"""Arguments of ``qsmengine-bids``, declared once: the parser and the Boutiques descriptor are made of them."""
+"""Arguments of ``qsmengine-bids``: one declaration for both the parser and the Boutiques descriptor."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Argument:
     Parameters
     ----------
     name
-        Identifier; of a positional argument also what the help shows.
+        Identifier; for a positional argument also the name shown in the help.
     flags
-        Spellings, the first one preferred; none for a positional argument.
+        Spellings, preferred one first; empty for a positional argument.
     kind
-        What its value is.
+        Type of the value.
     help
-        One line.
+        Description, one line.
     several
-        Whether it takes one value or more.
+        Whether the argument accepts more than one value.
     choices, default
-        Allowed values, and the one without the argument.
+        Allowed values, and the default value.
     least
         Smallest number allowed.
     """
@@ -50,55 +50,60 @@ class Argument:
 
 
 def _both(flag: str) -> tuple[str, ...]:
-    """A flag with dashes, and with underscores as BIDS Apps were first told to spell it."""
+    """Return a flag spelled with dashes and with underscores, the older convention of BIDS Apps."""
     return (flag,) if "-" not in flag[2:] else (flag, "--" + flag[2:].replace("-", "_"))
 
 
 ARGUMENTS = (
     Argument("bids_dir", (), "folder", "raw BIDS dataset"),
     Argument("output_dir", (), "folder", "folder of the derivatives"),
-    Argument("analysis_level", (), "text", "participant: reconstruct; group: gather tables and pages",
+    Argument("analysis_level", (), "text", "participant: reconstruct; group: collect tables and pages",
              choices=LEVELS),
-    Argument("participant_label", _both("--participant-label"), "text", "only these, with or without sub-",
-             several=True),
-    Argument("session_label", _both("--session-label"), "text", "only these, with or without ses-",
-             several=True),
-    Argument("bids_filter_file", _both("--bids-filter-file"), "file", "JSON: entities of the files to take"),
+    Argument("participant_label", _both("--participant-label"), "text",
+             "subjects to process, with or without sub-", several=True),
+    Argument("session_label", _both("--session-label"), "text",
+             "sessions to process, with or without ses-", several=True),
+    Argument("bids_filter_file", _both("--bids-filter-file"), "file",
+             "JSON: BIDS entities of the files to use"),
     Argument("derivatives", ("-d", "--derivatives"), "folder", "datasets with segmentations", several=True),
-    Argument("steps", ("--steps",), "text", "steps that every session must have", several=True,
+    Argument("steps", ("--steps",), "text", "steps required of every session", several=True,
              choices=all_kinds()),
-    Argument("lut", ("--lut",), "text", "table of labels for segmentations without one: a name or a file"),
-    Argument("echo_times", _both("--echo-times"), "number", "of every series [s]; else from the sidecars",
-             several=True),
-    Argument("field_strength", _both("--field-strength"), "number", "in tesla; else from the sidecars"),
-    Argument("config", ("--config", "--config-file"), "file", "YAML configuration"),
+    Argument("lut", ("--lut",), "text",
+             "lookup table for segmentations without one: a built-in name or a file"),
+    Argument("echo_times", _both("--echo-times"), "number",
+             "echo times of every series [s]; default: from the sidecars", several=True),
+    Argument("field_strength", _both("--field-strength"), "number",
+             "field strength of every series [T]; default: from the sidecars"),
+    Argument("config", ("--config", "--config-file"), "file", "YAML configuration file"),
     Argument("set", ("--set",), "text", "settings, such as inversion.lambda=2e-4", several=True),
     Argument("preset", ("--preset",), "text", "bundled configuration to start from", default="accurate"),
-    Argument("design", ("--design",), "file", "group: YAML with one design, or a list of models"),
-    Argument("participants", ("--participants",), "file", "group: participants.tsv; else the dataset's"),
-    Argument("work_dir", ("-w", *_both("--work-dir")), "folder", "temporary files of workers and libraries"),
+    Argument("design", ("--design",), "file", "group level: YAML with one design, or a list of models"),
+    Argument("participants", ("--participants",), "file",
+             "group level: participants.tsv; default: the dataset's"),
+    Argument("work_dir", ("-w", *_both("--work-dir")), "folder", "folder for temporary files"),
     Argument("nprocs", ("--nprocs", "--n-cpus", "--n_cpus"), "integer",
-             "CPU cores of all workers together; 0: no worker processes", least=0),
-    Argument("omp_nthreads", _both("--omp-nthreads"), "integer", "cores of one worker", least=1),
+             "total number of CPU cores; 0: no worker processes", least=0),
+    Argument("omp_nthreads", _both("--omp-nthreads"), "integer", "CPU cores per worker", least=1),
     Argument("mem", ("--mem", *_both("--mem-mb")), "text",
-             "memory of all workers: a number of MB, or with K, M, G, T"),
-    Argument("device", ("--device",), "text", "auto, cpu, cuda or cuda:N", default="auto"),
-    Argument("gpus", ("--gpus",), "text", "GPUs to use, such as 0,1; all, or none"),
+             "total memory of all workers: a number of MB, or a size such as 16G"),
+    Argument("device", ("--device",), "text", "compute device: auto, cpu, cuda or cuda:N", default="auto"),
+    Argument("gpus", ("--gpus",), "text", "GPUs to use: numbers such as 0,1, or all, or none"),
     Argument("scheduler", ("--scheduler",), "text", "address of a running Dask scheduler to join"),
-    Argument("slurm", ("--slurm",), "file", "YAML profile: workers are jobs of Slurm"),
+    Argument("slurm", ("--slurm",), "file", "YAML profile; workers run as Slurm jobs"),
     Argument("dry_run", _both("--dry-run"), "flag",
-             "print sessions, steps, memory and what is missing; write nothing"),
-    Argument("resume", ("--resume",), "flag", "leave what is done and unchanged (the default)"),
+             "print sessions, steps, memory and missing inputs without writing anything"),
+    Argument("resume", ("--resume",), "flag", "skip steps that are complete and unchanged (the default)"),
     Argument("no_resume", _both("--no-resume"), "flag", "run every step again"),
-    Argument("force", ("--force",), "flag", "run every step again, over results of another version too"),
+    Argument("force", ("--force",), "flag", "run every step again and replace results of other versions"),
     Argument("stop_on_first_crash", _both("--stop-on-first-crash"), "flag",
-             "begin no session after one failed"),
-    Argument("reports_only", _both("--reports-only"), "flag", "write pages and references of what is there"),
+             "start no further session after a failure"),
+    Argument("reports_only", _both("--reports-only"), "flag",
+             "write only pages and references, from existing results"),
     Argument("skip_bids_validation", (*_both("--skip-bids-validation"), *_both("--skip-bids-validator")),
-             "flag", "accepted for other tools' sake: the plan checks the files that are used"),
-    Argument("verbose", ("--verbose",), "flag", "more detail, and tracebacks"),
-    Argument("quiet", ("-q", "--quiet"), "flag", "only errors"),
-    Argument("log_json", _both("--log-json"), "flag", "messages as JSON lines on stderr"),
+             "flag", "accepted for compatibility; the plan checks the files it uses"),
+    Argument("verbose", ("--verbose",), "flag", "print more detail, and tracebacks of errors"),
+    Argument("quiet", ("-q", "--quiet"), "flag", "print only errors"),
+    Argument("log_json", _both("--log-json"), "flag", "write messages as JSON lines to stderr"),
     Argument("version", ("-v", "--version"), "flag", "print version, kernels and CUDA state"),
 )  # fmt: skip
 
@@ -128,22 +133,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def memory_bytes(text: str) -> int:
-    """Bytes of --mem: a plain number is in MB (as in fMRIPrep); raises UsageError for another form."""
+    """Parse --mem into bytes: a plain number is in MB (as in fMRIPrep); raises UsageError for other forms."""
     match = _MEMORY.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"--mem {text!r}: a number of MB, or with K, M, G or T, such as 16G")
+        raise UsageError(f"--mem {text!r}: expected a number of MB, or a size with K, M, G or T, such as 16G")
     return int(float(match[1]) * _BYTES[match[2].upper() or "M"])
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are exceptions of the house."""
+    """Parser that raises UsageError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see --help)")
 
 
 def _options(argument: Argument) -> dict[str, Any]:
-    """Keywords of argparse."""
+    """Return an argument's keywords for argparse."""
     options: dict[str, Any] = {"help": argument.help}
     if argument.choices:
         options["choices"] = argument.choices
@@ -166,7 +171,7 @@ def _number(argument: Argument) -> Any:
     def convert(text: str) -> float | int:
         value = int(text) if argument.kind == "integer" else float(text)
         if argument.least is not None and value < argument.least:
-            raise argparse.ArgumentTypeError(f"{text}: {argument.least} or more")
+            raise argparse.ArgumentTypeError(f"{text}: must be {argument.least} or more")
         return value
 
     convert.__name__ = argument.kind

@@ -1,4 +1,4 @@
-"""The Boutiques descriptor of ``qsmengine-bids``, from the declaration of its arguments."""
+"""Boutiques descriptor of ``qsmengine-bids``, built from the declaration of its arguments."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TYPES = {
     "text": "String",
 }
 LEFT_OUT = frozenset({"version", "output_dir"})
-"""Not an input of a job; the output folder is a name, not a file that is there."""
+"""Arguments that are not job inputs, and the output folder, which is a name and not an existing file."""
 
 
 def descriptor(version: str, image: str) -> dict[str, Any]:
-    """Tree of the descriptor (schema 0.5) for a version and its container image."""
+    """Return the descriptor (schema 0.5) for a version and its container image."""
     inputs = [_input(argument) for argument in ARGUMENTS if argument.name not in LEFT_OUT]
     inputs.insert(1, _output_folder())
     keys = " ".join(entry["value-key"] for entry in inputs)
@@ -46,7 +46,7 @@ def descriptor(version: str, image: str) -> dict[str, Any]:
                 (1, "some sessions failed"),
                 (2, "usage or configuration"),
                 (3, "invalid input"),
-                (4, "environment: GPU, memory or a package is missing"),
+                (4, "environment: GPU, memory or package missing"),
                 (130, "interrupted"),
             )
         ],

@@ -1,4 +1,4 @@
-"""``qsmengine denoise``: joint non-local means over all inputs."""
+"""``qsmengine denoise``: joint non-local means of all inputs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,35 @@ from qsmengine.cli.options import shared
 def denoise(
     *,
     images: Annotated[
-        list[Path], typer.Argument(help="images on one grid; every volume is a component", metavar="F...")
+        list[Path],
+        typer.Argument(
+            help="images on one grid, filtered jointly; each volume of a 4-D image is one component",
+            metavar="F...",
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder of the outputs", metavar="DIR")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="output folder", metavar="DIR")],
     sigma: Annotated[
         str,
         typer.Option(
             "--sigma",
-            help="noise in the images' unit: a number, a map's file, or estimated: auto, local (a map), "
-            "repeats (from the differences of volumes that repeat one image)",
+            help="noise level in the images' unit: a number, a map or an estimate: auto, local (a map) "
+            "or repeats (from the differences of repeated volumes)",
         ),
     ] = "auto",
-    search_radius: Annotated[int, typer.Option("--search-radius", help="of the window, in voxels")] = 5,
-    patch_radius: Annotated[int, typer.Option("--patch-radius", help="of the patches, in voxels")] = 1,
-    h: Annotated[float, typer.Option("--h", help="decay of the weights, in units of the noise")] = 1.0,
+    search_radius: Annotated[
+        int, typer.Option("--search-radius", help="radius of the search window [voxels]")
+    ] = 5,
+    patch_radius: Annotated[int, typer.Option("--patch-radius", help="radius of the patches [voxels]")] = 1,
+    h: Annotated[float, typer.Option("--h", help="decay of the weights relative to the noise")] = 1.0,
     rician: Annotated[
-        bool, typer.Option("--rician", help="magnitude images: correct the bias of their noise")
+        bool, typer.Option("--rician", help="correct the Rician noise bias of magnitude images")
     ] = False,
     lmmse: Annotated[
-        bool, typer.Option("--lmmse", help="second pass: estimate each voxel from the images' local covariance")
+        bool, typer.Option("--lmmse", help="add an LMMSE pass that uses the images' local covariance")
     ] = False,
-    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="voxels to filter; 0 elsewhere")] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", "-m", help="mask of the voxels to filter; others become 0")
+    ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     settings: shared.Settings = None,
@@ -43,9 +51,9 @@ def denoise(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Filter images together: each voxel becomes a mean of voxels whose patches look alike in all images.
+    """Denoise images jointly: each voxel becomes a mean of voxels with similar patches in all images.
 
-    Writes DIR/A_desc-denoised.nii.gz for an input A.nii.gz, all of them or none.
+    Writes DIR/A_desc-denoised.nii.gz for an input A.nii.gz. Either all outputs are written or none.
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_pairs

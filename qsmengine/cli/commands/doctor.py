@@ -1,4 +1,4 @@
-"""``qsmengine doctor``: what is usable on this machine, and why not."""
+"""``qsmengine doctor``: check the installation and the machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     compile_kernels: Annotated[
         bool,
-        typer.Option("--compile", help="compile every kernel, CuPy's too, for the first GPU into CuPy's cache"),
+        typer.Option(
+            "--compile",
+            help="compile every kernel for the first GPU, including CuPy's, and keep them in CuPy's cache",
+        ),
     ] = False,
 ) -> None:
-    """What is usable on this machine and why not: CPU kernels, threads, FFT, GPUs, CUDA, optional parts."""
+    """Check what is usable on this machine: CPU kernels, threads, FFT, GPUs, CUDA and optional packages."""
     if compile_kernels:
         _compile()
         return
@@ -47,7 +50,7 @@ def doctor(
 
 
 def _compile() -> None:
-    """Fill CuPy's cache with the engine's kernels, and by small runs with CuPy's; DeviceError without a GPU."""
+    """Fill CuPy's cache with the engine's kernels and, by small runs, CuPy's; DeviceError without a GPU."""
     from qsmengine.api.warm_up import warm_up
     from qsmengine.backend.cuda import compile_all
     from qsmengine.backend.device import resolve_device
@@ -59,7 +62,7 @@ def _compile() -> None:
 
 
 def examine() -> dict[str, Any]:
-    """Facts about the installation and the machine."""
+    """Return facts about the installation and the machine."""
     from qsmengine.backend.device import cpu
     from qsmengine.backend.fft import fft_library
     from qsmengine.backend.memory import available_memory
@@ -82,7 +85,7 @@ def examine() -> dict[str, Any]:
 
 
 def version_line() -> str:
-    """Version, kernels' hash and CUDA state in one line."""
+    """Return the version, the hash of the kernels and the CUDA state in one line."""
     from qsmengine.backend.device import cuda_devices
     from qsmengine.backend.sources import sources_hash
     from qsmengine.errors import DeviceError
@@ -128,7 +131,7 @@ def _gpus() -> str | dict[str, str]:
 
 
 def _cuda() -> str | dict[str, str]:
-    """Versions and state of what CuPy needs of CUDA; whether kernels compile is tried on the first GPU."""
+    """Return versions and state of the CUDA components that CuPy needs; a test kernel runs on the first GPU."""
     from qsmengine.backend import toolkit
     from qsmengine.errors import DeviceError
 
@@ -157,7 +160,7 @@ def _cuda() -> str | dict[str, str]:
 
 
 def _version(number: int) -> str:
-    """Version that CUDA gives as 1000 major + 10 minor."""
+    """Format a CUDA version number, which is 1000 major + 10 minor."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 

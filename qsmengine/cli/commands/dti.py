@@ -1,4 +1,4 @@
-"""``qsmengine dti``: a diffusion series to tensor maps under dtifit's names."""
+"""``qsmengine dti``: tensor maps of a diffusion series, named as by dtifit."""
 
 from __future__ import annotations
 
@@ -14,58 +14,78 @@ from qsmengine.cli.options import shared
 def dti(
     *,
     dwi: Annotated[Path, typer.Option("--dwi", "-k", help="4-D diffusion-weighted image")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="what the outputs' names begin with", metavar="PREFIX")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="prefix of the output files", metavar="PREFIX")],
     bval: Annotated[
         Path | None,
-        typer.Option("--bval", "-b", help="b-values; else beside or above the image, as BIDS has it"),
+        typer.Option("--bval", "-b", help="b-values; default: next to the image or inherited as in BIDS"),
     ] = None,
-    bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; likewise")] = None,
+    bvec: Annotated[
+        Path | None,
+        typer.Option(
+            "--bvec", "-r", help="gradient directions; default: next to the image or inherited as in BIDS"
+        ),
+    ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option("--mask", "-m", help="mask; else one of the brain is made; none: every voxel with signal"),
+        typer.Option(
+            "--mask",
+            "-m",
+            help="mask of the voxels to fit; default: a computed brain mask; none: every voxel with signal",
+        ),
     ] = None,
     fit: Annotated[
         str | None,
         typer.Option(
             "--fit",
-            help="ols, wls (predicted weights), wls_fsl (measured), iwls, nlls, restore, constrained, dki, "
-            "dki_constrained or free_water",
+            help="fit method: ols, wls (weights from the predicted signal), wls_fsl (from the measured "
+            "signal), iwls, nlls, restore, constrained, dki, dki_constrained or free_water",
             metavar="METHOD",
         ),
     ] = None,
     denoise: Annotated[
         str | None,
-        typer.Option("--denoise", help="before the fit: mppca or mnlm; nothing by default", metavar="METHOD"),
+        typer.Option(
+            "--denoise", help="denoising before the fit: mppca or mnlm; default: none", metavar="METHOD"
+        ),
     ] = None,
     gradnonlin: Annotated[
         Path | None,
-        typer.Option("--gradnonlin", help="deviation of the gradient coils, nine volumes as FSL has them"),
+        typer.Option("--gradnonlin", help="gradient deviation tensor, nine volumes as in FSL (grad_dev)"),
     ] = None,
     tensor_order: Annotated[
         str,
         typer.Option(
-            "--tensor-order", help="of the written tensor: fsl, mrtrix, dipy or nifti", metavar="ORDER"
+            "--tensor-order",
+            help="order of the tensor's components: fsl, mrtrix, dipy or nifti",
+            metavar="ORDER",
         ),
     ] = "fsl",
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="look for a flip or permutation of the directions")
+        bool,
+        typer.Option("--check/--no-check", help="check the gradient directions for flipped or permuted axes"),
     ] = True,
     shells: Annotated[
         str | None,
-        typer.Option("--shells", help="b-values to fit beside b = 0, such as 1000,2000", metavar="B,..."),
+        typer.Option("--shells", help="shells to fit in addition to b = 0, such as 1000,2000", metavar="B,..."),
     ] = None,
     exclude: Annotated[
         str | None,
-        typer.Option("--exclude-volumes", help="to leave out, from 1: 34 or 3,40-42", metavar="N,..."),
+        typer.Option(
+            "--exclude-volumes", help="volumes to exclude, counted from 1: 34 or 3,40-42", metavar="N,..."
+        ),
     ] = None,
     names: Annotated[
-        Literal["fsl", "bids"], typer.Option("--names", help="of the outputs: dtifit's, or BIDS derivatives")
+        Literal["fsl", "bids"],
+        typer.Option("--names", help="output names: fsl (as dtifit) or bids (BIDS derivatives)"),
     ] = "fsl",
     max_memory: Annotated[
         float | None,
-        typer.Option("--max-memory", min=0.0, help="fit in slabs above this; what is free", metavar="GIB"),
+        typer.Option(
+            "--max-memory",
+            min=0.0,
+            help="fit in slabs if more memory is needed; default: the free memory",
+            metavar="GIB",
+        ),
     ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
@@ -78,10 +98,10 @@ def dti(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Diffusion tensor: FA, colour FA, MD, eigenvalues and vectors, mode, S0, tensor, noise, status.
+    """Fit the diffusion tensor: FA, colour FA, MD, eigenvalues, eigenvectors, mode, S0, noise, status.
 
-    The files are named as FSL's dtifit names them: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ... Kurtosis
-    (--fit dki) adds MK, AK, RK, KFA, MKT and DKT, free water (--fit free_water) FW.
+    Files are named as by FSL's dtifit: PREFIX_FA, PREFIX_MD, PREFIX_L1, PREFIX_V1, ... The kurtosis fit
+    (--fit dki) adds MK, AK, RK, KFA, MKT and DKT; the free-water fit (--fit free_water) adds FW.
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers, parse_ranges

@@ -1,4 +1,4 @@
-"""``qsmengine evaluate``: scores of a map against the truth."""
+"""``qsmengine evaluate``: error measures of a map against the truth."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def evaluate(
     *,
     estimate: Annotated[Path, typer.Option("--estimate", help="map to score [ppm]")],
     truth: Annotated[Path, typer.Option("--truth", help="true map [ppm]")],
-    mask: Annotated[Path, typer.Option("--mask", help="voxels that count")],
+    mask: Annotated[Path, typer.Option("--mask", help="mask of the voxels to score")],
     labels: Annotated[
         Path | None, typer.Option("--labels", help="label image, for the slope of deep grey matter")
     ] = None,
     dgm_labels: Annotated[
-        str, typer.Option("--dgm-labels", help="labels of deep grey matter", metavar="N,N,...")
+        str, typer.Option("--dgm-labels", help="labels of the deep grey matter", metavar="N,N,...")
     ] = "1,2,3,4,5,6",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Score a susceptibility or field map where it is not 0 (as QSM-CI does) and in the whole mask."""
+    """Score a susceptibility or field map, both where it is nonzero (as QSM-CI does) and in the whole mask."""
     import json
 
     from qsmengine.cli.options.parsers import parse_numbers
@@ -49,7 +49,7 @@ def evaluate(
 
 def _lines(result: Evaluation) -> list[str]:
     units = {"nrmse": "%", "nrmse_detrend": "%", "hfen": "%", "volume": "mm^3"}
-    lines = [f"{'':14} {'estimate not 0':>14} {'whole mask':>14}"]
+    lines = [f"{'':14} {'estimate != 0':>14} {'whole mask':>14}"]
     for name, scored, whole in zip(result.whole._fields, result.scored, result.whole, strict=True):
         lines.append(f"{name:14} {scored:14.4f} {whole:14.4f} {units.get(name, '')}".rstrip())
     if result.dgm_slope is not None:

@@ -17,14 +17,14 @@ def group(
     derivatives: Annotated[Path, typer.Argument(help="folder with sub-*/**/*_desc-dgm_stats.tsv")],
     out: Annotated[Path, typer.Argument(help="folder for the tables")],
     participants: Annotated[
-        Path | None, typer.Option("--participants", help="participants.tsv; else the one in DERIVATIVES")
+        Path | None, typer.Option("--participants", help="participants.tsv; default: the one in DERIVATIVES")
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Group models of regional values: one analysis of covariance, or the models of an analysis file."""
+    """Fit group models of regional values: one analysis of covariance, or the models of an analysis file."""
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     run_design(design, derivatives, out, participants, reporter, force=force)
 
@@ -32,7 +32,7 @@ def group(
 def run_design(
     design: Path, derivatives: Path, out: Path, participants: Path | None, reporter: Reporter, *, force: bool
 ) -> None:
-    """Fit the models of a design or analysis file to the tables below `derivatives`; say where they are."""
+    """Fit the models of a design or analysis file to the tables below `derivatives`; print the output paths."""
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.stats.analysis.description import is_analysis
     from qsmengine.stats.analysis.run_design import run_group_analysis

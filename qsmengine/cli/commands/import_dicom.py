@@ -1,4 +1,4 @@
-"""``qsmengine import``: a scanner's DICOM files to a session of a BIDS dataset."""
+"""``qsmengine import``: convert DICOM files into a session of a BIDS dataset."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from qsmengine.cli.options import shared
 
 def import_dicom(
     folder: Annotated[Path, typer.Argument(help="DICOM files of one visit, at any depth", metavar="DICOM")],
-    bids: Annotated[Path, typer.Argument(help="raw BIDS dataset; made where missing", metavar="BIDS")],
+    bids: Annotated[Path, typer.Argument(help="raw BIDS dataset; created if missing", metavar="BIDS")],
     *,
-    subject: Annotated[str, typer.Option("--subject", help="label, with or without sub-", metavar="LABEL")],
+    subject: Annotated[
+        str, typer.Option("--subject", help="subject label, with or without sub-", metavar="LABEL")
+    ],
     session: Annotated[
-        str | None, typer.Option("--session", help="label, with or without ses-", metavar="LABEL")
+        str | None, typer.Option("--session", help="session label, with or without ses-", metavar="LABEL")
     ] = None,
     keep_identity: Annotated[
         bool, typer.Option("--keep-identity", help="keep patient, physicians, place and times in the sidecars")
@@ -27,10 +29,10 @@ def import_dicom(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Gradient echoes with phase, diffusion and T1-weighted images, through dcm2niix (extra: dicom).
+    """Convert DICOM to BIDS with dcm2niix: gradient echoes with phase, diffusion and T1-weighted images.
 
-    Names, birth dates and times of day are left behind unless --keep-identity. What is not recognised is
-    listed.
+    Names, birth dates and times of day are removed unless --keep-identity is given. Series that are not
+    recognised are listed. Needs the extra qsmengine[dicom].
     """
     from qsmengine.cohort.dicom_import.convert import import_dicom as run
 
@@ -38,8 +40,8 @@ def import_dicom(
     done = run(folder, bids, subject, session, keep_identity=keep_identity, force=force)
     reporter.notes(done.notes)
     for text in done.left_out:
-        reporter.note(f"left out: {text}")
+        reporter.note(f"skipped: {text}")
     images = [path for path in done.files if path.endswith(".nii.gz")]
     for path in images:
         reporter.say(str(bids / path), file=str(bids / path))
-    reporter.note(f"{len(images)} images imported, {len(done.left_out)} left out")
+    reporter.note(f"{len(images)} images imported, {len(done.left_out)} skipped")

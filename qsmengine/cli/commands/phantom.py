@@ -1,4 +1,4 @@
-"""``qsmengine phantom``: a virtual head as BIDS raw data with its truth."""
+"""``qsmengine phantom``: raw BIDS data of a virtual head, with the truth."""
 
 from __future__ import annotations
 
@@ -18,51 +18,63 @@ if TYPE_CHECKING:
 
 def phantom(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="BIDS folder to write into")],
-    head: Annotated[int, typer.Option("--head", help="whose anatomy: 1, 2 or 3")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="output folder, a BIDS dataset")],
+    head: Annotated[int, typer.Option("--head", help="anatomy: head 1, 2 or 3")] = 1,
     subject: Annotated[
-        str | None, typer.Option("--subject", help="label of the subject [default: 01 for head 1, ...]")
+        str | None, typer.Option("--subject", help="subject label [default: 01 for head 1, ...]")
     ] = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option("--feature", help="veins, calcifications, lesions: drawn into the brain", metavar="F..."),
+        typer.Option(
+            "--feature", help="features added to the brain: veins, calcifications, lesions", metavar="F..."
+        ),
     ] = None,
     voxel_size: Annotated[
-        list[str] | None, typer.Option("--voxel-size", help="in mm, one or three numbers", metavar="MM...")
+        list[str] | None,
+        typer.Option("--voxel-size", help="voxel size [mm], one or three numbers", metavar="MM..."),
     ] = None,
-    field_strength: Annotated[float, typer.Option("--field-strength", help="in tesla", metavar="T")] = 3.0,
+    field_strength: Annotated[
+        float, typer.Option("--field-strength", help="field strength [T]", metavar="T")
+    ] = 3.0,
     echo_times: Annotated[
         list[str] | None,
-        typer.Option("--echo-times", help="in seconds [default: 0.004 0.012 0.02 0.028]", metavar="S..."),
+        typer.Option("--echo-times", help="echo times [s] [default: 0.004 0.012 0.02 0.028]", metavar="S..."),
     ] = None,
     b0_direction: Annotated[
-        list[str] | None, typer.Option("--b0-direction", help="in array axes [default: 0 0 1]", metavar="X Y Z")
+        list[str] | None,
+        typer.Option("--b0-direction", help="B0 direction in array axes [default: 0 0 1]", metavar="X Y Z"),
     ] = None,
     snr: Annotated[
-        float | None, typer.Option("--snr", help="in white matter at the first echo; no noise when not given")
+        float | None, typer.Option("--snr", help="SNR in white matter at the first echo; default: no noise")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="of texture, coil and noise")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="random seed of texture, coil and noise")] = 0,
     modality: Annotated[
-        list[str] | None, typer.Option("--modality", help="gre, dwi or both [default: gre]", metavar="M...")
+        list[str] | None,
+        typer.Option(
+            "--modality", help="modalities to simulate: gre, dwi or both [default: gre]", metavar="M..."
+        ),
     ] = None,
     sessions: Annotated[
         int | None,
-        typer.Option("--sessions", min=1, help="a cohort of N sessions of this head", metavar="N"),
+        typer.Option("--sessions", min=1, help="write a cohort of N sessions of this head", metavar="N"),
     ] = None,
-    visits: Annotated[int, typer.Option("--visits", min=1, help="of each subject of a cohort")] = 1,
+    visits: Annotated[int, typer.Option("--visits", min=1, help="sessions per subject of a cohort")] = 1,
     faults: Annotated[
-        bool, typer.Option("--faults", help="damage every fifth session, see derivatives/truth/faults.json")
+        bool,
+        typer.Option(
+            "--faults", help="damage every fifth session; derivatives/truth/faults.json lists the faults"
+        ),
     ] = False,
-    texture: Annotated[float, typer.Option("--texture", help="relative variation inside a tissue")] = 0.1,
+    texture: Annotated[float, typer.Option("--texture", help="relative variation within a tissue")] = 0.1,
     force: shared.Force = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """A virtual head: gradient echoes and diffusion series as a scanner would give them, and the truth.
+    """Simulate a virtual head: gradient echoes and diffusion series as from a scanner, and the truth.
 
-    With --sessions a cohort: a BIDS dataset of so many sessions of the head, which differ in noise. Voxels are
-    then 4 mm, the SNR is 100, and a diffusion series has 13 volumes, unless told otherwise.
+    With --sessions, write a cohort: a BIDS dataset with N sessions of the head that differ in noise. The
+    defaults are then 4 mm voxels, an SNR of 100 and 13 volumes per diffusion series.
     """
     from qsmengine.cli.options.parsers import parse_numbers, parse_vector
     from qsmengine.phantom import virtual_head
@@ -102,13 +114,13 @@ def phantom(
 
 def _check(folder: Path, *, force: bool, subject: str | None, single: bool, faults: bool, visits: int) -> None:
     if not single and folder.is_dir() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty: a cohort is written into a new folder")
+        raise UsageError(f"{folder} is not empty: a cohort needs a new folder")
     if single and folder.exists() and not force:
         raise UsageError(f"{folder} exists already; --force replaces it")
     if single and (faults or visits > 1):
-        raise UsageError("--faults and --visits are for a cohort: add --sessions N")
+        raise UsageError("--faults and --visits require a cohort: add --sessions N")
     if not single and subject is not None:
-        raise UsageError("--subject: the subjects of a cohort are numbered")
+        raise UsageError("--subject: subjects of a cohort are numbered automatically")
 
 
 def _write_one(head: VirtualHead, out: Path, label: str) -> None:

@@ -1,4 +1,4 @@
-"""``qsmengine plan``: what a run over a cohort would do."""
+"""``qsmengine plan``: preview of a cohort run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def plan(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Every session of a BIDS dataset with its steps, sizes, memory and what is missing; writes nothing.
+    """List the sessions of a BIDS dataset with steps, sizes, memory and missing inputs; write nothing.
 
-    Exit code 0 where every session can run, 1 where one cannot.
+    The exit code is 0 if every session can run and 1 otherwise.
     """
     from qsmengine.backend.memory import available_memory
     from qsmengine.cli.display.plan import cohort_tree, print_cohort

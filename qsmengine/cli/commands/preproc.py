@@ -1,4 +1,4 @@
-"""``qsmengine preproc``: motion, eddy currents, outlier slices and a mask for a diffusion series."""
+"""``qsmengine preproc``: motion, eddy currents, outlier slices and a mask of a diffusion series."""
 
 from __future__ import annotations
 
@@ -14,19 +14,32 @@ from qsmengine.cli.options import shared
 def preproc(
     *,
     dwi: Annotated[Path, typer.Option("--dwi", "-k", help="4-D diffusion-weighted image")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="what the outputs' names begin with", metavar="PREFIX")
-    ],
-    bval: Annotated[Path | None, typer.Option("--bval", "-b", help="b-values; else beside the image")] = None,
-    bvec: Annotated[Path | None, typer.Option("--bvec", "-r", help="directions; else beside the image")] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="head; else made of b = 0 volumes")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="prefix of the output files", metavar="PREFIX")],
+    bval: Annotated[
+        Path | None, typer.Option("--bval", "-b", help="b-values; default: next to the image")
+    ] = None,
+    bvec: Annotated[
+        Path | None, typer.Option("--bvec", "-r", help="gradient directions; default: next to the image")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", "-m", help="head mask; default: computed from the b = 0 volumes")
+    ] = None,
     model: Annotated[
         Literal["affine", "rigid", "none"],
-        typer.Option("--model", help="of a weighted volume: affine (eddy currents too), rigid, none (stay)"),
+        typer.Option(
+            "--model",
+            help="registration of diffusion-weighted volumes: affine (motion, eddy currents), rigid or none",
+        ),
     ] = "affine",
-    rounds: Annotated[int, typer.Option("--rounds", min=1, max=5, help="registrations of each volume")] = 2,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, max=5, help="number of registrations per volume")
+    ] = 2,
     threshold: Annotated[
-        float, typer.Option("--outlier-threshold", help="standard deviations below which a slice is lost")
+        float,
+        typer.Option(
+            "--outlier-threshold",
+            help="flag slices darker than expected by more than this many standard deviations",
+        ),
     ] = 4.0,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
@@ -35,11 +48,11 @@ def preproc(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Bring the volumes of a diffusion series onto each other, turn the gradients along, flag lost slices.
+    """Align the volumes of a diffusion series, rotate the gradient directions and flag outlier slices.
 
     Writes PREFIX_dwi.nii.gz with .bval, .bvec and .json, PREFIX_mask.nii.gz, PREFIX_motion.tsv and
-    PREFIX_outliers.tsv. Registration needs the extra qsmengine[registration]. Distortion by susceptibility is
-    not corrected: use FSL's topup and eddy for that and give their rotated b-vectors to qsmengine dti.
+    PREFIX_outliers.tsv. Registration needs the extra qsmengine[registration]. Susceptibility distortion is not
+    corrected: use FSL's topup and eddy for that and pass their rotated b-vectors to qsmengine dti.
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.sessions.preproc import PreprocRequest, run_preproc

@@ -1,4 +1,4 @@
-"""``qsmengine qsm``: raw gradient echoes to field maps, relaxation and susceptibility."""
+"""``qsmengine qsm``: field, relaxation and susceptibility maps from raw gradient echoes."""
 
 from __future__ import annotations
 
@@ -15,27 +15,34 @@ def qsm(
     *,
     magnitude: Annotated[
         list[Path] | None,
-        typer.Option("--magnitude", "-m", help="3-D files, one an echo, or one 4-D file", metavar="F..."),
+        typer.Option(
+            "--magnitude", "-m", help="magnitude: one 3-D file per echo, or one 4-D file", metavar="F..."
+        ),
     ] = None,
     phase: Annotated[
-        list[Path] | None, typer.Option("--phase", "-p", help="phase, like --magnitude", metavar="F...")
+        list[Path] | None,
+        typer.Option("--phase", "-p", help="phase: one 3-D file per echo, or one 4-D file", metavar="F..."),
     ] = None,
     real: Annotated[
-        list[Path] | None, typer.Option("--real", help="instead of magnitude and phase", metavar="F...")
+        list[Path] | None,
+        typer.Option("--real", help="real part, instead of magnitude and phase", metavar="F..."),
     ] = None,
     imag: Annotated[
-        list[Path] | None, typer.Option("--imag", help="imaginary part, beside --real", metavar="F...")
+        list[Path] | None, typer.Option("--imag", help="imaginary part, together with --real", metavar="F...")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the results")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
     echo_times: Annotated[
         list[str] | None,
-        typer.Option("--echo-times", help="in seconds; else from the sidecars", metavar="S..."),
+        typer.Option("--echo-times", help="echo times [s]; default: from the sidecars", metavar="S..."),
     ] = None,
     field_strength: Annotated[
-        float | None, typer.Option("--field-strength", help="in tesla; else from the sidecars", metavar="T")
+        float | None,
+        typer.Option("--field-strength", help="field strength [T]; default: from the sidecars", metavar="T"),
     ] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; computed when not given")] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="label image for a reference region")] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="label image with the reference region")
+    ] = None,
     r2: Annotated[
         Path | None, typer.Option("--r2", help="R2 map [1/s] for --set chi_separation=r2prime", metavar="F")
     ] = None,
@@ -58,13 +65,13 @@ def qsm(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Raw gradient echoes to total and local field, R2*, T2* and susceptibility.
+    """Compute total and local field, R2*, T2* and susceptibility maps from raw gradient echoes.
 
-    On demand: --set denoise=complex-mnlm or auto (before all else), --set uncertainty=monte_carlo (standard
-    deviation of chi), --set swi=homodyne or local_field,
-    --set chi_separation=r2star or r2prime, --set reference=csf.
+    Optional steps: --set denoise=complex-mnlm or auto (as the first step), --set uncertainty=monte_carlo
+    (standard deviation of chi), --set swi=homodyne or local_field, --set chi_separation=r2star or r2prime,
+    --set reference=csf.
 
-    Echo times and field strength come from the images' JSON sidecars where these hold them.
+    Echo times and field strength are read from the JSON sidecars if present.
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers

@@ -1,4 +1,4 @@
-"""``qsmengine qsm-ci``: the submission contract of the QSM-CI benchmark."""
+"""``qsmengine qsm-ci``: interface to the QSM-CI benchmark."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ def qsm_ci(
     stage: Annotated[
         str,
         typer.Argument(
-            help="field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end", metavar="STAGE"
+            help="stage or span: field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end",
+            metavar="STAGE",
         ),
     ],
     input_dir: Annotated[
         Path, typer.Argument(help="folder with params.json and the images", metavar="INPUT_DIR")
     ],
-    output_dir: Annotated[Path, typer.Argument(help="folder for the result", metavar="OUTPUT_DIR")],
+    output_dir: Annotated[Path, typer.Argument(help="output folder", metavar="OUTPUT_DIR")],
     method: Annotated[
         str | None,
         typer.Option(
-            "--method", help="method; for a span several joined by +, such as vsharp+tkd", metavar="M[+M]"
+            "--method", help="method; for a span, methods joined by +, such as vsharp+tkd", metavar="M[+M]"
         ),
     ] = None,
     device: shared.Device = "auto",
@@ -39,7 +40,7 @@ def qsm_ci(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Read a QSM-CI input folder, write its result (totalfield, localfield or chimap, in ppm)."""
+    """Process a QSM-CI input folder and write its result (totalfield, localfield or chimap, in ppm)."""
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.sessions.qsm_ci import CiRequest, run_qsm_ci
 

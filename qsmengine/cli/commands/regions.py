@@ -1,4 +1,4 @@
-"""``qsmengine regions``: volumes and map statistics per structure."""
+"""``qsmengine regions``: volume and map statistics of each structure."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ def regions(
     *,
     labels: Annotated[Path, typer.Option("--labels", help="label image")],
     maps: Annotated[
-        list[str], typer.Option("--map", help="map and its file; may be repeated", metavar="NAME=F")
+        list[str], typer.Option("--map", help="name and file of a map; may be repeated", metavar="NAME=F")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="table to write, ending in .tsv")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="output table, ending in .tsv")],
     lut: Annotated[
         str,
         typer.Option(
-            "--lut", help="fsl-first, freesurfer-aseg, synthseg, cit168, thalamus-hcp, or a table's file"
+            "--lut", help="lookup table: fsl-first, freesurfer-aseg, synthseg, cit168, thalamus-hcp, or a file"
         ),
     ] = "freesurfer-aseg",
-    mask: Annotated[Path | None, typer.Option("--mask", help="voxels that count")] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", help="mask of the voxels to include; default: all")
+    ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="only this group of the table, such as dgm")
+        str | None, typer.Option("--group", help="restrict to this group of the lookup table, such as dgm")
     ] = None,
     units: Annotated[
         list[str] | None,
-        typer.Option("--unit", help="unit of a map whose sidecar does not tell", metavar="NAME=UNIT"),
+        typer.Option("--unit", help="unit of a map whose sidecar does not state it", metavar="NAME=UNIT"),
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Volume and per-map mean, median, SD, percentiles and coverage of every structure."""
+    """Measure the volume of every structure and the mean, median, SD, percentiles and coverage of each map."""
     from qsmengine.cli.options.parsers import parse_files, parse_pairs
     from qsmengine.io.sidecars import read_sidecar
     from qsmengine.pipeline.outputs.staging import check_output
@@ -48,12 +50,12 @@ def regions(
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     files = parse_files(maps, "--map")
     if out.suffix != ".tsv":
-        raise UsageError(f"--out {out}: the table's name ends in .tsv")
+        raise UsageError(f"--out {out}: the name must end in .tsv")
     given = parse_pairs(units, "--unit")
     found = {name: given.get(name) or read_sidecar(path).text("Units") for name, path in files.items()}
     for name, unit in found.items():
         if unit is None:
-            raise InputError(f"not found; give --unit {name}=UNIT", source=files[name], field="Units")
+            raise InputError(f"not found; add --unit {name}=UNIT", source=files[name], field="Units")
     sources = [labels, *files.values(), *([] if mask is None else [mask])]
     check_output(out.parent, [Path(out.name), Path(out.with_suffix(".json").name)], sources, force=force)
     known = {name: unit for name, unit in found.items() if unit is not None}

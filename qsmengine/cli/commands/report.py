@@ -1,4 +1,4 @@
-"""``qsmengine report``: a page per session, one of the cohort, methods and references."""
+"""``qsmengine report``: a page per session, a cohort page, methods and references."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from qsmengine.cli.options import shared
 
 def report(
     *,
-    out: Annotated[Path, typer.Argument(help="folder of results, of a cohort or of single runs")],
+    out: Annotated[Path, typer.Argument(help="folder with the results of a cohort or of single runs")],
     sessions: Annotated[
         list[str] | None,
-        typer.Option("--session", help="only the page of this one, as sub-X[_ses-Y]; may be repeated"),
+        typer.Option("--session", help="write only the page of this session, sub-X[_ses-Y]; may be repeated"),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="processes, where there are many pages", metavar="N")
+        int | None, typer.Option("--jobs", min=1, help="processes used for many pages", metavar="N")
     ] = None,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Pages of every session and of the cohort (index.html), methods and references (logs/CITATION.md).
+    """Write a page per session, a cohort page (index.html), methods and references (logs/CITATION.md).
 
-    Everything comes from the files in the folder; nothing is computed again. Pages are whole in themselves: one
-    file, no scripts, nothing from a network.
+    Everything is read from the files in the folder; nothing is recomputed. Each page is one self-contained
+    file without scripts or network resources.
     """
     from qsmengine.cohort.outputs.reports import write_reports
 

@@ -1,4 +1,4 @@
-"""``qsmengine reproduce``: a published study, its findings beside the published ones."""
+"""``qsmengine reproduce``: a published study on virtual cohorts, compared with the published findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Study(StrEnum):
 
 
 class Level(StrEnum):
-    """Where a reproduction starts."""
+    """Starting point of a reproduction."""
 
     table = "table"
     raw = "raw"
@@ -34,19 +34,28 @@ class _Made(Protocol):
 
 def reproduce(
     *,
-    study: Annotated[Study, typer.Argument(help="the study")],
+    study: Annotated[Study, typer.Argument(help="study to reproduce")],
     out: Annotated[Path, typer.Argument(help="folder for tables, figures and the page")],
     level: Annotated[
         Level,
-        typer.Option("--level", help="table: draw regional values, or maps of them; raw: raw signals"),
+        typer.Option(
+            "--level",
+            help="start from drawn regional values or maps (table), or from simulated raw signals (raw)",
+        ),
     ] = Level.table,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="virtual cohorts", metavar="N")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="number of virtual cohorts", metavar="N")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the first cohort", metavar="N")] = 0,
     per_group: Annotated[
-        int | None, typer.Option("--per-group", min=2, help="raw: only so many of a group", metavar="N")
+        int | None,
+        typer.Option(
+            "--per-group", min=2, help="level raw: participants per group; default: as published", metavar="N"
+        ),
     ] = None,
     voxel_size: Annotated[
-        float, typer.Option("--voxel-size", min=1, max=4, help="raw: of the virtual heads [mm]", metavar="MM")
+        float,
+        typer.Option(
+            "--voxel-size", min=1, max=4, help="level raw: voxel size of the virtual heads [mm]", metavar="MM"
+        ),
     ] = 2.0,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
@@ -55,7 +64,7 @@ def reproduce(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Draw virtual cohorts with a study's published figures, run its models, compare with the print."""
+    """Draw virtual cohorts from a study's published statistics, fit its models, compare with its findings."""
     from qsmengine.pipeline.outputs.staging import check_output, staged
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -63,7 +72,7 @@ def reproduce(
         from qsmengine.cli.options.devices import choose_device
 
         if study is not Study.pontillo2019 or seeds != 1:
-            raise UsageError("--level raw is of pontillo2019 with one cohort (--seeds 1)")
+            raise UsageError("--level raw is available for pontillo2019 with one cohort (--seeds 1)")
         _raw(out, seed, per_group, voxel_size, choose_device(device, threads, reporter), reporter, force=force)
         return
     names = _outputs(study)
@@ -113,7 +122,7 @@ def _raw(
     *,
     force: bool,
 ) -> None:
-    """From raw signals, going on with the participants that are in the folder already."""
+    """Reproduce from raw signals, reusing participants that are already in the folder."""
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.studies.pontillo2019.raw import OUTPUTS, WHOLE_OUTPUTS, RawSettings, reproduce_raw
 
@@ -121,7 +130,7 @@ def _raw(
     check_output(out, [Path(name) for name in names], [], force=force)
 
     def on_participant(done: int, total: int, known: bool) -> None:
-        reporter.step(f"[{done}/{total}] {'taken from an earlier run' if known else 'done'}")
+        reporter.step(f"[{done}/{total}] {'reused from an earlier run' if known else 'done'}")
 
     made = reproduce_raw(
         out,

@@ -1,4 +1,4 @@
-"""``qsmengine run``: a cohort from BIDS to derivatives."""
+"""``qsmengine run``: process a cohort from BIDS to derivatives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(
             min=0,
             rich_help_panel=_WORK,
             metavar="N",
-            help="processes; 0 works in this one; else one a GPU, or as many as cores and memory allow",
+            help="worker processes; 0: none; default: one per GPU, or as many as cores and memory allow",
         ),
     ] = None,
     memory: Annotated[
@@ -42,7 +42,7 @@ def run(
         typer.Option(
             "--memory",
             "--mem",
-            help="all workers together, such as 48GB",
+            help="total memory of all workers, such as 48GB",
             rich_help_panel=_WORK,
             metavar="SIZE",
         ),
@@ -50,19 +50,25 @@ def run(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", help="running Dask scheduler to join", rich_help_panel=_WORK, metavar="ADDRESS"
+            "--scheduler",
+            help="address of a running Dask scheduler to join",
+            rich_help_panel=_WORK,
+            metavar="ADDRESS",
         ),
     ] = None,
     slurm: Annotated[
         Path | None,
         typer.Option(
-            "--slurm", help="workers are jobs of Slurm", rich_help_panel=_WORK, metavar="PROFILE.yaml"
+            "--slurm",
+            help="YAML profile; workers run as Slurm jobs",
+            rich_help_panel=_WORK,
+            metavar="PROFILE.yaml",
         ),
     ] = None,
     stop_on_first_crash: Annotated[
         bool,
         typer.Option(
-            "--stop-on-first-crash", help="begin no more sessions after one failed", rich_help_panel=_WORK
+            "--stop-on-first-crash", help="start no further session after a failure", rich_help_panel=_WORK
         ),
     ] = False,
     device: shared.Device = "auto",
@@ -73,16 +79,16 @@ def run(
     dry_run: shared.DryRun = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="compute again what did not change", rich_help_panel="Output"),
+        typer.Option("--force", help="run every step again, even if nothing changed", rich_help_panel="Output"),
     ] = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Reconstruct every session of a BIDS dataset; what is done and unchanged is not done again.
+    """Reconstruct every session of a BIDS dataset; steps that are complete and unchanged are skipped.
 
-    Exit code 0 where all sessions are done, 1 where some failed or could not run, 130 after Ctrl-C or SIGTERM:
-    the same command then goes on where it stopped.
+    The exit code is 0 if all sessions are done, 1 if some failed or could not run, and 130 after Ctrl-C or
+    SIGTERM; the same command then resumes the run.
     """  # fmt: skip
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cohort.run import run_cohort

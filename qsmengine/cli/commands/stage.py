@@ -1,4 +1,4 @@
-"""``qsmengine stage``: any registered method of any stage on files."""
+"""``qsmengine stage``: run any registered method on files."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from qsmengine.errors import UsageError
 
 def stage(
     *,
-    name: Annotated[str | None, typer.Argument(help="stage, such as background", metavar="[NAME]")] = None,
-    method: Annotated[str | None, typer.Option("--method", help="method of the stage")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="name of the stage, such as background", metavar="[NAME]")
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="name of the method")] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", help="input and its file (several echoes: F,F,...)", metavar="K=F"),
+        typer.Option("--input", "-i", help="name and file of an input (multi-echo: F,F,...)", metavar="K=F"),
     ] = None,
     outputs: Annotated[
-        list[str] | None, typer.Option("--output", "-o", help="output and its file", metavar="K=F")
+        list[str] | None, typer.Option("--output", "-o", help="name and file of an output", metavar="K=F")
     ] = None,
     units: Annotated[
         list[str] | None,
         typer.Option(
-            "--unit", help="unit (ppm or Hz) of a field whose sidecar does not tell", metavar="K=UNIT"
+            "--unit", help="unit (ppm or Hz) of a field whose sidecar does not state it", metavar="K=UNIT"
         ),
     ] = None,
     field_strength: Annotated[
-        float | None, typer.Option("--field-strength", help="in tesla; else from the sidecars", metavar="T")
+        float | None,
+        typer.Option("--field-strength", help="field strength [T]; default: from the sidecars", metavar="T"),
     ] = None,
     list_methods: Annotated[
-        bool, typer.Option("--list", help="print the methods with inputs, outputs, parameters, source")
+        bool, typer.Option("--list", help="list methods with their inputs, outputs, parameters and source")
     ] = False,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
@@ -43,7 +46,7 @@ def stage(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Run one method of one stage on files; --list shows what there is."""
+    """Run one method of one stage on files; --list shows the available methods."""
     from qsmengine.cli.display.methods import print_methods
     from qsmengine.cli.options.parsers import parse_files, parse_pairs
 

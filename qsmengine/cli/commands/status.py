@@ -1,4 +1,4 @@
-"""``qsmengine status``: where a cohort stands, also while it runs."""
+"""``qsmengine status``: progress of a cohort, also during a run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def status(
     *,
     out: Annotated[Path, typer.Argument(help="output folder of qsmengine run", metavar="OUT")],
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")] = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Sessions done, running, failed and blocked with their reasons, from the ledger alone."""
+    """Show which sessions are done, running, failed or blocked, and why; reads only the ledger."""
     from qsmengine.cohort.ledger.status import cohort_status
 
     reporter = Reporter(quiet=quiet, log_json=log_json)
@@ -31,19 +31,19 @@ def status(
         reporter.say(json.dumps(found.as_tree(), indent=2))
         return
     counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
-    reporter.say(f"{len(found.sessions)} sessions: {counts or 'none begun'}", **found.counts)
+    reporter.say(f"{len(found.sessions)} sessions: {counts or 'none started'}", **found.counts)
     _say_sessions(reporter, found)
 
 
 def _say_sessions(reporter: Reporter, found: CohortStatus) -> None:
-    """One line for each session that is not simply done or waiting."""
+    """Return one line for each session that is neither done nor waiting."""
     for session in found.of("running"):
         where = ", ".join(part for part in (session.step, session.device) if part) or "starting"
         reporter.say(
-            f"running  {session.session}: {where} on {session.worker}, seen {session.silent:.0f} s ago"
+            f"running  {session.session}: {where} on {session.worker}, last seen {session.silent:.0f} s ago"
         )
     for session in found.of("left"):
-        reporter.say(f"left     {session.session}: its worker is gone; the next run begins it again")
+        reporter.say(f"left     {session.session}: its worker is gone; the next run restarts it")
     for name in ("failed", "blocked", "damaged"):
         for session in found.of(name):
             for reason in session.reasons or ("no reason recorded",):

@@ -15,17 +15,27 @@ def tfce(
     *,
     table: Annotated[Path, typer.Option("--table", help="TSV: participant_id, map (file), design columns")],
     mask: Annotated[Path, typer.Option("--mask", help="voxels to test, on the grid of the maps")],
-    tested: Annotated[str, typer.Option("--tested", help="column that is tested: numbers or groups")],
+    tested: Annotated[str, typer.Option("--tested", help="column to test: numbers or groups")],
     out: Annotated[Path, typer.Argument(help="folder for the maps")],
-    reference: Annotated[str | None, typer.Option("--reference", help="group compared with")] = None,
-    level: Annotated[str | None, typer.Option("--level", help="group compared, where there are more")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="reference group of the comparison")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", help="group to compare with the reference, if there are several")
+    ] = None,
     covariates: Annotated[
         list[str] | None, typer.Option("--covariate", help="nuisance column; may be repeated")
     ] = None,
-    permutations: Annotated[int, typer.Option("--permutations", min=1, metavar="N")] = 5000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="of the permutations", metavar="N")] = 0,
-    one_sided: Annotated[bool, typer.Option("--one-sided", help="positive effects only")] = False,
-    connectivity: Annotated[int, typer.Option("--connectivity", help="6, 18 or 26 neighbours")] = 6,
+    permutations: Annotated[
+        int, typer.Option("--permutations", min=1, help="number of permutations", metavar="N")
+    ] = 5000,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="random seed of the permutations", metavar="N")
+    ] = 0,
+    one_sided: Annotated[bool, typer.Option("--one-sided", help="test positive effects only")] = False,
+    connectivity: Annotated[
+        int, typer.Option("--connectivity", help="number of neighbours of a voxel: 6, 18 or 26")
+    ] = 6,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     force: shared.Force = False,
@@ -33,7 +43,7 @@ def tfce(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Test a column in every voxel of a mask; family-wise error by permutation (Freedman-Lane, TFCE)."""
+    """Test a design column in every voxel of a mask: Freedman-Lane permutation, TFCE, family-wise error."""
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.errors import UsageError
     from qsmengine.pipeline.outputs.staging import check_output, staged
@@ -42,7 +52,7 @@ def tfce(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     if connectivity not in {6, 18, 26}:
-        raise UsageError(f"--connectivity {connectivity}: 6, 18 or 26")
+        raise UsageError(f"--connectivity {connectivity}: must be 6, 18 or 26")
     names = [*(f"{name}.nii.gz" for name in OUTPUTS), "null.tsv", "excluded.tsv", "voxelwise.json"]
     check_output(out, map(Path, names), [table, mask], force=force)
     params = PermutationParams.model_validate(

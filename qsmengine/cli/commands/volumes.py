@@ -1,4 +1,4 @@
-"""``qsmengine volumes``: volumes that another program measured, as a region table."""
+"""``qsmengine volumes``: region table of volumes measured by another program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmengine.errors import UsageError
 
 
 class Source(StrEnum):
-    """Programs whose volumes are read."""
+    """Programs whose volumes can be read."""
 
     aseg = "aseg"
     synthseg = "synthseg"
@@ -23,28 +23,28 @@ class Source(StrEnum):
 
 def volumes(
     *,
-    file: Annotated[Path, typer.Argument(help="aseg.stats, SynthSeg's CSV, or FIRST's label image")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="sub-LABEL_desc-dgm_stats.tsv to write")],
-    source: Annotated[Source, typer.Option("--from", help="program that measured")],
-    scan: Annotated[str | None, typer.Option("--scan", help="row of SynthSeg's CSV")] = None,
+    file: Annotated[Path, typer.Argument(help="aseg.stats, SynthSeg's CSV file, or FIRST's label image")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="output table, sub-LABEL_desc-dgm_stats.tsv")],
+    source: Annotated[Source, typer.Option("--from", help="program that measured the volumes")],
+    scan: Annotated[str | None, typer.Option("--scan", help="row to read from SynthSeg's CSV file")] = None,
     sienax: Annotated[
-        Path | None, typer.Option("--sienax", help="report.sienax: head-size factor, brain volumes")
+        Path | None, typer.Option("--sienax", help="report.sienax with the head-size factor and brain volumes")
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Read volumes of FreeSurfer, SynthSeg or FIRST, normalise for head size, write a region table."""
+    """Read volumes of FreeSurfer, SynthSeg or FIRST, normalise them for head size, write a region table."""
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.stats.regions.files import write_region_table
     from qsmengine.stats.regions.volumes import add_sienax, read_aseg, read_first, read_sienax, read_synthseg
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     if out.suffix != ".tsv":
-        raise UsageError(f"--out {out}: the table's name ends in .tsv")
+        raise UsageError(f"--out {out}: the name must end in .tsv")
     if scan is not None and source is not Source.synthseg:
-        raise UsageError("--scan belongs to --from synthseg")
+        raise UsageError("--scan requires --from synthseg")
     inputs = [file, *([] if sienax is None else [sienax])]
     check_output(out.parent, [Path(out.name), Path(out.with_suffix(".json").name)], inputs, force=force)
     if source is Source.synthseg:

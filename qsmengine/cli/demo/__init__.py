@@ -1,4 +1,4 @@
-"""``qsmengine demo``: the main job on bundled real data and on a virtual head with known truth."""
+"""``qsmengine demo``: reconstruct bundled real data and a virtual head with known truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmengine.cli.options import shared
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the results")] = Path("demo-output"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")] = Path("demo-output"),
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     force: shared.Force = False,
@@ -22,9 +22,9 @@ def demo(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Real gradient echoes, real diffusion, and a virtual head with known truth: maps, tables, pictures.
+    """Reconstruct bundled real data and a virtual head with known truth: maps, tables and pictures.
 
-    Takes a minute or two on two processor cores.
+    Takes a minute or two on two CPU cores.
     """
     from qsmengine.cli.demo.cohort import compare_groups
     from qsmengine.cli.demo.diffusion import reconstruct_diffusion
@@ -37,7 +37,7 @@ def demo(
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     summary = Summary(reporter)
     if (out / "summary.json").exists() and not force:
-        raise UsageError(f"{out} holds an earlier demo; --force replaces it")
+        raise UsageError(f"{out} contains an earlier demo; --force replaces it")
     chosen = choose_device(device, threads, reporter)
     start = time.perf_counter()
     for part in (reconstruct_echoes, reconstruct_diffusion, reconstruct_virtual_head, compare_groups):

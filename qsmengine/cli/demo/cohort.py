@@ -1,4 +1,4 @@
-"""Part 4: two groups of coarse virtual heads with drawn susceptibilities, told apart by an ANCOVA."""
+"""Part 4: two groups of coarse virtual heads with random susceptibilities, compared by an ANCOVA."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from qsmengine.stats.regions.files import tabulate_regions
 VOXEL_SIZE = (2.5, 2.5, 2.5)
 PER_GROUP = 8
 SHIFT_PPB = {"pallidum": 25.0, "thalamus": -12.0}
-"""True difference of the second group's mean chi from the first's [ppb]."""
+"""True difference in mean chi, second minus first group [ppb]."""
 LABELS = {"pallidum": (13, 52), "thalamus": (10, 49)}
 BETWEEN_PEOPLE = 0.006
-"""Standard deviation of a structure's chi in a group [ppm]."""
+"""Standard deviation of a structure's chi within a group [ppm]."""
 PER_YEAR = 0.0003
-"""Rise of the pallidum's chi with age [ppm/year]."""
+"""Increase of the pallidum's chi with age [ppm/year]."""
 FIELD_NOISE = 0.002
-"""Standard deviation of the local field's noise [ppm]."""
+"""Standard deviation of the noise of the local field [ppm]."""
 
 DESIGN = """\
 outcome: {region: [pallidum, thalamus], map: chi, statistic: mean}
@@ -39,8 +39,8 @@ correction: bonferroni
 
 
 def compare_groups(out: Path, device: Device, reporter: Reporter, summary: Summary) -> None:
-    """Draw the heads, invert their local fields, tabulate regions, fit the group model."""
-    reporter.step(f"4. virtual cohort: {2 * PER_GROUP} heads of 2.5 mm in two groups")
+    """Simulate the heads, invert their local fields, tabulate regions, fit the group model."""
+    reporter.step(f"4. virtual cohort: {2 * PER_GROUP} heads with 2.5 mm voxels in two groups")
     folder = out / "cohort"
     head = virtual_head(voxel_size=VOXEL_SIZE, modalities=())
     rng = np.random.default_rng(11)
@@ -78,7 +78,7 @@ def compare_groups(out: Path, device: Device, reporter: Reporter, summary: Summa
 
 
 def _draw_chi(head: VirtualHead, age: float, rng: np.random.Generator, *, patient: bool) -> np.ndarray:
-    """Susceptibility of one person inside the mask [ppm]."""
+    """Return the susceptibility of one subject inside the mask [ppm]."""
     chi = np.where(head.mask, head.truth["chi"].array, np.float32(0))
     for region, labels in LABELS.items():
         value = rng.normal(0.0, BETWEEN_PEOPLE)

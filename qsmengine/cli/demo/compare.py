@@ -1,4 +1,4 @@
-"""Figures of agreement between two images inside a mask."""
+"""Measures of agreement between two images inside a mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Image = npt.NDArray[Any]
 
 
 def nrmse(estimate: Image, truth: Image, mask: Image, *, demean: bool = True) -> float:
-    """Root of the summed squared error over that of the truth [%], both without their means by default."""
+    """Return the normalised root-mean-square error [%]; means are removed by default."""
     e, t = (image[mask].astype(np.float64) for image in (estimate, truth))
     if demean:
         e, t = e - e.mean(), t - t.mean()
@@ -19,10 +19,10 @@ def nrmse(estimate: Image, truth: Image, mask: Image, *, demean: bool = True) ->
 
 
 def correlation(a: Image, b: Image, mask: Image) -> float:
-    """Pearson's coefficient."""
+    """Return Pearson's correlation coefficient."""
     return float(np.corrcoef(a[mask].astype(np.float64), b[mask].astype(np.float64))[0, 1])
 
 
 def median_difference(estimate: Image, truth: Image, mask: Image) -> float:
-    """Median absolute difference, in the images' unit."""
+    """Return the median absolute difference, in the images' unit."""
     return float(np.median(np.abs(estimate[mask].astype(np.float64) - truth[mask].astype(np.float64))))

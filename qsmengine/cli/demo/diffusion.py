@@ -1,4 +1,4 @@
-"""Part 2: a real diffusion series whose scanner made its own maps."""
+"""Part 2: a real diffusion series, compared with the maps computed by the scanner."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
 
 MIN_B0 = 300.0
-"""Signal at b = 0 above which the maps are compared: tissue."""
+"""Signal at b = 0 above which a voxel counts as tissue and is compared."""
 
 
 def reconstruct_diffusion(out: Path, device: Device, reporter: Reporter, summary: Summary) -> None:
-    """Fit tensors where the scanner did and compare FA and MD with its own."""
-    reporter.step("2. real diffusion: Siemens 3 T, 20 directions, 3 mm, against the scanner's own maps")
+    """Fit tensors where the scanner did, and compare FA and MD with the scanner's maps."""
+    reporter.step("2. real diffusion: Siemens 3 T, 20 directions, 3 mm, against the scanner's maps")
     data = demo_path("siemens-dwi-brain-with-vendor-maps")
     prefix = out / "diffusion" / "dti"
     b0, grid, _ = read_image(data / "dwi.nii.gz")

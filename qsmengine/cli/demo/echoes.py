@@ -1,4 +1,4 @@
-"""Part 1: a real whole head, two gradient echoes."""
+"""Part 1: a real head, two gradient echoes."""
 
 from __future__ import annotations
 

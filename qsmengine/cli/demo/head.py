@@ -1,4 +1,4 @@
-"""Part 3: a virtual head of 1 mm, whose truth is known, through everything."""
+"""Part 3: a virtual head with 1 mm voxels and known truth, through every step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUBJECT = "01"
 
 @dataclass(frozen=True)
 class _Places:
-    """Folders of the part: BIDS dataset, truth, results."""
+    """Folders of this part: BIDS dataset, truth, results."""
 
     root: Path
 
@@ -52,12 +52,12 @@ class _Places:
         return self.derivatives / f"sub-{SUBJECT}" / "anat"
 
     def map(self, ending: str) -> Path:
-        """File of a result."""
+        """Return the file of a result."""
         return self.maps / f"sub-{SUBJECT}_{ending}"
 
 
 def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summary: Summary) -> None:
-    """Make the head, reconstruct it from its raw files, compare every map with the truth."""
+    """Simulate the head, reconstruct it from its raw files, compare every map with the truth."""
     reporter.step("3. virtual head: 3 T, 1 mm, four echoes, SNR 100, known truth")
     places = _Places(out / "virtual-head")
     head = virtual_head(snr=SNR)
@@ -88,7 +88,7 @@ def reconstruct_virtual_head(out: Path, device: Device, reporter: Reporter, summ
 
 
 def _raw_errors(head: VirtualHead, result: RunResult) -> list[Any]:
-    """Maps from the raw echoes; R2* with its mean, whose truth is absolute."""
+    """Reconstruct maps from the raw echoes; R2* is compared with its mean, because it is absolute."""
     mask = to_numpy(result["local_mask"]) & head.mask
     rows = []
     for name, title, demean in (
@@ -102,7 +102,7 @@ def _raw_errors(head: VirtualHead, result: RunResult) -> list[Any]:
 
 
 def _inversion_errors(head: VirtualHead, device: Device, reporter: Reporter) -> list[Any]:
-    """Inversion alone: the true local field without noise, whole mask."""
+    """Test the inversion alone, on the noise-free true local field in the whole mask."""
     field = head.truth["local_field"].array
     rows = []
     for method, title in (("tkd", "chi, TKD"), ("weighted_tv", "chi, weighted TV")):
@@ -113,7 +113,7 @@ def _inversion_errors(head: VirtualHead, device: Device, reporter: Reporter) -> 
 
 
 def _tensor_errors(device: Device, reporter: Reporter) -> list[Any]:
-    """Tensor maps of the same head in 2 mm voxels, as diffusion is measured."""
+    """Compute tensor maps of the same head with 2 mm voxels, as is usual for diffusion."""
     reporter.detail("virtual diffusion series, 2 mm")
     head = virtual_head(voxel_size=(2.0, 2.0, 2.0), snr=SNR, modalities=("dwi",))
     if head.dwi is None:
@@ -132,7 +132,7 @@ def _tensor_errors(device: Device, reporter: Reporter) -> list[Any]:
 def _agreement(
     estimate: np.ndarray, head: VirtualHead, name: str, mask: np.ndarray, *, demean: bool = True
 ) -> tuple[float, float, float, str]:
-    """Error [%], correlation, median absolute difference and its unit, of a map against the truth."""
+    """Return error [%], correlation, median absolute difference and its unit, of a map against the truth."""
     truth = head.truth[name]
     factor, unit = {"ppm": (1000.0, "ppb"), "mm^2/s": (1e6, "1e-6 mm^2/s")}.get(truth.unit, (1.0, truth.unit))
     reference = truth.array
@@ -148,7 +148,7 @@ def _agreement(
 
 
 def _regions(head: VirtualHead, result: RunResult, places: _Places, summary: Summary) -> None:
-    """Table of the deep grey matter, the truth referenced to the same mask as the estimate."""
+    """Tabulate the deep grey matter; truth and estimate are referenced to the same mask."""
     mask = to_numpy(result["local_mask"])
     truth = head.truth["chi"].array
     referenced = np.where(mask, truth - np.float32(truth[mask].mean(dtype=np.float64)), np.float32(0))

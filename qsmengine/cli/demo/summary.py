@@ -1,4 +1,4 @@
-"""What the demo found: printed at the end, kept as JSON."""
+"""Results of the demo: printed at the end and saved as JSON."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Summary:
         self._facts: dict[str, Any] = {}
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Keep a table: its title, column names, and rows whose cells are texts or numbers."""
+        """Add a table: its title, column names, and rows of strings or numbers."""
         self._tables[title] = (columns, rows)
 
     def fact(self, name: str, value: Any) -> None:
-        """Keep a number for the JSON file alone."""
+        """Add a number that appears only in the JSON file."""
         self._facts[name] = value
 
     def finish(self, out: Path, device: Device, seconds: float) -> None:
@@ -45,11 +45,11 @@ class Summary:
         }
         write_json(out / "summary.json", content)
         self._reporter.say()
-        self._reporter.say(f"{seconds:.0f} s in all; maps, tables and pictures (*.png) are in {out}")
+        self._reporter.say(f"{seconds:.0f} s in total; maps, tables and pictures (*.png) are in {out}")
 
 
 def layout(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Rows as lines with aligned columns; numbers to the right with three significant decimals at most."""
+    """Format rows as lines with aligned columns; numbers are right-aligned and rounded."""
     cells = [[_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     numeric = [all(not isinstance(v, str) for v in column[1:]) for column in zip(*rows, strict=True)]

@@ -1,4 +1,4 @@
-"""A cohort run on the terminal: a live view where there is one, else a line for each session."""
+"""Progress of a cohort run: a live view on a terminal, otherwise one line per session."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from qsmengine.cohort.run import CohortOutcome
 
 MOST_LINES = 12
-"""Sessions under way that the live view shows."""
+"""Largest number of running sessions in the live view."""
 REFRESH = 2.0
-"""Seconds between looks at the ledger."""
+"""Interval between reads of the ledger [s]."""
 
 
 class CohortView:
-    """Shows events of a run; a context manager.
+    """Context manager that shows the events of a run.
 
     Parameters
     ----------
     reporter
-        Decides between a live view, plain lines, JSON lines and silence.
+        Selects a live view, plain lines, JSON lines or no output.
     """
 
     def __init__(self, reporter: Reporter) -> None:
@@ -55,7 +55,7 @@ class CohortView:
             live.__exit__(kind, error, trace)
 
     def on_event(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
         if event.kind == "begin":
             self._out, self._start = str(event.facts.get("out", "")), time.monotonic()
         if event.kind == "session":
@@ -68,15 +68,15 @@ class CohortView:
             self._live.update(self._draw(event.tally))
 
     def summary(self, outcome: CohortOutcome) -> None:
-        """Say at the end what became of the cohort."""
+        """Print the outcome of the run."""
         counts = {name: outcome.count(name) for name in ("done", "failed", "blocked")}
         counts["not finished"] = outcome.total - sum(counts.values())
         parts = [f"{number} {name}" for name, number in counts.items() if number]
-        before = f" ({len(outcome.skipped)} done before)" if outcome.skipped else ""
+        before = f" ({len(outcome.skipped)} already done)" if outcome.skipped else ""
         if outcome.stopped:
             self._reporter.note(f"stopped early: {outcome.stopped}")
         if outcome.interrupted:
-            self._reporter.note("interrupted; the same command goes on where this one stopped")
+            self._reporter.note("interrupted; repeat the command to resume")
         text = f"{outcome.total} sessions in {_clock(outcome.seconds)}: {', '.join(parts)}{before}"
         facts = {name.replace(" ", "_"): number for name, number in counts.items()}
         self._reporter.say(text, **facts, skipped=len(outcome.skipped), reasons=dict(outcome.reasons))
@@ -105,7 +105,7 @@ class CohortView:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def _look_at_ledger(self, active: Any) -> None:
-        """Refresh which sessions are under way, and where."""
+        """Refresh the list of running sessions and their workers."""
         now = time.monotonic()
         if now - self._looked < REFRESH or not self._out:
             return
@@ -143,10 +143,10 @@ class CohortView:
 
 
 def _rate(computed: int, elapsed: float, left: int) -> str:
-    """Sessions an hour so far, and the time that those left will take at that rate."""
+    """Return the elapsed time, the sessions per hour and the estimated remaining time."""
     if computed < 1:
         return f"{_clock(elapsed)} elapsed"
-    return f"{3600 * computed / elapsed:.0f} an hour, about {_clock(left * elapsed / computed)} left"
+    return f"{3600 * computed / elapsed:.0f} per hour, about {_clock(left * elapsed / computed)} left"
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Printing the registry."""
+"""Listing of the registered methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def print_methods(reporter: Reporter, stage: str | None) -> None:
 
 
 def describe(method: Method) -> list[str]:
-    """Text of one method: what it does, where it is from, what goes in and out, its parameters."""
+    """Describe one method: summary, source, inputs, outputs and parameters."""
     lines = [
         f"{method.stage} --method {method.name}: {method.summary}",
         f"    source   {source_url(method)}",

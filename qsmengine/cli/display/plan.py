@@ -1,4 +1,4 @@
-"""Printing a plan: of one session, and of a cohort."""
+"""Printed plans of a session and of a cohort."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qsmengine.pipeline.run.plan import Plan, format_bytes
 
 
 def print_plan(reporter: Reporter, plan: Plan, device: Device, files: Sequence[Path]) -> None:
-    """Print steps with their memory, and the files that would be written."""
+    """Print the steps with their memory, and the files that would be written."""
     have = available_memory(device)
     reporter.say(f"device {device}, {'?' if have is None else format_bytes(have)} available")
     for index, step in enumerate(plan.steps, start=1):
@@ -26,20 +26,20 @@ def print_plan(reporter: Reporter, plan: Plan, device: Device, files: Sequence[P
 
 
 def print_cohort(reporter: Reporter, plan: CohortPlan, device: Device, have: int | None) -> None:
-    """Print a cohort's sessions with their steps, sizes, memory and what is missing, and totals."""
+    """Print a cohort's sessions with their steps, sizes, memory and missing inputs, and the totals."""
     reporter.say(f"device {device}, {'?' if have is None else format_bytes(have)} available")
     for session in plan.sessions:
         _print_session(reporter, session, have)
     reporter.notes(plan.notes)
     totals = cohort_totals(plan, have)
     reporter.say(
-        f"{totals['sessions']} sessions, {totals['whole']} can run whole, {totals['partial']} in part, "
-        f"{totals['blocked']} not at all; {totals['steps']} steps of {totals['voxels'] / 1e6:.1f} M voxels, "
+        f"{totals['sessions']} sessions, {totals['whole']} can run completely, {totals['partial']} in part, "
+        f"{totals['blocked']} blocked; {totals['steps']} steps of {totals['voxels'] / 1e6:.1f} M voxels, "
         f"up to {format_bytes(totals['memory'])} each",
         **totals,
     )
     if totals["too_large"]:
-        reporter.note(f"{totals['too_large']} steps need more memory than {device} has now")
+        reporter.note(f"{totals['too_large']} steps need more memory than is available on {device}")
 
 
 def _print_session(reporter: Reporter, session: Session, have: int | None) -> None:
@@ -49,7 +49,7 @@ def _print_session(reporter: Reporter, session: Session, have: int | None) -> No
     for step in session.steps:
         size = f"{step.voxels / 1e6:8.2f} M voxels {format_bytes(step.memory):>9}" if step.voxels else ""
         state = "cannot run" if step.problems else f"{len(step.outputs)} files"
-        large = ", more than there is" if have is not None and step.memory > have else ""
+        large = ", more than available" if have is not None and step.memory > have else ""
         text = f"  {step.name:<28}{size:>28}  {state}{large}"
         reporter.say(text.rstrip(), session=session.key, step=step.name, memory=step.memory)
         for problem in step.problems:
@@ -61,7 +61,7 @@ def _print_session(reporter: Reporter, session: Session, have: int | None) -> No
 
 
 def cohort_totals(plan: CohortPlan, have: int | None) -> dict[str, int]:
-    """Counts over a plan: sessions by what can run of them, steps that can, voxels, largest memory [bytes]."""
+    """Count a plan's complete, partial and blocked sessions, steps and voxels; find its peak memory [bytes]."""
     steps = [step for session in plan.sessions for step in session.steps if not step.problems]
     whole = [s for s in plan.runnable if not any(step.problems for step in s.steps)]
     return {
@@ -77,7 +77,7 @@ def cohort_totals(plan: CohortPlan, have: int | None) -> dict[str, int]:
 
 
 def cohort_tree(plan: CohortPlan, device: str, have: int | None) -> dict[str, object]:
-    """A cohort's plan as JSON types; the settings, which all steps share, stand once."""
+    """Convert a cohort's plan to JSON types; the settings, shared by all steps, appear once."""
     settings = next((step.settings for session in plan.sessions for step in session.steps if step.settings), {})
     return {
         "bids": plan.bids,

@@ -1,4 +1,4 @@
-"""What the user sees while a command works: a progress bar on a terminal, plain or JSON lines elsewhere.
+"""Messages of a running command: a progress bar on a terminal, plain or JSON lines elsewhere.
 
 Progress and notes go to stderr, results to stdout.
 """
@@ -24,11 +24,11 @@ class Reporter:
     Parameters
     ----------
     verbose
-        Also say what is detail.
+        Print details too.
     quiet
-        Say nothing but errors.
+        Print only errors.
     log_json
-        One JSON object a line instead of text.
+        Write one JSON object per line instead of text.
     """
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False, log_json: bool = False) -> None:
@@ -46,31 +46,31 @@ class Reporter:
             self._print(text, sys.stdout)
 
     def note(self, text: str) -> None:
-        """Print a decision the user should know."""
+        """Print a decision that the user should know about."""
         if self.log_json:
             self._log("note", text, {})
         elif not self.quiet:
             self._print(f"note: {text}", sys.stderr)
 
     def notes(self, texts: Iterable[str]) -> None:
-        """Print several notes, each once."""
+        """Print several notes, each only once."""
         for text in dict.fromkeys(texts):
             self.note(text)
 
     def detail(self, text: str) -> None:
-        """Print what only -v asks for."""
+        """Print a detail, with -v only."""
         if self.verbose and self.log_json:
             self._log("detail", text, {})
         elif self.verbose:
             self._print(text, sys.stderr)
 
     def log(self, kind: str, text: str, **facts: Any) -> None:
-        """Write a JSON line of a kind of its own; nothing without --log-json."""
+        """Write a JSON line of the given kind; without --log-json, do nothing."""
         if self.log_json:
             self._log(kind, text, facts)
 
     def step(self, text: str) -> None:
-        """Announce a part of a longer command."""
+        """Announce the next part of a longer command."""
         if self.log_json:
             self._log("part", text, {})
         elif not self.quiet:
@@ -78,7 +78,7 @@ class Reporter:
 
     @contextmanager
     def progress(self) -> Iterator[Reporter]:
-        """Draw steps while the block runs; use :meth:`on_step` as the run's callback."""
+        """Show steps while the block runs; use :meth:`on_step` as the run's callback."""
         if self.quiet or self.log_json or not sys.stderr.isatty():
             yield self
             return
@@ -94,7 +94,7 @@ class Reporter:
                 self._bar = self._task = None
 
     def on_step(self, now: Progress) -> None:
-        """Show a state of the run."""
+        """Show the current step of the run."""
         if self._bar is not None:
             done = (now.index - 1 + now.fraction) / now.total
             self._bar.update(self._task, completed=done, description=f"[{now.index}/{now.total}] {now.title}")

@@ -1,4 +1,4 @@
-"""Options that the commands on cohorts share, and the plan that they describe."""
+"""Options of the cohort commands, and the plan that they describe."""
 
 from __future__ import annotations
 
@@ -24,56 +24,56 @@ Out: TypeAlias = Annotated[
 Participants: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--participant-label", "--participant_label", help="with or without sub-; several with commas",
-        rich_help_panel=_CHOICE, metavar="LABEL,...",
+        "--participant-label", "--participant_label", metavar="LABEL,...",
+        help="subjects, with or without sub-, separated by commas", rich_help_panel=_CHOICE,
     ),
 ]  # fmt: skip
 Sessions: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--session-label", "--session_label", help="with or without ses-, like --participant-label",
+        "--session-label", "--session_label", help="sessions, with or without ses-, separated by commas",
         rich_help_panel=_CHOICE, metavar="LABEL,...",
     ),
 ]  # fmt: skip
 FilterFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--bids-filter-file", help='JSON in the form of pybids: {"megre": {"acquisition": "fine"}}',
+        "--bids-filter-file", help='JSON filters as in pybids: {"megre": {"acquisition": "fine"}}',
         rich_help_panel=_CHOICE, metavar="F.json",
     ),
 ]  # fmt: skip
 Derivatives: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(
-        "--derivatives", help="dataset with segmentations, beside BIDS/derivatives/*; may be repeated",
+        "--derivatives", help="dataset with segmentations, in addition to BIDS/derivatives/*; may be repeated",
         rich_help_panel=_CHOICE, metavar="FOLDER",
     ),
 ]  # fmt: skip
 Steps: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--steps", help="qsm, dti, regions that every session must have; what is there when not given",
+        "--steps", help="steps required of every session: qsm, dti, regions; default: all that its data allow",
         rich_help_panel=_CHOICE, metavar="STEP,...",
     ),
 ]  # fmt: skip
 Lut: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--lut", help="table for segmentations that come without one: a built-in name or a file",
+        "--lut", help="lookup table for segmentations without one: a built-in name or a file",
         rich_help_panel=_CHOICE, metavar="NAME|F",
     ),
 ]  # fmt: skip
 EchoTimes: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--echo-times", help="of every series, in seconds with commas; else from the sidecars",
+        "--echo-times", help="echo times of every series [s], separated by commas; default: from the sidecars",
         rich_help_panel=_CHOICE, metavar="S,...",
     ),
 ]  # fmt: skip
 FieldStrength: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--field-strength", help="of every series, in tesla; else from the sidecars",
+        "--field-strength", help="field strength of every series [T]; default: from the sidecars",
         rich_help_panel=_CHOICE, metavar="T",
     ),
 ]  # fmt: skip
@@ -94,7 +94,7 @@ def make_plan(
     field_strength: float | None = None,
     on_session: OnSession | None = None,
 ) -> CohortPlan:
-    """Return the plan that the options above describe; see :func:`~qsmengine.cohort.plan.build.plan_cohort`."""
+    """Return the plan described by the options above; see :func:`~qsmengine.cohort.plan.build.plan_cohort`."""
     from qsmengine.cohort.plan.build import plan_cohort
 
     return plan_cohort(
@@ -114,7 +114,7 @@ def make_plan(
 
 
 def split_labels(texts: Iterable[str] | None) -> list[str] | None:
-    """Labels separated by commas or blanks; None where no option was given."""
+    """Split labels separated by commas or blanks; return None if the option was not given."""
     if not texts:
         return None
     return " ".join(texts).replace(",", " ").split()

@@ -1,4 +1,4 @@
-"""The device that a command computes on."""
+"""Choice of the compute device."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str, threads: int | None, reporter: Reporter, *, launch: bool = True) -> Device:
-    """Resolve ``--device``; a note on stderr gives the reason where ``auto`` does not use a GPU that is there.
+    """Resolve ``--device``; if ``auto`` skips a GPU that is present, a note on stderr gives the reason.
 
-    With ``launch=False`` this process makes no CUDA context, because others compute.
+    With ``launch=False`` this process creates no CUDA context; worker processes do the computing.
 
     Raises
     ------

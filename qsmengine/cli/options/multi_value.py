@@ -16,11 +16,11 @@ _PAIRS = {
     "stage": {"--input", "-i", "--output", "-o", "--unit", "--set"},
     "regions": {"--map", "--unit"},
 }
-"""Options of NAME=VALUE: what has no equals sign after them is not theirs."""
+"""Options with NAME=VALUE values: a following argument without an equals sign is not one of their values."""
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
-    """Repeat the option before each further value of options that take several."""
+    """Insert the option before each additional value of options that take several."""
     command = next((a for a in arguments if not a.startswith("-")), "")
     files, pairs = _FILES.get(command, set()), _PAIRS.get(command, set())
     done: list[str] = []

@@ -13,7 +13,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTkmgt])(?:i?[Bb])?")
 
 
 def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...] | None:
-    """Numbers separated by commas or blanks; None for None. Raises UsageError naming the option."""
+    """Parse numbers separated by commas or blanks; None gives None. Raises UsageError naming the option."""
     text = " ".join(texts or ())
     if not text:
         return None
@@ -24,7 +24,7 @@ def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...]
 
 
 def parse_ranges(text: str | None, option: str) -> tuple[int, ...]:
-    """Whole numbers from 1 and ranges of them, such as ``3,40-42``. Raises UsageError naming the option."""
+    """Parse positive integers and ranges, such as ``3,40-42``. Raises UsageError naming the option."""
     numbers: set[int] = set()
     for part in (text or "").replace(",", " ").split():
         match = _RANGE.fullmatch(part)
@@ -35,12 +35,12 @@ def parse_ranges(text: str | None, option: str) -> tuple[int, ...]:
 
 
 def parse_bytes(text: str | None, option: str) -> int | None:
-    """Bytes of a size such as 48GB or 512MiB (powers of 1024); None for None.
+    """Parse a size such as 48GB or 512MiB (powers of 1024) into bytes; None gives None.
 
     Raises
     ------
     UsageError
-        Naming the option, for another form.
+        For any other form; the message names the option.
     """
     if text is None:
         return None
@@ -51,7 +51,7 @@ def parse_bytes(text: str | None, option: str) -> int | None:
 
 
 def parse_pairs(pairs: Iterable[str] | None, option: str) -> dict[str, str]:
-    """``K=V`` each; raises UsageError naming the option for another form or a key given twice."""
+    """Parse ``K=V`` pairs; raises UsageError naming the option for any other form or a repeated key."""
     found: dict[str, str] = {}
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
@@ -64,12 +64,12 @@ def parse_pairs(pairs: Iterable[str] | None, option: str) -> dict[str, str]:
 
 
 def parse_files(pairs: Iterable[str] | None, option: str) -> dict[str, Path]:
-    """``K=FILE`` each."""
+    """Parse ``K=FILE`` pairs."""
     return {key: Path(value) for key, value in parse_pairs(pairs, option).items()}
 
 
 def parse_vector(values: tuple[float, ...], option: str) -> tuple[float, float, float]:
-    """Three numbers; raises UsageError naming the option for another count."""
+    """Return exactly three numbers; raises UsageError naming the option for any other count."""
     if len(values) != 3:
         raise UsageError(f"{option}: need three numbers, got {len(values)}")
     return values[0], values[1], values[2]

@@ -1,4 +1,4 @@
-"""Options that several commands share, declared once."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ _CONFIG = "Configuration"
 _OUTPUT = "Output"
 
 Device: TypeAlias = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N", rich_help_panel=_COMPUTE, metavar="DEVICE")
+    str,
+    typer.Option(
+        "--device", help="compute device: auto, cpu, cuda or cuda:N", rich_help_panel=_COMPUTE, metavar="DEVICE"
+    ),
 ]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        "--threads", min=1, help="CPU threads; all when not given", rich_help_panel=_COMPUTE, metavar="N"
-    ),
+    typer.Option("--threads", min=1, help="CPU threads; default: all", rich_help_panel=_COMPUTE, metavar="N"),
 ]
 ConfigFile: TypeAlias = Annotated[
-    Path | None, typer.Option("--config", help="YAML configuration", rich_help_panel=_CONFIG, metavar="F.yaml")
+    Path | None,
+    typer.Option("--config", help="YAML configuration file", rich_help_panel=_CONFIG, metavar="F.yaml"),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,
@@ -36,16 +38,23 @@ Preset: TypeAlias = Annotated[
 DryRun: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="print steps, memory and output names; write nothing", rich_help_panel=_OUTPUT
+        "--dry-run",
+        help="print steps, memory and output names without writing anything",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 Force: TypeAlias = Annotated[
     bool, typer.Option("--force", help="replace earlier outputs", rich_help_panel=_OUTPUT)
 ]
 Verbose: TypeAlias = Annotated[
-    bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks", rich_help_panel=_OUTPUT)
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="print more detail, and tracebacks of errors", rich_help_panel=_OUTPUT
+    ),
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="only errors", rich_help_panel=_OUTPUT)]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("-q", "--quiet", help="print only errors", rich_help_panel=_OUTPUT)
+]
 LogJson: TypeAlias = Annotated[
-    bool, typer.Option("--log-json", help="messages as JSON lines on stderr", rich_help_panel=_OUTPUT)
+    bool, typer.Option("--log-json", help="write messages as JSON lines to stderr", rich_help_panel=_OUTPUT)
 ]

@@ -26,7 +26,7 @@ def test_terminal_shows_counts_rate_and_where_each_session_runs(tmp_path, monkey
     assert "5/10" in text
     assert "3 done" in text
     assert "1 failed" in text
-    assert "an hour" in text
+    assert "per hour" in text
     assert "sub-02  qsm (cuda:1)" in text
 
 
@@ -50,5 +50,5 @@ def test_summary_counts_what_was_not_finished(capsys):
     )
     CohortView(Reporter()).summary(outcome)
     shown = capsys.readouterr()
-    assert shown.out.strip() == "3 sessions in 1:02:05: 1 done, 2 not finished (1 done before)"
+    assert shown.out.strip() == "3 sessions in 1:02:05: 1 done, 2 not finished (1 already done)"
     assert "disk: full" in shown.err

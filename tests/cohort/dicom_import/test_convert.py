@@ -181,9 +181,9 @@ def test_what_is_not_recognised_is_listed(study, bids, capsys):
         "series 5 (localizer)",
         "series 6 (something): one gradient echo, magnitude alone",
     ):
-        assert f"note: left out: {text}" in captured.err
+        assert f"note: skipped: {text}" in captured.err
     assert len(captured.out.splitlines()) == 4
-    assert "note: 4 images imported, 4 left out" in captured.err
+    assert "note: 4 images imported, 4 skipped" in captured.err
 
 
 def test_a_series_without_phase_is_imported_and_noted(study, bids):

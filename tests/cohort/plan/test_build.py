@@ -135,7 +135,7 @@ def test_the_command_prints_sessions_and_what_is_missing(dataset, tmp_path, caps
     assert {"sub-01", "sub-02"} <= set(lines)
     assert sum("cannot run" in line for line in lines) == 1
     assert sum("missing: sub-02/anat/" in line for line in lines) == 2
-    assert lines[-1].startswith("2 sessions, 1 can run whole, 0 in part, 1 not at all; 1 steps")
+    assert lines[-1].startswith("2 sessions, 1 can run completely, 0 in part, 1 blocked; 1 steps")
     assert not (tmp_path / "out").exists()
     assert run(capsys, dataset.root, tmp_path / "out", "--participant-label", "sub-01")[0] == 0
 
