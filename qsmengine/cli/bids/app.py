@@ -66,7 +66,7 @@ def prepare_work(folder: Path | None) -> None:
     """Redirect temporary files and caches to a folder, through environment variables that workers inherit.
 
     GPU kernels precompiled in a container image (QSMENGINE_KERNEL_CACHE) are copied to CuPy's cache
-    (CUPY_CACHE_DIR), because CuPy adds kernels of its own and the image may be read-only.
+    (CUPY_CACHE_DIR), because CuPy adds further kernels there and the image may be read-only.
 
     Raises
     ------
