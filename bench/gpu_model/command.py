@@ -18,14 +18,13 @@ from typing import Any
 
 from bench.gpu_model import hardware as hw
 from bench.gpu_model.costs import DIFFUSION, LONG, kernel_costs, whole_launch
+from bench.gpu_model.document import GOALS, document
 from bench.gpu_model.predict import KernelCost, StepTime, chain_time, step_time
 from bench.machine import ROOT
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.errors import UsageError
 
 RESULTS = ROOT / "bench" / "results"
-GOALS = {"accurate": 3.0, "fast": 1.0, "mnlm": 0.030, "tensor": 0.020}
-"""Work -> seconds on an H100."""
 VOXELS = {"mnlm": 256 * 256 * 160, "tensor": DIFFUSION["n"]}
 """Single works -> voxels that the prediction is for."""
 
@@ -47,8 +46,6 @@ def main(argv: list[str]) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.doc is not None:
-        from bench.gpu_model.document import document
-
         before = options.before or latest("host-work", "before")
         options.doc.write_text(
             document(result, work, json.loads(before.read_text(encoding="utf-8"))), encoding="utf-8"
