@@ -127,6 +127,8 @@ def run_cohort(
         try:
             text = f"{len(plan.sessions)} sessions, {len(pool.workers())} workers"
             driver.tell("begin", text, run=options.run, out=plan.out, workers=pool.workers())
+            if settings.dashboard:
+                driver.tell("note", f"Dask's dashboard: {pool.link}")
             findings = driver.run()
         finally:
             if stop.is_set() or driver.findings.stopped:
@@ -192,6 +194,8 @@ def _pool(
 ) -> tuple[Pool, Options]:
     if make_pool is not None:
         return make_pool(plan, stop), options
+    if settings.dashboard and (settings.workers == 0 or settings.scheduler is not None):
+        raise UsageError("--dashboard is for workers that this run starts")
     if settings.workers == 0:
         return SerialPool(plan, stop), options.model_copy(update={"memory": settings.memory})
     from qsmengine.cohort.pools.cluster import open_pool

@@ -28,6 +28,8 @@ class RunSettings:
         Run steps again whose inputs and configuration did not change.
     stop_on_first_crash
         Begin no more sessions after one failed.
+    dashboard
+        Serve Dask's dashboard on the loopback interface; by default no HTTP port is open.
     expiry
         Seconds after which a silent claim is taken over.
     """
@@ -40,4 +42,5 @@ class RunSettings:
     slurm: Path | None = None
     force: bool = False
     stop_on_first_crash: bool = False
+    dashboard: bool = False
     expiry: float = EXPIRY

@@ -65,6 +65,14 @@ def run(
             metavar="PROFILE.yaml",
         ),
     ] = None,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard",
+            help="serve Dask's dashboard on the loopback interface (needs bokeh)",
+            rich_help_panel=_WORK,
+        ),
+    ] = False,
     stop_on_first_crash: Annotated[
         bool,
         typer.Option(
@@ -99,6 +107,7 @@ def run(
     chosen = RunSettings(
         workers=workers, device=device, threads=threads, memory=parse_bytes(memory, "--memory"),
         scheduler=scheduler, slurm=slurm, force=force, stop_on_first_crash=stop_on_first_crash,
+        dashboard=dashboard,
     )  # fmt: skip
     if scheduler is None and slurm is None:
         choose_device(device, threads, reporter, launch=False)

@@ -127,7 +127,7 @@ def _status(places: Places, key: str, record: SessionRecord | None, note: str, e
 
 def _begun(key: str, claim: Standing, expiry: float) -> SessionStatus:
     """A session that is held."""
-    silent = max(0.0, time.time() - claim.touched)
-    gone = silent > expiry or (claim.owner is not None and is_gone(claim.owner))
+    age = time.time() - claim.touched
+    gone = abs(age) > expiry or (claim.owner is not None and is_gone(claim.owner))
     worker = "" if claim.owner is None else str(claim.owner)
-    return SessionStatus(key, "left" if gone else "running", worker=worker, silent=round(silent, 1))
+    return SessionStatus(key, "left" if gone else "running", worker=worker, silent=round(max(0.0, age), 1))

@@ -42,6 +42,10 @@ class Pool(Protocol):
     def workers(self) -> tuple[str, ...]:
         """Workers that are there, for people."""
 
+    @property
+    def link(self) -> str:
+        """Address of a page that shows the workers; "" where there is none."""
+
     def close(self) -> None:
         """End the workers, whatever they do."""
 
@@ -80,6 +84,11 @@ class SerialPool:
     def workers(self) -> tuple[str, ...]:
         """The process itself."""
         return ("this process",)
+
+    @property
+    def link(self) -> str:
+        """There is no page."""
+        return ""
 
     def close(self) -> None:
         """Nothing is left to end."""

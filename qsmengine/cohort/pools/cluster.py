@@ -9,9 +9,7 @@ configuration (``distributed.comm.tls``).
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -21,11 +19,14 @@ from qsmengine.backend.memory import available_memory
 from qsmengine.cohort.plan.model import CohortPlan
 from qsmengine.cohort.pools.dask_pool import DaskPool
 from qsmengine.cohort.pools.dask_setup import (
+    DASHBOARD,
     LOOPBACK,
     NO_DASHBOARD,
     PRELOAD,
+    ClusterWithScratch,
     configure,
     require,
+    scratch_folder,
     temporary_security,
 )
 from qsmengine.cohort.pools.slurm import open_slurm
@@ -64,6 +65,8 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
     require("distributed")
     if settings.scheduler is not None and settings.slurm is not None:
         raise UsageError("--scheduler and --slurm exclude each other")
+    if settings.dashboard:
+        require("bokeh")
     configure()
     if settings.scheduler is not None:
         return join_scheduler(plan, settings.scheduler), options.model_copy(update={"memory": settings.memory})
@@ -71,7 +74,8 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
         return open_slurm(plan, settings.slurm, settings, options)
     share = share_machine(plan, settings)
     threads = {"threads": share.threads, "memory": share.memory, "spread": share.gpus}
-    return local_pool(plan, share), options.model_copy(update=threads)
+    pool = local_pool(plan, share, dashboard=settings.dashboard)
+    return pool, options.model_copy(update=threads)
 
 
 def share_machine(
@@ -109,35 +113,42 @@ def share_machine(
     return Share(workers, settings.threads or max(1, cores // workers), memory_each)
 
 
-def local_pool(plan: CohortPlan, share: Share, **pool: Any) -> DaskPool:
-    """Worker processes of this machine, bound to the loopback interface; DeviceError where none start."""
+def local_pool(plan: CohortPlan, share: Share, *, dashboard: bool = False, **pool: Any) -> DaskPool:
+    """Start worker processes on this machine, bound to the loopback interface.
+
+    Raises
+    ------
+    DeviceError
+        Where no worker starts.
+    """
     distributed = import_module("distributed")
-    scratch = tempfile.mkdtemp(prefix="qsmengine-workers-")
-    try:
-        cluster = distributed.LocalCluster(
-            n_workers=share.workers,
-            threads_per_worker=1,
-            processes=True,
-            host=LOOPBACK,
-            scheduler_kwargs=NO_DASHBOARD,
-            memory_limit=None,
-            security=temporary_security(),
-            silence_logs=logging.CRITICAL,
-            local_directory=scratch,
-            preload=[PRELOAD],
-        )
-    except (RuntimeError, OSError) as error:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise DeviceError(f"the worker processes do not start: {error.__cause__ or error}") from error
-    client = distributed.Client(cluster, set_as_default=False)
-    return DaskPool(
-        client, plan, own=_WithFolder(cluster, scratch), wanted=share.workers,
-        replenish=lambda: _mend(cluster, share.workers), **pool,
-    )  # fmt: skip
+    made = distributed.LocalCluster if dashboard else import_module("qsmengine.cohort.pools.quiet").QuietCluster
+    with ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder())
+        try:
+            cluster = made(
+                n_workers=share.workers,
+                threads_per_worker=1,
+                processes=True,
+                host=LOOPBACK,
+                scheduler_kwargs=DASHBOARD if dashboard else NO_DASHBOARD,
+                memory_limit=None,
+                security=temporary_security(),
+                silence_logs=logging.CRITICAL,
+                local_directory=str(scratch),
+                preload=[PRELOAD],
+            )
+        except (RuntimeError, OSError) as error:
+            raise DeviceError(f"the worker processes do not start: {error.__cause__ or error}") from error
+        client = distributed.Client(cluster, set_as_default=False)
+        return DaskPool(
+            client, plan, own=ClusterWithScratch(cluster, stack.pop_all()), wanted=share.workers,
+            replenish=lambda: _restart_missing(cluster, share.workers), **pool,
+        )  # fmt: skip
 
 
-def _mend(cluster: Any, workers: int) -> None:
-    """Start workers anew that their guardians gave up: those killed while they were starting."""
+def _restart_missing(cluster: Any, workers: int) -> None:
+    """Start workers again that were killed while they were starting, which their nannies do not restart."""
 
     async def forget_dead() -> None:
         for name, guardian in list(cluster.workers.items()):
@@ -157,17 +168,3 @@ def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **poo
     except (OSError, ValueError, TypeError) as error:
         raise DeviceError(f"no scheduler at {address}: {error}") from error
     return DaskPool(client, plan, **pool)
-
-
-class _WithFolder:
-    """A cluster and the folder of its workers, which goes with it."""
-
-    def __init__(self, cluster: Any, folder: str) -> None:
-        self._cluster, self._folder = cluster, folder
-
-    def close(self, timeout: float) -> None:
-        """End the workers."""
-        try:
-            self._cluster.close(timeout=timeout)
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)

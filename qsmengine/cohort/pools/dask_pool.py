@@ -101,6 +101,11 @@ class DaskPool:
         """Addresses of the workers."""
         return self._names
 
+    @property
+    def link(self) -> str:
+        """Address of Dask's dashboard."""
+        return str(self._client.dashboard_link)
+
     def close(self) -> None:
         """Withdraw what is under way; end an own cluster."""
         with suppress(Exception):

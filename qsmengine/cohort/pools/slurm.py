@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.plan.model import CohortPlan
 from qsmengine.cohort.pools.dask_pool import DaskPool
-from qsmengine.cohort.pools.dask_setup import NO_DASHBOARD, PRELOAD, require, temporary_security
+from qsmengine.cohort.pools.dask_setup import (
+    DASHBOARD,
+    NO_DASHBOARD,
+    PRELOAD,
+    ClusterWithScratch,
+    require,
+    scratch_folder,
+    temporary_security,
+)
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.work.exchange import Options
 from qsmengine.errors import DeviceError, UsageError
 from qsmengine.pipeline.configuration.config import read_settings
 
+SCRATCH = (
+    'qsmengine_scratch=$(mktemp -d "${TMPDIR:-/tmp}/qsmengine-worker-XXXXXXXXXX")',
+    "trap 'rm -rf \"$qsmengine_scratch\"' EXIT",
+)
+"""Lines of a job's script that make a private folder for its worker and remove it at the end."""
 LOCAL_INTERFACES = frozenset({"lo", "lo0"})
 
 
@@ -86,7 +100,7 @@ def open_slurm(
     require("dask_jobqueue")
     if which("sbatch") is None:
         raise DeviceError("--slurm: there is no sbatch on this machine")
-    pool = slurm_pool(plan, profile)
+    pool = slurm_pool(plan, profile, dashboard=settings.dashboard)
     update = {
         "threads": settings.threads or profile.cores,
         "memory": settings.memory,
@@ -95,8 +109,8 @@ def open_slurm(
     return pool, options.model_copy(update=update)
 
 
-def slurm_pool(plan: CohortPlan, profile: SlurmProfile, **pool: Any) -> DaskPool:
-    """Pool over the jobs of a profile; lost ones are submitted again."""
+def slurm_pool(plan: CohortPlan, profile: SlurmProfile, *, dashboard: bool = False, **pool: Any) -> DaskPool:
+    """Return a pool over the jobs of a profile; lost jobs are submitted again."""
     folder = Places(Path(plan.out)).home / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
     security = temporary_security() if profile.tls else None
@@ -106,6 +120,11 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, **pool: Any) -> DaskPool
             "or write 'tls: false' into the profile for a network that nobody else reaches"
         )
     gpu = ("--gres=gpu:1",) if profile.gpus else ()
+    quiet = "qsmengine.cohort.pools.quiet"
+    scheduler = {} if dashboard else {"scheduler_cls": import_module(quiet).QuietScheduler}
+    worker = [] if dashboard else ["--worker-class", f"{quiet}.QuietWorker"]
+    scratch = ExitStack()
+    scratch.enter_context(scratch_folder())
     cluster = import_module("dask_jobqueue").SLURMCluster(
         queue=profile.queue,
         account=profile.account,
@@ -115,20 +134,24 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, **pool: Any) -> DaskPool
         memory=profile.memory,
         walltime=profile.walltime,
         job_extra_directives=[*gpu, *profile.directives],
-        job_script_prologue=list(profile.prologue),
+        job_script_prologue=[*profile.prologue, *SCRATCH],
         interface=profile.interface,
         python=profile.python,
         security=security,
         shared_temp_directory=str(folder),
         log_directory=str(folder),
-        local_directory="${TMPDIR:-/tmp}",
-        worker_extra_args=["--memory-limit", "0", "--preload", PRELOAD],
-        scheduler_options=NO_DASHBOARD,
+        local_directory='"$qsmengine_scratch"',
+        worker_extra_args=["--memory-limit", "0", "--preload", PRELOAD, *worker],
+        scheduler_options=DASHBOARD if dashboard else NO_DASHBOARD,
         silence_logs=logging.CRITICAL,
+        **scheduler,
     )
     cluster.scale(jobs=profile.jobs)
     client = import_module("distributed").Client(cluster, set_as_default=False)
-    return DaskPool(client, plan, own=cluster, replenish=lambda: _submit_again(cluster, profile.jobs), **pool)
+    return DaskPool(
+        client, plan, own=ClusterWithScratch(cluster, scratch),
+        replenish=lambda: _submit_again(cluster, profile.jobs), **pool,
+    )  # fmt: skip
 
 
 def _submit_again(cluster: Any, jobs: int) -> None:

@@ -119,6 +119,27 @@ def test_claim_of_another_machine_is_taken_only_after_its_time(tmp_path):
     assert acquire(tmp_path, KEY, expiry=60) is not None
 
 
+def test_claim_of_another_machine_from_the_future_expires_like_any(tmp_path):
+    path = leave_behind(tmp_path, age=-1e6, host="elsewhere")
+    assert acquire(tmp_path, KEY, expiry=0.5) is None
+    assert abs(path.stat().st_mtime - time.time()) < 10
+    time.sleep(0.6)
+    assert acquire(tmp_path, KEY, expiry=0.5) is not None
+
+
+def test_holder_whose_clock_is_ahead_keeps_the_claim(tmp_path, monkeypatch):
+    utime = os.utime
+    monkeypatch.setattr(os, "utime", lambda path, times=None: utime(path, times or (time.time() + 1e6,) * 2))
+    with acquire(tmp_path, KEY, expiry=0.3):
+        path = Places(tmp_path).claim(KEY) / "1"
+        content = json.loads(path.read_text())
+        content["process"]["host"] = "elsewhere"
+        path.write_text(json.dumps(content))
+        for _ in range(10):
+            time.sleep(0.1)
+            assert acquire(tmp_path, KEY, expiry=0.3) is None
+
+
 def test_claim_of_a_dead_process_here_is_free_at_once(tmp_path):
     leave_behind(tmp_path, age=0, pid=dead_process())
     assert acquire(tmp_path, KEY) is not None

@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import CancelledError
 from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -100,7 +103,8 @@ def test_missing_packages_and_contradictions_are_told(monkeypatch, tmp_path):
         open_pool(plan, RunSettings(), OPTIONS)
 
 
-def test_workers_listen_on_the_loopback_interface_only_and_errors_come_back(tmp_path):
+def test_workers_listen_on_the_loopback_interface_only_and_errors_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dask_setup.configure()
     with closing(local_pool(planned(1), Share(1, 1, None), function=where)) as pool:
         assert len(pool.workers()) == 1
@@ -113,15 +117,50 @@ def test_workers_listen_on_the_loopback_interface_only_and_errors_come_back(tmp_
         listening = addresses_listened_on(os.getpid()) | addresses_listened_on(worker)
         assert listening <= {"0100007F", "00000000000000000000000001000000"}
         assert listening
+        for leader_or_worker in (os.getpid(), worker):
+            assert not served(leader_or_worker)
+        (scratch,) = Path(tempfile.gettempdir()).glob(".qsmengine-workers.*")
+        assert stat.S_IMODE(scratch.stat().st_mode) == 0o700
+        assert not (Path(tempfile.gettempdir()) / "dask-scratch-space").exists()
         pool.submit(Session(subject="killer"), OPTIONS, None)
         assert [one.lost for one in collect(pool, 1)] == [True]
         pool.submit(Session(subject="2"), OPTIONS, None)
         assert int(collect(pool, 1)[0].outcome.worker) != worker
     assert not Path(f"/proc/{worker}").exists()
+    assert not scratch.exists()
+
+
+def served(pid):
+    """Ports of a process that answer to HTTP."""
+    found = []
+    for port in ports_listened_on(pid):
+        connection = HTTPConnection("127.0.0.1", port, timeout=2)
+        with suppress(HTTPException, OSError):
+            connection.request("GET", "/health")
+            connection.getresponse()
+            found.append(port)
+        connection.close()
+    return found
+
+
+@pytest.mark.slow
+def test_the_dashboard_is_served_on_request_and_only_on_the_loopback_interface():
+    dask_setup.configure()
+    with closing(local_pool(planned(1), Share(1, 1, None), dashboard=True, function=where)) as pool:
+        assert pool.link.startswith("http://127.0.0.1:")
+        assert served(os.getpid())
+
+
+def ports_listened_on(pid):
+    return {int(address.split(":")[1], 16) for address in sockets_listened_on(pid)}
 
 
 def addresses_listened_on(pid):
-    """Local addresses of the listening sockets of a process, as /proc has them."""
+    return {address.split(":")[0] for address in sockets_listened_on(pid)}
+
+
+def sockets_listened_on(pid):
+    """Local addresses and ports of the listening sockets of a process, as /proc has them."""
     inodes, found = set(), set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
@@ -130,7 +169,7 @@ def addresses_listened_on(pid):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                found.add(fields[1].split(":")[0])
+                found.add(fields[1])
     return found
 
 
@@ -179,7 +218,7 @@ def test_a_worker_whose_guardian_gave_up_is_started_anew(monkeypatch):
     monkeypatch.setattr("qsmengine.cohort.pools.dask_pool.MISSING_PATIENCE", 0.5)
     dask_setup.configure()
     with closing(local_pool(planned(1), Share(1, 1, None), function=where)) as pool:
-        made = pool._own._cluster
+        made = pool._own.cluster
         guardian = made.workers[0]
         guardian.status = Status.starting  # a guardian does not restart what dies while it starts
         os.kill(guardian.pid, signal.SIGKILL)
