@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -100,7 +101,7 @@ class Grid:
         affine = np.diag([*voxel_size, 1.0])
         return cls(shape, affine, field_strength, b0_direction)
 
-    @property
+    @cached_property
     def voxel_edges(self) -> Vector3:
         """Edge lengths of a voxel in scanner space [mm]: the norms of the affine's columns."""
         x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
@@ -176,8 +177,11 @@ class Grid:
 
         None takes :attr:`tolerance`.
         """
-        limit = self.tolerance if tolerance is None else tolerance
-        return self.shape == other.shape and self.distance(other) <= limit
+        if self.shape != other.shape:
+            return False
+        if np.array_equal(self.affine, other.affine):
+            return True
+        return self.distance(other) <= (self.tolerance if tolerance is None else tolerance)
 
 
 def check_same_grid(found: Grid, wanted: Grid, source: object, of_what: object) -> None:

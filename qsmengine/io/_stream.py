@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -37,8 +38,11 @@ class ByteSource:
             raise InputError("is a git-annex pointer, not data: run 'datalad get' on it", source=path)
         raw.seek(0)
         self.compressed = head[:2] == _GZIP_MAGIC
-        self._stream: Any = cast("Any", igzip.IGzipFile)(fileobj=raw) if self.compressed else raw
         self.position = 0
+
+    @cached_property
+    def _stream(self) -> Any:
+        return cast("Any", igzip.IGzipFile)(fileobj=self._raw) if self.compressed else self._raw
 
     def read(self, count: int) -> bytes:
         """Up to `count` bytes; fewer only at the end of the data."""

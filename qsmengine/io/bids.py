@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from qsmengine.errors import InputError
@@ -19,6 +21,7 @@ ENTITY_ORDER = (
 )  # fmt: skip
 """Order in which entities stand in a name."""
 
+_RANK = {key: position for position, key in enumerate(ENTITY_ORDER)}
 _LABEL = re.compile(r"[0-9a-zA-Z]+")
 _EXTENSION = re.compile(r"\.(?:nii\.gz|tsv\.gz|[0-9a-zA-Z]+)$")
 
@@ -49,27 +52,15 @@ class BidsName:
     @classmethod
     def parse(cls, path: str | Path) -> BidsName:
         """Take the last part of `path` apart; raises InputError unless it is key-label pairs and a suffix."""
-        name = Path(path).name
-        match = _EXTENSION.search(name)
-        extension = match.group() if match else ""
-        *pairs, suffix = name.removesuffix(extension).split("_")
-        entities: dict[str, str] = {}
-        for pair in pairs:
-            key, dash, label = pair.partition("-")
-            if not dash or key in entities:
-                problem = "stands twice" if key in entities else "is not key-label"
-                raise InputError(f"{pair!r} {problem}: not a BIDS name", source=path)
-            entities[key] = label
         try:
-            return cls(entities, suffix, extension)
+            return _parse(os.path.basename(os.fspath(path).rstrip("/")))  # noqa: PTH119
         except InputError as error:
             raise error.at(path) from error
 
     @property
     def filename(self) -> str:
         """The name, entities in BIDS order (unknown ones after the known, as given)."""
-        rank = {key: position for position, key in enumerate(ENTITY_ORDER)}
-        keys = sorted(self.entities, key=lambda key: rank.get(key, len(rank)))
+        keys = sorted(self.entities, key=lambda key: _RANK.get(key, len(_RANK)))
         return "_".join([*(f"{key}-{self.entities[key]}" for key in keys), self.suffix]) + self.extension
 
     @property
@@ -96,6 +87,22 @@ class BidsName:
     def is_ancestor_of(self, other: BidsName) -> bool:
         """Whether a sidecar of this name applies to `other`: same suffix, entities a subset of its own."""
         return self.suffix == other.suffix and self.entities.items() <= other.entities.items()
+
+
+@lru_cache(maxsize=4096)
+def _parse(name: str) -> BidsName:
+    """Take a file name apart; listings and inheritance ask for the same names many times."""
+    match = _EXTENSION.search(name)
+    extension = match.group() if match else ""
+    *pairs, suffix = name.removesuffix(extension).split("_")
+    entities: dict[str, str] = {}
+    for pair in pairs:
+        key, dash, label = pair.partition("-")
+        if not dash or key in entities:
+            problem = "stands twice" if key in entities else "is not key-label"
+            raise InputError(f"{pair!r} {problem}: not a BIDS name")
+        entities[key] = label
+    return BidsName(entities, suffix, extension)
 
 
 def write_dataset_description(

@@ -14,7 +14,7 @@ from qsmengine.io.bids import BidsName
 DATASET_MARK = "dataset_description.json"
 INHERITED = (".json", ".bval", ".bvec", ".tsv")
 _IMAGE_ENDINGS = (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img", ".mgz", ".mgh")
-_Listing: TypeAlias = dict[tuple[str, str], list[tuple[int, Path, BidsName]]]
+_Listing: TypeAlias = dict[tuple[str, str], list[tuple[str, BidsName]]]
 
 
 class Folders:
@@ -48,8 +48,12 @@ class Folders:
         except InputError:
             return []
         kind = (image.suffix, ending)
-        known = (row for folder in folders for row in self._listing(folder).get(kind, ()))
-        return [path for _, path, name in known if name.is_ancestor_of(image)]
+        return [
+            folder / filename
+            for folder in folders
+            for filename, name in self._listing(folder).get(kind, ())
+            if name.is_ancestor_of(image)
+        ]
 
     def _listing(self, folder: Path) -> _Listing:
         if folder in self._listings:
@@ -113,9 +117,7 @@ def _list(folder: Path) -> _Listing:
             name = BidsName.parse(filename)
         except InputError:
             continue
-        listing.setdefault((name.suffix, name.extension), []).append(
-            (len(name.entities), folder / filename, name)
-        )
+        listing.setdefault((name.suffix, name.extension), []).append((filename, name))
     for candidates in listing.values():
-        candidates.sort(key=lambda row: row[:2])
+        candidates.sort(key=lambda row: len(row[1].entities))
     return listing
