@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from qsmengine.cohort.plan.model import REGIONS, CohortPlan, Session, Step
-from qsmengine.cohort.plan.region_steps import region_steps
-from qsmengine.cohort.plan.steps import Context, plan_step
+from qsmengine.cohort.plan.model import REGIONS, CohortPlan, Session
+from qsmengine.cohort.plan.sessions import Planner, missing_reason, plan_sessions
+from qsmengine.cohort.plan.steps import Context
 from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects, scan_subject
-from qsmengine.cohort.select.filters import ImageFilter, choose, read_filter
+from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
-from qsmengine.cohort.select.series import group_series
 from qsmengine.errors import UsageError
-from qsmengine.modalities.registry import all_modalities, modality_of, step_names
+from qsmengine.modalities.registry import step_names
 from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.outputs.staging import check_output
 from qsmengine.stats.labels.tables import load_label_table
 
-NO_SEGMENTATION = "no segmentation on the grid of a series"
 OnSession: TypeAlias = Callable[[Session], None]
 
 
@@ -84,15 +82,9 @@ def plan_cohort(
     scanned = [files for subject in chosen for files in scan_subject(root, subject, ignored)]
     scanned = _of_sessions(scanned, sessions)
     image_filter = None if filter_file is None else read_filter(filter_file)
+    planner = Planner(context, images, image_filter, kinds, required=steps is not None)
     planned = []
-    for files in scanned:
-        try:
-            session = _plan_session(files, context, images, image_filter, kinds, required=steps is not None)
-        except OSError as error:
-            reason = f"{files.folder}: {error.filename or 'a file'} cannot be read: {error.strerror or error}"
-            session = Session(
-                subject=files.subject, session=files.session, problems=(context.relative(reason),)
-            )
+    for session in plan_sessions(planner, scanned):
         planned.append(session)
         if on_session is not None:
             on_session(session)
@@ -130,80 +122,12 @@ def _kinds(steps: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(kind for kind in known if kind in wanted)
 
 
-def _missing(kind: str) -> str:
-    """Why a session has no step of a kind."""
-    modality = modality_of(kind)
-    return NO_SEGMENTATION if modality is None else modality.absent
-
-
 def _of_sessions(scanned: list[SessionFiles], wanted: Iterable[str] | None) -> list[SessionFiles]:
     if wanted is None:
         return scanned
     known = sorted({files.session for files in scanned if files.session is not None})
     chosen = choose(wanted, known, "ses-", "--session-label")
     return [files for files in scanned if files.session in chosen]
-
-
-def _plan_session(
-    files: SessionFiles,
-    context: Context,
-    derivatives: Derivatives,
-    image_filter: ImageFilter | None,
-    kinds: Sequence[str],
-    *,
-    required: bool,
-) -> Session:
-    files = files if image_filter is None else image_filter.apply(files)
-    series, notes = group_series(files)
-    series = [one for one in series if one.kind in kinds]
-    images, more = derivatives.find(files.subject, files.session) if series else ([], [])
-    notes += more
-    planned = [
-        plan_step(modality, one, context, images)
-        for modality in all_modalities()
-        for one in series
-        if one.kind == modality.step
-    ]
-    steps = [one.step for one in planned]
-    if REGIONS in kinds:
-        regions, more = region_steps(planned, images)
-        steps += regions
-        notes += more
-    steps += _unreadable(files, steps, kinds)
-    if required:
-        steps += _absent(steps, kinds, files.folder)
-    problems = () if steps else (f"{files.folder}: no series that a step could take",)
-    return Session(
-        subject=files.subject,
-        session=files.session,
-        steps=tuple(steps),
-        problems=problems,
-        notes=(*files.notes, *notes),
-    )
-
-
-def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[str]) -> list[Step]:
-    """Blocked steps in the place of what folders that cannot be read may hold."""
-    blocked: dict[str, list[str]] = {}
-    for path, problem in files.unreadable.items():
-        folder = path.rpartition("/")[2]
-        own = [modality.step for modality in all_modalities() if modality.datatype == folder]
-        for kind in own or [all_modalities()[0].step]:
-            if kind in kinds and kind not in {step.kind for step in steps}:
-                blocked.setdefault(kind, []).append(problem)
-    return [Step(name=kind, kind=kind, inputs={}, problems=tuple(texts)) for kind, texts in blocked.items()]
-
-
-def _absent(steps: Sequence[Step], kinds: Sequence[str], folder: str) -> list[Step]:
-    """Blocked steps in the place of kinds that a session has nothing for."""
-    there = {step.kind for step in steps}
-    if all(step.problems for step in steps):
-        kinds = [kind for kind in kinds if kind != REGIONS]
-    return [
-        Step(name=kind, kind=kind, inputs={}, problems=(f"{folder}: {_missing(kind)}",))
-        for kind in kinds
-        if kind not in there
-    ]
 
 
 def _note_missing(sessions: Sequence[Session]) -> list[Session]:
@@ -214,6 +138,6 @@ def _note_missing(sessions: Sequence[Session]) -> list[Session]:
         missing = [
             kind for kind in all_kinds() if kind in usual and kind not in {s.kind for s in session.steps}
         ]
-        notes = tuple(f"{kind}: {_missing(kind)}" for kind in missing)
+        notes = tuple(f"{kind}: {missing_reason(kind)}" for kind in missing)
         done.append(session.model_copy(update={"notes": (*session.notes, *notes)}) if notes else session)
     return done

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from qsmengine.cli.main import main
+from qsmengine.cohort.plan import sessions
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.plan.model import CohortPlan, Session
 from qsmengine.errors import UsageError
@@ -193,3 +194,25 @@ def test_a_folder_that_cannot_be_read_blocks_what_it_may_hold_alone(dataset, pla
     blocked = {step.kind: step.problems for step in session.steps if step.problems}
     assert blocked == {kind: (f"sub-01/{folder}: cannot be read: Permission denied",)}
     assert {step.kind for step in session.steps} == {"qsm", "dti"}
+
+
+def test_a_plan_made_in_several_processes_is_that_of_one(dataset, plan, monkeypatch):
+    for number in range(3):
+        dataset.gre(f"{number:02d}")
+        dataset.dwi(f"{number:02d}")
+    alone = plan()
+    monkeypatch.setattr(sessions, "PER_PROCESS", 1)
+    monkeypatch.setattr(sessions, "available_threads", lambda: 2)
+    monkeypatch.setattr(sessions.Planner, "plan", None)  # this process plans nothing itself
+    assert plan() == alone
+
+
+def test_modalities_that_other_processes_do_not_know_are_planned_in_this_one(dataset, plan, monkeypatch, capfd):
+    for number in range(3):
+        dataset.gre(f"{number:02d}")
+    alone = plan()
+    monkeypatch.setattr(sessions, "PER_PROCESS", 1)
+    monkeypatch.setattr(sessions, "available_threads", lambda: 2)
+    monkeypatch.setattr(sessions, "step_names", lambda: ("toy",))
+    assert plan() == alone
+    assert "registered in the parent process only" in capfd.readouterr().err

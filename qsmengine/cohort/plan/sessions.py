@@ -1,0 +1,174 @@
+"""Planning of sessions, in several processes where there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
+
+from qsmengine.backend.device import available_threads
+from qsmengine.cohort.plan.model import REGIONS, Session, Step
+from qsmengine.cohort.plan.region_steps import region_steps
+from qsmengine.cohort.plan.steps import Context, plan_step
+from qsmengine.cohort.select.dataset import SessionFiles
+from qsmengine.cohort.select.filters import ImageFilter
+from qsmengine.cohort.select.segmentations import Derivatives
+from qsmengine.cohort.select.series import group_series
+from qsmengine.modalities.registry import all_modalities, modality_of, step_names
+from qsmengine.pipeline.configuration.config import validate
+
+NO_SEGMENTATION = "no segmentation on the grid of a series"
+PER_PROCESS = 250
+"""Number of sessions that pays for starting a process."""
+CHUNK = 10
+"""Sessions that a process plans at a time."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans sessions one by one.
+
+    Parameters
+    ----------
+    context
+        Common parts of all steps.
+    derivatives
+        Datasets with segmentations.
+    image_filter
+        Chooses images; None keeps all.
+    kinds
+        Kinds of steps to plan.
+    required
+        Whether every session must have every kind.
+    """
+
+    context: Context
+    derivatives: Derivatives
+    image_filter: ImageFilter | None
+    kinds: Sequence[str]
+    required: bool
+
+    def plan(self, files: SessionFiles) -> Session:
+        """Plan a session; one whose files cannot be read has a problem."""
+        try:
+            return self._plan(files)
+        except OSError as error:
+            reason = f"{files.folder}: {error.filename or 'a file'} cannot be read: {error.strerror or error}"
+            problems = (self.context.relative(reason),)
+            return Session(subject=files.subject, session=files.session, problems=problems)
+
+    def _plan(self, files: SessionFiles) -> Session:
+        files = files if self.image_filter is None else self.image_filter.apply(files)
+        series, notes = group_series(files)
+        series = [one for one in series if one.kind in self.kinds]
+        images, more = self.derivatives.find(files.subject, files.session) if series else ([], [])
+        notes += more
+        planned = [
+            plan_step(modality, one, self.context, images)
+            for modality in all_modalities()
+            for one in series
+            if one.kind == modality.step
+        ]
+        steps = [one.step for one in planned]
+        if REGIONS in self.kinds:
+            regions, more = region_steps(planned, images)
+            steps += regions
+            notes += more
+        steps += _unreadable(files, steps, self.kinds)
+        if self.required:
+            steps += _absent(steps, self.kinds, files.folder)
+        return Session(
+            subject=files.subject,
+            session=files.session,
+            steps=tuple(steps),
+            problems=() if steps else (f"{files.folder}: no series that a step could take",),
+            notes=(*files.notes, *notes),
+        )
+
+
+def plan_sessions(
+    planner: Planner, scanned: Sequence[SessionFiles], jobs: int | None = None
+) -> Iterator[Session]:
+    """Yield the plan of every session in order.
+
+    Parameters
+    ----------
+    planner
+        Plans one.
+    scanned
+        Files of the sessions.
+    jobs
+        Processes; None takes one a core where there are many sessions.
+    """
+    processes = jobs or min(available_threads(), len(scanned) // PER_PROCESS)
+    done = 0
+    if processes > 1:
+        start: tuple[tuple[Any, Any], Sequence[str]] = (_recipe(planner), step_names())
+        pool = ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=_start, initargs=start
+        )
+        try:
+            for session in pool.map(_plan_in_process, scanned, chunksize=CHUNK):
+                yield session
+                done += 1
+        except BrokenProcessPool:  # such as a script that starts other processes when it is imported
+            pass
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    yield from map(planner.plan, islice(scanned, done, None))
+
+
+def missing_reason(kind: str) -> str:
+    """Return why a session has no step of a kind."""
+    modality = modality_of(kind)
+    return NO_SEGMENTATION if modality is None else modality.absent
+
+
+_planner: list[Planner] = []
+
+
+def _recipe(planner: Planner) -> tuple[Any, Any]:
+    """Return what a planner is made of; a configuration's class exists in its process only."""
+    context = planner.context
+    parts = (context.root, context.settings, context.echo_times, context.field_strength)
+    return parts, (planner.derivatives, planner.image_filter, planner.kinds, planner.required)
+
+
+def _start(recipe: tuple[Any, Any], known: Sequence[str]) -> None:
+    """Make the planner of this process; an error where it does not know the modalities of its parent."""
+    if step_names() != known:
+        raise RuntimeError("modalities were registered in the parent process only")
+    (root, settings, *overrides), others = recipe
+    _planner[:] = [Planner(Context(root, validate(settings), *overrides), *others)]
+
+
+def _plan_in_process(files: SessionFiles) -> Session:
+    return _planner[0].plan(files)
+
+
+def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[str]) -> list[Step]:
+    """Blocked steps in the place of what folders that cannot be read may hold."""
+    blocked: dict[str, list[str]] = {}
+    for path, problem in files.unreadable.items():
+        folder = path.rpartition("/")[2]
+        own = [modality.step for modality in all_modalities() if modality.datatype == folder]
+        for kind in own or [all_modalities()[0].step]:
+            if kind in kinds and kind not in {step.kind for step in steps}:
+                blocked.setdefault(kind, []).append(problem)
+    return [Step(name=kind, kind=kind, inputs={}, problems=tuple(texts)) for kind, texts in blocked.items()]
+
+
+def _absent(steps: Sequence[Step], kinds: Sequence[str], folder: str) -> list[Step]:
+    """Blocked steps in the place of kinds that a session has nothing for."""
+    there = {step.kind for step in steps}
+    if all(step.problems for step in steps):
+        kinds = [kind for kind in kinds if kind != REGIONS]
+    return [
+        Step(name=kind, kind=kind, inputs={}, problems=(f"{folder}: {missing_reason(kind)}",))
+        for kind in kinds
+        if kind not in there
+    ]
