@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,13 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
     DeviceError
         When jinja2 is not installed.
     """
+    write_text(path, _environment().get_template(template).render(**values) + "\n")
+    return Path(path)
+
+
+@cache
+def _environment() -> Any:
+    """Return the environment of all templates, which compiles each of them once."""
     try:
         from jinja2 import DictLoader, Environment, StrictUndefined
     except ImportError:
@@ -33,16 +41,14 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
             "pages need jinja2, which is not installed: pip install 'qsmengine[report]'"
         ) from None
     folder = resources.files("qsmengine.report") / "templates"
-    texts = {name: (folder / name).read_text(encoding="utf-8") for name in ("style.css", template)}
-    environment = Environment(
+    texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file()}
+    return Environment(
         loader=DictLoader(texts),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    write_text(path, environment.get_template(template).render(**values) + "\n")
-    return Path(path)
 
 
 def embedded(figure: Figure) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class RegionTable:
         """Name without subject, session and ending: ``seg-first_desc-dgm``."""
         return self.path.name.removesuffix("_stats.tsv").removeprefix(self.session).lstrip("_")
 
-    @property
+    @cached_property
     def maps(self) -> tuple[str, ...]:
         """Names of the maps with a column of means."""
         columns = self.rows[0] if self.rows else {}
