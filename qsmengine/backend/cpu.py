@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from qsmengine.backend.forking import usable_threads, watch_forks
 from qsmengine.backend.kernel import Binding, Kernel
 from qsmengine.backend.sources import library_candidates, sources_hash
 from qsmengine.data import Array
@@ -63,6 +64,7 @@ def load_library() -> tuple[ctypes.CDLL, str]:
         for path in library_candidates(variant):
             if path.is_file():
                 _let_idle_threads_sleep()
+                watch_forks()
                 return _checked(path), variant
             tried.append(str(path))
     raise DeviceError(
@@ -74,7 +76,7 @@ def call(kernel: Kernel, threads: int, values: Mapping[str, Any]) -> None:
     """Run `kernel` on NumPy arrays."""
     bound = kernel.bind(values)
     tasks = max(1, min(4096, -(-bound.items // ITEMS_PER_TASK)))
-    _function(kernel)(tasks, min(threads, tasks), *c_arguments(kernel, values, bound))
+    _function(kernel)(tasks, min(usable_threads(threads), tasks), *c_arguments(kernel, values, bound))
 
 
 def c_arguments(kernel: Kernel, values: Mapping[str, Any], bound: Binding) -> list[Any]:

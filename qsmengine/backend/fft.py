@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qsmengine.backend.device import Device
+from qsmengine.backend.forking import usable_threads, watch_forks
 from qsmengine.data import Array
 from qsmengine.errors import InputError, OutOfMemoryError
 
@@ -195,25 +196,39 @@ class _Fftw:
     def __init__(
         self, shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device
     ) -> None:
-        pyfftw = _pyfftw()
-        real, spectrum = device.empty(shape), device.empty(spectrum_shape, np.complex64)
-        options: dict[str, Any] = {"axes": (0, 1, 2), "threads": _useful_threads(shape, device)}
+        watch_forks()
+        self._shape, self._spectrum_shape, self._device = shape, spectrum_shape, device
+        self._plan(_useful_threads(shape, device))
+
+    def _plan(self, threads: int) -> None:
+        pyfftw, device = _pyfftw(), self._device
+        self._threads = threads
+        real, spectrum = device.empty(self._shape), device.empty(self._spectrum_shape, np.complex64)
+        options: dict[str, Any] = {"axes": (0, 1, 2), "threads": threads}
         self._forward = pyfftw.FFTW(real, spectrum, flags=("FFTW_ESTIMATE",), **options)
         flags = ("FFTW_ESTIMATE", "FFTW_DESTROY_INPUT")
         self._inverse = pyfftw.FFTW(spectrum, real, direction="FFTW_BACKWARD", flags=flags, **options)
 
+    def _check_fork(self) -> None:
+        """Plan again for the threads that a forked process has."""
+        threads = usable_threads(self._threads)
+        if threads != self._threads:
+            self._plan(threads)
+
     def forward(self, x: Array, out: Array) -> None:
+        self._check_fork()
         self._forward.update_arrays(x, out)
         self._forward.execute()
 
     def inverse(self, spectrum: Array, out: Array) -> None:
+        self._check_fork()
         self._inverse.update_arrays(spectrum, out)
         self._inverse.execute()
 
 
 def _useful_threads(shape: tuple[int, int, int], device: Device) -> int:
     """One thread for small transforms: waking others costs more than they do."""
-    return device.threads if math.prod(shape) >= 32**3 else 1
+    return usable_threads(device.threads) if math.prod(shape) >= 32**3 else 1
 
 
 class _Scipy:

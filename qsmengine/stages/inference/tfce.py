@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.forking import usable_threads
 from qsmengine.backend.host import HostFunction, hostcall
 from qsmengine.backend.signatures.tfce import TFCE_ENHANCE, TFCE_MAXIMA
 from qsmengine.data import Array, check_not_empty
@@ -122,6 +123,6 @@ def _call(
         box_size=around.box_size,
         extent=params.extent,
         height=params.height,
-        threads=max(1, min(threads, len(statistics))),
+        threads=max(1, min(usable_threads(threads), len(statistics))),
         **out,
     )

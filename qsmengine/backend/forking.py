@@ -1,0 +1,30 @@
+"""CPU threads in a forked process.
+
+``os.fork``, and with it multiprocessing's start method "fork", copies the calling thread only. The thread pools
+of OpenMP and FFTW exist in the child as data without threads, and a child that used them would wait forever. In
+a child that was forked after the libraries were loaded, kernels and transforms therefore run on one thread.
+Processes started by "spawn" or "forkserver" use all their threads.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+_state = {"forked": False}
+
+
+@cache
+def watch_forks() -> None:
+    """Notice forks from now on; called before a library that keeps a pool of threads is loaded."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_note)
+
+
+def usable_threads(threads: int) -> int:
+    """Return `threads`, or 1 in a forked process."""
+    return 1 if _state["forked"] else threads
+
+
+def _note() -> None:
+    _state["forked"] = True
