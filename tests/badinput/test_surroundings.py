@@ -67,7 +67,7 @@ def test_interrupt_exits_130_and_leaves_nothing(files, tmp_path):
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored below a shell's background job
         "from qsmengine.cli.main import main\n"
-        "from qsmengine.pipeline import derivatives\n"
+        "from qsmengine.pipeline.outputs import maps as derivatives\n"
         "write, left = derivatives.write_image, [signal.SIGINT]\n"
         "def once(*a, **k):\n"
         "    write(*a, **k)\n"

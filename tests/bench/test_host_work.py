@@ -70,7 +70,9 @@ def test_steps_of_a_chain_are_counted_under_the_standin():
     by_step = {row["step"]: row for row in rows}
     upload, single = by_step["upload"], by_step["single step: tfi"]
     assert list(by_step)[-1] == "reference: region_mean"
-    assert upload["to device"]["bytes"] == 2 * 4 * 4 * 40 * 40 * 28  # two series of four float32 echoes
+    echo = 4 * 40 * 40 * 28  # float32
+    beyond = upload["to device"]["bytes"] - 2 * 4 * echo  # two series of four echoes
+    assert 0 <= beyond - echo < 4096  # the first echo shows the object's size
     assert single["kernels"]["tv_gradient_step_faces"]["times"] == 40
     assert single["fft"]["times"] >= 6 * 40
     assert single["peak_bytes"] > 10 * 4 * 40 * 40 * 28
