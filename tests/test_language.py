@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "bench",
     "qsmengine/cli",
+    "qsmengine/io",
     "tools",
     *(
         f"tests/{name}"

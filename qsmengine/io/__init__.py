@@ -1,4 +1,4 @@
-"""Files in and out: images, sidecars, gradient tables, BIDS names. The only home of nibabel."""
+"""File input and output: images, sidecars, gradient tables, BIDS names. Only this package imports nibabel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The affine of a NIfTI header: sform or qform, and whether they agree."""
+"""Affine of a NIfTI header: choice between sform and qform, and their agreement."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qsmengine.errors import InputError
 from qsmengine.io._nifti_header import NiftiHeader
 
 AFFINE_TOLERANCE = 0.1
-"""Distance [mm] between sform and qform at a corner above which a note is made."""
+"""Distance [mm] between sform and qform at a corner above which a note is added."""
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 class _Geometry:
-    """What decides the affine of a header; equal for the images of a series, which are read in a row."""
+    """Header fields that determine the affine; equal for all images of a series, so results can be cached."""
 
     def __init__(self, header: NiftiHeader, shape: tuple[int, ...], *, allow_no_affine: bool) -> None:
         self.header, self.shape, self.allow_no_affine = header, shape, allow_no_affine
@@ -35,12 +35,12 @@ class _Geometry:
 def affine_of(
     header: NiftiHeader, shape: tuple[int, ...], notes: list[str], *, allow_no_affine: bool
 ) -> tuple[Matrix, str]:
-    """Affine of a header and where it is from: "sform", "qform" or "none"; appends to `notes`.
+    """Return a header's affine and its source, "sform", "qform" or "none"; append to `notes`.
 
     Raises
     ------
     InputError
-        Where both codes are 0, unless that is allowed, and for a qform that is needed and unusable.
+        If both codes are 0, unless that is allowed, or if the qform is needed and unusable.
     """
     affine, source, more = _decide(_Geometry(header, shape, allow_no_affine=allow_no_affine))
     notes += more
@@ -73,16 +73,16 @@ def _choose(
             "sform and qform codes are both 0: the orientation, and with it the B0 direction, is unknown",
             field="sform_code/qform_code",
         )
-    notes.append("no affine in the header: axis-aligned voxels of the pixdim sizes assumed")
+    notes.append("no affine in the header: an axis-aligned grid with the pixdim voxel sizes is assumed")
     sizes = [abs(float(n)) for n in header["pixdim"][1:4]]
     return np.diag([*sizes, 1.0]), "none"
 
 
 def _qform(header: NiftiHeader, *, required: bool) -> Matrix | None:
-    """Affine from the quaternion; where it is not `required`, None instead of an error."""
+    """Return the affine of the quaternion; if it is unusable, None or, if `required`, an error."""
     sizes = np.asarray(header["pixdim"][1:4], dtype=np.float64)
     problem = (
-        "" if np.isfinite(sizes).all() and sizes.min() > 0 else f"{sizes.tolist()} are not sizes of voxels"
+        "" if np.isfinite(sizes).all() and sizes.min() > 0 else f"{sizes.tolist()} are not valid voxel sizes"
     )
     if not problem:
         try:

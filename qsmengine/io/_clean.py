@@ -1,4 +1,4 @@
-"""Values that no arithmetic can use."""
+"""Handling of NaN, infinite and negative values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmengine.errors import InputError
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 MAX_BAD_FRACTION = 0.05
-"""Part of an image's values, or of an object's voxels in one volume, that may be unusable."""
+"""Largest tolerated fraction of unusable values in an image, or of object voxels in one volume."""
 
 
 def zero_nonfinite(array: Array, what: str, source: object, notes: list[str]) -> None:
@@ -24,7 +24,7 @@ def zero_nonfinite(array: Array, what: str, source: object, notes: list[str]) ->
     Raises
     ------
     InputError
-        Where they are more than 5 % of the values.
+        If more than 5 % of the values are NaN or infinite.
     """
     if math.isfinite(float(array.min())) and math.isfinite(float(array.max())):
         return
@@ -33,27 +33,27 @@ def zero_nonfinite(array: Array, what: str, source: object, notes: list[str]) ->
 
 
 def clear_unknown(parts: Sequence[tuple[str, Array, object]], volume: str, notes: list[str]) -> Mask | None:
-    """Set a series to 0, with a note, in voxels where a volume is NaN or infinite.
+    """Set a series to 0, with a note, in voxels that are NaN or infinite in any volume.
 
     Parameters
     ----------
     parts
-        Name, array (x, y, z, volume) and source of each part (magnitude, phase). The first shows the object.
+        Name, array (x, y, z, volume) and source of each part (magnitude, phase). The first defines the object.
     volume
-        What a volume is called in messages: "echo".
+        Name of a volume in messages, such as "echo".
     notes
-        Takes what was found.
+        List that receives the findings.
 
     Returns
     -------
     unknown
-        (x, y, z) bool, True where a value was not finite; None where all are.
+        (x, y, z) bool, True where a value was not finite; None if all values are finite.
 
     Raises
     ------
     InputError
-        Where more than 5 % of the object's voxels are lost in one volume. The object is what stands above a
-        tenth of the brightest signal, holes filled; NaN around it (a mask that was applied) is no loss.
+        If more than 5 % of the object's voxels are lost in one volume. The object consists of the voxels above
+        a tenth of the brightest signal, holes filled; NaN around it (an applied mask) does not count.
     """
     cleaned = ((name, source, _not_finite(array)) for name, array, source in parts)
     lost = [(name, source, found) for name, source, found in cleaned if found is not None]
@@ -95,7 +95,7 @@ def _not_finite(array: Array) -> Mask | None:
 
 
 def _object(series: Array) -> Mask:
-    """Voxels above a tenth of the 99th percentile of the root sum of squares, holes filled."""
+    """Return the voxels above a tenth of the 99th percentile of the root sum of squares, holes filled."""
     from scipy.ndimage import binary_fill_holes
 
     power = np.zeros(series.shape[:3])

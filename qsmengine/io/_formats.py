@@ -1,4 +1,4 @@
-"""Image formats besides NIfTI: FreeSurfer's MGH, and the names of those that are not read."""
+"""Image formats other than NIfTI: FreeSurfer's MGH, and names of unsupported formats."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NAMES = (
     (b"NRRD", "NRRD image", "save it as NIfTI in the program that wrote it"),
     (b"CDF", "MINC image", "mnc2nii converts it"),
     (b"\x89HDF", "HDF5 file (MINC 2 or other)", "mnc2nii converts MINC"),
-    (b"\x89PNG", "PNG picture", "give the NIfTI image it was made from"),
-    (b"\xff\xd8\xff", "JPEG picture", "give the NIfTI image it was made from"),
+    (b"\x89PNG", "PNG picture", "pass the NIfTI image it was made from"),
+    (b"\xff\xd8\xff", "JPEG picture", "pass the NIfTI image it was made from"),
     (b"PK\x03\x04", "zip archive", "unpack it"),
     (b"\x93NUMPY", "NumPy array", "it holds no geometry; save it as NIfTI"),
     (b"ObjectType", "MetaImage", "save it as NIfTI in the program that wrote it"),
@@ -28,14 +28,14 @@ _NAMES = (
 
 
 def describe_foreign(block: bytes) -> str | None:
-    """Return what a file is that starts with `block`, and the way on; None where it is not known."""
+    """Describe a file that starts with `block` and suggest a remedy; None if the format is unknown."""
     if b"<GIFTI" in block or b"<!DOCTYPE GIFTI" in block:
-        return "a GIFTI surface, which is not read; give the volume"
+        return "a GIFTI surface, which is not supported; pass the volume"
     if block[128:132] == b"DICM":
         return "a DICOM file; `qsmengine import` converts a folder of them"
     for magic, name, way in _NAMES:
         if block.startswith(magic):
-            return f"a {name}, which is not read; {way}"
+            return f"a {name}, which is not supported; {way}"
     return None
 
 
@@ -45,7 +45,7 @@ def mgh_facts(block: bytes) -> dict[str, Any]:
     Raises
     ------
     InputError
-        For a truncated header, another type of voxels, sizes that are not positive, or no orientation.
+        For a truncated header, an unsupported voxel type, sizes that are not positive, or no orientation.
     """
     if len(block) < MGH_HEADER:
         raise InputError(f"truncated: {len(block)} bytes, an MGH header has {MGH_HEADER}")
@@ -54,10 +54,10 @@ def mgh_facts(block: bytes) -> dict[str, Any]:
     header: Any = cast("Any", MGHHeader).from_fileobj(io.BytesIO(block[:MGH_HEADER] + bytes(64)), check=False)
     code, sizes = int(header["type"]), [int(n) for n in header["dims"]]
     if code not in _MGH_TYPES:
-        raise InputError(f"voxels of MGH type {code} are not read", field="type")
+        raise InputError(f"voxels of MGH type {code} are not supported", field="type")
     if block[_ORIENTED] == b"\0\0":
         raise InputError(
-            "no orientation in the header; mri_convert with --in_orientation gives one", field="goodRASFlag"
+            "no orientation in the header; set one with mri_convert --in_orientation", field="goodRASFlag"
         )
     shape = sizes if sizes[3] != 1 else sizes[:3]
     affine = np.asarray(header.get_affine(), dtype=np.float64)

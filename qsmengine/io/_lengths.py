@@ -1,8 +1,8 @@
-"""Gradient tables whose directions carry the b-value in their length.
+"""Gradient tables whose directions encode the b-value in their length.
 
-Some converters write the largest b-value for every weighted volume and scale the direction instead: by
-sqrt(b / b_max), as the gradient's amplitude is, or by b / b_max. Which of the two, or neither, the image itself
-decides: its attenuation A = log(S_0 / S) grows as length^q, with q near 2, 1 or 0.
+Some converters write the largest b-value for every weighted volume and scale the direction instead, either by
+sqrt(b / b_max), like the gradient amplitude, or by b / b_max. The image decides which of the two applies, if
+any: its attenuation A = log(S_0 / S) grows as length^q, with q near 2, 1 or 0.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 
 LEAST_SPREAD = 0.1
-"""Lengths that differ by less than this part of the longest are imprecise unit vectors."""
+"""Relative spread of the lengths below which the directions are imprecise unit vectors."""
 AGREEMENT = 0.05
-"""Relative difference up to which b-values follow the lengths."""
+"""Largest relative difference at which b-values still follow the lengths."""
 _CLUSTER = 0.05
 _LEAST_MEMBERS = 6
 _LARGEST_ERROR = 0.25
 _LIMITS = (0.35, 1.17)
-"""Exponents q below which b does not depend on the length, and above which it is the length squared. Kurtosis
-lowers the exponent that the image shows: 2 becomes about 1.3, 1 becomes about 0.7."""
+"""Exponents q below which b does not depend on the length, and above which b grows as the length squared.
+Kurtosis lowers the observed exponent: 2 becomes about 1.3, 1 becomes about 0.7."""
 
 
 def scale_by_length(
@@ -35,9 +35,9 @@ def scale_by_length(
     attenuation: Callable[[], FloatArray],
     source: Path,
 ) -> tuple[FloatArray, FloatArray, list[str]]:
-    """Return the table and notes, b-values scaled where the directions' lengths carry them.
+    """Return the table and notes, with b-values scaled if the directions' lengths encode them.
 
-    Scaled b-values (volume,) [s/mm^2] come with unit directions (volume, 3); other tables are kept.
+    Scaled b-values (volume,) [s/mm^2] come with unit directions (volume, 3); other tables are unchanged.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ def scale_by_length(
     weighted
         (volume,) True for volumes with b > 0 and a direction.
     attenuation
-        Returns A (volume,) of the image; called only where the table leaves the question open.
+        Returns A (volume,) of the image; called only if the table is ambiguous.
     source
         File of the directions, for messages.
 
     Raises
     ------
     InputError
-        Where the lengths vary, b does not follow them and the image does not decide.
+        If the lengths vary, b does not follow them and the image does not settle the question.
     """
     norm = np.linalg.norm(b_vectors, axis=1)
     if not weighted.any():
@@ -65,8 +65,8 @@ def scale_by_length(
     shown = _exponent(own, attenuation()[weighted] / given)
     if shown is None:
         raise InputError(
-            f"the directions' lengths, {own.min():.3g} to 1 of the longest, may carry the b-value, and the "
-            "image does not decide; write each volume's b-value into the table, with unit directions",
+            f"the directions' lengths, {own.min():.3g} to 1 of the longest, may encode the b-value, but "
+            "the image does not decide; write each volume's b-value into the table, with unit directions",
             source=source,
             field="bvec",
         )
@@ -78,11 +78,11 @@ def scale_by_length(
     found = ", ".join(f"{value:.0f}" for value in np.unique(np.round(scaled[weighted], -1))[:8])
     note = f"the image's attenuation grows as length^{shown:.2g}; b scaled by the {rule}: {found} s/mm^2"
     unit = np.where(weighted[:, None], b_vectors / np.where(weighted, norm, 1.0)[:, None], b_vectors)
-    return scaled, unit, [f"{source}: the directions' lengths carry the b-value ({note})"]
+    return scaled, unit, [f"{source}: the directions' lengths encode the b-value ({note})"]
 
 
 def measured_attenuation(signal: npt.NDArray[np.float32], unweighted: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return log(S_0 / S) of the mean signal in voxels bright at b = 0, (volume,); NaN without."""
+    """Return log(S_0 / S), (volume,), of the mean signal in voxels bright at b = 0; NaN if there are none."""
     if not unweighted.any():
         return np.full(signal.shape[3], np.nan)
     reference = signal[..., unweighted].mean(axis=3, dtype=np.float64)
@@ -95,7 +95,7 @@ def measured_attenuation(signal: npt.NDArray[np.float32], unweighted: npt.NDArra
 
 
 def _exponent(length: FloatArray, attenuation: FloatArray) -> float | None:
-    """Slope of log attenuation on log length, between groups of one length where there are; None if unclear."""
+    """Return the slope of log attenuation on log length, from groups of equal length; None if unclear."""
     if not np.isfinite(attenuation).all() or attenuation.min() <= 0:
         return None
     x, y = np.log(length), np.log(attenuation)

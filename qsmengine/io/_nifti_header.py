@@ -1,6 +1,6 @@
-"""The headers of NIfTI-1 (348 bytes) and NIfTI-2 (540 bytes) as NumPy records, and their affines.
+"""Headers of NIfTI-1 (348 bytes) and NIfTI-2 (540 bytes) as NumPy records, and their affines.
 
-nibabel has them too; importing it takes longer than fitting a tensor to every voxel of a brain.
+nibabel offers the same, but importing it takes longer than a whole-brain tensor fit.
 
 Reference: Cox et al. 2004, https://nifti.nimh.nih.gov/nifti-1 (quaternion, sform); NIfTI-2: nifti2.h.
 """
@@ -24,9 +24,9 @@ INTENTS = {
     1011: "dimensionless", 2001: "time series", 2002: "node index", 2003: "rgb vector", 2004: "rgba vector",
     2005: "shape",
 }  # fmt: skip
-"""Code -> name of what an image's values mean."""
+"""Intent code -> name of the intent, the meaning of an image's values."""
 _DATA_TYPES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16}
-"""Types that are written -> code."""
+"""Data type that can be written -> code."""
 _MILLIMETRE, _SECOND = 2, 8
 
 _AFFINE_1: list[Any] = [
@@ -60,7 +60,7 @@ _LAYOUTS: dict[int, list[Any]] = {
 
 
 class NiftiHeader:
-    """Fields of a header by their names in the standard; the rows of the sform are one field `srow` (3, 4).
+    """Header fields under their standard names; the rows of the sform form one field `srow` (3, 4).
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class NiftiHeader:
 
     @classmethod
     def empty(cls) -> NiftiHeader:
-        """A little-endian NIfTI-1 header of a single file: no scaling, mm and s, no affine."""
+        """Return a little-endian single-file NIfTI-1 header: no scaling, mm and s, no affine."""
         header = cls(bytes(348), 1, "<")
         header["sizeof_hdr"], header["magic"], header["vox_offset"] = 348, b"n+1", 352
         header["scl_slope"], header["scl_inter"] = 1.0, 0.0
@@ -95,7 +95,7 @@ class NiftiHeader:
 
     @property
     def block(self) -> bytes:
-        """The header's bytes."""
+        """Header as bytes."""
         return self._fields.tobytes()
 
     @property
@@ -105,12 +105,12 @@ class NiftiHeader:
         return INTENTS.get(code, f"unknown code {code}")
 
     def set_image(self, shape: tuple[int, ...], dtype: np.dtype[Any], intent: str | None) -> None:
-        """Set size and type of the voxels, and what they mean.
+        """Set shape, data type and intent.
 
         Raises
         ------
         KeyError
-            For a type that is not written or an intent that is not known.
+            For a data type that cannot be written or an unknown intent.
         """
         self["dim"] = [len(shape), *shape] + [1] * (7 - len(shape))
         self["datatype"], self["bitpix"] = _DATA_TYPES[dtype.str[1:]], 8 * dtype.itemsize
@@ -126,7 +126,7 @@ class NiftiHeader:
         Raises
         ------
         ValueError
-            For a quaternion longer than 1, negative sizes and a handedness other than 1 and -1.
+            For a quaternion longer than 1, negative voxel sizes, or a handedness other than 1 and -1.
         """
         matrix = _rotation(np.array([self[f"quatern_{part}"] for part in "bcd"]))
         sizes = np.array(self["pixdim"][1:4])
@@ -158,7 +158,7 @@ class NiftiHeader:
 
 
 def _rotation(bcd: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.longdouble]:
-    """Rotation (3, 3) of the unit quaternion with these three last components and the first one positive."""
+    """Return the rotation (3, 3) of the unit quaternion with these last components, first one positive."""
     exact = bcd.astype(np.longdouble)
     square = np.longdouble(1) - np.longdouble(exact @ exact)
     if abs(square) < 3 * np.finfo(np.float32).eps:
@@ -179,7 +179,7 @@ def _rotation(bcd: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.longdouble]:
 
 
 def _quaternion(rotation: Matrix) -> Matrix:
-    """Unit quaternion (w, x, y, z), w >= 0, of a rotation (Bar-Itzhack 2000, 10.2514/2.4654)."""
+    """Return the unit quaternion (w, x, y, z), w >= 0, of a rotation (Bar-Itzhack 2000, 10.2514/2.4654)."""
     (xx, yx, zx), (xy, yy, zy), (xz, yz, zz) = rotation.tolist()
     lower = [
         [xx - yy - zz, 0.0, 0.0, 0.0],

@@ -1,4 +1,4 @@
-"""Repetitions of a gradient-echo series: files of one echo each that hold several volumes.
+"""Repetitions of a gradient-echo series: files of one echo each with several volumes.
 
 Between repetitions the transmitter's phase and the main field drift. Repetition r is aligned with the first
 before the complex signals S are averaged:
@@ -23,10 +23,10 @@ from qsmengine.errors import InputError
 from qsmengine.io._series import EchoGroup
 
 Repetitions: TypeAlias = Literal["average"] | int | None
-"""What is made of repetitions: their average, the one of this number (from 1), or nothing: they are refused."""
+"""Use of repetitions: their average, one of them by number (from 1), or None: they are refused."""
 
 COHERENT = 0.9
-"""Coherence with the first repetition below which a note is made."""
+"""Coherence with the first repetition below which a note is added."""
 
 
 def divide_repetitions(
@@ -37,7 +37,7 @@ def divide_repetitions(
     Raises
     ------
     InputError
-        Where the files do not hold the same number of volumes of one echo each, or fewer than `wanted`.
+        If the files do not contain the same number of volumes of one echo each, or fewer than `wanted`.
     """
     counts = {file.n_volumes for group in groups for file in group.files}
     count = max(counts)
@@ -47,13 +47,15 @@ def divide_repetitions(
     too_many = echo_times is not None and any(len(echo_times) != len(group.files) for group in groups)
     if len(counts) > 1 or count == 1 or several or too_many:
         raise InputError(
-            f"repetitions={wanted} needs one file an echo, each with the same number of volumes, and one echo "
-            f"time a file; these files hold {', '.join(map(str, sorted(counts)))} volumes",
+            f"repetitions={wanted} needs one file per echo, each with the same number of volumes, and one echo "
+            f"time per file; these files contain {', '.join(map(str, sorted(counts)))} volumes",
             source=groups[0].title,
             field="repetitions",
         )
     if wanted != "average" and wanted > count:
-        raise InputError(f"{wanted} is wanted, there are {count}", source=groups[0].title, field="repetitions")
+        raise InputError(
+            f"number {wanted} was requested, there are {count}", source=groups[0].title, field="repetitions"
+        )
     return [
         replace(group, files=tuple(replace(file, repetitions=count) for file in group.files))
         for group in groups

@@ -1,4 +1,4 @@
-"""What the files of one series must have in common: grid, echo times, field strength."""
+"""Consistency of the files of one series: grid, echo times, field strength."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from qsmengine.io.inheritance import Folders
 from qsmengine.io.sidecars import Sidecar, read_sidecar
 
 ECHO_TIME_TOLERANCE = 1e-6
-"""Difference [s] up to which echo times of two sidecars are the same."""
+"""Largest difference [s] between echo times of two sidecars that count as equal."""
 _FIELD_MAP = re.compile(r"phase_?diff|field.?map|b0.?map|(^|[^a-z])fmap|fm2d", re.IGNORECASE)
 FIELD_TOLERANCE = 0.02
-"""Difference [T] up to which field strengths are the same."""
+"""Largest difference [T] between field strengths that count as equal."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SeriesFile:
 
 @dataclass(frozen=True)
 class EchoGroup:
-    """The files of one part ("magnitude", "phase", "real", "imag") in the order given."""
+    """Files of one part ("magnitude", "phase", "real", "imag") in the given order."""
 
     name: str
     files: tuple[SeriesFile, ...]
@@ -57,7 +57,7 @@ class EchoGroup:
 
     @property
     def sources(self) -> Iterator[Path]:
-        """Images and the sidecars that apply to them."""
+        """Images and their sidecars."""
         for file in self.files:
             yield file.path
             yield from file.sidecar.files
@@ -81,7 +81,7 @@ def open_file(path: Path, folders: Folders | None = None) -> SeriesFile:
 
 
 def common_grid(groups: Sequence[EchoGroup]) -> Grid:
-    """Grid of the first file; raises InputError where another file's differs or the counts of volumes do."""
+    """Return the grid of the first file; raises InputError if grids or numbers of volumes differ."""
     first = groups[0].files[0]
     for group in groups:
         for file in group.files:
@@ -98,9 +98,9 @@ def common_grid(groups: Sequence[EchoGroup]) -> Grid:
 def common_echo_times(
     groups: Sequence[EchoGroup], given: Sequence[float] | None, notes: list[str]
 ) -> tuple[tuple[float, ...], list[list[int]]]:
-    """Echo times [s], ascending, and per group the order that its volumes must be put in.
+    """Return echo times [s], ascending, and per group the position of each of its volumes among them.
 
-    `given` wins over the sidecars. A group without times of its own follows the first group that has some.
+    `given` overrides the sidecars. A group without echo times follows the first group that has some.
     """
     difference = phase_difference(groups[-1]) if given is None else None
     if difference is not None:
@@ -118,7 +118,7 @@ def common_echo_times(
                 field="EchoTime",
             )
         if any(found is not None and not _agree(found, times) for found in own):
-            notes.append(f"echo times {sorted(times)} s were given; the sidecars say otherwise")
+            notes.append(f"the given echo times {sorted(times)} s override those of the sidecars")
         own = [times] * len(groups)
     known = next((found for found in own if found is not None), None)
     if known is None:
@@ -138,15 +138,15 @@ def common_echo_times(
 
 
 def phase_difference(group: EchoGroup) -> float | None:
-    """Return EchoTime2 - EchoTime1 [s] where the only phase image is the difference of two echoes, else None.
+    """Return EchoTime2 - EchoTime1 [s] if the only phase image is the difference of two echoes, else None.
 
     Converters write both fields for multi-echo series too. An image at EchoTime1 is therefore an echo, and one
-    at EchoTime2 is a difference only where its name or description speaks of a field map.
+    at EchoTime2 is a difference only if its name or description mentions a field map.
 
     Raises
     ------
     InputError
-        For an image at EchoTime2 of which neither is known.
+        For an ambiguous image at EchoTime2.
     """
     if group.name != "phase" or group.n_volumes != 1:
         return None
@@ -167,13 +167,13 @@ def phase_difference(group: EchoGroup) -> float | None:
 
 
 def common_field_strength(groups: Sequence[EchoGroup], given: float | None, notes: list[str]) -> float:
-    """Field strength [T]: `given`, else what the sidecars agree on; raises InputError where there is none."""
+    """Return the field strength [T]: `given`, else that of the sidecars; raises InputError if missing."""
     sidecars = [file.sidecar for group in groups for file in group.files]
     if given is not None:
         value = float(given)
         others = [sidecar.values.get("MagneticFieldStrength", value) for sidecar in sidecars]
         if any(other != value for other in others):
-            notes.append(f"field strength {value:g} T was given; the sidecars say {others}")
+            notes.append(f"the given field strength {value:g} T overrides that of the sidecars, {others}")
         return value
     found = [(sidecar, said) for sidecar in sidecars if (said := sidecar.field_strength) is not None]
     if not found:
@@ -193,7 +193,7 @@ def _missing(groups: Sequence[EchoGroup], field: str, remedy: str) -> NoReturn:
     sidecars = [file.sidecar for group in groups for file in group.files]
     places = list(dict.fromkeys(place for sidecar in sidecars for place in sidecar.searched[:-1]))
     beside = list(dict.fromkeys(sidecar.searched[-1] for sidecar in sidecars))
-    others = f" and {len(beside) - 1} more beside the images" if len(beside) > 1 else ""
+    others = f" and {len(beside) - 1} more next to the images" if len(beside) > 1 else ""
     searched = f"{', '.join([*places, beside[0]])}{others}"
     raise InputError(f"not found; searched {searched}; {remedy}", source=groups[0].files[0].path, field=field)
 
@@ -234,7 +234,7 @@ def _strict_times(group: EchoGroup) -> list[float] | None:
 
 
 def _repetitions(group: EchoGroup) -> str:
-    """What to do with files of one echo each that hold several volumes; empty for others."""
+    """Suggest a remedy for one-echo files with several volumes; empty for others."""
     counts = {file.n_volumes for file in group.files}
     if len(group.files) < 2 or len(counts) > 1 or counts == {1}:
         return ""

@@ -1,4 +1,4 @@
-"""Bytes of an image file, plain or gzip, with errors that name the file and the byte."""
+"""Byte stream of an image file, plain or gzip; errors name the file and the byte position."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from qsmengine.errors import InputError
 
 CHUNK = 1 << 20
 MAX_RATIO = 1000
-"""Largest decompression ratio accepted for claims above `RATIO_EXEMPT` bytes."""
+"""Largest accepted decompression ratio for claimed sizes above `RATIO_EXEMPT` bytes."""
 RATIO_EXEMPT = 1 << 28
-"""A nearly empty mask of ordinary size compresses 1000 times; claims below this are not judged."""
+"""Claimed size below which the ratio is not checked: a nearly empty mask may compress 1000-fold."""
 
 _ISAL_ERROR = cast("type[Exception]", isal_zlib.IsalError)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -27,7 +27,7 @@ _ANNEX_MARK = b"/annex/objects/"
 
 
 class ByteSource:
-    """A forward-only reader over a plain or gzip file; gzip is recognised by its first bytes, not its name."""
+    """Forward-only reader of a plain or gzip file; gzip is recognised by its first bytes, not its name."""
 
     def __init__(self, path: Path, raw: BinaryIO) -> None:
         self.path = path
@@ -45,13 +45,13 @@ class ByteSource:
         return cast("Any", igzip.IGzipFile)(fileobj=self._raw) if self.compressed else self._raw
 
     def read(self, count: int) -> bytes:
-        """Up to `count` bytes; fewer only at the end of the data."""
+        """Read up to `count` bytes; fewer only at the end of the data."""
         buffer = bytearray(count)
         got = self._fill(memoryview(buffer))
         return bytes(buffer[:got])
 
     def read_exactly(self, view: memoryview) -> None:
-        """Fill `view`; raises InputError with both byte counts where the data ends before."""
+        """Fill `view`; raises InputError with both byte counts if the data end early."""
         start = self.position
         if self._fill(view) < len(view):
             raise InputError(
@@ -82,8 +82,8 @@ class ByteSource:
     def check_claim(self, needed: int) -> None:
         """Raise InputError unless the file really holds `needed` bytes; a gzip may be streamed for it.
 
-        The length in the gzip trailer decides when it agrees; otherwise the stream is decompressed once
-        with constant memory and counted.
+        A matching length in the gzip trailer is trusted; otherwise the stream is decompressed once, in
+        constant memory, and counted.
         """
         if not self.compressed:
             if self.file_size < needed:
@@ -140,11 +140,13 @@ class ByteSource:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[ByteSource]:
-    """Open `path` for reading; raises InputError where it is missing, a folder, not readable."""
+    """Open `path` for reading; raises InputError if it is missing, a folder or unreadable."""
     try:
         raw = path.open("rb")
     except FileNotFoundError as error:
-        hint = ": a link to data that are not here; run 'datalad get' on it" if path.is_symlink() else ""
+        hint = (
+            ": a link to data that have not been fetched; run 'datalad get' on it" if path.is_symlink() else ""
+        )
         raise InputError(f"no such file{hint}", source=path) from error
     except OSError as error:
         raise InputError(f"cannot be opened: {error.strerror}", source=path) from error

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all.
+"""Atomic writes: a file appears complete or does not appear.
 
-A write goes to a temporary file in the target's folder, is flushed and synced, read back and compared
-with the checksum of what was written, and only then renamed over the target; the folder is synced last.
+The data go to a temporary file in the target's folder, which is flushed, synced, read back and compared with
+the checksum of the written data. Only then is it renamed over the target; the folder is synced last.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from qsmengine.io._stream import CHUNK
 
 Buffer = bytes | bytearray | memoryview
 WRITERS = 4
-"""Files written at a time by `write_together`."""
+"""Number of files that `write_together` writes concurrently."""
 
 
 def write_atomic(
     path: str | Path, chunks: Iterable[Buffer], *, check: Callable[[Path], None] | None = None
 ) -> None:
-    """Write `chunks` to `path` so that a reader sees the old file or the whole new one, never a part.
+    """Write `chunks` to `path` so that a reader sees either the old file or the complete new one.
 
     Parameters
     ----------
     path
-        Target; its folder is made where missing.
+        Target; its folder is created if missing.
     chunks
         Bytes, in order.
     check
-        Called with the finished temporary file before it is renamed; an exception from it stops the write.
+        Called with the finished temporary file before it is renamed; an exception aborts the write.
 
     Raises
     ------
     OSError
-        From the file system (also where the bytes read back differ); the temporary file is then deleted
-        and a previous file at `path` is untouched.
+        From the file system, or if the bytes read back differ. The temporary file is then deleted and an
+        existing file at `path` is left untouched.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def write_atomic(
 
 
 def write_together(jobs: Iterable[Callable[[], None]]) -> None:
-    """Run jobs that each write a file side by side: one waits for the disk while another compresses.
+    """Run jobs that each write a file concurrently: one waits for the disk while another compresses.
 
     The first error is raised after all jobs have ended.
     """

@@ -19,7 +19,7 @@ ENTITY_ORDER = (
     "inv", "mt", "part", "proc", "hemi", "space", "split", "recording", "chunk", "atlas", "seg", "scale",
     "res", "den", "label", "model", "param", "desc",
 )  # fmt: skip
-"""Order in which entities stand in a name."""
+"""Order of entities in a name."""
 
 _RANK = {key: position for position, key in enumerate(ENTITY_ORDER)}
 _LABEL = re.compile(r"[0-9a-zA-Z]+")
@@ -28,12 +28,12 @@ _EXTENSION = re.compile(r"\.(?:nii\.gz|tsv\.gz|[0-9a-zA-Z]+)$")
 
 @dataclass(frozen=True)
 class BidsName:
-    """A file name taken apart: `entities` (key -> label), `suffix`, `extension` (with its dot).
+    """Parsed file name: `entities` (key -> label), `suffix`, `extension` (with its dot).
 
     Raises
     ------
     InputError
-        For keys, labels or a suffix that are not letters and digits (so no name leaves its folder).
+        For keys, labels or a suffix that are not letters and digits, so that no name leaves its folder.
     """
 
     entities: Mapping[str, str]
@@ -51,7 +51,7 @@ class BidsName:
 
     @classmethod
     def parse(cls, path: str | Path) -> BidsName:
-        """Take the last part of `path` apart; raises InputError unless it is key-label pairs and a suffix."""
+        """Parse the last part of `path`; raises InputError unless it is key-label pairs and a suffix."""
         try:
             return _parse(os.path.basename(os.fspath(path).rstrip("/")))  # noqa: PTH119
         except InputError as error:
@@ -59,13 +59,13 @@ class BidsName:
 
     @property
     def filename(self) -> str:
-        """The name, entities in BIDS order (unknown ones after the known, as given)."""
+        """File name with entities in BIDS order; unknown ones follow the known ones as given."""
         keys = sorted(self.entities, key=lambda key: _RANK.get(key, len(_RANK)))
         return "_".join([*(f"{key}-{self.entities[key]}" for key in keys), self.suffix]) + self.extension
 
     @property
     def folder(self) -> Path:
-        """Relative folder of the subject and session: `sub-X[/ses-Y]`; empty without a subject."""
+        """Relative folder of subject and session, `sub-X[/ses-Y]`; empty without a subject."""
         return Path(*(f"{key}-{self.entities[key]}" for key in ("sub", "ses") if key in self.entities))
 
     def derivative(
@@ -76,7 +76,7 @@ class BidsName:
         extension: str = ".nii.gz",
         **entities: str,
     ) -> BidsName:
-        """Name of a product of this file: `drop` removed, `entities` added, another suffix.
+        """Return the name of a derived file: `drop` removed, `entities` added, another suffix.
 
         `BidsName.parse("sub-1_echo-1_part-mag_MEGRE.nii.gz").derivative("fieldmap", desc="total")` is
         `sub-1_desc-total_fieldmap.nii.gz`.
@@ -85,7 +85,7 @@ class BidsName:
         return BidsName({**kept, **entities}, suffix, extension)
 
     def is_ancestor_of(self, other: BidsName) -> bool:
-        """Whether a sidecar of this name applies to `other`: same suffix, entities a subset of its own."""
+        """Return whether a sidecar of this name applies to `other`: same suffix, a subset of its entities."""
         return self.suffix == other.suffix and self.entities.items() <= other.entities.items()
 
 
@@ -99,7 +99,7 @@ def _parse(name: str) -> BidsName:
     for pair in pairs:
         key, dash, label = pair.partition("-")
         if not dash or key in entities:
-            problem = "stands twice" if key in entities else "is not key-label"
+            problem = "appears twice" if key in entities else "is not key-label"
             raise InputError(f"{pair!r} {problem}: not a BIDS name")
         entities[key] = label
     return BidsName(entities, suffix, extension)
@@ -124,15 +124,15 @@ def write_dataset_description(
     name
         Title of the dataset.
     version
-        Version of qsmengine that made it.
+        Version of qsmengine that produced the dataset.
     source_datasets
         Entries such as {"URL": ...} or {"DOI": ..., "Version": ...}.
     links
-        Name -> place of the datasets that ``bids:NAME:...`` URIs point into.
+        Name -> location of the datasets that ``bids:NAME:...`` URIs refer to.
     container
-        Image it was made in: Type, Tag, URI.
+        Container image that was used: Type, Tag, URI.
     command
-        What was run, kept under GeneratedBy.
+        Command line, stored under GeneratedBy.
     """
     generated: dict[str, object] = {"Name": "qsmengine", "Version": version}
     if command is not None:
@@ -156,7 +156,7 @@ def write_dataset_description(
 
 @dataclass(frozen=True)
 class BidsFile:
-    """An image of a dataset: `path` (POSIX, relative to it), `name` taken apart, `datatype` (its folder)."""
+    """Image of a dataset: `path` (POSIX, relative to it), parsed `name`, `datatype` (its folder)."""
 
     path: str
     name: BidsName

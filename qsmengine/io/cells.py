@@ -1,7 +1,7 @@
-"""Text in the cells of tables that spreadsheet programs may open.
+"""Protection of table cells that spreadsheet programs may open.
 
-A spreadsheet runs a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return as a formula
-(https://owasp.org/www-community/attacks/CSV_Injection). An apostrophe in front makes it text.
+A spreadsheet evaluates a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return as a
+formula (https://owasp.org/www-community/attacks/CSV_Injection). An apostrophe in front makes it text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def guard(text: str) -> str:
-    """Return the text with an apostrophe in front if a spreadsheet would run it; numbers stay as they are."""
+    """Return the text with an apostrophe in front if a spreadsheet would evaluate it; numbers are unchanged."""
     if not _FORMULA.match(text):
         return text
     try:

@@ -1,4 +1,4 @@
-"""DICOM to NIfTI through the program dcm2niix, and the removal of what names the patient."""
+"""Conversion of DICOM to NIfTI by dcm2niix, and removal of identifying information."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _IDENTITY = re.compile(
     r"^Patient(?!Position$)|Physician|Operator|Institution|Address|Date|Birth|Comment|AccessionNumber"
     r"|StudyID|UID$|^(Acquisition|Study|Series|Content)Time$|Person|^BidsGuess$"
 )
-"""Fields of a sidecar that name the patient, people around, the place or the day."""
+"""Sidecar fields that identify the patient, staff, site or date."""
 _PROGRESS = re.compile(r"Convert \d+ DICOM as .*")
-"""What dcm2niix says of its work, sometimes on the line of a warning."""
+"""Progress message of dcm2niix, which sometimes shares a line with a warning."""
 _TEXTS = ((4, 14), (14, 32), (148, 228), (228, 252), (328, 344))
-"""Free text of a NIfTI-1 header: data_type, db_name, descrip, aux_file, intent_name."""
+"""Free-text fields of a NIfTI-1 header: data_type, db_name, descrip, aux_file, intent_name."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """An image that dcm2niix made: its file, its sidecar's fields, its gradient table where it has one."""
+    """Image converted by dcm2niix: its file, the fields of its sidecar, and its gradient table if any."""
 
     image: Path
     fields: Mapping[str, Any]
@@ -36,30 +36,30 @@ class Converted:
 
     @property
     def series_number(self) -> int:
-        """Number of the DICOM series; 0 where it is not told."""
+        """Number of the DICOM series; 0 if unknown."""
         number = self.fields.get("SeriesNumber", 0)
         return int(number) if isinstance(number, int | float) else 0
 
     @property
     def description(self) -> str:
-        """The series in the scanner's words."""
+        """Series description entered at the scanner."""
         return str(self.fields.get("SeriesDescription") or self.fields.get("ProtocolName") or "no description")
 
 
 def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[str]]:
-    """Convert every DICOM series below `folder` into `scratch`; the stored values are kept.
+    """Convert every DICOM series below `folder` into `scratch`; stored values are unchanged.
 
     Returns
     -------
     images, notes
-        In the order of their series and names; what dcm2niix warned of.
+        Images in the order of their series and names; warnings of dcm2niix.
 
     Raises
     ------
     DeviceError
         Without the extra ``qsmengine[dicom]``.
     InputError
-        Where there is nothing to convert, or dcm2niix fails; the message has what it said last.
+        If there is nothing to convert, or dcm2niix fails; the message quotes its last output.
     """
     try:
         import dcm2niix
@@ -75,7 +75,7 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
     images = sorted(scratch.glob("*.nii"))
     said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if not images:
-        raise InputError(f"no DICOM image converted: {said[-1] if said else 'no word'}", source=folder)
+        raise InputError(f"no DICOM image converted: {said[-1] if said else 'no output'}", source=folder)
     converted = [_collect(image) for image in images]
     warned = (_PROGRESS.sub("", line) for line in said if line.lower().startswith(("warning", "error")))
     notes = [f"dcm2niix: {line}" for line in dict.fromkeys(warned)]
@@ -92,21 +92,21 @@ def _collect(image: Path) -> Converted:
 
 
 def without_identity(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a sidecar that do not tell who was scanned, by whom, where or when."""
+    """Return the sidecar fields that do not identify the patient, staff, site or date."""
     return {key: value for key, value in fields.items() if not _IDENTITY.search(key)}
 
 
 def store_image(source: Path, target: Path, *, keep_identity: bool = False) -> None:
-    """Compress a .nii of dcm2niix to `target` (.nii.gz, atomic); its header's free text is blanked.
+    """Compress a .nii of dcm2niix to `target` (.nii.gz, atomic) and blank the free text of its header.
 
-    Voxels and geometry stay as they are, bit by bit. With `keep_identity` the text stays too.
+    Voxels and geometry are preserved bit for bit. With `keep_identity` the text is preserved too.
     """
 
     def content() -> Iterator[Buffer]:
         with source.open("rb") as file:
             head = bytearray(file.read(348))
             if 348 not in {int.from_bytes(head[:4], order) for order in ("little", "big")}:
-                raise InputError("not the NIfTI-1 header that was expected", source=source)
+                raise InputError("expected a NIfTI-1 header", source=source)
             for start, stop in () if keep_identity else _TEXTS:
                 head[start:stop] = bytes(stop - start)
             yield head

@@ -20,12 +20,12 @@ from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.nifti import read_image
 
 _ANY = np.array([1.0, 0.0, 0.0])
-"""Direction that stands in for that of a volume left out, so that the table's checks pass over it."""
+"""Placeholder direction of an excluded volume, so that the checks of the table ignore it."""
 
 
 @dataclass(frozen=True)
 class DwiLoaded:
-    """A series, what was decided while loading it, and the files it came from."""
+    """Series, decisions made while loading it, and its source files."""
 
     series: DwiSeries
     notes: list[str]
@@ -34,10 +34,10 @@ class DwiLoaded:
 
 @dataclass(frozen=True)
 class DwiFile:
-    """A series on disk: header, grid and checked table; the voxels are not read.
+    """Series on disk: header, grid and checked table; the voxels are not read.
 
-    `b_values` (volume,) [s/mm^2]; `b_vectors` (volume, 3) in FSL's frame; `volumes` the numbers of those that
-    can be fitted; `b0_threshold` [s/mm^2] as in :class:`qsmengine.data.DwiSeries`; `notes` what was decided.
+    `b_values` (volume,) [s/mm^2]; `b_vectors` (volume, 3) in FSL's frame; `volumes` the indices of those that
+    can be fitted; `b0_threshold` [s/mm^2] as in :class:`qsmengine.data.DwiSeries`; `notes` decisions.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class DwiFile:
 
     @property
     def whole_numbers(self) -> bool:
-        """Whether the voxels are integers that the header scales by finite numbers: always finite."""
+        """Whether the voxels are integers with finite scaling, hence always finite."""
         scaling = [self.header.slope, self.header.intercept]
         return self.header.dtype.kind in "iu" and bool(np.isfinite(scaling).all())
 
@@ -74,8 +74,8 @@ def open_dwi(
 ) -> DwiFile:
     """Read header and table of a diffusion series; parameters and errors as in :func:`load_dwi`.
 
-    `folders` holds listings that are read once for many images. The voxels are read only where directions of
-    different lengths leave it to the image whether the lengths carry the b-value.
+    `folders` caches listings for many images. The voxels are read only if the directions differ in length and
+    only the image can show whether the lengths encode the b-value.
     """
     dwi = Path(dwi)
     bval, bvec = (_table(dwi, given, ending, folders) for given, ending in ((bval, ".bval"), (bvec, ".bvec")))
@@ -130,15 +130,15 @@ def load_dwi(
     dwi
         4-D image.
     bval, bvec
-        Gradient table in FSL's frame; by default the files that apply to the image by BIDS inheritance, or lie
-        beside it under its name.
+        Gradient table in FSL's frame; by default the files that apply to the image by BIDS inheritance, or that
+        have its name and are next to it.
     dtype
-        Type of the signal; the stored integer type avoids any conversion where the header does not scale.
+        Type of the signal; the stored integer type avoids any conversion if the header does not scale.
     b0_threshold
         Largest b-value that counts as b = 0 [s/mm^2]; None: :func:`qsmengine.data.unweighted_volumes` decides.
     exclude
-        Numbers of volumes to leave out, from 1. Volumes with b > 0 and the direction 0 0 0 that end their shell
-        (trace-weighted or isotropic images, which scanners append) are left out too.
+        Volumes to exclude, counted from 1. Volumes with b > 0 and the direction 0 0 0 at the end of their shell
+        (trace-weighted or isotropic images, which scanners append) are excluded too.
 
     Returns
     -------
@@ -149,8 +149,8 @@ def load_dwi(
     Raises
     ------
     InputError
-        Naming the file: no table, three counts that differ, zero directions at b > 0, no signal, more than
-        5 % NaN or infinite values.
+        For a missing table, different numbers of volumes, zero directions at b > 0, no signal, or more than 5 %
+        NaN or infinite values; the message names the file.
     """
     file = open_dwi(dwi, bval, bvec, b0_threshold=b0_threshold, exclude=exclude)
     return read_series(file, file.volumes, dtype=dtype)
@@ -171,7 +171,7 @@ def read_series(
 
 
 def _clear_unknown(signal: Array, volumes: npt.NDArray[np.intp], file: DwiFile, notes: list[str]) -> None:
-    """Set voxels to 0 that are NaN or infinite in one of `volumes`; in other volumes such values alone."""
+    """Set voxels to 0 that are NaN or infinite in any of `volumes`; in other volumes only those values."""
     others = np.ones(signal.shape[3], dtype=np.bool_)
     others[volumes] = False
     for v in np.flatnonzero(others).tolist():
@@ -187,19 +187,19 @@ def _usable(
     dwi: Path,
     notes: list[str],
 ) -> npt.NDArray[np.bool_]:
-    """Return which volumes are kept, (volume,) bool, and note those that are not."""
+    """Return a mask (volume,) of the volumes to keep, and add notes on the others."""
     count = len(b_values)
     unknown = [number for number in exclude if not 1 <= number <= count]
     if unknown:
-        raise InputError(f"volumes {unknown} are to be left out, but there are {count}", source=dwi)
+        raise InputError(f"volumes {unknown} cannot be excluded: the series has {count}", source=dwi)
     used = np.ones(count, dtype=np.bool_)
     used[[number - 1 for number in exclude]] = False
     if exclude:
-        notes.append(f"{dwi}: volumes left out as asked: {', '.join(map(str, sorted(set(exclude))))}")
+        notes.append(f"{dwi}: volumes excluded on request: {', '.join(map(str, sorted(set(exclude))))}")
     isotropic = used & isotropic_volumes(b_values, b_vectors, b0_threshold)
     if isotropic.any():
         listed = ", ".join(f"{v + 1} (b = {b_values[v]:g})" for v in np.flatnonzero(isotropic))
-        notes.append(f"{dwi}: trace-weighted or isotropic volumes left out (direction 0 at b > 0): {listed}")
+        notes.append(f"{dwi}: trace-weighted or isotropic volumes excluded (direction 0 at b > 0): {listed}")
     return used & ~isotropic
 
 
@@ -209,7 +209,7 @@ def _attenuation(dwi: Path, count: int, unweighted: npt.NDArray[np.bool_]) -> Fl
 
 
 def _lowest_shell(b_values: FloatArray, b0_threshold: float | None, bval: Path) -> list[str]:
-    """A note where the lowest shell stands in for b = 0."""
+    """Return a note if the lowest shell replaces b = 0."""
     lowest = b_values[unweighted_volumes(b_values, b0_threshold)]
     if b0_threshold is not None or not lowest.size or lowest.min() <= B0_THRESHOLD:
         return []

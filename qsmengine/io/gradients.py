@@ -1,4 +1,4 @@
-"""b-values and gradient directions of diffusion series in FSL's text format."""
+"""b-values and gradient directions of a diffusion series in FSL's text format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 
 NORM_TOLERANCE = 1e-2
-"""Deviation of a direction's length from 1 above which a note is made."""
+"""Deviation of a direction's length from 1 above which a note is added."""
 LARGE_B_VALUE = 20000.0
 """b-values above this [s/mm^2] are probably in another unit."""
 
@@ -28,12 +28,12 @@ def read_b_values(path: str | Path) -> tuple[FloatArray, list[str]]:
     Returns
     -------
     b_values, notes
-        (volume,); what looked odd.
+        (volume,); warnings.
 
     Raises
     ------
     InputError
-        Naming file and line: empty, not numbers, negative or not finite.
+        If the table is empty or has entries that are not finite, non-negative numbers; names file and line.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -53,19 +53,20 @@ def read_b_values(path: str | Path) -> tuple[FloatArray, list[str]]:
 
 
 def read_b_vectors(path: str | Path) -> tuple[FloatArray, list[str]]:
-    """Read gradient directions, 3 x N (FSL) or N x 3, as they stand in the file.
+    """Read gradient directions, 3 x N (FSL) or N x 3, unchanged from the file.
 
     A 3 x 3 table is read in the orientation that makes its directions unit or zero vectors.
 
     Returns
     -------
     b_vectors, notes
-        (volume, 3), NaN kept; what was decided.
+        (volume, 3), NaN kept; decisions.
 
     Raises
     ------
     InputError
-        Naming file and line: empty, not numbers, rows of different lengths, neither three rows nor columns.
+        If the table is empty, not numeric, ragged, or has neither three rows nor three columns; names file
+        and line.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -90,7 +91,7 @@ def clean_b_vectors(
     source: str | Path = "bvec",
     b0_threshold: float | None = None,
 ) -> tuple[FloatArray, list[str]]:
-    """Make every direction a unit vector, or zero at b = 0.
+    """Normalise every direction to a unit vector, or zero at b = 0.
 
     Parameters
     ----------
@@ -127,8 +128,8 @@ def clean_b_vectors(
     useless = weighted & ~(norms > _ZERO_NORM)
     if useless.any():
         raise InputError(
-            f"zero or NaN direction at b > 0 in volumes {_list(useless)}; correct the table, or leave these "
-            f"volumes out (--exclude-volumes {_list(useless, most=len(useless), separator=',')})",
+            f"zero or NaN direction at b > 0 in volumes {_list(useless)}; correct the table, or exclude these "
+            f"volumes (--exclude-volumes {_list(useless, most=len(useless), separator=',')})",
             source=source,
             field="bvec",
         )
@@ -136,7 +137,7 @@ def clean_b_vectors(
     if off.any():
         worst = norms[off][np.argmax(np.abs(norms[off] - 1.0))]
         notes.append(
-            f"{source}: directions of length up to {worst:.4g} made unit (volumes {_list(off)}); b kept"
+            f"{source}: directions of length up to {worst:.4g} normalised (volumes {_list(off)}); b kept"
         )
     vectors[norms <= _ZERO_NORM] = 0.0
     vectors /= np.where(norms > _ZERO_NORM, norms, 1.0)[:, None]
@@ -149,7 +150,7 @@ def isotropic_volumes(
     """Return which volumes are trace-weighted or isotropic, (volume,) bool.
 
     Scanners append these images to a shell, with its b-value and the direction 0 0 0. A direction 0 0 0 before
-    the last direction of its shell is a fault of the table, and does not count.
+    the last direction of its shell is an error of the table and does not count.
     """
     b = np.asarray(b_values, dtype=np.float64)
     weighted = ~unweighted_volumes(b, b0_threshold)
@@ -164,7 +165,7 @@ def isotropic_volumes(
 def _orient_square(table: FloatArray, path: Path) -> tuple[FloatArray, list[str]]:
     by_column, by_row = (_all_unit(np.linalg.norm(table, axis=axis)) for axis in (0, 1))
     if by_column and by_row and not np.allclose(table, table.T):
-        return table.T.copy(), [f"{path}: 3 x 3 table readable both ways, taken as 3 x N (FSL)"]
+        return table.T.copy(), [f"{path}: 3 x 3 table readable both ways, interpreted as 3 x N (FSL)"]
     if by_row and not by_column:
         return table, [f"{path}: 3 x 3 table read as one direction per row, which makes them unit vectors"]
     return table.T.copy(), []
@@ -187,11 +188,11 @@ def _read_rows(path: Path) -> list[list[float]]:
         try:
             row = [float(word) for word in words]
         except ValueError as error:
-            raise InputError(f"line {number} is not numbers: {line.strip()[:60]!r}", source=path) from error
+            raise InputError(f"line {number} is not numeric: {line.strip()[:60]!r}", source=path) from error
         if row:
             rows.append(row)
     if not rows:
-        raise InputError("empty: no number in it", source=path)
+        raise InputError("empty: contains no number", source=path)
     return rows
 
 

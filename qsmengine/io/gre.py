@@ -1,4 +1,4 @@
-"""Multi-echo gradient-echo series from files: magnitude and phase, real and imaginary, or complex."""
+"""Loading of multi-echo gradient-echo series: magnitude and phase, real and imaginary, or complex files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
-from qsmengine.io.slices import mend_alternation
+from qsmengine.io.slices import correct_slices
 
 CLIPPED = 0.005
-"""Part of the object that may share the largest magnitude before it counts as clipped."""
+"""Fraction of the object at the largest magnitude above which the image counts as clipped."""
 FLAT = 0.5
-"""Part from which the object is flat by itself, as a simulated one."""
+"""Fraction at the largest magnitude above which the object itself is uniform, as in simulations."""
 SMALL_MASK = 1000
-"""Masks of fewer voxels get a note."""
+"""Number of voxels below which a mask gets a note."""
 
 
 @dataclass(frozen=True)
 class GreLoaded:
-    """A series, what was decided while loading it, and the files it came from."""
+    """Series, decisions made while loading it, and its source files."""
 
     series: GreSeries
     notes: list[str]
@@ -59,16 +59,16 @@ def load_gre(
     real, imag
         Instead of magnitude and phase.
     echo_times
-        [s], one per volume in the order given; wins over the sidecars.
+        [s], one per volume in the given order; overrides the sidecars.
     field_strength
-        [T]; wins over the sidecars.
+        [T]; overrides the sidecars.
     phase_sign
-        -1 where the scanner's phase falls with rising field.
+        -1 if the scanner's phase decreases with increasing field.
     phase_units
         Override of the detection in :func:`qsmengine.io.phase.phase_to_radians`.
     slice_alternation
-        Whether every second slice's phase is off by pi and must be turned back; None lets the images decide
-        (see :mod:`qsmengine.io.slices`).
+        Whether the phase of every second slice is off by pi and must be corrected; None: decided from the
+        images (see :mod:`qsmengine.io.slices`).
     repetitions
         Where each file holds repetitions of one echo: "average" aligns and averages them (see
         :mod:`qsmengine.io._repetitions`), a number, from 1, takes that one. By default they are refused.
@@ -82,10 +82,10 @@ def load_gre(
     Raises
     ------
     InputError
-        Naming file and field: no echo time or field strength anywhere, different grids, equal echo times,
-        unknown phase range, no signal, more than 5 % of the object unusable in an echo.
+        For a missing echo time or field strength, different grids, equal echo times, an unknown phase range, no
+        signal, or more than 5 % of the object unusable in an echo; the message names file and field.
     UsageError
-        For a combination of parts that is no series.
+        For an invalid combination of parts.
     """
     if phase_sign not in {1, -1}:
         raise InputError(f"{phase_sign} is neither 1 nor -1", field="phase_sign")
@@ -104,7 +104,7 @@ def load_gre(
     def load(repetition: int) -> tuple[Array, Array, npt.NDArray[np.bool_] | None]:
         magnitudes, phases = _arrays(files, repetition, phase_units, phase_sign, notes)
         unknown = _check_signal(magnitudes, phases, files.groups, notes)
-        mend_alternation(magnitudes, phases, slice_alternation, notes)
+        correct_slices(magnitudes, phases, slice_alternation, notes)
         return magnitudes, phases, unknown
 
     if repetitions == "average":
@@ -127,12 +127,12 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
     Returns
     -------
     mask, notes
-        (x, y, z) bool, C-contiguous; what was decided.
+        (x, y, z) bool, C-contiguous; decisions.
 
     Raises
     ------
     InputError
-        For another shape or place than the grid's, and for an empty mask.
+        If shape or position differ from the grid's, or if the mask is empty.
     """
     path = Path(path)
     image = read_image(path)
@@ -210,7 +210,7 @@ def _volumes(array: Array) -> list[Array]:
 def _stack(
     volumes: Iterator[Array], order: list[int], shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
 ) -> Array:
-    """One C-contiguous array of 3-D volumes, the i-th at the place of i in `order`."""
+    """Stack 3-D volumes in one C-contiguous array, the i-th at the position of i in `order`."""
     out = np.empty(shape, dtype=dtype)
     for index, volume in enumerate(volumes):
         out[..., order.index(index)] = volume
@@ -221,15 +221,15 @@ def _note_vendor(groups: Sequence[EchoGroup], sign: int, notes: list[str]) -> No
     makers = (file.sidecar.text("Manufacturer") or "" for group in groups for file in group.files)
     if sign == 1 and any(maker.strip().upper().startswith("GE") for maker in makers):
         notes.append(
-            "phase: images of GE scanners often have the opposite sign; if iron-rich nuclei and veins come out "
-            "negative, give input.phase_sign=-1"
+            "phase: images of GE scanners often have the opposite sign; if iron-rich nuclei and veins are "
+            "negative, set input.phase_sign=-1"
         )
 
 
 def _check_signal(
     magnitude: Array, phase: Array, groups: Sequence[EchoGroup], notes: list[str]
 ) -> npt.NDArray[np.bool_] | None:
-    """Clean the series in place; return the voxels without usable values, None where there are none."""
+    """Clean the series in place; return the voxels without usable values, None if there are none."""
     parts = [("magnitude", magnitude, groups[0].title), ("phase", phase, groups[-1].title)]
     unknown = clear_unknown(parts, "echo", notes)
     zero_negative(magnitude, "magnitude", groups[0].title, notes)

@@ -1,4 +1,4 @@
-"""The files of a gradient-echo series before their voxels are read: what headers and sidecars tell."""
+"""Headers and sidecars of a gradient-echo series, checked before any voxel is read."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Paths: TypeAlias = str | Path | Sequence[str | Path] | None
 
 @dataclass(frozen=True)
 class GreFiles:
-    """A series on disk: its headers and sidecars agree, the voxels are not read.
+    """Series on disk with consistent headers and sidecars; the voxels are not read.
 
     Parameters
     ----------
     groups
-        Files by part, in the order given.
+        Files of each part, in the given order.
     grid
         Geometry with the field strength.
     echo_times
         [s], ascending.
     orders
-        Per group, the place in `echo_times` that each of its volumes has, as a permutation.
+        Per group, the position of each of its volumes in `echo_times`, as a permutation.
     notes
-        What was decided.
+        Decisions.
     """
 
     groups: tuple[EchoGroup, ...]
@@ -57,7 +57,7 @@ class GreFiles:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """Images and the sidecars that apply to them."""
+        """Images and their sidecars."""
         return tuple(path for group in self.groups for path in group.sources)
 
 
@@ -80,11 +80,11 @@ def open_gre(
     Parameters
     ----------
     folders
-        Listings that calls for many series share.
+        Listings shared by calls for many series.
     check_size
-        Whether to look for truncated files too.
+        Whether to check for truncated files too.
     problems
-        Takes every problem, of which the first is raised.
+        List that receives every problem; the first one is raised.
     """
     problems = [] if problems is None else problems
     start = len(problems)
@@ -113,7 +113,7 @@ def open_gre(
 
 @contextmanager
 def _collected(problems: list[InputError]) -> Iterator[None]:
-    """Keep an InputError of the block for later."""
+    """Catch an InputError of the block for later."""
     try:
         yield
     except InputError as error:
@@ -158,7 +158,7 @@ def _groups(
 
 def _check_complex(name: str, file: SeriesFile, *, alone: bool) -> None:
     if file.header.is_complex != alone:
-        problem = "needs phase beside it" if alone else "is complex: give it as magnitude alone"
+        problem = "needs phase too" if alone else "is complex: pass it as magnitude alone"
         raise InputError(f"{name} {problem}", source=file.path, field="datatype")
 
 

@@ -1,4 +1,4 @@
-"""Headers of NIfTI-1, NIfTI-2 and MGH files, read with distrust: claims are checked before any allocation."""
+"""Headers of NIfTI-1, NIfTI-2 and MGH files; claimed sizes are checked before any allocation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qsmengine.io._stream import open_bytes
 
 MAX_DIMENSION = 4096
 MGH = "mgh"
-"""Source of the affine of FreeSurfer's images."""
+"""Affine source of FreeSurfer images."""
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 32: "c8", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
     1024: "i8", 1280: "u8", 1792: "c16",
@@ -30,7 +30,7 @@ _MAGIC = {1: (344, {b"n+1": True, b"ni1": False}), 2: (4, {b"n+2": True, b"ni2":
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Facts of an image file's header, as stored.
+    """Header of an image file, as stored.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ class ImageHeader:
     offset
         First byte of the voxels in `data_path`, after decompression.
     slope, intercept
-        value = slope * stored + intercept; (1, 0) where the header says no scaling (slope 0 or NaN).
+        value = slope * stored + intercept; (1, 0) if the header specifies no scaling (slope 0 or NaN).
     intent, description
         Intent name and free text.
     sform_code, qform_code
         Codes of the two affines.
     affine_source
-        "sform", "qform", "mgh" or "none" (only where the caller allowed it).
+        "sform", "qform", "mgh" or "none" (only if the caller allowed it).
     notes
-        What was decided or looked odd.
+        Decisions and warnings.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class ImageHeader:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether stored and true values differ."""
+        """Whether stored values must be scaled."""
         return (self.slope, self.intercept) != (1.0, 0.0)
 
     @property
@@ -80,7 +80,7 @@ class ImageHeader:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the voxels."""
+        """Size of the voxel data [bytes]."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -90,19 +90,19 @@ def read_header(path: str | Path, *, allow_no_affine: bool = False) -> tuple[Ima
     Parameters
     ----------
     path
-        File; its format is told by its first bytes.
+        File; its first bytes identify the format.
     allow_no_affine
         Accept a header with sform and qform codes 0: the grid is then axis-aligned with the pixdim sizes.
 
     Returns
     -------
     ImageHeader, Grid
-        Facts as stored, and the geometry (sform where its code > 0, else qform).
+        Header as stored, and the geometry (sform if its code > 0, else qform).
 
     Raises
     ------
     InputError
-        For everything that is not a supported header or contradicts itself.
+        For an unsupported or inconsistent header.
     """
     path = _header_path(Path(path))
     with open_bytes(path) as source:
@@ -118,10 +118,10 @@ def read_header(path: str | Path, *, allow_no_affine: bool = False) -> tuple[Ima
 
 
 def check_stored_size(header: ImageHeader) -> None:
-    """Raise InputError unless the file holds the voxels that its header claims.
+    """Raise InputError unless the file contains the voxels that its header claims.
 
-    A plain file is measured. A gzip is believed where the length in its last four bytes agrees with the header;
-    otherwise it is decompressed to the end and counted.
+    The size of a plain file is compared. A gzip file is trusted if the length in its last four bytes agrees
+    with the header; otherwise it is decompressed to the end and counted.
     """
     with open_bytes(header.data_path) as source:
         source.check_claim(header.offset + header.n_bytes)
@@ -138,7 +138,7 @@ def _data_path(path: Path) -> Path:
     for ending, partner in ((".hdr", ".img"), (".hdr.gz", ".img.gz")):
         if path.name.endswith(ending):
             return path.with_name(path.name.removesuffix(ending) + partner)
-    raise InputError("holds only the header of a pair and is not named .hdr", source=path, field="magic")
+    raise InputError("contains only the header of a pair but is not named .hdr", source=path, field="magic")
 
 
 def _mgh(block: bytes, path: Path) -> tuple[ImageHeader, Grid]:
@@ -176,7 +176,7 @@ def _parse(block: bytes) -> tuple[NiftiHeader, bool]:
         single = magics.get(block[position : position + 3])
         if single is None:
             raise InputError(
-                f"{name}-endian header without a NIfTI-{version} magic (Analyze 7.5 files are not read)",
+                f"{name}-endian header without a NIfTI-{version} magic (Analyze 7.5 files are not supported)",
                 field="magic",
             )
         return NiftiHeader(block[:size], version, order), single
@@ -229,7 +229,7 @@ def _dtype(header: NiftiHeader) -> np.dtype[Any]:
     if code not in _DTYPES:
         name = _REFUSED.get(code, "unknown")
         raise InputError(
-            f"{name} voxels (code {code}) are not read: real or complex numbers are", field="datatype"
+            f"{name} voxels (code {code}) are not supported; real or complex numbers are", field="datatype"
         )
     return np.dtype(_DTYPES[code]).newbyteorder(header.endianness)
 
@@ -253,5 +253,5 @@ def _scaling(header: NiftiHeader, notes: list[str]) -> tuple[float, float]:
             notes.append(f"scl_slope {slope:g} means no scaling; scl_inter {intercept:g} ignored")
         return 1.0, 0.0
     if not math.isfinite(intercept):
-        raise InputError(f"{intercept} cannot be added", field="scl_inter")
+        raise InputError(f"{intercept} is not a usable intercept", field="scl_inter")
     return slope, intercept

@@ -1,4 +1,4 @@
-"""Which files beside and above an image apply to it: the BIDS inheritance principle."""
+"""Files that apply to an image by the BIDS inheritance principle."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _Listing: TypeAlias = dict[tuple[str, str], list[tuple[str, BidsName]]]
 
 
 class Folders:
-    """Listings of folders, each read once; the `size` used last are kept.
+    """Cached folder listings: each folder is read once, and the `size` most recently used ones are kept.
 
-    One instance serves many images of a dataset that is not written to meanwhile.
+    One instance serves many images of a dataset, which must not be modified meanwhile.
     """
 
     def __init__(self, size: int = 64) -> None:
@@ -29,7 +29,7 @@ class Folders:
         self._chains: dict[Path, list[Path]] = {}
 
     def above(self, image: Path) -> list[Path]:
-        """Folders whose files can apply to `image`, the dataset's root first; outside a dataset its own."""
+        """Return the folders whose files can apply to `image`, dataset root first; or just its own folder."""
         own = image.parent
         if own not in self._chains:
             if len(self._chains) >= self._size:
@@ -38,10 +38,10 @@ class Folders:
         return self._chains[own]
 
     def applicable(self, folders: Iterable[Path], stem: str, ending: str) -> list[Path]:
-        """Files of `folders` with that ending that apply to the image named `stem`, weakest first.
+        """Return the files of `folders` with an ending that apply to the image named `stem`, weakest first.
 
-        They have its suffix and a subset of its entities; in a folder those of more entities come last. A name
-        that is not BIDS has none.
+        They have its suffix and a subset of its entities; within a folder, files with more entities come last.
+        No file applies to a name that is not BIDS.
         """
         try:
             image = BidsName.parse(stem)
@@ -66,12 +66,12 @@ class Folders:
 
 
 def find_inherited(image: str | Path, ending: str, folders: Folders | None = None) -> Path:
-    """File with `ending` (".bval", ".bvec", ".tsv") that applies to `image`; the deepest wins.
+    """Return the file with `ending` (".bval", ".bvec", ".tsv") that applies to `image`; the deepest wins.
 
     Raises
     ------
     InputError
-        Naming the places searched.
+        If there is none; the message names the places searched.
     """
     image = Path(image)
     stem = image_stem(image.name)
@@ -84,12 +84,12 @@ def find_inherited(image: str | Path, ending: str, folders: Folders | None = Non
     if not found:
         others = [f"{folder}{os.sep}*{stem.rsplit('_', 1)[-1]}{ending}" for folder in chain[:-1]]
         searched = f"; searched {', '.join(others)} too" if others else ""
-        raise InputError(f"not found beside {image.name}{searched}", source=beside)
+        raise InputError(f"not found next to {image.name}{searched}", source=beside)
     return found[-1]
 
 
 def image_stem(name: str) -> str:
-    """File name without the endings of an image."""
+    """Return the file name without the image extension."""
     for ending in _IMAGE_ENDINGS:
         if name.endswith(ending):
             return name.removesuffix(ending)

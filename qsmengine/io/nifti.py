@@ -1,4 +1,4 @@
-"""NIfTI images in and out: checked reads into one buffer, atomic and reproducible writes."""
+"""NIfTI input and output: checked reads into one buffer, atomic and reproducible writes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from qsmengine.io.atomic import Buffer, write_atomic
 from qsmengine.io.header import MGH, ImageHeader, read_header
 
 BLOCK = 1 << 20
-"""Elements converted at a time."""
+"""Number of elements converted per block."""
 GZIP_LEVEL = 1
 STORED = 1e-3
-"""Distance [mm] up to which a header stores a grid's corners faithfully."""
+"""Largest displacement [mm] of a grid's corners when its affine is stored in a header."""
 WHOLE = 0.05
-"""How far a label may be off a whole number: scaled integers and float arithmetic, but no interpolation."""
+"""Largest deviation of a label from an integer: allows scaling and rounding, but not interpolation."""
 SYMMETRIC_MATRIX = "symmetric matrix"
-"""Intent of an image whose six components in each voxel, (x, y, z, 1, 6) on disk, are a 3 x 3 matrix."""
+"""Intent of an image with six components per voxel, (x, y, z, 1, 6) on disk, of a symmetric 3 x 3 matrix."""
 
 
 class Image(NamedTuple):
-    """An image in memory: `array` (x, y, z[, volume]) in Fortran order, its `grid`, its `header`."""
+    """Image in memory: `array` (x, y, z[, volume]) in Fortran order, `grid` and `header`."""
 
     array: Array
     grid: Grid
@@ -45,10 +45,10 @@ def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_
     Parameters
     ----------
     path
-        File; wrong extensions do not matter.
+        File; the format is read from its content, not its extension.
     dtype
-        Type of the returned array. A real type refuses complex files; an integer type rounds values up to 0.05
-        off whole numbers, with a note of the header, and refuses others.
+        Type of the returned array. A real type refuses complex files; an integer type rounds values within
+        0.05 of an integer, with a note in the header, and refuses others.
     allow_no_affine
         See :func:`qsmengine.io.header.read_header`.
 
@@ -60,8 +60,8 @@ def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_
     Raises
     ------
     InputError
-        Naming the file and the header field: truncated or damaged data, a header that claims more than
-        the file holds, an unsupported type, no affine.
+        For truncated or damaged data, a header that claims more than the file contains, an unsupported type,
+        or a missing affine; the message names the file and the header field.
     """
     stored, grid, header = read_stored(path, allow_no_affine=allow_no_affine)
     return Image(_convert(stored, header, np.dtype(dtype)), grid, header)
@@ -76,7 +76,9 @@ def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
         buffer = np.empty(header.n_bytes, dtype=np.uint8)
         source.read_exactly(buffer.data)
         extra = source.finish()
-    if extra and header.affine_source != MGH:  # MGH files end with acquisition parameters
+    if (
+        extra and header.affine_source != MGH
+    ):  # MGH files end with acquisition parameters, which are not voxels, which are not voxels
         header.notes.append(f"{extra} bytes after the voxels ignored")
     array = buffer.view(header.dtype)
     if not header.dtype.isnative:
@@ -86,7 +88,7 @@ def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
 
 @contextmanager
 def mapped_voxels(path: str | Path, folder: Path) -> Iterator[Image]:
-    """Voxels as stored, left on disk: mapped from the file, from a decompressed copy in `folder` if it is gzip.
+    """Map the stored voxels from disk, through a decompressed copy in `folder` if the file is gzip.
 
     The stored byte order is kept; otherwise as :func:`read_stored`. The copy is deleted at the end.
     """
@@ -114,9 +116,9 @@ def mapped_voxels(path: str | Path, folder: Path) -> Iterator[Image]:
 def scale_stored(
     stored: Array, slope: float, intercept: float, dtype: npt.DTypeLike = np.float32
 ) -> npt.NDArray[Any]:
-    """Return slope * stored + intercept as `dtype`, Fortran order, in float64 where float32 is too short.
+    """Return slope * stored + intercept as `dtype`, Fortran order, computed in float64 if float32 is too short.
 
-    The stored array itself is returned where nothing changes.
+    The stored array is returned if nothing changes.
     """
     dtype = np.dtype(dtype)
     scaled = (slope, intercept) != (1.0, 0.0)
@@ -151,12 +153,12 @@ def write_image(
     Parameters
     ----------
     path
-        Target, .nii.gz (gzip, reproducible: no time or name inside) or .nii.
+        Target, .nii.gz (reproducible gzip, without time or name) or .nii.
     array
-        (x, y, z[, volume]). Real floats become float32; booleans and integers the smallest of uint8,
-        int16, int32 that holds them.
+        (x, y, z[, volume]). Real floats become float32; booleans and integers become the smallest sufficient
+        type of uint8, int16 and int32.
     grid
-        Geometry; its affine is written as sform, and as qform where a quaternion can express it.
+        Geometry; its affine is written as sform, and also as qform if a quaternion can express it.
     intent, description
         NIfTI intent name and up to 79 ASCII characters. For `SYMMETRIC_MATRIX` an array (x, y, z, 6) is written
         with five dimensions.
@@ -166,9 +168,9 @@ def write_image(
     Raises
     ------
     InputError
-        Where the array does not fit the grid or cannot be written.
+        If the array does not fit the grid or cannot be written.
     OSError
-        From the file system; nothing is left behind.
+        From the file system; no partial file remains.
     """
     path = Path(path)
     array = np.asarray(array)
@@ -177,7 +179,7 @@ def write_image(
     if array.ndim not in {3, 4} or tuple(array.shape[:3]) != grid.shape:
         raise InputError(f"array of shape {array.shape} does not fit a grid of {grid.shape}", source=path)
     if max(array.shape) > 32767:
-        raise InputError(f"{array.shape} has a side that NIfTI-1 cannot express", source=path)
+        raise InputError(f"{array.shape} has a side too long for NIfTI-1", source=path)
     dtype = _written_type(array, path)
     header = _make_header(array.shape, dtype, grid, intent, description, xform_code)
     chunks: Iterator[Buffer] = _image_bytes(header, array, dtype)
@@ -196,7 +198,7 @@ def write_image(
 def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
     if header.is_complex and dtype.kind != "c":
         raise InputError(
-            f"holds complex numbers ({header.dtype.name}); real ones are needed here",
+            f"contains complex numbers ({header.dtype.name}); real numbers are required here",
             source=header.path,
             field="datatype",
         )
@@ -241,7 +243,7 @@ def _written_type(array: Array, path: Path) -> np.dtype[Any]:
         for name in ("<u1", "<i2", "<i4"):
             if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
                 return np.dtype(name)
-    raise InputError(f"{array.dtype.name} voxels up to this size are not written", source=path)
+    raise InputError(f"{array.dtype.name} values of this range cannot be written", source=path)
 
 
 def _make_header(
@@ -273,7 +275,7 @@ def _image_bytes(header: NiftiHeader, array: Array, dtype: np.dtype[Any]) -> Ite
 
 
 def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
-    """Gzip in pieces of `BLOCK` bytes whatever the chunks are, so that equal voxels give equal bytes."""
+    """Compress in blocks of `BLOCK` bytes, independent of the chunks, so that equal voxels give equal bytes."""
     engine = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
     held = bytearray()
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""Temporary folders whose names hold their owner, so that those of killed processes can be removed later."""
+"""Temporary folders named after their owner process, so that leftovers of killed processes can be removed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _NAME = re.compile(
 
 
 def make_owned(where: Path, purpose: str, mode: int = 0o777, *, owner: Process | None = None) -> Path:
-    """Make the folder ``where/.qsmengine-PURPOSE.OWNER-RANDOM.tmp``.
+    """Create the folder ``where/.qsmengine-PURPOSE.OWNER-RANDOM.tmp``.
 
     Parameters
     ----------
     where
-        Folder above it.
+        Parent folder.
     purpose
-        Lower-case word for the name.
+        Lower-case word used in the name.
     mode
         Permissions, reduced by the umask.
     owner
-        Process that uses the folder; by default this one.
+        Process that uses the folder; default: this one.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def make_owned(where: Path, purpose: str, mode: int = 0o777, *, owner: Process |
 def abandoned(where: Path) -> list[Path]:
     """Return the folders of :func:`make_owned` in `where` whose process has ended.
 
-    Folders of other users, and those whose owner cannot be checked from this machine, are left out.
+    Folders of other users, and folders whose owner cannot be checked from this machine, are skipped.
     """
     with suppress(OSError), os.scandir(where) as entries:
         return sorted(Path(entry.path) for entry in entries if _is_abandoned(entry))
@@ -58,16 +58,16 @@ def abandoned(where: Path) -> list[Path]:
 
 @contextmanager
 def private_folder(purpose: str, where: Path | None = None) -> Iterator[Path]:
-    """Give a folder that only this user can enter, with a name that cannot be guessed; remove it at the end.
+    """Yield a private folder with an unpredictable name; remove it at the end.
 
-    Folders of the same purpose that killed processes left are removed first.
+    Folders of the same purpose left behind by killed processes are removed first.
 
     Parameters
     ----------
     purpose
-        Lower-case word for the name.
+        Lower-case word used in the name.
     where
-        Folder above it; None takes the system's folder for temporary files.
+        Parent folder; None: the system's temporary folder.
 
     Raises
     ------
@@ -97,5 +97,5 @@ def _is_abandoned(entry: os.DirEntry[str]) -> bool:
 
 
 def _space(process: Process) -> str:
-    """Digest of the machine and the PID namespace of a process."""
+    """Return a digest of the machine and the PID namespace of a process."""
     return hashlib.sha256(f"{process.host} {process.space}".encode()).hexdigest()[:16]

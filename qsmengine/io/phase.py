@@ -1,4 +1,4 @@
-"""Units of stored phase: which known range do the values have? Never a min-max stretch.
+"""Units of stored phase, recognised from the range of the values; never a min-max stretch.
 
 | range of the values | meaning | phase [rad] |
 |---|---|---|
@@ -7,10 +7,10 @@
 | -4096 .. 4095 | Siemens, as dcm2niix writes it | v pi / 4096 |
 | 0 .. 4095 | Siemens or Philips, raw | (v - 2048) pi / 2048 |
 | -3142 .. 3142 | milliradians (GE, Philips) | v / 1000 |
-| stored values -pi .. pi, scaled ones not | radians under a wrong scl_slope | stored value |
+| stored values -pi .. pi, scaled ones not | radians with a wrong scl_slope | stored value |
 
-A range counts as found where the series fills it to a tenth at both ends, as wrapped phase does. One rule
-holds for all files of a series; slopes may differ per file.
+A range is accepted if the series reaches both ends to within a tenth, as wrapped phase does. One rule applies
+to all files of a series; slopes may differ between files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from qsmengine.io.header import ImageHeader
 from qsmengine.io.nifti import scale_stored
 
 PhaseUnits: TypeAlias = Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"]
-"""Names of the known ranges, also the override."""
+"""Names of the known ranges, also accepted as override."""
 
 OVERRIDE = "give phase_units as one of rad, stored-rad, rad-0-2pi, siemens, siemens-raw, mrad"
 
@@ -70,7 +70,7 @@ _STORED = _Range(
 
 @dataclass(frozen=True)
 class PhaseFile:
-    """A phase image as stored: voxels without slope and intercept, its header, the Units of its sidecar."""
+    """Phase image as stored: voxels without slope and intercept, header, and Units of the sidecar."""
 
     stored: Array
     header: ImageHeader
@@ -79,7 +79,7 @@ class PhaseFile:
 
 @dataclass(frozen=True)
 class _Span:
-    """Least and greatest finite value of a file, stored and scaled."""
+    """Smallest and largest finite value of a file, stored and scaled."""
 
     name: str
     stored: tuple[float, float]
@@ -89,27 +89,27 @@ class _Span:
 def phase_to_radians(
     files: Sequence[PhaseFile], *, units: PhaseUnits | None = None, sign: int = 1
 ) -> tuple[list[npt.NDArray[np.float32]], list[str]]:
-    """Phase of a series in radians, by one rule for all its files.
+    """Convert the phase of a series to radians, by one rule for all its files.
 
     Parameters
     ----------
     files
         The images of one series.
     units
-        Override of the detection; the values must lie in that range all the same.
+        Override of the detection; the values must still lie in that range.
     sign
-        -1 for scanners whose phase falls where the field rises (GE, some Philips).
+        -1 for scanners whose phase decreases with increasing field (GE, some Philips).
 
     Returns
     -------
     list of arrays, notes
-        float32 [rad] in [-pi, pi], Fortran order, NaN where stored; what was decided.
+        float32 [rad] in [-pi, pi], Fortran order, stored NaN kept; decisions.
 
     Raises
     ------
     InputError
-        For constant phase, a range that is none of the known ones, files of different ranges, values that
-        contradict `units` or the sidecar's Units.
+        For constant phase, an unknown range, files with different ranges, or values that contradict `units` or
+        the sidecar's Units.
     """
     if sign not in {1, -1}:
         raise InputError(f"{sign} is neither 1 nor -1", field="phase_sign")
@@ -122,7 +122,7 @@ def phase_to_radians(
 
 
 def detect_units(files: Sequence[PhaseFile]) -> PhaseUnits:
-    """Which known range the phase of a series has; raises InputError as :func:`phase_to_radians` does."""
+    """Return the known range of a series' phase; raises InputError as :func:`phase_to_radians` does."""
     return _detect(files, [_span(file) for file in files]).units
 
 
@@ -160,7 +160,7 @@ def _extent(values: Array) -> tuple[float, float] | None:
 
 
 def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> _Range:
-    """One rule for all: every file that fills a range must fill the same one; the others must lie in it."""
+    """Return one rule for all files: those that fill a range must agree, and the others must lie within it."""
     declared = [file.declared_units for file in files]
     found = [_filled(span) for span in spans]
     rules = {rule.units: rule for rule in found if rule is not None}
@@ -185,7 +185,7 @@ def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> _Range:
             unit != "rad" and values[1] - values[0] < 0.05 * (rule.high - rule.low)
         ):
             raise InputError(
-                f"phase values span {_text(values)} while the series is in {rule.units}; {OVERRIDE}",
+                f"phase values span {_text(values)}, but the series is in {rule.units}; {OVERRIDE}",
                 source=span.name,
                 field="Units",
             )
@@ -202,8 +202,8 @@ def _filled(span: _Span) -> _Range | None:
 def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
     if unit == "rad" and rule.units not in {"rad", "rad-0-2pi", "stored-rad"}:
         raise InputError(
-            f"the sidecar says rad, the values span {_text(span.scaled)}, which is {rule.units}; "
-            f"mend the sidecar or {OVERRIDE}",
+            f"the sidecar's unit is rad, but the values span {_text(span.scaled)}, which is {rule.units}; "
+            f"correct the sidecar or {OVERRIDE}",
             source=span.name,
             field="Units",
         )
@@ -211,7 +211,7 @@ def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
 
 
 def check_units(unit: str | None, source: object) -> None:
-    """Raise InputError for a sidecar's Units that are neither "rad" nor "arbitrary" nor absent."""
+    """Raise InputError if a sidecar's Units are present but neither "rad" nor "arbitrary"."""
     if unit not in {None, "rad", "arbitrary"}:
         raise InputError(f"{unit!r} is neither 'rad' nor 'arbitrary'; {OVERRIDE}", source=source, field="Units")
 

@@ -1,7 +1,7 @@
-"""Identity of processes, so that another process can decide whether one is still running.
+"""Identity of processes, which lets another process decide whether one is still running.
 
-The start time is kept in the kernel's clock ticks since boot. psutil's ``create_time`` adds the wall clock's
-idea of the boot, so a step of that clock would make a running process look like another one.
+The start time is kept in kernel clock ticks since boot. psutil's ``create_time`` adds the boot time of the wall
+clock, so an adjustment of that clock would make a running process look like a different one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a machine.
+    """Process on a machine.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Process:
     pid
         Process ID.
     started
-        Start time in clock ticks since boot, because the kernel reuses process IDs.
+        Start time in clock ticks since boot, needed because the kernel reuses process IDs.
     """
 
     host: str
@@ -44,7 +44,7 @@ def this_process() -> Process:
 
 
 def is_gone(process: Process) -> bool:
-    """Return whether a process has certainly ended; False where this cannot be determined from here."""
+    """Return whether a process has certainly ended; False if this cannot be determined from here."""
     if (process.host, process.space) != (socket.gethostname(), _space()):
         return False
     try:
@@ -59,7 +59,7 @@ def is_gone(process: Process) -> bool:
 
 @cache
 def _space() -> str:
-    """Identity of the boot and of the PID namespace; "" where the system has no ``/proc``."""
+    """Return the identity of the boot and of the PID namespace; "" if the system has no ``/proc``."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
@@ -68,7 +68,7 @@ def _space() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Start of a process in clock ticks since boot; None where it is unknown, "" for a zombie."""
+    """Return the start of a process in clock ticks since boot; None if unknown, "" for a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""JSON sidecars of images, with BIDS inheritance and errors that say where they looked."""
+"""JSON sidecars of images, with BIDS inheritance and errors that list the files searched."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _CONSTANTS = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity)')
 
 @dataclass
 class Sidecar:
-    """Fields that apply to an image, and where they come from.
+    """Sidecar fields that apply to an image, and their origin.
 
     Parameters
     ----------
     image
         The image.
     values
-        Merged fields; those of the deepest file win.
+        Merged fields; the deepest file wins.
     files
         JSON files that were read, weakest first.
     searched
-        What was looked for, for messages.
+        Places searched, for messages.
     origin
-        File that each field comes from.
+        Source file of each field.
     notes
-        What the getters had to mend.
+        Corrections made by the getters.
     """
 
     image: Path
@@ -46,26 +46,26 @@ class Sidecar:
     notes: list[str] = field(default_factory=list)
 
     def number(self, name: str) -> float | None:
-        """Field `name` as a finite number, None where absent; raises InputError where it is something else."""
+        """Return field `name` as a finite number, None if absent; raises InputError for anything else."""
         value = self.values.get(name)
         return None if value is None else self._to_number(name, value)
 
     def numbers(self, name: str) -> list[float] | None:
-        """Field `name` (a number or a list of them) as a list, None where absent."""
+        """Return field `name` (a number or a list of numbers) as a list, None if absent."""
         value = self.values.get(name)
         if value is None:
             return None
         return [self._to_number(name, item) for item in (value if isinstance(value, list) else [value])]
 
     def text(self, name: str) -> str | None:
-        """Field `name` as text, None where absent."""
+        """Return field `name` as text, None if absent."""
         value = self.values.get(name)
         if value is not None and not isinstance(value, str):
             raise InputError(f"{value!r} is not text", source=self.origin[name], field=name)
         return value
 
     def require_number(self, name: str, remedy: str = "") -> float:
-        """Field `name` as a number; raises InputError that lists the files searched and the `remedy`."""
+        """Return field `name` as a number; raises InputError with the files searched and the `remedy`."""
         value = self.number(name)
         if value is None:
             self.missing(name, remedy)
@@ -81,12 +81,12 @@ class Sidecar:
 
     @property
     def echo_time(self) -> float | None:
-        """EchoTime [s], None where absent."""
+        """EchoTime [s], None if absent."""
         return self.number("EchoTime")
 
     @property
     def field_strength(self) -> float | None:
-        """MagneticFieldStrength [T], None where absent."""
+        """MagneticFieldStrength [T], None if absent."""
         return self.number("MagneticFieldStrength")
 
     def _to_number(self, name: str, value: Any) -> float:
@@ -107,13 +107,13 @@ def read_sidecar(image: str | Path, folders: Folders | None = None) -> Sidecar:
 
     From the folder that holds dataset_description.json down to the image's own folder, every JSON file
     with the image's suffix and a subset of its entities applies; deeper folders win, then files with more
-    entities. Outside a BIDS dataset only the image's own folder counts. Who reads the sidecars of many images
-    gives the same `folders` to each call, and every folder is listed once.
+    entities. Outside a BIDS dataset only the image's own folder is searched. Pass the same `folders` to every
+    call when reading the sidecars of many images, so that each folder is listed once.
 
     Raises
     ------
     InputError
-        For a JSON file that applies and cannot be read, with line and column.
+        If an applicable JSON file cannot be read; the message gives line and column.
     """
     image = Path(image)
     stem = image_stem(image.name)
@@ -135,7 +135,7 @@ def read_sidecar(image: str | Path, folders: Folders | None = None) -> Sidecar:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON object strictly (a byte-order mark is accepted, NaN and trailing commas are not).
+    """Read a JSON object strictly: a byte-order mark is accepted, NaN and trailing commas are not.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         if match.group(1):
             raise InputError(f"not JSON at {_where(text[: match.start()])}: {match.group(1)}", source=path)
     if not isinstance(content, dict):
-        raise InputError(f"holds a {type(content).__name__}, not an object", source=path)
+        raise InputError(f"contains a {type(content).__name__}, not an object", source=path)
     return content
 
 

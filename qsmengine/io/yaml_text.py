@@ -1,4 +1,4 @@
-"""YAML from users: plain values only, and no file that grows beyond its size when it is read."""
+"""YAML from users: plain values only, with protection against documents that expand when read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from qsmengine.errors import InputError
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
-"""Values of a document, with everything that an alias repeats counted each time."""
+"""Largest number of values of a document; values repeated by aliases count each time."""
 MAX_DEPTH = 50
 
 
 class YamlError(ValueError):
-    """A text is no YAML that is read here; the message is one readable line."""
+    """Invalid or unsupported YAML; the message is one readable line."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, to which a date is text."""
+    """Safe loader that keeps dates as text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -40,8 +40,8 @@ def parse_yaml(text: str) -> Any:
     Raises
     ------
     YamlError
-        For a text that is not YAML, tags, aliases that contain themselves or repeat more than 100,000 values,
-        nesting deeper than 50, and numbers that cannot be represented.
+        For invalid YAML, tags, aliases that contain themselves or repeat more than 100,000 values, nesting
+        deeper than 50, or numbers that cannot be represented.
     """
     try:
         loader = _Loader(text)
@@ -49,7 +49,7 @@ def parse_yaml(text: str) -> Any:
         if node is None:
             return None
         if _size(node, {}, 0) > MAX_NODES:
-            raise YamlError(f"holds more than {MAX_NODES} values; aliases repeat too much")
+            raise YamlError(f"contains more than {MAX_NODES} values; aliases repeat too much")
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
         raise YamlError(" ".join(str(error).split())) from None
@@ -58,12 +58,12 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Return the value of a YAML file, see :func:`parse_yaml`.
+    """Return the value of a YAML file; see :func:`parse_yaml`.
 
     Raises
     ------
     InputError
-        Naming the file: missing, unreadable, larger than 1 MiB, not UTF-8, not YAML.
+        If the file is missing, unreadable, larger than 1 MiB, not UTF-8 or not YAML; the message names it.
     """
     path = Path(path)
     try:
@@ -81,7 +81,7 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[int, int | None], depth: int) -> int:
-    """Values that a node stands for, those of aliases counted each time; None in `known`: still counting."""
+    """Count the values of a node, including every repetition by aliases; None in `known`: still counting."""
     if depth > MAX_DEPTH:
         raise YamlError(f"nested deeper than {MAX_DEPTH}")
     if id(node) in known:

@@ -156,7 +156,7 @@ def other_place(dataset):
 def no_phase(dataset):
     for path in (dataset.root / "sub-02" / "anat").glob("*part-phase*"):
         path.unlink()
-    return "qsm", ("echo-1_part-mag", "needs phase beside it")
+    return "qsm", ("echo-1_part-mag", "needs phase too")
 
 
 def no_magnitude(dataset):
@@ -183,12 +183,12 @@ def dwi(dataset, ending):
 
 def no_b_values(dataset):
     dwi(dataset, ".bval").unlink()
-    return "dti", ("sub-02_dwi.bval", "not found beside")
+    return "dti", ("sub-02_dwi.bval", "not found next to")
 
 
 def no_directions(dataset):
     dwi(dataset, ".bvec").unlink()
-    return "dti", ("sub-02_dwi.bvec", "not found beside")
+    return "dti", ("sub-02_dwi.bvec", "not found next to")
 
 
 def another_count(dataset):

@@ -50,7 +50,7 @@ def test_tables_elsewhere_are_taken(dwi, tmp_path):
     path = dwi()
     moved = [(tmp_path / f"dwi.{end}").rename(tmp_path / f"other.{end}") for end in ("bval", "bvec")]
     assert load_dwi(path, *moved).series.b_values.tolist() == [0, 1000, 1000, 1000]
-    with pytest.raises(InputError, match=r"dwi\.bval: not found beside dwi\.nii\.gz"):
+    with pytest.raises(InputError, match=r"dwi\.bval: not found next to dwi\.nii\.gz"):
         load_dwi(path)
     with pytest.raises(InputError, match=r"none\.bvec: no such file"):
         load_dwi(path, moved[0], tmp_path / "none.bvec")
@@ -117,7 +117,7 @@ def test_a_single_shell_has_no_unweighted_volume(dwi):
 def test_a_trace_image_at_the_end_is_left_out_with_a_note(dwi):
     loaded = load_dwi(dwi(bvec="0 1 0 0\n0 0 1 0\n0 0 0 0"))
     assert loaded.series.signal.shape[3] == len(loaded.series.b_values) == 3
-    assert "left out (direction 0 at b > 0): 4 (b = 1000)" in loaded.notes[0]
+    assert "excluded (direction 0 at b > 0): 4 (b = 1000)" in loaded.notes[0]
 
 
 def test_volumes_are_left_out_on_request(dwi):
@@ -126,7 +126,7 @@ def test_volumes_are_left_out_on_request(dwi):
     whole = np.asarray(nib.load(path).dataobj)
     np.testing.assert_array_equal(loaded.series.signal, whole[..., [0, 1, 3]])
     np.testing.assert_array_equal(loaded.series.b_vectors, [[0, 0, 0], [1, 0, 0], [0, 0, 1]])
-    with pytest.raises(InputError, match=r"volumes \[5\] are to be left out, but there are 4"):
+    with pytest.raises(InputError, match=r"volumes \[5\] cannot be excluded: the series has 4"):
         load_dwi(path, exclude=(5,))
 
 

@@ -37,7 +37,7 @@ def test_b_values_are_read_leniently(text, content):
     [
         ("", "empty"),
         (" \n\n", "empty"),
-        ("0 1000 abc", "line 1 is not numbers: '0 1000 abc'"),
+        ("0 1000 abc", "line 1 is not numeric: '0 1000 abc'"),
         ("0\n1000\nx\n", "line 3"),
         ("0 -5", "not negative"),
         ("0 nan", "finite"),
@@ -108,7 +108,7 @@ def test_directions_are_made_unit_and_b0_zero(directions):
     np.testing.assert_allclose(got[2:], directions[2:], atol=1e-12)
     assert not got[:2].any()
     assert "volumes 1)" in notes[0]
-    assert "length up to 1.3 made unit (volumes 5)" in notes[1]
+    assert "length up to 1.3 normalised (volumes 5)" in notes[1]
     assert len(notes) == 2
 
 

@@ -93,7 +93,7 @@ def test_the_phase_sign_turns_the_phase(files, truth):
 
 
 @pytest.mark.parametrize("form", ["real and imaginary", "complex", "phase"])
-def test_alternating_slices_are_mended_in_every_form(save, form):
+def test_alternating_slices_are_corrected_in_every_form(save, form):
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
     phase = (2.5 * x * y + 0.8 * z)[..., None] * (1.0, 1.3) + 0.2
     signal = (50 * np.exp(1j * phase)).astype(np.complex64)
@@ -107,7 +107,7 @@ def test_alternating_slices_are_mended_in_every_form(save, form):
     }[form]
     loaded = load_gre(**given, **facts)
     assert np.abs(np.angle(np.exp(1j * (loaded.series.phase - phase)))).max() < 1e-5
-    assert any("every second slice turned by pi" in note for note in loaded.notes)
+    assert any("every second slice rotated by pi" in note for note in loaded.notes)
     kept = load_gre(**given, **facts, slice_alternation=False)
     assert np.abs(np.angle(np.exp(1j * kept.series.phase) / turned)).max() < 1e-5
 
@@ -125,7 +125,7 @@ def test_parts_that_are_no_series_are_refused(files, save, truth):
     for parts in ({}, {"phase": given["phase"]}, {"real": given["phase"]}, given | {"real": given["phase"]}):
         with pytest.raises(UsageError, match="needed are magnitude and phase"):
             load_gre(**parts)
-    with pytest.raises(InputError, match="magnitude needs phase beside it"):
+    with pytest.raises(InputError, match="magnitude needs phase too"):
         load_gre(given["magnitude"])
     with pytest.raises(InputError, match=r"c\.nii: datatype: phase is complex"):
         load_gre(given["magnitude"][0], save("c.nii", truth[1][..., 0].astype(np.complex64)))
@@ -138,7 +138,7 @@ def test_a_field_found_nowhere_names_file_field_and_search(files, field):
     text = str(caught.value)
     assert "echo-1_part-mag_MEGRE.nii.gz: " + field in text
     assert "part-mag_MEGRE.json" in text
-    assert "more beside the images" in text
+    assert "more next to the images" in text
     assert "give " in text
 
 
@@ -154,7 +154,7 @@ def test_arguments_win_over_sidecars_with_a_note(files, truth):
     check(loaded, truth)
     assert loaded.series.echo_times == (0.01, 0.02, 0.03)
     assert loaded.series.grid.field_strength == 1.5
-    assert any("field strength 1.5 T was given" in note for note in loaded.notes)
+    assert any("the given field strength 1.5 T" in note for note in loaded.notes)
     other = load_gre(**files(), echo_times=[0.03, 0.01, 0.02])
     assert any("echo times" in note for note in other.notes)
 

@@ -63,7 +63,7 @@ def test_truncated_files_are_found_by_their_size_alone(files, keep):
 def test_parts_that_make_no_series_are_a_usage_error(files):
     with pytest.raises(UsageError, match="parts given: phase"):
         open_gre(phase=files["phase"])
-    with pytest.raises(InputError, match="needs phase beside it"):
+    with pytest.raises(InputError, match="needs phase too"):
         open_gre(files["mag"])
 
 

@@ -39,7 +39,7 @@ def test_outside_a_dataset_and_for_other_names_the_file_beside_counts(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "my scan.bval").write_text("0")
     assert find_inherited(tmp_path / "a" / "my scan.nii.gz", ".bval").name == "my scan.bval"
-    with pytest.raises(InputError, match="not found beside"):
+    with pytest.raises(InputError, match="not found next to"):
         find_inherited(tmp_path / "a" / "sub-1_dwi.nii.gz", ".bval")
 
 

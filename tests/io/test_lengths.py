@@ -41,7 +41,7 @@ def test_b_is_scaled_where_the_image_follows_the_lengths(series, unit, power):
     loaded = series(nominal, unit * (TRUE_B / 2000.0)[:, None] ** power)
     np.testing.assert_allclose(loaded.series.b_values, TRUE_B, rtol=1e-5)
     np.testing.assert_allclose(loaded.series.b_vectors, unit, atol=1e-6)
-    assert "lengths carry the b-value" in loaded.notes[0]
+    assert "lengths encode the b-value" in loaded.notes[0]
     assert "1000, 2000 s/mm^2" in loaded.notes[0]
     assert len(loaded.notes) == 1
 

@@ -131,10 +131,10 @@ def test_files_in_different_units_are_refused_with_both_ranges(file, wrapped):
 def test_a_file_far_smaller_or_larger_than_its_series_is_refused(file, wrapped):
     siemens = file(np.round(wrapped * 4096 / PI).clip(-4096, 4094).astype(np.int16), "a.nii")
     small = file((0.5 * wrapped).astype(np.float32), "b.nii")
-    with pytest.raises(InputError, match=r"b\.nii: Units: .*while the series is in siemens; give phase_units"):
+    with pytest.raises(InputError, match=r"b\.nii: Units: .*but the series is in siemens; give phase_units"):
         phase_to_radians([siemens, small])
     radians = file(wrapped.astype(np.float32), "c.nii")
-    with pytest.raises(InputError, match=r"d\.nii.*while the series is in rad"):
+    with pytest.raises(InputError, match=r"d\.nii.*but the series is in rad"):
         phase_to_radians([radians, file((10 * wrapped).astype(np.float32), "d.nii")])
 
 
@@ -149,9 +149,11 @@ def test_an_unknown_range_is_refused_with_range_and_override(file, wrapped, scal
 def test_declared_radians_are_respected_and_checked(file, wrapped):
     short = (0.3 * wrapped).astype(np.float32)
     np.testing.assert_array_equal(phase_to_radians([file(short, units="rad")])[0][0], short)
-    with pytest.raises(InputError, match=r"the sidecar says rad, the values span -409.*which is siemens"):
+    with pytest.raises(
+        InputError, match=r"the sidecar's unit is rad, but the values span -409.*which is siemens"
+    ):
         phase_to_radians([file(np.round(wrapped * 4096 / PI).clip(-4096, 4094).astype(np.int16), units="rad")])
-    with pytest.raises(InputError, match=r"span -31.*while the series is in rad"):
+    with pytest.raises(InputError, match=r"span -31.*but the series is in rad"):
         phase_to_radians([file((10 * wrapped).astype(np.float32), units="rad")])
     with pytest.raises(InputError, match="'degrees' is neither"):
         phase_to_radians([file(wrapped.astype(np.float32), units="degrees")])

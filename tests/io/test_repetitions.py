@@ -74,7 +74,7 @@ def test_one_repetition_is_chosen_by_its_number(write, ball):
     expected = ball.series.phase + 1.0 + 2 * np.pi * DRIFTS[2] * np.array(ECHO_TIMES)
     assert np.abs(np.angle(np.exp(1j * (loaded.series.phase - expected)))[ball.mask]).max() < 1e-4
     assert "repetition 3 of 4 is used" in loaded.notes
-    with pytest.raises(InputError, match="5 is wanted, there are 4"):
+    with pytest.raises(InputError, match="number 5 was requested, there are 4"):
         load_gre(**files, repetitions=5)
 
 
@@ -93,7 +93,7 @@ def test_files_without_repetitions_are_refused(write):
     for part in files:
         image = read_image(files[part][0])
         write_image(files[part][0], image.array[..., 0], image.grid)
-    with pytest.raises(InputError, match=r"each with the same number of volumes.* hold 1, 2 volumes"):
+    with pytest.raises(InputError, match=r"each with the same number of volumes.* contain 1, 2 volumes"):
         load_gre(**files, repetitions="average")
 
 

@@ -103,7 +103,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         (b'{\n "a": 1,\n}', "line [23] column"),
         (b'{"a": 1} x', "line 1 column 10"),
         (b'{"a":\n "\xff"}', "not UTF-8 at line 2 column 3"),
-        (b"[1, 2]", "holds a list"),
+        (b"[1, 2]", "contains a list"),
         (b"[" * 100000, "sidecar"),
         (b"", "line 1 column 1"),
     ],

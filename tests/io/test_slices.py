@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qsmengine.io.slices import alternates, mean_slice_step, mend_alternation, undo_alternation
+from qsmengine.io.slices import alternates, correct_slices, mean_slice_step, undo_alternation
 
 SHAPE = (24, 22, 17)
 
@@ -34,16 +34,16 @@ def distance(a, b):
 def test_alternation_is_found_and_undone(series):
     magnitude, phase = series
     turned, notes = alternating(phase), []
-    mend_alternation(magnitude, turned, None, notes)
+    correct_slices(magnitude, turned, None, notes)
     assert distance(turned, phase) < 1e-5
     assert np.abs(turned).max() <= np.pi + 1e-6
-    assert notes == ["phase: every second slice turned by pi (found: neighbouring slices differ by pi)"]
+    assert notes == ["phase: every second slice rotated by pi (detected: neighbouring slices differ by pi)"]
 
 
 def test_ordinary_phase_stays(series):
     magnitude, phase = series
     before, notes = phase.copy(), []
-    mend_alternation(magnitude, phase, None, notes)
+    correct_slices(magnitude, phase, None, notes)
     np.testing.assert_array_equal(phase, before)
     assert notes == []
 
@@ -51,13 +51,13 @@ def test_ordinary_phase_stays(series):
 def test_setting_wins_over_detection(series):
     magnitude, phase = series
     forced, notes = phase.copy(), []
-    mend_alternation(magnitude, forced, True, notes)
+    correct_slices(magnitude, forced, True, notes)
     assert distance(forced, alternating(phase)) < 1e-5
     assert "on request" in notes[0]
     left, notes = alternating(phase), []
-    mend_alternation(magnitude, left, False, notes)
+    correct_slices(magnitude, left, False, notes)
     np.testing.assert_array_equal(left, alternating(phase))
-    assert "left so on request" in notes[0]
+    assert "not corrected, as requested" in notes[0]
 
 
 def test_mean_step_is_the_weighted_phasor(series):

@@ -93,7 +93,7 @@ def test_volumes_are_left_out_on_request(tmp_path, capsys):
     nib.save(nib.Nifti1Image(data, image.affine), path)
     assert run(path, tmp_path / "o", "--exclude-volumes", "4,6-7") == 0
     np.testing.assert_allclose(read_image(tmp_path / "o" / "x_FA.nii.gz").array, anisotropy, atol=2e-4)
-    assert "left out as asked: 4, 6, 7" in capsys.readouterr().err
+    assert "excluded on request: 4, 6, 7" in capsys.readouterr().err
     assert run(path, tmp_path / "o2", "--exclude-volumes", "6-4") == 2
     assert "ranges such as 40-42" in capsys.readouterr().err
 
