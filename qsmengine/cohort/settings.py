@@ -1,4 +1,4 @@
-"""How a cohort is run."""
+"""Settings of a cohort run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qsmengine.cohort.ledger.leases import EXPIRY
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a cohort is run.
+    """Settings of a cohort run.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ class RunSettings:
     slurm
         Profile for Slurm, see :mod:`qsmengine.cohort.pools.slurm`.
     force
-        Run steps again whose inputs and configuration did not change.
+        Repeat steps whose inputs and configuration are unchanged.
     stop_on_first_crash
-        Begin no more sessions after one failed.
+        Start no more sessions after a failure.
     dashboard
         Serve Dask's dashboard on the loopback interface; by default no HTTP port is open.
     expiry
-        Seconds after which a silent claim is taken over.
+        Time [s] without a touch after which a claim is taken over.
     """
 
     workers: int | None = None

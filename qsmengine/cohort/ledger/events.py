@@ -1,4 +1,4 @@
-"""What a cohort run tells while it works, and keeps of it in a log."""
+"""Events of a cohort run, and the log that keeps them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EventKind: TypeAlias = Literal["begin", "submit", "session", "wait", "retry", "n
 
 @dataclass(frozen=True)
 class Tally:
-    """Sessions of a run by how they stand."""
+    """Number of sessions of a run by state."""
 
     total: int
     done: int = 0
@@ -26,25 +26,25 @@ class Tally:
 
     @property
     def finished(self) -> int:
-        """Sessions that will not be touched again; `skipped` ones are among the done."""
+        """Sessions that are complete in this run; `skipped` ones are among the done."""
         return self.done + self.failed + self.blocked
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """An event of a run.
 
     Parameters
     ----------
     kind
         "begin" and "end" of the run; a session was queued ("submit"), ended ("session"), is held by another
-        run ("wait"), is begun again ("retry"); "note" for people; "beat" about twice a second.
+        run ("wait"), or is repeated ("retry"); "note" is a message; "beat" comes about twice a second.
     text
-        One line for people; may be empty.
+        Message of one line; may be empty.
     tally
-        Where the run stands.
+        Counts so far.
     session
-        Key, where one is concerned.
+        Key of the session that the event concerns.
     facts
         Plain values: state, reason, seconds, worker, device.
     """
@@ -60,13 +60,13 @@ OnEvent: TypeAlias = Callable[[Event], None]
 
 
 class EventLog:
-    """Appends what happened to a file of JSON lines; a full disk does not disturb the run."""
+    """Appends events to a file of JSON lines; a full disk does not stop the run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, event: Event) -> None:
-        """Append an event; beats are left out."""
+        """Append an event, except for beats."""
         if event.kind == "beat":
             return
         entry = {"time": round(time.time(), 3), "event": event.kind, "message": event.text}

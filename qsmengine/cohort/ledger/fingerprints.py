@@ -1,4 +1,4 @@
-"""What decides a step's results, as one number: its inputs' contents, configuration, engine, kind of device."""
+"""Fingerprint of a step's inputs: file contents, configuration, engine version and kind of device."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TABLES = ("bval", "bvec")
 
 
 class HashCache:
-    """SHA-256 of files, each read once as long as path, size, time and inode stay the same.
+    """SHA-256 of files; a file is read once while its path, size, time and inode stay the same.
 
-    For one run only: between runs contents are compared, not times.
+    It serves one run only: between runs, contents are compared rather than times.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class HashCache:
         self._lock = threading.Lock()
 
     def digest(self, path: Path) -> str:
-        """SHA-256 of a file's contents; raises OSError where it cannot be read."""
+        """Return the SHA-256 of a file's contents; raises OSError if it cannot be read."""
         facts = path.stat()
         mark = (str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino)
         with self._lock:
@@ -42,7 +42,7 @@ class HashCache:
         return known
 
     def read_ahead(self, paths: Iterable[Path]) -> None:
-        """Hash files that are needed soon, which also brings them into the system's cache."""
+        """Hash files that are needed soon, which also loads them into the page cache."""
         for path in paths:
             try:
                 self.digest(path)
@@ -51,7 +51,7 @@ class HashCache:
 
 
 def input_files(step: Step, bids: Path) -> list[Path]:
-    """Every file that a step reads of the dataset: images, their sidecars, gradient tables; each once.
+    """Return every file of the dataset that a step reads, once: images, sidecars, gradient tables.
 
     Raises
     ------
@@ -72,12 +72,12 @@ def input_files(step: Step, bids: Path) -> list[Path]:
 
 
 def input_hashes(step: Step, bids: Path, cache: HashCache) -> dict[str, str]:
-    """SHA-256 of each file that a step reads, under its name relative to the dataset.
+    """Return the SHA-256 of each file that a step reads, by its name relative to the dataset.
 
     Raises
     ------
     InputError
-        For a file that is not there or cannot be read.
+        For a file that is missing or cannot be read.
     """
     return {_relative(path, bids): _digest(path, cache) for path in input_files(step, bids)}
 
@@ -85,16 +85,16 @@ def input_hashes(step: Step, bids: Path, cache: HashCache) -> dict[str, str]:
 def fingerprint(
     step: Step, inputs: Mapping[str, str], before: Mapping[str, Mapping[str, str]], kind: str
 ) -> str:
-    """SHA-256 of what decides the results of a step.
+    """Return the SHA-256 of everything that determines the results of a step.
 
     Parameters
     ----------
     step
-        Kind, configuration, options, roles of the inputs and names of the outputs count.
+        Its kind, configuration, options, input roles and output names enter.
     inputs
         From :func:`input_hashes`.
     before
-        Name of a step it comes after -> SHA-256 of that one's outputs.
+        Name of a step that it depends on -> SHA-256 of the outputs of that step.
     kind
         "cpu" or "cuda".
     """
@@ -111,7 +111,7 @@ def fingerprint(
 
 
 def outputs_intact(out: Path, recorded: Mapping[str, str]) -> bool:
-    """Whether every recorded output is there with the contents it had."""
+    """Return whether every recorded output exists with its recorded contents."""
     try:
         return all(file_digest(out / name) == digest for name, digest in recorded.items())
     except OSError:

@@ -1,12 +1,12 @@
-"""Who works on a session: claims that one process holds at a time and that expire with it.
+"""Exclusive, expiring session locks (claims).
 
-A claim is a file ``claims/KEY/N``. Its holder is who made the file of the highest number N; the next number is
-taken with a link that fails where the name exists, so of several takers one wins. The highest file is never
-removed: a released claim stays as a mark that it is free. So nobody can take a number twice, and a holder
-that was thought dead sees by the higher number that it has lost.
+A claim is a file ``claims/KEY/N``. The process that created the file with the highest number N holds the claim.
+The next number is taken with a link, which fails if the name exists, so that one of several takers wins. The
+highest file is never removed: a released claim remains and marks the session as free. A number is therefore
+never taken twice, and a holder that was believed dead recognises by the higher number that it lost the claim.
 
-The holder touches its file. A claim has expired when the touch is older than `EXPIRY` by the clock of the file
-system, or when it was made on this machine by a process that is gone.
+The holder touches its file regularly. A claim expires when its last touch is older than `EXPIRY` by the clock
+of the file system, or when its process ran on this machine and has ended.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from qsmengine.cohort.ledger.places import Places
 from qsmengine.io.processes import Process, is_gone, this_process
 
 EXPIRY = 60.0
-"""Seconds without a touch after which a claim may be taken over."""
+"""Time [s] without a touch after which a claim may be taken over."""
 BEATS = 6
-"""Touches in that time."""
+"""Touches per `EXPIRY`."""
 SKEW = 1.0
 """Time [s] by which a touch may lie in the future of the file system's clock."""
 MAX_PAUSE = 2.0
-"""Longest time [s] between touches: at each the holder also looks whether its run is to end."""
+"""Longest interval [s] between touches; at each the holder also checks whether its run is stopping."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A claim as it is found: number, process, touch [s] by the file system's clock, whether released."""
+    """State of a claim: number, process, last touch [s] by the file system's clock, whether released."""
 
     number: int
     owner: Process | None
@@ -47,14 +47,14 @@ class Standing:
     released: bool
 
     def free(self, now: float, expiry: float) -> bool:
-        """Whether another process may take the session."""
+        """Return whether another process may take the session."""
         if self.released or (self.owner is not None and is_gone(self.owner)):
             return True
         return now - self.touched > expiry
 
 
 class Claim:
-    """A session held by this process; a context manager that touches its file and releases it at the end."""
+    """A session held by this process: a context manager that touches the file and finally releases it."""
 
     def __init__(self, path: Path, token: str, expiry: float, on_beat: Callable[[], None] | None) -> None:
         self._path = path
@@ -77,12 +77,12 @@ class Claim:
 
     @property
     def held(self) -> bool:
-        """Whether nobody has taken the session over meanwhile."""
+        """Whether this process still holds the session."""
         found = find(self._path.parent)
         return found is not None and found.number == int(self._path.name) and found.token == self._token
 
     def sweep(self) -> None:
-        """Remove temporary files that takers of this session left when they were killed."""
+        """Remove temporary files of killed processes that tried to take this session."""
         with suppress(OSError):
             now = self._path.stat().st_mtime
             for left in self._path.parent.glob(".*.tmp"):
@@ -91,7 +91,7 @@ class Claim:
                     left.unlink()
 
     def release(self) -> None:
-        """Mark the claim as free, if it is still held."""
+        """Release the claim if it is still held."""
         if self.held:
             with suppress(OSError):
                 _mark_released(self._path, self._token)
@@ -112,7 +112,7 @@ def acquire(
     expiry: float = EXPIRY,
     on_beat: Callable[[], None] | None = None,
 ) -> Claim | None:
-    """Take a session; None where another process holds it.
+    """Take a session; return None if another process holds it.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def acquire(
     key
         Session.
     run
-        Name of the run that takes it.
+        Name of the run.
     expiry
-        Seconds without a touch after which a claim of another process counts as left behind.
+        Time [s] without a touch after which the claim of another process has expired.
     on_beat
-        Called every few seconds from the thread that touches the claim.
+        Called at every touch, from the thread that touches the claim.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def acquire(
 
 
 def find(folder: Path) -> Standing | None:
-    """The claim that counts in a session's folder; None where there was never one."""
+    """Return the current claim in a session's folder; None if there never was one."""
     while numbers := _numbers(folder):
         path = folder / str(numbers[-1])
         try:
@@ -170,7 +170,7 @@ def find(folder: Path) -> Standing | None:
 
 
 def release_gone(out: Path, run: str) -> None:
-    """Release what processes of `run` that are gone (on this machine) left held."""
+    """Release the claims of processes of `run` that ended on this machine without releasing them."""
     for folder in sorted(Places(out).claims.glob("*")):
         found = find(folder)
         if found is None or found.released or found.run != run:
@@ -188,7 +188,7 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _read(path: Path) -> tuple[Process | None, str, str, bool]:
-    """Process, token, run, and whether released; nothing of a file that was cut short."""
+    """Process, token, run and whether released; empty values for a truncated file."""
     try:
         content = json.loads(path.read_bytes())
         owner = Process(**content["process"])
@@ -202,7 +202,7 @@ def _content(token: str, run: str, *, released: bool = False) -> dict[str, objec
 
 
 def _create(path: Path, content: object) -> bool:
-    """Make `path` with its content at once; False where it exists."""
+    """Create `path` with its content atomically; return False if it exists."""
     temporary = _temporary(path, content)
     try:
         os.link(temporary, path)
@@ -251,7 +251,7 @@ def _set_back(path: Path, now: float) -> None:
 
 
 def _now(folder: Path) -> float:
-    """Time by the clock of the file system: that of a file made now."""
+    """Time by the clock of the file system, taken from a new file."""
     probe = _temporary(folder / "clock", _content("", ""))
     now = probe.stat().st_mtime
     probe.unlink(missing_ok=True)

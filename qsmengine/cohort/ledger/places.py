@@ -1,4 +1,4 @@
-"""Where the engine keeps its own files, below ``OUT/.qsmengine``."""
+"""Paths of the engine's own files below ``OUT/.qsmengine``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ HOME = ".qsmengine"
 class Places:
     """Folders of the engine in the output folder `out`.
 
-    ``sessions/KEY.json`` the ledger, ``claims/KEY/N`` who works on a session, ``work/KEY/`` what is not
-    finished, ``logs/KEY.txt`` tracebacks, ``logs/RUN.jsonl`` what happened, ``stop/RUN`` that a run is to end.
+    ``sessions/KEY.json`` holds the ledger, ``claims/KEY/N`` the claims on sessions, ``work/KEY/`` unfinished
+    outputs, ``logs/KEY.txt`` tracebacks, and ``logs/RUN.jsonl`` events. ``stop/RUN`` asks a run to stop.
     """
 
     out: Path
 
     @property
     def home(self) -> Path:
-        """Folder of all that follows."""
+        """Folder of all the others."""
         return self.out / HOME
 
     @property
@@ -50,9 +50,9 @@ class Places:
         return self.home / "logs" / f"{key}.txt"
 
     def events(self, run: str) -> Path:
-        """What happened in a run, one JSON object a line."""
+        """Events of a run, one JSON object per line."""
         return self.home / "logs" / f"{run}.jsonl"
 
     def stop(self, run: str) -> Path:
-        """Exists once a run is to end."""
+        """File whose existence asks a run to stop."""
         return self.home / "stop" / run

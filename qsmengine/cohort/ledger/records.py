@@ -1,4 +1,4 @@
-"""The ledger: what is known of each session, one small JSON file each, replaced as a whole."""
+"""The ledger: one small JSON file per session, replaced atomically."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from qsmengine.io.sidecars import read_json
 
 
 def write_record(out: Path, record: SessionRecord) -> None:
-    """Replace the ledger of a session; raises OSError from the file system."""
+    """Replace the record of a session; raises OSError from the file system."""
     write_json(Places(out).record(record.session), record.model_dump(mode="json", exclude_defaults=True))
 
 
 def read_record(out: Path, key: str) -> tuple[SessionRecord | None, str]:
-    """Ledger of a session, and a note where it is damaged: such a session counts as never begun."""
+    """Return the record of a session, and a note if it is damaged: the session then starts again."""
     path = Places(out).record(key)
     if not path.exists():
         return None, ""
@@ -38,7 +38,7 @@ def read_record(out: Path, key: str) -> tuple[SessionRecord | None, str]:
 
 
 def read_all(out: Path) -> Iterator[tuple[str, SessionRecord | None, str]]:
-    """Every session of the ledger by name: key, record (None where damaged), note."""
+    """Yield every session of the ledger by name: key, record (None if damaged), note."""
     for path in sorted(Places(out).sessions.glob("*.json")):
         if not path.name.startswith("."):
             yield path.stem, *read_record(out, path.stem)

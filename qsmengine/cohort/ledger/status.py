@@ -1,4 +1,4 @@
-"""Where a cohort stands, read from its ledger at any time: nothing is written, no run is disturbed."""
+"""Status of a cohort, read from its ledger; nothing is written, and running processes are not disturbed."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from qsmengine.errors import InputError
 from qsmengine.io.processes import is_gone
 
 Condition: TypeAlias = Literal["done", "failed", "blocked", "running", "left", "damaged", "waiting"]
-"""left: begun by a process that is gone; the next run begins it again."""
+"""left: started by a process that has ended; the next run repeats it."""
 
 
 @dataclass(frozen=True)
 class SessionStatus:
-    """A session as the ledger and its claim tell.
+    """Status of a session according to the ledger and its claim.
 
     Parameters
     ----------
     session
         Key.
     condition
-        How it stands.
+        Its state.
     reasons
-        Why it failed, is blocked or damaged.
+        Reasons for failed, blocked and damaged sessions.
     worker, step, device
-        Of a session that runs.
+        Those of a running session.
     silent
-        Seconds since its worker's last sign of life; None where nobody holds it.
+        Time [s] since its worker last touched the claim; None if no process holds it.
     seconds
-        Time of all steps that ran [s].
+        Total time of its steps [s].
     """
 
     session: str
@@ -51,7 +51,7 @@ class SessionStatus:
 
 @dataclass(frozen=True)
 class CohortStatus:
-    """All sessions of the ledger."""
+    """Status of all sessions in the ledger."""
 
     out: str
     sessions: Sequence[SessionStatus]
@@ -62,30 +62,29 @@ class CohortStatus:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Sessions by condition, those without any left out."""
+        """Number of sessions by condition, without empty conditions."""
         found = [session.condition for session in self.sessions]
         return {name: found.count(name) for name in dict.fromkeys(sorted(found))}
 
     def as_tree(self) -> dict[str, object]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {"out": self.out, "counts": self.counts, "sessions": [asdict(s) for s in self.sessions]}
 
 
 def cohort_status(out: Path, *, expiry: float = EXPIRY) -> CohortStatus:
-    """Read where a cohort stands.
+    """Return the status of a cohort.
 
     Parameters
     ----------
     out
         Output folder of a run.
     expiry
-        Seconds without a sign of life after which a session counts as left behind; compared with this
-        machine's clock, since nothing is written.
+        Time [s] without a touch, by this machine's clock, after which a session counts as left.
 
     Raises
     ------
     InputError
-        For a folder in which no run ever was.
+        For a folder without a ledger.
     """
     places = Places(out)
     if not places.home.is_dir():
@@ -98,7 +97,7 @@ def cohort_status(out: Path, *, expiry: float = EXPIRY) -> CohortStatus:
 
 
 def session_status(out: Path, key: str, *, expiry: float = EXPIRY) -> SessionStatus | None:
-    """Where one session stands; None where it was never begun."""
+    """Return the status of one session; None if it never started."""
     places = Places(out)
     record, note = read_record(out, key)
     if record is not None or note:
@@ -126,7 +125,7 @@ def _status(places: Places, key: str, record: SessionRecord | None, note: str, e
 
 
 def _begun(key: str, claim: Standing, expiry: float) -> SessionStatus:
-    """A session that is held."""
+    """Status of a session with a claim."""
     age = time.time() - claim.touched
     gone = abs(age) > expiry or (claim.owner is not None and is_gone(claim.owner))
     worker = "" if claim.owner is None else str(claim.owner)

@@ -1,4 +1,4 @@
-"""Who runs the sessions: the interface of a pool of workers, and the one in this process."""
+"""Interface of a pool of workers, and the pool that runs sessions in this process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Protocol, TypeAlias
 
 from qsmengine.cohort.ledger.fingerprints import HashCache
 from qsmengine.cohort.plan.model import CohortPlan, Session
+from qsmengine.cohort.work.errors import LostDeviceError
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
-from qsmengine.cohort.work.execute import LostDeviceError, run_session
+from qsmengine.cohort.work.execute import run_session
 from qsmengine.errors import describe
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A session that left the pool: with its outcome, or without because its worker died, or for an error."""
+    """A session that left the pool: with its outcome, or after the loss of its worker or an error."""
 
     session: Session
     outcome: SessionOutcome | None = None
@@ -31,27 +32,27 @@ class Pool(Protocol):
 
     @property
     def slots(self) -> int:
-        """Sessions that can run at a time just now."""
+        """Number of sessions that can run at present."""
 
     def submit(self, session: Session, options: Options, ahead: Session | None) -> None:
         """Queue a session; `ahead` is the one whose inputs may be read while it runs."""
 
     def wait(self, seconds: float) -> list[Finished]:
-        """Sessions that ended meanwhile; waits up to `seconds` for the first."""
+        """Return sessions that have ended; wait up to `seconds` for the first."""
 
     def workers(self) -> tuple[str, ...]:
-        """Workers that are there, for people."""
+        """Names of the present workers, for display."""
 
     @property
     def link(self) -> str:
         """Address of a page that shows the workers; "" where there is none."""
 
     def close(self) -> None:
-        """End the workers, whatever they do."""
+        """End the workers, also while they work."""
 
 
 class SerialPool:
-    """Sessions one after the other in this process."""
+    """Runs sessions one after the other in this process."""
 
     def __init__(self, plan: CohortPlan, stop: threading.Event) -> None:
         self._plan = plan

@@ -15,8 +15,9 @@ from typing import Any
 
 from qsmengine.cohort.ledger.fingerprints import HashCache, input_files
 from qsmengine.cohort.plan.model import Session
+from qsmengine.cohort.work.errors import LostDeviceError
 from qsmengine.cohort.work.exchange import Options
-from qsmengine.cohort.work.execute import LostDeviceError, run_session
+from qsmengine.cohort.work.execute import run_session
 from qsmengine.errors import QsmengineError
 
 LOST_DEVICE = 70

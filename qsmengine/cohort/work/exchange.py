@@ -1,4 +1,4 @@
-"""What goes to a worker beside a session, and what comes back: plain data that goes through JSON unchanged."""
+"""Options that a worker receives with a session, and the outcome that it returns, as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qsmengine.cohort.plan.model import SessionRecord
 
 
 class Options(BaseModel):
-    """How sessions of a run are executed; the same for all of them.
+    """Options of a run, the same for all sessions.
 
     Parameters
     ----------
@@ -18,15 +18,15 @@ class Options(BaseModel):
     device, threads
         As ``--device`` and ``--threads`` give them, for each worker.
     memory
-        Bytes that a diffusion fit may take.
+        Memory [bytes] that a diffusion fit may use.
     force
-        Run steps again whose inputs and configuration did not change.
+        Repeat steps whose inputs and configuration are unchanged.
     expiry
-        Seconds after which a silent claim is taken over.
+        Time [s] without a touch after which a claim is taken over.
     spread
-        GPUs of the machine that workers share out by their numbers; 0 where `device` says all.
+        Number of GPUs that workers share by their numbers; 0 if `device` alone decides.
     fall_back
-        Whether a step may go to the CPU where a GPU's memory does not suffice.
+        Whether a step may run on the CPU if the memory of the GPU does not suffice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,20 +42,20 @@ class Options(BaseModel):
 
 
 class SessionOutcome(BaseModel):
-    """What became of a session in a worker.
+    """Outcome of a session in a worker.
 
     Parameters
     ----------
     session
         Key.
     record
-        Its ledger; None where another run holds it.
+        Its record; None if another run holds it.
     ran
-        Steps that were computed; others were done before, or could not run.
+        Steps that were computed; the others were complete or could not run.
     unwritable
-        Why nothing can be written any more; "" where it can.
+        Reason why nothing can be written; "" if it can.
     stopped
-        Whether it was left unfinished because the run is to end.
+        Whether it was left unfinished because the run is stopping.
     note
         About the ledger.
     seconds

@@ -1,4 +1,4 @@
-"""One session in a worker: its steps in order, what changed only, every outcome to the ledger at once."""
+"""Execution of one session in a worker: changed steps in order, each outcome recorded at once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.records import read_record, write_record
 from qsmengine.cohort.plan.model import Session, SessionRecord, State, Step, StepRecord
 from qsmengine.cohort.work.compute import Place, run_step
+from qsmengine.cohort.work.errors import LostClaimError, LostDeviceError, StopRequestedError
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.cohort.work.peak import PeakMemory
 from qsmengine.errors import DeviceError, QsmengineError, UsageError, describe
@@ -31,22 +32,10 @@ from qsmengine.pipeline.run.progress import Progress
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 UNWRITABLE = DISK_FULL | {errno.EROFS}
-"""Errors after which no other session can be written either."""
+"""Errors after which no session can be written."""
 SHARED = shared_files(named=True)
 POOL_SHARE = 0.95
-"""Part of a GPU's free memory that the pool may take."""
-
-
-class StopRequestedError(Exception):
-    """The run is to end."""
-
-
-class LostDeviceError(QsmengineError):
-    """A GPU does not answer any more: this process can do nothing else with it."""
-
-
-class LostClaimError(QsmengineError):
-    """Another process has taken the session over."""
+"""Fraction of a GPU's free memory that the pool may use."""
 
 
 def run_session(
@@ -57,16 +46,16 @@ def run_session(
     cache: HashCache | None = None,
     stop: threading.Event | None = None,
 ) -> SessionOutcome:
-    """Run what is not done of a session, under a claim on it.
+    """Run the unfinished steps of a session under a claim on it.
 
-    A step is skipped where its fingerprint is that of the ledger and its outputs are as they were. Errors of a
-    step become its record; steps after it are blocked, others go on. Setting `stop` (or the run's flag in the
-    output folder) ends it between two methods; what was begun is begun again next time.
+    A step is skipped if its fingerprint matches the ledger and its outputs are unchanged. The error of a step
+    becomes its record; steps that depend on it are blocked, others continue. Setting `stop` (or the run's flag
+    in the output folder) ends the session between two methods; the next run repeats the unfinished step.
 
     Raises
     ------
     LostDeviceError
-        Where a GPU is lost: the process should end, so that another begins the session again.
+        If a GPU is lost: the process should end, so that another one repeats the session.
     """
     start = time.perf_counter()
     worker = str(this_process())
@@ -95,7 +84,7 @@ def run_session(
 
 
 class _Execution:
-    """State while the steps of one session run."""
+    """State of a session while its steps run."""
 
     def __init__(
         self,
@@ -119,7 +108,7 @@ class _Execution:
         self.records = {step.name: self._waiting(step) for step in session.steps}
 
     def run(self) -> dict[str, object]:
-        """Run the steps; fields of the outcome."""
+        """Run the steps; return fields of the outcome."""
         work = self.places.work(self.session.key)
         clear_scratch(work, self.out)  # of a killed process: nobody else writes there under this claim
         self.claim.sweep()
@@ -142,7 +131,7 @@ class _Execution:
         }
 
     def _waiting(self, step: Step) -> StepRecord:
-        """Ledger of a step before its turn: what is done stays done until it turns out to have changed."""
+        """Record of a step before its turn: a finished step stays done until its inputs are compared."""
         known = self.earlier.get(step.name)
         if known is not None and known.state == "done":
             return known
@@ -256,7 +245,7 @@ class _Execution:
         return log.relative_to(self.out).as_posix()
 
     def _hindrance(self, step: Step) -> str:
-        """Why a step cannot be begun; "" where it can."""
+        """Reason why a step cannot start; "" if it can."""
         if step.problems:
             return "; ".join(step.problems)
         lacking = [name for name in step.after if self._state(name) != "done"]
@@ -313,6 +302,6 @@ class _Execution:
 
 
 def _without_result(known: StepRecord, state: State, **more: object) -> StepRecord:
-    """Record of a step that has no result (any more); what earlier runs wrote stays listed."""
+    """Record of a step without a valid result; files of earlier runs stay listed."""
     kept = {"attempts": known.attempts, "outputs": known.outputs}
     return StepRecord.model_validate({"state": state, **kept, **more})

@@ -1,4 +1,7 @@
-"""Largest memory of this process while something runs."""
+"""Peak memory of this process during a block.
+
+psutil reads the resident memory of the moment, and cannot restart the kernel's high-water mark.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Context manager; afterwards `bytes` is the largest resident memory while the block ran.
+    """Context manager; afterwards `bytes` is the peak resident memory during the block.
 
-    Where the system cannot count anew it is the largest since the process began.
+    On systems that cannot reset the peak it is the peak since the process started.
     """
 
     bytes = 0
