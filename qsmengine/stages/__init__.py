@@ -1,1 +1,1 @@
-"""Reconstruction steps: one method per file, its parameters beside it; arrays in, arrays out."""
+"""Reconstruction steps: one method per file, together with its parameters; arrays in, arrays out."""

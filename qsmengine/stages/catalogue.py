@@ -1,4 +1,4 @@
-"""What the registry says about stages, methods and their parameters, as text for people.
+"""Descriptions of stages, methods and their parameters as readable text, made from the registry.
 
 `qsmengine stage --list` and docs/methods.md are both made from it.
 """
@@ -45,7 +45,7 @@ _BOUNDS = (("exclusiveMinimum", ">"), ("minimum", ">="), ("exclusiveMaximum", "<
 
 @dataclass(frozen=True)
 class ParameterText:
-    """One parameter: name as users write it, default, allowed values, what it does."""
+    """One parameter: name as users write it, default, allowed values, description."""
 
     name: str
     default: str
@@ -54,7 +54,7 @@ class ParameterText:
 
 
 def parameter_texts(params: type[Params]) -> tuple[ParameterText, ...]:
-    """Texts of every parameter, in the order of the class."""
+    """Describe every parameter, in the order of the class."""
     schema = params.model_json_schema(by_alias=True)
     definitions = schema.get("$defs", {})
     texts = []
@@ -66,17 +66,17 @@ def parameter_texts(params: type[Params]) -> tuple[ParameterText, ...]:
 
 
 def input_texts(method: Method) -> tuple[str, ...]:
-    """Inputs with their units; a name that ends in ``?`` is optional."""
+    """Return the inputs with their units; a name that ends in ``?`` is optional."""
     return tuple(f"{name} [{INPUT_UNITS[name.rstrip('?')]}]" for name in method.inputs)
 
 
 def output_texts(method: Method) -> tuple[str, ...]:
-    """Outputs with their units."""
+    """Return the outputs with their units."""
     return tuple(f"{name} [{unit}]" for name, unit in method.outputs.items())
 
 
 def source_url(method: Method) -> str:
-    """Where the source is found."""
+    """Return the address of the publication."""
     return f"https://doi.org/{method.doi}"
 
 

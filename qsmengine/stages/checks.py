@@ -1,4 +1,4 @@
-"""Checks of a method's inputs, the same for every method, before it runs."""
+"""Checks of inputs and results, applied to every method."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from qsmengine.errors import InputError, NumericalError
 from qsmengine.grid import Grid
 
 SERIES = {"phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values"}
-"""Inputs with a fourth axis, and the input that has one entry for each of its volumes."""
+"""Series (inputs with a fourth axis), each with the table that has one entry per volume."""
 
 COMPONENTS = frozenset({"components", "gradient_deviation"})
-"""Inputs with a fourth axis of their own."""
+"""Inputs with a fourth axis that no table describes."""
 
 LARGEST = 1e15
 """Largest absolute value of an input: sums of squares over a volume stay within float32."""
 
 TABLES = frozenset({"echo_times", "b_values", "b_vectors"})
-"""Inputs that are no images."""
+"""Inputs that are not images."""
 
 
 def check_inputs(inputs: Mapping[str, Any], grid: Grid) -> None:
-    """Check the images and tables that a method was given against each other and the grid.
+    """Check a method's images and tables against each other and the grid.
 
     Raises
     ------
     InputError
         Naming the input, for an image that does not lie on the grid, a series whose number of volumes
-        is not that of its table, an empty mask, complex images, values inside the mask that are not finite or
-        exceed 1e15 in size, and weights that are negative or 0 throughout.
+        differs from that of its table, an empty mask, complex images, values inside the mask that are not
+        finite or exceed 1e15 in magnitude, and weights that are negative or 0 everywhere.
     """
     images = {name: a for name, a in inputs.items() if a is not None and name not in TABLES}
     for name, array in images.items():
@@ -74,7 +74,7 @@ def check_results(results: Mapping[str, Any], method: str) -> None:
     Raises
     ------
     NumericalError
-        Naming the method, the image and the number of voxels at fault.
+        Naming the method, the image and the number of affected voxels.
     """
     for name, array in results.items():
         if getattr(array, "ndim", 0) >= 3 and array.dtype.kind in "fc" and not _bound(array) < math.inf:
@@ -109,7 +109,7 @@ def _check_weight(weight: Array, mask: Array | None) -> None:
     inside = weight if mask is None else weight[_like(mask, weight)]
     if not float(inside.max()) > 0:
         raise InputError(
-            "the weight is 0 or negative everywhere inside the mask: no data count", field="weight"
+            "the weight is 0 or negative everywhere inside the mask: no data would be used", field="weight"
         )
     if float(inside.min()) < 0:
         raise InputError(
@@ -118,15 +118,15 @@ def _check_weight(weight: Array, mask: Array | None) -> None:
 
 
 def _like(mask: Array, array: Array) -> Array:
-    """`mask` != 0 in the memory where `array` lies."""
+    """Return `mask` != 0 in the memory of `array`."""
     there: Array = (to_numpy(mask) if isinstance(array, np.ndarray) else array_module(array).asarray(mask)) != 0
     return there
 
 
 def _bound(array: Array) -> float:
-    """A bound on the absolute value of every element; NaN or infinite where one may be so.
+    """Return a bound on the absolute value of all elements; NaN or infinite if an element may be.
 
-    The root of the sum of squares takes one fast pass over an array that lies in one piece.
+    For a contiguous array this is the root of the sum of squares, which takes one fast pass.
     """
     with np.errstate(all="ignore"):
         if array.dtype.kind == "f" and (array.flags.c_contiguous or array.flags.f_contiguous):

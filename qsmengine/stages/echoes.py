@@ -9,12 +9,12 @@ from qsmengine.grid import Grid
 
 
 def check_series(grid: Grid, echo_times: tuple[float, ...], **series: Array) -> tuple[float, ...]:
-    """Echo times [s] as floats, after a check that each named series is (x, y, z, echo) on `grid`.
+    """Return echo times [s] as floats after checking that each named series is (x, y, z, echo) on `grid`.
 
     Raises
     ------
     InputError
-        For a series of another shape, and for echo times that are not positive, ascending seconds.
+        For a series of another shape, and for echo times [s] that are not positive and ascending.
     """
     times = check_echo_times(tuple(echo_times))
     expected = (*grid.shape, len(times))
@@ -27,12 +27,12 @@ def check_series(grid: Grid, echo_times: tuple[float, ...], **series: Array) -> 
 
 
 def checked_mask(mask: Array, grid: Grid, device: Device) -> Array:
-    """Mask (x, y, z) as uint8 0 or 1 on the device.
+    """Return the mask (x, y, z) as uint8, 0 or 1, on the device.
 
     Raises
     ------
     InputError
-        For another shape than the grid's, and for a mask without a voxel.
+        For a shape other than the grid's, and for an empty mask.
     """
     if tuple(mask.shape) != grid.shape:
         raise InputError(f"mask has shape {tuple(mask.shape)}, its grid has {grid.shape}", field="mask")
@@ -42,10 +42,10 @@ def checked_mask(mask: Array, grid: Grid, device: Device) -> Array:
 
 
 def echo_first(series: Array, device: Device) -> Array:
-    """Series (x, y, z, echo) as float32 (echo, x, y, z), C-contiguous on the device; copies if it must."""
+    """Return a series (x, y, z, echo) as C-contiguous float32 (echo, x, y, z) on the device; copy if needed."""
     return device.asarray(series.transpose(3, 0, 1, 2))
 
 
 def echo_last(series: Array) -> Array:
-    """View (x, y, z, echo) of a series (echo, x, y, z): :func:`echo_first` takes it back without a copy."""
+    """Return a view (x, y, z, echo) of a series (echo, x, y, z), which :func:`echo_first` undoes."""
     return series.transpose(1, 2, 3, 0)

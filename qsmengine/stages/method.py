@@ -1,4 +1,4 @@
-"""What a method tells the engine about itself when it registers."""
+"""The record with which a method registers."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ class Method:
         ``inversion``, ``relaxometry``, ``reference``, ``uncertainty``, ``swi``, ``chi-separation``,
         ``diffusion``.
     name
-        What users type.
+        Name that users type.
     run
         ``run(*inputs, grid, params, *, device)`` with the inputs by their names; returns one array or a
         NamedTuple whose fields are `outputs`.
     params
         Parameter class with defaults.
     inputs
-        Names of the arguments it needs; a name that ends in ``?`` is optional. Besides arrays these are
+        Names of the arguments it takes; a name that ends in ``?`` is optional. In addition to arrays these are
         ``echo_times`` [s], ``b_values`` [s/mm^2] and ``b_vectors``.
     outputs
         Name -> unit of each result.
     summary
         One line for tables and ``--list``.
     doi
-        Source.
+        DOI of the publication.
     bytes_per_voxel
-        Bound on the peak memory above inputs and outputs, per voxel of the grid the method works on.
+        Bound on the peak memory in addition to inputs and outputs, per voxel of the method's working grid.
     bytes_per_volume
-        What is added to `bytes_per_voxel` for every volume of a series (echoes, diffusion weightings).
+        Addition to `bytes_per_voxel` for every volume of a series (echoes, diffusion weightings).
     reach
-        For a method that pads the image for convolutions: params -> reach [mm] of the kernel, from which
-        the size of its grid follows. None where it works on the image's own grid.
+        For a method that pads the image for convolutions: params -> reach [mm] of the kernel, which
+        determines the size of the padded grid. None for methods that work on the image's grid.
     linear
-        True where the result is linear in the first input.
+        True if the result is linear in the first input.
     iterative
-        True where `run` takes ``callback``, which is called after each iteration.
+        True if `run` takes ``callback``, which is called after each iteration.
     """
 
     stage: str
@@ -74,11 +74,11 @@ class Method:
 
     @property
     def required_inputs(self) -> tuple[str, ...]:
-        """Names of the inputs that must be given."""
+        """Names of the required inputs."""
         return tuple(name for name in self.inputs if not name.endswith("?"))
 
     def working_bytes(self, grid: Grid, params: Params, n_volumes: int) -> int:
-        """Bound on the peak memory above inputs and outputs [bytes] for images on `grid`."""
+        """Return a bound on the peak memory in addition to inputs and outputs [bytes] for images on `grid`."""
         voxels = grid.size
         params = params.counted_in(grid.length_scale)
         if self.reach is not None:
@@ -91,21 +91,21 @@ class Method:
     def __call__(
         self, inputs: Mapping[str, Any], grid: Grid, params: Params, *, device: Device, **options: Any
     ) -> dict[str, Array]:
-        """Run on named inputs; returns named outputs.
+        """Run on named inputs and return named outputs.
 
-        Images may lie in host memory or on a GPU, each where it likes. On a grid with a length scale the
-        parameters are counted in it (:meth:`Params.counted_in`).
+        Each image may lie in host memory or on a GPU. On a grid with a length scale the parameters are
+        converted to that scale (:meth:`Params.counted_in`).
 
         Raises
         ------
         UsageError
-            For an input that is missing or unknown, a length out of bounds for an object of this size.
+            For a missing or unknown input, and a length that is out of bounds for an object of this size.
         InputError
-            For inputs that do not fit the grid or each other (see :func:`check_inputs`).
+            For inputs that do not match the grid or each other (see :func:`check_inputs`).
         NumericalError
             For results that are not finite.
         OutOfMemoryError
-            Where memory runs out on `device` or the host.
+            When memory runs out on `device` or the host.
         """
         known = {name.rstrip("?") for name in self.inputs}
         missing = [name for name in self.required_inputs if inputs.get(name) is None]

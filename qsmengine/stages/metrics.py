@@ -3,19 +3,19 @@
 With e the estimate, t the truth and a bar for the mean over the voxels scored, all norms over those voxels:
 
 - nrmse [%]: 100 |(e - mean e) - (t - mean t)| / |t - mean t|.
-- nrmse_detrend [%]: the same after the regression e = s t + c, for (e - c) / s: 100 sqrt(1 / r^2 - 1).
+- nrmse_detrend [%]: the same for (e - c) / s after the regression e = s t + c: 100 sqrt(1 / r^2 - 1).
 - correlation r: Pearson's.
-- xsim: structural similarity in boxes of 5 x 5 x 5 voxels, cut off at the border of the image,
+- xsim: structural similarity in boxes of 5 x 5 x 5 voxels, truncated at the border of the image,
 
       (2 m_e m_t + 1e-4) (2 c_et + 1e-6) / ((m_e^2 + m_t^2 + 1e-4) (v_e + v_t + 1e-6))
 
   with means m, (biased) variances v and covariance c of the box; maps in [ppm].
-- hfen [%]: 100 |L e - L t| / |L t| with L the Laplacian of a Gaussian of 1.5 voxels, cut off at 5 standard
-  deviations and mirrored at the border of the image.
+- hfen [%]: 100 |L e - L t| / |L t| with L the Laplacian of a Gaussian of 1.5 voxels, truncated at 5 standard
+  deviations, with the image mirrored at its border.
 
-xsim and hfen see values outside the voxels scored. The public benchmark QSM-CI scores where the mask is set
-and the estimate is not 0 (:func:`scored_voxels`), which spares methods that erode the mask; the engine's own
-measure is the whole mask.
+xsim and hfen also depend on values outside the voxels scored. The public benchmark QSM-CI scores the voxels of
+the mask whose estimate is not 0 (:func:`scored_voxels`), which favours methods that erode the mask; the engine
+reports scores over the whole mask as well.
 
 References: Langkammer et al. 2018, 10.1002/mrm.26830 (nrmse, hfen); QSM Challenge 2.0, 10.1002/mrm.28754
 (detrending, linearity); Milovic et al. 2024, 10.1002/mrm.30271 (xsim).
@@ -58,7 +58,7 @@ class Scores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """`scored`: where mask and estimate are not 0; `whole`: in the whole mask; slope of the region means."""
+    """`scored`: voxels where mask and estimate are not 0; `whole`: whole mask; slope of the region means."""
 
     scored: Scores
     whole: Scores
@@ -83,15 +83,15 @@ def evaluate(
     voxel_volume
         [mm^3].
     labels
-        (x, y, z) integers, for the slope of the region means; None leaves it out.
+        (x, y, z) integers, for the slope of the region means; None omits it.
     dgm_labels
         Values of `labels` that are regions of deep grey matter.
 
     Raises
     ------
     InputError
-        For shapes that differ, an empty mask, values inside it that are no finite numbers, a truth that is
-        constant in the voxels scored, an estimate that is 0 in the whole mask.
+        For shapes that differ, an empty mask, non-finite values inside it, a truth that is constant in the
+        voxels scored, and an estimate that is 0 in the whole mask.
     """
     e, t = (_checked(name, a, mask) for name, a in (("estimate", estimate), ("truth", truth)))
     inside = to_numpy(mask) != 0
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def scores(estimate: Volume, truth: Volume, selected: Selection, voxel_volume: float) -> Scores:
-    """Every score over the voxels `selected`."""
+    """Return all scores over the voxels `selected`."""
     return Scores(
         nrmse(estimate, truth, selected),
         nrmse_detrend(estimate, truth, selected),
@@ -120,18 +120,18 @@ def scores(estimate: Volume, truth: Volume, selected: Selection, voxel_volume: f
 
 
 def scored_voxels(estimate: Array, mask: Array) -> Selection:
-    """Where QSM-CI scores: `mask` is set and `estimate` is not 0."""
+    """Return the voxels that QSM-CI scores: `mask` is set and `estimate` is not 0."""
     return np.asarray((to_numpy(mask) != 0) & (to_numpy(estimate) != 0))
 
 
 def nrmse(estimate: Array, truth: Array, selected: Array) -> float:
-    """Root-mean-square error of the demeaned maps over the demeaned truth [%]."""
+    """Return the error of the demeaned map relative to the demeaned truth (root mean squares) [%]."""
     e, t = _demeaned(estimate, truth, selected)
     return 100.0 * float(np.linalg.norm(e - t) / np.linalg.norm(t))
 
 
 def nrmse_detrend(estimate: Array, truth: Array, selected: Array) -> float:
-    """The same without scale and offset of the estimate [%]; without a slope nothing is corrected."""
+    """Return the same after regressing out scale and offset [%]; without a slope nothing is corrected."""
     e, t = _demeaned(estimate, truth, selected)
     slope = float(e @ t) / float(t @ t)
     corrected = e / slope if slope != 0.0 else e
@@ -139,14 +139,14 @@ def nrmse_detrend(estimate: Array, truth: Array, selected: Array) -> float:
 
 
 def correlation(estimate: Array, truth: Array, selected: Array) -> float:
-    """Pearson's correlation; 0 for a constant estimate."""
+    """Return Pearson's correlation; 0 for a constant estimate."""
     e, t = _demeaned(estimate, truth, selected)
     length = float(np.linalg.norm(e) * np.linalg.norm(t))
     return float(e @ t) / length if length > 0.0 else 0.0
 
 
 def xsim(estimate: Array, truth: Array, selected: Array) -> float:
-    """Mean structural similarity with the constants for susceptibility in [ppm]."""
+    """Return the mean structural similarity with the constants for susceptibility in [ppm]."""
     e, t = _double(estimate), _double(truth)
     weight = _box_sum(np.ones_like(e))
     mean_e, mean_t = _box_sum(e) / weight, _box_sum(t) / weight
@@ -159,7 +159,7 @@ def xsim(estimate: Array, truth: Array, selected: Array) -> float:
 
 
 def hfen(estimate: Array, truth: Array, selected: Array) -> float:
-    """Error of the edges: norm of the filtered error over the norm of the filtered truth [%]."""
+    """Return the error of the edges: norm of the filtered error over that of the filtered truth [%]."""
     from scipy.ndimage import gaussian_laplace
 
     e, t = _double(estimate), _double(truth)
@@ -171,9 +171,11 @@ def hfen(estimate: Array, truth: Array, selected: Array) -> float:
 def dgm_slope(
     estimate: Array, truth: Array, labels: Array, dgm_labels: Sequence[int] = DGM_LABELS
 ) -> float | None:
-    """Slope of the region means of `estimate` over those of `truth`; QSM-CI's dgm_linearity is |1 - slope|.
+    """Return the slope of the region means of `estimate` over those of `truth`.
 
-    Regions without a voxel are left out; None with less than two, or where the truth's means are the same.
+    QSM-CI's dgm_linearity is |1 - slope|.
+
+    Regions without a voxel are left out. None with fewer than two regions, or if the truth's means are equal.
     """
     e, t, regions = _double(estimate), _double(truth), to_numpy(labels)
     parts = [part for part in (regions == value for value in dgm_labels) if part.any()]
@@ -190,7 +192,7 @@ def _double(array: Array) -> Volume:
 
 
 def _checked(name: str, array: Array, mask: Array) -> Volume:
-    """As float64, with 0 where values outside the mask are no numbers."""
+    """Return float64 values; non-finite values outside the mask become 0."""
     values, inside = _double(array), to_numpy(mask) != 0
     if values.shape != inside.shape:
         raise InputError(f"{name} has shape {values.shape}, the mask has {inside.shape}", field=name)
@@ -210,19 +212,19 @@ def _demeaned(estimate: Array, truth: Array, selected: Array) -> tuple[Volume, V
 
 
 def _centred(values: Volume) -> Volume:
-    """Without the mean; exactly 0 for a constant, whatever the rounding."""
+    """Subtract the mean; exactly 0 for a constant, whatever the rounding."""
     return np.zeros_like(values) if np.ptp(values) == 0.0 else values - values.mean()
 
 
 def _crop(mask: Selection, *images: Any) -> list[Any]:
-    """The bounding box of the mask with all that xsim and hfen of its voxels depend on."""
+    """Return the mask's bounding box, widened by the reach of xsim and hfen."""
     start, stop = bounding_box(mask)
     box = tuple(slice(max(a - _REACH, 0), b + _REACH) for a, b in zip(start, stop, strict=True))
     return [image[box] for image in images]
 
 
 def _box_sum(values: Volume) -> Volume:
-    """Sums over boxes; what lies outside the image counts as 0."""
+    """Return sums over boxes; values outside the image count as 0."""
     from scipy.ndimage import uniform_filter
 
     filtered: Volume = uniform_filter(values, _BOX, mode="constant")

@@ -1,4 +1,4 @@
-"""The noise of an image, found from what its fits leave over."""
+"""Noise of an image, estimated from the residuals of its fits, and weights from a noise map."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_WEIGHT = 5.0
 
 
 def noise_of_residuals(residual: Array, freedom: int) -> float:
-    """Noise whose square times chi^2 with `freedom` degrees of freedom is the sum of squares `residual`.
+    """Return the noise s for which `residual` / s^2 follows chi^2 with `freedom` degrees of freedom.
 
-    The median over the voxels stands for all, so voxels that the model does not describe matter little.
+    It is taken from the median over the voxels, so voxels that the model does not describe matter little.
     """
     from scipy.special import gammaincinv
 
@@ -27,12 +27,12 @@ def noise_of_residuals(residual: Array, freedom: int) -> float:
 
 
 def median_magnitude(magnitude: Array, inside: Array) -> float:
-    """Median in the mask of the first echo.
+    """Return the median of the first echo in the mask.
 
     Raises
     ------
     InputError
-        Where it is not a positive number.
+        If it is not a positive number.
     """
     value = median(magnitude[inside > 0])
     if not value > 0 or not math.isfinite(value):
@@ -41,14 +41,14 @@ def median_magnitude(magnitude: Array, inside: Array) -> float:
 
 
 def field_weight(noise: Array, mask: Array) -> Array:
-    """Weight (x, y, z) [1] of a field's data: median noise / noise in `mask`, at most 5; 0 where unknown.
+    """Return the weight (x, y, z) [1] of a field: median noise / noise in `mask`, at most 5; 0 where unknown.
 
-    Noise [ppm] that is not finite or not positive marks a voxel whose field is not known.
+    Noise [ppm] that is not finite or not positive marks a voxel whose field is unknown.
     """
     xp = array_module(noise)
     known = mask & xp.isfinite(noise) & (noise > 0)
     if not bool(known.any()):
-        raise InputError("the field's noise is known nowhere inside the mask", field="noise")
+        raise InputError("the field's noise is unknown everywhere inside the mask", field="noise")
     weight = median(noise[known]) / xp.where(known, noise, 1.0)
     limited: Array = xp.where(known, xp.minimum(weight, MAX_WEIGHT), 0.0).astype(np.float32)
     return limited

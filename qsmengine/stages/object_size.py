@@ -1,13 +1,13 @@
-"""Size of the object relative to an adult's head: the one scale that lengths in mm follow.
+"""Size of the object relative to an adult's head, the scale of all lengths in mm.
 
-The dipole has no length of its own: a head ten times smaller, measured with voxels ten times smaller, has the
-same field, and needs every radius and margin ten times smaller, a weight in ppm mm divided by ten, and so on.
-So methods count lengths in units of `length_scale` mm (:class:`qsmengine.grid.Grid`).
+The dipole field is scale-invariant: a head ten times smaller, measured with voxels ten times smaller, has the
+same field. It needs every radius and margin ten times smaller, a weight in ppm mm divided by ten, and so on.
+Methods therefore express lengths in units of `length_scale` mm (:class:`qsmengine.grid.Grid`).
 
 The size is the geometric mean of the two largest extents, each between the 5th and the 95th percentile of the
-object's voxels along an axis. An axis that the object fills from end to end tells nothing: a slab of few slices
-is as large as its section, and the size of a crop is unknown. From :data:`SMALL` times an adult's on, which
-includes infants, and where the size is unknown, lengths stay as they are.
+object's voxels along an axis. An axis that the object fills from end to end is ignored: a slab of few slices
+has the size of its cross-section, and the size of a crop is unknown. Lengths are not scaled if the size is
+unknown or at least :data:`SMALL` times an adult's, which includes infants.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ ADULT_BRAIN = 106.0
 ADULT_HEAD = 166.0
 """Size of an adult's head in the magnitude [mm]."""
 SMALL = 0.55
-"""Objects at least this large relative to an adult's keep the lengths of an adult."""
+"""Relative size from which an object keeps the lengths of an adult."""
 _SAMPLES = 64
-"""Blocks along an axis in which the head is sought."""
+"""Number of blocks along each axis of the image in which the head is searched."""
 _TAILS = (0.05, 0.95)
 _PREFERRED = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _FILLED = 0.25
-"""An object whose profile along an axis has this part of its maximum at both ends fills the axis."""
+"""Fraction of its maximum that an object's profile reaches at both ends of an axis that it fills."""
 _MASKS = ("mask", "brain_mask", "reliable_mask", "local_mask")
 
 
 @on_device
 def sized_grid(grid: Grid, inputs: Mapping[str, Any], *, device: Device) -> Grid:
-    """`grid` with the length scale of the object that named inputs show; a scale that it has stays.
+    """Return `grid` with the length scale of the object shown by the inputs; an existing scale is kept.
 
-    A mask (x, y, z) among `inputs` is taken for a brain, else ``magnitude`` (x, y, z, echo) for a head. Where
-    there is neither, or its size is unknown, the grid stays as it is.
+    A mask (x, y, z) among `inputs` is taken as a brain, else ``magnitude`` (x, y, z, echo) as a head. Without
+    either, or if the size is unknown, the grid is returned unchanged.
     """
     if grid.length_scale is not None:
         return grid
@@ -61,21 +61,21 @@ def sized_grid(grid: Grid, inputs: Mapping[str, Any], *, device: Device) -> Grid
 
 
 def size_notes(grid: Grid) -> tuple[str, ...]:
-    """A note where lengths are scaled."""
+    """Return a note if lengths are scaled."""
     scale = grid.length_scale
     if scale is None or scale == 1.0:
         return ()
     text = (
         f"the object has {scale:.3g} times the size of an adult's: default lengths of all methods are scaled "
-        "by that, lengths set by name are not (input.object_size sets the scale; 1 keeps all lengths)"
+        "by this factor, lengths set by name are not (input.object_size sets the scale; 1 keeps all lengths)"
     )
     return (text,)
 
 
 def rounded_scale(size: float, grid: Grid) -> float:
-    """The scale nearest to `size` for which the shortest voxel edge, as methods see it, is a preferred number.
+    """Return the scale nearest to `size` for which the scaled shortest voxel edge is a preferred number.
 
-    The same voxels and nearly the same size give the same lengths, so they do not differ within a study.
+    The same voxels and nearly the same size then give the same lengths, so these do not vary within a study.
     """
     shortest = min(grid.voxel_edges)
     decade = 10.0 ** math.floor(math.log10(shortest / size))
@@ -84,9 +84,9 @@ def rounded_scale(size: float, grid: Grid) -> float:
 
 
 def object_size(mask: Array, grid: Grid) -> float:
-    """Geometric mean of the two largest extents [mm] of `mask` (x, y, z) bool.
+    """Return the geometric mean of the two largest extents [mm] of `mask` (x, y, z) bool.
 
-    0 where it is unknown: an empty mask, or one that fills two axes of the image or more.
+    0 if it is unknown: the mask is empty, or fills two axes of the image or more.
     """
     extents = []
     for axis, edge in enumerate(grid.voxel_edges):
@@ -104,7 +104,7 @@ def object_size(mask: Array, grid: Grid) -> float:
 
 
 def _head_size(magnitude: Array, grid: Grid, device: Device) -> float:
-    """Size [mm] of what is brighter than Otsu's threshold in the root of the first echo; 0: unknown."""
+    """Return the size [mm] of the voxels above Otsu's threshold in the root of the first echo; 0: unknown."""
     nx, ny, nz = (max(1, n // _SAMPLES) for n in grid.shape)
     image = block_mean(magnitude[..., 0], (nx, ny, nz), device)
     root = array_module(image).sqrt(image)

@@ -1,4 +1,4 @@
-"""Base of every method's parameters, and the types of those that have a length in their unit."""
+"""Base class of all parameters, and types for parameters whose unit contains a length."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qsmengine.errors import UsageError
 
 MAX_LENGTH = 300.0
-"""No length of a method exceeds this [mm]: an adult's head is shorter."""
+"""Largest length of a method [mm]: more than an adult's head."""
 
 
 @dataclass(frozen=True)
 class LengthPower:
-    """Power of the length in a parameter's unit: 1 for mm and ppm mm, 2 for mm^2, and so on."""
+    """Power of mm in a parameter's unit: 1 for mm and ppm mm, 2 for mm^2, and so on."""
 
     power: int
 
@@ -24,20 +24,20 @@ class LengthPower:
 Length: TypeAlias = Annotated[float, LengthPower(1), Le(MAX_LENGTH)]
 """A distance [mm]."""
 Mm: TypeAlias = Annotated[float, LengthPower(1)]
-"""A number whose unit holds mm, such as [ppm mm]."""
+"""A number whose unit contains mm, such as [ppm mm]."""
 Mm2: TypeAlias = Annotated[float, LengthPower(2)]
-"""A number whose unit holds mm^2."""
+"""A number whose unit contains mm^2."""
 Mm3: TypeAlias = Annotated[float, LengthPower(3)]
-"""A number whose unit holds mm^3."""
+"""A number whose unit contains mm^3."""
 Mm4: TypeAlias = Annotated[float, LengthPower(4)]
-"""A number whose unit holds mm^4."""
+"""A number whose unit contains mm^4."""
 Margin: TypeAlias = Annotated[
     float,
     LengthPower(1),
     Le(MAX_LENGTH),
-    Field(ge=0, description="zeros after the mask's box on every axis [mm]"),
+    Field(ge=0, description="zero padding after the mask's bounding box on every axis [mm]"),
 ]
-"""Parameter of a convolution with a kernel that reaches out of the mask."""
+"""Padding for a convolution whose kernel extends beyond the mask."""
 
 P = TypeVar("P", bound="Params")
 
@@ -48,15 +48,15 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def length_power(self, name: str) -> int:
-        """Power of the length in the unit of a parameter; 0 where the unit has none."""
+        """Return the power of mm in the unit of a parameter; 0 without mm."""
         metadata = type(self).model_fields[name].metadata
         return next((entry.power for entry in metadata if isinstance(entry, LengthPower)), 0)
 
     def counted_in(self: P, length_scale: float | None) -> P:
-        """Parameters for a grid whose unit of length is `length_scale` mm; None for the mm themselves.
+        """Return the parameters for a grid whose unit of length is `length_scale` mm; None stands for 1 mm.
 
-        Defaults are those of an adult's head and stay as they are. Parameters set by name are in mm of the
-        scanner: each is divided by the scale to the power of the length in its unit.
+        Defaults are meant for an adult's head and stay unchanged. Parameters set by name are in scanner mm:
+        each is divided by the scale to the power of mm in its unit.
 
         Raises
         ------
@@ -82,15 +82,15 @@ class Params(BaseModel):
         key = str(first["loc"][0]) if first["loc"] else ""
         small = f"the object has {length_scale:.3g} times the size of an adult's"
         if key not in names:
-            return f"{small}, where the lengths given do not go together with the defaults: {first['msg']}"
+            return f"{small}, and the given lengths contradict the defaults at this size: {first['msg']}"
         return (
-            f"{key}={getattr(self, names[key]):g}: {small}, where this counts as {first['input']:.4g}: "
-            f"{first['msg']}; without it the length follows the object's size"
+            f"{key}={getattr(self, names[key]):g}: {small}, so this is equivalent to {first['input']:.4g}: "
+            f"{first['msg']}; unset, the length follows the object's size"
         )
 
 
 def _divided(value: Any, factor: float) -> Any:
-    """A number, or each number of a tuple, divided by `factor`; anything else as it is for the factor 1."""
+    """Divide a number, or each number of a tuple, by `factor`; return anything else unchanged for factor 1."""
     if factor == 1.0:
         return value
     return tuple(part / factor for part in value) if isinstance(value, tuple) else value / factor

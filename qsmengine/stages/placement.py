@@ -1,4 +1,4 @@
-"""Images of a method's inputs, brought to the device that computes."""
+"""Transfer of a method's images to the device that computes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from qsmengine.backend.device import Device, to_numpy
 
 IN_PARTS = frozenset({"signal", "components"})
-"""Series that may exceed a GPU's memory: their methods move them in parts, together with the other inputs."""
+"""Series that may exceed a GPU's memory; their methods transfer them in parts, with the other inputs."""
 
 
 def place_images(inputs: Mapping[str, Any], device: Device) -> dict[str, Any]:
-    """Return `inputs` with every image (x, y, z) on `device`, so that methods may combine any two of them.
+    """Return `inputs` with every image (x, y, z) on `device`, so that methods can combine them.
 
-    Floating-point images become float32, others keep their type. Series (x, y, z, n) stay where they are, as do
-    the images beside one of `IN_PARTS`; on the CPU everything comes to host memory.
+    Floating-point images become float32, others keep their type. Series (x, y, z, n) are not moved, nor are the
+    images given together with one of `IN_PARTS`. For the CPU everything is copied to host memory.
     """
     if device.kind == "cpu":
         return {name: to_numpy(a) if getattr(a, "ndim", 0) >= 3 else a for name, a in inputs.items()}

@@ -1,6 +1,6 @@
 """Stages and their methods.
 
-A line here enrols a method everywhere: CLI, configuration, contract tests, docs, bench and the QSM-CI
+A line here makes a method available everywhere: CLI, configuration, contract tests, docs, bench and the QSM-CI
 submission.
 """
 
@@ -16,7 +16,7 @@ from qsmengine.stages.stage import Stage
 STAGES = (
     Stage(
         "denoise",
-        "Less noise in images of one object (before the chain where named).",
+        "Reduces noise in images of one object (runs first, if a method is named).",
         (".denoise.mnlm", ".denoise.complex_mnlm", ".denoise.low_snr", ".denoise.mppca"),
         presence="extra",
     ),
@@ -27,7 +27,7 @@ STAGES = (
         presence="optional",
         least_volumes=2,
     ),
-    Stage("unwrap", "Resolves the multiples of 2 pi.", (".phase.romeo", ".phase.laplacian")),
+    Stage("unwrap", "Unwraps the phase.", (".phase.romeo", ".phase.laplacian")),
     Stage(
         "field",
         "Total field and its noise from the phases of all echoes.",
@@ -38,13 +38,13 @@ STAGES = (
     ),
     Stage(
         "reliability",
-        "Leaves out voxels whose field cannot be right.",
+        "Excludes voxels whose field is implausible.",
         (".mask.field_jumps",),
         presence="optional",
     ),
     Stage(
         "two-pass",
-        "Reliable and hole-filled mask for a reconstruction in two passes.",
+        "Reliable and hole-filled masks for a two-pass reconstruction.",
         (".mask.two_pass",),
         presence="extra",
     ),
@@ -81,7 +81,7 @@ STAGES = (
             ".inversion.ilsqr",
         ),
     ),
-    Stage("combination", "Joins the maps of two passes.", (".inversion.two_pass",), presence="internal"),
+    Stage("combination", "Combines the maps of two passes.", (".inversion.two_pass",), presence="internal"),
     Stage(
         "single-step",
         "Susceptibility from the total field or the phase, in place of background and inversion.",
@@ -92,7 +92,7 @@ STAGES = (
     ),
     Stage(
         "reference",
-        "Zero of susceptibility.",
+        "Sets the zero of susceptibility.",
         (".inversion.reference", ".inversion.csf_reference"),
         presence="optional",
     ),
@@ -114,7 +114,7 @@ STAGES = (
     ),
     Stage(
         "chi-separation",
-        "Para- and diamagnetic part of susceptibility.",
+        "Paramagnetic and diamagnetic parts of susceptibility.",
         (".separation.voxelwise",),
         presence="extra",
     ),
@@ -124,11 +124,11 @@ STAGES = (
         (".diffusion.tensor", ".diffusion.search", ".diffusion.kurtosis", ".diffusion.free_water"),
     ),
 )
-"""Stages in the order of the pipeline; modules are imported when their stage is asked for."""
+"""Stages in the order of the pipeline; their modules are imported on first use."""
 
 
 def all_methods() -> tuple[Method, ...]:
-    """Every registered method, in the order of the pipeline."""
+    """Return every registered method, in the order of the pipeline."""
     return tuple(method for stage in stage_names() for method in _methods(stage))
 
 
@@ -143,7 +143,7 @@ def _methods_in(module: str) -> tuple[Method, ...]:
 
 
 def stage_names() -> tuple[str, ...]:
-    """Names of the stages, in the order of the pipeline."""
+    """Return the names of the stages, in the order of the pipeline."""
     return tuple(stage.name for stage in STAGES)
 
 
@@ -153,7 +153,7 @@ def get_stage(name: str) -> Stage:
     Raises
     ------
     UsageError
-        For a stage that does not exist, with the nearest names.
+        For a stage that does not exist; the message suggests similar names.
     """
     for stage in STAGES:
         if stage.name == name:
@@ -162,26 +162,26 @@ def get_stage(name: str) -> Stage:
 
 
 def methods_of(stage: str) -> dict[str, Method]:
-    """Methods of one stage by name.
+    """Return the methods of one stage by name.
 
     Raises
     ------
     UsageError
-        For a stage that does not exist, with the nearest names.
+        For a stage that does not exist; the message suggests similar names.
     """
     get_stage(stage)
     return {method.name: method for method in _methods(stage)}
 
 
 def get_method(stage: str, name: str) -> Method:
-    """A method by stage and name.
+    """Return a method by stage and name.
 
     Raises
     ------
     UsageError
-        For a name that does not exist, with the nearest ones.
+        For a name that does not exist; the message suggests similar names.
     """
-    # a module called like the method comes first: the others are imported only where it is not there
+    # a module named like the method is tried first; the others are imported only if there is none
     for module in sorted(get_stage(stage).modules, key=lambda module: module.rpartition(".")[2] != name):
         for method in _methods_in(module):
             if method.name == name:
@@ -190,7 +190,7 @@ def get_method(stage: str, name: str) -> Method:
 
 
 def unknown(kind: str, name: str, known: tuple[str, ...]) -> str:
-    """Message for a name that is not known: the nearest known one, and all of them."""
+    """Return the message for an unknown name: the most similar known name, and all known names."""
     near = nearest(name, known)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})"

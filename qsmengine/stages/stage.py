@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Presence: TypeAlias = Literal["required", "optional", "extra", "internal"]
-"""Required; switched off by ``none``; run only where a method is named; or without a section to configure."""
+"""Required; switched off by ``none``; run only if a method is named; or internal, without a configuration."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Stage:
     purpose
         One sentence for documents.
     modules
-        Modules whose METHODS belong to it; a leading dot is short for ``qsmengine.stages.``.
+        Modules whose METHODS belong to the stage; a leading dot stands for ``qsmengine.stages.``.
     presence
-        When it runs.
+        Condition under which it runs.
     default
-        Method for configurations that do not mention the section; "" where they must.
+        Method for configurations that do not mention the section; "" if they must name one.
     least_volumes
-        Echoes or volumes without which it is left out.
+        Smallest number of echoes or volumes; with fewer the stage is skipped.
     replaces, excludes
-        Sections that it takes the place of where a method is named, and those that cannot run beside it. A
+        Sections that it replaces if a method is named, and sections that cannot be combined with it. A
         configuration that mentions one of them drops a preset's method of this stage.
     """
 

@@ -1,13 +1,13 @@
 """iSMV: iterative spherical mean value.
 
-The background is the function that equals the total field on the rim of the mask and its own mean over a
+The background is the function that equals the total field on the rim of the mask and equals its mean over a
 sphere S everywhere inside, where the whole sphere fits (M = 1):
 
     b = S * b  where M = 1,    b = f  on the rim,    local = f - b.
 
-Repeated averaging, b <- S * b inside, converges to it slowly. Here the same fixed point is found with
-conjugate gradients: the local field l, zero on the rim, obeys M (delta - S) * l = M (delta - S) * f, and
-M (delta - S) M is symmetric and positive.
+Repeated averaging, b <- S * b inside, converges slowly. Here conjugate gradients find the same fixed point:
+the local field l, zero on the rim, satisfies M (delta - S) * l = M (delta - S) * f, and M (delta - S) M is
+symmetric and positive.
 
 Assumes that the local field is zero on the rim, which is as wide as the sphere's radius.
 
@@ -33,7 +33,9 @@ from qsmengine.stages.params import Mm, Params
 class IsmvParams(Params):
     """Parameters of iSMV."""
 
-    radius: Mm = Field(5.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
+    radius: Mm = Field(
+        5.0, gt=0, le=40, description="radius of the sphere [mm], at least the longest voxel edge"
+    )
     iterations: int = Field(100, ge=1, description="iteration limit")
     tolerance: float = Field(3e-4, ge=0, description="stop at this relative residual")
 
@@ -47,14 +49,14 @@ def ismv(
     device: Device,
     callback: SolverCallback | None = None,
 ) -> BackgroundResult:
-    """Local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
+    """Return the local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
 
-    The callback is told the solver's status and may stop it.
+    `callback` receives the solver's status and may stop it.
 
     Raises
     ------
     InputError
-        When the sphere does not fit into the mask.
+        If the sphere does not fit into the mask.
     """
     mask = device.asarray(mask, bool)
     case = sphere_problem(total_field, mask, params.radius, grid, device)

@@ -6,12 +6,12 @@ boundary value problem, and so is the local field:
     laplacian(b) = 0 inside, b = f on the boundary;    l = f - b:  laplacian(l) = laplacian(f), l = 0.
 
 The Laplacian is the compact difference of 19 points (faces and edges of a voxel), which is accurate to
-fourth order on harmonic functions: near sinuses the usual 7 points mistake much of the background for
-local field. The boundary are the voxels of the mask with one of these neighbours outside it. Solved by
-conjugate gradients preconditioned with multigrid: the number of iterations hardly depends on the size.
+fourth order on harmonic functions; near sinuses the usual 7 points leave much of the background in the local
+field. The boundary consists of the mask's voxels with one of these neighbours outside it. Solved by conjugate
+gradients preconditioned with multigrid, whose number of iterations barely depends on the size.
 
-Assumes that the local field is zero on the boundary. What it is there in truth goes on inwards as a
-harmonic error, and so does noise of the boundary's field; `peel` takes off that many layers first.
+Assumes that the local field is zero on the boundary. Its true value there extends inwards as a harmonic
+error, as does the noise of the field on the boundary; `peel` layers are removed first.
 
 Reference: Zhou et al. 2014, 10.1002/nbm.3064.
 """
@@ -36,7 +36,7 @@ from qsmengine.stages.params import Params
 class LbvParams(Params):
     """Parameters of LBV."""
 
-    peel: int = Field(0, ge=0, le=20, description="layers of voxels taken off the mask first")
+    peel: int = Field(0, ge=0, le=20, description="layers of voxels removed from the mask first")
     iterations: int = Field(60, ge=1, description="iteration limit")
     tolerance: float = Field(1e-4, ge=0, description="stop at this relative residual")
 
@@ -50,14 +50,14 @@ def lbv(
     device: Device,
     callback: SolverCallback | None = None,
 ) -> BackgroundResult:
-    """Local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
+    """Return the local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
 
-    The mask loses `peel` layers and the boundary. The callback is told the solver's status and may stop it.
+    The mask loses `peel` layers and the boundary. `callback` receives the solver's status and may stop it.
 
     Raises
     ------
     InputError
-        When nothing is left of the mask.
+        If nothing is left of the mask.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, 0.0, device)
@@ -69,12 +69,12 @@ def lbv(
 
 
 def interior(mask: Array, peel: int) -> Array:
-    """The voxels of `mask` (x, y, z) without `peel` layers and the boundary.
+    """Return the voxels of `mask` (x, y, z) without `peel` layers and the boundary.
 
     Raises
     ------
     InputError
-        When nothing is left.
+        If nothing is left.
     """
     for _ in range(peel):
         mask = without_layer(mask)
@@ -87,7 +87,7 @@ def interior(mask: Array, peel: int) -> Array:
 def without_harmonic(
     field: Array, inside: Array, voxel_size: Vector3, stopping: Stopping, device: Device
 ) -> Array:
-    """`field` minus the function that is harmonic at the voxels `inside` and equals it elsewhere.
+    """Return `field` minus the function that is harmonic at the voxels `inside` and equals `field` elsewhere.
 
     Both (nx, ny, nz); no voxel inside may lie at an end of the grid.
     """
@@ -97,18 +97,18 @@ def without_harmonic(
 
 
 def without_layer(mask: Array) -> Array:
-    """The voxels of `mask` (x, y, z) whose six neighbours lie in it too."""
+    """Return the voxels of `mask` (x, y, z) whose six face neighbours lie in it."""
     return _eroded(mask, 0) & _eroded(mask, 1) & _eroded(mask, 2)
 
 
 def without_boundary(mask: Array) -> Array:
-    """The voxels of `mask` (x, y, z) whose neighbours across faces and edges lie in it too."""
+    """Return the voxels of `mask` (x, y, z) whose neighbours across faces and edges lie in it."""
     x, y = _eroded(mask, 0), _eroded(mask, 1)
     return _eroded(x, 1) & _eroded(x, 2) & _eroded(y, 2)
 
 
 def _eroded(mask: Array, axis: int) -> Array:
-    """Where `mask` holds with both neighbours along `axis`; beyond the array it does not."""
+    """Return the voxels set in `mask` with both neighbours along `axis`; beyond the array nothing is set."""
     inner: Array = mask.copy()
     target, source = inner.swapaxes(0, axis), mask.swapaxes(0, axis)
     target[0] = False

@@ -1,17 +1,17 @@
 """PDF: projection onto dipole fields.
 
-The background is the field of sources x outside the mask that explains the total field inside best:
+The background is the field of sources x outside the mask that best explains the total field inside:
 
     min_{x, c} || W (f - D x - P c) ||^2,    local = f - D x - P c inside the mask.
 
-W is the mask, or `weight` inside it; P c are shim fields (harmonic polynomials), whose sources are no
-dipoles near the head. They are projected out, so only x is iterated on, by conjugate gradients on the
-normal equations from x = 0. Far sources come in first; sources right outside the mask, which can also
-imitate local fields of the rim, come in late. So the number of iterations regularises: too few leave
-background near sinuses, too many eat the local field.
+W is the mask, or `weight` inside it; P c are shim fields (harmonic polynomials), whose sources are not
+dipoles near the head. They are projected out, so only x is iterated, by conjugate gradients on the normal
+equations from x = 0. Distant sources converge first; sources just outside the mask, which can also mimic
+local fields at the rim, converge late. The number of iterations therefore regularises: too few leave
+background near sinuses, too many remove local field.
 
-Assumes that local fields are orthogonal to the fields of outside sources. They are not quite, most of
-all near the rim.
+Assumes that local fields are orthogonal to the fields of outside sources. This holds only approximately,
+least of all near the rim.
 
 References: Liu et al. 2011, 10.1002/nbm.1670; de Rochefort et al. 2010, 10.1002/mrm.22187.
 """
@@ -40,12 +40,12 @@ from qsmengine.stages.params import Length, Params
 class PdfParams(Params):
     """Parameters of PDF."""
 
-    iterations: int = Field(50, ge=1, description="iteration limit; it regularises")
-    tolerance: float = Field(
-        5e-4, ge=0, description="stop at this residual of the normal equations, relatively"
-    )
+    iterations: int = Field(50, ge=1, description="iteration limit, which regularises")
+    tolerance: float = Field(5e-4, ge=0, description="stop at this relative residual of the normal equations")
     shim_order: int = Field(2, ge=-1, le=2, description="order of the shim polynomials; -1 for none")
-    margin: Length = Field(16.0, gt=0, description="room for sources after the mask's box on every axis [mm]")
+    margin: Length = Field(
+        16.0, gt=0, description="space for sources after the mask's bounding box on every axis [mm]"
+    )
 
 
 def pdf(
@@ -58,10 +58,10 @@ def pdf(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> BackgroundResult:
-    """Local field (x, y, z) [ppm] from the total field (x, y, z) [ppm]; the whole mask is kept.
+    """Return the local field (x, y, z) [ppm] from the total field (x, y, z) [ppm]; the whole mask is kept.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; where it is 0 the field is not looked at,
-    and the local field there is what the others leave. The callback is told the solver's status and may
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. Voxels of weight 0 do not enter the fit; their
+    local field is the residual of the fit to the others. `callback` receives the solver's status and may
     stop it.
 
     Raises
@@ -83,7 +83,7 @@ def pdf(
 
 
 class _Projection:
-    """Forward (I - Q) W D (1 - M) with Q the projection onto W P, and its adjoint."""
+    """Operator (I - Q) W D (1 - M) with Q the projection onto W P, and its adjoint."""
 
     def __init__(
         self, weight: Array, inside: Array, voxel_size: Vector3, b0: Vector3, shim_order: int, device: Device
@@ -96,7 +96,7 @@ class _Projection:
         self._weight, self._inside = weight, inside
 
     def data(self, field: Array) -> Array:
-        """W f without its shim part."""
+        """Return W f without its shim component."""
         weighted: Array = self._weight * field
         if self._shim is not None:
             self._shim.project(weighted)
@@ -109,11 +109,11 @@ class _Projection:
         return field
 
     def adjoint(self, residual: Array) -> Array:
-        """Of residuals without a shim part, as those of :meth:`data` and :meth:`forward` are."""
+        """Apply the adjoint to residuals without shim component, as from :meth:`data` and :meth:`forward`."""
         return self._dipole.adjoint(residual)
 
     def local(self, field: Array, sources: Array) -> Array:
-        """What sources outside and the best shim leave of the field [ppm] inside the mask."""
+        """Return the field [ppm] inside the mask minus that of the outside sources and the best shim."""
         rest: Array = (field - self._dipole.convolve(sources)) * self._inside
         if self._shim is not None:
             self._shim.subtract(rest, self._shim.fit(self._weight * rest), self._inside)

@@ -1,20 +1,20 @@
-"""Unwrapping and background removal at once: LBV straight from the wrapped phase.
+"""Unwrapping and background removal in one step: LBV from the wrapped phase.
 
-As in HARPERELLA, the Laplacian of the field is taken from the wrapped phase, where no unwrapping is needed
-and no background is left: inside the mask background fields are harmonic. It becomes the local field by
+As in HARPERELLA, the Laplacian of the field is computed from the wrapped phase. It needs no unwrapping and
+contains no background, since background fields are harmonic inside the mask. The local field solves
 
     laplacian(l) = laplacian(f) inside,    l = 0 on the boundary,
 
-with the operator of `lbv` (multigrid, 19 points) in place of HARPERELLA's Fourier transform, which needs the
-Laplacian outside the mask as well and has to estimate it.
+with the operator of `lbv` (multigrid, 19 points) in place of HARPERELLA's Fourier transform, which also needs
+an estimate of the Laplacian outside the mask.
 
 The step of the field between neighbours is the slope over time of the wrapped steps of the phase, weighted by
-their inverse variances; each echo is unwrapped by what those before predict. So it stays true where the phase
-of the first echo turns by less than pi from voxel to voxel. Elsewhere (noise, rims of sinuses) an error spreads
-as a field does: a path-based unwrapping is more robust there.
+their inverse variances; each echo is unwrapped with the prediction of the earlier echoes. It is correct where
+the phase of the first echo changes by less than pi between neighbours. Elsewhere (noise, rims of sinuses) the
+error spreads like a field; path-based unwrapping is more robust there.
 
-Assumes phase without offset at echo time 0, or with one that changes little from voxel to voxel, and that the
-local field is zero on the boundary of the mask (see `lbv`).
+Assumes that the phase offset at echo time 0 is zero or varies little between neighbours, and that the local
+field is zero on the boundary of the mask (see `lbv`).
 
 References: Li et al. 2014, 10.1002/nbm.3056 (HARPERELLA); Zhou et al. 2014, 10.1002/nbm.3064 (LBV).
 """
@@ -42,9 +42,9 @@ from qsmengine.units import rad_per_ppm
 
 
 class PhaseLbvParams(LbvParams):
-    """Parameters of LBV from the wrapped phase: those of LBV."""
+    """Parameters of LBV from the wrapped phase, the same as those of LBV."""
 
-    peel: int = Field(1, ge=0, le=20, description="layers of voxels taken off the mask first")
+    peel: int = Field(1, ge=0, le=20, description="layers of voxels removed from the mask first")
 
 
 def phase_lbv(
@@ -58,7 +58,7 @@ def phase_lbv(
     device: Device,
     callback: SolverCallback | None = None,
 ) -> BackgroundResult:
-    """Local field (x, y, z) [ppm] and its mask from the wrapped phase inside `mask`.
+    """Return the local field (x, y, z) [ppm] and its mask from the wrapped phase inside `mask`.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def phase_lbv(
     device
         Where to compute.
     callback
-        Told the solver's status; may stop it.
+        Receives the solver's status and may stop it.
 
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, a missing field strength, a magnitude without signal, or when
-        nothing is left of the mask.
+        For mismatched shapes or echo times, a missing field strength, a magnitude without signal, or a mask of
+        which nothing is left.
     """
     times = check_series(grid, echo_times, phase=phase, magnitude=magnitude)
     field_strength = grid.required_field_strength
@@ -107,7 +107,7 @@ def phase_lbv(
 
 
 def _echoes(series: Array, mask: Array, domain: Domain) -> Array:
-    """Series (x, y, z, echo) inside the mask on the solver's grid, (echo, x, y, z)."""
+    """Return a series (x, y, z, echo) inside the mask as (echo, x, y, z) on the solver's grid."""
     inserted = domain.device.empty((series.shape[3], *domain.shape))
     for echo, image in enumerate(inserted):
         image[:] = domain.insert(series[..., echo], mask)
@@ -118,7 +118,7 @@ METHODS = (
     Method(
         stage="background", name="phase_lbv", run=phase_lbv, params=PhaseLbvParams,
         inputs=("phase", "magnitude", "mask", "echo_times"), outputs={"local_field": "ppm", "mask": "1"},
-        summary="LBV straight from the wrapped phase, without unwrapping", doi="10.1002/nbm.3056",
+        summary="LBV directly from the wrapped phase, without unwrapping", doi="10.1002/nbm.3056",
         bytes_per_voxel=60, bytes_per_volume=12, reach=lambda _: 0.0, iterative=True,
     ),
 )  # fmt: skip

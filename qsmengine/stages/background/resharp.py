@@ -4,7 +4,7 @@
 
 with the mean over a sphere S and M = 1 where the whole sphere lies in the mask: the smallest local field
 whose high-pass filtered version agrees with that of the total field. Solved by conjugate gradients on the
-normal equations, two convolutions an iteration.
+normal equations, with two convolutions per iteration.
 
 Assumes that the field is valid in the whole mask, which shrinks by the sphere's radius.
 
@@ -30,12 +30,12 @@ from qsmengine.stages.params import Mm, Params
 class ResharpParams(Params):
     """Parameters of RESHARP."""
 
-    radius: Mm = Field(6.0, gt=0, le=40, description="of the sphere [mm], at least the longest voxel edge")
-    lam: float = Field(1e-4, ge=0, alias="lambda", description="weight of the local field's size")
-    iterations: int = Field(100, ge=1, description="iteration limit")
-    tolerance: float = Field(
-        5e-4, ge=0, description="stop at this residual of the normal equations, relatively"
+    radius: Mm = Field(
+        6.0, gt=0, le=40, description="radius of the sphere [mm], at least the longest voxel edge"
     )
+    lam: float = Field(1e-4, ge=0, alias="lambda", description="weight of the squared local field")
+    iterations: int = Field(100, ge=1, description="iteration limit")
+    tolerance: float = Field(5e-4, ge=0, description="stop at this relative residual of the normal equations")
 
 
 def resharp(
@@ -47,14 +47,14 @@ def resharp(
     device: Device,
     callback: SolverCallback | None = None,
 ) -> BackgroundResult:
-    """Local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
+    """Return the local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
 
-    The callback is told the solver's status and may stop it.
+    `callback` receives the solver's status and may stop it.
 
     Raises
     ------
     InputError
-        When the sphere does not fit into the mask.
+        If the sphere does not fit into the mask.
     """
     mask = device.asarray(mask, bool)
     case = sphere_problem(total_field, mask, params.radius, grid, device)

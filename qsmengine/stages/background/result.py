@@ -1,4 +1,4 @@
-"""What every background removal returns."""
+"""Result type of all methods of background removal."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class BackgroundResult(NamedTuple):
     local_field: Array
     """(x, y, z) [ppm], 0 outside `mask`."""
     mask: Array
-    """(x, y, z) bool: where the local field is reliable."""
+    """(x, y, z) bool: voxels with a reliable local field."""

@@ -1,4 +1,4 @@
-"""What RESHARP and iSMV share: a sphere, its high-pass filter, and the mask it fits into."""
+"""Sphere of RESHARP and iSMV, its high-pass filter, and the mask that it fits into."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class SphereProblem(NamedTuple):
 
 
 def sphere_problem(total_field: Array, mask: Array, radius: float, grid: Grid, device: Device) -> SphereProblem:
-    """The sphere of `radius` [mm], at least the longest voxel edge, on a grid where it does not wrap around.
+    """Return a sphere of `radius` [mm], at least the longest voxel edge, on a grid large enough not to wrap.
 
-    The filter is balanced for oblong voxels: it takes out harmonic functions of second order there too.
+    The filter is balanced for anisotropic voxels, so that it also removes harmonic functions of second order.
 
     Raises
     ------
     InputError
-        When the sphere does not fit into the mask.
+        If the sphere does not fit into the mask.
     """
     radius = max(radius, *grid.voxel_size)
     domain = Domain.for_kernel(mask, grid, radius, device)

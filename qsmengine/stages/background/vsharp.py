@@ -1,14 +1,14 @@
 """V-SHARP: sophisticated harmonic artefact reduction with spheres of varying radius.
 
 Fields of sources outside the mask are harmonic inside it, so subtracting the mean over a sphere removes
-them: h = f - S_r * f. Every voxel takes the largest radius r whose sphere around it lies in the mask;
-what remains is the local field convolved with (delta - S_r), undone by division with 1 - S^ of the
+them: h = f - S_r * f. Every voxel uses the largest radius r whose sphere around it lies in the mask. The
+remainder is the local field convolved with (delta - S_r); it is deconvolved by dividing by 1 - S^ of the
 largest radius where that is at least `threshold`.
 
-For oblong voxels the mean is balanced so that it takes out harmonic functions of second order there too.
+For anisotropic voxels the mean is balanced, so that it also removes harmonic functions of second order.
 
 Assumes that the field is valid in the whole mask. The mask shrinks by the smallest sphere. Voxels
-treated with small spheres lose some local field to the deconvolution with the largest.
+treated with small spheres lose some local field, because the deconvolution assumes the largest.
 
 References: Schweser et al. 2011, 10.1016/j.neuroimage.2010.10.070 (SHARP); Li et al. 2011,
 10.1016/j.neuroimage.2010.12.064; Wu et al. 2012, 10.1002/mrm.23000 (varying radius).
@@ -38,9 +38,9 @@ from qsmengine.stages.params import Length, Mm, Params
 class VsharpParams(Params):
     """Parameters of V-SHARP."""
 
-    max_radius: Mm = Field(12.0, gt=0, le=40, description="largest sphere [mm]")
-    min_radius: Length = Field(1.0, gt=0, description="smallest sphere [mm], at least the longest voxel edge")
-    step: Length = Field(1.0, gt=0, description="difference of radii [mm], at least the shortest voxel edge")
+    max_radius: Mm = Field(12.0, gt=0, le=40, description="radius of the largest sphere [mm]")
+    min_radius: Length = Field(1.0, gt=0, description="smallest radius [mm], at least the longest voxel edge")
+    step: Length = Field(1.0, gt=0, description="spacing of the radii [mm], at least the shortest voxel edge")
     threshold: float = Field(0.05, gt=0, lt=1, description="deconvolve where 1 - S^ is at least this")
 
     @model_validator(mode="after")
@@ -53,12 +53,12 @@ class VsharpParams(Params):
 def vsharp(
     total_field: Array, mask: Array, grid: Grid, params: VsharpParams, *, device: Device
 ) -> BackgroundResult:
-    """Local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
+    """Return the local field (x, y, z) [ppm] and its mask from the total field (x, y, z) [ppm] inside `mask`.
 
     Raises
     ------
     InputError
-        When no sphere fits into the mask.
+        If no sphere fits into the mask.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.max_radius, device)
@@ -80,7 +80,7 @@ def vsharp(
 
 
 def sphere_radii(params: VsharpParams, voxel_size: Vector3) -> list[float]:
-    """Radii [mm] in descending order: steps of at least one voxel, none below the longest voxel edge."""
+    """Return the radii [mm], descending, at least one voxel apart, none below the longest voxel edge."""
     smallest = max(params.min_radius, *voxel_size)
     step = max(params.step, min(voxel_size))
     count = max(0, math.floor((params.max_radius - smallest) / step + 1e-6)) + 1
@@ -90,9 +90,9 @@ def sphere_radii(params: VsharpParams, voxel_size: Vector3) -> list[float]:
 def _filter_by_radius(
     field: Array, mask: Array, filtered: Array, inside: Array, fft: RealFFT, grid: Grid, radii: list[float]
 ) -> Array:
-    """Fill `filtered` and `inside` from the largest sphere down; returns the spectrum of the largest mean.
+    """Fill `filtered` and `inside` from the largest sphere down; return the spectrum of the largest mean.
 
-    The sphere that decides the deconvolution is the largest that fits anywhere.
+    The deconvolution uses the largest sphere that fits anywhere.
     """
     device = fft.device
     field_spectrum, mask_spectrum = fft.forward(field), fft.forward(mask)
@@ -120,7 +120,7 @@ METHODS = (
     Method(
         stage="background", name="vsharp", run=vsharp, params=VsharpParams,
         inputs=("total_field", "mask"), outputs={"local_field": "ppm", "mask": "1"},
-        summary="spherical mean values of varying radius", doi="10.1002/mrm.23000",
+        summary="spherical mean values with varying radius", doi="10.1002/mrm.23000",
         bytes_per_voxel=200, reach=lambda params: params.max_radius,
         linear=True,
     ),

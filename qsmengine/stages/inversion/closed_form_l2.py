@@ -4,7 +4,7 @@ min_chi || D chi - field ||^2 + lambda || grad chi ||^2 has the solution
 chi^(k) = D(k) field^(k) / (D(k)^2 + lambda |E(k)|^2), with |E|^2 the spectrum of grad^T grad for periodic
 forward differences per mm. One pair of FFTs.
 
-Assumes that the field outside the mask is zero and noise is the same everywhere; the weighted form is
+Assumes that the field outside the mask is zero and the noise is uniform; the weighted form is
 `iterative_tikhonov`.
 
 Reference: Bilgic et al. 2014, 10.1002/mrm.25029.
@@ -35,7 +35,7 @@ class ClosedFormL2Params(Params):
 def closed_form_l2(
     local_field: Array, mask: Array, grid: Grid, params: ClosedFormL2Params, *, device: Device
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
+    """Return susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
 
     def inverse(response: Array, fft: RealFFT) -> Array:
         energy = gradient_energy(fft.shape, grid.voxel_size, device)
@@ -51,7 +51,7 @@ METHODS = (
     Method(
         stage="inversion", name="closed_form_l2", run=closed_form_l2, params=ClosedFormL2Params,
         inputs=("local_field", "mask"), outputs={"chi": "ppm"},
-        summary="squared gradient as regulariser, closed form",
+        summary="regularisation by the squared gradient, closed form",
         doi="10.1002/mrm.25029",
         bytes_per_voxel=60, reach=lambda params: params.margin, linear=True,
     ),

@@ -1,16 +1,17 @@
-"""Referencing to cerebrospinal fluid in the ventricles, found from R2*.
+"""Referencing to ventricular cerebrospinal fluid, segmented from R2*.
 
-Cerebrospinal fluid hardly decays and its susceptibility varies little between people, so its mean is the zero
-that the consensus names beside the whole brain. The ventricles are found as by MEDI+0: voxels whose R2* lies
-below a threshold, within a sphere around the centre of the mask, in the largest connected regions.
+Cerebrospinal fluid decays slowly and its susceptibility varies little between people. The consensus therefore
+recommends its mean as zero, as an alternative to the whole brain. The ventricles are segmented as in MEDI+0:
+voxels with R2* below a threshold, within a sphere around the centre of the mask, in the largest connected
+regions.
 
-1. R2* inside the mask is averaged under a Gaussian of `smoothing` against noise.
-2. R2* < `r2star_max` within `radius` of the mask's centre of mass; voxels nearer than `rim` to others are left
-   out, which takes partial volume away and cuts the bridges to the cisterns.
-3. Of the regions connected by faces the three largest, each at least a tenth of the largest.
+1. R2* inside the mask is smoothed with a Gaussian of standard deviation `smoothing` to reduce noise.
+2. Voxels with R2* < `r2star_max` within `radius` of the mask's centre of mass are selected. Those closer than
+   `rim` to unselected voxels are dropped, which reduces partial volume and cuts the bridges to the cisterns.
+3. The three largest face-connected regions are kept, if each has at least a tenth of the largest one's volume.
 
-Everything runs on the device, on the box of that sphere. Ventricles too narrow for steps 2 and 3 are an error,
-never a guess.
+All steps run on the device, on the box of that sphere. If the ventricles are too narrow for steps 2 and 3 an
+error is raised.
 
 References: Liu et al. 2018, 10.1002/mrm.26946 (MEDI+0); Bilgic et al. 2024, 10.1002/mrm.30006 (consensus).
 """
@@ -41,15 +42,15 @@ SMALLEST_SHARE = 0.1
 class CsfParams(Params):
     """Parameters of the reference to cerebrospinal fluid."""
 
-    r2star_max: float = Field(5.0, gt=0, description="R2* of fluid lies below [1/s]")
-    radius: Length = Field(30.0, gt=0, description="of the sphere around the mask's centre [mm]")
-    smoothing: Length = Field(1.0, ge=0, description="standard deviation of the mean over R2* [mm]")
-    rim: Length = Field(1.0, ge=0, description="fluid nearer to other tissue is left out [mm]")
-    min_volume: Mm3 = Field(100.0, gt=0, description="least volume of the region [mm^3]")
+    r2star_max: float = Field(5.0, gt=0, description="upper bound of the fluid's R2* [1/s]")
+    radius: Length = Field(30.0, gt=0, description="radius of the sphere around the mask's centre [mm]")
+    smoothing: Length = Field(1.0, ge=0, description="standard deviation of the Gaussian that smooths R2* [mm]")
+    rim: Length = Field(1.0, ge=0, description="fluid closer than this to other tissue is excluded [mm]")
+    min_volume: Mm3 = Field(100.0, gt=0, description="smallest volume of the region [mm^3]")
 
 
 class CsfReferenceResult(NamedTuple):
-    """Referenced chi (x, y, z) [ppm]; value subtracted, SD [ppm], voxels of the region; the region."""
+    """Referenced chi (x, y, z) [ppm]; subtracted value and SD [ppm], voxel count and mask of the region."""
 
     chi: Array
     value: float
@@ -63,12 +64,12 @@ def csf(
 ) -> CsfReferenceResult:
     """Subtract the mean of `chi` (x, y, z) [ppm] over the ventricles; 0 outside `mask`.
 
-    `r2star` (x, y, z) [1/s] tells where they are.
+    They are segmented from `r2star` (x, y, z) [1/s].
 
     Raises
     ------
     InputError
-        Where no fluid is found, and for an empty mask.
+        If no fluid is found, and for an empty mask.
     """
     inside = checked_mask(mask, grid, device) > 0
     region = ventricles(r2star, inside, grid, params, device=device)
@@ -76,12 +77,12 @@ def csf(
 
 
 def ventricles(r2star: Array, mask: Array, grid: Grid, params: CsfParams, *, device: Device) -> Array:
-    """Mask (x, y, z) bool of the fluid around the centre of `mask` by its R2* (x, y, z) [1/s].
+    """Return a mask (x, y, z) bool of the fluid near the centre of `mask` from R2* (x, y, z) [1/s].
 
     Raises
     ------
     InputError
-        Where there is none, or less than `min_volume`.
+        If there is none, or less than `min_volume`.
     """
     xp = device.xp
     inside = device.asarray(mask, bool)
@@ -97,8 +98,8 @@ def ventricles(r2star: Array, mask: Array, grid: Grid, params: CsfParams, *, dev
     if volume < params.min_volume:
         raise InputError(
             f"no cerebrospinal fluid found: {volume:.0f} mm^3 with R2* below {params.r2star_max:g} 1/s within "
-            f"{params.radius:g} mm of the brain's centre, {params.min_volume:g} mm^3 are needed; raise "
-            "r2star_max, or take the method region_mean",
+            f"{params.radius:g} mm of the brain's centre, {params.min_volume:g} mm^3 are needed; increase "
+            "r2star_max, or use the method region_mean",
             field="r2star",
         )
     region = device.zeros(grid.shape, bool)
@@ -107,7 +108,7 @@ def ventricles(r2star: Array, mask: Array, grid: Grid, params: CsfParams, *, dev
 
 
 def _central_box(inside: Array, grid: Grid, radius: float, device: Device) -> tuple[tuple[slice, ...], Array]:
-    """Box around the mask's centre of mass, and the distance of its voxels from there [mm]."""
+    """Return a box around the mask's centre of mass, and the distance of its voxels from it [mm]."""
     slices, squares = [], []
     for axis, h in enumerate(grid.voxel_size):
         others = tuple(a for a in range(3) if a != axis)
@@ -122,7 +123,7 @@ def _central_box(inside: Array, grid: Grid, radius: float, device: Device) -> tu
 
 
 def _mean(image: Array, inside: Array, sigma: float, grid: Grid, device: Device) -> Array:
-    """Mean over the mask under a Gaussian of `sigma` [mm]."""
+    """Return the Gaussian mean over the mask with standard deviation `sigma` [mm]."""
     xp = device.xp
     share = gaussian_filter(inside.astype(np.float32), grid.voxel_size, sigma, device, mirror=False)
     total = gaussian_filter(image, grid.voxel_size, sigma, device, mirror=False)
@@ -135,7 +136,7 @@ METHODS = (
         stage="reference", name="csf", run=csf, params=CsfParams,
         inputs=("chi", "r2star", "mask"),
         outputs={"chi": "ppm", "value": "ppm", "sd": "ppm", "count": "1", "csf_mask": "1"},
-        summary="subtract the mean over the ventricles, found by their low R2*",
+        summary="subtract the mean over the ventricles, segmented from R2*",
         doi="10.1002/mrm.26946", bytes_per_voxel=60,
     ),
 )  # fmt: skip

@@ -2,16 +2,17 @@
 
 min_{chi, v} sum W^2 (1 - cos(r (D chi - field))) / r^2 + lambda || grad chi - v ||_1
 + lambda_curvature || sym grad v ||_1, where r = 2 pi gamma B0 TE is the phase [rad] of 1 ppm at the effective
-echo time TE. Where total variation makes steps of a slope, the vector field v takes the slope over and only
-its changes cost: susceptibility may vary linearly, as it does with iron and myelin within a structure, and
+echo time TE. Total variation turns slopes into steps; here the vector field v absorbs a slope and only its
+changes are penalised. Susceptibility may vary linearly, as it does with iron and myelin within a structure, and
 edges stay sharp. Data term, lambda and TE are those of `fansi_tv`; whole turns of the phase do not matter.
 
 Both norms sum the absolute values of components, per mm, the second over all nine of the symmetric matrix.
-ADMM with the splits grad chi - v, sym grad v and D chi; chi and v are solved for together in k-space, in
+Solved by ADMM with the splits grad chi - v, sym grad v and D chi; chi and v are found together in k-space, in
 closed form.
 
-Defaults: the least chi error on virtual heads of 2 to 3 mm voxels (3 T and 7 T, axial and oblique) from the
-true local field with the noise of SNR 100 and from V-SHARP's; a third of both lambdas is better without noise.
+The defaults minimise the error of chi on virtual heads with 2 to 3 mm voxels (3 T and 7 T, axial and oblique),
+both from the true local field with noise (SNR 100) and from V-SHARP's; without noise a third of both lambdas is
+better.
 
 Reference: Milovic et al. 2018, 10.1002/mrm.27073; TGV: Bredies et al. 2010, 10.1137/090769521.
 """
@@ -36,7 +37,7 @@ from qsmengine.units import rad_per_ppm
 
 
 class FansiTgvParams(PhaseTvParams):
-    """Parameters of nonlinear TGV: those of `fansi_tv`, and of the second-order term."""
+    """Parameters of nonlinear TGV: those of `fansi_tv`, and those of the second-order term."""
 
     lam: Mm = Field(6e-5, gt=0, alias="lambda", description="weight of |grad chi - v| [ppm mm]")
     lambda_curvature: Mm2 = Field(1.8e-4, gt=0, description="weight of |sym grad v| [ppm mm^2]")
@@ -54,9 +55,9 @@ def fansi_tgv(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the solver's
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. `callback` receives the solver's
     status and may stop it.
 
     Raises

@@ -1,14 +1,14 @@
 """Nonlinear total variation: TV regularisation with the data term on the phase (FANSI).
 
 min_chi sum W^2 (1 - cos(r (D chi - field))) / r^2 + lambda || grad chi ||_1, where r = 2 pi gamma B0 TE is
-the phase [rad] of 1 ppm at the effective echo time TE. ADMM with the splits grad chi and D chi; the second
-is solved in every voxel by Newton's method. For small phases it is `weighted_tv`, so lambda has the same
-unit and meaning, grows with the noise as there, and does not depend on TE and B0.
+the phase [rad] of 1 ppm at the effective echo time TE. Solved by ADMM with the splits grad chi and D chi, the
+second in every voxel by Newton's method. For small phases the method equals `weighted_tv`, so lambda has the
+same unit and meaning, also grows with the noise, and does not depend on TE and B0.
 
-Whole turns of r field do not matter: single-echo phase may come wrapped, with TE its echo time, and voxels
-whose field is wrong by whole turns of that phase do no harm. But a field that truly exceeds half a turn, as
-around a calcification, is then taken for a smaller one. The default TE of 2 ms, for fields that are unwrapped
-already, keeps half a turn at 1.96 ppm (3 T).
+The result does not depend on whole turns of r field: single-echo phase may be wrapped, with TE its echo time,
+and voxels whose field is wrong by whole turns of that phase do no harm. A true field of more than half a turn,
+as around a calcification, is however taken for a smaller one. With the default TE of 2 ms, for unwrapped
+fields, half a turn is 1.96 ppm (3 T).
 
 Reference: Milovic et al. 2018, 10.1002/mrm.27073.
 """
@@ -45,10 +45,10 @@ def fansi_tv(
     noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda. The
-    callback is told the solver's status and may stop it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda.
+    `callback` receives the solver's status and may stop it.
 
     Raises
     ------

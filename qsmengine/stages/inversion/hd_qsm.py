@@ -1,17 +1,17 @@
-"""HD-QSM: total variation with a hybrid data term, of absolute errors first, then of squared ones.
+"""HD-QSM: total variation with a hybrid data term, first of absolute errors, then of squared errors.
 
-1. min_chi sum W |D chi - field| + lambda_1 || grad chi ||_1, few iterations: voxels that contradict the
-   others keep their error e = D chi_1 - field instead of spreading it as streaks.
+1. min_chi sum W |D chi - field| + lambda_1 || grad chi ||_1, few iterations: inconsistent voxels keep their
+   error e = D chi_1 - field instead of spreading it as streaks.
 2. min_chi 1/2 || W (1 - d) (D chi - field) ||^2 + lambda || grad chi ||_1 from chi_1, with the discrepancy
-   d = min(1, |W e| / (c m)), m the mean of |W e| over the mask: what the first step could not explain counts
-   less or not at all, and the noise of all other voxels is averaged as squared errors do it best.
+   d = min(1, |W e| / (c m)), m the mean of |W e| over the mask. Voxels that the first step could not explain
+   lose some or all of their weight; the noise of all others is averaged optimally, by squared errors.
 
-The paper scales d by the largest |e|, so one voxel decides over all weights; here it is a multiple c of the
-mean. W is the mask, or `weight` inside it scaled to mean 1. ADMM with the splits grad chi and D chi. The
-callback is told the status of either step in turn.
+The paper scales d by the largest |e|, so a single voxel determines all weights; here the scale is a multiple c
+of the mean. W is the mask, or `weight` inside it scaled to mean 1. Solved by ADMM with the splits grad chi and
+D chi. `callback` receives the status of each step in turn.
 
-Defaults: the least chi error on virtual heads of 2 to 3 mm voxels (3 T and 7 T, axial and oblique) from the
-true local field with the noise of SNR 100 and from V-SHARP's.
+The defaults minimise the error of chi on virtual heads with 2 to 3 mm voxels (3 T and 7 T, axial and oblique),
+both from the true local field with noise (SNR 100) and from V-SHARP's.
 
 Reference: Lambert et al. 2022, 10.1002/mrm.29218.
 """
@@ -44,7 +44,7 @@ class HdQsmParams(TvParams):
     mu_gradient_first: Mm2 = Field(80.0, gt=0, description="ADMM penalty, gradient, step 1 [mm^2/ppm]")
     mu_data_first: float = Field(200.0, gt=0, description="ADMM penalty, data, step 1 [1/ppm]")
     first_iterations: int = Field(40, ge=1, description="iterations of step 1")
-    cutoff: float = Field(25.0, gt=0, description="c: errors of so many mean errors or more are left out")
+    cutoff: float = Field(25.0, gt=0, description="c: errors of c times the mean or more get no weight")
 
 
 def hd_qsm(
@@ -57,10 +57,10 @@ def hd_qsm(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the status of both
-    steps and may stop the one that runs.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. `callback` receives the status of both
+    steps and may stop the current one.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
@@ -86,7 +86,7 @@ def hd_qsm(
 
 
 def _agreement(problem: TvProblem, chi: Array, cutoff: float, device: Device) -> Array:
-    """1 - d on the solver's grid; 1 where there is no error at all."""
+    """Return 1 - d on the solver's grid; 1 if all errors are 0."""
     nx, ny, nz = chi.shape
     error = RealFFT((nx, ny, nz), device).filter(chi, problem.response)
     error -= problem.data
@@ -103,7 +103,7 @@ METHODS = (
     Method(
         stage="inversion", name="hd_qsm", run=hd_qsm, params=HdQsmParams,
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
-        summary="total variation, absolute data errors first, then squared ones without outliers (ADMM)",
+        summary="total variation with absolute data errors, then with squared errors without outliers (ADMM)",
         doi="10.1002/mrm.29218",
         bytes_per_voxel=170, reach=lambda params: params.margin, iterative=True,
     ),

@@ -1,21 +1,22 @@
 """iLSQR: least squares, minus an estimate of its streaks.
 
-1. chi_0 = least || W (D chi - field) || by LSQR, stopped at `tolerance`. W is the mask, or `weight` inside it
+1. chi_0 minimises || W (D chi - field) || by LSQR, stopped at `tolerance`. W is the mask, or `weight` inside it
    scaled to mean 1, lowered where |laplace field| is large: from 1 at its 60th percentile in the mask to 0 at
-   the 99.9th, which leaves the voxels out that are next to strong sources or wrong.
-2. A picture of the edges that has few streaks: chi_e = M F^-1 h F M F^-1 h sign(D) F field with the mask M;
-   h is 1, but near the cone D = 0 it passes over to the mean over a sphere of 3 mm.
-3. The streaks live where |D(k)| < `cone`, and tissue does not explain them where chi_e is flat:
-   min_s || G (grad chi_0 - grad s) || over all s of such a spectrum and mean 0, by LSQR. Per axis G falls
+   the 99.9th, which excludes corrupted voxels and those next to strong sources.
+2. An image of the edges with few streaks: chi_e = M F^-1 h F M F^-1 h sign(D) F field with the mask M;
+   h is 1, with a transition to the mean over a sphere of 3 mm near the cone D = 0.
+3. Streaks have a spectrum in |D(k)| < `cone`, and are visible where chi_e is flat:
+   min_s || G (grad chi_0 - grad s) || over all s with such a spectrum and mean 0, by LSQR. Per axis G falls
    from 1 at the median to 0 at the 70th percentile of |grad chi_e| in the mask.
 4. chi = chi_0 - s.
 
-Percentiles make G independent of the scale of chi_e, so the paper's fit of it to TKD is left out. LSQR is run
-as CGLS, which takes the same steps; the residual tested is that of the normal equations. The callback is told
-the status of both solvers in turn.
+Percentiles make G independent of the scale of chi_e, so the paper's fit of it to TKD is omitted. LSQR is
+implemented as CGLS, which takes the same steps; the tolerance applies to the residual of the normal equations.
+`callback` receives the status of both solvers in turn.
 
-The defaults are the paper's; on virtual heads of 3 mm (3 T) and 2.5 mm (7 T) voxels, from the true local field
-with and without noise and from V-SHARP's, cones of 0.07 and 0.15 and tighter tolerances gained nothing.
+The defaults are the paper's. On virtual heads with 3 mm (3 T) and 2.5 mm (7 T) voxels, from the true local
+field with and without noise and from V-SHARP's, cones of 0.07 and 0.15 and tighter tolerances brought no
+improvement.
 
 Reference: Li et al. 2015, 10.1016/j.neuroimage.2014.12.043.
 """
@@ -50,15 +51,15 @@ GRADIENT_PERCENTILES = (50.0, 70.0)
 SPHERE_RADIUS = 3.0
 """[mm]"""
 CONE_EDGES = (0.0058, 0.167)
-"""|D| that 1 and 30 of 100 directions stay below."""
+"""1st and 30th percentile of |D| over directions."""
 
 
 class IlsqrParams(Params):
     """Parameters of iLSQR."""
 
-    cone: float = Field(0.1, gt=0, lt=2 / 3, description="bins with |D| below it may hold streaks")
+    cone: float = Field(0.1, gt=0, lt=2 / 3, description="streaks are searched in bins with |D| below this")
     iterations: int = Field(50, ge=1, description="iteration limit of each solver")
-    tolerance: float = Field(1e-2, ge=0, description="stop at this residual of the normal equations, relative")
+    tolerance: float = Field(1e-2, ge=0, description="stop at this relative residual of the normal equations")
     margin: Margin = 40.0
 
 
@@ -72,10 +73,10 @@ def ilsqr(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the status of both
-    solvers and may stop the one that runs.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. `callback` receives the status of both
+    solvers and may stop the current one.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
@@ -96,7 +97,7 @@ def ilsqr(
 
 
 def _smoothness(field: Array, inside: Array, grid: Grid, device: Device) -> Array:
-    """Weight by |laplace field|, with neighbours in the mask only; differences stay far below half a turn."""
+    """Weight by |laplace field|, from neighbours in the mask; scaled so that no difference wraps."""
     laplacian = device.empty(field.shape)
     factors = {f"w{a}": 1.0 / h**2 for a, h in zip("xyz", grid.voxel_size, strict=True)}
     launch(
@@ -106,7 +107,7 @@ def _smoothness(field: Array, inside: Array, grid: Grid, device: Device) -> Arra
 
 
 def _falling(values: Array, region: Array, percentiles: tuple[float, float]) -> Array:
-    """`region` times 1 up to the first percentile of `values` in it, falling to 0 at the second."""
+    """Return `region` times a ramp: 1 up to the first percentile of `values` in it, 0 from the second."""
     xp = array_module(values)
     chosen = values[region > 0]
     if chosen.size == 0:
@@ -118,7 +119,7 @@ def _falling(values: Array, region: Array, percentiles: tuple[float, float]) -> 
 
 
 def _edge_picture(field: Array, inside: Array, response: Array, fft: RealFFT, grid: Grid) -> Array:
-    """chi_e of step 2."""
+    """Return chi_e of step 2."""
     xp = fft.device.xp
     size = abs(response)
     low, high = (math.log(edge) for edge in CONE_EDGES)
@@ -131,7 +132,7 @@ def _edge_picture(field: Array, inside: Array, response: Array, fft: RealFFT, gr
 
 
 class _Flatness:
-    """G grad on images whose spectrum lives in the cone, and its adjoint; results use one buffer each."""
+    """Operator G grad on images with a spectrum in the cone, and its adjoint; each result reuses one buffer."""
 
     def __init__(self, picture: Array, inside: Array, grid: Grid, fft: RealFFT, cone: Array) -> None:
         self.fft, self.device, self.cone = fft, fft.device, cone
@@ -161,7 +162,7 @@ METHODS = (
     Method(
         stage="inversion", name="ilsqr", run=ilsqr, params=IlsqrParams,
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
-        summary="least squares, minus the streaks seen where tissue is flat (LSQR)",
+        summary="least squares, minus streaks estimated where tissue is flat (LSQR)",
         doi="10.1016/j.neuroimage.2014.12.043",
         bytes_per_voxel=150, reach=lambda params: params.margin, iterative=True,
     ),

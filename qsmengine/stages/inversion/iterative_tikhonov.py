@@ -2,11 +2,11 @@
 
 min_chi || W (D chi - field) ||^2 + lambda || R chi ||^2 with R the identity or the gradient per mm, by
 conjugate gradients on (D W^2 D + lambda R^T R) chi = D W^2 field, preconditioned in k-space by
-1 / (D^2 + lambda |R|^2). W is the mask, or `weight` inside it scaled to mean 1: nothing is assumed of
-the field outside the mask, and noisy voxels count less.
+1 / (D^2 + lambda |R|^2). W is the mask, or `weight` inside it scaled to mean 1: nothing is assumed about
+the field outside the mask, and noisy voxels have less weight.
 
-The unknowns are the bins of chi's half spectrum, so an iteration is two FFTs. Bins that stand for a
-conjugate pair are scaled by sqrt 2; then sums over the half spectrum are sums over the image.
+The unknowns are the bins of chi's half spectrum, so an iteration takes two FFTs. Bins that represent a
+conjugate pair are scaled by sqrt 2, which makes sums over the half spectrum equal to sums over the image.
 
 References: Bilgic et al. 2014, 10.1002/mrm.25029; Kressler et al. 2010, 10.1109/TMI.2009.2023787.
 """
@@ -38,11 +38,11 @@ class IterativeTikhonovParams(Params):
     regulariser: Literal["identity", "gradient"] = Field("gradient", description="R: chi or its gradient")
     lam: Mm2 = Field(5e-3, gt=0, alias="lambda", description="weight of ||R chi||^2: [1] or [mm^2]")
     iterations: int = Field(60, ge=1, description="iteration limit")
-    tolerance: float = Field(1e-3, ge=0, description="stop at this residual of the normal equations, relative")
+    tolerance: float = Field(1e-3, ge=0, description="stop at this relative residual of the normal equations")
     margin: Margin = 40.0
 
     def length_power(self, name: str) -> int:
-        """That of the unit; `lam` has none with the identity."""
+        """Return the power of mm in the unit; `lam` has no unit with the identity."""
         return 0 if name == "lam" and self.regulariser == "identity" else super().length_power(name)
 
 
@@ -56,9 +56,9 @@ def iterative_tikhonov(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the solver's
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. `callback` receives the solver's
     status and may stop it.
     """
     mask = device.asarray(mask, bool)
@@ -74,7 +74,7 @@ def iterative_tikhonov(
 
 
 class _NormalEquations:
-    """S (D F W^2 F^-1 D + lambda |R|^2) S^-1 on half spectra seen as real numbers, S the scaling of pairs."""
+    """Operator S (D F W^2 F^-1 D + lambda |R|^2) S^-1 on half spectra as reals, S the scaling of pairs."""
 
     def __init__(self, domain: Domain, weight2: Array, grid: Grid, params: IterativeTikhonovParams) -> None:
         self.device = device = domain.device

@@ -3,15 +3,15 @@
 min_chi sum W |exp(i r D chi) - exp(i r field)| / r + lambda || grad chi ||_1, where r = 2 pi gamma B0 TE is
 the phase [rad] of 1 ppm at the effective echo time TE. For small phases the data term is W |D chi - field|,
 so lambda [mm] does not depend on TE and B0, nor on the size of the field and its noise: both terms are of
-first order. A voxel that contradicts the others (a vessel, an unwrapping error, a clipped echo) pulls with
-its weight only, however wrong it is, where a squared error would spread it as streaks.
+first order. The influence of an inconsistent voxel (a vessel, an unwrapping error, a clipped echo) is limited
+to its weight, however large its error, where a squared error would spread it as streaks.
 
-ADMM with the splits grad chi and D chi. The complex shrinkage of the paper and its split are not needed:
-the best D chi + multiplier of a voxel for 2 |sin(r e / 2)| / r is found by Newton's method, which leaves one
-multiplier where the paper has two. Whole turns of r field do not matter.
+Solved by ADMM with the splits grad chi and D chi. The paper's complex shrinkage and its split are not needed:
+the optimal D chi + multiplier of a voxel for 2 |sin(r e / 2)| / r is found by Newton's method, which leaves one
+multiplier where the paper has two. The result does not depend on whole turns of r field.
 
-Defaults: the least chi error on virtual heads of 2 to 3 mm voxels (3 T and 7 T, axial and oblique) from the
-true local field with the noise of SNR 100 and from V-SHARP's; half of lambda is better without noise.
+The defaults minimise the error of chi on virtual heads with 2 to 3 mm voxels (3 T and 7 T, axial and oblique),
+both from the true local field with noise (SNR 100) and from V-SHARP's; without noise half of lambda is better.
 
 Reference: Milovic et al. 2022, 10.1002/mrm.28957.
 """
@@ -32,7 +32,7 @@ from qsmengine.units import rad_per_ppm
 
 
 class L1QsmParams(PhaseTvParams):
-    """Parameters of L1-QSM; the penalties are those of an error of first order."""
+    """Parameters of L1-QSM; the penalties belong to a data term of first order."""
 
     lam: Mm = Field(0.08, gt=0, alias="lambda", description="weight of the total variation [mm]")
     mu_gradient: Mm2 = Field(80.0, gt=0, description="ADMM penalty of the gradient split [mm^2/ppm]")
@@ -49,9 +49,9 @@ def l1_qsm(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the solver's
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. `callback` receives the solver's
     status and may stop it.
 
     Raises

@@ -3,21 +3,21 @@
     min_chi sum W^2 (1 - cos(r (D chi - field))) / r^2 + lambda || M grad chi ||_1
             + lambda_csf / 2 || chi - mean(chi) ||^2 over CSF
 
-The data term is half the squared distance of exp(i r D chi) and exp(i r field) with r = 2 pi gamma B0 TE, the
-phase [rad] of 1 ppm, divided by r^2: so lambda has the unit [ppm mm] and does not depend on TE and B0. M
-is 0 for the faces between voxels where the magnitude has an edge, and for those on the mask's surface:
-susceptibility may jump there at no cost. Without a magnitude all faces within the mask count.
+The data term is half the squared distance of exp(i r D chi) and exp(i r field), divided by r^2, with
+r = 2 pi gamma B0 TE, the phase [rad] of 1 ppm. Lambda therefore has the unit [ppm mm] and does not depend on TE
+and B0. M is 0 for the faces between voxels where the magnitude has an edge, and for those on the mask's
+surface: susceptibility may jump there at no cost. Without a magnitude all faces within the mask are penalised.
 
 - MERIT: W is divided by the square of residual / (6 standard deviations) where that exceeds 1, and the
-  problem is solved again from where it was, `merit` times.
-- SMV: with a radius, field and dipole are those without their mean over a sphere, which takes harmonic
-  remnants of the background away. W is 0 where the sphere leaves the mask; chi is still given in the whole
+  problem is solved again from the last solution, `merit` times.
+- SMV: with a radius, the mean over a sphere is subtracted from field and dipole, which removes harmonic
+  remnants of the background. W is 0 where the sphere leaves the mask; chi is still returned in the whole
   mask.
-- CSF as zero reference (MEDI+0): with lambda_csf above 0 the ventricles are found by their R2*, pulled towards
-  one value, and their mean is subtracted.
+- CSF as zero reference (MEDI+0): with lambda_csf above 0 the ventricles are segmented from R2* and regularised
+  towards one value, and their mean is subtracted.
 
-Solved by ADMM, whose iteration costs four FFTs, in place of the Gauss-Newton and conjugate-gradient
-iterations of the papers; the functional is theirs without the smoothing of the absolute value.
+Solved by ADMM with four FFTs per iteration, in place of the papers' Gauss-Newton and conjugate-gradient
+iterations; the functional is theirs without the smoothing of the absolute value.
 
 References: Liu J et al. 2012, 10.1016/j.neuroimage.2011.08.082; Liu T et al. 2013, 10.1002/mrm.24272
 (nonlinear, MERIT); Liu Z et al. 2018, 10.1002/mrm.26946 (CSF).
@@ -56,24 +56,26 @@ from qsmengine.stages.params import Mm
 from qsmengine.units import rad_per_ppm
 
 MERIT_CUT = 6.0
-"""Residuals beyond this many standard deviations lose weight."""
+"""Number of standard deviations beyond which residuals lose weight."""
 
 MU_CSF = 5e-3
 """ADMM penalty of the split of the CSF."""
 
 
 class MediParams(PhaseTvParams, NoiseGainParams):
-    """Parameters of MEDI: those of `fansi_tv`, and its own."""
+    """Parameters of MEDI: those of `fansi_tv`, and some specific to MEDI."""
 
     lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     noise_gain: Mm = Field(
-        0.02, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
+        0.02, ge=0, description="added to lambda per ppm of the field's median noise, if known [mm]"
     )
     edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")
-    merit: int = Field(2, ge=0, le=20, description="how often outliers lose weight; 0 for never")
-    smv_radius: Mm = Field(0.0, ge=0, le=40, description="of the sphere [mm]; 0 for no SMV")
-    lambda_csf: float = Field(0.0, ge=0, description="weight of uniform CSF, as 0.1; needs R2*; 0 for none")
-    csf_r2star: float = Field(5.0, gt=0, description="CSF has an R2* below this [1/s]")
+    merit: int = Field(2, ge=0, le=20, description="number of MERIT reweightings of outliers; 0: none")
+    smv_radius: Mm = Field(0.0, ge=0, le=40, description="radius of the SMV sphere [mm]; 0: no SMV")
+    lambda_csf: float = Field(
+        0.0, ge=0, description="weight of uniform CSF, for example 0.1; needs R2*; 0: none"
+    )
+    csf_r2star: float = Field(5.0, gt=0, description="upper bound of the R2* of CSF [1/s]")
 
 
 def medi(
@@ -89,29 +91,29 @@ def medi(
     r2star: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
     Parameters
     ----------
     local_field, mask
-        (x, y, z) [ppm] and where it is known.
+        (x, y, z) [ppm], and the voxels where it is known.
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
-        (x, y, z, echo), any unit: its root sum of squares shows the edges.
+        (x, y, z, echo), any unit; the edges are taken from its root sum of squares.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
     noise
         (x, y, z) [ppm]: adapts lambda.
     r2star
-        (x, y, z) [1/s]: finds the CSF, where lambda_csf is above 0.
+        (x, y, z) [1/s], to segment the CSF if lambda_csf is above 0.
     callback
         Told the solver's status; returning False stops. With MERIT every solution is reported.
 
     Raises
     ------
     InputError
-        For a grid without field strength, and where CSF is asked for and not found.
+        For a grid without field strength, and if requested CSF is not found.
     """
     radians = rad_per_ppm(grid.required_field_strength, params.echo_time)
     mask = device.asarray(mask, bool)
@@ -139,7 +141,7 @@ def medi(
 def _without_sphere_means(
     problem: TvProblem, inside: Array, radius: float, grid: Grid, device: Device
 ) -> TvProblem:
-    """The problem with data and convolution filtered by 1 - S, looked at where spheres lie in the mask."""
+    """Return the problem with data and convolution filtered by 1 - S, weighted where spheres fit the mask."""
     nx, ny, nz = inside.shape
     fft = RealFFT((nx, ny, nz), device)
     if not sphere_fits(radius, grid.voxel_size, inside.shape):
@@ -193,7 +195,7 @@ METHODS = (
     Method(
         stage="inversion", name="medi", run=medi, params=MediParams,
         inputs=("local_field", "mask", "magnitude?", "weight?", "noise?", "r2star?"), outputs={"chi": "ppm"},
-        summary="nonlinear, sparse gradients but at edges of the magnitude; MERIT, SMV, CSF",
+        summary="nonlinear data term, sparse gradients except at edges of the magnitude; MERIT, SMV, CSF",
         doi="10.1002/mrm.24272",
         bytes_per_voxel=200, reach=lambda params: params.margin, iterative=True,
     ),

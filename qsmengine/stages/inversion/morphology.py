@@ -11,11 +11,11 @@ from qsmengine.ops.faces import faces_within, faces_without, smooth_faces
 
 
 def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:
-    """Faces (see :mod:`qsmengine.ops.faces`) that the total variation counts on the solver's grid.
+    """Return the faces (see :mod:`qsmengine.ops.faces`) in the total variation, on the solver's grid.
 
-    Faces within the mask but for the share `edges` where the magnitude (x, y, z, echo), as the root of the sum
-    of its squares, changes most; faces outside the mask; none on its surface. Without a magnitude no face
-    within the mask is an edge. `inside` is the mask on the solver's grid.
+    These are the faces within the mask, except for the fraction `edges` of them across which the root sum of
+    squares of the magnitude (x, y, z, echo) changes most, and the faces outside the mask, but none on its
+    surface. Without a magnitude no face within the mask is an edge. `inside` is the mask on the solver's grid.
     """
     if magnitude is None:
         return faces_within(inside) | faces_without(inside)

@@ -2,15 +2,15 @@
 
 min_chi sum W^2 (1 - cos(r (D chi - field))) / r^2 + alpha / 2 || chi ||^2, where r = 2 pi gamma B0 TE is
 the phase [rad] of 1 ppm at the effective echo time TE. The step is
-chi <- chi - tau (D W^2 sin(r D chi - r field) / r + alpha chi), from chi = 0. For small phases it is the
+chi <- chi - tau (D W^2 sin(r D chi - r field) / r + alpha chi), from chi = 0. For small phases this is the
 linear weighted fit, so alpha and tau have no unit and do not depend on TE and B0.
 
-Whole turns of r field do not matter, so unwrapping errors of a field from several echoes cost little and
-single-echo phase may be given wrapped, with TE its echo time; the descent starts at chi = 0 and finds the
-right turn where the local phase stays below half a turn. The default TE of 2 ms, for fields that are
-unwrapped already, keeps half a turn at 1.96 ppm (3 T): calcifications exceed that of longer ones.
+The result does not depend on whole turns of r field, so unwrapping errors of a multi-echo field do little harm,
+and single-echo phase may be wrapped, with TE its echo time. The descent starts at chi = 0 and finds the right
+turn where the local phase is below half a turn. With the default TE of 2 ms, for unwrapped fields, half a turn
+is 1.96 ppm (3 T); calcifications exceed the half turn of longer TE.
 
-There is no prior besides the number of steps: bins of k-space come in the order of W^2 D^2, noise last.
+The number of steps is the only prior: bins of k-space converge in the order of W^2 D^2, noise last.
 
 Reference: Polak et al. 2020, 10.1002/nbm.4271.
 """
@@ -42,9 +42,11 @@ class NdiParams(Params):
 
     echo_time: float = Field(0.002, gt=0, description="effective echo time of the phase model [s]")
     alpha: float = Field(1e-5, ge=0, description="weight of the squared norm of chi")
-    step: float = Field(4.0, gt=0, lt=4.5, description="tau, for weights of at most 1; 9/2 is unstable")
+    step: float = Field(
+        4.0, gt=0, lt=4.5, description="step size tau, for weights of at most 1; unstable at 9/2"
+    )
     iterations: int = Field(100, ge=1, description="iteration limit, which regularises")
-    tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
+    tolerance: float = Field(1e-3, ge=0, description="stop when the relative change of chi is smaller")
     margin: Margin = 40.0
 
 
@@ -58,10 +60,10 @@ def ndi(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; it is scaled to a largest value of 1,
-    which keeps the step stable. The callback is told the solver's status and may stop it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; it is scaled to a maximum of 1,
+    which keeps the step stable. `callback` receives the solver's status and may stop it.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Referencing: susceptibility relative to the mean over a region.
 
-The dipole is 0 at the centre of k-space, so chi is known up to a constant. Subtracting the mean over a
-region fixes it; value, standard deviation and number of voxels of that region are reported, as the
-consensus asks (Bilgic et al. 2024, 10.1002/mrm.30006).
+The dipole is 0 at the centre of k-space, so chi is determined up to a constant. Subtracting the mean over a
+region fixes it. The mean, standard deviation and number of voxels of that region are reported, as the
+consensus recommends (Bilgic et al. 2024, 10.1002/mrm.30006).
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from qsmengine.stages.params import Params
 class RegionMeanParams(Params):
     """Parameters of referencing."""
 
-    region: Literal["mask", "labels", "none"] = Field("mask", description="whole mask, some labels, or nothing")
-    label_values: tuple[int, ...] = Field((), description="labels of the region, where region is `labels`")
+    region: Literal["mask", "labels", "none"] = Field(
+        "mask", description="whole mask, given labels, or no referencing"
+    )
+    label_values: tuple[int, ...] = Field((), description="labels of the region, if region is `labels`")
 
 
 class ReferenceResult(NamedTuple):
-    """Referenced chi (x, y, z) [ppm]; the value subtracted [ppm]; SD [ppm] and voxels of the region."""
+    """Referenced chi (x, y, z) [ppm]; the subtracted value [ppm]; SD [ppm] and voxel count of the region."""
 
     chi: Array
     value: float
@@ -48,15 +50,15 @@ def region_mean(
 ) -> ReferenceResult:
     """Subtract the mean over a region of `chi` (x, y, z) [ppm] inside `mask`; 0 outside the mask.
 
-    With ``region="labels"`` the region is where `labels` (x, y, z) has one of ``label_values``, inside the
-    mask. With ``region="none"`` the value is 0, SD and count are those of the mask.
+    With ``region="labels"`` the region consists of the voxels of the mask whose `labels` (x, y, z) are among
+    ``label_values``. With ``region="none"`` the value is 0; SD and count are those of the mask.
 
     Raises
     ------
     UsageError
-        When labels are asked for and the label image or the label values are missing.
+        If region is `labels` and the label image or the label values are missing.
     InputError
-        For shapes that do not fit, an empty mask, or labels without a voxel in the mask.
+        For mismatched shapes, an empty mask, or labels without a voxel in the mask.
     """
     if tuple(chi.shape) != grid.shape:
         raise InputError(f"chi has shape {tuple(chi.shape)}, its grid has {grid.shape}", field="shape")
@@ -68,9 +70,9 @@ def region_mean(
 def relative_to(
     chi: Array, inside: Array, region: Array, device: Device, *, subtract: bool = True
 ) -> ReferenceResult:
-    """Chi (x, y, z) [ppm] minus its mean over `region`, 0 outside `inside`; bool masks with a voxel or more.
+    """Return chi (x, y, z) [ppm] minus its mean over `region`, 0 outside `inside`; nonempty bool masks.
 
-    Without `subtract` the value is 0, SD and count are still those of the region.
+    Without `subtract` the value is 0; SD and count are still those of the region.
     """
     values = chi[region].astype(np.float64)
     value = float(values.mean()) if subtract else 0.0

@@ -1,12 +1,12 @@
 """Rapid two-step inversion (RTS).
 
-1. min || W (D chi_1 - field) || by a few iterations of LSMR, which stop before the bins of k-space where
-   the dipole is small are fitted: chi_1 is right where |D(k)| > delta.
+1. min || W (D chi_1 - field) || by a few iterations of LSMR, stopped before the bins of k-space with a small
+   dipole are fitted: chi_1 is accurate where |D(k)| > delta.
 2. min_chi 1/2 || P (chi - chi_1) ||^2 + lambda || grad chi ||_1 by ADMM, with P the filter that keeps
-   |D(k)| > delta: total variation fills the other bins. Two FFTs an iteration.
+   |D(k)| > delta: total variation determines the other bins. Two FFTs per iteration.
 
-W is the mask, or `weight` inside it scaled to mean 1. The callback is told the status of either step in
-turn; the second does at least ten iterations.
+W is the mask, or `weight` inside it scaled to mean 1. `callback` receives the status of each step in turn; the
+second takes at least ten iterations.
 
 Reference: Kames et al. 2018, 10.1016/j.neuroimage.2017.11.018.
 """
@@ -33,12 +33,12 @@ from qsmengine.stages.params import Margin, Mm, Params
 class RtsParams(Params):
     """Parameters of rapid two-step inversion."""
 
-    delta: float = Field(0.15, gt=0, lt=2 / 3, description="bins with |D| above it are taken from step 1")
+    delta: float = Field(0.15, gt=0, lt=2 / 3, description="bins with |D| above this are taken from step 1")
     first_iterations: int = Field(15, ge=1, description="LSMR iterations of step 1")
     lam: Mm = Field(1e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     mu_gradient: float = Field(1e-3, gt=0, description="ADMM penalty of the gradient split")
     iterations: int = Field(100, ge=1, description="iteration limit of step 2")
-    tolerance: float = Field(1e-3, ge=0, description="step 2 stops when chi changes by less, relatively")
+    tolerance: float = Field(1e-3, ge=0, description="stop step 2 when the relative change of chi is smaller")
     margin: Margin = 40.0
 
 
@@ -52,10 +52,10 @@ def rts(
     weight: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field. The callback is told the status of both
-    steps and may stop the one that runs.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field. `callback` receives the status of both
+    steps and may stop the current one.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)

@@ -1,4 +1,4 @@
-"""What the inversions share: direct division in k-space, and weights inside the mask."""
+"""Common parts of the inversions: division in k-space, and weights inside the mask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
 
 CONE = 1e-6
-"""|D| up to this is 0 but for rounding: its sign says nothing."""
+"""Largest |D| that is 0 up to rounding, so that its sign is meaningless."""
 
 
 def divide_field(
@@ -30,7 +30,7 @@ def divide_field(
     """Return chi (x, y, z) [ppm] = F^-1 inverse(D) F field inside `mask`, 0 outside.
 
     `local_field` (x, y, z) [ppm]; `inverse` maps the dipole's half spectrum, on the grid of the given
-    transforms, to the filter; `margin` [mm] of zeros follow the mask's box.
+    transforms, to the filter; the mask's bounding box is padded with `margin` [mm] of zeros.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, margin, device)
@@ -44,9 +44,9 @@ def divide_field(
 def thresholded_inverse(
     response: Array, fft: RealFFT, threshold: float, *, below: Literal["clip", "zero"], rescale: bool
 ) -> Array:
-    """1 / D where |D| > t; elsewhere sign(D) / t (`clip`; 0 on the cone D = 0) or 0 (`zero`); float32.
+    """Return 1 / D where |D| > t, elsewhere sign(D) / t (`clip`; 0 on the cone D = 0) or 0 (`zero`); float32.
 
-    With `rescale` it is divided by the mean of D times itself over the spectrum: the gain of the filter.
+    With `rescale` it is divided by the gain of the filter, the mean of D times the filter over the spectrum.
     """
     xp = array_module(response)
     kept = abs(response) > threshold
@@ -61,9 +61,9 @@ def thresholded_inverse(
 def inside_weight(
     domain: Domain, mask: Array, weight: Array | None, *, scale: Literal["mean", "largest"] = "mean"
 ) -> Array:
-    """Solver array of the data weights: the mask, or `weight` (x, y, z) inside it.
+    """Return the data weights on the solver's grid: the mask, or `weight` (x, y, z) inside it.
 
-    Weights are divided by their mean over the mask or by the largest, so their unit does not matter.
+    Weights are divided by their mean over the mask or by their maximum, so their unit does not matter.
     """
     inside = domain.insert(mask if weight is None else weight, mask)
     if weight is not None:

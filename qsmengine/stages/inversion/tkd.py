@@ -4,8 +4,8 @@ chi^(k) = field^(k) / D(k) where |D(k)| > t, and field^(k) sign(D(k)) / t elsewh
 Division by t instead of the small D underestimates chi; `rescale` divides by the mean of D(k) / D_t(k),
 the gain of the whole filter.
 
-Assumes that the field outside the mask is zero. It is not, so the cut-off field at the mask's edge and
-noise both turn into streaks; the threshold trades them against underestimation.
+Assumes that the field outside the mask is zero. It is not, so the truncated field at the mask's edge and
+noise both cause streaks; the threshold trades these against underestimation.
 
 References: Shmueli et al. 2009, 10.1002/mrm.22135; gain: Schweser et al. 2013, 10.1002/mrm.24405.
 """
@@ -32,7 +32,7 @@ class TkdParams(Params):
 
 
 def tkd(local_field: Array, mask: Array, grid: Grid, params: TkdParams, *, device: Device) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
+    """Return susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
 
     def inverse(response: Array, fft: RealFFT) -> Array:
         return thresholded_inverse(response, fft, params.threshold, below="clip", rescale=params.rescale)

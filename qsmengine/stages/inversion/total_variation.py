@@ -1,4 +1,4 @@
-"""What the total-variation inversions share: parameters, and the solve inside the mask."""
+"""Common parts of the total-variation inversions: parameters, and the solution inside the mask."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ class TvParams(Params):
     mu_gradient: float = Field(2e-2, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.05, gt=0, description="ADMM penalty of the data split")
     iterations: int = Field(120, ge=1, description="iteration limit")
-    tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
+    tolerance: float = Field(1e-3, ge=0, description="stop when the relative change of chi is smaller")
     margin: Margin = 40.0
 
 
 class PhaseTvParams(TvParams):
-    """Those of total variation with the data term on the phase."""
+    """Parameters of total variation with the data term on the phase."""
 
     mu_data: float = Field(0.2, gt=0, description="ADMM penalty of the data split")
     echo_time: float = Field(0.002, gt=0, description="effective echo time of the phase model [s]")
 
 
 class NoiseGainParams(Params):
-    """For methods whose weight of the total variation grows with the noise of the field."""
+    """Parameters of methods whose weight of the total variation grows with the noise of the field."""
 
     noise_gain: Mm = Field(
-        0.1, ge=0, description="added to lambda per ppm of the field's median noise, where that is known [mm]"
+        0.1, ge=0, description="added to lambda per ppm of the field's median noise, if known [mm]"
     )
 
 
 def noisy_weight(lam: float, noise_gain: float, noise: Array | None, mask: Array) -> float:
-    """Weight of the total variation [ppm mm]: `lam` + `noise_gain` times the median of `noise` [ppm] in `mask`.
+    """Return the weight of the total variation [ppm mm]: `lam` + `noise_gain` times the median noise in `mask`.
 
-    The least weight of a penalty of first order that keeps noise from being fitted is proportional to the
-    noise (Bickel et al. 2009, 10.1214/08-AOS620). Voxels of unknown noise (0) do not count.
+    `noise` is in [ppm]. The smallest weight of a first-order penalty that avoids fitting noise is proportional
+    to the noise (Bickel et al. 2009, 10.1214/08-AOS620). Voxels of unknown noise (0) do not count.
     """
     if noise is None or noise_gain == 0:
         return lam
@@ -64,7 +64,7 @@ def tv_problem(
     lam: float,
     data_step: DataStep,
 ) -> TvProblem:
-    """The problem on the solver's grid: W is the mask, or `weight` inside it scaled to mean 1."""
+    """Return the problem on the solver's grid: W is the mask, or `weight` inside it scaled to mean 1."""
     return TvProblem(
         response=dipole_response(domain.shape, grid.voxel_size, grid.b0_direction, domain.device),
         data=domain.insert(local_field, mask),
@@ -87,7 +87,7 @@ def invert_tv(
     weight: Array | None,
     callback: SolverCallback | None,
 ) -> Array:
-    """Chi (x, y, z) [ppm], 0 outside `mask`: least sum W^2 loss(D chi - field) + lam || grad chi ||_1.
+    """Return chi (x, y, z) [ppm], 0 outside `mask`, for min sum W^2 loss(D chi - field) + lam || grad chi ||_1.
 
     `local_field` (x, y, z) [ppm]; W is the mask, or `weight` inside it scaled to mean 1; the loss is that of
     `data_step`.

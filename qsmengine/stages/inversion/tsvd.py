@@ -1,12 +1,12 @@
 """Truncated singular value decomposition (TSVD) of the dipole.
 
 chi^(k) = field^(k) / D(k) where |D(k)| > t, and 0 elsewhere: the k-space bins are the singular vectors of
-the convolution, |D(k)| its singular values. `rescale` divides by the share of k-space that is kept, the
-mean gain of the filter; tissue has less of its energy near the magic angle than that, so this overshoots
-where t is large and is off by default.
+the convolution, |D(k)| its singular values. `rescale` divides by the fraction of k-space that is kept, the
+mean gain of the filter. Less of the energy of tissue lies near the magic angle than this fraction implies, so
+rescaling overshoots for large t and is off by default.
 
-Assumes, as TKD does, that the field outside the mask is zero. Compared with TKD less noise is amplified
-near the magic angle, at the cost of stronger streaks and more loss of contrast.
+Like TKD, assumes that the field outside the mask is zero. Compared with TKD less noise is amplified near the
+magic angle, at the cost of stronger streaks and more loss of contrast.
 
 References: Wharton et al. 2010, 10.1002/mrm.22334; gain: Schweser et al. 2013, 10.1002/mrm.24405.
 """
@@ -33,7 +33,7 @@ class TsvdParams(Params):
 
 
 def tsvd(local_field: Array, mask: Array, grid: Grid, params: TsvdParams, *, device: Device) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
+    """Return susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`; 0 outside."""
 
     def inverse(response: Array, fft: RealFFT) -> Array:
         return thresholded_inverse(response, fft, params.threshold, below="zero", rescale=params.rescale)

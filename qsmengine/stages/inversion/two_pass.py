@@ -2,8 +2,8 @@
 
     chi = chi_reliable where the reliable pass has a value, else chi_filled + constant.
 
-Each map is known up to a constant: the filled one is shifted so that both have the same mean in the voxels
-that they share.
+Each map is determined up to a constant; the filled map is shifted so that both have the same mean in their
+common voxels.
 
 Reference: Stewart et al. 2022, 10.1002/mrm.29048.
 """
@@ -21,7 +21,7 @@ from qsmengine.stages.params import Params
 
 
 class CombinationParams(Params):
-    """The combination has no parameters."""
+    """Parameters of the combination (none)."""
 
 
 def combine_passes(
@@ -34,23 +34,23 @@ def combine_passes(
     *,
     device: Device,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] of both passes combined.
+    """Return the combined susceptibility (x, y, z) [ppm] of both passes.
 
     Parameters
     ----------
     reliable_chi, filled_chi
         (x, y, z) [ppm] of the passes.
     reliable_mask
-        (x, y, z) where the first is defined.
+        (x, y, z): voxels where the first is defined.
     mask
-        (x, y, z) where the second is; the result is 0 outside.
+        (x, y, z): voxels where the second is defined; the result is 0 outside.
     grid, params, device
-        As everywhere.
+        Geometry, parameters, and where to compute.
 
     Raises
     ------
     InputError
-        When the masks share no voxel.
+        If the masks have no common voxel.
     """
     del grid, params
     inside = device.asarray(mask, bool)
@@ -68,7 +68,7 @@ METHODS = (
     Method(
         stage="combination", name="two_pass", run=combine_passes, params=CombinationParams,
         inputs=("reliable_chi", "filled_chi", "reliable_mask", "mask"), outputs={"chi": "ppm"},
-        summary="the reliable pass, and the filled one in its holes", doi="10.1002/mrm.29048",
+        summary="reliable pass, with holes filled from the filled pass", doi="10.1002/mrm.29048",
         bytes_per_voxel=40,
     ),
 )  # fmt: skip

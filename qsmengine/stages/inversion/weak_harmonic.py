@@ -1,12 +1,12 @@
-"""Weak-harmonic QSM (WH-QSM): nonlinear total variation that also removes what is left of the background.
+"""Weak-harmonic QSM (WH-QSM): nonlinear total variation that also removes the residual background field.
 
 min_{chi, h} sum W^2 (1 - cos(r (D chi + h - field))) / r^2 + lambda || grad chi ||_1
 + beta / 2 || M laplace h ||^2, where h [ppm] is a residual background field, harmonic inside the mask M
 and free outside, and r = 2 pi gamma B0 TE is the phase [rad] of 1 ppm at the effective echo time TE (see
-`fansi_tv`, with which it shares the data term and lambda). beta says how strictly h is harmonic: the larger,
-the less of the local field it can take away.
+`fansi_tv`, with which it shares the data term and lambda). The larger beta, the closer h is to harmonic and the
+less local field it can absorb.
 
-ADMM with the splits grad chi, D chi + h and laplace h; chi and h are solved for together in k-space.
+Solved by ADMM with the splits grad chi, D chi + h and laplace h; chi and h are found together in k-space.
 
 Reference: Milovic et al. 2019, 10.1002/mrm.27483.
 """
@@ -35,7 +35,7 @@ from qsmengine.units import rad_per_ppm
 
 
 class WeakHarmonicParams(PhaseTvParams, NoiseGainParams):
-    """Parameters of weak-harmonic QSM: those of `fansi_tv`, and of the harmonic field."""
+    """Parameters of weak-harmonic QSM: those of `fansi_tv`, and those of the harmonic field."""
 
     beta: Mm4 = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
     mu_harmonic: Mm4 = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
@@ -52,10 +52,10 @@ def weak_harmonic(
     noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `local_field` may hold a remnant of the background. `weight` (x, y, z), any unit, is best 1 / noise of
-    the field; `noise` (x, y, z) [ppm] adapts lambda. The callback is told the solver's status and may stop it.
+    `local_field` may contain residual background. `weight` (x, y, z), any unit, is best 1 / noise of
+    the field; `noise` (x, y, z) [ppm] adapts lambda. `callback` receives the solver's status and may stop it.
 
     Raises
     ------

@@ -2,11 +2,11 @@
 
 min_chi 1/2 || W (D chi - field) ||^2 + lambda || grad chi ||_1, solved by ADMM with the splits
 grad chi and D chi. W is the mask, or `weight` inside it scaled to mean 1, so lambda does not depend on
-the weights' unit. The total variation sums the absolute differences per mm along the three axes, so
-the result does not depend on how the axes are stored. To lambda is added what the field's noise asks for:
-`noise_gain` times its median, where the noise is given.
+the weights' unit. The total variation sums the absolute differences per mm along the three axes, so the
+result does not depend on the storage order of the axes. If the noise of the field is given, `noise_gain` times
+its median is added to lambda.
 
-Unlike the k-space fit of the plain form, nothing is assumed of the field outside the mask: there W = 0.
+Unlike the plain k-space fit, this assumes nothing about the field outside the mask, where W = 0.
 
 References: Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/mrm.27073.
 """
@@ -42,10 +42,10 @@ def weighted_tv(
     noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
+    """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda. The
-    callback is told the solver's status and may stop it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda.
+    `callback` receives the solver's status and may stop it.
     """
     mask = device.asarray(mask, bool)
     return invert_tv(

@@ -1,1 +1,1 @@
-"""Masks: where there is tissue whose phase can be used."""
+"""Masks of tissue with usable phase."""

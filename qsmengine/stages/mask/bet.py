@@ -1,27 +1,27 @@
-"""Brain mask from magnitude alone: a surface that grows onto the brain (BET).
+"""Brain mask from the magnitude: a surface that expands to fit the brain (BET).
 
-A sphere of triangles in the middle of the head, half as large, moves by small steps
+A triangulated sphere in the middle of the head, half its size, is deformed in small steps
 
     u = 0.5 s_t + f2 s_n + 0.05 f3 l n,
 
-where s leads from a vertex to the mean of its neighbours, s_t and s_n are its parts along the surface and
-along the normal n, and l is the mean edge. f2 = (1 + tanh(F (1 / r - E))) / 2 flattens where the radius of
+where s points from a vertex to the mean of its neighbours, s_t and s_n are its components along the surface and
+along the normal n, and l is the mean edge. f2 = (1 + tanh(F (1 / r - E))) / 2 smooths where the radius of
 curvature r is small. f3 = 2 (I_min - t) / (I_max - I_low) pulls outwards in brain and inwards beyond it:
 I_min is the darkest intensity within 20 mm below the surface, I_max the brightest within 10 mm, and
 t = I_low + `threshold` (I_max - I_low) the intensity of the edge between brain and skull. As t follows the
-brightest intensity nearby, the receive field matters little.
+brightest intensity nearby, the receive field has little influence.
 
-Voxels above Otsu's threshold are head; I_low is the median of the others, so a background that is not 0
-does not matter. The head's centre and size are those of its uppermost `height`, lest a neck pulls the sphere
-down. Bone is less dark in gradient echoes than in the T1-weighted images that the paper's threshold of 0.5
-was chosen for. Where cerebrospinal fluid is bright the surface stops at bone; a rim brighter than
-`bright_rim` times its surroundings is then peeled off and the sulci this opens are closed again.
+Voxels above Otsu's threshold are head. I_low is the median of the others, so the background need not be 0. The
+head's centre and size are those of its uppermost `height`, so that a neck does not pull the sphere down. Bone
+is less dark in gradient echoes than in the T1-weighted images for which the paper's threshold of 0.5 was
+chosen. Where cerebrospinal fluid is bright the surface stops at bone; a rim brighter than `bright_rim` times
+its surroundings is then peeled off, and the sulci that this opens are closed again.
 
-In heads smaller than those of children all lengths of the paper shrink with the head.
+In heads smaller than a child's all lengths of the paper shrink with the head.
 
 The image is averaged over blocks of voxels with edges up to `resolution`; distances are in mm. Assumes a head
-brighter than its background and dark bone around the brain; a brain already cut out is found too. The surface
-may intersect itself in deep folds: what it winds around counts as inside.
+brighter than its background and dark bone around the brain; skull-stripped images also work. The surface may
+intersect itself in deep folds: the volume that it winds around counts as inside.
 
 Reference: Smith 2002, 10.1002/hbm.10062.
 """
@@ -49,58 +49,65 @@ from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Params
 
 _REACH = (10.0, 20.0)
-"""How far below the surface the brightest and the darkest intensity are sought [mm]."""
+"""Depths below the surface to which the brightest and the darkest intensity are searched [mm]."""
 _RADII = (3.33, 10.0)
-"""Radii of curvature [mm] between which flattening sets in."""
+"""Radii of curvature [mm] between which smoothing sets in."""
 _SMALL_HEAD = 50.0
-"""These lengths shrink with heads of a smaller radius than this [mm]."""
+"""Radius of the head below which these lengths shrink with it [mm]."""
 _LEVELS = (3, 4)
-"""Times the surface's triangles are subdivided."""
+"""Number of times that the surface's triangles are subdivided."""
 _SURROUNDINGS = 10.0
 """Standard deviation of the Gaussian for the local mean [mm]."""
 _OPENING = 2.0
-"""Radius that cuts bridges between brain and membranes [mm]."""
+"""Radius of the opening that cuts bridges between brain and membranes [mm]."""
 
 
 class BetParams(Params):
     """Parameters of BET."""
 
     threshold: float = Field(
-        0.7, gt=0, lt=1, description="of the edge, relative to the local intensity; lower: larger mask"
+        0.7,
+        gt=0,
+        lt=1,
+        description="intensity of the brain's edge relative to the local maximum; lower: larger mask",
     )
     gradient: float = Field(
-        0.0, ge=-1, le=1, description="added to the threshold at the head's top, taken off at its base"
+        0.0, ge=-1, le=1, description="added to the threshold at the top of the head, subtracted at its base"
     )
     echo: int | None = Field(
-        None, ge=1, description="whose magnitude is used, from 1; none: root sum of squares"
+        None, ge=1, description="echo whose magnitude is used, from 1; none: root sum of squares"
     )
-    height: Length = Field(150.0, gt=0, description="of the head from its top that sets centre and size [mm]")
+    height: Length = Field(
+        150.0, gt=0, description="length of the head, from its top, that sets centre and size [mm]"
+    )
     bright_rim: float | None = Field(
-        1.12, gt=1, description="peel off fluid brighter than this times the local mean; none: keep it"
+        1.12, gt=1, description="peel off fluid brighter than this multiple of the local mean; none: keep it"
     )
-    closing: Length = Field(6.0, ge=0, description="radius that closes sulci after peeling [mm]")
-    resolution: Length = Field(2.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
+    closing: Length = Field(6.0, ge=0, description="radius of the closing of sulci after peeling [mm]")
+    resolution: Length = Field(
+        2.0, gt=0, description="voxels are averaged in blocks with edges up to this length [mm]"
+    )
     iterations: int = Field(300, ge=1, description="steps of the coarse and of the fine surface")
 
 
 def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> Array:
-    """Brain mask, bool (x, y, z).
+    """Return the brain mask, bool (x, y, z).
 
     Parameters
     ----------
     magnitude
         (x, y, z, echo), any unit; voxels that are not finite count as 0.
     grid
-        Geometry; its affine tells where the top of the head is.
+        Geometry; its affine defines the top of the head.
     params
         Parameters.
     device
-        Where the mask is returned.
+        Device of the returned mask.
 
     Raises
     ------
     InputError
-        For a magnitude without signal or contrast, or when the surface encloses no voxel.
+        For a magnitude without signal or contrast, or if the surface encloses no voxel.
     UsageError
         For an echo that does not exist.
     """
@@ -122,7 +129,7 @@ def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> A
 
 
 def _image(magnitude: Array, echo: int | None, factors: Factors, device: Device) -> Array:
-    """Mean over blocks of the root sum of squares of the echoes, or of one."""
+    """Return the mean over blocks of the root sum of squares of the echoes, or of one echo."""
     count = magnitude.shape[3]
     if echo is not None and echo > count:
         raise UsageError(f"echo is {echo}, there are {count} echoes")
@@ -135,12 +142,12 @@ def _image(magnitude: Array, echo: int | None, factors: Factors, device: Device)
 
 
 class _Head(NamedTuple):
-    """Rough place and intensities of the head."""
+    """Approximate position and intensities of the head."""
 
     centre: FloatArray
-    """[mm], voxel (i, j, k) of the blocks lies at (i hx, j hy, k hz)."""
+    """Centre [mm]; block (i, j, k) lies at (i hx, j hy, k hz)."""
     radius: float
-    """Of a ball of the same volume [mm]."""
+    """Radius of a ball of the same volume [mm]."""
     levels: FloatArray
     """I_low, I_low + 0.1 (I_98 - I_low), median of the voxels in that ball."""
 
@@ -169,7 +176,7 @@ class _Head(NamedTuple):
 def _grown(
     image: Array, size: Vector3, head: _Head, up: FloatArray, params: BetParams, device: Device
 ) -> FloatArray:
-    """Vertices [mm] of the surface on the brain: found with a coarse mesh, refined with finer ones."""
+    """Return the vertices [mm] of the brain's surface, found with a coarse mesh and refined with finer ones."""
     vertices = head.centre + 0.5 * head.radius * unit_sphere(_LEVELS[0]).vertices
     scale = min(1.0, head.radius / _SMALL_HEAD)
     sharp, flat = (1 / (scale * radius) for radius in _RADII)
@@ -194,7 +201,7 @@ def _grown(
 
 
 def _inside(places: FloatArray, shape: tuple[int, ...], device: Device) -> Array:
-    """Voxels inside the surface with vertices at `places` [voxels]."""
+    """Return the voxels inside the surface with vertices at `places` [voxels]."""
     crossings, mask = device.zeros(shape, np.int32), device.empty(shape, np.uint8)
     triangles = device.asarray(unit_sphere(_LEVELS[-1]).triangles, np.int32)
     launch(
@@ -207,7 +214,7 @@ def _inside(places: FloatArray, shape: tuple[int, ...], device: Device) -> Array
 def _without_bright_rim(
     mask: Array, image: Array, size: Vector3, limit: float, closing: float, device: Device
 ) -> Array:
-    """The mask without what is connected with its outside through voxels brighter than their surroundings."""
+    """Remove voxels brighter than their surroundings that are connected to the outside of the mask."""
     xp = device.xp
     weight = mask.astype(np.float32)
     total = gaussian_filter(image * weight, size, _SURROUNDINGS, device)
@@ -224,7 +231,7 @@ METHODS = (
     Method(
         stage="mask", name="bet", run=bet, params=BetParams,
         inputs=("magnitude",), outputs={"mask": "1"},
-        summary="surface that grows onto the brain in the magnitude", doi="10.1002/hbm.10062",
+        summary="surface that expands to fit the brain in the magnitude", doi="10.1002/hbm.10062",
         bytes_per_voxel=60,
     ),
 )  # fmt: skip

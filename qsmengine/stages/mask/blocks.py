@@ -1,4 +1,4 @@
-"""Images averaged over blocks of voxels, for masks that need no more detail, on either device."""
+"""Averages over blocks of voxels, for masks that need no more detail, on CPU and GPU."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _BINS = 256
 
 
 def block_factors(voxel_size: Vector3, resolution: float) -> Factors:
-    """Voxels along each axis of blocks with edges up to `resolution` [mm]: at least 1, at most 256."""
+    """Return the voxels per block along each axis for edges up to `resolution` [mm]: 1 to 256."""
     x, y, z = (min(_LARGEST, max(1, math.floor(resolution / h + 1e-3))) for h in voxel_size)
     return x, y, z
 
 
 def block_size(voxel_size: Vector3, factors: Factors) -> Vector3:
-    """Edges of the blocks [mm]."""
+    """Return the edges of the blocks [mm]."""
     x, y, z = (h * f for h, f in zip(voxel_size, factors, strict=True))
     return x, y, z
 
 
 def block_grid(shape: tuple[int, ...], factors: Factors) -> Factors:
-    """Number of blocks along each axis of an image of `shape`; the last ones may not be full."""
+    """Return the number of blocks along each axis of an image of `shape`; the last may be incomplete."""
     x, y, z = (-(-n // f) for n, f in zip(shape, factors, strict=True))
     return x, y, z
 
 
 def block_mean(image: Array, factors: Factors, device: Device) -> Array:
-    """Mean float32 of `image` (x, y, z) over blocks of voxels; values that are not finite count as 0.
+    """Return the float32 mean of `image` (x, y, z) over blocks of voxels; non-finite values count as 0.
 
-    Where the last block of an axis is not full, the last voxel is repeated.
+    If the last block of an axis is incomplete, the last voxel is repeated.
     """
     values = device.asarray(image, aligned=False)
     mean = device.empty(block_grid(values.shape, factors))
@@ -50,7 +50,7 @@ def block_mean(image: Array, factors: Factors, device: Device) -> Array:
 
 
 def block_signal(magnitude: Array, phase: Array, factors: Factors, device: Device) -> tuple[Array, Array]:
-    """Magnitude and phase [rad] of the mean complex signal over blocks of voxels, as :func:`block_mean`."""
+    """Return magnitude and phase [rad] of the mean complex signal over blocks; see :func:`block_mean`."""
     if max(factors) == 1:
         return block_mean(magnitude, factors, device), block_mean(phase, factors, device)
     modulus, angle = (device.asarray(array, aligned=False) for array in (magnitude, phase))
@@ -60,7 +60,7 @@ def block_signal(magnitude: Array, phase: Array, factors: Factors, device: Devic
 
 
 def onto_voxels(mask: Array, factors: Factors, shape: tuple[int, int, int], device: Device) -> Array:
-    """Mask of blocks on the grid of voxels: interpolated linearly, at least one half."""
+    """Return a mask of blocks on the grid of voxels: linear interpolation, thresholded at one half."""
     if max(factors) == 1:
         return mask
     blocks = device.asarray(mask, bool, aligned=False).view(np.uint8)
@@ -70,7 +70,9 @@ def onto_voxels(mask: Array, factors: Factors, shape: tuple[int, int, int], devi
 
 
 def otsu(values: Array, device: Device) -> float:
-    """Threshold that maximises the variance between two classes, from 256 bins up to the 99.9th percentile.
+    """Return Otsu's threshold, which maximises the variance between two classes.
+
+    It is computed from 256 bins up to the 99.9th percentile.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def otsu(values: Array, device: Device) -> float:
 
 
 def _places(ordered: Array, edges: np.ndarray, device: Device) -> np.ndarray:
-    """How many sorted values lie below each edge; the last bin holds its upper edge too."""
+    """Count the sorted values below each edge; the last bin includes its upper edge."""
     xp = device.xp
     below = xp.searchsorted(ordered, device.asarray(edges))
     upto = xp.searchsorted(ordered, device.asarray(edges[-1:]), side="right")

@@ -1,8 +1,8 @@
-"""Brain mask and phase-quality mask combined.
+"""Combination of a brain mask and a phase-quality mask.
 
-The consensus recommendation wants both: brain extraction on the magnitude, and voxels whose phase can be used
-(QSM Consensus Organization Committee 2024, 10.1002/mrm.30006). The two masks are joined by AND or OR; of the
-result the largest connected part is kept, gaps are closed, holes are filled, and layers are taken off, in this
+The consensus recommendation asks for both: brain extraction on the magnitude, and voxels with usable phase
+(QSM Consensus Organization Committee 2024, 10.1002/mrm.30006). The two masks are combined by AND or OR. Then
+the largest connected component is kept, gaps are closed, holes are filled, and the mask is eroded, in this
 order. Distances are in mm.
 """
 
@@ -29,7 +29,7 @@ class CombinedParams(Params):
     """Parameters of the combined mask."""
 
     brain: Literal["bet", "phase_magnitude"] = Field("bet", description="method of the brain mask")
-    operation: Literal["and", "or"] = Field("and", description="how brain and quality are joined")
+    operation: Literal["and", "or"] = Field("and", description="combination of brain and quality mask")
     bet: BetParams = Field(BetParams(), description="parameters of bet")
     phase_magnitude: PhaseMagnitudeParams = Field(
         PhaseMagnitudeParams(), description="parameters of phase_magnitude"
@@ -37,10 +37,10 @@ class CombinedParams(Params):
     phase_quality: PhaseQualityParams = Field(
         PhaseQualityParams(), description="parameters of the quality mask"
     )
-    largest: bool = Field(True, description="keep the largest connected part only")
-    closing: Length = Field(0.0, ge=0, description="radius that closes gaps [mm]")
+    largest: bool = Field(True, description="keep only the largest connected component")
+    closing: Length = Field(0.0, ge=0, description="radius of the closing of gaps [mm]")
     fill: bool = Field(True, description="fill holes")
-    erosion: Length = Field(0.0, ge=0, description="layers taken off at the end [mm]")
+    erosion: Length = Field(0.0, ge=0, description="radius of the final erosion [mm]")
 
 
 def combined(
@@ -52,7 +52,7 @@ def combined(
     *,
     device: Device,
 ) -> Array:
-    """Brain mask AND (or OR) phase-quality mask, bool (x, y, z).
+    """Return brain mask AND (or OR) phase-quality mask, bool (x, y, z).
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def combined(
     Raises
     ------
     InputError
-        As the two methods do, and when nothing is left.
+        As the two methods do, and if nothing is left.
     """
     if params.brain == "bet":
         brain = bet(magnitude, grid, params.bet, device=device)
@@ -93,6 +93,6 @@ METHODS = (
     Method(
         stage="mask", name="combined", run=combined, params=CombinedParams,
         inputs=("magnitude", "phase", "echo_times"), outputs={"mask": "1"},
-        summary="brain mask and (or) phase-quality mask", doi="10.1002/mrm.30006", bytes_per_voxel=60,
+        summary="brain mask AND (or OR) phase-quality mask", doi="10.1002/mrm.30006", bytes_per_voxel=60,
     ),
 )  # fmt: skip

@@ -1,16 +1,16 @@
-"""Voxels whose field can be believed: those that agree with their neighbours.
+"""Mask of voxels with a plausible field: one that agrees with the neighbours'.
 
 A field is continuous. A voxel that differs by more than a limit from at least half of its face neighbours
-in the mask was dephased, unwrapped into the wrong turn, or lies in the steep field of air and bone that
-the mask should not hold; a handful of them, each wrong by a part per million, outweighs the whole local
-field of a brain in background removal and inversion. They are left out, and the test is repeated until
-nothing changes or `passes` are done. At the rim of the mask, which moves inwards as voxels go, the limit is
+in the mask was dephased or wrongly unwrapped, or lies in the steep field near air and bone that the mask
+should exclude. In background removal and inversion a handful of such voxels, each wrong by 1 ppm, outweighs
+the local field of a whole brain. They are excluded, and the test is repeated until nothing changes or
+`passes` are done. At the rim of the mask, which moves inwards as voxels are excluded, the limit is
 `rim_jump`; inside it is `max_jump`, wide enough for veins, calcifications and haemorrhages.
 
-Leaving unreliable voxels out of the mask is part of the consensus recommendation (QSM Consensus
-Organization Committee 2024, 10.1002/mrm.30006); the test by neighbours is this engine's own.
+Excluding unreliable voxels is part of the consensus recommendation (QSM Consensus Organization Committee
+2024, 10.1002/mrm.30006); the comparison with neighbours is specific to this engine.
 
-A region that is wrong as a whole agrees with itself and stays; this finds single voxels and thin fringes.
+It detects single voxels and thin fringes. A region that is wrong as a whole is consistent and stays.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from qsmengine.stages.params import Params
 class FieldJumpsParams(Params):
     """Parameters of the test for jumps."""
 
-    max_jump: float = Field(0.3, gt=0, description="largest difference between neighbours [ppm]")
-    rim_jump: float = Field(0.1, gt=0, description="the same for voxels at the edge of the mask [ppm]")
-    passes: int = Field(20, ge=1, description="times the test is repeated at most")
+    max_jump: float = Field(0.3, gt=0, description="largest field difference between neighbours [ppm]")
+    rim_jump: float = Field(0.1, gt=0, description="largest difference at the edge of the mask [ppm]")
+    passes: int = Field(20, ge=1, description="largest number of repetitions of the test")
 
 
 def field_jumps(
     total_field: Array, mask: Array, grid: Grid, params: FieldJumpsParams, *, device: Device
 ) -> Array:
-    """Mask (x, y, z) of the voxels of `mask` where the total field (x, y, z) [ppm] is continuous.
+    """Return the voxels of `mask` (x, y, z) where the total field (x, y, z) [ppm] is continuous.
 
-    It is empty for a field without two neighbouring voxels that agree.
+    The result is empty if no two neighbouring voxels agree.
     """
     del grid  # only the order of voxels matters
     field = device.asarray(total_field)
@@ -60,7 +60,7 @@ METHODS = (
     Method(
         stage="reliability", name="field_jumps", run=field_jumps, params=FieldJumpsParams,
         inputs=("total_field", "mask"), outputs={"mask": "1"},
-        summary="leaves out voxels that jump against their neighbours", doi="10.1002/mrm.30006",
+        summary="excludes voxels whose field differs abruptly from their neighbours'", doi="10.1002/mrm.30006",
         bytes_per_voxel=12,
     ),
 )  # fmt: skip

@@ -1,17 +1,17 @@
-"""Brain mask from magnitude and phase quality, without atlas or outside tools.
+"""Brain mask from magnitude and phase quality, without atlas or external tools.
 
-1. Magnitude: root of the sum of squares over the echoes, divided by its own Gaussian mean over the
+1. Magnitude: root of the sum of squares over the echoes, divided by its Gaussian mean over the
    foreground (receive bias).
 2. Phase quality: mean ROMEO edge weight of each voxel, from the first one or two echoes. It is high in
-   brain; it drops in air, bone and vessels, at the skull's fat-water border and beside sinuses.
-3. Score = magnitude * quality^2, thresholded after Otsu.
-4. Erosion by `opening` mm cuts the bridges to scalp, eyes and neck; the largest component is dilated
-   back by 1 mm more and cut with a threshold lowered to 0.8.
+   brain; it drops in air, bone and vessels, at the skull's fat-water border and near sinuses.
+3. Score = magnitude * quality^2, thresholded by Otsu's method.
+4. Erosion by `opening` mm cuts the bridges to scalp, eyes and neck. The largest component is dilated by 1 mm
+   more than it was eroded and intersected with the score above 0.8 times the threshold.
 5. Closing by `closing` mm, then filling of holes.
 
-Everything works on the mean complex signal over blocks of voxels with edges up to `resolution`, so the
-quality depends little on voxel size and noise; distances are in mm. The mask is brought back to the grid by
-linear interpolation. Assumes a head, not a body; a brain already cut out keeps its outline within a few mm.
+All steps use the mean complex signal over blocks of voxels with edges up to `resolution`, so that the quality
+depends little on voxel size and noise; distances are in mm. The mask is interpolated linearly to the grid.
+Assumes a head, not a body; a skull-stripped brain keeps its outline within a few mm.
 
 Every step runs on the device, by the same algorithm on CPU and GPU. Rounding of the mean signal's phase and of
 sums differs between the two, so single voxels at a threshold may differ.
@@ -55,11 +55,15 @@ _REGROWN = 1.0
 class PhaseMagnitudeParams(Params):
     """Parameters of the mask."""
 
-    threshold: float | None = Field(None, gt=0, lt=1, description="of the score; none: Otsu's, at most 0.5")
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="threshold of the score; none: Otsu's, at most 0.5"
+    )
     bias_sigma: Length = Field(20.0, gt=0, description="standard deviation of the bias field's Gaussian [mm]")
-    opening: Length = Field(5.0, ge=0, description="radius that cuts bridges [mm]")
-    closing: Length = Field(9.0, ge=0, description="radius that closes sulci and vessels [mm]")
-    resolution: Length = Field(3.0, gt=0, description="voxels are joined to blocks up to this edge [mm]")
+    opening: Length = Field(5.0, ge=0, description="radius of the opening that cuts bridges [mm]")
+    closing: Length = Field(9.0, ge=0, description="radius of the closing of sulci and vessels [mm]")
+    resolution: Length = Field(
+        3.0, gt=0, description="voxels are averaged in blocks with edges up to this length [mm]"
+    )
 
 
 def phase_magnitude(
@@ -71,7 +75,7 @@ def phase_magnitude(
     *,
     device: Device,
 ) -> Array:
-    """Brain mask, bool (x, y, z).
+    """Return the brain mask, bool (x, y, z).
 
     Parameters
     ----------
@@ -91,7 +95,7 @@ def phase_magnitude(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, a magnitude without signal, or when nothing is left.
+        For shapes or echo times that do not match, a magnitude without signal, or if nothing is left.
     """
     times = check_series(grid, echo_times, magnitude=magnitude, phase=phase)
     factors = block_factors(grid.voxel_size, params.resolution)
@@ -108,7 +112,7 @@ def phase_magnitude(
 def _blocks(
     magnitude: Array, phase: Array, factors: Factors, device: Device
 ) -> tuple[Array, list[tuple[Array, Array]]]:
-    """Squared mean magnitude of each block, summed over the echoes; mean signal of the first two echoes."""
+    """Return each block's squared mean magnitude, summed over echoes, and its mean signal of the first two."""
     power = device.zeros(block_grid(magnitude.shape[:3], factors))
     signals = []
     for echo in range(magnitude.shape[3]):
@@ -121,7 +125,7 @@ def _blocks(
 
 
 def _score(image: Array, quality: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
-    """Bias-corrected magnitude, about 1 in brain, times the squared quality; 0 in the background."""
+    """Return the bias-corrected magnitude, about 1 in brain, times the squared quality; 0 in the background."""
     xp = device.xp
     foreground = image > np.float32(0.5 * otsu(image, device))
     weight = xp.where(foreground, quality * quality, np.float32(0))

@@ -1,8 +1,8 @@
 """Mask of coherent phase: voxels whose ROMEO quality exceeds a threshold.
 
 The quality of a voxel is the mean weight of its edges (see `unwrap`/`romeo`): high where the phase varies
-smoothly and in proportion to the echo time, low in noise, bone, air, vessels, haemorrhages and beside sinuses.
-Skin and muscle are coherent too: for a brain, combine it with a brain mask (`combined`).
+smoothly and in proportion to the echo time, low in noise, bone, air, vessels, haemorrhages and near sinuses.
+Skin and muscle are coherent too; for a brain, combine this mask with a brain mask (`combined`).
 
 Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 """
@@ -28,10 +28,10 @@ from qsmengine.stages.params import Length, Params
 class PhaseQualityParams(Params):
     """Parameters of the quality mask."""
 
-    threshold: float | None = Field(None, gt=0, lt=1, description="of the quality; none: Otsu's")
-    closing: Length = Field(0.0, ge=0, description="radius that closes gaps [mm]")
+    threshold: float | None = Field(None, gt=0, lt=1, description="threshold of the quality; none: Otsu's")
+    closing: Length = Field(0.0, ge=0, description="radius of the closing of gaps [mm]")
     fill: bool = Field(False, description="fill holes")
-    largest: bool = Field(True, description="keep the largest connected part only")
+    largest: bool = Field(True, description="keep only the largest connected component")
 
 
 def phase_quality(
@@ -43,12 +43,12 @@ def phase_quality(
     *,
     device: Device,
 ) -> Array:
-    """Mask of coherent phase, bool (x, y, z).
+    """Return the mask of coherent phase, bool (x, y, z).
 
     Parameters
     ----------
     phase
-        (x, y, z, echo) [rad], wrapped; its offset does not matter. Voxels that are not finite count as 0.
+        (x, y, z, echo) [rad], wrapped; its offset does not matter. Non-finite voxels count as 0.
     magnitude
         (x, y, z, echo), any unit; voxels without signal are left out.
     echo_times
@@ -63,7 +63,7 @@ def phase_quality(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, or when no voxel is above the threshold.
+        For shapes or echo times that do not match, or if no voxel is above the threshold.
     """
     times = check_series(grid, echo_times, phase=phase, magnitude=magnitude)
     magnitudes, phases = (

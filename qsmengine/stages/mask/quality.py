@@ -1,4 +1,4 @@
-"""Phase quality of every voxel of an image, without a mask: the mean weight of its edges in ROMEO."""
+"""Phase quality of every voxel of an image without a mask: the mean weight of its edges in ROMEO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmengine.stages.phase.growth import edge_costs, edge_quality
 def image_quality(
     magnitudes: Sequence[Array], phases: Sequence[Array], times: Sequence[float], device: Device
 ) -> Array:
-    """Quality (x, y, z) of the first echo, 0 (worst) to 1, by its coherence with the second where there is one.
+    """Return the quality (x, y, z) of the first echo, 0 (worst) to 1; a second echo adds their coherence.
 
     Parameters
     ----------

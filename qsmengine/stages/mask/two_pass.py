@@ -1,12 +1,12 @@
 """Masks of a two-pass reconstruction.
 
-Strong sources (veins, haemorrhages, calcifications) and their steep fields spoil the whole map by streaks.
-So susceptibility is reconstructed twice: in the *reliable* mask, whose holes leave out voxels of poor phase,
-and in the *filled* mask, where gaps are closed and holes filled again. The result is that of the reliable
-pass where it has one, and that of the filled pass in the holes (`combination`/`two_pass`).
+Strong sources (veins, haemorrhages, calcifications) and their steep fields cause streaks across the whole map.
+Susceptibility is therefore reconstructed twice: in the *reliable* mask, with holes at voxels of poor phase, and
+in the *filled* mask, in which gaps are closed and holes filled. The combined map is that of the reliable pass,
+with its holes filled from the filled pass (`combination`/`two_pass`).
 
-Reliable is what reaches `threshold` times the median ROMEO quality in the mask, and lies in `field_mask`
-where that is given. The filled mask never leaves the mask given.
+Voxels are reliable if their ROMEO quality is at least `threshold` times its median in the mask and they lie in
+`field_mask`, if given. The filled mask never extends beyond the given mask.
 
 Reference: Stewart et al. 2022, 10.1002/mrm.29048.
 """
@@ -35,9 +35,9 @@ class TwoPassParams(Params):
     """Parameters of the two masks."""
 
     threshold: float = Field(
-        0.7, gt=0, le=1, description="reliable quality, relative to the median in the mask"
+        0.7, gt=0, le=1, description="lowest reliable quality, relative to the median in the mask"
     )
-    closing: Length = Field(3.0, ge=0, description="radius that closes gaps of the filled mask [mm]")
+    closing: Length = Field(3.0, ge=0, description="radius of the closing of gaps in the filled mask [mm]")
 
 
 class TwoPassResult(NamedTuple):
@@ -58,7 +58,7 @@ def two_pass(
     device: Device,
     field_mask: Array | None = None,
 ) -> TwoPassResult:
-    """Reliable and filled mask, bool (x, y, z).
+    """Return the reliable and the filled mask, bool (x, y, z).
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def two_pass(
     magnitude
         (x, y, z, echo), any unit.
     mask
-        (x, y, z): both masks lie in it.
+        (x, y, z): contains both masks.
     echo_times
         (echo,) [s].
     grid
@@ -77,12 +77,12 @@ def two_pass(
     device
         Where to compute.
     field_mask
-        (x, y, z): what the reliable mask may hold.
+        (x, y, z): voxels that the reliable mask may contain.
 
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, and when nothing is reliable.
+        For shapes or echo times that do not match, and if nothing is reliable.
     """
     times = check_series(grid, echo_times, phase=phase, magnitude=magnitude)
     wrapped, weights = echo_first(phase[..., :2], device), echo_first(magnitude[..., :1], device)
@@ -105,7 +105,7 @@ METHODS = (
         stage="two-pass", name="phase_quality", run=two_pass, params=TwoPassParams,
         inputs=("phase", "magnitude", "mask", "echo_times", "field_mask?"),
         outputs={"reliable_mask": "1", "filled_mask": "1"},
-        summary="masks of two passes: without and with voxels of poor phase", doi="10.1002/mrm.29048",
+        summary="masks of two passes: without and with the voxels of poor phase", doi="10.1002/mrm.29048",
         bytes_per_voxel=60, bytes_per_volume=8,
     ),
 )  # fmt: skip

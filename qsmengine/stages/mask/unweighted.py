@@ -1,13 +1,13 @@
 """Brain mask of a diffusion series from its median unweighted image.
 
-BET (:mod:`qsmengine.stages.mask.bet`) grows a surface onto the brain. Fat suppression darkens the scalp of
-these images, so its threshold lies below the one for gradient echoes. A head smaller than `SMALL` is first
-enlarged to the size of an adult's, because BET's lengths are those of an adult. Where BET encloses less than
-`LEAST_OF_HEAD` of the head, the head itself (the largest part above Otsu's threshold, opened and filled) is
-the mask.
+BET (:mod:`qsmengine.stages.mask.bet`) fits a surface to the brain. Fat suppression darkens the scalp in these
+images, so the threshold is lower than for gradient echoes. A head smaller than `SMALL` is first enlarged to the
+size of an adult's, because BET's lengths are those of an adult. If BET encloses less than `LEAST_OF_HEAD` of
+the head, the head (the largest component above Otsu's threshold, opened and filled) is the mask.
 
-A mask that covers less than `COVERS` or more of the image, a head in many parts, and a background that is not
-darker than `DARK` times the inside are implausible: crops and tissue blocks without air have no such mask.
+A mask is implausible if it covers a fraction of the image outside `COVERS`, if the head is in many pieces, or
+if the background is brighter than `DARK` times the inside: crops and tissue blocks without air have no brain
+mask.
 
 References: Smith 2002, 10.1002/hbm.10062; Otsu 1979, 10.1109/TSMC.1979.4310076.
 """
@@ -31,30 +31,30 @@ from qsmengine.stages.mask.bet import BetParams, bet
 from qsmengine.stages.mask.blocks import otsu
 
 COVERS = (0.05, 0.98)
-"""Part of the image that a plausible mask covers."""
+"""Smallest and largest fraction of the image that a plausible mask covers."""
 DARK = 0.15
-"""Median outside over median inside that a plausible mask stays below."""
+"""Largest ratio of the medians outside and inside a plausible mask."""
 LEAST_OF_HEAD = 0.4
-"""Part of the head that a plausible brain fills."""
+"""Smallest fraction of the head that a plausible brain fills."""
 CONNECTED = 0.8
-"""Part of the voxels above Otsu's threshold that a plausible head holds in one piece."""
+"""Smallest fraction of the voxels above Otsu's threshold in the largest component of a plausible head."""
 SMALL = 50.0
 """Radius below which a head is enlarged [mm]."""
 ADULT = 75.0
 """Radius to which it is enlarged [mm]."""
 
 LARGEST_VOXEL = 9.0
-"""Edge up to which its voxels are enlarged [mm]."""
+"""Longest voxel edge after enlarging [mm]."""
 
 _BET = BetParams(threshold=0.3, bright_rim=None)
 _SMOOTHING = 0.7
 """Standard deviation of the Gaussian before Otsu's threshold [edges of a cube of the voxel's volume]."""
 _OPENING = 0.08
-"""Radius that cuts bridges to the scalp [radii of the head]."""
+"""Radius of the opening that cuts bridges to the scalp [radii of the head]."""
 
 
 class UnweightedMask(NamedTuple):
-    """`mask` (x, y, z) bool, or None where it would be implausible, for the `reason` given."""
+    """`mask` (x, y, z) bool, or None if it would be implausible, with the `reason`."""
 
     mask: Array | None
     reason: str = ""
@@ -93,7 +93,7 @@ def unweighted_mask(image: Array, grid: Grid, device: Device) -> UnweightedMask:
 
 
 def _brain(image: Array, grid: Grid, radius: float, device: Device) -> Array | None:
-    """BET's mask; None where it finds no brain."""
+    """Return BET's mask; None if it finds no brain."""
     if radius < SMALL:
         affine = grid.affine.copy()
         affine[:3] *= max(1.0, min(ADULT / radius, LARGEST_VOXEL / max(grid.voxel_size)))

@@ -1,17 +1,17 @@
-"""Bipolar readout: the phase by which even echoes differ from odd ones.
+"""Bipolar readout: phase difference between even and odd echoes.
 
-When the readout gradient alternates, delays and eddy currents shift the echoes of either polarity, which is a
-phase d that is linear in space, mostly along the readout, on every second echo. Of three echoes with the
-spacings t12 and t23
+When the readout gradient alternates, delays and eddy currents shift the echoes of the two polarities in
+opposite directions. This adds a phase d, linear in space and mostly along the readout, to every second echo.
+For three echoes with the spacings t12 and t23
 
     2 d = 2 (t23 (phase_2 - phase_1) - t12 (phase_3 - phase_2)) / (t12 + t23)
 
-holds neither field nor offset; for equal spacings it is -(phase_1 + phase_3 - 2 phase_2) and needs no
-unwrapping. The slopes of d come from the mean step of exp(2 i d) between neighbours, its constant from the
-mean of what is left, both refined by least squares.
+contains neither field nor offset; for equal spacings it is -(phase_1 + phase_3 - 2 phase_2) and needs no
+unwrapping. The slopes of d are estimated from the mean step of exp(2 i d) between neighbours, its constant from
+the mean of the remainder; both are refined by least squares.
 
-The constant of d is known up to pi, which equals a field of 1 / (2 t12) [Hz]: it is taken to lie
-within pi / 2 of 0.
+The constant of d is determined up to pi, equivalent to a field of 1 / (2 t12) [Hz]; the value within pi / 2
+of 0 is used.
 
 References: Eckstein et al. 2018, 10.1002/mrm.26963 (from the echoes themselves); 10.1007/s10334-014-0470-3
 (linear along the readout).
@@ -38,18 +38,18 @@ _EQUAL = 1e-3
 def without_polarity(
     wrapped: Array, weights: Array, inside: Array, times: tuple[float, ...], device: Device
 ) -> Array:
-    """Phase (echo, x, y, z) [rad] with the linear phase of the even echoes removed; 0 outside the mask.
+    """Return the phase (echo, x, y, z) [rad] without the even echoes' linear phase; 0 outside the mask.
 
     Parameters
     ----------
     wrapped, weights
-        Phase [rad] and magnitude (echo, x, y, z); of the magnitude, the first three echoes are used.
+        Phase [rad] and magnitude (echo, x, y, z); the magnitudes of the first three echoes are used.
     inside
         uint8 (x, y, z).
     times
         Echo times [s].
     device
-        Where these arrays live.
+        Device of these arrays.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def without_polarity(
 def polarity_phase(
     wrapped: Array, weights: Array, inside: Array, times: tuple[float, ...], device: Device
 ) -> tuple[float, FloatArray]:
-    """Constant [rad] at voxel (0, 0, 0) and slopes [rad/voxel] along x, y, z of the even echoes' phase."""
+    """Return the constant [rad] at voxel (0, 0, 0) and slopes [rad/voxel] of the even echoes' phase."""
     first, second = times[1] - times[0], times[2] - times[1]
     equal = abs(second - first) <= _EQUAL * (first + second)
     angles = []
@@ -95,7 +95,7 @@ def polarity_phase(
 
 
 def _product(wrapped: Array, weights: Array, inside: Array, echo: int, device: Device) -> tuple[Array, Array]:
-    """Phase step from an echo to the next, and the root of the product of their magnitudes; 0 outside."""
+    """Return the phase step between two echoes, and the root of the product of their magnitudes; 0 outside."""
     angle, magnitude = device.empty(tuple(inside.shape)), device.empty(tuple(inside.shape))
     launch(
         HERMITIAN_PRODUCT, device, phase1=wrapped[echo].reshape(-1), phase2=wrapped[echo + 1].reshape(-1),
@@ -106,7 +106,7 @@ def _product(wrapped: Array, weights: Array, inside: Array, echo: int, device: D
 
 
 def _linear_phase(phasor: Array, device: Device) -> tuple[float, FloatArray]:
-    """Half the linear phase of a complex image (x, y, z): constant at the first voxel, slopes."""
+    """Return half the linear phase of a complex image (x, y, z): constant at the first voxel, slopes."""
     xp = device.xp
     slopes = np.array([_mean_step(phasor.swapaxes(0, axis)) for axis in range(3)])
     axes = [device.asarray(np.arange(n), np.float64) for n in phasor.shape]
@@ -125,7 +125,7 @@ def _mean_step(phasor: Array) -> float:
 
 
 def _weighted_plane(weight: Array, values: Array, axes: list[Array]) -> FloatArray:
-    """Constant and slopes of the plane that fits `values` best; a slope along one voxel is 0."""
+    """Return constant and slopes of the plane that best fits `values`; the slope of a one-voxel axis is 0."""
     shapes = ((-1, 1, 1), (-1, 1), (-1,))
     basis = [1.0, *(axis.reshape(shape) for axis, shape in zip(axes, shapes, strict=True))]
     normal, right = np.empty((4, 4)), np.empty(4)

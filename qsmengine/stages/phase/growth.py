@@ -1,8 +1,8 @@
-"""Edge weights and growth of ROMEO, as other steps use them too.
+"""Edge weights and region growing of ROMEO, shared by several steps.
 
-Growing from a seed, always over the cheapest open edge, visits the voxels along the minimum spanning tree
+Growing from a seed, always across the cheapest open edge, visits the voxels along the minimum spanning tree
 of the edge costs. Kruskal's algorithm finds this tree on a CPU, Boruvka's on a GPU. The turns along it are
-integers, so both devices give the same bytes.
+integers, so the results of both devices are identical.
 
 Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 """
@@ -40,9 +40,9 @@ from qsmengine.ops.order_statistics import percentile
 MOST_VOXELS = 1 << 29
 """The kernels number edges with 32 bits."""
 ROUNDS_PER_LOOK = 4
-"""Rounds of the growth on a GPU between two looks at whether it is complete."""
+"""Rounds of the growth on a GPU between two checks for completion."""
 QUARTER_TURN = 1 << 14
-"""In the unit of the kernels' angles."""
+"""A full turn in the unit of the kernels' angles."""
 
 
 def edge_costs(
@@ -55,14 +55,14 @@ def edge_costs(
     ratio: float = 1.0,
     magnitude_weights: bool = False,
 ) -> Array:
-    """Cost of every edge between neighbours, uint8 (axis, x, y, z): 1 (best) .. 255, 0 where there is none.
+    """Return the cost of every edge between neighbours, uint8 (axis, x, y, z): 1 (best) to 255, 0 for no edge.
 
-    cost = 255 (1 - w), w the product over the terms of 0.1 + 0.9 w_i: phase coherence 1 - |d| / pi with
-    d the wrapped step; gradient coherence max(0, 1 - |d - d_other ratio|); phase linearity, the product
-    over the two triplets in line of max(0, 1 - |wrap(a - 2b + c)| / 2), 0.9 for a triplet that leaves the
-    mask; magnitude coherence (min / max)^2. Two more with `magnitude_weights`, where h is half the 95th
-    percentile of the magnitude in the mask: 1/2 + 1/2 min(1, min / h) and 1/2 + 1/2 min(1, h / max), low
-    for voxels without signal and for those as bright as flowing blood.
+    cost = 255 (1 - w), where w is the product of 0.1 + 0.9 w_i over the terms: phase coherence 1 - |d| / pi
+    with d the wrapped step; gradient coherence max(0, 1 - |d - d_other ratio|); phase linearity, the product
+    of max(0, 1 - |wrap(a - 2b + c)| / 2) over the two triplets in line, 0.9 for a triplet that leaves the
+    mask; magnitude coherence (min / max)^2. `magnitude_weights` adds two terms, where h is half the 95th
+    percentile of the magnitude in the mask: 1/2 + 1/2 min(1, min / h) and 1/2 + 1/2 min(1, h / max), which
+    are low for voxels without signal and for voxels as bright as flowing blood.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ def edge_costs(
     magnitude
         float32 (x, y, z), any unit.
     mask
-        uint8 (x, y, z); edges join voxels inside it. What lies outside does not matter.
+        uint8 (x, y, z); edges join voxels inside it. Voxels outside have no influence.
     device
-        Where these arrays live.
+        Device of these arrays.
     other
-        Phase of another echo, for the gradient coherence; left out without one.
+        Phase of another echo, for the gradient coherence; None omits that term.
     ratio
         TE / TE of the other echo.
     magnitude_weights
-        Use those two terms too.
+        Add the two magnitude terms.
     """
     cost = device.empty((3, *phase.shape), np.uint8)
     second = phase if other is None else other
@@ -105,7 +105,7 @@ def _half_brightness(magnitude: Array, mask: Array) -> float:
 
 
 def edge_quality(cost: Array, device: Device) -> Array:
-    """Mean weight of the up to six edges of each voxel, (x, y, z), 0 (worst) to 1; 0 without edges."""
+    """Return the mean weight of each voxel's edges (x, y, z), 0 (worst) to 1; 0 without edges."""
     quality = device.empty(tuple(cost.shape[1:]))
     launch(ROMEO_QUALITY, device, cost=cost, quality=quality)
     return quality
@@ -114,12 +114,13 @@ def edge_quality(cost: Array, device: Device) -> Array:
 def unwrap_spatially(
     phase: Array, cost: Array, mask: Array, device: Device, *, other: Array | None = None, ratio: float = 1.0
 ) -> Array:
-    """Unwrapped phase (x, y, z) [rad] of every voxel in `mask`; 0 outside.
+    """Return the unwrapped phase (x, y, z) [rad] of every voxel in `mask`; 0 outside.
 
     The phase is unwrapped along the minimum spanning forest of the edges. The multiple of 2 pi of each
-    connected component is then set as a whole: its median lies in the branch around 0, unless `other` (the
-    phase of another echo, TE ratio times longer) fits better to a phase linear in time through 0 with a few
-    turns more or less. With an integer ratio the other echo cannot decide, and the branch around 0 stays.
+    connected component is then set as a whole: its median lies in the branch around 0, unless a few turns more
+    or less give a better fit of `other` (the phase of another echo, TE ratio times longer) to a phase that is
+    linear in time and 0 at time 0. With an integer ratio the other echo carries no information about the
+    branch, and the one around 0 is kept.
     """
     tree = spanning_forest(phase, cost, mask, device).reshape(-1)
     voxels = {"phase": phase.reshape(-1), "state": mask.reshape(-1), "tree": tree}
@@ -134,9 +135,9 @@ def unwrap_spatially(
 
 
 def regrow(cost: Array, state: Array, unwrapped: Array, device: Device) -> Array:
-    """Unwrapped phase (x, y, z) [rad] with the voxels of state 1 grown again from those of state 2.
+    """Return the unwrapped phase (x, y, z) [rad] with voxels of state 1 grown again from those of state 2.
 
-    Voxels of state 1 that no voxel of state 2 reaches keep their value.
+    Voxels of state 1 that are not connected to state 2 keep their value.
     """
     tree = spanning_forest(unwrapped, cost, state, device)
     result = device.empty(tuple(unwrapped.shape))
@@ -152,13 +153,13 @@ def regrow(cost: Array, state: Array, unwrapped: Array, device: Device) -> Array
 
 
 def spanning_forest(phase: Array, cost: Array, state: Array, device: Device) -> Array:
-    """Minimum spanning forest of the voxels of state 1 and 2, int64 (x, y, z): root + 2^32 turns.
+    """Return the minimum spanning forest of the voxels of states 1 and 2, int64 (x, y, z): root + 2^32 turns.
 
-    An edge of lower cost comes first; of two with equal costs, that with the lower 3 voxel + axis, counted
-    from its lower end. Adding the turns of both to the phase of a voxel and of its root makes every step
-    along the forest at most pi. All voxels of state 2 are one tree, whose root is the number of voxels.
-    Voxels of state 0 have no defined value. The CPU takes Kruskal's algorithm, a GPU Boruvka's: their roots
-    may differ, the trees and the turns from voxel to voxel do not.
+    Edges are ordered by cost, then by 3 voxel + axis, counted from the edge's lower end. Adding the turns of
+    both to the phase of a voxel and of its root makes every step along the forest at most pi. All voxels of
+    state 2 form one tree, whose root is the number of voxels. Voxels of state 0 have no defined value. The CPU
+    uses Kruskal's algorithm, a GPU Boruvka's: the roots may differ, but the trees and the turns from voxel to
+    voxel do not.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def spanning_forest(phase: Array, cost: Array, state: Array, device: Device) -> 
 
 
 def forest_by_rounds(phase: Array, cost: Array, state: Array, device: Device) -> Array:
-    """:func:`spanning_forest` by kernels: Boruvka's algorithm, on either device."""
+    """Compute :func:`spanning_forest` by kernels: Boruvka's algorithm, on CPU or GPU."""
     shape, n = tuple(phase.shape), int(phase.size)
     if n > MOST_VOXELS:
         raise InputError(f"shape {shape} has more than {MOST_VOXELS} voxels", field="shape")
@@ -193,7 +194,7 @@ def forest_by_rounds(phase: Array, cost: Array, state: Array, device: Device) ->
 
 
 class _Branches(NamedTuple):
-    """The multiple of 2 pi of each tree while it is being found; flat arrays, and one number a tree."""
+    """Search for the multiple of 2 pi of each tree; flat arrays, with one value per tree."""
 
     voxels: dict[str, Array]
     number: Array
@@ -205,7 +206,7 @@ class _Branches(NamedTuple):
 
     @classmethod
     def of(cls, voxels: dict[str, Array], device: Device) -> _Branches:
-        """Number the trees; every median is still the lowest branch of any voxel."""
+        """Number the trees; every median starts at the lowest branch of any voxel."""
         n = voxels["phase"].size
         flags, number = device.empty((n,), np.uint8), device.empty((n,), np.int32)
         extent = device.zeros((2,), np.int64)
@@ -226,7 +227,7 @@ class _Branches(NamedTuple):
         launch(ROMEO_NARROW, self.device, **search)
 
     def compare(self, other: Array, ratio: float) -> None:
-        """Mean misfit of the other echo, as a vector for each tree."""
+        """Return the mean misfit of the other echo, as a vector for each tree."""
         for sums, shift in ((self.cosine, QUARTER_TURN), (self.sine, 0)):
             launch(
                 ROMEO_MISFIT, self.device, **self.voxels, number=self.number, other=other, sums=sums,
@@ -234,7 +235,7 @@ class _Branches(NamedTuple):
             )  # fmt: skip
 
     def apply(self, unwrapped: Array, ratio: float) -> None:
-        """Write the phase with the turns of its voxels and trees."""
+        """Write the phase, including the turns of its voxels and trees."""
         added = self.device.empty(tuple(self.median.shape), np.int64)
         launch(
             ROMEO_BRANCH, self.device, median=self.median, cosine=self.cosine, sine=self.sine, added=added,

@@ -1,20 +1,20 @@
-"""Laplacian unwrapping: a smooth phase with the Laplacian of the true one.
+"""Laplacian unwrapping: a smooth phase whose Laplacian is that of the true phase.
 
-The step between neighbours wrapped to -pi .. pi is the true one where the phase turns by less than pi from
-voxel to voxel, so the 7-point Laplacian of the unwrapped phase is known without unwrapping,
+Where the phase changes by less than pi between neighbours, the step wrapped to -pi .. pi is the true step.
+The 7-point Laplacian of the unwrapped phase is then known without unwrapping,
 
     L_i = sum over face neighbours j of i in the mask of wrap(phase_j - phase_i) / h_ij^2,
 
-and Poisson's equation on a box around the mask gives the phase. There are no paths and no seeds, and noise
-makes no cuts; but it is not exact: the result differs from the wrapped phase by no multiple of 2 pi. Steps
-across the mask's surface are unknown and taken for 0, hence within the mask a harmonic phase is lost, which
-acts as a background field: removing the background takes most of it away, fitting a field before does
-not. Errors of noisy steps spread, too. For the field itself use ROMEO.
+and the phase is the solution of Poisson's equation on a box around the mask. There are no paths, seeds or cuts,
+but the method is not exact: the result does not differ from the wrapped phase by multiples of 2 pi. Steps
+across the mask's surface are unknown and set to 0, so a harmonic phase is lost within the mask. This error acts
+like a background field, most of which background removal removes, but a field fitted before contains it. Errors
+of noisy steps spread as well. For accurate total fields use ROMEO.
 
-A constant is left open. It is set so that result and wrapped phase agree best, sum over the mask of
-exp(i (phase - result)) real and positive, and the medians of the echoes fit a phase that is linear in time
-through 0. With one echo, or echo times that are multiples of the first, which cannot tell, the median of the
-first lies within pi of 0.
+The solution is unique up to a constant. It is chosen for the best agreement of result and wrapped phase (the
+sum of exp(i (phase - result)) over the mask is real and positive), with medians of the echoes that fit a phase
+linear in time and 0 at time 0. With one echo, or echo times that are multiples of the first, the medians do not
+determine it, and the median of the first echo lies within pi of 0.
 
 References: Schofield & Zhu 2003, 10.1364/OL.28.001194; Li et al. 2011, 10.1016/j.neuroimage.2010.11.088.
 """
@@ -41,16 +41,18 @@ from qsmengine.stages.params import Params
 from qsmengine.units import TWO_PI
 
 _TURN_PENALTY = 0.02
-"""What a turn away from the branch around 0 costs, in turns of misfit."""
+"""Cost of each turn away from the branch around 0, in turns of misfit."""
 
 
 class LaplacianParams(Params):
     """Parameters of Laplacian unwrapping."""
 
     boundary: Boundary = Field(
-        "neumann", description="on the box's faces: no gradient, no phase, or the box repeats"
+        "neumann", description="condition on the box's faces: zero gradient, zero phase, or periodic"
     )
-    margin: int = Field(8, ge=0, le=256, description="voxels between mask and box on every side (at least)")
+    margin: int = Field(
+        8, ge=0, le=256, description="smallest distance between mask and box on every side [voxels]"
+    )
 
 
 def laplacian(
@@ -87,7 +89,7 @@ def laplacian(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, or an empty mask.
+        For shapes or echo times that do not match, or an empty mask.
     """
     times = check_series(grid, echo_times, phase=phase)
     wrapped = echo_first(phase, device)
@@ -109,7 +111,7 @@ def laplacian(
 
 
 def _best_constant(wrapped: Array, values: Array) -> float:
-    """Angle of the sum of exp(i (wrapped - values))."""
+    """Return the angle of the sum of exp(i (wrapped - values))."""
     xp = array_module(values)
     difference = wrapped - values
     re, im = (float(part.sum(dtype=np.float64)) for part in (xp.cos(difference), xp.sin(difference)))
@@ -117,7 +119,7 @@ def _best_constant(wrapped: Array, values: Array) -> float:
 
 
 def _turns(medians: list[float], times: tuple[float, ...]) -> list[int]:
-    """Turns to add to each echo: the few of the first that make all fit a phase linear in time through 0."""
+    """Return the turns to add to each echo for medians linear in time and 0 at time 0."""
     centred = -round(medians[0] / TWO_PI)
     found: dict[float, list[int]] = {}
     for extra in (0, 1, -1, 2, -2):
@@ -129,7 +131,7 @@ def _turns(medians: list[float], times: tuple[float, ...]) -> list[int]:
 
 
 class _Box:
-    """The box around the mask on which Poisson's equation is solved."""
+    """Box around the mask on which Poisson's equation is solved."""
 
     def __init__(self, inside: Array, grid: Grid, params: LaplacianParams, device: Device) -> None:
         start, stop = bounding_box(inside > 0)
@@ -142,7 +144,7 @@ class _Box:
         self._solver = PoissonSolver(params.boundary, self._shape, grid.voxel_size, device)
 
     def solve(self, wrapped: Array) -> Array:
-        """Phase (x, y, z) of one echo up to a constant; 0 outside the mask's bounding box."""
+        """Return the phase (x, y, z) of one echo up to a constant; 0 outside the mask's bounding box."""
         image = self._device.empty(self._grid.shape)
         weights = {f"w{axis}": 1.0 / h**2 for axis, h in zip("xyz", self._grid.voxel_size, strict=True)}
         launch(WRAPPED_LAPLACIAN, self._device, phase=wrapped, mask=self._inside, laplacian=image, **weights)

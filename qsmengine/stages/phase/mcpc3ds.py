@@ -1,18 +1,18 @@
-"""MCPC-3D-S: removal of the phase that is there at echo time 0 (receive coil, reconstruction).
+"""MCPC-3D-S: removal of the phase at echo time 0 (receive coil, reconstruction).
 
-From the Hermitian product of the first two echoes, whose angle d = phase_2 - phase_1 holds no offset:
+The Hermitian product of the first two echoes has the angle d = phase_2 - phase_1, which contains no offset:
 
     offset = phase_1 - TE_1 / (TE_2 - TE_1) unwrap(d).
 
 The offset is smoothed as the complex number exp(i offset) with a Gaussian inside the mask and subtracted
-from every echo. What remains is linear in time through 0, as unwrapping along the echoes needs it. A
-Gaussian pulls a sloping offset towards its inner neighbours at the edge of the mask; smoothing what is
-left over and subtracting it again (`passes`, Tukey's twicing) takes this bias away.
+from every echo. The remaining phase is linear in time and 0 at time 0, as required for unwrapping along the
+echoes. At the edge of the mask a Gaussian biases a sloping offset towards inner values; smoothing the residual
+and subtracting it as well (`passes`, Tukey's twicing) removes this bias.
 
-Assumes one channel (or combined channels), monopolar echoes (or `bipolar`, see there) and an offset that
-is smooth on the scale of the Gaussian. The unwrapped d, hence the field, is known up to one multiple of
-1 / (TE_2 - TE_1) [Hz] for each connected component of the mask: the median of d is taken to lie within half
-of that. A series of one echo has no second equation: it is returned unchanged.
+Assumes one channel (or combined channels), monopolar echoes (or `bipolar`, see that module) and an offset that
+is smooth on the scale of the Gaussian. The unwrapped d, hence the field, is known up to a multiple of
+1 / (TE_2 - TE_1) [Hz] for each connected component of the mask; the median of d is assumed to lie within half
+of that. A single echo does not determine the offset and is returned unchanged.
 
 References: Robinson et al. 2017, 10.1002/mrm.25975 (ASPIRE); Eckstein et al. 2018, 10.1002/mrm.26963.
 """
@@ -39,7 +39,7 @@ from qsmengine.stages.phase.bipolar import without_polarity
 from qsmengine.stages.phase.growth import edge_costs, unwrap_spatially
 
 _REACH = 3.0
-"""Standard deviations after which the Gaussian counts as 0."""
+"""Standard deviations at which the Gaussian is truncated."""
 
 
 class Mcpc3dsParams(Params):
@@ -49,14 +49,16 @@ class Mcpc3dsParams(Params):
         (10.0, 10.0, 5.0), description="standard deviations of the Gaussian along x, y, z, in `unit`; 0: none"
     )
     unit: Literal["voxel", "mm"] = Field("voxel", description="unit of sigma")
-    passes: int = Field(4, ge=1, le=20, description="times that what is left of the offset is smoothed")
+    passes: int = Field(
+        4, ge=1, le=20, description="smoothings: the first of the offset, the others of its residual"
+    )
     bipolar: bool = Field(
         False,
-        description="the readout alternates: first remove the linear phase of even echoes (from three on)",
+        description="alternating readout: first remove the linear phase of even echoes (needs three)",
     )
 
     def length_power(self, name: str) -> int:
-        """1 for `sigma` in mm."""
+        """Return 1 for `sigma` in mm."""
         return int(name == "sigma" and self.unit == "mm")
 
 
@@ -92,13 +94,13 @@ def mcpc3ds(
     Returns
     -------
     Array
-        (x, y, z, echo) [rad], wrapped to -pi .. pi, 0 outside the mask (a view of echo-first memory); for
-        a single echo the phase as it came.
+        (x, y, z, echo) [rad], wrapped to -pi .. pi, 0 outside the mask (a view of echo-first memory); a
+        single echo is unchanged.
 
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, or an empty mask.
+        For shapes or echo times that do not match, or an empty mask.
     UsageError
         For fewer than three bipolar echoes.
     """
@@ -170,7 +172,7 @@ def _phasor(
 
 
 class _Smoothing:
-    """Convolution of both parts with a Gaussian; dividing by the smoothed mask would not change the angle."""
+    """Convolve both parts with a Gaussian; dividing by the smoothed mask would not change the angle."""
 
     def __init__(self, inside: Array, sigma: Vector3, device: Device) -> None:
         self._none = max(sigma) == 0
@@ -186,7 +188,7 @@ class _Smoothing:
 
 
 def _gaussian(shape: tuple[int, int, int], sigma: Vector3, device: Device) -> Array:
-    """Half spectrum exp(-2 pi^2 sum (sigma f)^2) with f [cycles/voxel]."""
+    """Return the half spectrum exp(-2 pi^2 sum (sigma f)^2) with f [cycles/voxel]."""
     frequencies = (np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2]))
     x, y, z = (
         device.asarray(np.exp(-2.0 * (math.pi * s * f) ** 2)) for s, f in zip(sigma, frequencies, strict=True)

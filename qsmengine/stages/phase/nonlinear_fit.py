@@ -3,21 +3,20 @@
     min over omega [, offset] of  sum_e |m_e exp(i phase_e) - m_e exp(i (offset + omega TE_e))|^2
 
 by Gauss-Newton from the weighted linear fit; field = omega / (2 pi gamma B0). The noise of a complex signal is
-Gaussian at every signal, that of its phase only where the signal is strong: here an echo lost in noise
-pulls with sin(misfit) and not with the misfit, and a phase that is off by 2 pi does not pull at all. Where
-the misfits are small the linear fit comes out: above a signal-to-noise ratio of about 10 at the first echo the
-two agree, below 7 the error is 1 to 20 % lower where noise misled the unwrapping along the echoes. A step is
-that of the linear fit with sin(misfit) in place of the misfit; since 1 - cos is at most half the square, no
-step raises the sum.
+Gaussian at any signal level, that of its phase only at high signal. Here the influence of a noisy echo is
+sin(misfit) instead of the misfit, and a phase error of 2 pi has none. For small misfits the result is that of
+the linear fit: above a signal-to-noise ratio of about 10 at the first echo the two agree; below 7 the error is
+1 to 20 % lower where noise misled the unwrapping along the echoes. A step is that of the linear fit with
+sin(misfit) in place of the misfit; since 1 - cos is at most half the square, no step increases the sum.
 
-With the offset removed beforehand (MCPC-3D-S) the phase goes through 0 at echo time 0; an offset fitted too
-costs precision. The start decides between the minima, which lie about 2 pi / (spacing of the echoes) apart:
-the phase must be unwrapped along the echoes. One echo gives phase / TE.
+If the offset has been removed (MCPC-3D-S) the phase is 0 at echo time 0; fitting an offset as well costs
+precision. The starting point selects one of the minima, which are about 2 pi / (spacing of the echoes) apart,
+so the phase must be unwrapped along the echoes. One echo gives phase / TE.
 
-noise = sigma / sqrt(sum_e m_e^2 TE_e^2) / (2 pi gamma B0) is the standard deviation of the field, sigma one
-number for the image, from what a fit with an offset leaves over. That takes three echoes; with one or two it
-is found from the differences of neighbouring voxels, see `weighted_fit`. Magnitudes below 1/1000 of the median
-count as that.
+noise = sigma / sqrt(sum_e m_e^2 TE_e^2) / (2 pi gamma B0) is the standard deviation of the field, where sigma,
+one number for the image, is estimated from the residuals of a fit with offset. That takes three echoes; with
+one or two it is estimated from the differences of neighbouring voxels, see `weighted_fit`. Magnitudes below
+1/1000 of the median are raised to it.
 
 References: Liu et al. 2013, 10.1002/mrm.24272; Biondetti et al. 2022, 10.1002/mrm.29365 (comparison).
 """
@@ -38,7 +37,7 @@ from qsmengine.stages.phase.phase_fit import FieldResult, fit_phase
 class NonlinearFitParams(Params):
     """Parameters of the nonlinear fit."""
 
-    offset: bool = Field(False, description="fit a phase at echo time 0 too (two echoes or more)")
+    offset: bool = Field(False, description="also fit the phase at echo time 0 (needs two echoes)")
     steps: int = Field(8, ge=1, le=100, description="Gauss-Newton steps")
 
 
@@ -52,7 +51,7 @@ def nonlinear_fit(
     *,
     device: Device,
 ) -> FieldResult:
-    """Total field from unwrapped phase and magnitude.
+    """Return the total field from unwrapped phase and magnitude.
 
     Parameters
     ----------
@@ -79,8 +78,8 @@ def nonlinear_fit(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, an empty mask, a magnitude that is 0 in most of it, a
-        missing field strength, or an offset asked for with one echo.
+        For shapes or echo times that do not match, an empty mask, a magnitude that is 0 in most of it, a
+        missing field strength, or a request to fit an offset to one echo.
     """
     return fit_phase(
         COMPLEX_FIELD_FIT, unwrapped, magnitude, mask, echo_times, grid,

@@ -1,4 +1,4 @@
-"""What the fits of phase over echo time share: the run of a fit's kernel, the field's unit, its noise."""
+"""Common parts of the fits of phase over echo time: kernel launch, unit of the field, noise."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from qsmengine.stages.noise import median_magnitude, noise_of_residuals
 from qsmengine.units import ppm_per_rad
 
 MAGNITUDE_FLOOR = 1e-3
-"""Smallest magnitude that counts, relative to the median in the mask."""
+"""Lower bound of the magnitude relative to its median in the mask."""
 NOISE_VOXELS = 1 << 17
-"""Voxels that the noise is found from, at most about twice as many."""
+"""Number of voxels from which the noise is estimated, within a factor of about two."""
 LEAST_VOXELS = 50
 FOURTH_DIFFERENCE = (1.0, -4.0, 6.0, -4.0, 1.0)
 MEDIAN_OF_HALF_NORMAL = 0.674489750196
@@ -48,17 +48,17 @@ def fit_phase(
     device: Device,
     **options: Any,
 ) -> FieldResult:
-    """Field and noise [ppm] by the kernel of a fit; `options` are its further arguments.
+    """Return field and noise [ppm] by the kernel of a fit; `options` are its further arguments.
 
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, an empty mask, a magnitude that is 0 in most of it, a
-        missing field strength, or an offset asked for with one echo.
+        For shapes or echo times that do not match, an empty mask, a magnitude that is 0 in most of it, a
+        missing field strength, or a request to fit an offset to one echo.
     """
     times = check_series(grid, echo_times, unwrapped=unwrapped, magnitude=magnitude)
     if offset and len(times) == 1:
-        raise InputError("one echo does not tell a phase offset: fit without it", field="EchoTime")
+        raise InputError("one echo does not determine a phase offset: fit without it", field="EchoTime")
     unit = ppm_per_rad(grid.required_field_strength, 1.0 / MILLISECONDS)
     phase, weights = echo_first(unwrapped, device), echo_first(magnitude, device)
     inside = checked_mask(mask, grid, device)
@@ -87,7 +87,7 @@ def fit_phase(
 def _fit(
     kernel: Kernel, phase: Array, magnitude: Array, mask: Array, device: Device, **options: Any
 ) -> tuple[Array, Array, Array]:
-    """Slope [rad/ms], information and residual (n,) of series (echo, n)."""
+    """Return slope [rad/ms], information and residual (n,) of series (echo, n)."""
     slope, information, residual = (device.empty(tuple(mask.shape)) for _ in range(3))
     launch(
         kernel, device, phase=phase, magnitude=magnitude, mask=mask, slope=slope, information=information,
@@ -99,9 +99,9 @@ def _fit(
 def _noise_over_echoes(
     kernel: Kernel, phase: Array, magnitude: Array, selected: Array, device: Device, **options: Any
 ) -> float:
-    """Noise of the scaled magnitude, from what a fit with an offset leaves over in a sample of the voxels.
+    """Return the noise of the scaled magnitude, from the residuals of a fit with offset in a sample of voxels.
 
-    An offset that was not removed fully is the same at every echo, hence no noise.
+    The offset keeps a phase offset that was not fully removed from counting as noise.
     """
     xp = device.xp
     voxels = xp.flatnonzero(selected)
@@ -113,11 +113,11 @@ def _noise_over_echoes(
 
 
 def noise_over_neighbours(phase: Array, magnitude: Array, inside: Array) -> float:
-    """Noise of the complex signal, in the magnitude's unit, from what unwrapped phase has of high frequency.
+    """Return the noise of the complex signal, in the magnitude's unit, from the phase's high frequencies.
 
-    Fourth differences along all three axes leave of a smooth phase the noise, times sqrt(70) for each axis;
-    their median, times the magnitude, is that of the signal's noise. Structure adds to it, so the echo that has
-    least counts. 0 where fewer than 50 voxels have their neighbourhood inside.
+    Fourth differences along all three axes remove a smooth phase and multiply the noise by sqrt(70) per axis.
+    Their median, times the magnitude, gives the noise of the signal. Structure increases it, so the lowest
+    value of all echoes is used. 0 if fewer than 50 voxels have their whole neighbourhood inside.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def noise_over_neighbours(phase: Array, magnitude: Array, inside: Array) -> floa
 
 
 def _shifted(array: Array, axis: int) -> list[Array]:
-    """The five views of `array` along `axis` that a fourth difference combines."""
+    """Return the five views of `array` along `axis` that a fourth difference combines."""
     ahead = (slice(None),) * axis
     size = array.shape[axis]
     return [array[(*ahead, slice(k, size - 4 + k))] for k in range(5)]

@@ -1,15 +1,15 @@
 """ROMEO: path-based unwrapping, exact up to multiples of 2 pi.
 
-A template echo is unwrapped in space, over a spanning tree of the voxels that follows the edges of best
-quality (see `growth`). The other echoes, walking outwards from it, are brought to within pi of what the
-echo before predicts for a phase that is linear in time and 0 at time 0:
+A template echo is unwrapped in space, along a spanning tree of the voxels that follows the edges of best
+quality (see `growth`). The other echoes, in order of distance from it, are brought to within pi of the
+prediction from the previous echo for a phase that is linear in time and 0 at time 0:
 
     phase_e += 2 pi round((phase_ref TE_e / TE_ref - phase_e) / 2 pi).
 
-Voxels that end up far from that prediction are unwrapped in space from the others instead.
+Voxels that remain far from that prediction are unwrapped in space from the others instead.
 
-The mode `individual` unwraps every echo in space by itself, for phase that is not linear in time, and then
-adds to each echo the multiple of 2 pi that most of its voxels need to meet the prediction from the template.
+The mode `individual` unwraps every echo separately in space, for phase that is not linear in time, and then
+adds to each echo the multiple of 2 pi that brings most of its voxels to the prediction from the template.
 
 The mode `template` assumes that the phase at echo time 0 was removed (for one receive channel: MCPC-3D-S).
 
@@ -43,16 +43,16 @@ class RomeoParams(Params):
 
     template_echo: int = Field(1, ge=1, description="echo unwrapped in space, counted from 1")
     mode: Literal["template", "individual"] = Field(
-        "template", description="echoes follow the template in time, or each is unwrapped in space"
+        "template", description="unwrap echoes in time from the template, or each in space"
     )
     magnitude_weights: bool = Field(
-        False, description="lower the weights of edges with low and with very high magnitude too"
+        False, description="also lower the weights of edges with low and with very high magnitude"
     )
     temporal_limit: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="grow again where the prediction in time is missed by more than this times pi",
+        description="unwrap in space where the prediction in time is missed by more than this times pi",
     )
 
 
@@ -82,7 +82,7 @@ def romeo(
     magnitude
         (x, y, z, echo), any unit.
     mask
-        (x, y, z); every voxel inside is unwrapped, whatever the number of connected components.
+        (x, y, z); every voxel inside is unwrapped, also in several connected components.
     echo_times
         (echo,) [s].
     grid
@@ -96,12 +96,12 @@ def romeo(
     -------
     UnwrapResult
         Unwrapped phase, which differs from the input by multiples of 2 pi inside the mask and is 0
-        outside (a view of echo-first memory); and the mean edge weight of each voxel in the template.
+        outside (a view of echo-first memory), and the mean edge weight of each voxel in the template.
 
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, or an empty mask.
+        For shapes or echo times that do not match, or an empty mask.
     UsageError
         For a template echo that does not exist.
     """
@@ -122,7 +122,7 @@ def romeo(
 
 
 class _Echoes(NamedTuple):
-    """The series with the echo as the first axis, and how to unwrap it."""
+    """Series with the echo as the first axis, and the steps that unwrap it."""
 
     wrapped: Array
     weights: Array
@@ -133,7 +133,7 @@ class _Echoes(NamedTuple):
     device: Device
 
     def costs(self, echo: int, partner: int | None) -> Array:
-        """Edge costs of an echo with the gradient coherence to its partner."""
+        """Return the edge costs of an echo, including the gradient coherence with its partner."""
         ratio = 1.0 if partner is None else self.times[echo] / self.times[partner]
         return edge_costs(
             self.wrapped[echo],
@@ -146,7 +146,7 @@ class _Echoes(NamedTuple):
         )
 
     def grow(self, echo: int, unwrapped: Array) -> Array:
-        """Unwrap an echo in space; returns its edge costs."""
+        """Unwrap an echo in space and return its edge costs."""
         partner = self._partner(echo)
         cost = self.costs(echo, partner)
         ratio = 1.0 if partner is None else self.times[partner] / self.times[echo]
@@ -162,7 +162,7 @@ class _Echoes(NamedTuple):
         return echo + 1 if echo + 1 < len(self.times) else echo - 1
 
     def grow_others(self, unwrapped: Array) -> None:
-        """Unwrap every echo but the template in space, and bring each as a whole to its prediction."""
+        """Unwrap every echo but the template in space, and shift each as a whole to its prediction."""
         selected = self.inside > 0
         reference = unwrapped[self.template][selected] / np.float32(self.times[self.template])
         for echo in (e for e in range(len(self.times)) if e != self.template):
@@ -172,14 +172,14 @@ class _Echoes(NamedTuple):
             unwrapped[echo][selected] += np.float32(TWO_PI * turns)
 
     def follow(self, unwrapped: Array) -> None:
-        """Unwrap the other echoes along time, walking outwards from the template."""
+        """Unwrap the other echoes in time, starting next to the template."""
         outwards = [*range(self.template - 1, -1, -1), *range(self.template + 1, len(self.times))]
         for echo in outwards:
             reference = echo + 1 if echo < self.template else echo - 1
             self._follow(echo, reference, unwrapped)
 
     def _follow(self, echo: int, reference: int, unwrapped: Array) -> None:
-        """Unwrap one echo along time from the unwrapped echo `reference`, in space where that is poor."""
+        """Unwrap one echo in time from the unwrapped echo `reference`, in space where the prediction fails."""
         state = self.device.empty(tuple(self.inside.shape), np.uint8)
         launch(
             ROMEO_TEMPORAL,

@@ -3,17 +3,17 @@
     min over slope [, offset] of  sum_e m_e^2 (phase_e - offset - slope TE_e)^2
 
 in closed form; field = slope / (2 pi gamma B0). The weights are those of maximum likelihood: the variance of
-phase is that of the complex noise over the squared magnitude. With the offset removed beforehand
-(MCPC-3D-S) the line goes through 0.
+phase is that of the complex noise over the squared magnitude. If the offset has been removed (MCPC-3D-S) the
+line passes through 0.
 
 noise = sigma / sqrt(sum_e m_e^2 TE_e^2) / (2 pi gamma B0) is the standard deviation of the field, where
-sigma is one number for the image, found from what a fit with an offset leaves over: an offset that was not
-removed fully is the same at every echo, hence no noise. That takes three echoes; with one or two it is found
-from the differences of neighbouring voxels (:func:`noise_over_neighbours`), which anatomy raises by up to a
-tenth at long echo times and noise correlated between voxels lowers. Where the mask is too small for that the
-map is relative, with a median of 1.
+sigma, one number for the image, is estimated from the residuals of a fit with offset, so that a phase offset
+that was not fully removed does not count as noise. That takes three echoes. With one or two sigma is estimated
+from the differences of neighbouring voxels (:func:`noise_over_neighbours`); anatomy increases this estimate by
+up to a tenth at long echo times, and noise that is correlated between voxels decreases it. If the mask is too
+small for that the map is relative, with a median of 1.
 
-Magnitudes below 1/1000 of the median in the mask count as that, so voxels without signal stay finite.
+Magnitudes below 1/1000 of the median in the mask are raised to it, so that voxels without signal stay finite.
 
 References: Gilbert et al. 2012, 10.1002/mrm.23012; Conturo & Smith 1990, 10.1002/mrm.1910150308 (phase noise).
 """
@@ -34,7 +34,7 @@ from qsmengine.stages.phase.phase_fit import FieldResult, fit_phase
 class WeightedFitParams(Params):
     """Parameters of the weighted fit."""
 
-    offset: bool = Field(False, description="fit a phase at echo time 0 too (two echoes or more)")
+    offset: bool = Field(False, description="also fit the phase at echo time 0 (needs two echoes)")
 
 
 def weighted_fit(
@@ -47,7 +47,7 @@ def weighted_fit(
     *,
     device: Device,
 ) -> FieldResult:
-    """Total field from unwrapped phase.
+    """Return the total field from unwrapped phase.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def weighted_fit(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, an empty mask, a magnitude that is 0 in most of it, a
-        missing field strength, or an offset asked for with one echo.
+        For shapes or echo times that do not match, an empty mask, a magnitude that is 0 in most of it, a
+        missing field strength, or a request to fit an offset to one echo.
     """
     return fit_phase(
         WEIGHTED_FIELD_FIT, unwrapped, magnitude, mask, echo_times, grid, offset=params.offset, device=device

@@ -62,7 +62,7 @@ def arlo(
     Raises
     ------
     InputError
-        For a single echo, shapes or echo times that do not fit, or an empty mask.
+        For a single echo, shapes or echo times that do not match, or an empty mask.
     """
     times = check_series(grid, echo_times, magnitude=magnitude)
     if len(times) == 1:

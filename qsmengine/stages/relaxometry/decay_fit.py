@@ -80,7 +80,7 @@ def log_linear(
     Raises
     ------
     InputError
-        For a single echo, two echoes without `noise`, shapes or echo times that do not fit, an empty mask.
+        For a single echo, two echoes without `noise`, shapes or echo times that do not match, an empty mask.
     """
     return _Fit(magnitude, mask, echo_times, grid, params, device).run()
 

@@ -58,7 +58,7 @@ class TgvParams(Params):
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     iterations: int = Field(120, ge=1, description="iteration limit")
-    tolerance: float = Field(1e-3, ge=0, description="stop when chi changes by less, relatively")
+    tolerance: float = Field(1e-3, ge=0, description="stop when the relative change of chi is smaller")
     margin: Margin = 40.0
 
 
@@ -88,7 +88,7 @@ def tgv(
     magnitude
         (x, y, z, echo), any unit: weights of echoes and voxels; without it all count as in equal magnitude.
     callback
-        Told the solver's status; returning False stops it.
+        Receives the solver's status; returning False stops it.
 
     Raises
     ------

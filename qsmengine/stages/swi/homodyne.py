@@ -54,7 +54,7 @@ def homodyne(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, and an empty mask.
+        For shapes or echo times that do not match, and an empty mask.
     """
     times = check_series(grid, echo_times, magnitude=magnitude, phase=phase)
     inside = checked_mask(mask, grid, device) > 0

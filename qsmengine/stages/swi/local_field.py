@@ -53,7 +53,7 @@ def local_field_swi(
     Raises
     ------
     InputError
-        For shapes or echo times that do not fit, an empty mask, a missing field strength.
+        For shapes or echo times that do not match, an empty mask, a missing field strength.
     """
     times = check_series(grid, echo_times, magnitude=magnitude)
     inside = checked_mask(mask, grid, device) > 0

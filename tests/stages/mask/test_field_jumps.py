@@ -1,4 +1,4 @@
-"""Voxels that jump against their neighbours are left out, steep but continuous fields stay."""
+"""Voxels whose field differs abruptly from the neighbours' are excluded; steep but continuous fields stay."""
 
 from __future__ import annotations
 

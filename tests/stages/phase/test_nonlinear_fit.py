@@ -159,5 +159,5 @@ def test_voxels_without_signal_stay_finite_and_the_outside_is_zero():
 
 
 def test_an_offset_needs_two_echoes():
-    with pytest.raises(InputError, match="one echo does not tell a phase offset"):
+    with pytest.raises(InputError, match="one echo does not determine a phase offset"):
         fit(np.zeros((4, 4, 4, 1)), np.ones((4, 4, 4, 1)), (0.01,), offset=True)

@@ -141,7 +141,7 @@ def test_voxels_without_signal_stay_finite_and_the_outside_is_zero():
 
 def test_bad_inputs_are_named():
     phase = np.zeros((4, 4, 4, 1), np.float32)
-    with pytest.raises(InputError, match="one echo does not tell a phase offset"):
+    with pytest.raises(InputError, match="one echo does not determine a phase offset"):
         fit(phase, phase + 1, (0.01,), offset=True)
     with pytest.raises(InputError, match="magnitude: the median of the first echo in the mask is 0"):
         fit(phase, phase, (0.01,))

@@ -165,5 +165,5 @@ def test_named_methods_replace_those_of_the_chain():
 
 def test_noise_known_nowhere_is_refused():
     field, noise = case(6)
-    with pytest.raises(InputError, match="noise is known nowhere"):
+    with pytest.raises(InputError, match="noise is unknown everywhere"):
         monte_carlo(field, 0 * noise, MASK, GRID, MonteCarloParams(), device=DEVICE)
