@@ -6,7 +6,7 @@ residuals of y on Z; with R = 1 - Z Z^+ the statistic of permutation P is::
 
     t = x' R P R y / sqrt(s2 x' R x),     s2 = (|R P R y|^2 - (x' R P R y)^2 / x' R x) / (n - rank[x Z])
 
-p of a voxel is the share of permutations, the identity among them, whose largest value reaches its own.
+p of a voxel is the fraction of permutations, including the identity, whose largest value reaches the voxel's.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ _BATCH_BYTES = 1 << 28
 class PermutationParams(TfceParams):
     """Permutations, their seed, and the enhancement."""
 
-    permutations: int = Field(default=5000, ge=1, le=1_000_000, description="permutations beside the identity")
-    two_sided: bool = Field(default=True, description="test both signs; else greater than 0 only")
-    seed: int = Field(default=0, ge=0, description="of the permutations")
+    permutations: int = Field(
+        default=5000, ge=1, le=1_000_000, description="permutations in addition to the identity"
+    )
+    two_sided: bool = Field(default=True, description="test both signs; false: only values above 0")
+    seed: int = Field(default=0, ge=0, description="seed of the permutations")
 
 
 @dataclass(frozen=True)
 class PermutationResult:
-    """Maps are (x, y, z) float32 on the host, 0 outside the mask (p: 1).
+    """Maps (x, y, z) float32 on the host, 0 outside the mask (p: 1).
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class PermutationResult:
     tfce
         Enhanced statistic, signed.
     p_tfce, p_t
-        Family-wise error of the enhanced and of the plain statistic [1].
+        Family-wise error of the enhanced and of the unenhanced statistic [1].
     null_tfce, null_t
         Largest value of each permutation, the identity first.
     df
@@ -86,15 +88,15 @@ def permutation_test(
     params
         Permutations, sides, seed, exponents.
     device
-        Where the statistics are computed; the enhancement runs on its host's threads.
+        Device of the statistics; the enhancement runs on threads of the host.
     progress
-        Called with the share done.
+        Called with the completed fraction.
 
     Raises
     ------
     InputError
-        For sizes that do not fit, values that are not finite, a tested column that the nuisance columns
-        determine, or too few subjects.
+        For mismatched sizes, non-finite values, a tested column that is determined by the nuisance columns,
+        or too few subjects.
     """
     inside = to_numpy(mask) != 0
     n, n_voxels = maps.shape
@@ -131,7 +133,7 @@ def permutation_test(
 
 @dataclass(frozen=True)
 class _Design:
-    """Orthonormal columns: the tested one without the nuisance columns first, then these."""
+    """Orthonormal columns: first the tested column orthogonal to the nuisance columns, then these."""
 
     columns: npt.NDArray[np.float64]
     df: int
@@ -155,7 +157,7 @@ class _Design:
         return cls(np.column_stack([x / np.linalg.norm(x), basis]), df)
 
     def residuals(self, data: Array, device: Device) -> tuple[Array, Array]:
-        """Residuals on the nuisance columns (subject, voxel) and their sums of squares."""
+        """Return the residuals on the nuisance columns (subject, voxel) and their sums of squares."""
         basis = device.asarray(self.columns[:, 1:])
         centred = data - data.mean(axis=0)
         rest = centred - basis @ (basis.T @ centred)
@@ -163,10 +165,10 @@ class _Design:
         return rest, squares
 
     def statistics(self, orders: npt.NDArray[np.int64], rest: Array, squares: Array, device: Device) -> Array:
-        """Student's t, (permutation, voxel) float32 on the host.
+        """Return Student's t, (permutation, voxel) float32 on the host.
 
-        Permuting the rows of the residuals by P and projecting them is projecting them with the columns
-        permuted by P'; 0 where nothing is left (a constant voxel).
+        Permuting the rows of the residuals by P before projection is equivalent to permuting the columns by P'.
+        t is 0 without residual variance (a constant voxel).
         """
         xp = device.xp
         count, k = len(orders), self.columns.shape[1]
@@ -192,7 +194,7 @@ def _null(
     device: Device,
     progress: Callable[[float], None] | None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Largest t and largest enhanced value of each permutation."""
+    """Return the largest t and the largest enhanced value of each permutation."""
     rng = np.random.default_rng(params.seed)
     n, n_voxels = rest.shape
     k = design.columns.shape[1]
@@ -220,7 +222,7 @@ def _sided(found: Array, params: PermutationParams) -> npt.NDArray[np.float32]:
 
 
 def _p_values(values: Array, null: npt.NDArray[np.float32]) -> Array:
-    """Share of `null` that is at least each value."""
+    """Return the fraction of `null` that is at least each value."""
     ordered = np.sort(null)
     reached: Array = len(null) - np.searchsorted(ordered, values, side="left")
     return reached / len(null)

@@ -4,9 +4,9 @@ r"""Threshold-free cluster enhancement, exact.
 
     TFCE(v) = integral_0^{|t(v)|} e(h)^E h^H dh,     e(h): voxels connected with v where the statistic is >= h
 
-Positive and negative statistics are enhanced apart; the result has the sign of the statistic. The integral is
-not stepped: between two values that occur, e is constant, so that it is a sum over the nodes of the max-tree
-of the map. Smith and Nichols 2009 (doi:10.1016/j.neuroimage.2008.03.061), who propose E = 0.5 and H = 2;
+Positive and negative statistics are enhanced separately; the result has the sign of the statistic. The integral
+is exact: e is constant between consecutive values of the map, so the integral is a sum over the nodes of the
+map's max-tree. Smith and Nichols 2009 (doi:10.1016/j.neuroimage.2008.03.061), who propose E = 0.5 and H = 2;
 max-tree after Najman and Couprie 2006 (doi:10.1109/TIP.2006.877518).
 """
 
@@ -33,12 +33,12 @@ class TfceParams(Params):
 
     extent: float = Field(default=0.5, gt=0, le=5, description="exponent E of the extent [1]")
     height: float = Field(default=2.0, ge=0, le=5, description="exponent H of the height [1]")
-    connectivity: Literal[6, 18, 26] = Field(default=6, description="neighbours of a voxel")
+    connectivity: Literal[6, 18, 26] = Field(default=6, description="number of neighbours of a voxel")
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The voxels of a mask in a box with a border of one voxel, and the steps to a voxel's neighbours there."""
+    """Voxels of a mask in a box with a border of one voxel, and the index steps to a voxel's neighbours."""
 
     voxels: Array
     offsets: Array
@@ -65,11 +65,11 @@ def tfce(statistic: Array, mask: Array, params: TfceParams, *, device: Device) -
     statistic
         t (or another signed statistic), (x, y, z) [1]; finite inside the mask.
     mask
-        (x, y, z); voxels outside take no part, neither as neighbours.
+        (x, y, z); voxels outside are ignored, also as neighbours.
     params
         Exponents and neighbourhood.
     device
-        Where the result lies; the enhancement runs on its host's threads.
+        Device of the result; the enhancement runs on threads of the host.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def tfce(statistic: Array, mask: Array, params: TfceParams, *, device: Device) -
     Raises
     ------
     InputError
-        For different shapes, an empty mask, or values that are not finite.
+        For different shapes, an empty mask, or non-finite values.
     """
     if statistic.shape != mask.shape:
         raise InputError(f"statistic {statistic.shape} and mask {mask.shape} differ", field="shape")
@@ -101,7 +101,7 @@ def enhance(statistics: Array, around: Neighbourhood, params: TfceParams, thread
 
 
 def maxima(statistics: Array, around: Neighbourhood, params: TfceParams, threads: int) -> Array:
-    """Largest enhanced value of each map, (map, 2): among positive and among negative statistics, both >= 0."""
+    """Return each map's largest enhanced value of positive and of negative statistics, (map, 2), >= 0."""
     found = np.empty((len(statistics), 2), np.float32)
     _call(TFCE_MAXIMA, statistics, around, params, threads, maxima=found)
     return found

@@ -1,16 +1,17 @@
 """R2* by auto-regression on linear operations (ARLO), without iteration or logarithm.
 
-For s(t) = s0 exp(-R2* t) the integral over three consecutive echoes is T2* times their drop. With
+For s(t) = s0 exp(-R2* t) the integral over three consecutive echoes is T2* times their signal loss. With
 I_j = the integral of the parabola through echoes j, j+1, j+2 (Simpson's rule where they are equidistant),
 d_j = s_j - s_(j+2) and c the weight of the last echo in I_j (a third of the spacing for Simpson):
 
     R2* = sum_j (I_j d_j + c_j d_j^2) / sum_j (I_j^2 + c_j I_j d_j).
 
-Without noise the error is that of the parabola, relatively (R2* spacing)^4 / 180 for equidistant echoes.
+Without noise the relative error is that of the parabola, (R2* spacing)^4 / 180 for equidistant echoes.
 Two echoes give log(s_1 / s_2) / (TE_2 - TE_1), exactly. s0 is the least-squares amplitude at that R2*.
 
 R2* is clamped to 0 .. r2star_max, T2* = 1 / R2* to at most t2star_max. Voxels without signal, and those
-outside the mask, are 0 in all three maps. Magnitude noise is not Gaussian: near its floor R2* comes out low.
+outside the mask, are 0 in all three maps. Magnitude noise is not Gaussian: near its floor R2* is
+underestimated.
 
 Reference: Pei et al. 2015, 10.1002/mrm.25137.
 """
@@ -57,7 +58,9 @@ def arlo(
     *,
     device: Device,
 ) -> RelaxationResult:
-    """Decay rate of the magnitude (x, y, z, echo) over `echo_times` (echo,) [s] inside `mask` (x, y, z).
+    """Return decay rate and amplitude of the magnitude (x, y, z, echo) inside `mask` (x, y, z).
+
+    `echo_times` are (echo,) [s].
 
     Raises
     ------
@@ -90,7 +93,7 @@ def arlo(
 
 
 def integral_weights(times: FloatArray) -> FloatArray:
-    """Weights (echo - 2, 3) [s] that integrate the parabola through three consecutive samples.
+    """Return weights (echo - 2, 3) [s] that integrate the parabola through three consecutive samples.
 
     For spacings g and h the integral over g + h is (g + h) / 6 times
     (2 - h/g) s_1 + (g + h)^2 / (g h) s_2 + (2 - g/h) s_3.

@@ -1,4 +1,4 @@
-"""R2* by least squares over the echoes, with its standard deviation.
+"""R2* and its standard deviation by least squares over the echoes.
 
 Model: s(t) = s0 exp(-R2* t).
 
@@ -6,14 +6,15 @@ Model: s(t) = s0 exp(-R2* t).
 minimises sum_e (m_e - s(TE_e))^2 by damped Gauss-Newton from there: maximum likelihood for Gaussian noise.
 
 Magnitudes have a noise floor: their mean does not fall below sqrt(pi / 2) noise. With `noise_floor` the
-log-linear fit takes the noise off the power, m^2 - 2 noise^2, and leaves out echoes below it; the nonlinear
+log-linear fit subtracts the noise from the power, m^2 - 2 noise^2, and excludes echoes below it; the nonlinear
 fit compares m with the mean of a Rician magnitude, sqrt(s^2 + noise^2 (1 + (pi/2 - 1) h(s^2 / noise^2))),
 h(y) = (1 + 0.1317 y) / (1 + 0.4740 y + 0.1504 y^2), which is exact to 0.0011 noise.
 
-The noise, the standard deviation of the real part, is given in the unit of the magnitude or found from what
-the fits leave over, as one number for the image; that takes three echoes. r2star_sd = noise / sqrt(information)
-is a first-order estimate; at the noise floor it is too large, as magnitudes vary less there. Voxels without
-signal and those outside the mask are 0 in all maps; R2* is clamped to 0 .. r2star_max, T2* to t2star_max.
+The noise, the standard deviation of the real part, is given in the unit of the magnitude or estimated from the
+residuals of the fits, as one number for the image; that takes three echoes. r2star_sd = noise /
+sqrt(information) is a first-order estimate; at the noise floor it is too large, as magnitudes vary less there.
+Voxels without signal and those outside the mask are 0 in all maps; R2* is clamped to 0 .. r2star_max, T2* to
+t2star_max.
 
 References: Bonny et al. 1996, 10.1002/mrm.1910360116 (weighted log-linear fit); Gudbjartsson & Patz 1995,
 10.1002/mrm.1910340618 (noise of magnitudes); Feng et al. 2013, 10.1002/mrm.24607 (fit of the magnitude's mean).
@@ -75,7 +76,7 @@ def log_linear(
     *,
     device: Device,
 ) -> DecayFitResult:
-    """Weighted line through log magnitude (x, y, z, echo) over `echo_times` (echo,) [s] inside `mask`.
+    """Fit a weighted line to the log magnitude (x, y, z, echo) over `echo_times` (echo,) [s] inside `mask`.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def nonlinear(
     *,
     device: Device,
 ) -> DecayFitResult:
-    """Least-squares fit of the magnitude (x, y, z, echo) itself over `echo_times` (echo,) [s] inside `mask`.
+    """Fit the magnitude (x, y, z, echo) by least squares over `echo_times` (echo,) [s] inside `mask`.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def nonlinear(
 
 
 class _Fit:
-    """One image: its echoes on the device, scaled to a largest magnitude of 1, and the maps of a fit."""
+    """Echoes on the device, scaled to a largest magnitude of 1, and the maps of a fit."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class _Fit:
             raise InputError("R2* needs at least two echoes, got one", field="EchoTime")
         if len(self.times) == 2 and params.noise is None:
             raise InputError(
-                "two echoes leave nothing over to find the noise from: give noise, or use arlo",
+                "two echoes leave no residual from which to estimate the noise: give noise, or use arlo",
                 field="EchoTime",
             )
         self.grid, self.params, self.device = grid, params, device
@@ -141,7 +142,7 @@ class _Fit:
         }
 
     def run(self, steps: int = 0) -> DecayFitResult:
-        """Fit; again with the noise floor where that is asked for and the noise had to be found first."""
+        """Fit, and fit again with the noise floor if it is requested and the noise had to be estimated."""
         given = None if self.params.noise is None else self.params.noise * self.scale
         floor = given if self.params.noise_floor else None
         self._fit(floor or 0.0, steps)
@@ -162,7 +163,7 @@ class _Fit:
             launch(NONLINEAR_DECAY, self.device, noise=noise, iterations=steps, **self.arguments)
 
     def _noise(self) -> float:
-        """Noise of the scaled magnitude, over the voxels with signal."""
+        """Return the noise of the scaled magnitude over the voxels with signal."""
         residual = self.maps["residual"][self.maps["information"] > 0]
         return noise_of_residuals(residual, len(self.times) - 2) if residual.size else 0.0
 
@@ -173,13 +174,13 @@ METHODS = (
     Method(
         stage="relaxometry", name="log_linear", run=log_linear, params=LogLinearParams,
         inputs=("magnitude", "mask", "echo_times"), outputs=_UNITS,
-        summary="weighted line through the logarithm of the magnitude, with standard deviation",
+        summary="weighted linear fit of the log magnitude, with standard deviation",
         doi="10.1002/mrm.1910360116", bytes_per_voxel=30, bytes_per_volume=4,
     ),
     Method(
         stage="relaxometry", name="nonlinear", run=nonlinear, params=NonlinearParams,
         inputs=("magnitude", "mask", "echo_times"), outputs=_UNITS,
-        summary="least squares on the magnitude, noise floor optional, with standard deviation",
+        summary="least-squares fit of the magnitude, optionally with noise floor, with standard deviation",
         doi="10.1002/mrm.24607", bytes_per_voxel=30, bytes_per_volume=4,
     ),
 )  # fmt: skip

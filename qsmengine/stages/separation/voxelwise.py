@@ -1,24 +1,25 @@
-"""Separation of chi into its paramagnetic and diamagnetic part by the static dephasing they cause.
+"""Separation of chi into paramagnetic and diamagnetic parts by the static dephasing that they cause.
 
-Both parts speed up the decay, while they cancel in the field:
+Both parts accelerate the decay, while they cancel in the field:
 
     chi = chi+ + chi-,        R2' = Dr (chi+ - chi-),        chi+ >= 0 >= chi-,
 
-with Dr [1/s/ppm] proportional to B0. Each voxel takes the least squares of both equations under the signs,
+with Dr [1/s/ppm] proportional to B0. Each voxel is fitted by least squares to both equations under the signs,
 
     min (chi + c - chi+ - chi-)^2 + w (R2' / Dr - chi+ + chi-)^2,
 
 in closed form: half of R2' / Dr plus or minus chi + c where |chi + c| <= R2' / Dr, else one part alone. Chi is
-known up to a constant, here the zero must be tissue without sources: c is the constant that least breaks
-|chi + c| <= R2' / Dr, so fluid (R2' = 0) pins it down and no region has to be found.
+determined up to a constant, but here the zero must be tissue without sources: c is the constant with the
+smallest violation of |chi + c| <= R2' / Dr. Fluid (R2' = 0) determines it, so no region has to be segmented.
 
-`r2prime` takes R2' = R2* - R2 from a measured R2. `r2star` has gradient echoes only and estimates
-R2' = f (R2* - R2_0), at least 0: tissue without sources decays at R2_0, and of what iron and myelin add
-the share f is reversible. Both numbers are averages over tissue, so its parts are rough where R2 differs.
+`r2prime` computes R2' = R2* - R2 from a measured R2. `r2star` uses gradient echoes alone and estimates
+R2' = f (R2* - R2_0), at least 0: tissue without sources decays at R2_0, and a fraction f of the decay added by
+iron and myelin is reversible. Both numbers are averages over tissue, so the parts are inaccurate where R2
+differs.
 
-Dr is an empirical constant: 137 1/s/ppm at 3 T was measured in the deep gray nuclei. A Dr that is off by 20 %
-shifts both parts by that share of R2' / 2 Dr. Dephasing by vessels, fibre orientation and steep background
-fields counts as sources.
+Dr is an empirical constant: 137 1/s/ppm at 3 T was measured in the deep grey nuclei. An error of 20 % in Dr
+changes both parts by 20 % of R2' / 2 Dr. Dephasing by vessels, fibre orientation and steep background fields is
+attributed to sources.
 
 References: Shin et al. 2021, 10.1016/j.neuroimage.2021.118371 (model, Dr); Dimov et al. 2022,
 10.3390/tomography8030127 (gradient echoes alone).
@@ -39,7 +40,7 @@ from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
 TABLE_FIELD = 3.0
-"""Field strength that Dr is given for [T]."""
+"""Field strength to which Dr refers [T]."""
 NEWTON_STEPS = 50
 PRECISE = 1e-7
 """Step of the constant at which its search stops [ppm]."""
@@ -49,19 +50,23 @@ class R2primeParams(Params):
     """Parameters of the separation with a measured R2."""
 
     relaxivity: float = Field(137.0, gt=0, description="Dr: R2' per ppm of a source at 3 T [1/s/ppm]")
-    weight: float = Field(0.5, gt=0, description="w of the equation for R2' where the signs decide")
-    find_offset: bool = Field(True, description="find the constant c; else chi is 0 where no sources are")
+    weight: float = Field(
+        0.5, gt=0, description="w: weight of the equation for R2' where a sign constraint is active"
+    )
+    find_offset: bool = Field(
+        True, description="estimate the constant c; false: chi is 0 in tissue without sources"
+    )
 
 
 class R2starParams(R2primeParams):
-    """Parameters of the separation by gradient echoes alone."""
+    """Parameters of the separation from gradient echoes alone."""
 
     r2_base: float = Field(10.5, ge=0, description="R2_0: decay of tissue without sources [1/s]")
-    reversible: float = Field(0.75, gt=0, le=1, description="f: share of R2' in what sources add to R2*")
+    reversible: float = Field(0.75, gt=0, le=1, description="f: fraction R2' of the R2* added by sources")
 
 
 class SeparationResult(NamedTuple):
-    """Parts and their sum (x, y, z) [ppm], 0 outside the mask; the constant c [ppm] added to chi."""
+    """Both parts and their sum (x, y, z) [ppm], 0 outside the mask; the constant c [ppm] added to chi."""
 
     chi_positive: Array
     chi_negative: Array
@@ -72,7 +77,7 @@ class SeparationResult(NamedTuple):
 def separate_with_r2(
     chi: Array, r2star: Array, r2: Array, mask: Array, grid: Grid, params: R2primeParams, *, device: Device
 ) -> SeparationResult:
-    """Parts of `chi` (x, y, z) [ppm] by R2' = `r2star` - `r2` (x, y, z) [1/s], at least 0.
+    """Return the parts of `chi` (x, y, z) [ppm] by R2' = `r2star` - `r2` (x, y, z) [1/s], at least 0.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def separate_with_r2(
 def separate_gradient_echoes(
     chi: Array, r2star: Array, mask: Array, grid: Grid, params: R2starParams, *, device: Device
 ) -> SeparationResult:
-    """Parts of `chi` (x, y, z) [ppm] by R2' = f (`r2star` - R2_0) (x, y, z) [1/s], at least 0.
+    """Return the parts of `chi` (x, y, z) [ppm] by R2' = f (`r2star` - R2_0) (x, y, z) [1/s], at least 0.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def _separate(
 
 
 def split(total: Array, strength: Array, weight: float) -> tuple[Array, Array]:
-    """Parts p >= 0 >= n of least (total - p - n)^2 + weight (strength - p + n)^2 [ppm], where strength >= 0."""
+    """Return p >= 0 >= n of least (total - p - n)^2 + weight (strength - p + n)^2 [ppm], for strength >= 0."""
     xp = array_module(total)
     size = abs(total)
     alone = (size + np.float32(weight) * strength) * np.float32(1.0 / (1.0 + weight))
@@ -126,7 +131,7 @@ def split(total: Array, strength: Array, weight: float) -> tuple[Array, Array]:
 
 
 def least_breaking_offset(total: Array, strength: Array) -> float:
-    """Constant c [ppm] of least sum max(0, |total + c| - strength)^2, by Newton's method: the sum is convex."""
+    """Return c [ppm] of least sum max(0, |total + c| - strength)^2, which is convex, by Newton's method."""
     xp = array_module(total)
     offset = 0.0
     for _ in range(NEWTON_STEPS):
@@ -150,13 +155,13 @@ METHODS = (
     Method(
         stage="chi-separation", name="r2prime", run=separate_with_r2, params=R2primeParams,
         inputs=("chi", "r2star", "r2", "mask"), outputs=_OUTPUTS,
-        summary="para- and diamagnetic part by chi and R2' = R2* - R2",
+        summary="paramagnetic and diamagnetic parts from chi and R2' = R2* - R2",
         doi="10.1016/j.neuroimage.2021.118371", bytes_per_voxel=60,
     ),
     Method(
         stage="chi-separation", name="r2star", run=separate_gradient_echoes, params=R2starParams,
         inputs=("chi", "r2star", "mask"), outputs=_OUTPUTS,
-        summary="para- and diamagnetic part by chi and R2*, from gradient echoes alone",
+        summary="paramagnetic and diamagnetic parts from chi and R2*, with gradient echoes alone",
         doi="10.3390/tomography8030127", bytes_per_voxel=60,
     ),
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Susceptibility from the total field or the phase in one step, without background removal before it."""
+"""Susceptibility from the total field or the phase in one step, without separate background removal."""

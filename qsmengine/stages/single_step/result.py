@@ -1,4 +1,4 @@
-"""What every single-step method returns."""
+"""Result type of all single-step methods."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class SingleStepResult(NamedTuple):
     local_field: Array
     """(x, y, z) [ppm]: the field of chi inside `mask`; 0 outside it."""
     mask: Array
-    """(x, y, z) bool: where chi is defined."""
+    """(x, y, z) bool: voxels in which chi is defined."""
 
 
 def single_step_result(chi: Array, response: Array, region: Array, domain: Domain) -> SingleStepResult:
-    """Images from the solver's arrays: chi inside `region` (0 or 1), and the field that it makes there."""
+    """Return images from the solver's arrays: chi inside `region` (0 or 1), and the field of chi there."""
     chi *= region
     field = RealFFT(domain.shape, domain.device).filter(chi, response)
     field *= region

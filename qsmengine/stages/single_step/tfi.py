@@ -1,22 +1,22 @@
-"""Total field inversion (TFI): susceptibility and background field are estimated together.
+"""Total field inversion (TFI): joint estimation of susceptibility and background field.
 
     min_{chi, h} sum W^2 (1 - cos(r (D chi + b + h - total field))) / r^2 + lambda || M grad chi ||_1
                  + beta / 2 || laplace h ||^2
 
 chi covers the whole grid; the sums of the first and third term run over the voxels of the mask whose
-neighbours across faces and edges lie in it too. b + h is the field of every other source (air, bone, neck,
-shim), which is harmonic there: b is the harmonic function with the boundary values of the total field, found
-by multigrid, and h is what the local field on the boundary adds to it. r = 2 pi gamma B0 TE is the phase [rad]
+neighbours across faces and edges also lie in it. b + h is the field of all other sources (air, bone, neck,
+shim), which is harmonic there: b is the harmonic function with the boundary values of the total field, computed
+by multigrid, and h corrects it for the local field on the boundary. r = 2 pi gamma B0 TE is the phase [rad]
 of 1 ppm, M the morphology prior of `medi`; lambda has the unit and meaning of `fansi_tv`'s.
 
-The papers write the background as the field of sources outside the mask, with a preconditioner that lets them
-take it up first. The space of fields is the same, but of those sources the ones near the mask are resolved
-by no voxel, and conjugate gradients need many iterations for them; a boundary-value problem has neither
-difficulty. The data end before the surface of the mask, but chi does not: the sources nearest to the data are
-found by the field they make inside, among them the veins that run along the brain's surface. In the outermost
-layer, whose voxels may hold bone and air, chi is limited to +- `rim_limit`.
+The papers model the background as the field of sources outside the mask, with a preconditioner by which these
+sources converge first. The space of fields is the same, but sources close to the mask are not resolved by the
+voxels, and conjugate gradients need many iterations for them; a boundary-value problem has neither difficulty.
+The data do not extend to the surface of the mask, but chi does: the sources next to the data, among them the
+veins along the brain's surface, are determined by their field inside. In the outermost layer, whose voxels may
+contain bone and air, chi is limited to +- `rim_limit`.
 
-Solved by the ADMM of `weak_harmonic`: six FFTs an iteration.
+Solved by the ADMM of `weak_harmonic`, with six FFTs per iteration.
 
 References: Liu et al. 2017, 10.1002/mrm.26331; Zhou et al. 2014, 10.1002/nbm.3064 (b); Milovic et al. 2019,
 10.1002/mrm.27483 (h).
@@ -48,7 +48,7 @@ from qsmengine.units import rad_per_ppm
 
 
 class TfiParams(WeakHarmonicParams):
-    """Parameters of total field inversion: those of `weak_harmonic`, and the morphology prior's."""
+    """Parameters of total field inversion: those of `weak_harmonic` and of the morphology prior."""
 
     lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     noise_gain: Mm = Field(
@@ -58,10 +58,12 @@ class TfiParams(WeakHarmonicParams):
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     boundary_tolerance: float = Field(
-        1e-5, ge=0, description="relative residual at which the boundary-value problem is solved"
+        1e-5, ge=0, description="relative residual at which to stop solving the boundary-value problem"
     )
     rim_limit: float = Field(
-        0.15, ge=0, description="largest |chi| in the mask's outermost layer, which may hold bone and air [ppm]"
+        0.15,
+        ge=0,
+        description="largest |chi| in the mask's outermost layer, which may contain bone and air [ppm]",
     )
 
 
@@ -77,28 +79,28 @@ def tfi(
     noise: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> SingleStepResult:
-    """Susceptibility [ppm] inside `mask`, its holes filled, from the total field (x, y, z) [ppm].
+    """Return susceptibility [ppm] inside `mask`, with its holes filled, from the total field (x, y, z) [ppm].
 
     Parameters
     ----------
     total_field, mask
-        (x, y, z) [ppm] and where it is known. Holes of the mask (a calcification, a vessel without signal)
-        count as brain whose field is not known: their chi follows from the field around them.
+        (x, y, z) [ppm], and the voxels where it is known. Holes of the mask (a calcification, a vessel without
+        signal) count as brain with unknown field: their chi follows from the field around them.
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
-        (x, y, z, echo), any unit: its root sum of squares shows the edges; without it there are none.
+        (x, y, z, echo), any unit; the edges are taken from its root sum of squares. None: no edges.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
     noise
         (x, y, z) [ppm]: adapts lambda.
     callback
-        Told the status of the joint solution; returning False stops it.
+        Receives the status of the joint solution; returning False stops it.
 
     Raises
     ------
     InputError
-        For a grid without field strength, and when nothing is left of the mask.
+        For a grid without field strength, and if nothing is left of the mask.
     """
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
     known = device.asarray(mask, bool)
@@ -127,11 +129,11 @@ def tfi(
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
-    """`field` (x, y, z) with the nearest known value in the voxels of `mask` that are not known."""
+    """Return `field` (x, y, z) with unknown voxels of `mask` set to the nearest known value."""
     gaps = mask & ~known
     if not bool(gaps.any()):
         return field
-    start, stop = bounding_box(gaps)  # known voxels enclose every gap: one voxel more holds the nearest
+    start, stop = bounding_box(gaps)  # known voxels enclose every gap, so one more layer includes the nearest
     box = tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(start, stop, strict=True))
     nearest = nearest_known(known[box], gaps[box], device)
     part = field[box]
@@ -143,12 +145,12 @@ def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Arr
 def boundary_values(
     total_field: Array, mask: Array, grid: Grid, tolerance: float, device: Device
 ) -> tuple[Array, Array]:
-    """Inner voxels of `mask` (x, y, z), and the total field minus its harmonic part there, 0 elsewhere.
+    """Return the inner voxels of `mask` (x, y, z), and the total field minus its harmonic part there.
 
     Raises
     ------
     InputError
-        When the mask has no inner voxels.
+        If the mask has no inner voxels.
     """
     domain = Domain.for_kernel(mask, grid, 0.0, device)
     inner = interior(domain.insert(mask) > 0, 0)
@@ -162,7 +164,7 @@ METHODS = (
         stage="single-step", name="tfi", run=tfi, params=TfiParams,
         inputs=("total_field", "mask", "magnitude?", "weight?", "noise?"),
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
-        summary="total field inversion: morphology prior and harmonic background at once",
+        summary="total field inversion with morphology prior and harmonic background",
         doi="10.1002/mrm.26331",
         bytes_per_voxel=230, reach=lambda params: params.margin, iterative=True,
     ),

@@ -1,22 +1,23 @@
-"""TGV-QSM: susceptibility from the wrapped phase, with total generalised variation.
+"""TGV-QSM: susceptibility from the wrapped phase by total generalised variation.
 
     min_{chi, w, h} 1/2 sum W^2 (D chi + h - f)^2 + lambda (|| grad chi - w ||_1 + length || eps w ||_1)
                     + beta / 2 || laplace h ||^2
 
-The sums run over the voxels of the mask whose neighbours across faces and edges lie in it too. There the
+The sums run over the voxels of the mask whose neighbours across faces and edges also lie in it. There the
 Laplacian of the phase is known without unwrapping, from the steps between neighbours wrapped to -pi .. pi,
 
     laplace f = sum_e omega_e L_e / (2 pi gamma B0 TE_e) / sum_e omega_e,    omega_e = (magnitude TE_e)^2,
 
-and f is any function with that Laplacian: it differs from the field by a function that is harmonic inside,
-as is the background, and h stands for both. (The paper has the residual psi = D chi + h - f with laplace psi =
-box chi - laplace f, which is the same for beta -> infinity; D in k-space is right for every direction of B0,
-where its difference stencil needs a special form.) Total generalised variation lets chi have slopes over
-distances above `length` at a low cost, where total variation makes steps. Norms are sums of absolute values.
+and f is any function with that Laplacian. Like the background, its difference from the field is harmonic
+inside; h represents both. (The paper has the residual psi = D chi + h - f with laplace psi =
+box chi - laplace f, which is the same for beta -> infinity; D in k-space is valid for every direction of B0,
+whereas the paper's difference stencil needs a special form.) Total generalised variation penalises slopes of
+chi over distances above `length` only weakly, where total variation makes steps. Norms are sums of absolute
+values.
 
-Solved by ADMM with the splits grad chi - w, eps w, D chi + h and laplace h: twelve FFTs an iteration.
+Solved by ADMM with the splits grad chi - w, eps w, D chi + h and laplace h, with twelve FFTs per iteration.
 
-Assumes that the phase turns by less than pi from voxel to voxel in most echoes.
+Assumes that the phase changes by less than pi between neighbours in most echoes.
 
 References: Langkammer et al. 2015, 10.1016/j.neuroimage.2015.02.041; Bredies et al. 2010, 10.1137/090769521.
 """
@@ -51,7 +52,7 @@ class TgvParams(Params):
     """Parameters of TGV-QSM."""
 
     lam: Mm = Field(1e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    length: Length = Field(4.0, gt=0, description="slopes over longer distances cost little [mm]")
+    length: Length = Field(4.0, gt=0, description="slopes over longer distances are penalised weakly [mm]")
     beta: Mm4 = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_curvature: Mm2 = Field(2e-2, gt=0, description="ADMM penalty of the split of eps w [mm^2]")
@@ -73,7 +74,7 @@ def tgv(
     magnitude: Array | None = None,
     callback: SolverCallback | None = None,
 ) -> SingleStepResult:
-    """Susceptibility [ppm] from the phase inside `mask`, which loses its outer layer.
+    """Return susceptibility [ppm] from the phase inside `mask`, which loses its outer layer.
 
     Parameters
     ----------
@@ -86,14 +87,14 @@ def tgv(
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
-        (x, y, z, echo), any unit: weights of echoes and voxels; without it all count as in equal magnitude.
+        (x, y, z, echo), any unit: weights of echoes and voxels; None stands for a uniform magnitude.
     callback
         Receives the solver's status; returning False stops it.
 
     Raises
     ------
     InputError
-        For a grid without field strength, echoes that do not fit, and when nothing is left of the mask.
+        For a grid without field strength, mismatched echoes, and if nothing is left of the mask.
     """
     times = check_series(grid, echo_times, phase=phase)
     if magnitude is not None:
@@ -131,10 +132,11 @@ def field_laplacian(
     grid: Grid,
     device: Device,
 ) -> tuple[Array, Array]:
-    """Laplacian of the field (x, y, z) [ppm / mm^2] at `inner` voxels, and its weight, of mean 1; 0 elsewhere.
+    """Return the Laplacian of the field (x, y, z) [ppm / mm^2] at `inner` voxels, and its weight of mean 1.
 
-    `mask` is uint8. An echo is left out where a second difference that it needs is not that of the first echo
-    times the ratio of the times, to half a turn: a step of more than half a turn was wrapped there.
+    Both are 0 elsewhere; `mask` is uint8. An echo is excluded where a second difference that it needs deviates
+    by half a turn or more from that of the first echo times the ratio of the echo times: there a step of more
+    than half a turn was wrapped.
     """
     xp, strength, spacing = device.xp, grid.required_field_strength, grid.voxel_size
     total, information = device.zeros(grid.shape), device.zeros(grid.shape)
@@ -158,7 +160,7 @@ def field_laplacian(
 
 
 def second_differences(wrapped: Array, mask: Array, voxel_size: Vector3, device: Device) -> list[Array]:
-    """Per axis the second difference [rad / mm^2] of the phase whose wrapped values are `wrapped`."""
+    """Return per axis the second difference [rad / mm^2] of the phase whose wrapped values are `wrapped`."""
     parts = []
     for axis, h in enumerate(voxel_size):
         part = device.empty(wrapped.shape)
@@ -169,11 +171,11 @@ def second_differences(wrapped: Array, mask: Array, voxel_size: Vector3, device:
 
 
 def compact_laplacian(parts: list[Array], voxel_size: Vector3) -> Array:
-    """Laplacian (x, y, z) from the second differences S_e along the axes, by 19 points.
+    """Return the Laplacian (x, y, z) from the second differences S_e along the axes, by 19 points.
 
     It is the sum of S_e plus (h_d^2 + h_e^2) / 12 D_d S_e over the pairs of axes, with D_d the second
     difference along d: accurate to fourth order where the phase is harmonic, as that of the background is.
-    The mean of both orders is taken, so the order of the axes does not matter.
+    Both orders are averaged, so the order of the axes does not matter.
     """
     total = parts[0] + parts[1] + parts[2]
     for e, h_e in enumerate(voxel_size):
@@ -186,7 +188,7 @@ def compact_laplacian(parts: list[Array], voxel_size: Vector3) -> Array:
 
 
 def _turned(parts: list[Array], first: list[Array], ratio: float, voxel_size: Vector3) -> Array:
-    """Where a second difference is off from `ratio` times the first by half a turn or more."""
+    """Find voxels whose second difference deviates from `ratio` times the first by half a turn or more."""
     off = [
         abs(p - np.float32(ratio) * f) > np.float32(np.pi / h**2)
         for p, f, h in zip(parts, first, voxel_size, strict=True)
@@ -196,7 +198,7 @@ def _turned(parts: list[Array], first: list[Array], ratio: float, voxel_size: Ve
 
 
 def _next_to(bad: Array) -> Array:
-    """`bad` and the voxels with a face neighbour in it."""
+    """Return `bad` and the voxels with a face neighbour in it."""
     wider: Array = bad.copy()
     for axis in range(3):
         source, target = bad.swapaxes(0, axis), wider.swapaxes(0, axis)
@@ -210,7 +212,7 @@ METHODS = (
         stage="single-step", name="tgv", run=tgv, params=TgvParams,
         inputs=("phase", "mask", "echo_times", "magnitude?"),
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
-        summary="Laplacian of the wrapped phase, total generalised variation",
+        summary="total generalised variation on the Laplacian of the wrapped phase",
         doi="10.1016/j.neuroimage.2015.02.041",
         bytes_per_voxel=300, bytes_per_volume=8, reach=lambda params: params.margin, iterative=True,
     ),

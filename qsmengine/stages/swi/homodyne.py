@@ -4,14 +4,14 @@ The complex image S of an echo, divided by its own low-pass, keeps the phase of 
 
     phase_e = angle(S_e conj(G * S_e)),
 
-with G a Gaussian in the plane of the slices. Wraps need no unwrapping where the low-pass follows the phase;
-beside sinuses it does not, and wraps remain: the method `local_field` has none. Over the echoes
-the phases are joined with the weights of their field's precision, m_e^2 TE_e^2, to the phase at one echo time:
+with G a Gaussian in the slice plane. No unwrapping is needed where the low-pass follows the phase. Near sinuses
+it does not, and wraps remain; the method `local_field` has none. The phases of the echoes are combined to the
+phase at one echo time, weighted by the precision of their field, m_e^2 TE_e^2:
 
     phase = TE sum_e m_e^2 TE_e phase_e / sum_e m_e^2 TE_e^2.
 
 The image is the root of the sum of squared magnitudes times (1 - phase / pi)^4 where the phase is positive.
-Phase rises with the field here, so that darkens veins, which are paramagnetic.
+Here phase increases with the field, so the mask darkens veins, which are paramagnetic.
 
 Reference: Haacke et al. 2004, 10.1002/mrm.20198.
 """
@@ -47,9 +47,9 @@ def homodyne(
     *,
     device: Device,
 ) -> SwiResult:
-    """Susceptibility-weighted image and projection (x, y, z) in the magnitude's unit; 0 outside `mask`.
+    """Return the susceptibility-weighted image and projection (x, y, z) in the magnitude's unit.
 
-    `magnitude` and wrapped `phase` [rad] are (x, y, z, echo), `echo_times` (echo,) [s].
+    Both are 0 outside `mask`. `magnitude` and wrapped `phase` [rad] are (x, y, z, echo), `echo_times` (echo,) [s].
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the susceptibility-weighted images share: magnitude, phase mask, projection."""
+"""Common parts of the susceptibility-weighted images: magnitude, phase mask, projection."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ AXES = {"x": 0, "y": 1, "z": 2}
 class SwiParams(Params):
     """Parameters of phase mask and projection."""
 
-    power: float = Field(4.0, gt=0, le=16, description="times the phase mask is multiplied")
+    power: float = Field(4.0, gt=0, le=16, description="exponent of the phase mask")
     limit: float = Field(math.pi, gt=0, description="phase at which the mask is 0 [rad]")
-    echo_time: float | None = Field(None, gt=0, description="of the masked phase [s]; none: the last echo's")
+    echo_time: float | None = Field(
+        None, gt=0, description="echo time of the masked phase [s]; none: that of the last echo"
+    )
     slab: Length = Field(16.0, gt=0, description="thickness of the projected slab [mm]")
     slice_axis: Literal["auto", "x", "y", "z"] = Field(
         "auto",
@@ -40,7 +42,7 @@ class SwiResult(NamedTuple):
 def weighted_images(
     magnitude: Array, phase: Array, mask: Array, grid: Grid, params: SwiParams, device: Device
 ) -> SwiResult:
-    """Magnitude (x, y, z) times the mask made of `phase` (x, y, z) [rad], and its projection; 0 outside `mask`.
+    """Return magnitude times the mask from `phase` [rad], both (x, y, z), and its projection; 0 outside `mask`.
 
     The phase mask is 1 for phase <= 0 and (1 - phase / limit)^power above, 0 from the limit on.
     """
@@ -52,7 +54,7 @@ def weighted_images(
 
 
 def combined_magnitude(magnitude: Array, device: Device) -> Array:
-    """Root of the sum of squares over the echoes of `magnitude` (x, y, z, echo)."""
+    """Return the root of the sum of squares over the echoes of `magnitude` (x, y, z, echo)."""
     total = device.zeros(tuple(magnitude.shape[:3]))
     for echo in range(magnitude.shape[3]):
         total += device.asarray(magnitude[..., echo]) ** 2
@@ -61,7 +63,7 @@ def combined_magnitude(magnitude: Array, device: Device) -> Array:
 
 
 def slice_axis(grid: Grid, name: Literal["auto", "x", "y", "z"] = "auto") -> int:
-    """Return the array axis along which slices follow each other.
+    """Return the array axis along which the slices are stacked.
 
     "auto" takes the longest voxel edge and, among equal ones, that nearest to superior-inferior, so the storage
     order of an image does not matter.
@@ -79,21 +81,22 @@ def projection_axis(grid: Grid, name: Literal["auto", "x", "y", "z"] = "auto") -
 
 
 def _along_the_body(grid: Grid) -> list[float]:
-    """Cosine, without its sign, between each array axis and superior-inferior."""
+    """Return the absolute cosine between each array axis and superior-inferior."""
     axes = grid.affine[:3, :3]
     cosines: list[float] = (np.abs(axes[2]) / np.linalg.norm(axes, axis=0)).tolist()
     return cosines
 
 
 def slab_slices(thickness: float, edge: float) -> int:
-    """Slices of `edge` [mm] in a slab of `thickness` [mm], one at least."""
+    """Return the number of slices of `edge` [mm] in a slab of `thickness` [mm], at least 1."""
     return max(1, round(thickness / edge))
 
 
 def projection(image: Array, mask: Array, axis: int, slices: int) -> Array:
-    """Minimum (x, y, z) over the slab of `slices` slices centred on each voxel; only voxels of `mask` count.
+    """Return the minimum (x, y, z) over the voxels of `mask` in the slab of `slices` slices around each voxel.
 
-    The slab is cut at the image's ends; an even one reaches one slice further back. 0 outside `mask`.
+    The slab is truncated at the image's ends; with an even number it extends one slice further towards index 0.
+    0 outside `mask`.
     """
     xp = array_module(image)
     seen = xp.where(mask, image, np.float32(np.inf))

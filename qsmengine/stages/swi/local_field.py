@@ -1,11 +1,11 @@
 """Susceptibility-weighted imaging from the unwrapped field.
 
-The phase mask is made from the local field, which went through unwrapping, the fit over all echoes and
-background removal. So no wraps remain beside air, and every echo adds to the contrast:
+The phase mask is made from the local field, after unwrapping, the fit over all echoes and background removal.
+Therefore no wraps remain near air, and every echo contributes to the contrast:
 
     phase = 2 pi gamma B0 TE (field - G * field),
 
-with G the mean under a Gaussian inside the mask (3-D). The image is the root of the sum of squared magnitudes
+with G the Gaussian mean inside the mask (3-D). The image is the root of the sum of squared magnitudes
 times (1 - phase / limit)^power where the phase is positive.
 
 Reference: Eckstein et al. 2021, 10.1016/j.neuroimage.2021.118175 (CLEAR-SWI, which filters the unwrapped phase
@@ -32,7 +32,7 @@ class LocalFieldParams(SwiParams):
     """Parameters of susceptibility weighting by the local field."""
 
     high_pass: Length = Field(
-        10.0, ge=0, description="full width at half maximum of the mean taken off [mm]; 0: nothing"
+        10.0, ge=0, description="full width at half maximum of the subtracted Gaussian mean [mm]; 0: none"
     )
 
 
@@ -46,9 +46,9 @@ def local_field_swi(
     *,
     device: Device,
 ) -> SwiResult:
-    """Susceptibility-weighted image and projection (x, y, z) in the magnitude's unit; 0 outside `mask`.
+    """Return the susceptibility-weighted image and projection (x, y, z) in the magnitude's unit.
 
-    `magnitude` (x, y, z, echo), `local_field` (x, y, z) [ppm], `echo_times` (echo,) [s].
+    Both are 0 outside `mask`. `magnitude` (x, y, z, echo), `local_field` (x, y, z) [ppm], `echo_times` (echo,) [s].
 
     Raises
     ------

@@ -1,19 +1,18 @@
-"""Standard deviation of chi by a Monte Carlo over the noise of the field.
+"""Standard deviation of chi by Monte Carlo sampling of the noise of the field.
 
-A draw n of Gaussian noise with the field's standard deviation is sent through background removal and inversion,
-once added to the field and once taken off:
+A sample n of Gaussian noise with the field's standard deviation is propagated through background removal and
+inversion, once added to the field and once subtracted:
 
     d = (chi(field + n) - chi(field - n)) / 2,        variance = mean over the draws of d^2.
 
-The pair cancels what is even in n, so the bias of a nonlinear method counts as little of the spread. Steps
-that are linear map n alone and need no pair. d is taken relative to its mean over the mask, as chi itself is
-known up to a constant. Few draws leave the variance noisy, relatively by sqrt(2 / draws); as it varies slowly
-in space, a Gaussian mean over the mask replaces more draws. Draws come from one seed, on the host, so devices
-agree.
+The pair cancels terms even in n, so the bias of a nonlinear method adds little to the spread. Linear steps
+map n alone and need no pair. The mean of d over the mask is subtracted, as chi is determined up to a constant.
+With few draws the variance is noisy (relative error sqrt(2 / draws)); as it varies slowly in space, a Gaussian
+mean over the mask replaces further draws. Draws are generated from one seed on the host, so devices agree.
 
-What the map holds is the noise of the images. Errors of unwrapping, of the background that is left, of the
-prior are the same at every repetition and not in it. `noise_level` replaces the size of the field's noise, for
-noise maps that are relative or found from images whose noise is correlated between voxels.
+The map contains the noise of the images. Errors of unwrapping, residual background and the prior are the same
+in every repetition and not included. `noise_level` sets the magnitude of the field's noise, for noise maps that
+are relative or estimated from images with noise that is correlated between voxels.
 
 Reference: Efron 1979, 10.1214/aos/1176344552 (parametric bootstrap); the pairs: Hammersley & Morton 1956,
 10.1017/S0305004100031455.
@@ -44,18 +43,24 @@ MARGIN = 40.0
 class MonteCarloParams(Params):
     """Parameters of the Monte Carlo."""
 
-    draws: int = Field(4, ge=1, le=10000, description="draws of noise; each is two reconstructions at most")
-    smoothing: Length = Field(3.0, ge=0, description="standard deviation of the mean over the variance [mm]")
-    seed: int = Field(0, ge=0, description="of the draws")
-    noise_level: float | None = Field(
-        None, gt=0, description="median noise of the field [ppm] in the mask; none: as the map says"
+    draws: int = Field(4, ge=1, le=10000, description="draws of noise; each takes at most two reconstructions")
+    smoothing: Length = Field(
+        3.0, ge=0, description="standard deviation of the Gaussian that smooths the variance [mm]"
     )
-    background: str | None = Field(None, description="method; none: the run's, alone vsharp")
-    inversion: str | None = Field(None, description="method; none: the run's, alone closed_form_l2")
+    seed: int = Field(0, ge=0, description="seed of the draws")
+    noise_level: float | None = Field(
+        None, gt=0, description="median noise of the field in the mask [ppm]; none: that of the noise map"
+    )
+    background: str | None = Field(
+        None, description="method of background removal; none: that of the run, or vsharp"
+    )
+    inversion: str | None = Field(
+        None, description="method of inversion; none: that of the run, or closed_form_l2"
+    )
 
 
 class ChainStep(NamedTuple):
-    """A method that the field goes through, with its parameters and its inputs beside field and mask."""
+    """Method applied to the field, with its parameters and the inputs other than field and mask."""
 
     method: Method
     params: Params
@@ -72,7 +77,7 @@ def monte_carlo(
     device: Device,
     chain: Sequence[ChainStep] = (),
 ) -> Array:
-    """Standard deviation (x, y, z) [ppm] of chi; 0 outside the mask that background removal leaves.
+    """Return the standard deviation (x, y, z) [ppm] of chi; 0 outside the mask after background removal.
 
     Parameters
     ----------
@@ -87,18 +92,18 @@ def monte_carlo(
     device
         Where to compute.
     chain
-        The steps of a run that lead from the total field to chi; `params` may name others.
+        Steps of a run from the total field to chi; `params` may name others.
 
     Raises
     ------
     UsageError
         For a method that does not exist.
     InputError
-        For a noise that is known nowhere.
+        For noise that is unknown everywhere.
     """
     inside = device.asarray(mask, bool)
     spread = device.xp.where(inside, device.asarray(noise), np.float32(0))
-    weight = field_weight(spread, inside)  # raises where the noise is known nowhere
+    weight = field_weight(spread, inside)  # raises if the noise is unknown everywhere
     spread = device.xp.where(weight > 0, spread, np.float32(0))
     if params.noise_level is not None:
         spread *= np.float32(params.noise_level / median(spread[weight > 0]))
@@ -117,7 +122,7 @@ def monte_carlo(
 
 
 class _State(NamedTuple):
-    """An image on its way: a field or chi, where it is defined, and what it is."""
+    """Intermediate image: a field or chi, its mask, and its kind."""
 
     image: Array
     mask: Array
@@ -125,7 +130,7 @@ class _State(NamedTuple):
 
 
 class _Chain:
-    """Steps from the total field to chi, and draws of noise sent through them."""
+    """Steps from the total field to chi, through which draws of noise are propagated."""
 
     def __init__(self, steps: Sequence[ChainStep], spread: Array, grid: Grid, device: Device) -> None:
         count = 0
@@ -135,7 +140,7 @@ class _Chain:
         self.spread, self.grid, self.device = spread, grid, device
 
     def differences(self, start: _State, params: MonteCarloParams) -> Iterator[tuple[Array, Array]]:
-        """What each draw of noise adds to chi, and chi's mask."""
+        """Yield the change of chi by each draw of noise, and the mask of chi."""
         rng = np.random.default_rng(params.seed)
         base = self._send(self.linear, start) if self.rest else start
         for _ in range(params.draws):
@@ -160,7 +165,7 @@ class _Chain:
 
 
 def _steps(params: MonteCarloParams, chain: Sequence[ChainStep]) -> list[ChainStep]:
-    """The chain given, else the default one, with the methods that `params` names in place of theirs."""
+    """Return the given or the default chain, with methods replaced by those that `params` names."""
     from qsmengine.stages.registry import get_method
 
     steps = list(chain) or [_default(get_method(*names)) for names in DEFAULT_CHAIN]
@@ -179,7 +184,7 @@ def _default(method: Method) -> ChainStep:
 
 
 def _centred(difference: Array, region: Array) -> Array:
-    """`difference` minus its mean over `region`, 0 elsewhere."""
+    """Return `difference` minus its mean over `region`, 0 elsewhere."""
     mean = float(difference[region].mean(dtype=np.float64))
     centred: Array = (difference - np.float32(mean)) * region
     return centred
@@ -189,7 +194,7 @@ METHODS = (
     Method(
         stage="uncertainty", name="monte_carlo", run=monte_carlo, params=MonteCarloParams,
         inputs=("total_field", "noise", "mask"), outputs={"chi_sd": "ppm"},
-        summary="noise of the field drawn and sent through background removal and inversion",
+        summary="noise of the field propagated through background removal and inversion",
         doi="10.1214/aos/1176344552", bytes_per_voxel=250, reach=lambda _: MARGIN,
     ),
 )  # fmt: skip
