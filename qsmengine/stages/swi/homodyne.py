@@ -49,7 +49,8 @@ def homodyne(
 ) -> SwiResult:
     """Return the susceptibility-weighted image and projection (x, y, z) in the magnitude's unit.
 
-    Both are 0 outside `mask`. `magnitude` and wrapped `phase` [rad] are (x, y, z, echo), `echo_times` (echo,) [s].
+    Both are 0 outside `mask`.
+    `magnitude` and wrapped `phase` [rad] are (x, y, z, echo), `echo_times` (echo,) [s].
 
     Raises
     ------

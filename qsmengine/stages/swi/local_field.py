@@ -48,7 +48,8 @@ def local_field_swi(
 ) -> SwiResult:
     """Return the susceptibility-weighted image and projection (x, y, z) in the magnitude's unit.
 
-    Both are 0 outside `mask`. `magnitude` (x, y, z, echo), `local_field` (x, y, z) [ppm], `echo_times` (echo,) [s].
+    Both are 0 outside `mask`.
+    `magnitude` (x, y, z, echo), `local_field` (x, y, z) [ppm], `echo_times` (echo,) [s].
 
     Raises
     ------
