@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "bench",
     "qsmengine/cli",
-    "qsmengine/io",
+    *(f"qsmengine/{name}" for name in ("api", "io", "modalities", "sessions")),
     "tools",
     *(
         f"tests/{name}"

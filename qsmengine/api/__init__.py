@@ -1,4 +1,4 @@
 """Python interface: arrays in, arrays out, on NumPy or CuPy.
 
-The functions are exported by ``qsmengine`` itself. They touch no files.
+The functions are exported by ``qsmengine``. They access no files.
 """

@@ -1,4 +1,4 @@
-"""What the functions of the Python interface share: one registered method on named arrays."""
+"""Shared helpers of the Python interface: run one registered method on named arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmengine.stages.registry import get_method
 
 
 def given(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs that are there."""
+    """Return the inputs that are present."""
     return {name: value for name, value in inputs.items() if value is not None}
 
 
@@ -27,7 +27,7 @@ def run_method(
     params: Mapping[str, Any] | None,
     device: Device,
 ) -> dict[str, Array]:
-    """Results of a registered method, by name.
+    """Run a registered method; return its results by name.
 
     Default lengths follow the size of the object, as in :func:`qsmengine.stages.object_size.sized_grid`.
     """
@@ -37,7 +37,7 @@ def run_method(
 
 
 def device_for(device: str | Device | None, array: Array) -> Device:
-    """The device asked for, else the one `array` lives on; a warning where "auto" passes over a GPU."""
+    """Return the requested device, else that of `array`; warn if "auto" skips a GPU."""
     if device is None:
         return device_of(array)
     chosen = resolve_device(device)

@@ -1,4 +1,4 @@
-"""Python interface to what is derived from chi: arrays in, arrays out, on NumPy or CuPy, no files touched."""
+"""Python interface to maps derived from chi: arrays in, arrays out, on NumPy or CuPy, without file access."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def reference_chi(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> ReferenceResult:
-    """Susceptibility (x, y, z) [ppm] relative to the mean over a region inside `mask`.
+    """Reference susceptibility (x, y, z) [ppm] to the mean over a region inside `mask`.
 
-    With `r2star` (x, y, z) [1/s] the region is the ventricles' fluid (method ``csf``); else it is `mask`, or
-    the labels that `params` names in `labels` (x, y, z) (method ``region_mean``).
+    With `r2star` (x, y, z) [1/s] the region is the ventricular CSF (method ``csf``); otherwise it is `mask`, or
+    the labels of `labels` (x, y, z) selected by `params` (method ``region_mean``).
 
     Returns
     -------
     ReferenceResult
-        Referenced chi [ppm]; the value subtracted [ppm]; standard deviation [ppm] and voxels of the region.
+        Referenced chi [ppm]; subtracted value [ppm]; standard deviation [ppm] and voxels of the region.
 
     Raises
     ------
     InputError
-        Where no fluid or no voxel of the labels is found.
+        If no CSF or no voxel of the labels is found.
     """
     inputs = {"chi": chi, "mask": mask, "r2star": r2star, "labels": labels}
     name = method or ("region_mean" if r2star is None else "csf")
@@ -60,10 +60,10 @@ def estimate_uncertainty(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> Array:
-    """Standard deviation of chi (x, y, z) [ppm] from the noise (x, y, z) [ppm] of the total field [ppm].
+    """Return the standard deviation of chi (x, y, z) [ppm], given the noise (x, y, z) [ppm] of the total field.
 
-    `background` and `inversion` name the methods that the noise is sent through, with their default parameters.
-    :func:`reconstruct_qsm` with ``config={"uncertainty": {"method": "monte_carlo"}}`` takes those of the run.
+    The noise is propagated through the methods `background` and `inversion` with their default parameters.
+    :func:`reconstruct_qsm` with ``config={"uncertainty": {"method": "monte_carlo"}}`` uses those of the run.
     """
     inputs = {"total_field": total_field, "noise": noise, "mask": mask}
     settings = given({"background": background, "inversion": inversion}) | dict(params or {})
@@ -82,10 +82,10 @@ def susceptibility_weighted(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> SwiResult:
-    """Susceptibility-weighted image and its minimum-intensity projection (x, y, z).
+    """Return the susceptibility-weighted image and its minimum-intensity projection (x, y, z).
 
-    `magnitude` (x, y, z, echo); give wrapped `phase` (x, y, z, echo) [rad] for the method ``homodyne``, or
-    `local_field` (x, y, z) [ppm] for ``local_field``, which leaves no wraps.
+    `magnitude` (x, y, z, echo); pass wrapped `phase` (x, y, z, echo) [rad] for the method ``homodyne``, or
+    `local_field` (x, y, z) [ppm] for ``local_field``, which contains no wraps.
     """
     inputs = {"magnitude": magnitude, "mask": mask, "echo_times": tuple(echo_times)}
     inputs |= given({"phase": phase, "local_field": local_field})
@@ -104,9 +104,9 @@ def separate_chi(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> SeparationResult:
-    """Para- and diamagnetic part (x, y, z) [ppm] of `chi` (x, y, z) [ppm] by R2* (x, y, z) [1/s].
+    """Separate `chi` (x, y, z) [ppm] into para- and diamagnetic parts [ppm], using R2* (x, y, z) [1/s].
 
-    With `r2` (x, y, z) [1/s] the method is ``r2prime``, else ``r2star``, which takes R2 to be that of tissue.
+    With `r2` (x, y, z) [1/s] the method is ``r2prime``, otherwise ``r2star``, which assumes the R2 of tissue.
     """
     inputs = given({"chi": chi, "r2star": r2star, "mask": mask, "r2": r2})
     name = method or ("r2star" if r2 is None else "r2prime")

@@ -1,4 +1,4 @@
-"""Python interface: arrays in, arrays out, on NumPy or CuPy, no files touched."""
+"""Python interface to reconstruction: arrays in, arrays out, on NumPy or CuPy, without file access."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def reconstruct_qsm(
         Configuration, or sections that differ from the default preset:
         ``{"inversion": {"method": "tkd", "threshold": 0.2}, "swi": {"method": "homodyne"}}``.
     device
-        "auto", "cpu", "cuda", "cuda:1"; None takes the device the arrays live on.
+        "auto", "cpu", "cuda", "cuda:1"; None: the device of the arrays.
     progress
-        Told about the steps.
+        Called with the state of each step.
 
     Returns
     -------
@@ -66,9 +66,9 @@ def reconstruct_qsm(
     InputError
         For arrays that do not fit, a missing field strength, an empty mask.
     UsageError
-        For a wrong configuration.
+        For an invalid configuration.
     DeviceError
-        For a device that is absent or too small.
+        If the device is absent or has too little memory.
     """
     series = GreSeries(magnitude, phase, tuple(echo_times), grid)
     return run_qsm(
@@ -96,13 +96,13 @@ def fit_tensor(
     b_values
         (volume,) [s/mm^2].
     b_vectors
-        (volume, 3) in FSL's frame (x negated where the affine's determinant is positive).
+        (volume, 3) in FSL's frame (x negated if the affine's determinant is positive).
     grid
         Geometry.
     mask
-        (x, y, z); every voxel with signal when None, or a brain mask with the parameter ``mask="brain"``.
+        (x, y, z); None: every voxel with signal, or a brain mask with the parameter ``mask="brain"``.
     method, params
-        Fit and its parameters, see ``qsmengine stage diffusion --list``. All volumes given are fitted unless
+        Fit and its parameters, see ``qsmengine stage diffusion --list``. All given volumes are fitted unless
         the parameter ``maximum_b`` is set.
     device
         As in :func:`reconstruct_qsm`.
@@ -131,7 +131,7 @@ def denoise(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> Array:
-    """Filter several images of one object under one set of weights.
+    """Denoise several images of one object with a common set of weights.
 
     Parameters
     ----------
@@ -140,12 +140,13 @@ def denoise(
     grid
         Geometry.
     mask
-        (x, y, z) voxels to filter, 0 elsewhere; the whole image when None.
+        (x, y, z) voxels to filter, 0 elsewhere; None: the whole image.
     sigma
-        Noise in the components' unit: one number, one each, a map (x, y, z) or (x, y, z, component), or
-        "auto": estimated for each component (see :mod:`qsmengine.stages.denoise.noise`); "local": maps of it
-        are, for noise that varies in space; "repeats": the components are repeats of one image, and their
-        differences show the noise (a map of it with the parameter noise = "local").
+        Noise standard deviation in the components' unit: one number, one number per component, or a map
+        (x, y, z) or (x, y, z, component). "auto" estimates one number per component (see
+        :mod:`qsmengine.stages.denoise.noise`) and "local" a map per component, for spatially varying noise.
+        "repeats" estimates it from differences between components, which must be repetitions of one image
+        (a map with the parameter noise = "local").
     method, params
         Method and its parameters, see ``qsmengine stage denoise --list``.
     device
@@ -159,7 +160,7 @@ def denoise(
     Raises
     ------
     InputError
-        For arrays that do not fit, noise that is not positive or cannot be estimated.
+        For arrays of inconsistent shape, and noise that is not positive or cannot be estimated.
     """
     chosen = device_for(device, components)
     images = components if components.ndim == 4 else components[..., np.newaxis]
@@ -170,7 +171,7 @@ def denoise(
         local = "local" in {sigma, settings.get("noise")}
         sigma = _estimated_noise(images, mask, chosen, repeats=sigma == "repeats", local=local)
     if isinstance(sigma, str):
-        pass  # found by the method itself
+        pass  # estimated by the method
     elif np.ndim(sigma) >= 3:
         inputs["sigma"] = sigma
     else:
@@ -183,7 +184,7 @@ def denoise(
 def _estimated_noise(
     images: Array, mask: Array | None, device: Device, *, repeats: bool, local: bool
 ) -> float | tuple[float, ...] | Array:
-    """Noise of one size for all `images`, of each, or a map."""
+    """Broadcast the noise, one number, one per image or a map, to all `images`."""
     from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, repeated_noise
 
     if repeats:
@@ -229,9 +230,9 @@ def unwrap(
     Raises
     ------
     UsageError
-        For a method without the magnitude that it needs.
+        If the method needs a magnitude and none is given.
     InputError
-        For arrays or echo times that do not fit.
+        For arrays or echo times of inconsistent shape.
     """
     inputs = {"phase": phase, "mask": mask, "echo_times": tuple(echo_times)}
     if "magnitude" in get_method("unwrap", method).inputs:
@@ -252,7 +253,7 @@ def remove_background(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> tuple[Array, Array]:
-    """Remove the field of sources outside a mask.
+    """Remove the background field, caused by sources outside a mask.
 
     Parameters
     ----------
@@ -263,10 +264,10 @@ def remove_background(
     grid
         Geometry; ``phase_lbv`` needs its field strength.
     phase, magnitude, echo_times
-        For ``phase_lbv``, in place of the field: wrapped phase (x, y, z, echo) [rad], magnitude
+        For ``phase_lbv``, instead of the field: wrapped phase (x, y, z, echo) [rad], magnitude
         (x, y, z, echo) in any unit, and echo times (echo,) [s].
     weight
-        (x, y, z), any unit, best 1 / noise of the field; only ``pdf`` takes it.
+        (x, y, z), any unit, ideally 1 / noise of the field; only ``pdf`` uses it.
     method, params
         Method and its parameters, see ``qsmengine stage background --list``.
     device
@@ -275,14 +276,14 @@ def remove_background(
     Returns
     -------
     local_field, mask
-        (x, y, z) [ppm], and where it is defined.
+        (x, y, z) [ppm], and the mask where it is defined.
 
     Raises
     ------
     UsageError
-        For an input that the method needs and does not get, or gets and does not take.
+        For a required input that is missing, or an input that the method does not use.
     InputError
-        For arrays that do not fit.
+        For arrays of inconsistent shape.
     """
     times = None if echo_times is None else tuple(echo_times)
     inputs = given({
@@ -305,10 +306,10 @@ def invert_dipole(
     params: Mapping[str, Any] | None = None,
     device: str | Device | None = None,
 ) -> Array:
-    """Susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`.
+    """Return susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm] inside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm], the field's standard
-    deviation, adapts the strength of total variation. Methods refuse what they do not take.
+    `weight` (x, y, z), any unit, is ideally 1 / noise of the field; `noise` (x, y, z) [ppm], the field's
+    standard deviation, adapts the strength of total variation. Methods refuse inputs that they do not use.
     """
     inputs = given({"local_field": local_field, "mask": mask, "weight": weight, "noise": noise})
     return run_method("inversion", method, inputs, grid, params, device_for(device, local_field))["chi"]

@@ -1,7 +1,7 @@
-"""Small runs that compile, ahead of real ones, what CuPy compiles at first use.
+"""Small runs that compile CuPy's kernels before their first use.
 
-CuPy makes a kernel for each operation and the types, order and number of dimensions of its arguments, and keeps
-it on disk (CUPY_CACHE_DIR). Sizes do not matter: the chains of a small head compile the kernels of a large one.
+CuPy compiles a kernel for each operation and the types, order and number of dimensions of its arguments, and
+caches it on disk (CUPY_CACHE_DIR). Sizes do not matter: a small head needs the same kernels as a large one.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ ECHO_TIMES = (0.005, 0.010, 0.015, 0.020)
 TENSOR_FITS = ("ols", "wls")
 FILTERS = ("mnlm", "mppca")
 IMAGES = 8
-"""Volumes of the diffusion series that the filters take."""
+"""Number of volumes of the diffusion series passed to the filters."""
 
 
-def warm_up(device: Device, tell: Callable[[str], None] | None = None) -> list[str]:
+def warm_up(device: Device, announce: Callable[[str], None] | None = None) -> list[str]:
     """Run every preset, the tensor fits and the denoising filters on a small head; return their names.
 
     Parameters
     ----------
     device
-        Where they run.
-    tell
-        Told the name of each run before it starts.
+        Compute device.
+    announce
+        Called with the name of each run before it starts.
 
     Raises
     ------
     DeviceError
-        Where a kernel does not compile or memory runs out.
+        If a kernel does not compile or memory runs out.
     """
     runs = _runs(device)
     for name, run in runs.items():
-        if tell is not None:
-            tell(name)
+        if announce is not None:
+            announce(name)
         run()
     return list(runs)
 

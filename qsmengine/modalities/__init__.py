@@ -1,6 +1,6 @@
-"""Modalities: one folder each, with everything that only this modality needs.
+"""Modalities, one folder each with everything specific to that modality.
 
-A ``Modality`` (``modality.py``) describes its images, how they form series, how a session runs, what it writes
-and what a report shows; ``registry.py`` lists them. Cohorts, reports and region tables work from these
-descriptions and know no modality by name.
+A ``Modality`` (``modality.py``) describes its images, their grouping into series, the processing of a session,
+the outputs and the report; ``registry.py`` lists them. Cohorts, reports and region tables use these
+descriptions and never name a modality.
 """

@@ -1,4 +1,4 @@
-"""The description of a modality: its images, its session, its files and what a report shows."""
+"""Description of a modality: its images, session, files and report."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 
 @dataclass(frozen=True)
 class Opening:
-    """How a series is opened: the configuration, overrides of the sidecars, and listings for inheritance.
+    """Settings for opening a series: configuration, overrides of the sidecars, and folder listings.
 
     Parameters
     ----------
     config
-        Of the run.
+        Configuration of the run.
     echo_times, field_strength
-        [s], [T]; None takes the sidecars'.
+        [s], [T]; None: from the sidecars.
     folders
-        Shared by the series of a dataset.
+        Listings shared by the series of a dataset.
     """
 
     config: Config
@@ -42,20 +42,20 @@ class Opening:
 
 @dataclass(frozen=True)
 class Opened:
-    """What headers, sidecars and tables say of a series; no voxel is read.
+    """Description of a series from headers, sidecars and tables; no voxel is read.
 
     Parameters
     ----------
     grid
-        Geometry; None where the series cannot be used.
+        Geometry; None if the series cannot be used.
     volumes
-        Echoes or weightings.
+        Number of echoes or weightings.
     inputs
         Role -> further files that the step reads (tables).
     notes
         Decisions.
     problems
-        Why the series cannot be used: one readable line each.
+        Reasons why the series cannot be used, one readable line each.
     """
 
     grid: Grid | None
@@ -67,7 +67,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Task:
-    """A session to run.
+    """Session to run.
 
     Parameters
     ----------
@@ -76,15 +76,15 @@ class Task:
     out
         Folder of the derivatives.
     name
-        BIDS name that the outputs are named after.
+        BIDS name from which output names are derived.
     options
         Overrides: "echo_times" [s], "field_strength" [T].
     force
         Replace earlier outputs.
     max_memory
-        Bytes that it may take; None for what is available.
+        Memory limit [bytes]; None: available memory.
     writing
-        How outputs are written.
+        Settings for writing outputs.
     """
 
     files: Mapping[str, tuple[Path, ...]]
@@ -96,26 +96,26 @@ class Task:
     writing: Writing = field(default_factory=Writing)
 
     def one(self, role: str) -> Path | None:
-        """Return the first file of a role, None where there is none."""
+        """Return the first file of a role, None if there is none."""
         return self.files[role][0] if self.files.get(role) else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of pictures on a session's page.
+    """Row of pictures on a session's page.
 
     Parameters
     ----------
     files
         Ending of the map's file, a glob pattern.
     label, style
-        What it is called, and the key of its style in :mod:`qsmengine.report.panels`.
+        Label, and key of its style in :mod:`qsmengine.report.panels`.
     window
-        Limits in place of the style's.
+        Limits that replace those of the style.
     half_ppm
         Half width of the window [ppm of B0], for maps in Hz.
     mask, vectors
-        Patterns of the mask that cuts the picture out, and of the directions that colour it.
+        Patterns of the mask that crops the picture, and of the directions that colour it.
     """
 
     files: str
@@ -137,44 +137,44 @@ def _nothing(_: Mapping[str, object]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Modality:
-    """Everything that cohorts, reports and region tables need to know of a modality.
+    """Description of a modality for cohorts, reports and region tables.
 
     Parameters
     ----------
     name
-        Of the modality and its folder.
+        Name of the modality and its folder.
     step
         Name of its step in plans, ledgers, ``--steps`` and provenance files.
     title, data
-        Heading of reports, and what a methods section calls its images.
+        Heading of reports, and name of its images in a methods section.
     absent
-        Why a session has no such step.
+        Reason why a session has no such step.
     datatype
         BIDS folder of its derivatives.
     suffixes
         Suffixes of its raw images.
     queries
-        Query of a BIDS filter file -> the suffixes that it concerns.
+        Query of a BIDS filter file -> suffixes that it applies to.
     group
         Images of one session with these suffixes -> series, and notes on images that belong to none.
     open
-        Parts (role -> files) of a series -> what its headers say; raises UsageError where a part is missing.
+        Parts (role -> files) of a series -> its description; raises UsageError if a part is missing.
     plan
         Configuration, grid, number of volumes, roles of the inputs -> plan.
     files
-        Plan and the series' name -> every file that is written, relative to the output folder.
+        Plan and name of the series -> every output file, relative to the output folder.
     reconstruct
-        Runs a task; with the flag it only plans it.
+        Runs a task; with the flag, only plans it.
     products
         Maps that it writes.
     rows
         Pictures of a session's page.
-    beside
-        Settings -> roles of images of derivatives that they ask for ("labels", "r2").
+    extra_roles
+        Settings -> roles of derivative images that they require ("labels", "r2").
     in_slabs
         Whether `reconstruct` divides a series that exceeds the task's memory.
     sentences
-        ``STAGE/METHOD`` -> text for methods sections, beside those of :mod:`qsmengine.report`.
+        ``STAGE/METHOD`` -> text for methods sections, in addition to those of :mod:`qsmengine.report`.
     """
 
     name: str
@@ -192,6 +192,6 @@ class Modality:
     products: tuple[Product, ...]
     rows: tuple[Row, ...] = ()
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    beside: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
+    extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     in_slabs: bool = False
     sentences: Mapping[str, Any] = field(default_factory=dict)

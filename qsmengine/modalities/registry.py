@@ -1,4 +1,4 @@
-"""The modalities there are; a line here enrols one in cohorts, region tables, reports and filters."""
+"""Registry of modalities; a line here adds one to cohorts, region tables, reports and filters."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def step_names() -> tuple[str, ...]:
 
 
 def modality_of(step: str) -> Modality | None:
-    """Return the modality whose step has this name, None where there is none."""
+    """Return the modality whose step has this name, None if there is none."""
     return next((modality for modality in all_modalities() if modality.step == step), None)
 
 
 def all_products() -> tuple[Product, ...]:
-    """Return every map that a modality writes."""
+    """Return every map that any modality writes."""
     return tuple(product for modality in all_modalities() for product in modality.products)

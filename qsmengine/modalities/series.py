@@ -1,4 +1,4 @@
-"""Images of a session grouped into series, by their names alone."""
+"""Grouping of a session's images into series, based only on their names."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PARTS = {"mag": "magnitude", "phase": "phase", "real": "real", "imag": "imag"}
 
 @dataclass(frozen=True)
 class Series:
-    """A series of a session.
+    """Series of a session.
 
     Parameters
     ----------
     kind
-        Name of the step that takes it.
+        Name of the step that processes it.
     name
-        Name without echo and part, which its outputs and its step are named after.
+        Name without echo and part, used for its outputs and its step.
     parts
         Role -> files, echoes in the order of their labels.
     problems, notes
-        What is wrong or was decided, by the names alone.
+        Errors and decisions, based only on the names.
     """
 
     kind: str
@@ -36,13 +36,13 @@ class Series:
 
     @property
     def step_name(self) -> str:
-        """The kind with the entities that tell the series from its like."""
+        """Kind and the entities that distinguish the series from others of its kind."""
         own = [f"{key}-{label}" for key, label in self.name.entities.items() if key not in {"sub", "ses"}]
         return "_".join([self.kind, *own])
 
 
 def by_series(files: Iterable[BidsFile], without: set[str]) -> list[list[BidsFile]]:
-    """Files in groups whose names differ in the entities `without` alone."""
+    """Group files whose names differ only in the entities `without`."""
     groups: dict[tuple[object, ...], list[BidsFile]] = {}
     for file in files:
         groups.setdefault(series_key(file.name, without), []).append(file)
@@ -50,7 +50,7 @@ def by_series(files: Iterable[BidsFile], without: set[str]) -> list[list[BidsFil
 
 
 def series_key(name: BidsName, without: set[str]) -> tuple[object, ...]:
-    """Return what the names of one series share."""
+    """Return the common name of one series."""
     kept = {key: label for key, label in name.entities.items() if key not in without}
     return name.suffix, frozenset(kept.items())
 
@@ -62,7 +62,7 @@ def echo_number(file: BidsFile) -> tuple[int, str]:
 
 
 def doubles(part: str, files: Sequence[BidsFile]) -> Iterable[str]:
-    """Two files for one echo of one part: never the first silently."""
+    """Report two files for the same echo and part, instead of silently using the first."""
     for one, other in pairwise(files):
         if one.name.entities.get("echo") == other.name.entities.get("echo"):
             yield f"{other.path}: the same echo and part ({part}) as {one.path}; remove one of them"

@@ -1,4 +1,4 @@
-"""A modality whose session is the ordinary one: read the images, run the stages, write the maps."""
+"""Modality with the standard session: read the images, run the stages, write the maps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
 
 IMAGE = "image"
-"""Role of the one image of a series, and its name among the arrays of a run."""
+"""Role of the single image of a series, and its name among the arrays of a run."""
 
 
 def simple_modality(
@@ -41,7 +41,7 @@ def simple_modality(
     rows: Sequence[Row] = (),
     sentences: Mapping[str, Any] | None = None,
 ) -> Modality:
-    """Describe a modality with one image a series, (x, y, z[, volume]), which its first stage takes as "image".
+    """Describe a modality with one image per series, (x, y, z[, volume]), passed to its first stage as "image".
 
     Parameters are those of :class:`qsmengine.modalities.modality.Modality`; `stages` run in their order.
     """

@@ -1,4 +1,4 @@
-"""Denoising of files: all inputs are components under one set of weights."""
+"""Denoising of files: all inputs are filtered with a common set of weights."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class DenoiseRequest:
     Parameters
     ----------
     images
-        Real images on one grid, 3-D or 4-D: every volume is a component.
+        Real images on one grid, 3-D or 4-D; each volume is a component.
     target
-        Folder of the outputs.
+        Output folder.
     sigma
-        Noise in the images' unit: a number, a file (map), "auto", "local" (a map that is estimated), or
-        "repeats" (from the differences of the volumes, which are repeats of one image).
+        Noise standard deviation in the images' unit: a number, a file (map), "auto", "local" (an estimated
+        map), or "repeats" (from differences of the volumes, which are repetitions of one image).
     mask
-        Voxels to filter, 0 elsewhere; the whole image when None.
+        Voxels to filter, 0 elsewhere; None: the whole image.
     method, params
         Method of stage ``denoise`` on components, and its parameters.
     force
@@ -60,12 +60,12 @@ class DenoiseRequest:
 
 @on_device
 def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
-    """Filter the images together; write ``NAME_desc-denoised.nii.gz`` and a sidecar for each, or nothing.
+    """Denoise the images jointly; write ``NAME_desc-denoised.nii.gz`` and a sidecar for each, or nothing.
 
     Raises
     ------
     UsageError
-        For two images of one name, outputs that exist or are inputs, a wrong parameter.
+        For two images with the same name, outputs that exist or are inputs, or an invalid parameter.
     InputError
         For files that cannot be read or do not share a grid, noise that is not positive.
     """
@@ -75,7 +75,7 @@ def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
     sources = [*request.images, *maps, *masks]
     names = [_output_name(path) for path in request.images]
     if len(set(names)) < len(names):
-        raise UsageError("two of the images have the same name: their outputs would be one file")
+        raise UsageError("two images have the same name, so their outputs would overwrite each other")
     sidecars = [Path(f"{image_stem(name)}.json") for name in names]
     check_output(request.target, [*map(Path, names), *sidecars], sources, force=request.force)
     params = parse_params(get_method("denoise", request.method), request.params)
@@ -119,7 +119,7 @@ def _number(text: str) -> float | None:
 
 
 def _output_name(path: Path) -> str:
-    """``NAME_desc-denoised.nii.gz``; in a BIDS name ``desc`` goes before the suffix."""
+    """Return ``NAME_desc-denoised.nii.gz``; in a BIDS name ``desc`` precedes the suffix."""
     try:
         name = BidsName.parse(path)
     except InputError:
@@ -138,5 +138,5 @@ def _read(paths: Sequence[Path]) -> tuple[list[Array], Grid]:
         check_same_grid(own, grid, path, paths[0])
         arrays.append(array)
     if grid is None:
-        raise UsageError("give at least one image")
+        raise UsageError("at least one image is required")
     return arrays, grid

@@ -1,4 +1,4 @@
-"""Scores of a map in a file against a truth in another."""
+"""Comparison of a map file with a truth file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def evaluate_files(
 ) -> Evaluation:
     """Score one map against the truth on the mask's grid (see :mod:`qsmengine.stages.metrics`).
 
-    Maps are taken for [ppm] unless their sidecar says [Hz], which is converted with its field strength.
+    Maps are assumed to be in [ppm]; if their sidecar states [Hz], they are converted with its field strength.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Preprocessing of a diffusion series, files to files: motion, eddy currents, lost slices, mask, noise."""
+"""Preprocessing of a diffusion series, file to file: motion, eddy currents, outlier slices, mask, noise."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from qsmengine.stages.diffusion.motion import MotionParams, correct_motion
 from qsmengine.stages.diffusion.slices import SliceParams, SliceResult, b0_mask, outlier_slices
 
 ENDINGS = ("dwi.nii.gz", "dwi.bval", "dwi.bvec", "dwi.json", "mask.nii.gz", "motion.tsv", "outliers.tsv")
-"""Endings of the files written."""
+"""Endings of the output files."""
 
 
 @dataclass(frozen=True)
 class PreprocRequest:
-    """Files and parameters.
+    """Files and parameters of a preprocessing run.
 
     Parameters
     ----------
     dwi, bval, bvec
-        Image and its table (else beside it).
+        Image and its gradient table (default: next to the image).
     prefix
-        What the outputs' names begin with, folder included.
+        Prefix of the output files, including the folder.
     mask
-        Head; made of the b = 0 volumes when None.
+        Head mask; computed from the b = 0 volumes when None.
     motion
-        None leaves the volumes where they are.
+        Parameters of motion correction; None: no registration.
     slices
-        Limits of what counts as a lost slice.
+        Criteria for outlier slices.
     force
         Replace earlier outputs.
     """
@@ -62,7 +62,7 @@ class PreprocRequest:
 
 @dataclass(frozen=True)
 class PreprocOutcome:
-    """Files written, and what should be known about them."""
+    """Files written, and notes about them."""
 
     files: Sequence[Path]
     notes: Sequence[str]
@@ -72,18 +72,19 @@ class PreprocOutcome:
 def run_preproc(
     request: PreprocRequest, device: Device, progress: ProgressCallback | None = None
 ) -> PreprocOutcome:
-    """Correct motion and eddy currents, flag lost slices, make a mask, measure the noise; write all or nothing.
+    """Correct motion and eddy currents, flag outlier slices, compute a mask and estimate the noise.
 
-    Slices are judged in the volumes as measured. The noise is that of the first b = 0 volume as measured.
+    Either all outputs are written or none. Outlier slices and noise are determined in the measured volumes, the
+    noise in the first b = 0 volume.
 
     Raises
     ------
     UsageError
-        Where outputs exist (without force) or would fall among the inputs.
+        If outputs exist (without force) or would overwrite inputs.
     InputError
         For a series that cannot be read, or has no b = 0 volume.
     DeviceError
-        Where the registration library is missing.
+        If the registration library is missing.
     """
     loaded = load_dwi(request.dwi, request.bval, request.bvec)
     series, notes = loaded.series, list(loaded.notes)
@@ -128,7 +129,7 @@ def run_preproc(
 
 
 def motion_table(series: DwiSeries, mask: npt.NDArray[np.bool_], matrices: FloatArray) -> str:
-    """One row a volume: shift of the mask's centre [mm], turns about array axes [degree], mean path [mm]."""
+    """Tabulate per volume: shift of the mask's centre [mm], rotations [degree], mean displacement [mm]."""
     points = np.argwhere(mask)[:: max(1, int(mask.sum()) // 5000)] * np.asarray(series.grid.voxel_size)
     centre = points.mean(axis=0)
     rows = ["volume\tb_value\tshift_x\tshift_y\tshift_z\tturn_x\tturn_y\tturn_z\tmean_displacement"]
@@ -144,7 +145,7 @@ def motion_table(series: DwiSeries, mask: npt.NDArray[np.bool_], matrices: Float
 
 
 def slice_table(lost: SliceResult) -> str:
-    """One row a lost slice: volume, slice (both from 0), score in standard deviations."""
+    """Tabulate the outlier slices: volume, slice (both from 0), score in standard deviations."""
     rows = [f"{v}\t{z}\t{lost.score[v, z]:.2f}" for v, z in np.argwhere(lost.outlier).tolist()]
     return "\n".join(["volume\tslice\tscore", *rows]) + "\n"
 

@@ -1,4 +1,4 @@
-"""The submission contract of QSM-CI: one stage or span on a folder of NIfTI files and params.json.
+"""Submission interface of QSM-CI: one stage or span on a folder of NIfTI files and params.json.
 
 Fields and susceptibility are in [ppm], phase in [rad], on the mask's grid. Voxel size and B0 direction come
 from params.json, not from the images' headers.
@@ -35,7 +35,7 @@ MAPPING = ("phase_offset", "unwrap", "field")
 
 @dataclass(frozen=True)
 class Span:
-    """Stage or span of the contract: its sections, the images it reads and makes, what --method names."""
+    """Stage or span of the contract: its sections, input and output images, and meaning of --method."""
 
     sections: tuple[str, ...]
     images: tuple[str, ...]
@@ -59,12 +59,12 @@ SPANS = {
     ),
 }
 _NAMES = {"totalfield": "total_field", "localfield": "local_field", "chimap": "chi"}
-"""The contract's file names -> the run's array names."""
+"""File name in the contract -> array name in the run."""
 
 
 @dataclass(frozen=True)
 class CiRequest:
-    """A stage or span on folders; `methods` are those of the span's parts, in order."""
+    """Stage or span to run on folders; `methods` are those of the parts of the span, in order."""
 
     stage: str
     inputs: Path
@@ -80,14 +80,14 @@ class CiRequest:
 def run_qsm_ci(
     request: CiRequest, device: Device, *, progress: ProgressCallback | None = None
 ) -> tuple[Path, tuple[str, ...]]:
-    """Run a stage or span of the contract; return the file written and the notes.
+    """Run a stage or span of the contract; return the output file and the notes.
 
     Raises
     ------
     UsageError
         For an unknown stage, method or override.
     InputError
-        Naming the file: missing, another shape than the mask's, a missing entry of params.json.
+        For a missing file, a shape other than the mask's, or a missing entry of params.json; names the file.
     """
     if request.stage not in SPANS:
         raise UsageError(f"unknown QSM-CI stage {near(request.stage, SPANS)}")
@@ -112,7 +112,7 @@ def run_qsm_ci(
 
 
 def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Grid, tuple[float, ...]]:
-    """Grid for the arithmetic and echo times [s] of params.json; raises InputError naming the entry."""
+    """Return the grid and the echo times [s] of params.json; raises InputError naming the entry."""
     values = read_json(path)
 
     def numbers(key: str, count: int | None) -> tuple[float, ...]:
@@ -121,7 +121,7 @@ def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Gri
             raise InputError("missing", source=path, field=key)
         items: list[Any] = given if isinstance(given, list) else [given]
         if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in items):
-            raise InputError(f"{given!r} is not numbers", source=path, field=key)
+            raise InputError(f"{given!r} is not numeric", source=path, field=key)
         if count is not None and len(items) != count:
             raise InputError(f"{given!r}: need {count} numbers", source=path, field=key)
         return tuple(float(v) for v in items)
@@ -145,7 +145,7 @@ def _config(request: CiRequest, span: Span) -> Config:
     if len(request.methods) > len(sections):
         raise UsageError(f"{request.stage} takes at most {len(sections)} methods: {' + '.join(sections)}")
     if request.methods and len(request.methods) < len(sections):
-        raise UsageError(f"--method of {request.stage} names {' + '.join(sections)}, joined by +")
+        raise UsageError(f"--method of {request.stage} needs methods for {' + '.join(sections)}, joined by +")
     named = {section: {"method": m} for section, m in zip(sections, request.methods, strict=False)}
     path = request.inputs / "config.json"
     overrides = nested(flat_parameters(read_json(path), named)) if path.is_file() else {}
@@ -155,7 +155,7 @@ def _config(request: CiRequest, span: Span) -> Config:
 
 
 def _named_sections(request: CiRequest, span: Span) -> tuple[str, ...]:
-    """Sections that --method names: the span's, or a single step in the place of background and inversion."""
+    """Return the sections of --method: those of the span, or a single step for background and inversion."""
     single = bool(request.methods) and request.methods[-1] in methods_of("single-step")
     if single and span.named[-2:] == ("background", "inversion"):
         return (*span.named[:-2], "single_step")
@@ -163,12 +163,12 @@ def _named_sections(request: CiRequest, span: Span) -> tuple[str, ...]:
 
 
 def flat_parameters(values: Mapping[str, Any], named: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Overrides with ``threshold`` as ``inversion.threshold`` where one of the named methods alone has it.
+    """Expand keys such as ``threshold`` to ``inversion.threshold`` if only one of the methods has it.
 
     Raises
     ------
     UsageError
-        For a parameter that several of them have.
+        For a parameter that several methods have.
     """
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -178,13 +178,13 @@ def flat_parameters(values: Mapping[str, Any], named: Mapping[str, Mapping[str, 
             if key in known_keys(section, entry["method"]) and key != "method"
         ]
         if len(owners) > 1:
-            raise UsageError(f"config.json: {key}: of {' or '.join(f'{s}.{key}' for s in owners)}")
+            raise UsageError(f"config.json: {key} is ambiguous: {' or '.join(f'{s}.{key}' for s in owners)}")
         found[f"{owners[0]}.{key}" if owners else key] = value
     return found
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides as sections: ``{"inversion.lambda": 1}`` and ``{"inversion": {"lambda": 1}}`` are the same."""
+    """Nest overrides by section: ``{"inversion.lambda": 1}`` becomes ``{"inversion": {"lambda": 1}}``."""
     tree: dict[str, Any] = {}
     for key, value in values.items():
         section, dot, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""One registered method on files: every stage can be entered and left."""
+"""Run of one registered method on files, so that every stage can be used separately."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from qsmengine.stages.registry import get_method
 from qsmengine.units import ppm_per_hz
 
 FIELDS = frozenset({"total_field", "local_field", "noise"})
-"""Inputs that the engine wants in [ppm] and files may hold in [Hz]."""
+"""Inputs that the engine needs in [ppm] and that files may store in [Hz]."""
 GRADIENTS = ("b_values", "b_vectors")
 
 
 @dataclass(frozen=True)
 class StageRequest:
-    """A method, files for its inputs and outputs (name -> file), and settings.
+    """Method, files of its inputs and outputs (name -> file), and settings.
 
     Parameters
     ----------
     stage, method
         Names in the registry.
     inputs
-        Input -> file; ``echo_times`` takes numbers instead, several files of one input are joined as echoes.
+        Input -> file; ``echo_times`` takes numbers instead. Several files of one input are stacked as echoes.
     outputs
         Output -> file.
     settings
-        ``parameter=value`` each.
+        ``parameter=value`` strings.
     units
-        Input -> "ppm" or "Hz", for fields whose sidecar does not tell.
+        Input -> "ppm" or "Hz", for fields whose sidecar does not state the unit.
     field_strength
-        [T]; None takes the sidecars'.
+        [T]; None: from the sidecars.
     force
         Replace earlier outputs.
     """
@@ -67,14 +67,14 @@ class StageRequest:
 
 @on_device
 def run_stage(request: StageRequest, device: Device) -> list[Path]:
-    """Run the method on the files, write the outputs asked for with sidecars; return the files written.
+    """Run the method on the files, write the requested outputs with sidecars; return the files written.
 
     Raises
     ------
     UsageError
-        For a method, input, output or parameter that does not exist, with the nearest name.
+        For an unknown method, input, output or parameter; the message suggests the nearest name.
     InputError
-        For files that cannot be read or do not share a grid, a field of unknown unit.
+        For files that cannot be read or do not share a grid, or a field of unknown unit.
     """
     method = get_method(request.stage, request.method)
     params = parse_params(method, request.settings)
@@ -109,7 +109,7 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
 
 
 def _check_request(request: StageRequest, method: Method, sources: Sequence[Path]) -> None:
-    """Raise UsageError for unknown or missing inputs and outputs, and for outputs that must not be written."""
+    """Raise UsageError for unknown or missing inputs and outputs, and for outputs that may not be written."""
     _check_names("input", request.inputs, [n.rstrip("?") for n in method.inputs])
     _check_names("output", request.outputs, list(method.outputs))
     missing = [name for name in method.required_inputs if name not in request.inputs and name != "echo_times"]
@@ -125,7 +125,7 @@ def _check_request(request: StageRequest, method: Method, sources: Sequence[Path
 
 
 def field_in_ppm(array: Any, path: Path, name: str, *, units: str | None, grid: Grid) -> Any:
-    """A field as [ppm], by the unit given or the sidecar's ``Units``; raises InputError where neither tells."""
+    """Return a field in [ppm], from the given unit or the sidecar's ``Units``; raises InputError if unknown."""
     unit = units or read_sidecar(path).text("Units")
     if unit is None:
         raise InputError(
@@ -161,7 +161,7 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
             volumes.append(array)
         arrays[name] = volumes[0] if len(volumes) == 1 else np.stack(volumes, axis=-1)
     if grid is None:
-        raise UsageError("give at least one image as --input NAME=F")
+        raise UsageError("at least one image is required: --input NAME=F")
     paths = [path for group in images.values() for path in group]
     grid = grid.replace(field_strength=request.field_strength or _sidecar_field_strength(paths))
     for name in FIELDS & set(arrays):
@@ -192,7 +192,7 @@ def _echo_times(text: str | None, images: Mapping[str, Sequence[Path]]) -> tuple
         times = [read_sidecar(path).echo_time for path in paths]
         if all(time is not None for time in times):
             return check_echo_times(tuple(time for time in times if time is not None))
-    raise UsageError("echo times are in no sidecar of the inputs; give --input echo_times=0.004,0.008")
+    raise UsageError("the sidecars of the inputs contain no echo times; add --input echo_times=0.004,0.008")
 
 
 def _gradients(signal: Path, bval: Path, bvec: Path) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _gradients(signal: Path, bval: Path, bvec: Path) -> dict[str, Any]:
     if len(file.volumes) < len(file.b_values):
         left_out = sorted(set(range(len(file.b_values))) - set(file.volumes.tolist()))
         raise InputError(
-            f"volumes {[v + 1 for v in left_out]} have b > 0 and no direction; `qsmengine dti` leaves them out",
+            f"volumes {[v + 1 for v in left_out]} have b > 0 and no direction; `qsmengine dti` excludes them",
             source=signal,
             field="bvec",
         )

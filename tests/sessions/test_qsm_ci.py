@@ -113,7 +113,7 @@ def test_voxel_size_and_b0_come_from_params(folder):
     [
         ({"B0": None}, "params.json: B0: missing"),
         ({"B0_dir": [0, 1]}, "params.json: B0_dir: .* need 3 numbers"),
-        ({"voxel_size": ["a", 1, 1]}, "voxel_size: .* is not numbers"),
+        ({"voxel_size": ["a", 1, 1]}, "voxel_size: .* is not numeric"),
         ({"TE": [4, 9, 14]}, "EchoTime"),
         ({"TE": [0.004]}, "3 echoes, params.json has 1"),
     ],
@@ -198,5 +198,7 @@ def test_flat_parameter_belongs_to_the_named_method(folder):
 
 def test_flat_parameter_of_two_named_methods_is_refused(folder):
     (folder / "config.json").write_text(json.dumps({"threshold": 0.1}))
-    with pytest.raises(UsageError, match=r"threshold: of background\.threshold or inversion\.threshold"):
+    with pytest.raises(
+        UsageError, match=r"threshold is ambiguous: background\.threshold or inversion\.threshold"
+    ):
         run(folder, "bfr+dipole", "a", settings=(), methods=("vsharp", "tkd"))

@@ -105,7 +105,7 @@ def test_missing_echo_times_are_asked_for(tmp_path):
     write_image(tmp_path / "mask.nii.gz", ball.mask, ball.series.grid)
     inputs = {"magnitude": str(tmp_path / "mag.nii.gz"), "mask": str(tmp_path / "mask.nii.gz")}
     asked = StageRequest("relaxometry", "arlo", inputs, {"r2star": tmp_path / "r.nii.gz"})
-    with pytest.raises(UsageError, match="give --input echo_times="):
+    with pytest.raises(UsageError, match="add --input echo_times="):
         run_stage(asked, cpu())
 
 

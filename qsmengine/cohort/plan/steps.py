@@ -114,7 +114,7 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
         }
     if opened.grid is not None:
         notes += map(context.relative, opened.notes)
-        wanted = modality.beside(context.settings)
+        wanted = modality.extra_roles(context.settings)
         inputs |= _beside(wanted, opened.grid, images, problems, notes)
         change["voxels"] = opened.grid.size * opened.volumes
         try:

@@ -1,5 +1,5 @@
 """Diffusion-weighted images: tensor, kurtosis and free-water maps.
 
-``MODALITY`` describes it, and the modules beside this one hold its session. Only the Python interface and the
-command ``dti`` use them directly.
+``MODALITY`` describes the modality; the other modules of this folder implement its session. Only the Python
+interface and the command ``dti`` use them directly.
 """

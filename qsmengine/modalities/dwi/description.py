@@ -55,14 +55,14 @@ def _open(parts: Parts, opening: Opening) -> Opened:
 
 
 def _multipart(image: Path, opening: Opening) -> list[str]:
-    """A note where the sidecar calls the series one part of several."""
+    """Return a note if the sidecar marks the series as one of several parts."""
     try:
         label = read_sidecar(image, opening.folders).values.get("MultipartID")
     except InputError as error:
         return [str(error)]
     if label is None:
         return []
-    return [f"MultipartID {label}: one of several parts; each is fitted by itself"]
+    return [f"MultipartID {label}: one of several parts; each part is fitted separately"]
 
 
 def _plan(config: Config, grid: Grid, volumes: int, _roles: frozenset[str]) -> Plan:

@@ -1,4 +1,4 @@
-"""Maps of a diffusion fit as files: dtifit's names or those of BIDS derivatives, units, sidecars."""
+"""Output files of a diffusion fit: names as by dtifit or as BIDS derivatives, units, sidecars."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 
 MODELS = {"dki": "kurtosis", "dki_constrained": "kurtosis", "free_water": "fwdti"}
-"""Method -> ``model`` in the names of BIDS derivatives; others are "tensor"."""
+"""Method -> ``model`` entity of BIDS derivatives; default: "tensor"."""
 NameStyle: TypeAlias = Literal["fsl", "bids"]
 
 
 def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[Path]:
-    """Every file a fit will write; under BIDS names also provenance and what the dataset shares."""
+    """Return every file that a fit writes; with BIDS names also provenance and files shared by the dataset."""
     prefix, method = Path(prefix), plan.steps[0].method.name
     images = [_dti_path(prefix, product, names, method) for product in PRODUCTS if product.map in plan.kept]
     files = [path for image in images for path in (image, sidecar_of(image))]
@@ -41,7 +41,7 @@ def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[
 
 
 def bids_root(prefix: Path, names: NameStyle) -> Path | None:
-    """Root of the dataset when `prefix` is ``ROOT/sub-X[/ses-Y]/dwi/sub-X...`` under BIDS names, else None."""
+    """Return ROOT if `prefix` is ``ROOT/sub-X[/ses-Y]/dwi/sub-X...`` with BIDS names, else None."""
     if names != "bids":
         return None
     try:
@@ -64,11 +64,11 @@ def write_dti(
     notes: Iterable[str] = (),
     writing: Writing | None = None,
 ) -> list[Path]:
-    """Write the maps of a fit with sidecars; all files or none.
+    """Write the maps of a fit with sidecars; either all files are written or none.
 
-    Names are dtifit's (``PREFIX_FA.nii.gz``) or those of BIDS derivatives
-    (``PREFIX_model-tensor_param-fa_dwimap.nii.gz``), these with provenance and, inside a dataset, its
-    description. `masked` says that voxels outside of a mask were left out.
+    Names follow dtifit (``PREFIX_FA.nii.gz``) or BIDS derivatives
+    (``PREFIX_model-tensor_param-fa_dwimap.nii.gz``). The latter include provenance and, inside a dataset, its
+    description. `masked`: whether voxels outside a mask were excluded.
     """
     prefix = Path(prefix)
     dataset = bids_root(prefix, names)

@@ -9,14 +9,14 @@ from qsmengine.stages.diffusion.fitting import STATUS
 from qsmengine.stages.diffusion.kurtosis import COMPONENTS
 
 UNFITTED = (0, 3, 4)
-"""Values of the status map where the other maps hold zeros; maps of tissue do so where it is 6, too."""
+"""Status values where the other maps are zero; tissue maps are also zero where the status is 6."""
 TISSUE_SUPPORT = Support("status", (*UNFITTED, 6))
 FLUID_SUPPORT = Support("status", UNFITTED)
 
 
 @dataclass(frozen=True)
 class DiffusionProduct(Product):
-    """A map of a fit: `ending` is that of its file as FSL's dtifit names it."""
+    """Map of a fit; `ending` is the file ending used by FSL's dtifit."""
 
     ending: str = ""
 
@@ -50,7 +50,7 @@ PRODUCTS = (
     _product("free_water", "FW", "fraction of free water", FLUID_SUPPORT),
     _product("sse", "sse", "sum of squared residuals of the log signal"),
     _product("sigma", "sigma", "standard deviation of the signal around the model"),
-    _product("noise_map", "noise", "standard deviation of the noise that denoising took off"),
+    _product("noise_map", "noise", "standard deviation of the noise removed by denoising"),
     _product("status", "status", "; ".join(f"{code}: {meaning}" for code, meaning in STATUS.items())),
     _product("outliers", "outliers", "1: measurement left out"),
     DiffusionProduct("brain_mask", "mask", {"desc": "brain"}, "voxels that were fitted", None, "mask"),

@@ -1,4 +1,4 @@
-"""A diffusion fit in memory: a series in, maps out."""
+"""Diffusion fit in memory: a series in, maps out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qsmengine.stages.mask.unweighted import unweighted_mask
 
 
 class TensorMaps(RunResult):
-    """Maps of a tensor fit under the names of the method's outputs (``fa``, ``md``, ``v1``, ...)."""
+    """Maps of a tensor fit, named after the method's outputs (``fa``, ``md``, ``v1``, ...)."""
 
 
 @on_device
@@ -39,11 +39,11 @@ def run_dti(
 ) -> TensorMaps:
     """Fit a diffusion tensor to a series.
 
-    Without `mask` the voxels of a brain mask are fitted that have signal in all volumes that count as b = 0;
-    with ``diffusion.mask=none``, or where a brain mask is implausible, every voxel with signal there. The map
-    ``brain_mask`` holds the voxels. `gradient_deviation`
-    (x, y, z, 9) holds L of :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors
-    as in :func:`qsmengine.modalities.gre.run.run_qsm`.
+    Without `mask`, the fit covers the voxels of a computed brain mask with signal in all b = 0 volumes. With
+    ``diffusion.mask=none``, or if the brain mask is implausible, it covers every voxel with signal in them. The
+    map ``brain_mask`` marks the fitted voxels. `gradient_deviation` (x, y, z, 9) is L of
+    :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors as in
+    :func:`qsmengine.modalities.gre.run.run_qsm`.
     """
     if config.b0_threshold is not None:
         series = replace(series, b0_threshold=config.b0_threshold)
@@ -78,7 +78,7 @@ def run_dti(
 
 
 def _own_mask(series: DwiSeries, config: Config, device: Device) -> tuple[Array, tuple[str, ...]]:
-    """Where a series without a mask is fitted, and what was decided."""
+    """Return the voxels to fit in a series without a mask, and notes on the choice."""
     xp = array_module(series.signal)
     unweighted = series.signal[..., xp.asarray(np.flatnonzero(series.b0_volumes))]
     positive: Array = device.asarray(xp.all(unweighted > 0, axis=3), bool)
@@ -97,10 +97,13 @@ def unweighted_image(series: DwiSeries) -> Array:
 
 
 def brain_mask(image: Array, grid: Grid, device: Device) -> tuple[Array | None, str]:
-    """Return the brain in an unweighted image, None where that is implausible, and a note on the choice."""
+    """Return the brain mask of an unweighted image, None if implausible, and a note on the choice."""
     mask, reason = unweighted_mask(image, grid, device)
     if mask is None:
-        return None, f"no mask given, and none of the brain found: {reason}; every voxel with signal is fitted"
+        return (
+            None,
+            f"no mask given, and no plausible brain mask found: {reason}; every voxel with signal is fitted",
+        )
     part = 100 * float(mask.mean(dtype=np.float64))
     return mask, (
         f"no mask given: fitted in a brain mask from the median unweighted image ({part:.0f} % of the image); "

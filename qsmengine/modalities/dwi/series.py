@@ -9,7 +9,7 @@ from qsmengine.modalities.series import PARTS, Series, by_series, doubles
 
 
 def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
-    """Series of a session; every image belongs to one."""
+    """Return the series of a session; every image belongs to one."""
     return [_dwi_series(members) for members in by_series(files, {"part"})], []
 
 
@@ -19,7 +19,7 @@ def _dwi_series(files: Sequence[BidsFile]) -> Series:
         parts.setdefault(PARTS.get(file.name.entities.get("part", "mag"), "other"), []).append(file)
     used = parts.get("magnitude", [])
     unused = ", ".join(file.path for part in parts if part != "magnitude" for file in parts[part])
-    notes = [f"{unused}: left aside, the magnitude is fitted"] if unused and used else []
-    problems = [*doubles("dwi", used), *([] if used else [f"{unused}: no magnitude beside it"])]
+    notes = [f"{unused}: not used, the magnitude is fitted"] if unused and used else []
+    problems = [*doubles("dwi", used), *([] if used else [f"{unused}: its magnitude is missing"])]
     name = files[0].name.derivative("dwi", drop=("part",))
     return Series("dti", name, {"dwi": tuple(file.path for file in used)}, tuple(problems), tuple(notes))

@@ -1,4 +1,4 @@
-"""A diffusion session from files to files: load, plan, fit (in slabs where it must), write."""
+"""Diffusion session from files to files: load, plan, fit (in slabs if necessary), write."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ class DtiRequest:
     Parameters
     ----------
     dwi, bval, bvec, mask
-        Image, its table (else beside it), and where to fit; without a mask as ``diffusion.mask`` says.
+        Image, its gradient table (default: next to it), and the voxels to fit (default: set by
+        ``diffusion.mask``).
     prefix
-        What the outputs' names begin with, folder included.
+        Prefix of the output files, including the folder.
     gradient_deviation
-        Image of nine volumes, the gradient coils' deviation L column by column.
+        Image of nine volumes, the gradient deviation tensor L column by column.
     tensor_order
         Order of the written tensor's components, a key of
         :data:`qsmengine.stages.diffusion.orders.TENSOR_ORDERS`.
     check_gradients
-        Whether to note where another flip or permutation of the table fits the image better.
+        Whether to add a note if another flip or permutation of the table fits the image better.
     shells
-        b-values [s/mm^2] of the shells to fit beside b = 0; None leaves it to
+        b-values [s/mm^2] of the shells to fit in addition to b = 0; None: chosen by
         :func:`qsmengine.modalities.dwi.volumes.fitted_volumes`.
     exclude
-        Numbers of volumes to leave out, from 1.
+        Volumes to exclude, counted from 1.
     names
         "fsl" (dtifit's) or "bids" (derivatives).
     max_memory
-        Bytes that the fit may take; a series that needs more is fitted in slabs. None: what is available.
+        Memory limit of the fit [bytes]; a series that needs more is fitted in slabs. None: available memory.
     force, writing
         As in :class:`QsmRequest`.
     """
@@ -85,7 +86,7 @@ def run_dti_session(
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Outcome:
-    """Fit a tensor to a diffusion session from files to maps under dtifit's names.
+    """Fit a tensor to a diffusion session, from files to maps.
 
     Raises as :func:`run_qsm_session` does.
     """
@@ -150,7 +151,7 @@ def _fit(
     deviation: Array | None,
     progress: ProgressCallback | None,
 ) -> tuple[TensorMaps, list[str]]:
-    """Maps and notes, from the whole series or slab by slab."""
+    """Return maps and notes, computed from the whole series or slab by slab."""
     if len(slabs.ranges) > 1:
         return run_slabs(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
@@ -161,7 +162,7 @@ def _fit(
 
 
 def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Array | None, Array | None]:
-    """Mask and gradient deviation, where they are given."""
+    """Load the mask and the gradient deviation, if given."""
     mask = deviation = None
     if request.mask is not None:
         mask, more = load_mask(request.mask, grid)
@@ -172,17 +173,17 @@ def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Arra
 
 
 def _existing(folder: Path) -> Path:
-    """Nearest folder above that exists."""
+    """Return the nearest existing parent folder."""
     return folder if folder.is_dir() else _existing(folder.resolve().parent)
 
 
 def gradient_notes(result: TensorMaps) -> list[str]:
-    """A note where fibres continue each other better under a changed gradient table; else none."""
+    """Return a note if fibres are more continuous with a modified gradient table, else none."""
     check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
     if not check.doubtful:
         return []
-    better = f"fibres continue each other {check.ratio:.2f} times better with {check.best}"
-    return [f"gradient table: {better} ({check.pairs} pairs of neighbours); it may not fit the image"]
+    better = f"fibres are {check.ratio:.2f} times more continuous with {check.best}"
+    return [f"gradient table: {better} ({check.pairs} pairs of neighbours); the table may not match the image"]
 
 
 def _load_deviation(path: Path, grid: Grid) -> Array:

@@ -1,7 +1,7 @@
-"""A diffusion series larger than memory: slabs along z are read, fitted and put away one after the other.
+"""Fit of a diffusion series larger than memory: slabs along z are read, fitted and stored one after the other.
 
-Voxels are fitted one by one, so the maps have the bytes of those of the whole series. A slab is as deep as the
-memory allows; maps under way lie in files.
+Voxels are fitted independently, so the maps are identical to those of the whole series. A slab is as thick as
+memory allows; intermediate maps are kept in files.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record
 
 MAX_BAD_FRACTION = 0.05
-"""Part of the signal that may be NaN or infinite."""
+"""Largest tolerated fraction of NaN or infinite signal values."""
 
 
 @dataclass(frozen=True)
 class Slabs:
-    """How a series is divided: `depth` slices at a time, out of `slices`."""
+    """Division of `slices` slices into slabs of `depth` slices."""
 
     depth: int
     slices: int
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
-        """First slice and end of each slab."""
+        """First slice and end (exclusive) of each slab."""
         return [(z, min(z + self.depth, self.slices)) for z in range(0, self.slices, self.depth)]
 
 
@@ -54,12 +54,12 @@ def divide(
     *,
     deviation: bool,
 ) -> Slabs:
-    """Slabs whose fit fits into `limit` bytes, or into what the device has left; one where all fits.
+    """Return slabs that can be fitted within `limit` bytes or the free device memory; one slab if all fits.
 
     Raises
     ------
     DeviceError
-        Where not even a single slice fits.
+        If not even a single slice fits.
     """
     slices = file.grid.shape[2]
     budget = available_memory(device) if limit is None else limit
@@ -84,7 +84,7 @@ def run_slabs(
     deviation: Array | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[TensorMaps, list[str]]:
-    """Maps of the whole series, kept in files of `folder`, and notes; as `run_dti` otherwise."""
+    """Fit slab by slab; return maps stored in files of `folder`, and notes. Otherwise as `run_dti`."""
     maps: dict[str, Array] = {}
     last: TensorMaps | None = None
     seconds, bad = 0.0, 0
@@ -124,7 +124,7 @@ def run_slabs(
 def _brain(
     file: DwiFile, stored: Array, volumes: npt.NDArray[np.intp], slabs: Slabs, device: Device
 ) -> tuple[Array | None, list[str]]:
-    """Brain mask as `run_dti` finds it, and the note; the unweighted image is put together from the slabs."""
+    """Return the brain mask and note of `run_dti`, with the unweighted image assembled from the slabs."""
     image = np.zeros(file.grid.shape, np.float32)
     for start, stop in slabs.ranges:
         image[:, :, start:stop] = unweighted_image(_slab(file, stored, start, stop, volumes)[0])
@@ -135,7 +135,7 @@ def _brain(
 def _slab(
     file: DwiFile, stored: Array, start: int, stop: int, volumes: npt.NDArray[np.intp]
 ) -> tuple[DwiSeries, int]:
-    """Series of some slices, and how many of its values were not finite."""
+    """Read some slices of the series; also return the number of non-finite values."""
     part = np.asfortranarray(stored[:, :, start:stop])
     part = part.astype(part.dtype.newbyteorder("="), copy=False)
     signal = scale_stored(part, file.header.slope, file.header.intercept)
@@ -150,7 +150,7 @@ def _slab(
 
 
 def _inside(series: DwiSeries, mask: Array | None) -> Array:
-    """The mask of a slab; without one, every voxel with signal in all b = 0 volumes, as `run_dti` has it."""
+    """Return the mask of a slab; without one, every voxel with signal in all b = 0 volumes, as in `run_dti`."""
     if mask is not None:
         given: Array = np.asarray(mask) != 0
         return given
@@ -159,7 +159,7 @@ def _inside(series: DwiSeries, mask: Array | None) -> Array:
 
 
 def _file(folder: Path, name: str, like: Array, shape: tuple[int, int, int]) -> Array:
-    """Array of zeros in a file, Fortran order, with the type and components of `like`."""
+    """Create a file-backed array of zeros in Fortran order, with the type and components of `like`."""
     whole = (*shape, *like.shape[3:])
     path = folder / f"{name}.raw"
     mapped: Array = np.memmap(path, dtype=np.dtype(like.dtype), mode="w+", shape=whole, order="F")

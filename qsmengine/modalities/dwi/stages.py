@@ -1,4 +1,4 @@
-"""Stages of a diffusion fit, and the plan that a configuration makes of them."""
+"""Stages of a diffusion fit, and the plan derived from a configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIT = Use("diffusion")
 
 
 def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:
-    """Steps from a diffusion series, denoised on request, to its maps; colour FA is made of two of them."""
+    """Plan the steps from a diffusion series to its maps: optional denoising, fit, colour FA."""
     present = {"signal", "mask", "b_values", "b_vectors", *(["gradient_deviation"] if has_deviation else [])}
     uses, notes = [FIT], []
     chosen = config.method("denoise")

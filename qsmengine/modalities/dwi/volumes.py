@@ -1,4 +1,4 @@
-"""Volumes of a diffusion series that a fit takes, by their b-values."""
+"""Selection of the volumes to fit in a diffusion series, by b-value."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from qsmengine.stages.diffusion.design import distinct_directions, shells
 from qsmengine.stages.diffusion.fitting import FitParams
 
 SAME_SHELL = 0.1
-"""b-values that differ from the one asked for by less than this part belong to its shell."""
+"""Relative difference from a requested b-value below which a volume belongs to its shell."""
 TENSOR_B_LIMIT = 1500.0
-"""b-value [s/mm^2] above which the tensor is biased: free water keeps 1 % of its signal there."""
+"""b-value [s/mm^2] above which the tensor is biased: free water has lost 99 % of its signal there."""
 SCATTER = 0.05
-"""Part by which a b-value may exceed a limit: those of one shell differ."""
+"""Relative amount by which a b-value may exceed a limit, since b-values vary within a shell."""
 LEAST_WEIGHTED = 500.0
-"""Highest b-value [s/mm^2] that the shells below the limit need, or else all shells are fitted."""
+"""Smallest b-value [s/mm^2] that the shells below the limit must reach; otherwise all shells are fitted."""
 LEAST_DIRECTIONS = 6
-"""Directions that a tensor needs."""
+"""Number of directions that a tensor needs."""
 MORE_THAN_A_TENSOR = frozenset({"dki", "dki_constrained", "free_water"})
-"""Fits whose models hold at higher b-values."""
+"""Fits whose models are valid at higher b-values."""
 
 
 class Chosen(NamedTuple):
-    """Positions of the volumes to fit, and what was decided."""
+    """Indices of the volumes to fit, and notes on the choice."""
 
     volumes: npt.NDArray[np.intp]
     notes: list[str]
@@ -38,10 +38,10 @@ class Chosen(NamedTuple):
 def fitted_volumes(
     config: Config, b_values: FloatArray, b_vectors: FloatArray, wanted: tuple[float, ...] | None = None
 ) -> Chosen:
-    """Return the volumes to fit: the shells `wanted` [s/mm^2], else those that ``diffusion.maximum_b`` allows.
+    """Return the volumes to fit: the shells `wanted` [s/mm^2], else those up to ``diffusion.maximum_b``.
 
     Without either, a tensor is fitted to the shells up to `TENSOR_B_LIMIT`, provided that these reach
-    `LEAST_WEIGHTED` and hold six directions; other models, and tables without such shells, take all volumes.
+    `LEAST_WEIGHTED` and contain six directions. Other models, and tables without such shells, use all volumes.
 
     Raises
     ------
@@ -69,11 +69,11 @@ def fitted_volumes(
             field="bval",
         )
     chosen = np.flatnonzero(keep)
-    why = "as diffusion.maximum_b asks" if params.maximum_b is not None else "where the tensor holds"
+    why = "as set by diffusion.maximum_b" if params.maximum_b is not None else "where the tensor model is valid"
     note = (
         f"fitted {len(chosen)} of {len(b_values)} volumes: b = 0 and shells up to {limit:g} s/mm^2 "
-        f"({_listed(b_values[chosen], threshold)}), {why}; left out: b = {_listed(b_values[~keep], 0.0)}; "
-        "diffusion.maximum_b or --shells changes this, --fit dki takes every shell"
+        f"({_listed(b_values[chosen], threshold)}), {why}; excluded: b = {_listed(b_values[~keep], 0.0)}; "
+        "diffusion.maximum_b or --shells changes this, --fit dki uses every shell"
     )
     return Chosen(chosen, [note, *_beyond_the_tensor(method, b_values[chosen])])
 
@@ -81,12 +81,12 @@ def fitted_volumes(
 def chosen_volumes(
     b_values: FloatArray, wanted: tuple[float, ...], b0_threshold: float | None = None
 ) -> npt.NDArray[np.intp]:
-    """Return the positions of the unweighted volumes and of the shells wanted [s/mm^2].
+    """Return the indices of the unweighted volumes and of the wanted shells [s/mm^2].
 
     Raises
     ------
     InputError
-        For a shell that the series does not have, with those it has.
+        For a shell that the series does not have; the message lists the shells.
     """
     keep = unweighted_volumes(b_values, b0_threshold)
     for shell in wanted:
@@ -99,7 +99,7 @@ def chosen_volumes(
 
 
 def fit_parameters(config: Config) -> tuple[str, FitParams]:
-    """Return the name of the fit and the parameters that all fits share."""
+    """Return the name of the fit and the parameters shared by all fits."""
     chosen = config.method("diffusion")
     if chosen is None:
         raise UsageError("the configuration has no diffusion section")
@@ -107,7 +107,7 @@ def fit_parameters(config: Config) -> tuple[str, FitParams]:
 
 
 def _enough(b_values: FloatArray, b_vectors: FloatArray, volumes: npt.NDArray[np.bool_]) -> bool:
-    """Whether weighted volumes reach a sufficient b-value in sufficient directions."""
+    """Return whether the weighted volumes have a sufficient b-value and enough directions."""
     b, g = b_values[volumes], b_vectors[volumes]
     return bool(b.size) and b.max() >= LEAST_WEIGHTED and distinct_directions(b, g) >= LEAST_DIRECTIONS
 
@@ -117,13 +117,13 @@ def _listed(b_values: FloatArray, b0_threshold: float | None) -> str:
 
 
 def _beyond_the_tensor(method: str, b_values: FloatArray) -> list[str]:
-    """A note where a tensor is fitted to b-values at which fluid has no signal left."""
+    """Return a note if a tensor is fitted to b-values at which fluid has no signal left."""
     highest = float(b_values.max())
     if method in MORE_THAN_A_TENSOR or highest <= TENSOR_B_LIMIT * (1.0 + SCATTER):
         return []
     note = (
         f"b-values up to {highest:.0f} s/mm^2: beyond {TENSOR_B_LIMIT:.0f} the tensor underestimates "
-        "diffusivity, most in fluid, whose signal is noise there; --shells fits lower shells only, "
-        "--fit dki models the rest"
+        "diffusivity, most in fluid, where only noise is left; --shells restricts the fit to lower shells, "
+        "--fit dki models non-Gaussian diffusion"
     )
     return [note]

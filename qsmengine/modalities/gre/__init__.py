@@ -1,5 +1,5 @@
 """Gradient echoes: susceptibility, field and relaxation maps (QSM).
 
-``MODALITY`` describes it, and the modules beside this one hold its session. Only the Python interface and the
-command ``qsm`` use them directly.
+``MODALITY`` describes the modality; the other modules of this folder implement its session. Only the Python
+interface and the command ``qsm`` use them directly.
 """

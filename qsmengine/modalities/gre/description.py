@@ -63,7 +63,7 @@ def _notes(files: GreFiles) -> list[str]:
         notes += group_.notes
     last = files.groups[-1]
     if last.name == "phase" and any(file.sidecar.text("Units") is None for file in last.files):
-        notes.append(f"{last.files[0].path}: Units: not in the sidecar; decided from the values")
+        notes.append(f"{last.files[0].path}: Units: not in the sidecar; determined from the values")
     return notes
 
 
@@ -77,7 +77,7 @@ def _files(plan: Plan, name: BidsName) -> list[Path]:
     return product_files(plan, Naming(name), PRODUCTS, MODALITY.step)
 
 
-def _beside(settings: Mapping[str, object]) -> tuple[str, ...]:
+def _extra_roles(settings: Mapping[str, object]) -> tuple[str, ...]:
     reference, separation = settings.get("reference"), settings.get("chi_separation")
     wanted = []
     if isinstance(reference, dict) and reference.get("region") == "labels":
@@ -125,5 +125,5 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
-    beside=_beside,
+    extra_roles=_extra_roles,
 )

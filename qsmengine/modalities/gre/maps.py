@@ -1,4 +1,4 @@
-"""What the sidecars of susceptibility maps say beyond the step that made them."""
+"""Additional sidecar fields of susceptibility maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qsmengine.pipeline.run.results import RunResult
 
 
 def chi_metadata(result: RunResult, name: str) -> dict[str, Any]:
-    """Reference of chi, and the offset that the separation of chi added; empty for other maps."""
+    """Return the reference of chi and the offset added by chi separation; empty for other maps."""
     if name == "chi":
         return {"QSMReference": _reference(result) | {"WholeBrain": _whole_brain(result)}}
     separation = result.record("chi_separation")
@@ -21,7 +21,7 @@ def chi_metadata(result: RunResult, name: str) -> dict[str, Any]:
 
 
 def _whole_brain(result: RunResult) -> dict[str, Any]:
-    """Mean and standard deviation [ppm] of the referenced chi where it is defined."""
+    """Return mean and standard deviation [ppm] of the referenced chi inside its mask."""
     values = to_numpy(result["chi"])[to_numpy(result["local_mask"]) > 0].astype(np.float64)
     return {"Mean": float(values.mean()), "StandardDeviation": float(values.std()), "Voxels": int(values.size)}
 
@@ -38,5 +38,5 @@ def _reference(result: RunResult) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number or text for JSON."""
+    """Convert a value to a number or text for JSON."""
     return value.item() if hasattr(value, "item") else value

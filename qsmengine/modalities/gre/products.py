@@ -9,8 +9,8 @@ SIGNAL_SUPPORT = Support("brain_mask")
 
 PRODUCTS = (
     Product("chi", "Chimap", {}, "magnetic susceptibility", CHI_SUPPORT),
-    Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of poor phase"),
-    Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes of the mask filled"),
+    Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of unreliable phase"),
+    Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes in the mask filled"),
     Product(
         "chi_sd", "Chimap", {"desc": "sd"}, "standard deviation of the susceptibility from the field's noise"
     ),
@@ -37,5 +37,5 @@ PRODUCTS = (
     Product("brain_mask", "mask", {"desc": "brain"}, "mask of the field fit"),
     Product("local_mask", "mask", {"desc": "reliable"}, "voxels where the local field and chi are defined"),
     Product("reliable_mask", "mask", {"desc": "pass1"}, "voxels of the first of two passes"),
-    Product("csf_mask", "mask", {"desc": "csf"}, "cerebrospinal fluid that chi is relative to"),
+    Product("csf_mask", "mask", {"desc": "csf"}, "cerebrospinal fluid used as reference of chi"),
 )

@@ -1,4 +1,4 @@
-"""A gradient-echo reconstruction in memory: a series in, maps out."""
+"""Gradient-echo reconstruction in memory: a series in, maps out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class QsmResult(RunResult):
 
     `maps` holds ``chi`` [ppm], ``local_field``, ``total_field`` and ``noise`` [ppm], ``r2star`` [1/s],
     ``t2star`` [s], ``s0``, ``quality``, and the masks ``brain_mask`` and ``local_mask`` (where the local field
-    and chi are defined); relaxometry only for two echoes or more. Where the configuration names their methods
-    also ``chi_sd`` [ppm], ``swi``, ``minip``, ``chi_positive``, ``chi_negative``, ``chi_total`` [ppm].
+    and chi are defined). Relaxometry needs two echoes or more. If configured, `maps` also holds
+    ``chi_sd`` [ppm], ``swi``, ``minip``, ``chi_positive``, ``chi_negative``, ``chi_total`` [ppm].
     """
 
     @property
@@ -63,10 +63,9 @@ def run_qsm(
 ) -> QsmResult:
     """Reconstruct susceptibility from a gradient-echo series.
 
-    Order: mask, offset of the echo phases, unwrapping, field fit, its reliable voxels, background removal,
-    inversion (weighted by 1 / noise of the field), relaxometry, reference; where the configuration names them,
-    denoising before all else, and at the end standard deviation of chi, susceptibility-weighted image, para-
-    and diamagnetic part.
+    Order: mask, phase offset, unwrapping, field fit, selection of reliable voxels, background removal,
+    inversion (weighted by 1 / noise of the field), relaxometry, reference. If configured, denoising comes
+    first, and the standard deviation of chi, the susceptibility-weighted image and chi separation come last.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def run_qsm(
     config
         Methods and parameters, see :func:`qsmengine.pipeline.configuration.config.load_config`.
     device
-        Where it runs.
+        Compute device.
     mask
         (x, y, z) brain mask; computed when None.
     labels
@@ -83,18 +82,18 @@ def run_qsm(
     r2
         (x, y, z) map of R2 [1/s] for the separation of chi.
     plan
-        Made by :func:`qsmengine.modalities.gre.stages.plan_qsm` for the same inputs; made here when None.
+        Plan from :func:`qsmengine.modalities.gre.stages.plan_qsm` for the same inputs; made here when None.
     progress
-        Told before and after each step and while solvers iterate.
+        Called before and after each step and during the iterations of solvers.
 
     Raises
     ------
     InputError
         For a mask, labels or R2 of another shape, an empty mask, a missing field strength.
     UsageError
-        For a method that needs what neither the inputs nor an earlier step gives.
+        If neither the inputs nor an earlier step provides an array that a method needs.
     DeviceError
-        Before any work, where a step's estimate exceeds the memory at hand.
+        Before any computation, if the estimate of a step exceeds the available memory.
     """
     _ = series.grid.required_field_strength
     grid = object_grid(series, config, device, mask=mask)
@@ -121,9 +120,9 @@ def run_qsm(
 
 
 def object_grid(series: GreSeries, config: Config, device: Device, *, mask: Array | None = None) -> Grid:
-    """Grid of a series with the length scale that the configuration names, else that of its object.
+    """Return the grid of a series with the length scale of the configuration, else that of its object.
 
-    It is found from `mask` (x, y, z) where that is given, else from the magnitude, see
+    The object is measured in `mask` (x, y, z) if given, else in the magnitude; see
     :func:`qsmengine.stages.object_size.sized_grid`.
     """
     if config.input.object_size is not None:

@@ -9,27 +9,27 @@ from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.modalities.series import PARTS, Series, by_series, doubles, echo_number
 
 SUFFIXES = ("MEGRE", "T2starw", "GRE", "swi")
-"""Names of raw gradient echoes: two of the specification, two that are met in the wild."""
+"""Suffixes of raw gradient echoes: two from the specification, two that are common in practice."""
 
 
 def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
-    """Series of a session, and notes on images that belong to none."""
+    """Return the series of a session, and notes on images that belong to none."""
     found = [_gre_series(members) for members in by_series(files, {"echo", "part"})]
     complete = any(len(one.parts) > 1 for one in found) and all("magnitude" in one.parts for one in found)
     series = [one for one in found if _is_phase_series(one, beside_complete=complete)]
     notes = []
     for one in found:
         if one not in series:
-            notes.append(f"{', '.join(one.parts['magnitude'])}: no phase, left aside")
+            notes.append(f"{', '.join(one.parts['magnitude'])}: no phase, not used")
             notes += one.problems
     return _told_apart(_with_candidates(series)), notes
 
 
 def _is_phase_series(series: Series, *, beside_complete: bool) -> bool:
-    """Whether phase belongs to it: a lone magnitude is an ordinary image unless it is named MEGRE.
+    """Return whether phase is expected: a lone magnitude is an ordinary image unless it is named MEGRE.
 
-    Beside complete series, and where no phase lacks its magnitude, a lone MEGRE magnitude is a processed image
-    (combined echoes, unwrapped phase) and stops nothing.
+    In a session with complete series and no phase without magnitude, a lone MEGRE magnitude is a processed
+    image (combined echoes, unwrapped phase) and is not an error.
     """
     return set(series.parts) != {"magnitude"} or (series.name.suffix == "MEGRE" and not beside_complete)
 
@@ -60,20 +60,20 @@ _CARTESIAN = frozenset({"real", "imag"})
 
 
 def _one_form(parts: dict[str, list[BidsFile]]) -> tuple[dict[str, list[BidsFile]], list[str]]:
-    """Magnitude and phase where both are there, else real and imaginary; what is left aside is noted."""
+    """Choose magnitude and phase if both exist, else real and imaginary; note the parts that are not used."""
     if {"magnitude", "phase"} <= set(parts):
-        kept, reason = set(parts) - _CARTESIAN, "magnitude and phase are there"
+        kept, reason = set(parts) - _CARTESIAN, "magnitude and phase exist"
     elif set(parts) >= _CARTESIAN:
-        kept, reason = set(_CARTESIAN), "real and imaginary parts are there"
+        kept, reason = set(_CARTESIAN), "real and imaginary parts exist"
     else:
         return parts, []
     aside = [file.path for part in parts if part not in kept for file in parts[part]]
-    notes = [f"{', '.join(aside)}: left aside, {reason}"] if aside else []
+    notes = [f"{', '.join(aside)}: not used, {reason}"] if aside else []
     return {part: files for part, files in parts.items() if part in kept}, notes
 
 
 def _paired(parts: dict[str, list[BidsFile]]) -> tuple[dict[str, list[BidsFile]], list[str]]:
-    """Parts without echoes that another part lacks, where the names tell the echoes."""
+    """Drop echoes that are missing from another part, if the names contain echo numbers."""
     labels = [{file.name.entities.get("echo") for file in members} for members in parts.values()]
     common = set.intersection(*labels)
     if len(parts) < 2 or not common or None in common:
@@ -85,7 +85,7 @@ def _paired(parts: dict[str, list[BidsFile]]) -> tuple[dict[str, list[BidsFile]]
 
 
 def _with_candidates(series: list[Series]) -> list[Series]:
-    """Series that lack a part say which others of the session have it."""
+    """Add to each series that lacks a part a problem naming the series of the session that have it."""
     done = []
     for one in series:
         lacking = {"magnitude": "phase", "phase": "magnitude", "real": "imag", "imag": "real"}
@@ -97,7 +97,7 @@ def _with_candidates(series: list[Series]) -> list[Series]:
 
 
 def _told_apart(series: list[Series]) -> list[Series]:
-    """Series whose names differ in the suffix alone get it into ``acq``, so that their outputs differ."""
+    """Add the suffix to ``acq`` of series that differ only in the suffix, so that their outputs differ."""
     order = sorted(series, key=lambda one: SUFFIXES.index(one.name.suffix))
     taken: set[frozenset[tuple[str, str]]] = set()
     named: dict[int, Series] = {}

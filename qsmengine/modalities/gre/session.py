@@ -1,4 +1,4 @@
-"""A gradient-echo session from files to files: load, plan, run, write."""
+"""Gradient-echo session from files to files: load, plan, run, write."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class QsmRequest:
     Parameters
     ----------
     out
-        Folder for the results.
+        Output folder.
     echo_times
-        [s]; None takes the sidecars'.
+        [s]; None: from the sidecars.
     field_strength
-        [T]; None takes the sidecars'.
+        [T]; None: from the sidecars.
     mask, labels, r2
         Images on the series' grid; R2 in [1/s].
     force
         Replace earlier outputs.
     name
-        BIDS name that the outputs' names are made from; None takes the first image's.
+        BIDS name from which output names are derived; None: that of the first image.
     writing
-        Where what is unfinished lies, and whether provenance has durations.
+        Location of unfinished files, and whether provenance includes durations.
     """
 
     magnitude: tuple[Path, ...]
@@ -103,7 +103,7 @@ def run_qsm_session(
     Raises
     ------
     UsageError
-        Before any work, where outputs exist (without force) or would fall among the inputs.
+        Before any computation, if outputs exist (without force) or would overwrite inputs.
     InputError, DeviceError
         See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.pipeline.run.execute.run_qsm`.
     """

@@ -1,8 +1,8 @@
-"""A warning where susceptibility seems to have the wrong sign, as a scanner's phase convention may cause.
+"""Warning if susceptibility seems to have the wrong sign, as some scanners' phase conventions cause.
 
-What relaxes fastest deep in the brain is rich in iron (pallidum, red nucleus, veins) and paramagnetic: the mean
-chi of the voxels with the highest R2* lies above that of the others. Voxels near the rim of the mask, where R2*
-is high because of air, do not count.
+The tissue with the fastest relaxation deep in the brain is rich in iron (pallidum, red nucleus, veins) and
+paramagnetic, so the mean chi of the voxels with the highest R2* is above that of the others. Voxels near the
+rim of the mask, where R2* is high because of air, are excluded.
 """
 
 from __future__ import annotations
@@ -16,29 +16,28 @@ from qsmengine.ops.morphology import eroded
 from qsmengine.pipeline.run.results import RunResult
 
 _DEPTH = 12.0
-"""Distance from the rim of the mask [mm]."""
+"""Minimum distance from the rim of the mask [mm]."""
 _SPACING = 3.0
-"""Voxels this far apart [mm] are looked at."""
+"""Spacing of the sampled voxels [mm]."""
 _HIGHEST = 3.0
-"""Share of the voxels with the highest R2* [%]."""
+"""Percentage of voxels that count as those with the highest R2*."""
 _LEAST = 100
-"""Fewer voxels than this say nothing."""
+"""Smallest number of voxels for a conclusion."""
 
 
 def sign_notes(result: RunResult) -> list[str]:
-    """A note where the voxels with the highest R2* deep in the mask are diamagnetic; else none."""
+    """Return a note if the voxels with the highest R2* deep in the mask are diamagnetic, else none."""
     contrast = iron_contrast(result)
     if contrast is None or contrast >= 0:
         return []
-    found = f"the deep voxels with the highest R2* lie {-contrast:.3f} ppm below the others"
-    return [f"chi: {found}, iron would lie above: the phase may need input.phase_sign=-1"]
+    found = f"the deep voxels with the highest R2* are {-contrast:.3f} ppm below the others"
+    return [f"chi: {found}, but iron would be above: the phase may need input.phase_sign=-1"]
 
 
 def iron_contrast(result: RunResult) -> float | None:
-    """Mean chi [ppm] of the deep voxels with the highest R2* less that of the others.
+    """Return mean chi [ppm] of the deep voxels with the highest R2* minus that of the others.
 
-    None where there is no R2*, where too few voxels are deep, or where the difference is below three standard
-    errors.
+    None without R2*, with too few deep voxels, or if the difference is below three standard errors.
     """
     if not {"chi", "r2star", "local_mask"} <= set(result.maps):
         return None

@@ -1,4 +1,4 @@
-"""Stages of a gradient-echo reconstruction in order, and the plan that a configuration makes of them."""
+"""Stages of a gradient-echo reconstruction in order, and the plan derived from a configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmengine.stages.registry import get_stage
 _BRAIN = {"mask": "brain_mask"}
 _LOCAL = {"mask": "local_mask"}
 REPLACED = get_stage("single-step").replaces
-"""Sections that a single step takes the place of."""
+"""Sections that a single step replaces."""
 
 STAGES = (
     Use("denoise", _BRAIN),
@@ -33,7 +33,7 @@ STAGES = (
     Use("swi", _BRAIN),
     Use("chi_separation", _LOCAL),
 )
-"""Stages in the order of a run, with the arguments and results that have another name in it."""
+"""Stages in the order of a run, with the arguments and results that have a different name there."""
 
 _PASSES = (
     Use("background", {"mask": "reliable_mask"}, {"local_field": "reliable_field", "mask": "reliable_mask"}),
@@ -42,7 +42,7 @@ _PASSES = (
     Use("inversion", _LOCAL, {"chi": "filled_chi"}),
     Use("combination", _LOCAL, method="two_pass"),
 )
-"""What replaces background removal and inversion in a run of two passes."""
+"""Stages that replace background removal and inversion in a two-pass run."""
 
 
 def plan_qsm(
@@ -54,15 +54,15 @@ def plan_qsm(
     has_labels: bool = False,
     has_r2: bool = False,
 ) -> Plan:
-    """Steps from a gradient-echo series to susceptibility and what is derived from it.
+    """Plan the steps from a gradient-echo series to susceptibility and the maps derived from it.
 
-    A mask that is given replaces the mask step; offset removal and relaxometry need two echoes. With
-    `two_pass`, background removal and inversion run in the reliable and in the filled mask.
+    A given mask replaces the mask step; offset removal and relaxometry need two echoes. With `two_pass`,
+    background removal and inversion run in the reliable mask and in the filled mask.
 
     Raises
     ------
     UsageError
-        For a method that needs what neither the inputs nor an earlier step gives.
+        If neither the inputs nor an earlier step provides an array that a method needs.
     """
     present = {"magnitude", "phase", "echo_times", *(["brain_mask"] if has_mask else [])}
     present |= {"labels"} if has_labels else set()
@@ -76,11 +76,11 @@ def plan_qsm(
 def plan_sections(
     config: Config, sections: Iterable[str], present: Iterable[str], grid: Grid, n_echoes: int
 ) -> Plan:
-    """Steps of some sections, in the order given, from the arrays `present`."""
+    """Plan the steps of some sections, in the given order, from the arrays `present`."""
     sections = tuple(sections)
     single = config.method("single_step") is not None
     if single and "two_pass" in sections and config.method("two_pass") is not None:
-        raise UsageError("single_step and two_pass exclude each other: add --set single_step=none")
+        raise UsageError("single_step and two_pass are mutually exclusive: add --set single_step=none")
     known = {use.section: use for use in STAGES}
     uses = [known[section] for section in _one_or_the_other(sections, single)]
     if "two_pass" in sections:
@@ -94,7 +94,7 @@ def plan_sections(
 
 
 def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
-    """Sections with the single step in the place of those it replaces, or without it."""
+    """Return the sections with the single step instead of those it replaces, or without the single step."""
     names = [section for section in sections if section != "single_step"]
     if not single_step or not set(REPLACED) <= set(names):
         return names
@@ -103,7 +103,7 @@ def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
 
 
 def _check_chain(chain: Sequence[PlanStep], params: Params) -> None:
-    """Raise UsageError where noise of the total field cannot enter the chain, or a method has no step."""
+    """Raise UsageError if noise of the total field cannot enter the chain, or if a method has no step."""
     first = chain[0]
     named = [name for name in REPLACED if getattr(params, name, None) is not None]
     if first.section == "single_step" and named:

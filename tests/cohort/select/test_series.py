@@ -65,7 +65,7 @@ def test_a_processed_neighbour_without_phase_stops_nothing(dataset, group):
     series, notes = group()
     assert list(series) == ["qsm_rec-ASPIRE"]
     assert "rec-ROMEO_echo-1_MEGRE.nii.gz" in notes[0]
-    assert "no phase, left aside" in notes[0]
+    assert "no phase, not used" in notes[0]
 
 
 def test_a_magnitude_whose_phase_has_another_name_stays_a_problem(dataset, group):
@@ -105,7 +105,7 @@ def test_magnitude_and_phase_win_over_real_and_imaginary(dataset, group):
     assert set(first.parts) == {"magnitude", "phase"}
     (note,) = first.notes
     assert note.count("_part-real_") == note.count("_part-imag_") == 3
-    assert note.endswith("left aside, magnitude and phase are there")
+    assert note.endswith("not used, magnitude and phase exist")
     assert second.notes[0].count("_part-mag_") == 3
     assert set(second.parts) == {"real", "imag"}
 
@@ -139,9 +139,9 @@ def test_diffusion_directions_and_parts(dataset, group):
     assert sorted(series) == ["dti_dir-AP", "dti_dir-LR", "dti_dir-PA"]
     assert names(series["dti_dir-AP"].parts["dwi"]) == ["sub-01_dir-AP_part-mag_dwi.nii.gz"]
     assert series["dti_dir-AP"].notes == (
-        "sub-01/dwi/sub-01_dir-AP_part-phase_dwi.nii.gz: left aside, the magnitude is fitted",
+        "sub-01/dwi/sub-01_dir-AP_part-phase_dwi.nii.gz: not used, the magnitude is fitted",
     )
-    assert "no magnitude" in series["dti_dir-LR"].problems[0]
+    assert "magnitude is missing" in series["dti_dir-LR"].problems[0]
     assert sorted(notes) == [
         "sub-01/anat/sub-01_T1w.nii.gz: T1-weighted image, not used",
         "sub-01/dwi/sub-01_dir-AP_sbref.nii.gz: single-band reference, not used",

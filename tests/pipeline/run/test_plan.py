@@ -53,7 +53,7 @@ def test_single_step_takes_the_place_of_background_and_inversion():
 
 def test_single_step_and_two_passes_exclude_each_other():
     config = load_config(settings=["single_step=tfi", "two_pass=phase_quality"])
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="are mutually exclusive"):
         plan_qsm(config, GRID, 3)
 
 
