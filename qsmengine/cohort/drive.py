@@ -1,4 +1,4 @@
-"""The loop that feeds sessions to workers and takes what comes back."""
+"""The loop that sends sessions to workers and collects their outcomes."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from qsmengine.cohort.pools.base import Finished, Pool
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
 
 BEAT = 0.5
-"""Seconds between looks at the workers."""
+"""Interval between checks of the workers [s]."""
 RETRIES = 2
-"""Times that a session is begun again after the worker that had begun it was lost."""
+"""Number of retries for a session whose worker was lost after it had begun the session."""
 MOST_LOSSES = 10
-"""Times that a session may be on a worker that is lost before it was begun."""
+"""Number of times that a session may lose its worker before the session has begun."""
 LONELY = 60.0
-"""Seconds without any worker after which that is said."""
+"""Delay before warning that no worker is available [s]."""
 PATIENCE = 2.0
-"""Seconds after which a session that another process holds is asked for again."""
+"""Delay before retrying a session that another process holds [s]."""
 
 
 @dataclass
 class Findings:
-    """What a run found out.
+    """Findings of a run.
 
     Parameters
     ----------
     records
-        Ledger of each session that came back.
+        Record of each session that returned.
     skipped
-        Sessions that were done before.
+        Sessions that were already done.
     stopped
-        Why no more sessions were begun; "" where all were.
+        Reason why no more sessions were begun; "" if all were.
     """
 
     records: dict[str, SessionRecord] = field(default_factory=dict)
@@ -48,10 +48,10 @@ class Findings:
 
 
 class Driver:
-    """Sends out as many sessions as there are workers, until all have come back or the run is to end.
+    """Keeps every worker busy with one session until all have returned or the run must end.
 
-    No session waits at a worker, so that one whose worker dies is known to be the cause, and a run of
-    thousands holds the few under way only.
+    Sessions do not queue at a worker. The session of a worker that dies is therefore known to be the cause,
+    and a run of thousands of sessions holds only the few in progress.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Driver:
         self._tally = Tally(len(plan.sessions))
 
     def run(self) -> Findings:
-        """Run until nothing is left; what came back."""
+        """Run until no session is left; return the findings."""
         self._record_blocked()
         while self._waiting or self._deferred or self._active:
             if self._stop.is_set() or self.findings.stopped:
@@ -90,22 +90,22 @@ class Driver:
             for finished in self._pool.wait(BEAT):
                 self._take(finished)
             self._look_for_workers()
-            self._tell("beat", "", facts={"workers": self._pool.workers(), "active": tuple(self._active)})
+            self._emit("beat", "", facts={"workers": self._pool.workers(), "active": tuple(self._active)})
         self._drain()
         return self.findings
 
-    def tell(self, kind: EventKind, text: str, session: str = "", **facts: object) -> None:
+    def emit(self, kind: EventKind, text: str, session: str = "", **facts: object) -> None:
         """Pass an event on."""
-        self._tell(kind, text, session, facts)
+        self._emit(kind, text, session, facts)
 
-    def _tell(
+    def _emit(
         self, kind: EventKind, text: str, session: str = "", facts: dict[str, object] | None = None
     ) -> None:
         tally = replace(self._tally, active=len(self._active))
         self._on_event(Event(kind, text, tally, session, facts or {}))
 
     def _record_blocked(self) -> None:
-        """Put sessions of which nothing can run into the ledger at once."""
+        """Record sessions in which no step can run."""
         runnable = {session.key for session in self._plan.runnable}
         for session in self._plan.sessions:
             if session.key in runnable:
@@ -119,7 +119,7 @@ class Driver:
             self._keep(SessionRecord(session=session.key, steps=steps, problems=problems))
 
     def _keep(self, record: SessionRecord) -> None:
-        """Write a record that no worker made, unless another process holds the session."""
+        """Write a record that was made here, not by a worker, unless another process holds the session."""
         known, _ = read_record(self._out, record.session)
         if known != record:
             claim = acquire(self._out, record.session, run=self._options.run, expiry=self._options.expiry)
@@ -134,7 +134,7 @@ class Driver:
             ahead = min(self._pool.slots - 1, len(self._waiting) - 1)
             self._active[session.key] = session
             self._pool.submit(session, self._options, self._waiting[ahead] if self._waiting else None)
-            self._tell("submit", "", session.key)
+            self._emit("submit", "", session.key)
 
     def _take(self, finished: Finished) -> None:
         session = finished.session
@@ -155,20 +155,20 @@ class Driver:
                 self._defer(session)
             return
         if outcome.note:
-            self._tell("note", f"{session.key}: {outcome.note}", session.key)
+            self._emit("note", f"{session.key}: {outcome.note}", session.key)
         self._finish(outcome.record, skipped=not outcome.ran, outcome=outcome)
 
     def _defer(self, session: Session) -> None:
-        """Another process holds the session: ask again later."""
+        """Postpone a session that another process holds."""
         if session.key not in self._first_seen:
             self._first_seen[session.key] = read_record(self._out, session.key)[0]
             holder = find(Places(self._out).claim(session.key))
             owner = holder.owner if holder is not None else None
-            self._tell("wait", f"{session.key} is held by {owner or 'another process'}", session.key)
+            self._emit("wait", f"{session.key} is held by {owner or 'another process'}", session.key)
         self._deferred.append((time.monotonic() + PATIENCE, session))
 
     def _take_up_deferred(self) -> None:
-        """Queue sessions whose time has come, or take over what another run found out about them."""
+        """Queue postponed sessions that are due, or adopt the record that another run has written."""
         now = time.monotonic()
         due = [session for when, session in self._deferred if when <= now]
         self._deferred = [(when, session) for when, session in self._deferred if when > now]
@@ -182,7 +182,7 @@ class Driver:
                 self._waiting.appendleft(session)
 
     def _retry(self, session: Session) -> None:
-        """Queue a session again whose worker was lost, unless that happened too often."""
+        """Queue a session again after the loss of its worker, up to the permitted number of times."""
         key = session.key
         claim = find(Places(self._out).claim(key))
         begun = claim is not None and not claim.released and claim.run == self._options.run
@@ -194,11 +194,11 @@ class Driver:
         if self._losses[key] > RETRIES or self._early[key] > MOST_LOSSES:
             self._broken(session, f"its worker was lost {losses[key]} times (killed, or out of memory)")
             return
-        self._tell("retry", f"{key}: its worker was lost; it is begun again", key)
+        self._emit("retry", f"{key}: its worker was lost; it is started again", key)
         self._waiting.appendleft(session)
 
     def _broken(self, session: Session, reason: str) -> None:
-        """Record a session whose workers died or that broke the engine itself."""
+        """Record a session whose workers died or that caused an internal error."""
         known, _ = read_record(self._out, session.key)
         before = {} if known is None else dict(known.steps)
         begun = StepRecord(state="running")
@@ -233,22 +233,22 @@ class Driver:
         reasons = reasons_of(record)
         if reasons:
             facts["reasons"] = reasons
-        text = f"{key}: {'done before' if was_done else state}{''.join(f'; {r}' for r in reasons)}"
-        self._tell("session", text, key, facts)
+        text = f"{key}: {'already done' if was_done else state}{''.join(f'; {r}' for r in reasons)}"
+        self._emit("session", text, key, facts)
         if self._fragile and state == "failed":
             self.findings.stopped = f"{key} failed, and the run stops at the first failure"
 
     def _look_for_workers(self) -> None:
-        """Say once a minute that nobody is there to work."""
+        """Warn once a minute that no worker is available."""
         now = time.monotonic()
         if self._pool.workers():
             self._attended = now
         elif now - self._attended > LONELY:
             self._attended = now
-            self._tell("note", f"no worker has been there for {LONELY:.0f} s; still waiting")
+            self._emit("note", f"no worker has been available for {LONELY:.0f} s; still waiting")
 
     def _drain(self) -> None:
-        """After a stop, take what ended meanwhile; sessions under way are left to the pool's end."""
+        """After a stop, collect the sessions that have ended; the pool ends those in progress."""
         if self._active and self.findings.stopped and not self._stop.is_set():
             deadline = time.monotonic() + PATIENCE
             while self._active and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A cohort from its plan to its derivatives."""
+"""Processing of a cohort, from its plan to its derivatives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qsmengine.cohort.drive import Driver, Findings
 from qsmengine.cohort.ledger.events import Event, EventLog, OnEvent
 from qsmengine.cohort.ledger.leases import release_gone
 from qsmengine.cohort.ledger.places import Places
-from qsmengine.cohort.ledger.sweep import sweep
+from qsmengine.cohort.ledger.sweep import remove_leftovers
 from qsmengine.cohort.plan.model import CohortPlan, SessionRecord, reasons_of
 from qsmengine.cohort.pools.base import Pool, PoolMaker, SerialPool
 from qsmengine.cohort.settings import RunSettings
@@ -33,20 +33,20 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class CohortOutcome:
-    """What became of a cohort.
+    """Outcome of a cohort run.
 
     Parameters
     ----------
     records
-        Ledger of each session that ended.
+        Record of each session that ended.
     total
-        Sessions of the plan.
+        Number of sessions in the plan.
     skipped
-        Sessions that were done before.
+        Sessions that were already done.
     stopped
-        Why the run ended early; "" where it did not.
+        Reason why the run ended early; "" if it did not.
     interrupted
-        Whether a signal ended it.
+        Whether a signal ended the run.
     seconds
         Wall time [s].
     """
@@ -60,12 +60,12 @@ class CohortOutcome:
     reasons: Mapping[str, list[str]] = field(default_factory=dict)
 
     def count(self, state: str) -> int:
-        """Sessions in a state of the ledger."""
+        """Return the sessions in a state of the ledger."""
         return sum(record.state == state for record in self.records.values())
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some failed, are blocked or were left out, 130 interrupted."""
+        """0 if all are done, 1 if some failed, are blocked or were left out, 130 if interrupted."""
         if self.interrupted:
             return INTERRUPTED
         return 0 if self.count("done") == self.total and not self.stopped else 1
@@ -78,28 +78,28 @@ def run_cohort(
     *,
     make_pool: PoolMaker | None = None,
 ) -> CohortOutcome:
-    """Run what is not done of a cohort; SIGINT and SIGTERM end it in a state that a later call resumes.
+    """Process the cohort's unfinished sessions; after SIGINT or SIGTERM a later call resumes.
 
     Parameters
     ----------
     plan
         Sessions and folders.
     settings
-        Workers and how they work.
+        Workers and their options.
     on_event
-        Told of everything that happens, from this thread.
+        Called with every event, from this thread.
     make_pool
-        Workers to use instead of those the settings name.
+        Makes the workers, instead of those that the settings name.
 
     Raises
     ------
     UsageError
-        Before any work: an output folder that is a file, lies in the raw dataset, or holds results of another
+        Before any work, if the output folder is a file, lies in the raw dataset, or holds results of another
         version (without force).
     DeviceError
-        For workers that cannot be had.
+        If the workers are not available.
     OSError
-        For an output folder that cannot be written.
+        If the output folder cannot be written.
     """
     out = Path(plan.out)
     prepare_output(out, plan.bids, force=settings.force)
@@ -114,7 +114,7 @@ def run_cohort(
     places, start = Places(out), time.perf_counter()
     log = EventLog(places.events(options.run))
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         log.write(event)
         if on_event is not None:
             on_event(event)
@@ -122,13 +122,13 @@ def run_cohort(
     with stop_on_signals() as stop:
         pool, options = _pool(plan, settings, options, make_pool, stop)
         driver = Driver(
-            plan, pool, options, tell, stop, stop_on_first_crash=settings.stop_on_first_crash
+            plan, pool, options, emit, stop, stop_on_first_crash=settings.stop_on_first_crash
         )  # fmt: skip
         try:
             text = f"{len(plan.sessions)} sessions, {len(pool.workers())} workers"
-            driver.tell("begin", text, run=options.run, out=plan.out, workers=pool.workers())
+            driver.emit("begin", text, run=options.run, out=plan.out, workers=pool.workers())
             if settings.dashboard:
-                driver.tell("note", f"Dask's dashboard: {pool.link}")
+                driver.emit("note", f"Dask's dashboard: {pool.link}")
             findings = driver.run()
         finally:
             if stop.is_set() or driver.findings.stopped:
@@ -136,16 +136,16 @@ def run_cohort(
             pool.close()
             release_gone(out, options.run)
             with suppress(OSError):
-                sweep(out, run=options.run, expiry=settings.expiry)
+                remove_leftovers(out, run=options.run, expiry=settings.expiry)
             with suppress(OSError):
                 places.stop(options.run).unlink(missing_ok=True)
         outcome = _outcome(plan, findings, interrupted=stop.is_set(), seconds=time.perf_counter() - start)
-        driver.tell("end", outcome.stopped, interrupted=outcome.interrupted, seconds=round(outcome.seconds, 1))
+        driver.emit("end", outcome.stopped, interrupted=outcome.interrupted, seconds=round(outcome.seconds, 1))
     return outcome
 
 
 def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
-    """Make the output folder a dataset of this version; errors as in :func:`run_cohort`."""
+    """Prepare the output folder as a dataset of this version; raises the errors of :func:`run_cohort`."""
     check_output(out, [Places(out).sessions], [], force=True)
     description = out / "dataset_description.json"
     if description.is_file():
@@ -158,15 +158,15 @@ def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
             return
         if not force:
             raise UsageError(
-                f"{out} holds results of qsmengine {found}, this is {version.__version__}; "
-                "choose another folder, or --force computes all of them again"
+                f"{out} holds results of qsmengine {found}, but this is {version.__version__}; "
+                "choose another folder, or recompute everything with --force"
             )
     write_shared_files(out, out, raw_dataset(Path(bids) / "any"), named=True, replace=True)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one raises KeyboardInterrupt."""
+    """Yield an event that SIGINT and SIGTERM set; a second signal raises KeyboardInterrupt."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

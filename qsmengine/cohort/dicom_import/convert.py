@@ -1,4 +1,4 @@
-"""DICOM in: a scanner's export becomes one session of a BIDS dataset."""
+"""DICOM import: convert a scanner's export to one session of a BIDS dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAIRS = ({"mag", "phase"}, {"real", "imag"})
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import wrote (relative to the dataset), left out, and decided."""
+    """Result of an import: files written (relative to the dataset), series left out, and decisions."""
 
     files: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -34,12 +34,12 @@ class Imported:
 
 @dataclass
 class _Acquisition:
-    """Images of one gradient-echo acquisition by part."""
+    """Images of one gradient-echo acquisition, by part."""
 
     parts: dict[Part, list[Recognised]] = field(default_factory=dict)
 
     def takes(self, part: Part, images: Sequence[Recognised]) -> bool:
-        """Whether images of a part belong to it: the same echo times and grid, a part it lacks."""
+        """Return whether a part belongs to this acquisition: same echo times and grid, and not yet present."""
         if part in self.parts:
             return False
         own = next(iter(self.parts.values()))
@@ -58,7 +58,7 @@ def import_dicom(
     """Convert a folder of one patient's DICOM files to a session of the BIDS dataset `bids`.
 
     Gradient echoes become ``_MEGRE`` (one echo: ``_T2starw``) with their parts, diffusion ``_dwi`` with its
-    gradient table, and T1-weighted images ``_T1w``; several of a kind are runs. Stored values stay as they are;
+    gradient table, and T1-weighted images ``_T1w``; repeats are numbered as runs. Stored values are unchanged;
     the sidecar of phase says "rad" where the values are radians, else "arbitrary".
 
     Parameters
@@ -66,22 +66,22 @@ def import_dicom(
     folder
         DICOM files, at any depth.
     bids
-        Dataset; made where missing.
+        Root of the dataset; created if it does not exist.
     subject, session
         Labels, with or without ``sub-`` and ``ses-``.
     keep_identity
-        Keep patient, physicians, place and times in the sidecars, and the header's free text.
+        Keep the patient, physicians, place, times and free text of the headers in the sidecars.
     force
         Replace files of an earlier import.
 
     Raises
     ------
     UsageError
-        For labels that are not letters and digits, and files that exist already.
+        If a label contains anything but letters and digits, or a file already exists.
     InputError
-        Where nothing is recognised, or the folder holds several patients or visits.
+        If no series is recognised, or the folder holds several patients or visits.
     DeviceError
-        Without the extra ``qsmengine[dicom]``.
+        If the extra ``qsmengine[dicom]`` is not installed.
     """
     root, entities = Path(bids), _entities(subject, session)
     with private_folder("dicom") as scratch:
@@ -115,13 +115,15 @@ def _check_one_visit(converted: Sequence[Converted], folder: Path) -> None:
     for name, what in (("PatientID", "patients"), ("StudyInstanceUID", "visits")):
         values = {str(image.fields[name]) for image in converted if name in image.fields}
         if len(values) > 1:
-            raise InputError(f"{len(values)} {what} in one folder; give one", source=folder, field=name)
+            raise InputError(
+                f"{len(values)} {what} in one folder; import one at a time", source=folder, field=name
+            )
 
 
 def _named(
     found: Sequence[Recognised], entities: dict[str, str], notes: list[str]
 ) -> Iterator[tuple[BidsName, Recognised, dict[str, Any]]]:
-    """Names of the images, with fields that their sidecars get."""
+    """Return the images' names and the fields to add to their sidecars."""
     acquisitions = _acquisitions([one for one in found if one.what == "gre"])
     for run, acquisition in enumerate(acquisitions, start=1):
         more = {"run": str(run)} if len(acquisitions) > 1 else {}
@@ -142,7 +144,7 @@ def _named(
 
 
 def _run(image: Recognised, images: Sequence[Recognised]) -> int:
-    """Run of a part that is no magnitude: that of the magnitude before it."""
+    """Return the run of a part other than magnitude: that of the preceding magnitude."""
     before = [
         one for one in images if one.part == "mag" and one.source.series_number <= image.source.series_number
     ]
@@ -150,7 +152,7 @@ def _run(image: Recognised, images: Sequence[Recognised]) -> int:
 
 
 def _acquisitions(images: Sequence[Recognised]) -> list[_Acquisition]:
-    """Gradient echoes by acquisition: a part joins the last one that lacks it and has its echoes and grid."""
+    """Group gradient echoes: a part joins the last acquisition with its echoes and grid that still lacks it."""
     groups: dict[tuple[int, Part], list[Recognised]] = {}
     for image in images:
         groups.setdefault((image.source.series_number, image.part), []).append(image)
@@ -171,7 +173,7 @@ def _gre_names(
     if not any(pair <= set(acquisition.parts) for pair in _PAIRS):
         (part, (first, *_)), *_ = acquisition.parts.items()
         other = "phase" if part == "mag" else "other part"
-        notes.append(f"series {first.source.series_number} ({first.source.description}): no {other} beside it")
+        notes.append(f"series {first.source.series_number} ({first.source.description}): no matching {other}")
     for part, images in acquisition.parts.items():
         fields = {"Units": _units(images, notes)} if part == "phase" else {}
         for echo, image in enumerate(images, start=1):
@@ -180,7 +182,7 @@ def _gre_names(
 
 
 def _units(images: Sequence[Recognised], notes: list[str]) -> str:
-    """BIDS Units of a phase series: "rad" where its values are, else "arbitrary"."""
+    """Return the BIDS Units of a phase series: "rad" if its values are radians, else "arbitrary"."""
     files = []
     for image in images:
         stored = read_stored(image.source.image)
@@ -218,7 +220,7 @@ def _place(name: BidsName) -> Path:
 def _store(
     folder: Path, name: BidsName, image: Recognised, fields: dict[str, Any], *, keep_identity: bool
 ) -> list[str]:
-    """Write an image with what belongs to it below `folder`; return the paths relative to it."""
+    """Write an image and its associated files below `folder`; return their paths relative to it."""
     place = _place(name)
     stem = place.as_posix().removesuffix(".nii.gz")
     store_image(image.source.image, folder / place, keep_identity=keep_identity)
@@ -233,7 +235,7 @@ def _store(
 
 
 def _write_dataset(folder: Path, root: Path, subject: str) -> None:
-    """Description and participants of the dataset, the latter with the subject's row."""
+    """Write the dataset's description and list the subject in its participants table."""
     if not (root / _DESCRIPTION).is_file():
         content = {"Name": root.resolve().name, "BIDSVersion": BIDS_VERSION, "DatasetType": "raw"}
         write_json(folder / _DESCRIPTION, content)

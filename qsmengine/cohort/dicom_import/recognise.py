@@ -1,4 +1,4 @@
-"""What a converted DICOM series is: gradient echoes, diffusion or T1-weighted, and which part of it."""
+"""Classification of converted DICOM series: gradient echoes, diffusion or T1-weighted, and the part."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ENDINGS: tuple[tuple[str, Part], ...] = (("_ph", "phase"), ("_imaginary", "imag
 
 @dataclass(frozen=True)
 class Recognised:
-    """A converted image and what it is."""
+    """A converted image and its classification."""
 
     source: Converted
     what: What
@@ -51,29 +51,29 @@ class Recognised:
 
     @property
     def echo_time(self) -> float:
-        """EchoTime [s]; 0 where the sidecar has none."""
+        """EchoTime [s]; 0 if the sidecar has none."""
         value = self.source.fields.get("EchoTime", 0.0)
         return float(value) if isinstance(value, int | float) else 0.0
 
 
 @dataclass(frozen=True)
 class Unrecognised:
-    """A converted image that is left out, and why."""
+    """A converted image that is left out, with the reason."""
 
     source: Converted
     reason: str
 
     @property
     def text(self) -> str:
-        """For people: the series in the scanner's words."""
+        """Return a readable line that names the series as the scanner does."""
         return f"series {self.source.series_number} ({self.source.description}): {self.reason}"
 
 
 def recognise(image: Converted, others: Sequence[Converted]) -> Recognised | Unrecognised:
-    """Say what an image is; `others` are all of the session, itself included.
+    """Classify an image; `others` are all images of the session, itself included.
 
-    Gradient echoes are series of a gradient-echo sequence without inversion that have several echoes, or a part
-    other than magnitude, or a name that says so. Nothing derived is taken.
+    Gradient echoes come from a gradient-echo sequence without inversion and have several echoes, a part other
+    than magnitude, or a name typical of such series. Derived images are left out.
     """
     fields = image.fields
     tokens = {str(token).upper() for token in _list(fields.get("ImageType"))}
@@ -91,15 +91,15 @@ def recognise(image: Converted, others: Sequence[Converted]) -> Recognised | Unr
         return Recognised(image, "T1w")
     if not inverted and (part != "mag" or _has_echoes(image, others) or _GRE_WORDS.search(names)):
         return Recognised(image, "gre", part)
-    return Unrecognised(image, "one gradient echo, magnitude alone, without a name that is known")
+    return Unrecognised(image, "a single gradient echo with magnitude only and no familiar name")
 
 
 def _of_a_field_map(image: Converted, others: Sequence[Converted]) -> str:
-    """Why an image belongs to a field map; empty for one that does not.
+    """Return the role of an image in a field map; empty if it does not belong to one.
 
     A field map has two magnitudes and one phase image, the difference of the two echoes. Converters write
-    EchoTime1 and EchoTime2 from the protocol, for multi-echo series as much as for field maps, so these two
-    fields decide nothing alone.
+    EchoTime1 and EchoTime2 from the protocol for multi-echo series as well as for field maps, so these two
+    fields alone are not conclusive.
     """
     if _is_difference(image, others):
         return "phase difference of a field map"
@@ -113,7 +113,7 @@ def _of_a_field_map(image: Converted, others: Sequence[Converted]) -> str:
 
 
 def _is_difference(image: Converted, others: Sequence[Converted]) -> bool:
-    """Whether a phase image is the difference of two echoes: the only one of its kind, not at the first."""
+    """Return whether a phase image is the difference of two echoes: the only one, not at the first echo."""
     times = _two_times(image.fields)
     if not times or not _is_phase(image) or image.fields.get("EchoTime") == times[0]:
         return False
@@ -123,13 +123,13 @@ def _is_difference(image: Converted, others: Sequence[Converted]) -> bool:
 
 
 def _two_times(fields: Mapping[str, Any]) -> tuple[Any, ...]:
-    """EchoTime1 and EchoTime2; empty without them."""
+    """Return EchoTime1 and EchoTime2; empty if they are missing."""
     times = fields.get("EchoTime1"), fields.get("EchoTime2")
     return () if None in times or times[0] == times[1] else times
 
 
 def _akin(image: Converted, other: Converted) -> bool:
-    """Whether two images are of one series, or of series with the same name."""
+    """Return whether two images belong to one series, or to series with the same name."""
     name = image.fields.get("SeriesDescription")
     return other.series_number == image.series_number or (
         name is not None and other.fields.get("SeriesDescription") == name
@@ -141,7 +141,7 @@ def _is_phase(image: Converted) -> bool:
 
 
 def _no_gradient_echo(fields: Mapping[str, Any], sequence: set[str]) -> str:
-    """Why a volume is no gradient echo; empty for one that is."""
+    """Return the reason why a volume is not a gradient echo; empty if it is one."""
     if "EP" in sequence:
         return "echo-planar series without a gradient table"
     if "GR" not in sequence:
@@ -150,7 +150,7 @@ def _no_gradient_echo(fields: Mapping[str, Any], sequence: set[str]) -> str:
 
 
 def _part(image: Converted, tokens: set[str]) -> Part:
-    """By the ending that dcm2niix gives, else by ImageType."""
+    """Return the part of an image, from dcm2niix's file ending or else from ImageType."""
     stem = image.image.stem
     for ending, part in _ENDINGS:
         if stem.endswith(ending) or re.search(rf"{ending}[a-z]$", stem):
@@ -165,7 +165,7 @@ def _has_echoes(image: Converted, others: Sequence[Converted]) -> bool:
 
 
 def _not_a_volume(image: Converted) -> str:
-    """Why an image is no three-dimensional volume; empty for one that is."""
+    """Return the reason why an image is not a three-dimensional volume; empty if it is one."""
     try:
         shape = read_header(image.image)[0].shape
     except InputError as error:

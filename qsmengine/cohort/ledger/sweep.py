@@ -1,4 +1,4 @@
-"""Removal of what killed processes left: temporary files of the ledger and unfinished outputs."""
+"""Removal of the leftovers of killed processes: temporary files of the ledger and unfinished outputs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from qsmengine.pipeline.outputs.staging import clear_scratch
 _TEMPORARY = re.compile(r"\.(.+)\.json\.[0-9a-f]+\.tmp")
 
 
-def sweep(out: Path, *, run: str, expiry: float) -> None:
-    """Remove leftovers, each under a claim on its session, so that no other run is disturbed."""
+def remove_leftovers(out: Path, *, run: str, expiry: float) -> None:
+    """Remove leftovers, each under a lease on its session so that other runs are not disturbed."""
     places = Places(out)
     left: dict[str, list[Path]] = {}
     for path in places.sessions.glob(".*.tmp"):

@@ -1,7 +1,7 @@
-"""Index of a raw BIDS dataset: subjects, sessions and their images, by name alone.
+"""Index of a raw BIDS dataset: subjects, sessions and their images, from file names only.
 
-The folders are walked level by level (subject, session, datatype) and no deeper. Links to files are followed
-when they are read, as datalad needs it; a link to a folder only where it stays inside the dataset.
+The folders are searched level by level (subject, session, datatype) and no deeper. Links to files are followed
+when the files are read, as datalad requires; links to folders only if they stay inside the dataset.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IMAGES = (".nii.gz", ".nii")
 OTHER_DATATYPES = frozenset(
     {"func", "fmap", "perf", "pet", "eeg", "ieeg", "meg", "nirs", "beh", "motion", "micr", "mrs"}
 )
-"""Folders of a session that are not looked into; names other than these and anat are met in the wild."""
+"""Datatypes whose folders are not searched; other names are, since real datasets deviate from BIDS."""
 
 _SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
 _SESSION = re.compile(r"ses-[0-9A-Za-z]+")
@@ -28,10 +28,10 @@ _SESSION = re.compile(r"ses-[0-9A-Za-z]+")
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """Images of one session in the order of their names.
+    """Images of one session, sorted by name.
 
-    `notes` says what was left out of it and why. `unreadable` holds the folders (POSIX, relative to the
-    dataset) that could not be read, each with the reason: what they hold is not known.
+    `notes` lists what was left out, with reasons. `unreadable` maps the folders (POSIX, relative to the
+    dataset) that could not be read to the reason; their contents are unknown.
     """
 
     subject: str
@@ -42,20 +42,20 @@ class SessionFiles:
 
     @property
     def folder(self) -> str:
-        """Where they are, relative to the dataset."""
+        """Folder of the session, relative to the dataset."""
         return f"sub-{self.subject}" + ("" if self.session is None else f"/ses-{self.session}")
 
 
 @dataclass(frozen=True)
 class Ignored:
-    """Patterns of a dataset's .bidsignore, read as a simple gitignore: globs, ``folder/``, comments.
+    """Patterns of a dataset's .bidsignore, in simple gitignore syntax: globs, ``folder/``, comments.
 
     Parameters
     ----------
     patterns
-        One a line of the file.
+        One per line of the file.
     unread
-        Lines that are not simple (negations), which have no effect.
+        Unsupported lines (negations), which have no effect.
     """
 
     patterns: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Ignored:
 
     @classmethod
     def of(cls, root: Path) -> Ignored:
-        """Patterns of the dataset's file; none where there is no file."""
+        """Return the patterns of the dataset's file; none if there is no file."""
         try:
             text = (root / ".bidsignore").read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError):
@@ -76,7 +76,7 @@ class Ignored:
         )
 
     def matches(self, path: str) -> bool:
-        """Whether a file (POSIX path relative to the dataset) is ignored, or a folder above it."""
+        """Return whether a file (POSIX path relative to the dataset) or a folder above it is ignored."""
         return any(_matches(pattern, path) for pattern in self.patterns)
 
 
@@ -87,7 +87,7 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _begins(parts: list[str], globs: list[str], *, folder: bool) -> bool:
-    """Whether the first parts of a path match the globs; all but the last part where it must be a `folder`."""
+    """Return whether the first parts of a path match the globs; for a `folder`, all parts but the last."""
     if not globs:
         return bool(parts) or not folder
     first, *rest = globs
@@ -97,12 +97,12 @@ def _begins(parts: list[str], globs: list[str], *, folder: bool) -> bool:
 
 
 def list_subjects(root: Path) -> tuple[list[str], list[str]]:
-    """Labels of the subjects in a dataset, sorted, and notes on folders that are none.
+    """Return the sorted labels of the subjects in a dataset, and notes on entries that are not subjects.
 
     Raises
     ------
     UsageError
-        Where the dataset is no folder or holds no subject.
+        If the dataset is not a folder or holds no subject.
     """
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")
@@ -127,7 +127,7 @@ def list_subjects(root: Path) -> tuple[list[str], list[str]]:
 
 
 def scan_subject(root: Path, subject: str, ignored: Ignored) -> list[SessionFiles]:
-    """Sessions of a subject with their images; a subject without ``ses-*`` folders is one session."""
+    """Return the sessions of a subject with their images; without ``ses-*`` folders it is one session."""
     folder = root / f"sub-{subject}"
     notes: list[str] = []
     sessions = []
@@ -145,7 +145,7 @@ def scan_subject(root: Path, subject: str, ignored: Ignored) -> list[SessionFile
 
 
 def shown(name: str) -> str:
-    """A file name for messages: in quotes with escapes where it is not plain text."""
+    """Return a file name for messages, quoted and escaped unless it is plain text."""
     return name if name.isprintable() else ascii(name)
 
 
@@ -165,7 +165,7 @@ def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: 
             notes.append(f"{shown(path)}: {shown(error.message)}; left out")
             continue
         if (name.entities.get("sub"), name.entities.get("ses")) != (subject, session):
-            notes.append(f"{path}: the name is that of another subject or session; left out")
+            notes.append(f"{path}: the name belongs to another subject or session; left out")
             continue
         files.append(BidsFile(path, name, datatype))
     if left_out:
@@ -176,7 +176,7 @@ def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: 
 def _images(
     root: Path, folder: Path, notes: list[str], unreadable: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Folder and name of the images below a session's folder."""
+    """Yield the folder and name of each image below a session's folder."""
     for place in _listed(folder, root, notes):
         if place.name in OTHER_DATATYPES or place.name.startswith(("ses-", ".")):
             continue
@@ -192,7 +192,7 @@ def _images(
 
 
 def _listed(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]]:
-    """Folders in a folder; links that lead out of the dataset are noted instead."""
+    """Return the folders in a folder; links that lead out of the dataset are noted instead."""
     found = []
     for entry in _entries(folder, root, notes):
         if not _is_folder(entry):
@@ -206,12 +206,12 @@ def _listed(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]
 
 
 def _inside(entry: os.DirEntry[str], root: Path) -> bool:
-    """Whether a folder is no link, or a link to a place in the dataset."""
+    """Return whether a folder lies in the dataset after links have been resolved."""
     return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root.resolve())
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one; a link that cannot be followed is none."""
+    """Return whether an entry is a folder or a link to one; False for a link that cannot be followed."""
     try:
         return entry.is_dir()
     except OSError:
@@ -219,7 +219,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: Path, root: Path, notes: list[str]) -> list[os.DirEntry[str]]:
-    """Entries of a folder by name; none, and a note, where it cannot be read."""
+    """Return a folder's entries sorted by name; if it cannot be read, none, and a note is added."""
     try:
         return _sorted_entries(folder)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which subjects, sessions and images take part: labels, and filters in the form of pybids."""
+"""Selection of subjects, sessions and images by labels and by filters in the format of pybids."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ LONG_NAMES = {
     "modality": "mod", "inversion": "inv", "mtransfer": "mt", "processing": "proc", "hemisphere": "hemi",
     "atlas": "atlas", "segmentation": "seg", "resolution": "res", "density": "den", "description": "desc",
 }  # fmt: skip
-"""pybids' name of an entity -> the key in file names."""
+"""Name of an entity in pybids -> its key in file names."""
 NOT_ENTITIES = ("suffix", "datatype", "extension")
 
 
 @dataclass(frozen=True)
 class ImageFilter:
-    """Queries of a filter file: suffix -> the conditions that images of that suffix must all meet.
+    """Queries of a filter file: suffix -> conditions, all of which an image of that suffix must meet.
 
-    A condition is entity (or suffix, datatype, extension) -> values allowed; None among them allows that the
-    entity is absent, "*" any value.
+    A condition maps an entity (or suffix, datatype, extension) to the values allowed; None allows the entity
+    to be absent, "*" allows any value.
     """
 
     conditions: Mapping[str, tuple[Mapping[str, tuple[Any, ...]], ...]]
 
     def keeps(self, file: BidsFile) -> bool:
-        """Whether an image meets every condition on its suffix."""
+        """Return whether an image meets every condition on its suffix."""
         facts = {
             **file.name.entities, "suffix": file.name.suffix, "datatype": file.datatype,
             "extension": file.name.extension,
@@ -47,7 +47,7 @@ class ImageFilter:
         )
 
     def apply(self, session: SessionFiles) -> SessionFiles:
-        """The session with the images that are kept; what was left out is counted in its notes."""
+        """Return the session with the images that are kept; its notes count those left out."""
         kept = tuple(file for file in session.files if self.keeps(file))
         left_out = len(session.files) - len(kept)
         if not left_out:
@@ -63,7 +63,7 @@ def read_filter(path: str | Path) -> ImageFilter:
     Raises
     ------
     UsageError
-        For a query or an entity that is unknown, naming the nearest, and for a file that is no such JSON.
+        If a query or an entity is unknown (the message suggests the nearest), or the file is not such JSON.
     """
     path = Path(path)
     try:
@@ -76,7 +76,7 @@ def read_filter(path: str | Path) -> ImageFilter:
         if query not in queries:
             raise UsageError(f"{path}: unknown query {near(query, queries)}")
         if not isinstance(wanted, dict):
-            raise UsageError(f"{path}: {query}: an object of entities is needed, got {wanted!r}")
+            raise UsageError(f"{path}: {query}: expected an object of entities, got {wanted!r}")
         condition = {
             _entity(key, query, path): _values(value, f"{path}: {query}.{key}") for key, value in wanted.items()
         }
@@ -86,7 +86,7 @@ def read_filter(path: str | Path) -> ImageFilter:
 
 
 def choose(wanted: Iterable[str] | None, known: Sequence[str], prefix: str, option: str) -> list[str]:
-    """Labels of `known` that are wanted, in their order; all for None.
+    """Return the labels of `known` that are wanted, in the order of `known`; all for None.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def choose(wanted: Iterable[str] | None, known: Sequence[str], prefix: str, opti
     Raises
     ------
     UsageError
-        For a label that is not there, with the nearest ones.
+        If a label does not exist; the message suggests the nearest ones.
     """
     if wanted is None:
         return list(known)
@@ -133,7 +133,7 @@ def _values(value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _equal(found: str | None, wanted: Any) -> bool:
-    """Whether a label is the one wanted; numbers are compared as numbers ("01" is 1)."""
+    """Return whether a label is the one wanted; numbers are compared as numbers ("01" is 1)."""
     if wanted is None or found is None:
         return wanted is None and found is None
     if wanted == "*":

@@ -1,6 +1,6 @@
-"""Segmentations and R2 maps of a subject in derivatives: which they are, and which table names their labels.
+"""Segmentations and R2 maps of a subject in derivative datasets, with the tables that name their labels.
 
-An image is used where it is on the grid of a series; nothing is resampled.
+An image is used if it is on the grid of a series; nothing is resampled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KNOWN = (
     (re.compile(r"firstseg$", re.IGNORECASE), "fsl-first"),
     (re.compile(r"(^|_|desc-)(aparc[+.]?[\w.+]*)?aseg(_dseg)?$", re.IGNORECASE), "freesurfer-aseg"),
 )
-"""What is in the stem of an image -> built-in table of its labels."""
+"""Text in the stem of an image's name -> built-in table of its labels."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Segmentation:
     role
         "labels" or "r2".
     path
-        POSIX, relative to the dataset; absolute where it is elsewhere.
+        POSIX, relative to the dataset; absolute if the file lies elsewhere.
     grid
-        Its geometry.
+        Geometry of the image.
     label
-        Letters and digits that tell it from others of the session.
+        Letters and digits that distinguish it from the session's other images.
     lut
-        Table of its labels: a built-in name, or a file like `path`; None where there is none.
+        Table of its labels: a built-in name, or a file given as `path` is; None if there is none.
     """
 
     role: Role
@@ -56,28 +56,28 @@ class Segmentation:
     lut: str | None = None
 
     def on(self, grid: Grid) -> bool:
-        """Whether its voxels are those of `grid`."""
+        """Return whether its voxels are those of `grid`."""
         return self.grid.matches(grid)
 
 
 class Derivatives:
-    """Derivative datasets beside a raw one.
+    """Derivative datasets of a raw dataset.
 
     Parameters
     ----------
     root
-        Raw dataset: every folder of its ``derivatives`` is searched but `out` and what holds it.
+        Raw dataset: every folder in its ``derivatives`` is searched, except `out` and the folders above it.
     out
         Folder of this cohort's outputs.
     given
-        More datasets.
+        Further datasets.
     lut
-        Table for segmentations that come without one.
+        Table for segmentations without a table.
 
     Raises
     ------
     UsageError
-        For a folder in `given` that does not exist or has no ``sub-*``.
+        If a folder in `given` does not exist or has no folder ``sub-*``.
     """
 
     def __init__(self, root: Path, out: Path, given: Sequence[Path], lut: str | None) -> None:
@@ -93,7 +93,7 @@ class Derivatives:
                 raise UsageError(f"--derivatives {folder}: {problem}")
 
     def find(self, subject: str, session: str | None) -> tuple[list[Segmentation], list[str]]:
-        """Images of a session, those for the whole subject included, and notes on what cannot be used."""
+        """Return a session's images, including those of the whole subject, and notes on unusable ones."""
         found: list[Segmentation] = []
         notes: list[str] = []
         for folder, names in self._datasets:
@@ -104,11 +104,11 @@ class Derivatives:
                     except InputError as error:
                         notes.append(str(error).replace(f"{self._root}/", ""))
                         continue
-                    found += [] if image is None else [_told_apart(image, found)]
+                    found += [] if image is None else [_with_unique_label(image, found)]
         return found, notes
 
     def _of_dataset(self, out: Path) -> Iterator[Path]:
-        """Folders below ``derivatives`` that are no outputs of this cohort."""
+        """Yield the folders below ``derivatives`` that do not hold outputs of this cohort."""
         place = self._root / "derivatives"
         for folder in sorted(place.iterdir()) if place.is_dir() else ():
             if not folder.is_dir() or out.resolve().is_relative_to(folder.resolve()):
@@ -124,7 +124,7 @@ class Derivatives:
         stem = image_stem(path.name)
         if path.suffix == ".mgz":
             if stem == "aseg":
-                raise InputError("MGZ is not read: convert it to NIfTI on the grid of the series", source=path)
+                raise InputError("MGZ is not supported: convert it to NIfTI on the series' grid", source=path)
             return None
         is_r2 = stem.endswith("_R2map")
         known = next((name for pattern, name in _KNOWN if pattern.search(stem)), None)
@@ -150,15 +150,15 @@ class Derivatives:
         return (path.relative_to(self._root) if path.is_relative_to(self._root) else path.absolute()).as_posix()
 
 
-def _told_apart(image: Segmentation, others: Sequence[Segmentation]) -> Segmentation:
-    """The image with a number in its label where another has the same."""
+def _with_unique_label(image: Segmentation, others: Sequence[Segmentation]) -> Segmentation:
+    """Return the image, with a number added to its label if another image has the same label."""
     taken = {other.label for other in others}
     numbers = (f"{image.label}{number}" if number else image.label for number in count())
     return replace(image, label=next(label for label in numbers if label not in taken))
 
 
 def _own_label(stem: str) -> str:
-    """What tells a segmentation from others of its dataset."""
+    """Return the text that distinguishes a segmentation from others in its dataset."""
     try:
         name = BidsName.parse(stem)
     except InputError:
@@ -176,7 +176,7 @@ def _subject_folders(folder: Path) -> frozenset[str]:
 
 
 def _places(folder: Path, names: frozenset[str], subject: str, session: str | None) -> Iterator[Path]:
-    """Folders of a dataset that hold images of the session."""
+    """Yield the folders of a dataset that hold images of the session."""
     whole = f"sub-{subject}"
     if session is not None:
         if f"{whole}_ses-{session}" in names:
@@ -188,7 +188,7 @@ def _places(folder: Path, names: frozenset[str], subject: str, session: str | No
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Images in a folder and in the folders right below it, those of sessions left out."""
+    """Yield the images in a folder and in its direct sub-folders, except those of sessions."""
     below = []
     for entry in _listed(place):
         if entry.name.endswith((*IMAGES, ".mgz")):

@@ -1,4 +1,4 @@
-"""Images of a session grouped into series, modality by modality."""
+"""Grouping of a session's images into series, by modality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEFT_ASIDE = {"sbref": "single-band reference", "T1w": "T1-weighted image"}
 
 
 def group_series(files: SessionFiles) -> tuple[list[Series], list[str]]:
-    """Return the series of a session in the modalities' order, and notes on images that belong to none."""
+    """Return a session's series in the order of the modalities, and notes on images outside any series."""
     series: list[Series] = []
     taken: set[str] = set()
     more: list[str] = []

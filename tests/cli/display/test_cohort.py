@@ -36,10 +36,10 @@ def test_plain_lines_tell_each_session_once_with_its_reason(capsys):
     with CohortView(Reporter()) as view:
         view.on_event(Event("beat", "", tally))
         view.on_event(Event("session", "sub-1: failed; qsm: truncated", tally, "sub-1", facts))
-        view.on_event(Event("retry", "sub-2: its worker was lost; it is begun again", tally, "sub-2"))
+        view.on_event(Event("retry", "sub-2: its worker was lost; it is started again", tally, "sub-2"))
     assert capsys.readouterr().err.splitlines() == [
         "[2/2] sub-1: failed; qsm: truncated (2.0 s)",
-        "note: sub-2: its worker was lost; it is begun again",
+        "note: sub-2: its worker was lost; it is started again",
     ]
 
 

@@ -179,7 +179,7 @@ def test_what_is_not_recognised_is_listed(study, bids, capsys):
         "series 3 (mystery): no gradient-echo sequence",
         "series 4 (min ip): derived image (DERIVED, MNIP)",
         "series 5 (localizer)",
-        "series 6 (something): one gradient echo, magnitude alone",
+        "series 6 (something): a single gradient echo with magnitude only",
     ):
         assert f"note: skipped: {text}" in captured.err
     assert len(captured.out.splitlines()) == 4
@@ -190,7 +190,7 @@ def test_a_series_without_phase_is_imported_and_noted(study, bids):
     study.write(description="gre", echo_times=(5.0, 9.0))
     done = import_dicom(study.folder, bids, "01")
     assert len(done.files) == 4
-    assert "no phase beside it" in done.notes[0]
+    assert "no matching phase" in done.notes[0]
 
 
 def test_the_dataset_is_made_and_extended(study, bids, tmp_path):
