@@ -1,6 +1,6 @@
 """qsmengine: quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU.
 
-The public names are imported when first used, so ``import qsmengine`` is quick.
+Public names are imported on first use, so that ``import qsmengine`` is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frozen containers that travel between steps: an array, its unit, its grid."""
+"""Immutable containers passed between steps: arrays with unit and grid."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 
 Array: TypeAlias = npt.NDArray[Any]
-"""A NumPy or CuPy array; CuPy's arrays answer to the same interface."""
+"""NumPy or CuPy array; both have the same interface."""
 
 B0_THRESHOLD = 50.0
-"""b-values up to this [s/mm^2] count as b = 0."""
+"""Largest b-value that counts as b = 0 [s/mm^2]."""
 SHELL_WIDTH = 0.2
-"""b-values that differ by less than this part of the larger belong to one shell."""
+"""Relative difference below which two b-values belong to one shell."""
 
 
 def check_not_empty(mask: Array, source: Path | None = None) -> None:
@@ -30,7 +30,7 @@ def check_not_empty(mask: Array, source: Path | None = None) -> None:
 
 @dataclass(frozen=True)
 class Map:
-    """One quantitative image: `array` (x, y, z[, component]) in `unit` on `grid`."""
+    """Quantitative image: `array` (x, y, z[, component]) in `unit` on `grid`."""
 
     array: Array
     unit: str
@@ -42,26 +42,26 @@ class Map:
 
 @dataclass(frozen=True)
 class GreSeries:
-    """A multi-echo gradient-echo series.
+    """Multi-echo gradient-echo series.
 
     Parameters
     ----------
     magnitude
         (x, y, z, echo), any unit, >= 0.
     phase
-        (x, y, z, echo) [rad], wrapped; a paramagnetic source gives positive phase beside B0.
+        (x, y, z, echo) [rad], wrapped; positive where a paramagnetic source raises the field.
     echo_times
         (echo,) [s], ascending and distinct.
     grid
         Geometry with the field strength.
     unknown
-        (x, y, z) bool, voxels without usable values, which masks leave out; None: every voxel is known.
+        (x, y, z) bool, voxels without usable values, which masks exclude; None: every voxel is known.
 
     Raises
     ------
     InputError
-        For arrays that do not fit each other, the grid or the echo times, and for echo times that
-        are not ascending or larger than 1 s (milliseconds, then).
+        If arrays, grid and echo times are inconsistent, or if echo times are not ascending or exceed 1 s
+        (probably milliseconds).
     """
 
     magnitude: Array
@@ -91,7 +91,7 @@ class GreSeries:
 
 @dataclass(frozen=True)
 class DwiSeries:
-    """A diffusion-weighted series.
+    """Diffusion-weighted series.
 
     Parameters
     ----------
@@ -105,12 +105,12 @@ class DwiSeries:
     grid
         Geometry.
     b0_threshold
-        Largest b-value that counts as b = 0 [s/mm^2]; None: as :func:`unweighted_volumes` decides.
+        Largest b-value that counts as b = 0 [s/mm^2]; None: chosen by :func:`unweighted_volumes`.
 
     Raises
     ------
     InputError
-        When the three counts of volumes differ.
+        If the numbers of volumes, b-values and directions differ.
     """
 
     signal: Array
@@ -128,7 +128,7 @@ class DwiSeries:
             )
 
     def select(self, volumes: npt.NDArray[np.intp]) -> DwiSeries:
-        """Return the series of some volumes, by their numbers."""
+        """Return the series restricted to some volumes, given by index."""
         if len(volumes) == len(self.b_values):
             return self
         signal = self.signal.transpose(3, 2, 1, 0)[volumes].transpose(3, 2, 1, 0)
@@ -147,11 +147,11 @@ class DwiSeries:
 
 
 def unweighted_volumes(b_values: FloatArray, threshold: float | None = None) -> npt.NDArray[np.bool_]:
-    """Return which volumes count as b = 0, (volume,) bool.
+    """Return a mask (volume,) of the volumes that count as b = 0.
 
     With a threshold [s/mm^2] these are the volumes with b up to it. Without one they are the volumes with
-    b <= 50 s/mm^2 or, where there are none, those of the lowest shell (the Human Connectome Project's 7 T
-    series start at b = 56 to 65 s/mm^2). A table with a single shell above 50 s/mm^2 has none.
+    b <= 50 s/mm^2 or, if there are none, those of the lowest shell (the Human Connectome Project's 7 T series
+    start at b = 56 to 65 s/mm^2). A table with a single shell above 50 s/mm^2 has none.
     """
     b = np.asarray(b_values, dtype=np.float64)
     if threshold is not None:
@@ -163,7 +163,7 @@ def unweighted_volumes(b_values: FloatArray, threshold: float | None = None) -> 
 
 
 def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
-    """Echo times as a tuple of floats [s]; raises InputError unless positive, ascending, below 1 s."""
+    """Return echo times as a tuple of floats [s]; raises InputError unless positive, ascending, below 1 s."""
     times = tuple(float(t) for t in echo_times)
     if not times:
         raise InputError("no echo time", field="EchoTime")
@@ -172,7 +172,7 @@ def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
     if max(times) > 1.0:
         suggestion = " ".join(f"{t / 1000:g}" for t in times)
         raise InputError(
-            f"{times} exceeds 1 s: echo times are in seconds; if these are milliseconds, give {suggestion}",
+            f"{times} exceeds 1 s: echo times are in seconds; if these are milliseconds, use {suggestion}",
             field="EchoTime",
         )
     if any(b <= a for a, b in pairwise(times)):

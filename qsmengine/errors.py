@@ -6,28 +6,28 @@ from collections.abc import Iterable
 
 
 class QsmengineError(Exception):
-    """Base of every expected error: its text is one readable message; `exit_code` is the process's."""
+    """Base class of expected errors, with one readable message and the exit code of the process."""
 
     exit_code = 1
 
 
 class UsageError(QsmengineError):
-    """A command, option, preset or configuration value is wrong."""
+    """Invalid command, option, preset or configuration value."""
 
     exit_code = 2
 
 
 class InputError(QsmengineError):
-    """A file or array cannot be used.
+    """File or array that cannot be used.
 
     Parameters
     ----------
     message
-        What is wrong, with the offending values.
+        Description of the problem, with the offending values.
     source
-        File (or argument) at fault; put in front of the message.
+        File (or argument) that caused it; prefixed to the message.
     field
-        Header or sidecar field at fault.
+        Header or sidecar field that caused it.
     """
 
     exit_code = 3
@@ -41,29 +41,29 @@ class InputError(QsmengineError):
         super().__init__(f"{prefix}{infix}{message}")
 
     def at(self, source: object) -> InputError:
-        """Return the same error with the file at fault named, where a lower layer could not know it."""
+        """Return the same error with the file named, for errors from a layer that does not know it."""
         return InputError(self.message, source=source, field=self.field)
 
 
 class NumericalError(QsmengineError):
-    """A computation gave values that are not finite numbers; nothing of it is used or written."""
+    """Computation with non-finite results, none of which are used or written."""
 
 
 class DeviceError(QsmengineError):
-    """The machine lacks what was asked for: a GPU, a driver, memory, an optional package."""
+    """Missing resource: a GPU, a driver, memory or an optional package."""
 
     exit_code = 4
 
 
 class OutOfMemoryError(DeviceError):
-    """A device has less memory than a step needs."""
+    """Device with less memory than a step needs."""
 
 
 def describe(error: Exception) -> tuple[str, int]:
-    """Message and exit code of any exception: one readable text, never a traceback."""
+    """Return a readable message, without traceback, and the exit code of any exception."""
     if isinstance(error, QsmengineError):
         return str(error), error.exit_code
-    if hasattr(error, "format_message"):  # wrong options, as typer reports them; empty where it printed help
+    if hasattr(error, "format_message"):  # invalid options reported by typer; empty if it printed help
         message = error.format_message()
         return f"{message} (see --help)" if message else "", UsageError.exit_code
     if isinstance(error, MemoryError):
@@ -77,7 +77,7 @@ def describe(error: Exception) -> tuple[str, int]:
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
-    """Return at most `count` of the `known` names that resemble `name`, the closest first, in any case."""
+    """Return up to `count` of the `known` names that resemble `name`, closest first, ignoring case."""
     from difflib import get_close_matches
 
     spelled = {text.lower(): text for text in sorted(known, reverse=True)}

@@ -1,4 +1,4 @@
-"""The voxel grid: the only owner of geometry (shape, affine, voxel size, B0 direction, field strength)."""
+"""Voxel grid, the single source of geometry: shape, affine, voxel size, B0 direction, field strength."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from qsmengine.errors import InputError
 
 SAME_VOXEL = 0.01
-"""Part of a voxel's edge up to which two grids are the same."""
+"""Fraction of a voxel edge by which the corners of equal grids may differ."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Vector3: TypeAlias = tuple[float, float, float]
 
 MIN_VOXEL_SIZE, MAX_VOXEL_SIZE = 0.01, 10.0
-"""Voxel edges outside this range [mm] are taken for a unit mistake."""
+"""Plausible range of voxel edges [mm]; values outside indicate a wrong unit."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A three-dimensional voxel grid placed in scanner space.
+    """Three-dimensional voxel grid in scanner space.
 
     Parameters
     ----------
@@ -33,19 +33,18 @@ class Grid:
     affine
         4 x 4 matrix from voxel indices to scanner (RAS+) coordinates [mm].
     field_strength
-        Static field B0 [T]; None where it does not matter (diffusion, labels).
+        Static field B0 [T]; None if irrelevant (diffusion, labels).
     b0_override
-        B0 direction in array axes, for data whose affine does not tell it; normalised on entry.
+        B0 direction in array axes, for data whose affine does not define it; normalised on entry.
     length_scale
-        Size of the object relative to an adult's head. Methods count lengths in units of `length_scale` mm, so
-        that their defaults mean the same in a mouse as in a man; None counts in mm.
+        Size of the object relative to an adult's head. Methods measure lengths in units of `length_scale` mm,
+        so that their defaults are equivalent in mice and humans; None: lengths in mm.
 
     Raises
     ------
     InputError
-        For a shape that is not three positive numbers, a singular or non-finite affine, voxel edges
-        outside 0.01 to 10 mm, a field strength that is not positive, a zero direction, a length scale that
-        is not positive.
+        For a shape that is not three positive numbers, a singular or non-finite affine, voxel edges outside
+        0.01 to 10 mm, a field strength or length scale that is not positive, or a zero direction.
     """
 
     shape: tuple[int, int, int]
@@ -65,18 +64,20 @@ class Grid:
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
         if self.length_scale is not None and not 0.0 < self.length_scale < math.inf:
-            raise InputError(f"{self.length_scale} is not a length scale", field="length_scale")
+            raise InputError(f"{self.length_scale} is not a valid length scale", field="length_scale")
         sizes = self.voxel_edges
         if min(sizes) < MIN_VOXEL_SIZE or max(sizes) > MAX_VOXEL_SIZE:
             raise InputError(
-                f"voxel edges {tuple(round(s, 6) for s in sizes)} mm lie outside "
+                f"voxel edges {tuple(round(s, 6) for s in sizes)} mm are outside "
                 f"{MIN_VOXEL_SIZE}..{MAX_VOXEL_SIZE} mm: is the header in another unit?",
                 field="pixdim",
             )
         if abs(np.linalg.det(affine[:3, :3] / np.asarray(sizes))) < 1e-3:
             raise InputError("voxel axes are linearly dependent", field="affine")
         if self.field_strength is not None and not 0.0 < self.field_strength < 30.0:
-            raise InputError(f"{self.field_strength} T is not a field strength", field="MagneticFieldStrength")
+            raise InputError(
+                f"{self.field_strength} T is not a valid field strength", field="MagneticFieldStrength"
+            )
         if self.b0_override is not None:
             object.__setattr__(self, "b0_override", _unit(self.b0_override, "b0_direction"))
 
@@ -97,7 +98,7 @@ class Grid:
         field_strength: float | None = None,
         b0_direction: Vector3 | None = None,
     ) -> Grid:
-        """Axis-aligned grid with `voxel_size` [mm], for arrays that come without an affine."""
+        """Return an axis-aligned grid with `voxel_size` [mm], for arrays without an affine."""
         affine = np.diag([*voxel_size, 1.0])
         return cls(shape, affine, field_strength, b0_direction)
 
@@ -109,14 +110,14 @@ class Grid:
 
     @property
     def voxel_size(self) -> Vector3:
-        """Edge lengths of a voxel as methods see them [`length_scale` mm]."""
+        """Edge lengths of a voxel in the unit used by methods [`length_scale` mm]."""
         scale = self.length_scale or 1.0
         x, y, z = self.voxel_edges
         return x / scale, y / scale, z / scale
 
     @property
     def voxel_volume(self) -> float:
-        """Volume of a voxel as methods see it [(`length_scale` mm)^3]: |det| of the affine."""
+        """Volume of a voxel in the unit used by methods [(`length_scale` mm)^3]: |det| of the affine."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / (self.length_scale or 1.0) ** 3
 
     @property
@@ -129,8 +130,8 @@ class Grid:
     def b0_direction(self) -> Vector3:
         """Unit vector of B0 (scanner z) in array axes: b = R^T e_z, R = affine with columns of length 1.
 
-        Normalising the columns first is what keeps anisotropic oblique voxels right; the inverse
-        affine's third column, normalised afterwards, is up to tens of degrees off.
+        The columns must be normalised first: for anisotropic oblique voxels, the normalised third column of the
+        inverse affine is wrong by up to tens of degrees.
         """
         if self.b0_override is not None:
             return self.b0_override
@@ -148,9 +149,9 @@ class Grid:
 
     @property
     def required_field_strength(self) -> float:
-        """Field strength [T]; raises InputError where it was never given."""
+        """Field strength [T]; raises InputError if it is missing."""
         if self.field_strength is None:
-            raise InputError("field strength is needed here and was not given", field="MagneticFieldStrength")
+            raise InputError("the field strength is required but was not given", field="MagneticFieldStrength")
         return self.field_strength
 
     def replace(self, **changes: Any) -> Grid:
@@ -159,10 +160,10 @@ class Grid:
 
     @property
     def tolerance(self) -> float:
-        """Distance [mm] up to which a corner counts as the same: a hundredth of the smallest voxel edge.
+        """Distance [mm] within which corners are considered equal: a hundredth of the smallest voxel edge.
 
-        Headers store rotations as quaternions of 32-bit numbers, which near 180 degrees move the far corner of
-        an image by some hundredths of a millimetre.
+        Headers store rotations as quaternions of 32-bit numbers. Near 180 degrees their rounding moves the far
+        corner of an image by a few hundredths of a millimetre.
         """
         return max(1e-3, SAME_VOXEL * min(self.voxel_edges))
 
@@ -173,9 +174,9 @@ class Grid:
         return float(np.linalg.norm(corners @ (self.affine - other.affine).T, axis=1).max())
 
     def matches(self, other: Grid, tolerance: float | None = None) -> bool:
-        """Tell whether shapes are equal and every corner lies within `tolerance` [mm] of the other's.
+        """Return whether shapes are equal and all corners agree within `tolerance` [mm].
 
-        None takes :attr:`tolerance`.
+        None: :attr:`tolerance`.
         """
         if self.shape != other.shape:
             return False
@@ -185,12 +186,12 @@ class Grid:
 
 
 def check_same_grid(found: Grid, wanted: Grid, source: object, of_what: object) -> None:
-    """Check that the image `source` on the grid `found` lies on the grid `wanted` of `of_what`.
+    """Check that the grid `found` of the image `source` equals the grid `wanted` of `of_what`.
 
     Raises
     ------
     InputError
-        With both shapes, or with both affines and the largest distance between voxels.
+        If they differ; the message gives both shapes, or both affines and the largest distance between voxels.
     """
     if found.shape != wanted.shape:
         raise InputError(f"has shape {found.shape}, {of_what} has {wanted.shape}", source=source, field="dim")
@@ -208,6 +209,6 @@ def _unit(vector: tuple[float, ...], name: str) -> Vector3:
     v = np.asarray(vector, dtype=np.float64)
     norm = float(np.linalg.norm(v))
     if v.shape != (3,) or not np.isfinite(norm) or norm < 1e-6:
-        raise InputError(f"not a direction: {vector}", field=name)
+        raise InputError(f"not a valid direction: {vector}", field=name)
     x, y, z = (v / norm).tolist()
     return x, y, z

@@ -1,7 +1,7 @@
-"""Physical constants and every unit conversion of the engine, once.
+"""Physical constants and unit conversions of the engine.
 
-Inside the engine fields and susceptibilities are in parts per million of B0 [ppm]; files say their
-unit in the sidecar. `GAMMA_HZ_PER_T` is the proton's gyromagnetic ratio over 2 pi.
+Within the engine, fields and susceptibilities are in parts per million of B0 [ppm]; files state their unit in
+the sidecar. `GAMMA_HZ_PER_T` is the gyromagnetic ratio of the proton divided by 2 pi.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ TWO_PI = 2.0 * math.pi
 
 
 def ppm_per_hz(field_strength: float) -> float:
-    """Factor from [Hz] to [ppm] at `field_strength` [T]: 1e6 / (gamma B0)."""
+    """Return the factor from [Hz] to [ppm] at `field_strength` [T]: 1e6 / (gamma B0)."""
     return 1e6 / (GAMMA_HZ_PER_T * field_strength)
 
 
 def hz_per_ppm(field_strength: float) -> float:
-    """Factor from [ppm] to [Hz] at `field_strength` [T]: gamma B0 / 1e6."""
+    """Return the factor from [ppm] to [Hz] at `field_strength` [T]: gamma B0 / 1e6."""
     return GAMMA_HZ_PER_T * field_strength * 1e-6
 
 
 def rad_per_ppm(field_strength: float, echo_time: float) -> float:
-    """Phase [rad] that 1 ppm gathers in `echo_time` [s] at `field_strength` [T]: 2 pi gamma B0 TE / 1e6."""
+    """Return the phase [rad] of 1 ppm at `echo_time` [s] and `field_strength` [T]: 2 pi gamma B0 TE / 1e6."""
     return TWO_PI * hz_per_ppm(field_strength) * echo_time
 
 
 def ppm_per_rad(field_strength: float, echo_time: float) -> float:
-    """Inverse of :func:`rad_per_ppm`."""
+    """Return the inverse of :func:`rad_per_ppm`."""
     return 1.0 / rad_per_ppm(field_strength, echo_time)

@@ -1,3 +1,3 @@
-"""The version of the engine, which the build and every provenance record read."""
+"""Version of the engine, read by the build and by every provenance record."""
 
 __version__ = "0.1.0"

@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "bench",
     "qsmengine/cli",
-    *(f"qsmengine/{name}" for name in ("api", "io", "modalities", "sessions")),
+    *(
+        f"qsmengine/{name}"
+        for name in ("api", "io", "modalities", "pipeline/configuration", "pipeline/run", "sessions")
+    ),
     "tools",
     *(
         f"tests/{name}"

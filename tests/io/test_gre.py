@@ -143,9 +143,9 @@ def test_a_field_found_nowhere_names_file_field_and_search(files, field):
 
 
 def test_milliseconds_are_refused_with_the_right_seconds(files):
-    with pytest.raises(InputError, match=r"MEGRE\.json: EchoTime: .*if these are milliseconds, give 0\.004"):
+    with pytest.raises(InputError, match=r"MEGRE\.json: EchoTime: .*if these are milliseconds, use 0\.004"):
         load_gre(**files(sidecar={"EchoTime": 4.0}))
-    with pytest.raises(InputError, match=r"give 0\.004 0\.008 0\.012"):
+    with pytest.raises(InputError, match=r"use 0\.004 0\.008 0\.012"):
         load_gre(**files(), echo_times=[4, 8, 12])
 
 
@@ -180,7 +180,7 @@ def test_parts_that_disagree_are_refused(files):
 
 
 def test_a_field_strength_in_gauss_is_refused(files):
-    with pytest.raises(InputError, match=r"MagneticFieldStrength: 30000.0 T is not a field strength"):
+    with pytest.raises(InputError, match=r"MagneticFieldStrength: 30000.0 T is not a valid field strength"):
         load_gre(**files(sidecar={"MagneticFieldStrength": 30000}))
 
 

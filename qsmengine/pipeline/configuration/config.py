@@ -1,8 +1,8 @@
 """Configuration of a run: a method and its parameters per stage, built from the registry.
 
-Every section is a union over the stage's methods, told apart by `method`. A configuration is merged
-from a preset, a YAML file and single settings (``inversion.lambda=2e-4``), in this order, and then
-validated whole. Naming another `method` drops the parameters that the weaker source gave.
+Every section is a union over the stage's methods, discriminated by `method`. A configuration is merged from a
+preset, a YAML file and single settings (``inversion.lambda=2e-4``), in this order, and then validated as a
+whole. Naming a different `method` discards the parameters given by a weaker source.
 """
 
 from __future__ import annotations
@@ -36,21 +36,26 @@ Tree: TypeAlias = dict[str, Any]
 
 
 class InputOptions(Params):
-    """How raw images are read; None leaves the decision to the files."""
+    """Settings for reading raw images; None: decided from the files."""
 
-    phase_sign: Literal[1, -1] = Field(1, description="-1 where the scanner's phase falls with rising field")
+    phase_sign: Literal[1, -1] = Field(
+        1, description="-1 if the scanner's phase decreases with increasing field"
+    )
     phase_units: Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"] | None = Field(
-        None, description="meaning of the phase values"
+        None, description="unit of the phase values"
     )
     slice_alternation: bool | None = Field(
-        None, description="whether every second slice's phase is off by pi and is turned back"
+        None, description="whether the phase of every second slice is off by pi and must be corrected"
     )
     repetitions: Literal["average"] | Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="where each file holds repetitions of one echo: average them, or the number of one, from 1",
     )
     object_size: float | None = Field(
-        None, gt=0, le=10, description="relative to an adult's head; default lengths scale with it"
+        None,
+        gt=0,
+        le=10,
+        description="size of the object relative to an adult's head; default lengths scale with it",
     )
 
 
@@ -62,10 +67,10 @@ class Config(BaseModel):
     schema_version
         Version of this layout.
     input
-        How raw images are read.
+        Settings for reading raw images.
     in_mm
-        Parameters (``section.key``) whose lengths a user gave in mm. All others are those of an adult's head
-        and follow the size of the object (:mod:`qsmengine.stages.object_size`).
+        Parameters (``section.key``) with lengths given by the user in mm. All other lengths are those of an
+        adult's head and scale with the size of the object (:mod:`qsmengine.stages.object_size`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,9 +80,9 @@ class Config(BaseModel):
     in_mm: tuple[str, ...] = ()
 
     def method(self, section: str) -> tuple[Method, Params] | None:
-        """Method of a section with its parameters; None where the section is switched off.
+        """Return the method of a section with its parameters; None if the section is switched off.
 
-        Of the lengths only those named in `in_mm` count as set (:meth:`Params.counted_in`).
+        Only the lengths named in `in_mm` count as set (:meth:`Params.counted_in`).
         """
         chosen = getattr(self, section)
         if chosen is None:
@@ -90,44 +95,44 @@ class Config(BaseModel):
 
     @property
     def b0_threshold(self) -> float | None:
-        """Largest b-value that counts as b = 0 [s/mm^2], where the diffusion section sets one."""
+        """Largest b-value that counts as b = 0 [s/mm^2], if the diffusion section sets one."""
         return self.diffusion.b0_threshold or None  # type: ignore[attr-defined]
 
     def as_tree(self) -> Tree:
-        """Every value as JSON types, defaults included, under the names users write."""
+        """Return every value as JSON types, including defaults, under the names used in settings."""
         return self.model_dump(mode="json", by_alias=True)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON (sorted keys, no spaces): equal configurations, equal digest."""
+        """SHA-256 of the canonical JSON (sorted keys, no spaces); equal configurations have equal digests."""
         text = json.dumps(self.as_tree(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def section_of(stage: str) -> str:
-    """Section that configures a stage: "phase-offset" -> "phase_offset"."""
+    """Return the section that configures a stage: "phase-offset" -> "phase_offset"."""
     return stage.replace("-", "_")
 
 
 def stage_of(section: str) -> str:
-    """Stage that a section configures."""
+    """Return the stage that a section configures."""
     return section.replace("_", "-")
 
 
 def configured_stages() -> tuple[Stage, ...]:
-    """Stages that have a section."""
+    """Return the stages that have a section."""
     return tuple(stage for stage in registry.STAGES if stage.presence != "internal")
 
 
 @cache
 def config_model() -> type[Config]:
-    """Configuration class with a section for every registered stage."""
+    """Return the configuration class with a section for every registered stage."""
     return _model({stage.name: tuple(methods_of(stage.name).values()) for stage in configured_stages()})
 
 
 @cache
 def _narrow_model(chosen: tuple[str, ...]) -> type[Config]:
-    """Configuration class in which each stage knows only the method of this name, "" for none."""
+    """Return the configuration class in which each stage has only the named method, "" for none."""
     methods: dict[str, tuple[Method, ...]] = {}
     for stage, name in zip(configured_stages(), chosen, strict=True):
         if not name and stage.presence == "required":
@@ -155,7 +160,7 @@ def _model(methods: Mapping[str, tuple[Method, ...]]) -> type[Config]:
 
 
 def _chosen(tree: Tree) -> tuple[str, ...]:
-    """Method of each stage that `tree` names or that is its default; "" where there is none."""
+    """Return the method of each stage, from `tree` or by default; "" if there is none."""
     named = []
     for stage in configured_stages():
         section = tree.get(stage.section, {"method": stage.default})
@@ -165,7 +170,7 @@ def _chosen(tree: Tree) -> tuple[str, ...]:
 
 
 def _member(stage: str, method: Method) -> type[Params]:
-    """Parameters of a method with the field `method`, whose only value is the method's name."""
+    """Return a parameter model with the added field `method`, whose only value is the method's name."""
     name: Any = Literal[method.name]
     return create_model(f"{section_of(stage)}.{method.name}", __base__=method.params, method=(name, ...))
 
@@ -184,19 +189,20 @@ def load_config(
     Parameters
     ----------
     path
-        YAML file; sections it does not mention come from the preset.
+        YAML file; sections that it does not contain come from the preset.
     preset
         Name of a preset, see :func:`preset_names`.
     settings
-        ``section.key=value`` each, the value in YAML; ``section=method`` is short for ``section.method=method``
-        and ``section=none`` switches a step off.
+        ``section.key=value`` strings with values in YAML; ``section=method`` is short for
+        ``section.method=method``, and ``section=none`` switches a step off.
     overrides
-        Nested values that win over the file and lose to the settings.
+        Nested values that override the file and are overridden by the settings.
 
     Raises
     ------
     UsageError
-        Naming the key: unknown (with the nearest one), a value out of range, a file that is no YAML.
+        For an unknown key, a value out of range or an invalid YAML file; the message names the key and suggests
+        the nearest known one.
     """
     chosen: Tree = {} if path is None else _read_tree(Path(path))
     chosen = merge(chosen, dict(overrides or {}))
@@ -212,9 +218,9 @@ def load_config(
 
 
 def validate(tree: Tree, source: str | None = None) -> Config:
-    """Configuration from nested values; raises UsageError that names the key at fault.
+    """Build a configuration from nested values; raises UsageError naming the invalid key.
 
-    Only the modules of the methods that `tree` names are imported, unless something is wrong with it.
+    Only the modules of the methods named in `tree` are imported, unless validation fails.
     """
     with suppress(ValidationError, UsageError):
         return _narrow_model(_chosen(tree)).model_validate(tree)
@@ -226,19 +232,19 @@ def validate(tree: Tree, source: str | None = None) -> Config:
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names of the bundled presets."""
+    """Return the names of the bundled presets."""
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
 def read_preset(name: str) -> Tree:
-    """Nested values of a preset; raises UsageError with the nearest name for one that does not exist."""
+    """Return the nested values of a preset; raises UsageError with the nearest name for an unknown one."""
     if name not in preset_names():
         raise UsageError(f"unknown preset {near(name, preset_names())}")
     return _read_tree(PRESETS / f"{name}.yaml")
 
 
 def merge(weak: Tree, strong: Tree) -> Tree:
-    """`weak` with the entries of `strong`; a section that changes its method starts afresh."""
+    """Merge `strong` into `weak`; a section whose method changes is replaced."""
     merged = dict(weak)
     for key, value in strong.items():
         old = merged.get(key)
@@ -252,7 +258,7 @@ def merge(weak: Tree, strong: Tree) -> Tree:
 
 
 def parse_setting(setting: str) -> Tree:
-    """Nested values of one ``section.key=value``; raises UsageError for another form."""
+    """Parse ``section.key=value`` into nested values; raises UsageError for any other form."""
     key, equals, text = setting.partition("=")
     parts = key.strip().split(".")
     if not equals or len(parts) > 2 or not all(parts):
@@ -268,7 +274,7 @@ def parse_setting(setting: str) -> Tree:
 
 
 def parse_value(text: str) -> Any:
-    """A setting's value: YAML, and ``none`` for nothing."""
+    """Parse the value of a setting: YAML, with ``none`` for None."""
     try:
         return None if text.strip().lower() == "none" else parse_yaml(text)
     except YamlError:
@@ -276,7 +282,7 @@ def parse_value(text: str) -> Any:
 
 
 def known_keys(section: str | None, method: str | None) -> tuple[str, ...]:
-    """Names allowed at the top (section None) or in a section, as users write them."""
+    """Return the names allowed at the top level (section None) or in a section."""
     if section is None:
         return tuple(config_model().model_fields)
     if section == "input":
@@ -288,7 +294,7 @@ def known_keys(section: str | None, method: str | None) -> tuple[str, ...]:
 
 
 def parameter_names(params: type[Params]) -> tuple[str, ...]:
-    """Names of a method's parameters as users write them."""
+    """Return the names of a method's parameters as used in settings."""
     return tuple(field.alias or name for name, field in params.model_fields.items())
 
 
@@ -298,7 +304,7 @@ def _names_method(setting: Tree) -> bool:
 
 
 def read_settings(path: Path) -> Any:
-    """Return the content of a YAML file of settings; raises UsageError naming it where it cannot be read."""
+    """Return the content of a YAML file of settings; raises UsageError naming the file if it cannot be read."""
     try:
         return read_yaml(path)
     except InputError as error:
@@ -308,7 +314,7 @@ def read_settings(path: Path) -> Any:
 def _read_tree(path: Path) -> Tree:
     tree = read_settings(path)
     if not isinstance(tree, dict):
-        raise UsageError(f"{path}: holds no sections")
+        raise UsageError(f"{path}: contains no sections")
     if tree.get("schema_version") != SCHEMA_VERSION:
         found = tree.get("schema_version", "none")
         raise UsageError(f"{path}: schema_version is {found}, this version reads {SCHEMA_VERSION}")

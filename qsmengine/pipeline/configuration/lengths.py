@@ -1,4 +1,4 @@
-"""Lengths that a user gave in mm: they do not follow the size of the object."""
+"""Lengths given by the user in mm, which do not scale with the size of the object."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from qsmengine.stages.params import Params
 
 
 class Methods(Protocol):
-    """A configuration."""
+    """Interface of a configuration."""
 
     def method(self, section: str) -> tuple[Method, Params] | None:
-        """Method of a section with its parameters."""
+        """Return the method of a section with its parameters."""
 
 
 def named_lengths(config: Methods, chosen: Mapping[str, Any]) -> tuple[str, ...]:
-    """Parameters (``section.key``) among the nested values `chosen` that have a length in their unit."""
+    """Return the parameters (``section.key``) among the nested values `chosen` whose unit contains a length."""
     found: list[str] = []
     for section, values in chosen.items():
         step = config.method(section) if isinstance(values, dict) and section != "input" else None

@@ -1,4 +1,4 @@
-"""Words for configuration errors: the key at fault, the nearest known one, the value given."""
+"""Messages of configuration errors: the invalid key, the nearest known one, the given value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qsmengine.errors import nearest
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """`name` in quotes with the nearest of the `known` names, else with all of them."""
+    """Quote `name` and add the nearest of the `known` names, or all of them."""
     names = tuple(known)
     close = nearest(name, names)
     return f"{name!r}; did you mean {close[0]}?" if close else f"{name!r} (known: {', '.join(names)})"
@@ -18,7 +18,7 @@ def near(name: str, known: Iterable[str]) -> str:
 def explain(
     error: Any, tree: dict[str, Any], known_keys: Callable[[str | None, str | None], tuple[str, ...]]
 ) -> str:
-    """One of pydantic's errors as ``section.key: what is wrong``."""
+    """Format a pydantic error as ``section.key: message``."""
     section, *rest = map(str, error["loc"])
     content = tree.get(section)
     method = content.get("method") if isinstance(content, dict) else None

@@ -1,4 +1,4 @@
-"""Parameters of one registered method, from ``name=value`` texts or a mapping."""
+"""Parameters of one registered method, from ``name=value`` strings or a mapping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmengine.stages.params import Params
 
 
 def parse_params(method: Method, settings: Sequence[str] | Mapping[str, Any]) -> Params:
-    """Parameters of a method from ``name=value`` texts or a mapping; raises UsageError naming the key."""
+    """Build a method's parameters from ``name=value`` strings or a mapping; UsageError names the key."""
     if isinstance(settings, Mapping):
         values = dict(settings)
     else:

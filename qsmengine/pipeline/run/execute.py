@@ -34,15 +34,15 @@ def run_plan(
     Parameters
     ----------
     plan
-        What runs.
+        Steps to run.
     state
-        Name in the plan -> array on `device`, or table; "unknown" marks voxels that no mask may hold.
+        Name in the plan -> array on `device`, or table; "unknown" marks voxels excluded from every mask.
     grid
         Geometry.
     device
-        Where it runs.
+        Compute device.
     progress
-        Called before and after each step and while solvers iterate.
+        Called before and after each step and during the iterations of solvers.
     kind
         Class of the result.
     """
@@ -113,7 +113,7 @@ def _run_step(
 
 
 def _chain_step(step: PlanStep, state: Mapping[str, Any]) -> ChainStep:
-    """A step to be run again on other fields: its inputs beside field, weight and mask as they were."""
+    """Step to be repeated on other fields; inputs other than field, weight and mask are unchanged."""
     changing = {"total_field", "local_field", "weight", "mask"}
     kept = {a: state[name] for a, name in step.inputs.items() if a not in changing and name in state}
     return ChainStep(step.method, step.params, kept)
@@ -131,19 +131,19 @@ def known_part(mask: Array, state: Mapping[str, Any]) -> Array:
 def _check_not_empty(mask: Array, step: PlanStep) -> None:
     if not bool(mask.any()):
         raise InputError(
-            f"{step.title} left an empty mask: too little signal, or a region too small for its parameters",
+            f"{step.title} returned an empty mask: too little signal, or a region too small for its parameters",
             field="mask",
         )
 
 
 def checked_mask(mask: Array, grid: Grid) -> Array:
-    """Return the mask; raise InputError where it has another shape than the grid or is empty."""
+    """Return the mask; raise InputError if it is empty or its shape differs from the grid's."""
     check_shape("mask", mask, grid)
     check_not_empty(mask)
     return mask
 
 
 def check_shape(name: str, array: Array, grid: Grid) -> None:
-    """Raise InputError for an array of another shape than the grid."""
+    """Raise InputError if an array's shape differs from the grid's."""
     if tuple(array.shape) != grid.shape:
         raise InputError(f"{name} has shape {tuple(array.shape)}, the image has {grid.shape}", field="shape")

@@ -1,4 +1,4 @@
-"""What a session from files to files leaves: plan, files, notes, result."""
+"""Outcome of a file-to-file session: plan, files, notes, result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qsmengine.pipeline.run.results import RunResult
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a session did (or, dry, would do): plan, files, notes; `result` is None after a dry run."""
+    """Outcome of a session or dry run: plan, files, notes; `result` is None after a dry run."""
 
     plan: Plan
     files: Sequence[Path]

@@ -1,4 +1,4 @@
-"""What a run will do: its steps in order, the arrays each takes and makes, the memory it needs."""
+"""Plan of a run: its steps in order, with their input and output arrays and memory needs."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ COMPONENTS = {
     "gradient_deviation": 9,
     "kurtosis_tensor": 15,
 }
-"""Values per voxel of arrays that hold more than one and no echoes."""
+"""Number of values per voxel of multi-component arrays without echoes."""
 PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
 NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
 FALLBACKS = {"field_mask": "brain_mask"}
-"""Arrays that replace those that no step made."""
+"""Substitutes for arrays that no step produced."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """An array made of others just before a step that takes it: `make(*sources)`, sources as its arguments."""
+    """Array computed from others just before the step that needs it: `make(*sources)`."""
 
     make: Callable[..., Array]
     sources: tuple[str, ...]
 
 
 DERIVED = {"weight": Derived(field_weight, ("noise", "mask"))}
-"""Argument of methods -> how it is derived, each time anew since the mask of every step is another."""
+"""Argument of methods -> its derivation, recomputed for every step because the masks differ."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """The use of a stage in a modality's sequence.
+    """Use of a stage in the sequence of a modality.
 
     Parameters
     ----------
     section
         Section of the configuration.
     inputs, outputs
-        Arguments and results of its methods that have another name in the run.
+        Arguments and results of its methods that have a different name in the run.
     method
-        The method of a stage that has no section; "" where the configuration names it.
+        Method of a stage without a section; "" if the configuration selects it.
     reruns
-        Sections of earlier steps that this one runs again on other data: the last two that ran.
+        Sections of earlier steps that this one repeats on other data: the last two that ran.
     """
 
     section: str
@@ -71,22 +71,22 @@ class Use:
 
 @dataclass(frozen=True)
 class PlanStep:
-    """One method with its parameters, and how its arguments are named among the run's arrays.
+    """Method with its parameters, and the names of its arguments among the arrays of the run.
 
     Parameters
     ----------
     section
         Section of the configuration.
     method, params
-        What runs.
+        Method to run, and its parameters.
     inputs, outputs
         Argument (or result) of the method -> name of the array in the run.
     derived
-        Array that is made before it runs -> arrays of the run that it is made of.
+        Array computed before the step runs -> arrays of the run from which it is computed.
     memory
-        Estimated bytes on the device while it runs: arrays kept so far, results, working memory.
+        Estimated device memory during the step [bytes]: stored arrays, results, working memory.
     chain
-        Earlier steps that this one runs again.
+        Earlier steps that this one repeats.
     """
 
     section: str
@@ -100,13 +100,13 @@ class PlanStep:
 
     @property
     def title(self) -> str:
-        """Section and method for people."""
+        """Section and method for messages."""
         return f"{self.section.replace('_', ' ')}: {self.method.name}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, and what was left out and why."""
+    """Steps in order, and notes on steps that are skipped."""
 
     steps: tuple[PlanStep, ...]
     notes: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Largest need of any step [bytes]."""
+        """Largest memory need of any step [bytes]."""
         return max((step.memory for step in self.steps), default=0)
 
 
@@ -126,15 +126,14 @@ def plan_uses(
     n_volumes: int,
     notes: Sequence[str] = (),
 ) -> Plan:
-    """Steps of a sequence of stages, from the arrays `present`.
+    """Plan the steps of a sequence of stages, from the arrays `present`.
 
-    A stage that the configuration switches off, or that needs more volumes than there are, is left out with a
-    note.
+    A stage that is switched off, or that needs more volumes than there are, is skipped with a note.
 
     Raises
     ------
     UsageError
-        For a method that needs an array which is neither present nor made by an earlier step.
+        If a method needs an array that is neither present nor produced by an earlier step.
     """
     present, left_out = set(present), list(notes)
     steps: list[PlanStep] = []
@@ -166,7 +165,7 @@ def _method(config: Config, use: Use) -> tuple[Method, Params] | None:
 
 
 def _step(use: Use, method: Method, params: Params, earlier: Sequence[PlanStep], present: set[str]) -> PlanStep:
-    """A step without its memory: what its arguments and results are called in the run."""
+    """Build a step without its memory: name its arguments and results in the run."""
     chain = tuple(step for step in earlier if step.section in use.reruns)[-2:]
     where = {"mask": chain[0].inputs["mask"]} if chain else {}
     arguments = {name.rstrip("?"): name for name in method.inputs}
@@ -184,7 +183,7 @@ def _step(use: Use, method: Method, params: Params, earlier: Sequence[PlanStep],
 
 
 def check_memory(plan: Plan, device: Device, have: int | None = None) -> None:
-    """Raise OutOfMemoryError for the first step that needs more than `have`, or than `device` has left."""
+    """Raise OutOfMemoryError for the first step that needs more than `have`, or than is free on `device`."""
     have = available_memory(device) if have is None else have
     if have is None:
         return
@@ -197,7 +196,7 @@ def check_memory(plan: Plan, device: Device, have: int | None = None) -> None:
 
 
 def format_bytes(count: float) -> str:
-    """Bytes for people, in powers of 1024."""
+    """Format a number of bytes for messages, in powers of 1024."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} {unit}"
@@ -206,12 +205,12 @@ def format_bytes(count: float) -> str:
 
 
 def _check_present(section: str, method: Method, inputs: Mapping[str, str], present: set[str]) -> None:
-    """Raise UsageError for an input that is not there."""
+    """Raise UsageError for a missing input."""
     missing = [name for name in inputs.values() if name not in present]
     if missing:
         title = f"{section.replace('_', ' ')}: {method.name}"
         raise UsageError(
-            f"{title} needs {', '.join(missing)}, which is neither given nor made by a step before"
+            f"{title} needs {', '.join(missing)}, which is neither given nor produced by an earlier step"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a run tells while it works; the command line draws it, programs may listen."""
+"""Progress of a run, displayed by the command line and available to programs through a callback."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Progress:
     Parameters
     ----------
     title
-        Step under way.
+        Current step.
     index, total
-        Number of the step (from 1) and of all steps.
+        Number of the step (from 1), and number of steps.
     fraction
-        Part of the step that is done, 0 to 1; an iterative solver counts its iterations.
+        Completed fraction of the step, 0 to 1; iterative solvers count their iterations.
     seconds
-        Time the step took; None until it is done.
+        Duration of the step; None until it is done.
     """
 
     title: str

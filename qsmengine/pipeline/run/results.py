@@ -1,4 +1,4 @@
-"""What a run gives back: maps, how they came about, how long each step took."""
+"""Results of a run: maps, their origin and the duration of each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qsmengine.solvers.stopping import SolverStatus
 
 @dataclass(frozen=True)
 class Record:
-    """What one step did: its seconds, and for iterative solvers how they stopped."""
+    """Record of one step: its duration and, for iterative solvers, the reason for stopping."""
 
     step: PlanStep
     seconds: float
@@ -23,7 +23,7 @@ class Record:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Maps of a run and how they came about.
+    """Maps of a run and their origin.
 
     Parameters
     ----------
@@ -34,11 +34,11 @@ class RunResult:
     grid
         Geometry.
     records
-        Steps in the order they ran.
+        Records of the steps, in order.
     facts
-        Numbers a step reports beside its images, such as the value the reference subtracted.
+        Numbers that a step reports in addition to its images, such as the subtracted reference value.
     notes
-        What was decided or left out.
+        Decisions and skipped steps.
     """
 
     maps: Mapping[str, Array]
@@ -54,9 +54,9 @@ class RunResult:
 
     @property
     def seconds(self) -> float:
-        """Time of all steps."""
+        """Total time of all steps [s]."""
         return sum(record.seconds for record in self.records)
 
     def record(self, section: str) -> Record | None:
-        """Record of a section's step, None where it did not run."""
+        """Return the record of a section's step, None if it did not run."""
         return next((r for r in self.records if r.step.section == section), None)

@@ -124,7 +124,7 @@ def test_file_wins_over_preset_and_setting_over_file(tmp_path):
         ("inversion: {lambda: 1.e-3}", "schema_version is none"),
         ("schema_version: 2", "schema_version is 2"),
         ("a: [", "not YAML"),
-        ("- a", "holds no sections"),
+        ("- a", "contains no sections"),
         ("schema_version: 1\nfields: {}", "unknown section 'fields'; did you mean field?"),
         ("schema_version: 1\ninversion: 3", "inversion"),
     ],
