@@ -1,1 +1,1 @@
-"""Denoising: joint non-local means, estimation of the noise."""
+"""Denoising by non-local means and principal components, and noise estimation."""

@@ -1,13 +1,13 @@
 """Multicomponent non-local means of complex gradient-echo data.
 
-Real and imaginary part of every echo are components under one set of weights (see mnlm.py). Patches of them
-differ where the phase runs, so each echo is turned back by its smooth phase before and forward after:
+Real and imaginary parts of all echoes are components that share one set of weights (see mnlm.py). A varying
+phase makes their patches differ, so the smooth phase of each echo is removed first and restored afterwards:
 
     s_e = m_e exp(i phase_e),   b_e = G * s_e,   components: Re, Im of s_e exp(-i arg b_e)
 
-G is three boxes in a row, nearly a Gaussian. Turning by a known angle keeps the noise Gaussian and equal in
-both parts and is undone exactly, so it biases nothing. Magnitude and phase come back together: the magnitude
-is that of the mean complex signal and needs no Rician correction.
+G is a sequence of three box filters, nearly a Gaussian. Rotation by a known angle keeps the noise Gaussian and
+equal in both parts and is undone exactly, so it causes no bias. The magnitude is that of the mean complex
+signal and needs no Rician correction.
 
 References: Borrelli et al. 2015, 10.1371/journal.pone.0126835.
 """
@@ -32,8 +32,10 @@ class ComplexMnlmParams(MnlmParams):
     """Parameters of the filter of complex data; `sigma` is that of a real or imaginary part."""
 
     lmmse: Lmmse = True
-    smooth_radius: int = Field(3, ge=1, le=20, description="of the boxes that give the smooth phase [voxels]")
-    joint: bool = Field(True, description="one set of weights for all parts; false: each part by itself")
+    smooth_radius: int = Field(3, ge=1, le=20, description="radius of the boxes that smooth the phase [voxels]")
+    joint: bool = Field(
+        True, description="one set of weights for all parts; false: separate weights for each part"
+    )
 
 
 Params = TypeVar("Params", bound=ComplexMnlmParams)
@@ -56,16 +58,16 @@ def complex_mnlm(
     mask: Array | None = None,
     sigma: Array | None = None,
 ) -> DenoisedSeries:
-    """Filtered magnitude and phase [rad], (x, y, z, echo).
+    """Return filtered magnitude and phase [rad], (x, y, z, echo).
 
     Parameters
     ----------
     magnitude, phase
         (x, y, z, echo); phase [rad].
     mask
-        (x, y, z): voxels to filter, 0 elsewhere; the whole image when None.
+        (x, y, z): voxels to filter; the others become 0. None: the whole image.
     sigma
-        Noise (x, y, z) of the real and imaginary parts in the magnitude's unit; instead of `params.sigma`.
+        Noise (x, y, z) of the real and imaginary parts in the magnitude's unit; replaces `params.sigma`.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def complex_mnlm(
 def turned_parts(
     magnitude: Array, phase: Array, inside: Array, params: ComplexMnlmParams, device: Device
 ) -> tuple[Array, Array]:
-    """Real and imaginary parts (x, y, z, 2 echo) without the smooth phase, and its exp(i b) (echo, x, y, z)."""
+    """Return the parts (x, y, z, 2 echo) without the smooth phase b, and exp(i b) (echo, x, y, z)."""
     xp, echoes = device.xp, magnitude.shape[3]
     parts = device.empty((*inside.shape, 2 * echoes))
     smooth = device.empty((echoes, *inside.shape), np.complex64)
@@ -108,7 +110,7 @@ def turned_parts(
 def _each_part(
     parts: Array, mask: Array, grid: Grid, params: ComplexMnlmParams, *, device: Device, sigma: Array | None
 ) -> Array:
-    """As :func:`mnlm`, with weights of their own for each part."""
+    """Apply :func:`mnlm` with separate weights for each part."""
     filtered = device.empty(parts.shape)
     given = params.sigma
     for c in range(parts.shape[3]):
@@ -118,7 +120,7 @@ def _each_part(
 
 
 def _smooth_turn(signal: Array, radius: int) -> Array:
-    """exp(i arg(G * signal)); 1 where the mean signal is 0."""
+    """Return exp(i arg(G * signal)); 1 where the mean signal is 0."""
     real, imag = signal.real, signal.imag
     for _ in range(3):
         real, imag = box_sum(real, radius), box_sum(imag, radius)
@@ -133,7 +135,7 @@ def _smooth_turn(signal: Array, radius: int) -> Array:
 def with_noise(
     params: Params, parts: Array, inside: Array, device: Device, sigma: Array | None
 ) -> tuple[Params, Array | None]:
-    """Parameters and map with the noise of the parts in one of the two: as given, else estimated."""
+    """Return parameters and map, one of which holds the noise of the parts: as given, or estimated."""
     if sigma is not None or params.sigma is not None:
         return params, sigma
     quiet = quietest(parts, inside, device=device)

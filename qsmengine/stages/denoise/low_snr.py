@@ -1,9 +1,9 @@
-"""Denoising of complex gradient-echo data only where it is noisy.
+"""Denoising of complex gradient-echo data with a low SNR.
 
     SNR = median of the first echo's magnitude / sigma        over the voxels whose magnitude exceeds 4 sigma
 
-with sigma the noise of a real or imaginary part. Below `snr` the data pass through complex-mnlm, else they
-come back as they are. docs/denoising.md holds the measurements behind the threshold.
+with sigma the noise of a real or imaginary part. Data with an SNR below `snr` are filtered by complex-mnlm,
+others are returned unchanged. The measurements behind the threshold are in docs/denoising.md.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _FOREGROUND = 4.0
 
 
 class LowSnrParams(ComplexMnlmParams):
-    """Parameters of complex-mnlm, and when it runs."""
+    """Parameters of complex-mnlm, and the SNR below which it runs."""
 
-    snr: float = Field(100.0, gt=0, description="SNR of the first echo from which on data are left as they are")
+    snr: float = Field(100.0, gt=0, description="SNR of the first echo from which data are left unchanged")
 
 
 class CheckedSeries(NamedTuple):
-    """Series, filtered or not, and the SNR that decided."""
+    """Series, filtered or not, and the SNR that determined it."""
 
     magnitude: Array
     phase: Array
@@ -53,10 +53,10 @@ def low_snr(
     mask: Array | None = None,
     sigma: Array | None = None,
 ) -> CheckedSeries:
-    """Magnitude and phase [rad] (x, y, z, echo), filtered where the first echo's SNR is low; and the SNR.
+    """Return magnitude and phase [rad] (x, y, z, echo), filtered if the first echo's SNR is low, and the SNR.
 
-    Arguments and errors as for :func:`qsmengine.stages.denoise.complex_mnlm.complex_mnlm`; filtered series
-    are 0 outside `mask`, and so are those that are not.
+    Arguments and errors are those of :func:`qsmengine.stages.denoise.complex_mnlm.complex_mnlm`. Both filtered
+    and unfiltered series are 0 outside `mask`.
     """
     xp = device.xp
     inside = xp.ones(grid.shape, bool) if mask is None else device.asarray(mask, bool)
@@ -70,7 +70,7 @@ def low_snr(
         noise = noise[0]
     bright = inside & (first > _FOREGROUND * noise)
     if not bool(bright.any()):
-        raise InputError("the first echo exceeds its noise nowhere", field="magnitude")
+        raise InputError("the first echo is nowhere above the noise level", field="magnitude")
     ratio = median((first / noise)[bright])
     if ratio < params.snr:
         filtered = complex_mnlm(magnitude, phase, grid, params, device=device, mask=inside, sigma=sigma)
@@ -84,7 +84,7 @@ METHODS = (
         stage="denoise", name="auto", run=low_snr, params=LowSnrParams,
         inputs=("magnitude", "phase", "mask?", "sigma?"),
         outputs={"magnitude": "arbitrary", "phase": "rad", "snr": "1"},
-        summary="complex-mnlm where the first echo's SNR is low, else nothing",
+        summary="complex-mnlm if the first echo's SNR is low, else no change",
         doi="10.1371/journal.pone.0126835", bytes_per_voxel=140, bytes_per_volume=100,
     ),
 )  # fmt: skip

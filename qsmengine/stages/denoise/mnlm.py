@@ -1,38 +1,39 @@
-"""Multicomponent non-local means (MNLM): every component averaged with one set of weights.
+"""Multicomponent non-local means (MNLM): all components averaged with one set of weights.
 
     d2(i, j)  = 1 / (C |P|) sum_c sum_p (u_c(i+p) - u_c(j+p))^2 / sigma_c(i+p)^2     p over the patch
     w(i, j)   = exp(-max(d2 - d0, 0) / h^2)                                          j over the search window
     u_c(i) <- sum_j w(i, j) u_c(j) / sum_j w(i, j)
 
-In pure noise d2 has the mean 2 and a variance that falls with the number of components: the more of them,
-the better the weights tell structure from noise. Noise is measured where the patch of i lies; a map of it
-enters the weights only, so it cannot print itself into the result. Candidates lie in the mask. Patches see
-the image mirrored at its faces (its outermost voxel once), and at the mask's edge the means of what lies
-inside. Voxels outside the mask become 0.
+In pure noise d2 has the mean 2 and a variance that decreases with the number of components, so more components
+make the weights better at distinguishing structure from noise. The noise of the patch around i is used; a noise
+map enters the weights only, so it leaves no imprint on the result. Candidates lie in the mask. The image is
+mirrored at its faces (without repeating the outermost voxel); at the edge of the mask, patches are averaged
+over the voxels inside. Voxels outside the mask become 0.
 
-`blockwise` averages whole patches (blocks), those alike in mean and variance, instead of voxels; a voxel is the
-mean over the blocks that hold it. A block without partners stays what it is, so small structures are kept.
+`blockwise` averages whole patches (blocks) of similar mean and variance instead of voxels; a voxel is the mean
+over the blocks that contain it. A block without similar blocks stays unchanged, so small structures are kept.
 
-With `lmmse` a second pass estimates each voxel from what the first pass' result p shows to be alike in a small
-window, linearly and with the least mean square error:
+`lmmse` adds a second pass, a linear estimate with minimum mean square error from voxels in a small window that
+are similar in the first pass' result p:
 
     w2(i, j) = exp(-1/C sum_c (p_c(i) - p_c(j))^2 / sigma_c(i)^2 / lmmse_h^2)
     m, S     = weighted mean and covariance of u / sigma(i)
     e(i)     = m + G(S) (u(i) - m)             G near 1 - 1 / S, 0 where S < 1: see kernels/nlm_lmmse.cu
     u(i)    <- p(i) + min(1, 10 / N(i)) (e(i) - p(i))               N the sum of the first pass' weights
 
-What the components share (an edge in all echoes, phase that grows with the echo time) stands out of the noise
-and is kept; directions in which they vary as noise does are averaged. That leaves about a third of the noise's
-variance: where the first pass found more than ten partners, its mean is the better. What has none stays.
+Structure common to the components (an edge in all echoes, phase that grows with the echo time) exceeds the
+noise and is kept; directions in which they vary like noise are averaged. This leaves about a third of the
+noise's variance. Where the first pass found more than ten similar voxels its mean is better, and is used; a
+voxel without similar ones stays unchanged.
 
-`rician` is for magnitude images alone, whose noise is not Gaussian: u^2 is averaged and 2 sigma^2, its
-bias, taken off. The real and imaginary parts of complex data need no such step.
+`rician` is for magnitude images, whose noise is not Gaussian: u^2 is averaged and its bias, 2 sigma^2, is
+subtracted. The real and imaginary parts of complex data need no such step.
 
 References: non-local means: Buades et al. 2005, 10.1137/040616024; several components: Manjon et al. 2009,
 10.1155/2009/756897; complex data: Borrelli et al. 2015, 10.1371/journal.pone.0126835; Rician bias:
 Wiest-Daessle et al. 2008, 10.1007/978-3-540-85990-1_21; blocks: Coupe et al. 2008, 10.1109/TMI.2007.906087;
-linear estimate: Aja-Fernandez et al. 2008, 10.1109/TIP.2008.925382; from the covariance of what looks alike:
-Lebrun et al. 2013, 10.1137/120874989.
+linear estimate: Aja-Fernandez et al. 2008, 10.1109/TIP.2008.925382; covariance of similar patches: Lebrun et
+al. 2013, 10.1137/120874989.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 
 _MANY = 10.0
-"""Sum of weights from which on a mean is better than the linear estimate: it has 1/10 of the noise's variance
-and some bias, the estimate about 1/3."""
+"""Sum of weights from which a mean (some bias, 1/10 of the variance) beats the linear estimate (about 1/3)."""
 
 SearchRadius = Annotated[int, Field(ge=0, le=15)]
 PatchRadius = Annotated[int, Field(ge=0, le=3)]
 Sigma = Annotated[float, Field(gt=0)]
 Lmmse = Annotated[
-    bool, Field(description="second pass: linear estimate from the covariance of what the first found alike")
+    bool,
+    Field(description="second pass: linear estimate from the covariance of voxels similar after the first"),
 ]
 
 
@@ -71,14 +72,16 @@ class MnlmParams(Params):
     """Parameters of multicomponent non-local means."""
 
     search_radius: SearchRadius | tuple[SearchRadius, SearchRadius, SearchRadius] = Field(
-        5, description="of the window that candidates come from [voxels], one number or three"
+        5, description="radius of the search window [voxels], one number or three"
     )
     patch_radius: PatchRadius | tuple[PatchRadius, PatchRadius, PatchRadius] = Field(
-        1, description="of the patches that are compared [voxels], one number or three"
+        1, description="radius of the compared patches [voxels], one number or three"
     )
     h: float = Field(1.0, gt=0, description="decay of the weights, in units of the noise")
-    d0: float = Field(0.0, ge=0, description="difference that costs no weight; 2 is the mean in pure noise")
-    weight_floor: float = Field(1e-4, ge=0, lt=1, description="weights below are taken for 0")
+    d0: float = Field(
+        0.0, ge=0, description="difference up to which the weight is 1; 2 is the mean in pure noise"
+    )
+    weight_floor: float = Field(1e-4, ge=0, lt=1, description="smaller weights are set to 0")
     self_weight: Literal["one", "largest"] = Field(
         "one", description="a voxel's own weight: 1, or the largest of the others"
     )
@@ -88,33 +91,37 @@ class MnlmParams(Params):
         None,
         ge=1,
         le=5,
-        description="of the second pass' window [voxels]; none: the least with 6 voxels for each component",
+        description="radius of the second pass' window [voxels]; none: smallest with 6 voxels per component",
     )
     sigma: Sigma | tuple[Sigma, ...] | None = Field(
-        None, description="noise in the components' unit, one number or one each; none: estimated"
+        None, description="noise in the components' unit, one number or one per component; none: estimated"
     )
     noise: Literal["global", "local"] = Field(
-        "global", description="estimate of the noise: one number, or a map of it (as after SENSE or GRAPPA)"
+        "global", description="noise estimate: one number, or a map (for example after SENSE or GRAPPA)"
     )
-    rician: bool = Field(False, description="for magnitude images: average squares, take off 2 sigma^2")
-    blockwise: bool = Field(False, description="average blocks that agree in mean and variance, not voxels")
+    rician: bool = Field(False, description="for magnitude images: average squares, subtract 2 sigma^2")
+    blockwise: bool = Field(False, description="average blocks of similar mean and variance instead of voxels")
     block_stride: int = Field(
-        2, ge=1, le=4, description="distance of the blocks' centres [voxels]; at most radius + 1"
+        2, ge=1, le=4, description="spacing of the blocks' centres [voxels]; at most radius + 1"
     )
     mean_ratio: float = Field(
         0.95,
         ge=0,
         le=1,
-        description="blockwise: least ratio of two patches' means, the smaller over the larger",
+        description="blockwise: smallest ratio of two blocks' means, smaller over larger",
     )
     variance_ratio: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="blockwise: least ratio of their variances, the smaller over the larger",
+        description="blockwise: smallest ratio of two blocks' variances, smaller over larger",
     )
-    slab: int | None = Field(None, ge=1, description="planes done at a time; none: as many as memory allows")
-    gpus: int = Field(1, ge=1, le=64, description="GPUs that share the slabs, the run's own and those after it")
+    slab: int | None = Field(
+        None, ge=1, description="planes processed at a time; none: as many as memory allows"
+    )
+    gpus: int = Field(
+        1, ge=1, le=64, description="number of GPUs that share the slabs: that of the run and the following"
+    )
 
     @model_validator(mode="after")
     def _squares_have_other_noise(self) -> Self:
@@ -123,7 +130,7 @@ class MnlmParams(Params):
         return self
 
     def rules(self, components: int) -> tuple[NlmRule, ...]:
-        """The weights' rules for so many components, one for each pass."""
+        """Return the rules of the weights for a number of components, one for each pass."""
         first = NlmRule(
             search=_three(self.search_radius), patch=_three(self.patch_radius), h=self.h, d0=self.d0,
             floor=self.weight_floor, self_peak=self.self_weight == "largest",
@@ -142,7 +149,7 @@ class MnlmParams(Params):
 
 
 def _window_radius(components: int) -> int:
-    """The least whose window holds 6 voxels for each component."""
+    """Return the smallest radius whose window has 6 voxels per component."""
     radius = 1
     while (2 * radius + 1) ** 3 < 6 * components:
         radius += 1
@@ -158,7 +165,7 @@ def mnlm(
     device: Device,
     sigma: Array | None = None,
 ) -> Array:
-    """Filtered components (x, y, z, component), in their own unit, 0 outside `mask`.
+    """Return filtered components (x, y, z, component), in their unit, 0 outside `mask`.
 
     Parameters
     ----------
@@ -167,13 +174,13 @@ def mnlm(
     mask
         (x, y, z): voxels to filter.
     sigma
-        Noise (x, y, z) of all components or (x, y, z, component), in their unit; instead of `params.sigma`.
+        Noise (x, y, z) of all components or (x, y, z, component), in their unit; replaces `params.sigma`.
 
     Raises
     ------
     InputError
-        For noise that is not positive inside the mask, another number of values than components, or more
-        than 32 components with `lmmse`.
+        For noise that is not positive inside the mask, a number of values that differs from that of the
+        components, or more than 32 components with `lmmse`.
     """
     inside = device.asarray(mask, bool)
     count = int(components.shape[3])
@@ -216,7 +223,7 @@ def _passes(
     precision: Array | None,
     sigma: Array | float,
 ) -> Array:
-    """`planes` filtered in one pass or two."""
+    """Filter `planes` in one pass or two."""
     share: dict[str, Any] = {"slab": params.slab, "devices": device_group(device, params.gpus)}
     share["precision"] = precision
     first, *second = params.rules(len(planes))
@@ -241,7 +248,7 @@ def _root(squares: Array, sigma: Array | float) -> Array:
 
 
 def _scalars(params: MnlmParams, planes: Array, inside: Array, count: int, device: Device) -> Array:
-    """Noise of each component, (component, 1, 1, 1)."""
+    """Return the noise of each component, (component, 1, 1, 1)."""
     given = params.sigma
     if given is None:
         given = estimate_sigma(planes.transpose(1, 2, 3, 0), inside, device=device)
@@ -252,7 +259,7 @@ def _scalars(params: MnlmParams, planes: Array, inside: Array, count: int, devic
 
 
 def _noise_planes(sigma: Array, count: int, inside: Array, depth: int, device: Device) -> Array:
-    """Noise map as (1 or component, x, y, z), carried on outside the mask."""
+    """Return the noise map as (1 or component, x, y, z), extrapolated outside the mask."""
     maps = sigma[..., np.newaxis] if sigma.ndim == 3 else sigma
     if maps.shape[3] not in {1, count}:
         raise InputError(f"{maps.shape[3]} maps for {count} components", field="sigma")

@@ -1,19 +1,20 @@
-"""Denoising of diffusion series by principal components and the law of their noise (MP-PCA).
+"""Denoising of diffusion series by principal components, with the Marchenko-Pastur law of noise (MP-PCA).
 
-The volumes of the voxels in a cube form a matrix X, one row a voxel, less the mean of the rows. Of its
-n x m entries (n the larger side, one less for the mean) noise of variance s^2 alone has the singular values
-d_k^2 = n l_k with l between s^2 (1 - sqrt(m/n))^2 and s^2 (1 + sqrt(m/n))^2 (Marchenko-Pastur). With p
-components of signal, the largest ones, what is left must obey
+The volumes of the voxels in a cube form a matrix X, one row per voxel, minus the mean of the rows. Pure noise
+of variance s^2 in an n x m matrix (n the larger side, one less for the mean) has the singular values
+d_k^2 = n l_k with l between s^2 (1 - sqrt(m/n))^2 and s^2 (1 + sqrt(m/n))^2 (Marchenko-Pastur). If the p
+largest components are signal, the remainder must satisfy
 
     d_{p+1}^2 - d_m^2 <= 4 sqrt(a b) s_p^2,    s_p^2 = sum_{k > p} d_k^2 / c
 
-and the least such p is taken. `threshold` says how many entries of noise are left:
+and the smallest such p is chosen. `threshold` selects the dimensions of the remaining noise:
 
-- corrected: a = m - p, b = n - p, c = (m - p)(n - p): signal takes a dimension from both sides;
-- original:  a = m - p, b = n, c = (m - p) n, and the mean counts as no loss, as in Veraart et al. 2016.
+- corrected: a = m - p, b = n - p, c = (m - p)(n - p): each signal component removes a dimension from both
+  sides;
+- original:  a = m - p, b = n, c = (m - p) n, without a correction for the mean, as in Veraart et al. 2016.
 
-X without its noise components goes back to its voxels. A voxel is the mean over the cubes it lies in,
-weighted by 1 / (1 + p); so is the noise's variance. Cubes hold voxels of the mask alone.
+The noise components are removed from X. The result in a voxel is the mean over the cubes that contain it,
+weighted by 1 / (1 + p); so is the variance of the noise. Cubes contain only voxels of the mask.
 
 References: Veraart et al. 2016, 10.1016/j.neuroimage.2016.08.016; corrected counts: Cordero-Grande et al.
 2019, 10.1016/j.neuroimage.2019.06.039 (ratio), Does et al. 2019, 10.1002/mrm.27658 (variance); weights:
@@ -45,23 +46,26 @@ class MppcaParams(Params):
     """Parameters of MP-PCA."""
 
     radius: int | None = Field(
-        None, ge=1, le=10, description="of the cubes [voxels]; none: the least whose voxels exceed the volumes"
+        None,
+        ge=1,
+        le=10,
+        description="radius of the cubes [voxels]; none: smallest with more voxels than volumes",
     )
-    stride: int = Field(2, ge=1, le=5, description="distance of the cubes' centres [voxels]")
+    stride: int = Field(2, ge=1, le=5, description="spacing of the cubes' centres [voxels]")
     threshold: Literal["corrected", "original"] = Field(
-        "corrected", description="whether signal takes dimensions from both sides of the noise"
+        "corrected", description="dimensions of the noise: reduced by the signal on both sides, or original"
     )
 
 
 class MppcaResult(NamedTuple):
-    """Filtered series (x, y, z, volume) and noise (x, y, z), in its unit, 0 outside the mask."""
+    """Filtered series (x, y, z, volume) and noise (x, y, z), in the series' unit, 0 outside the mask."""
 
     components: Array
     sigma: Array
 
 
 class _Sums(NamedTuple):
-    """Weighted sums over cubes, one row a voxel of the padded image."""
+    """Weighted sums over cubes, one row per voxel of the padded image."""
 
     signal: Array
     variance: Array
@@ -69,7 +73,7 @@ class _Sums(NamedTuple):
 
 
 class _Cubes(NamedTuple):
-    """Filtered cubes: places of their voxels, signal there, variance of a cube's noise, weight of a voxel."""
+    """Filtered cubes: indices of their voxels, signal there, noise variance of each cube, weights of voxels."""
 
     places: Array
     signal: Array
@@ -78,7 +82,7 @@ class _Cubes(NamedTuple):
 
 
 def mppca(components: Array, mask: Array, grid: Grid, params: MppcaParams, *, device: Device) -> MppcaResult:
-    """Series without the principal components of noise, and the noise's standard deviation.
+    """Return the series without its principal components of noise, and the noise's standard deviation.
 
     Parameters
     ----------
@@ -125,7 +129,7 @@ def mppca(components: Array, mask: Array, grid: Grid, params: MppcaParams, *, de
 
 
 def _filter_cubes(rows: Array, valid: Array, places: Array, corrected: bool, device: Device) -> _Cubes:
-    """Filter the cubes whose voxels are `places` (cube, voxel)."""
+    """Filter the cubes with voxels at `places` (cube, voxel)."""
     xp = device.xp
     known = valid[places]
     count = known.sum(axis=1)
@@ -142,7 +146,7 @@ def _filter_cubes(rows: Array, valid: Array, places: Array, corrected: bool, dev
 
 
 def _add(sums: _Sums, cubes: _Cubes) -> None:
-    for k in range(cubes.places.shape[1]):  # voxels at one place of their cubes are distinct
+    for k in range(cubes.places.shape[1]):  # voxels at the same position in their cubes are distinct
         at, share = cubes.places[:, k], cubes.share[:, k]
         sums.signal[at] += cubes.signal[:, k] * share[:, None]
         sums.variance[at] += cubes.variance * share
@@ -150,16 +154,16 @@ def _add(sums: _Sums, cubes: _Cubes) -> None:
 
 
 def noise_components(values: Array, count: Array, *, corrected: bool) -> tuple[Array, Array]:
-    """Number of signal components and variance of the noise for each cube.
+    """Return the number of signal components and the noise variance of each cube.
 
     Parameters
     ----------
     values
         (cube, volume) d^2, ascending.
     count
-        (cube) voxels, at least 2.
+        (cube,) number of voxels, at least 2.
     corrected
-        The counts of the module's text.
+        Use the corrected dimensions (see the module).
     """
     xp = array_module(values)
     volumes = values.shape[1]
@@ -167,14 +171,14 @@ def noise_components(values: Array, count: Array, *, corrected: bool) -> tuple[A
     small, large = xp.minimum(left, volumes), xp.maximum(left, volumes)
     order = xp.arange(volumes, dtype=np.float64)
     signal = volumes - 1 - order  # components above the one at `order`
-    lowest = volumes - small  # those below are 0 for want of voxels
+    lowest = volumes - small  # those below are 0, as there are too few voxels
     usable = order >= lowest
     a = xp.maximum(small - signal, 1.0)
     b = xp.maximum(large - signal, 1.0) if corrected else large
     variance = xp.cumsum(values, axis=1) / (a * b)
     least = xp.take_along_axis(values, lowest.astype(np.int64), axis=1)
     fits = usable & (values - least <= 4.0 * xp.sqrt(a * b) * variance)
-    last = volumes - 1 - xp.argmax(fits[:, ::-1], axis=1)  # the least component always fits
+    last = volumes - 1 - xp.argmax(fits[:, ::-1], axis=1)  # the smallest component always fits
     found = xp.take_along_axis(variance, last[:, None], axis=1)[:, 0]
     return volumes - 1 - last, found
 
@@ -184,7 +188,7 @@ def _least_radius(volumes: int) -> int:
 
 
 def _centres(known: Array, stride: int, radius: int, device: Device) -> Array:
-    """Flat places of the mask's voxels on a lattice, and of those that the lattice's cubes do not reach."""
+    """Return flat indices of the mask's voxels on a lattice, and of those outside all cubes of the lattice."""
     xp = device.xp
     lattice = xp.zeros(known.shape, bool)
     lattice[::stride, ::stride, ::stride] = True
@@ -209,7 +213,7 @@ METHODS = (
     Method(
         stage="denoise", name="mppca", run=mppca, params=MppcaParams,
         inputs=("components", "mask"), outputs={"components": "arbitrary", "sigma": "arbitrary"},
-        summary="principal components without those that follow the law of noise",
+        summary="removal of the principal components that follow the Marchenko-Pastur law of noise",
         doi="10.1016/j.neuroimage.2016.08.016", bytes_per_voxel=60, bytes_per_volume=60,
     ),
 )  # fmt: skip

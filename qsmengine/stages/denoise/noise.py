@@ -1,21 +1,22 @@
-"""Noise of an image from the image itself.
+"""Noise of an image, estimated from the image alone.
 
 The product of second differences along the three axes, [1 -2 1] (x) [1 -2 1] (x) [1 -2 1], removes what is
-linear along any axis, so of an image it leaves the noise, times sqrt(6^3), and little else.
+linear along any axis, which leaves little more than the noise, multiplied by sqrt(6^3).
 
 - Global: sigma = median |r| / (0.6745 sqrt(216)) over the voxels whose neighbourhood lies in the mask.
 - Local: the same median over a cube around each voxel, from counts below
   20 thresholds between 1/6 and 6 times the global sigma.
 
-- Parts with noise of one size (real and imaginary parts of all echoes) hold anatomy in few directions of their
-  space. r . a holds the least of it, a the unit vector of least variance over the nine tenths of the voxels
-  where |r| is smallest; its noise is that of every part.
+- Parts with equal noise (real and imaginary parts of all echoes): anatomy occupies few directions of their
+  space. r . a contains the least of it if a is the unit vector of smallest variance over the 90 % of the voxels
+  with the smallest |r|; its noise equals that of every part.
 
-- Repeats of one image: differences of neighbours, over sqrt(2), hold no anatomy but for drift and motion.
+- Repeats of one image: differences of successive repeats, divided by sqrt(2), contain no anatomy except through
+  drift and motion.
 
-All assume noise that is Gaussian and not correlated between neighbours; interpolated or zero-filled images
-give too little. In a magnitude image the noise is nearly Gaussian where the signal exceeds 3 sigma: without
-a mask only such voxels are taken.
+All estimates assume Gaussian noise without correlation between neighbours; they are too low for interpolated or
+zero-filled images. In a magnitude image the noise is nearly Gaussian where the signal exceeds 3 sigma: without
+a mask only such voxels are used.
 
 References: median of wavelet details: Donoho and Johnstone 1994, 10.1093/biomet/81.3.425; difference
 operator: Immerkaer 1996, 10.1006/cviu.1996.0060.
@@ -41,19 +42,19 @@ _KEPT = 0.9
 
 @on_device
 def estimate_sigma(components: Array, mask: Array | None, *, device: Device) -> tuple[float, ...]:
-    """Standard deviation of the noise of each component, in its own unit.
+    """Return the standard deviation of the noise of each component, in the component's unit.
 
     Parameters
     ----------
     components
         (x, y, z, component).
     mask
-        (x, y, z); when None, the whole image, of an image without negative values what exceeds the noise.
+        (x, y, z); None: the whole image, or the voxels above the noise if no value is negative.
 
     Raises
     ------
     InputError
-        Where fewer than 50 voxels are left, or the image has no noise (a median of 0).
+        If fewer than 50 voxels are left, or the image has no noise (a median of 0).
     """
     found = []
     for c in range(components.shape[3]):
@@ -68,9 +69,9 @@ def estimate_sigma(components: Array, mask: Array | None, *, device: Device) -> 
 
 @on_device
 def estimate_sigma_map(components: Array, mask: Array | None, *, device: Device, radius: int = 6) -> Array:
-    """Local standard deviation (x, y, z, component) of the noise, over cubes of 2 radius + 1 voxels.
+    """Return the local standard deviation (x, y, z, component) of the noise in cubes of 2 radius + 1 voxels.
 
-    Outside the mask the map goes on as far as cubes reach into it; beyond, it is the global value.
+    The map extends outside the mask as far as cubes overlap it; further away it is the global value.
     """
     images = []
     for c, sigma in enumerate(estimate_sigma(components, mask, device=device)):
@@ -83,10 +84,10 @@ def estimate_sigma_map(components: Array, mask: Array | None, *, device: Device,
 
 @on_device
 def repeated_noise(repeats: Array, mask: Array | None, *, device: Device, local: bool = False) -> float | Array:
-    """Standard deviation of the noise of `repeats` (x, y, z, repeat) of one image, or a map (x, y, z) of it.
+    """Return the standard deviation of the noise of `repeats` (x, y, z, repeat), or a map (x, y, z) of it.
 
-    Root mean square of what the differences of neighbouring repeats show. Without `mask` the voxels count whose
-    mean exceeds the noise fourfold, or all in images with negative values.
+    It is the root mean square of the estimates from differences of successive repeats. Without `mask` the
+    voxels whose mean exceeds four times the noise are used, or all voxels of images with negative values.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def repeated_noise(repeats: Array, mask: Array | None, *, device: Device, local:
         For fewer than two repeats, and as :func:`estimate_sigma`.
     """
     if repeats.shape[3] < 2:
-        raise InputError("one volume is no repeat: noise from repeats needs two or more", field="sigma")
+        raise InputError("noise from repeats needs two or more volumes, got one", field="sigma")
     xp = device.xp
     images = device.asarray(repeats)
     inside = _foreground(xp.mean(images, axis=3)) if mask is None else device.asarray(mask, bool)
@@ -107,9 +108,10 @@ def repeated_noise(repeats: Array, mask: Array | None, *, device: Device, local:
 
 
 def quietest(parts: Array, mask: Array, *, device: Device) -> Array:
-    """Combination (x, y, z, 1) of unit norm of `parts` (x, y, z, part), with the least structure in `mask`.
+    """Return the unit-norm combination (x, y, z, 1) of `parts` (x, y, z, part) with least structure in `mask`.
 
-    Where the parts have noise of one size, :func:`estimate_sigma` of it is that size. Errors as there.
+    If all parts have the same noise, :func:`estimate_sigma` of the combination is that noise, with the same
+    errors.
     """
     xp = device.xp
     inside = device.asarray(mask, bool)
@@ -140,7 +142,7 @@ def _local_sigma(image: Array, inside: Array, sigma: float, radius: int) -> Arra
     size = abs(details) / np.float32(_MEDIAN_OF_HALF_NORMAL)
     local = xp.full(image.shape, np.float32(sigma * _STEPS[-1]))
     below, last = xp.zeros(image.shape), 0.0
-    for step in _STEPS:  # the first step with half of the cube below it, interpolated
+    for step in _STEPS:  # interpolate at the first step with at least half of the cube below it
         now = box_sum(usable & (size < sigma * step), radius) / counts
         crossed = (below < 0.5) & (now >= 0.5)
         fraction = (0.5 - below) / xp.maximum(now - below, 1e-9)
@@ -157,7 +159,7 @@ def _median_sigma(image: Array, inside: Array) -> float:
 
 
 def _details(image: Array, inside: Array) -> tuple[Array, Array]:
-    """Product of second differences with the noise's own standard deviation, and where it can be used."""
+    """Return second differences scaled to the standard deviation of the noise, and the usable voxels."""
     xp = array_module(image)
     image = xp.where(inside, image, np.float32(0))
     usable = inside.copy()
@@ -176,7 +178,7 @@ def _details(image: Array, inside: Array) -> tuple[Array, Array]:
 
 
 def _foreground(image: Array) -> Array:
-    """Voxels whose local mean exceeds the noise fourfold, for images without negative values; else all."""
+    """Return voxels with a local mean above four times the noise; all if the image has negative values."""
     xp = array_module(image)
     everywhere: Array = xp.ones(image.shape, bool)
     if bool((image < 0).any()):

@@ -1,8 +1,8 @@
-"""Design matrix of the log-linear tensor model, and what the kernel needs of it.
+"""Design matrix of the log-linear tensor model, and the coefficients that the kernels use.
 
 Row v of A is (1, -b gx^2, -2b gx gy, -2b gx gz, -b gy^2, -2b gy gz, -b gz^2) / (1, b_max, ...), so that
-log S_v = (A beta)_v with beta = (log S0, b_max D). With A = Q R the fit runs in the orthonormal columns
-of Q, which is as well conditioned as the problem can be; beta = R^-1 c.
+log S_v = (A beta)_v with beta = (log S0, b_max D). With A = Q R the fit uses the orthonormal columns of Q, the
+best possible conditioning; beta = R^-1 c.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from qsmengine.grid import FloatArray
 
 UNKNOWNS = 7
 RANK_TOLERANCE = 1e-4
-"""Singular values below this part of the largest count as zero: noise would be raised ten thousand times."""
+"""Relative singular value below which a table is rank-deficient: noise would be amplified 10 000 times."""
 NORM_TOLERANCE = 1e-2
-"""How far a direction's length may be from 1."""
+"""Largest deviation of a direction's length from 1."""
 
 
 class Design(NamedTuple):
@@ -38,12 +38,12 @@ class Design(NamedTuple):
 
 
 def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Design:
-    """Coefficients for a gradient table, computed in float64.
+    """Return the coefficients for a gradient table, computed in float64.
 
     Parameters
     ----------
     b_values
-        (volume,) [s/mm^2]; those up to `b0_threshold` are taken as 0.
+        (volume,) [s/mm^2]; values up to `b0_threshold` count as 0.
     b_vectors
         (volume, 3) unit vectors, or zero where b counts as 0.
 
@@ -51,7 +51,7 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Des
     ------
     InputError
         For counts that differ, values that are not finite or negative, directions that are not unit
-        vectors, and a table that cannot determine a tensor, with its rank.
+        vectors, and a table that cannot determine a tensor; the message gives its rank.
     """
     b_values, b_vectors = checked_table(b_values, b_vectors, b0_threshold)
     b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
@@ -71,7 +71,7 @@ def tensor_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Des
 
 
 def factored(matrix: FloatArray, b_max: float) -> Design:
-    """Coefficients of a fit from its design matrix (volume, k)."""
+    """Return the coefficients of a fit from its design matrix (volume, k)."""
     q, r = np.linalg.qr(matrix)
     rows, columns = np.tril_indices(matrix.shape[1])
     up = np.linalg.solve(r, np.eye(len(r))).astype(np.float32)
@@ -79,7 +79,7 @@ def factored(matrix: FloatArray, b_max: float) -> Design:
 
 
 def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:
-    """(volume, 7) matrix A for the unknowns log S0, D_xx, D_xy, D_xz, D_yy, D_yz, D_zz."""
+    """Return the (volume, 7) matrix A for the unknowns log S0, D_xx, D_xy, D_xz, D_yy, D_yz, D_zz."""
     x, y, z = b_vectors.T
     terms = np.stack([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z], axis=1)
     return np.concatenate([np.ones((len(b_values), 1)), -b_values[:, None] * terms], axis=1)
@@ -88,7 +88,7 @@ def design_matrix(b_values: FloatArray, b_vectors: FloatArray) -> FloatArray:
 def checked_table(
     b_values: Array, b_vectors: Array, b0_threshold: float = 0.0
 ) -> tuple[FloatArray, FloatArray]:
-    """b-values and unit directions in float64; raises InputError for a malformed table."""
+    """Return b-values and unit directions in float64; raise InputError for a malformed table."""
     b = np.asarray(b_values, dtype=np.float64)
     g = np.asarray(b_vectors, dtype=np.float64)
     if b.ndim != 1 or g.shape != (b.size, 3) or b.size == 0:
@@ -102,13 +102,13 @@ def checked_table(
     bad = np.where(none, weighted, np.abs(norms - 1.0) > NORM_TOLERANCE)
     if bad.any():
         v = int(np.flatnonzero(bad)[0])
-        message = f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is no unit vector"
+        message = f"direction {g[v].tolist()} of volume {v + 1} (b = {b[v]:g}) is not a unit vector"
         raise InputError(message, field="bvec")
     return b, np.where(none[:, None], 0.0, g / np.where(none, 1.0, norms)[:, None])
 
 
 def shells(b_values: FloatArray, b0_threshold: float | None = None) -> list[float]:
-    """Mean b-value of each shell [s/mm^2], ascending, without the volumes that count as b = 0."""
+    """Return the mean b-value of each shell [s/mm^2], ascending, without volumes that count as b = 0."""
     weighted = ~unweighted_volumes(b_values, b0_threshold)
     groups: list[list[float]] = []
     for b in sorted(np.asarray(b_values, dtype=np.float64)[weighted].tolist()):
@@ -120,7 +120,7 @@ def shells(b_values: FloatArray, b0_threshold: float | None = None) -> list[floa
 
 
 def distinct_directions(b_values: FloatArray, b_vectors: FloatArray) -> int:
-    """Number of different directions with b > 0; opposite ones count once."""
+    """Return the number of different directions with b > 0; opposite directions count once."""
     directions = b_vectors[b_values > 0]
     if not len(directions):
         return 0

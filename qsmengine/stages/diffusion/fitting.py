@@ -1,4 +1,4 @@
-"""What every tensor fit does before and after its kernel: checks, voxel list, gradient deviation, results."""
+"""Common parts of the tensor fits: checks, voxel list, gradient deviation, results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qsmengine.stages.diffusion.planes import Planes, as_planes
 from qsmengine.stages.params import Params
 
 MAX_VOXELS = 2**31 - 1
-"""Voxel numbers are 32-bit in the kernels."""
+"""Largest number of voxels: their indices are 32-bit in the kernels."""
 
 INPUTS = ("signal", "mask", "b_values", "b_vectors", "gradient_deviation?")
 
@@ -29,11 +29,11 @@ STATUS = {
     1: "fitted",
     2: "fitted, smallest eigenvalue negative",
     3: "no positive finite signal",
-    4: "measurements left do not determine the model",
+    4: "remaining measurements do not determine the model",
     5: "not converged",
     6: "free water only",
 }
-"""Meaning of the status map's values; other maps are 0 where it is 0, 3 or 4, those of tissue where it is 6."""
+"""Meaning of the status map's values; other maps are 0 for 0, 3 and 4, those of tissue also for 6."""
 
 TENSOR_OUTPUTS = {
     "tensor": "mm^2/s", "fa": "1", "md": "mm^2/s", "ad": "mm^2/s", "rd": "mm^2/s", "mo": "1",
@@ -50,18 +50,18 @@ class FitParams(Params):
         0.0,
         ge=0,
         description="b-values up to this count as 0 and are fitted as 0 [s/mm^2]; 0: every b-value is fitted "
-        "as given, and volumes with b <= 50, or else the lowest shell, count as unweighted",
+        "as given, and volumes with b <= 50, or the lowest shell if there are none, count as unweighted",
     )
     maximum_b: float | None = Field(
         None,
         gt=0,
-        description="a session fits shells up to this [s/mm^2]; none: up to 1500 for a tensor where these "
-        "determine it, else all",
+        description="largest b-value fitted in a session [s/mm^2]; none: 1500 for a tensor if such shells "
+        "determine it, else no limit",
     )
     mask: Literal["brain"] | None = Field(
         "brain",
-        description="where a session without a mask is fitted: in a brain mask from the unweighted volumes; "
-        "none: everywhere",
+        description="mask of a session without one: a brain mask from the unweighted volumes; none: the whole "
+        "image",
     )
 
 
@@ -74,7 +74,7 @@ class Problem(NamedTuple):
     maps: Array
 
     def arguments(self, device: Device) -> dict[str, Array | float]:
-        """Arguments that every fitting kernel takes."""
+        """Return the arguments common to all fitting kernels."""
         return {
             "signal": self.planes.array,
             "voxel_index": self.voxels,
@@ -128,14 +128,14 @@ def pose(
 ) -> Problem:
     """Check the inputs of a fit and bring them into the kernels' order.
 
-    `make_design` gives the coefficients for b-values, directions and the b = 0 threshold; `n_maps` is the
+    `make_design` returns the coefficients for b-values, directions and the b = 0 threshold; `n_maps` is the
     number of planes that the kernel fills.
 
     Raises
     ------
     InputError
-        For shapes that do not fit, an empty mask, and a gradient table that is malformed or cannot determine
-        a tensor.
+        For mismatched shapes, an empty mask, and a gradient table that is malformed or cannot determine a
+        tensor.
     """
     if signal.ndim != 4 or tuple(signal.shape[:3]) != grid.shape or tuple(mask.shape) != grid.shape:
         shapes = f"signal {tuple(signal.shape)} and mask {tuple(mask.shape)}"
@@ -151,12 +151,12 @@ def pose(
 
 
 def correct_deviation(problem: Problem, deviation: Array | None, device: Device) -> None:
-    """Turn the maps into those for the gradients that each voxel really got.
+    """Correct the maps for the actual gradients in each voxel.
 
     `deviation` (x, y, z, 9) holds L [1] column by column, as FSL's ``--gradnonlin`` reads it: the gradient in a
     voxel is (I + L) g and its b-value b |(I + L) g|^2. The signal is then that of the tensor
-    (I + L)' D (I + L) for the nominal table, whatever the estimator, so D follows from the fit to the nominal
-    table without a design matrix for each voxel.
+    (I + L)' D (I + L) for the nominal table, for any estimator, so D follows from the fit to the nominal table
+    without a design matrix for each voxel.
     """
     if deviation is None:
         return
@@ -178,7 +178,7 @@ def correct_deviation(problem: Problem, deviation: Array | None, device: Device)
 
 
 def results(problem: Problem) -> dict[str, Array]:
-    """Maps by the names of the outputs, in the memory order of the signal."""
+    """Return the maps by the names of the outputs, in the memory order of the signal."""
     image, maps = problem.planes.unflatten, problem.maps
     single = {"l1": 6, "ad": 6, "l2": 7, "l3": 8, "fa": 18, "md": 19, "rd": 20, "mo": 21, "s0": 22}
     single |= {"status": 23, "sse": 24, "sigma": 25}

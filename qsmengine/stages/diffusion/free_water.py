@@ -1,14 +1,14 @@
-"""Free-water tensor: tissue with a tensor, and water that diffuses freely beside it, in every voxel.
+"""Free-water tensor: a tissue tensor and a fraction of free water in every voxel.
 
-S_v = S0 [(1 - f) exp(-b_v g_v' D g_v) + f exp(-b_v D_water)]: nonlinear least squares over S0, D and 0 <= f <
-1, from the best of ten water fractions. All maps of the tensor are those of the tissue.
+S_v = S0 [(1 - f) exp(-b_v g_v' D g_v) + f exp(-b_v D_water)]: nonlinear least squares over S0, D and
+0 <= f < 1, started from the best of ten water fractions. All maps of the tensor are those of the tissue.
 
-At a single b-value tissue with water and tissue of faster diffusion give the same signals: two shells or more
-are needed. (Single-shell methods decide by smoothness, Pasternak et al. 2009, 10.1002/mrm.22055; none is
-offered here.)
+At a single b-value, tissue with water and tissue with faster diffusion give the same signals, so two shells or
+more are needed. (Single-shell methods rely on smoothness, Pasternak et al. 2009, 10.1002/mrm.22055; they are
+not implemented.)
 
-Where the tissue comes out with a mean diffusivity of `free_md` or more f is 1; there, and where f exceeds
-0.95, no tissue can be described: its maps are 0, the status is 6.
+If the mean diffusivity of the tissue is `free_md` or more f is set to 1; there, and where f exceeds 0.95, the
+tissue is undetermined: its maps are 0, the status is 6.
 
 References: Hoy et al. 2014, 10.1016/j.neuroimage.2014.09.053; Henriques et al. 2017, 10.5281/zenodo.495237.
 """
@@ -38,14 +38,14 @@ class FreeWaterParams(FitParams):
         3.0e-3, gt=0, lt=0.1, description="diffusivity of free water [mm^2/s]; 3.0e-3 at body temperature"
     )
     free_md: float = Field(
-        2.7e-3, gt=0, description="mean diffusivity of tissue from which on it is taken for water [mm^2/s]"
+        2.7e-3, gt=0, description="mean diffusivity from which tissue counts as water [mm^2/s]"
     )
     max_steps: int = Field(100, ge=1, le=1000, description="steps after which a voxel counts as not converged")
 
 
 @dataclass(frozen=True)
 class FreeWaterResult(TensorFit):
-    """Maps of the tissue's tensor, and of water.
+    """Maps of the tissue's tensor and of free water.
 
     ``free_water`` fraction f of the signal at b = 0 [1]; ``s0`` of both together [unit of the signal].
     """
@@ -63,12 +63,12 @@ def free_water(
     *,
     device: Device,
 ) -> FreeWaterResult:
-    """Tensor of the tissue and fraction of free water of every voxel by nonlinear least squares.
+    """Fit the tissue's tensor and the fraction of free water in every voxel by nonlinear least squares.
 
     Parameters
     ----------
     signal, mask, b_values, b_vectors, grid
-        As in :func:`qsmengine.stages.diffusion.tensor.ols`; two shells or more besides b = 0.
+        As in :func:`qsmengine.stages.diffusion.tensor.ols`; two shells or more in addition to b = 0.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def free_water(
     found = shells(np.asarray(b_values, dtype=np.float64), params.b0_threshold or None)
     if len(found) < 2:
         raise InputError(
-            f"one shell (b = {found[0]:g} s/mm^2) does not tell free water from fast tissue; "
+            f"one shell (b = {found[0]:g} s/mm^2) does not distinguish free water from fast tissue; "
             "two shells are needed",
             field="bval",
         )
@@ -103,7 +103,7 @@ METHODS = (
     Method(
         stage="diffusion", name="free_water", run=free_water, params=FreeWaterParams,
         inputs=("signal", "mask", "b_values", "b_vectors"), outputs={**TENSOR_OUTPUTS, "free_water": "1"},
-        summary="tensor of the tissue beside free water, from two shells or more",
+        summary="tissue tensor and free water, from two shells or more",
         doi="10.1016/j.neuroimage.2014.09.053", bytes_per_voxel=84, bytes_per_volume=4,
     ),
 )  # fmt: skip

@@ -1,20 +1,20 @@
-"""Whether a gradient table fits its image: the directions of neighbouring fibres must continue each other.
+"""Check of the gradient table against the image, by the coherence of neighbouring fibre directions.
 
-Turning every gradient by an orthogonal P turns every fitted tensor by P, so one fit serves all candidates.
-For a candidate the coherence is the mean over pairs of neighbouring voxels i, j with anisotropy above a
-threshold of FA_i FA_j (v_i . u)^4 (v_j . u)^4, u the direction from i to j and v the turned principal
-directions, among the 26 neighbours. It is largest where fibres point at voxels whose fibres point back.
-Candidates are the six permutations of the axes with any one axis, or none, flipped; the sign of a direction
-does not matter, so these are all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices hold
-all there is to know about the image.
+Rotating every gradient by an orthogonal P rotates every fitted tensor by P, so one fit serves all candidates.
+The coherence of a candidate is the mean of FA_i FA_j (v_i . u)^4 (v_j . u)^4 over pairs of neighbours i, j
+(of 26) with anisotropy above a threshold, where u is the direction from i to j and v are the rotated principal
+directions. It is largest if fibres point at voxels whose fibres point back.
+Candidates are the six permutations of the axes with one axis, or none, flipped. The sign of a direction does
+not matter, so these are all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices contain all
+the information about the image.
 
-In images of many anisotropic voxels the pairs of a random sample of `SAMPLE` voxels are looked at first; the
+For images with many anisotropic voxels the pairs of a random sample of `SAMPLE` voxels are evaluated first; the
 same image gives the same sample. The standard error of the ratio of two coherences is that of the jackknife
-over `GROUPS` random parts of the sample, times sqrt(1 - sampled / all). Where the largest ratio lies within
-`CONFIDENCE` standard errors of `MARGIN`, all pairs decide. A candidate is therefore put on the wrong side of
-the margin with a probability below 0.005 (Student's t with `GROUPS` - 1 degrees of freedom).
+over `GROUPS` random parts of the sample, times sqrt(1 - sampled / all). If the largest ratio is within
+`CONFIDENCE` standard errors of `MARGIN`, all pairs are evaluated. A candidate is therefore put on the wrong
+side of the margin with a probability below 0.005 (Student's t with `GROUPS` - 1 degrees of freedom).
 
-The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018, the candidates are
+The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018; the candidates are
 those of MRtrix3's dwigradcheck (Jeurissen et al. 2014, 10.1016/j.media.2014.05.012, which counts the length of
 streamlines instead).
 """
@@ -35,15 +35,15 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.stages.background.lbv import without_layer
 
 MIN_PAIRS = 500
-"""Neighbours needed for a statement."""
+"""Number of pairs of neighbours needed for a conclusion."""
 MARGIN = 1.05
-"""How much larger than the given table's a candidate's coherence must be to be believed."""
+"""Ratio of coherences, candidate over given table, from which the candidate is trusted."""
 SAMPLE = 32768
-"""Voxels whose neighbours are looked at, where there are more; a multiple of `GROUPS`."""
+"""Size of the sample of voxels whose neighbours are evaluated first; a multiple of `GROUPS`."""
 GROUPS = 16
-"""Parts of the sample that the jackknife leaves out in turn."""
+"""Number of parts of the sample that the jackknife omits in turn."""
 CONFIDENCE = 3.0
-"""Standard errors between a sampled ratio and the margin at which the sample decides."""
+"""Standard errors between a sampled ratio and the margin from which the sample is sufficient."""
 
 _QUARTIC = tuple(combinations_with_replacement(range(3), 4))
 _PAIRS = tuple(combinations_with_replacement(range(3), 2))
@@ -53,14 +53,14 @@ _MULTIPLICITY = np.array(
 
 
 class Candidate(NamedTuple):
-    """A change of a table: new components (x, y, z) are the old ones in `order`, then `flip` is negated."""
+    """Change of a table: the new components (x, y, z) are the old ones in `order`, then `flip` is negated."""
 
     order: tuple[int, int, int]
     flip: int | None
 
     @property
     def matrix(self) -> FloatArray:
-        """P with changed = P @ given."""
+        """Return P with changed = P @ given."""
         matrix = np.eye(3)[list(self.order)]
         if self.flip is not None:
             matrix[self.flip] *= -1.0
@@ -76,27 +76,27 @@ class Candidate(NamedTuple):
 
 
 class GradientCheck(NamedTuple):
-    """Coherence of each candidate [1], best first, and what it rests on."""
+    """Coherence of each candidate [1], best first, and the evidence for it."""
 
     coherence: dict[Candidate, float]
     pairs: int
-    """Pairs of neighbours that were compared."""
+    """Number of compared pairs of neighbours."""
     error: float
-    """Standard error, from sampling, of the best changed table's ratio [1]; 0 where every pair was compared."""
+    """Standard error, from sampling, of the best changed table's ratio [1]; 0 if every pair was compared."""
 
     @property
     def best(self) -> Candidate:
-        """Candidate with the largest coherence."""
+        """Return the candidate with the largest coherence."""
         return next(iter(self.coherence))
 
     @property
     def ratio(self) -> float:
-        """Coherence of the best candidate over that of the table as given."""
+        """Return the coherence of the best candidate over that of the given table."""
         return self.coherence[self.best] / max(self.coherence[AS_GIVEN], 1e-300)
 
     @property
     def doubtful(self) -> bool:
-        """Whether another table fits the image clearly better than the one given."""
+        """Return True if another table fits the image clearly better than the given one."""
         return self.pairs >= MIN_PAIRS and self.best != AS_GIVEN and self.ratio > MARGIN
 
 
@@ -113,7 +113,7 @@ _OFFSETS = tuple(offset for offset in product((-1, 0, 1), repeat=3) if offset > 
 def check_gradients(
     v1: Array, fa: Array, grid: Grid, *, mask: Array | None = None, min_fa: float = 0.3
 ) -> GradientCheck:
-    """Coherence of the principal directions under every flip and permutation of the gradient table.
+    """Return the coherence of the principal directions under every flip and permutation of the gradient table.
 
     Parameters
     ----------
@@ -124,14 +124,14 @@ def check_gradients(
     grid
         Geometry: voxel size and handedness.
     mask
-        (x, y, z); other voxels are left out. Its outermost layer is left out too: fits there follow the rim.
+        (x, y, z); other voxels are excluded, as is its outermost layer, where fits follow the rim.
     min_fa
-        Voxels below are left out, and those above 1 (noise).
+        Voxels with a lower FA are excluded, as are those above 1 (noise).
 
     Raises
     ------
     InputError
-        For arrays that do not fit the grid.
+        For arrays that do not match the grid.
     """
     if tuple(v1.shape) != (*grid.shape, 3) or tuple(fa.shape) != grid.shape:
         raise InputError(
@@ -147,7 +147,7 @@ def check_gradients(
 
 
 def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) -> tuple[GradientCheck, bool]:
-    """Coherences from the pairs that begin at `places`, and whether they are clearly off the margin."""
+    """Return coherences from the pairs that begin at `places`, and True if they are clearly off the margin."""
     forms, pairs = _forms(v1, fa, wanted, places)
     lines = np.array(_OFFSETS) * np.array(grid.voxel_size)
     lines /= np.linalg.norm(lines, axis=1, keepdims=True)
@@ -165,7 +165,7 @@ def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) ->
 
 
 def _sampled(places: Array) -> Array:
-    """At most `SAMPLE` of the voxels (n,), in random order."""
+    """Return at most `SAMPLE` of the voxels (n,), in random order."""
     if places.size <= SAMPLE:
         return places
     chosen = np.random.default_rng(0).choice(places.size, SAMPLE, replace=False)
@@ -174,7 +174,7 @@ def _sampled(places: Array) -> Array:
 
 
 def _forms(v1: Array, fa: Array, wanted: Array, places: Array) -> tuple[FloatArray, int]:
-    """Per group and offset the sum over pairs of the products of their features, and the number of pairs."""
+    """Return per group and offset the sum over pairs of products of their features, and the number of pairs."""
     xp, shape = array_module(fa), tuple(fa.shape)
     count = GROUPS if places.size == SAMPLE else 1
     first = xp.stack(xp.unravel_index(places, shape))
@@ -193,7 +193,7 @@ def _forms(v1: Array, fa: Array, wanted: Array, places: Array) -> tuple[FloatArr
 
 
 def _features(v1: Array, fa: Array, voxels: Array) -> Array:
-    """(n, 15) quartic products of the directions times FA at `voxels` (3, n)."""
+    """Return (n, 15) quartic products of the directions times FA at `voxels` (3, n)."""
     x, y, z = voxels
     weight = fa[x, y, z].astype(np.float64)
     features: Array = _quartic(v1[x, y, z].astype(np.float64)) * weight[:, None]
@@ -201,7 +201,7 @@ def _features(v1: Array, fa: Array, voxels: Array) -> Array:
 
 
 def _jackknife(best: FloatArray, given: FloatArray) -> float:
-    """Standard error of sum(best) / sum(given) over groups (n,); 0 of a single group."""
+    """Return the standard error of sum(best) / sum(given) over groups (n,); 0 for a single group."""
     count = len(best)
     if count == 1:
         return 0.0
@@ -210,7 +210,7 @@ def _jackknife(best: FloatArray, given: FloatArray) -> float:
 
 
 def _quartic(vectors: Array) -> Array:
-    """(n, 15) products of four components of (n, 3): (v . u)^4 = sum multiplicity quartic(v) quartic(u)."""
+    """Return (n, 15) products of four components: (v . u)^4 = sum multiplicity quartic(v) quartic(u)."""
     x, y, z = vectors.T
     squares = x * x, x * y, x * z, y * y, y * z, z * z
     products = dict(zip(_PAIRS, squares, strict=True))

@@ -1,11 +1,11 @@
 """Diffusion kurtosis by log-linear least squares, free or within physical limits.
 
 log S = log S0 - b D(n) + b^2 V(n) / 6, with D(n) = sum D_ij n_i n_j and V(n) = MD^2 sum W_ijkl n_i n_j n_k
-n_l: 22 unknowns, weighted with the squared signal that the fit before predicts. The apparent kurtosis along n
-is V(n) / D(n)^2; ``mk`` is its mean over all directions, ``rk`` over those across the principal axis, ``ak``
-its value along it, ``mkt`` the mean of W(n), ``kfa`` the anisotropy of W. Means over directions are exact
-(one-dimensional integrals that a Gauss rule takes to rounding, see kernels/kurtosis.h), not samples of the
-sphere.
+n_l: 22 unknowns, weighted with the squared signal predicted by the previous fit. The apparent kurtosis along n
+is V(n) / D(n)^2; ``mk`` is its mean over all directions, ``rk`` over those perpendicular to the principal axis,
+``ak`` its value along it, ``mkt`` the mean of W(n), ``kfa`` the anisotropy of W. Means over directions are
+exact (one-dimensional integrals by a Gauss rule, accurate to rounding, see kernels/kurtosis.h), not averages
+over samples of the sphere.
 
 ``dki_constrained`` finds the minimum among models with D(n) >= 0, V(n) >= 0 and V(n) <= 3 D(n) / b_max along
 many directions: diffusivity and kurtosis are not negative, and the signal does not rise with b up to b_max.
@@ -46,33 +46,33 @@ from qsmengine.stages.method import Method
 UNKNOWNS = 22
 COMPONENTS = ("xxxx", "yyyy", "zzzz", "xxxy", "xxxz", "xyyy", "yyyz", "xzzz", "yzzz", "xxyy", "xxzz", "yyzz",
               "xxyz", "xyyz", "xyzz")  # fmt: skip
-"""Order of ``kurtosis_tensor``, that of DIPY and of MRtrix3's ``dwi2tensor -dkt``."""
+"""Order of the components of ``kurtosis_tensor``, as in DIPY and MRtrix3's ``dwi2tensor -dkt``."""
 NODES = 16
-"""Of the Gauss rule on the half interval; 1e-7 for eigenvalues a factor of 500 apart."""
+"""Points of the Gauss rule on the half interval; accurate to 1e-7 for eigenvalue ratios of 500."""
 STEEPEST = 3.0
-"""V(n) b_max / D(n) up to which the signal does not rise with b."""
+"""Largest V(n) b_max / D(n) at which the signal does not increase with b."""
 
 
 class KurtosisParams(FitParams):
     """Parameters of the kurtosis fits."""
 
     reweightings: int = Field(
-        1, ge=0, le=20, description="fits with weights that the fit before predicts; 0: unweighted (OLS)"
+        1, ge=0, le=20, description="fits with weights predicted by the previous fit; 0: unweighted (OLS)"
     )
     min_signal: float = Field(
-        1e-3, gt=0, lt=1, description="signals below this part of the voxel's largest are raised to it"
+        1e-3, gt=0, lt=1, description="signals below this fraction of the voxel's maximum are raised to it"
     )
     min_kurtosis: float = Field(
-        -3.0 / 7.0, le=0, description="mk, ak, rk and mkt are not given below this (-3/7: water in a sphere)"
+        -3.0 / 7.0, le=0, description="lower bound of mk, ak, rk and mkt (-3/7: water in a sphere)"
     )
-    max_kurtosis: float = Field(10.0, gt=0, description="mk, ak, rk and mkt are not given above this")
+    max_kurtosis: float = Field(10.0, gt=0, description="upper bound of mk, ak, rk and mkt")
 
 
 class ConstrainedKurtosisParams(KurtosisParams):
     """Parameters of the constrained kurtosis fit."""
 
     directions: int = Field(
-        60, ge=15, le=500, description="directions along which each of the three limits must hold"
+        60, ge=15, le=500, description="number of directions along which each of the three limits must hold"
     )
 
 
@@ -102,12 +102,12 @@ def dki(
     *,
     device: Device,
 ) -> KurtosisResult:
-    """Tensor and kurtosis of every voxel by weighted log-linear least squares.
+    """Fit tensor and kurtosis in every voxel by weighted log-linear least squares.
 
     Parameters
     ----------
     signal, mask, b_values, b_vectors, grid
-        As in :func:`qsmengine.stages.diffusion.tensor.ols`; two shells or more besides b = 0.
+        As in :func:`qsmengine.stages.diffusion.tensor.ols`; two shells or more in addition to b = 0.
 
     Raises
     ------
@@ -127,12 +127,12 @@ def dki_constrained(
     *,
     device: Device,
 ) -> KurtosisResult:
-    """Tensor and kurtosis of every voxel within physical limits; see `dki`."""
+    """Fit tensor and kurtosis in every voxel within physical limits; see `dki`."""
     return _fit(signal, mask, b_values, b_vectors, grid, params, device, directions=params.directions)
 
 
 def kurtosis_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Design:
-    """Coefficients for a gradient table; unknowns log S0, b_max D (6), b_max^2 V (15, order of COMPONENTS)."""
+    """Return the coefficients for the unknowns log S0, b_max D (6), b_max^2 V (15, order of COMPONENTS)."""
     b_values, b_vectors = checked_table(b_values, b_vectors, b0_threshold)
     b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
     b_max = float(b_values.max())
@@ -153,14 +153,14 @@ def kurtosis_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> D
 
 
 def quartic_terms(directions: FloatArray) -> FloatArray:
-    """(direction, 15): what each component of W contributes along unit vectors (direction, 3)."""
+    """Return the factors (direction, 15) of the components of W along unit vectors (direction, 3)."""
     powers = np.array([[name.count(axis) for axis in "xyz"] for name in COMPONENTS])
     times = np.array([24 / np.prod([(1, 1, 2, 6, 24)[n] for n in row]) for row in powers])
     return np.asarray(times * np.prod(directions[:, None, :] ** powers, axis=2), dtype=np.float64)
 
 
 def limits(directions: int) -> FloatArray:
-    """(3 directions, 22) rows g with g beta >= 0 for D(n) >= 0, V(n) >= 0, 3 D(n) - V(n) >= 0; b_max is 1."""
+    """Return rows g (3 directions, 22): g beta >= 0 for D(n), V(n), 3 D(n) - V(n) >= 0; b_max is 1."""
     i = np.arange(directions) + 0.5
     z, azimuth = 1.0 - i / directions, np.pi * (1.0 + 5.0**0.5) * i
     radius = np.sqrt(1.0 - z * z)

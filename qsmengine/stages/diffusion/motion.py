@@ -1,11 +1,11 @@
-"""Motion and eddy currents: every volume of a diffusion series onto the first b = 0, gradients turned along.
+"""Correction of motion and eddy currents: registration of all volumes to the first b = 0, with their gradients.
 
 Volumes are registered to the first volume with b = 0 (mutual information), b = 0 volumes rigidly, others by the
-model asked for: an affine transform holds the shear, scaling and shift that an eddy current gives along the
-phase encoding. In the second round each weighted volume is registered to what a tensor, fitted to the
-other volumes of the first round, predicts for it: the same contrast. Every volume is interpolated once.
+chosen model: an affine transform includes the shear, scaling and shift that eddy currents cause along the phase
+encoding. In the second round each weighted volume is registered to its prediction by a tensor fitted to the
+other volumes of the first round, which has the same contrast. Every volume is interpolated once.
 
-A volume whose matter was turned by R was measured along R' g (Leemans and Jones 2009, 10.1002/mrm.21890).
+A volume whose tissue was rotated by R was measured along R' g (Leemans and Jones 2009, 10.1002/mrm.21890).
 Distortion by susceptibility is not corrected.
 """
 
@@ -28,20 +28,20 @@ from qsmengine.stages.diffusion.tensor import TensorParams, TensorResult, wls
 from qsmengine.stages.params import Params
 
 Register: TypeAlias = Callable[[Volume, Volume, Vector3, Kind], FloatArray]
-"""What finds a transform, see :func:`qsmengine.ops.registration.register`."""
+"""Function that finds a transform, see :func:`qsmengine.ops.registration.register`."""
 
 
 class MotionParams(Params):
     """Parameters of the correction."""
 
     model: Literal["rigid", "affine"] = Field(
-        "affine", description="what a weighted volume may do: rigid (motion), affine (motion and eddy currents)"
+        "affine", description="transform of weighted volumes: rigid (motion), affine (motion and eddy currents)"
     )
     rounds: int = Field(2, ge=1, le=5, description="registrations of each weighted volume; 1: to b = 0 only")
 
 
 class MotionResult(NamedTuple):
-    """`series` corrected, with directions turned; `matrices` (volume, 4, 4) [mm] from reference to volume."""
+    """Corrected `series`, rotated directions, and `matrices` (volume, 4, 4) [mm] from reference to volume."""
 
     series: DwiSeries
     matrices: FloatArray
@@ -56,25 +56,25 @@ def correct_motion(
     find: Register = register,
     progress: Callable[[int, int], None] | None = None,
 ) -> MotionResult:
-    """Bring every volume onto the first with b = 0, by registration.
+    """Register every volume to the first with b = 0 and resample it.
 
     Parameters
     ----------
     series
         Signal (x, y, z, volume) in host memory.
     mask
-        (x, y, z) where the tensor of the second round is fitted.
+        (x, y, z): voxels in which the tensor of the second round is fitted.
     find
-        Registration to use.
+        Registration function.
     progress
-        Told how many registrations of how many are done.
+        Receives the number of completed registrations and their total number.
 
     Raises
     ------
     InputError
         Without a volume that counts as b = 0.
     DeviceError
-        Where the registration library is missing.
+        If the registration library is missing.
     """
     unweighted = np.flatnonzero(series.b0_volumes)
     if not unweighted.size:
@@ -99,7 +99,7 @@ def correct_motion(
 
 
 def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
-    """Resample every volume and turn its direction, for transforms (volume, 4, 4) [mm] reference -> volume."""
+    """Resample and rotate every volume; transforms (volume, 4, 4) [mm] map reference -> volume."""
     signal = np.empty(series.signal.shape, dtype=np.float32, order="F")
     for v, matrix in enumerate(matrices):
         still = np.array_equal(matrix, np.eye(4))
@@ -112,10 +112,10 @@ def apply_transforms(series: DwiSeries, matrices: FloatArray) -> DwiSeries:
 
 @on_device
 def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device: Device) -> Volume:
-    """Signal (x, y, z) of one volume that a tensor fitted to all others predicts; 0 outside the mask.
+    """Return the signal (x, y, z) of one volume predicted by a tensor fit to the others; 0 outside the mask.
 
-    The prediction lies in host memory, for the registration. Where the others do not determine a tensor, the
-    volume itself takes part.
+    The prediction is in host memory, for the registration. If the others do not determine a tensor, the volume
+    is included in the fit.
     """
     others = series.select(np.delete(np.arange(len(series.b_values)), volume))
     try:

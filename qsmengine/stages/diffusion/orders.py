@@ -1,4 +1,4 @@
-"""Orders and frames in which other programs keep the six components of a tensor, and colour FA."""
+"""Orders and frames of the six tensor components in other programs, and colour FA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLACES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 class TensorOrder(NamedTuple):
-    """Where each of xx, xy, xz, yy, yz, zz goes: `components` as in the file; `world` axes or FSL's."""
+    """Order of the `components` in the file, and their frame: `world` axes or FSL's."""
 
     components: tuple[str, ...]
     world: bool
@@ -32,7 +32,7 @@ TENSOR_ORDERS = {
 
 
 def reorder_tensor(tensor: Array, order: str, grid: Grid) -> Array:
-    """Bring a tensor (x, y, z, 6) from FSL's order and frame into another program's.
+    """Convert a tensor (x, y, z, 6) from FSL's order and frame to another program's.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def reorder_tensor(tensor: Array, order: str, grid: Grid) -> Array:
 
 
 def frame_to_world(grid: Grid) -> Array:
-    """Orthogonal (3, 3) matrix that turns vectors of FSL's frame into the scanner's axes."""
+    """Return the orthogonal (3, 3) matrix that rotates vectors from FSL's frame to the scanner's axes."""
     axes = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
     left, _, right = np.linalg.svd(axes)
     flip = np.diag([-1.0 if grid.handedness > 0 else 1.0, 1.0, 1.0])
@@ -58,7 +58,7 @@ def frame_to_world(grid: Grid) -> Array:
 
 
 def rotate_tensor(tensor: Array, rotation: Array) -> Array:
-    """R D R' for tensors (x, y, z, 6) in the order xx, xy, xz, yy, yz, zz."""
+    """Return R D R' for tensors (x, y, z, 6) in the order xx, xy, xz, yy, yz, zz."""
     matrix = np.zeros((6, 6))
     for row, (i, j) in enumerate(_PLACES):
         for column, (k, m) in enumerate(_PLACES):
@@ -70,7 +70,7 @@ def rotate_tensor(tensor: Array, rotation: Array) -> Array:
 
 
 def colour_fa(v1: Array, fa: Array) -> Array:
-    """Colour FA (x, y, z, 3) [1]: |V1| times FA limited to 0..1; red, green and blue along x, y and z of V1."""
+    """Return colour FA (x, y, z, 3) [1]: |V1| times FA limited to 0..1; red, green, blue for x, y, z of V1."""
     xp = array_module(v1)
     coloured: Array = xp.abs(v1) * xp.clip(fa, 0.0, 1.0)[..., None]
     return coloured

@@ -1,4 +1,4 @@
-"""A series as planes, one volume after the other: the memory order that voxel kernels read and write."""
+"""Series as planes, one volume after the other: the memory order of the voxel kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDERS = ((0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1))
 
 
 class Planes(NamedTuple):
-    """A series in planes.
+    """Series in planes.
 
     `array` is (volume, voxel), C-contiguous float32 on the device; `order` the image axes from slowest to
     fastest along voxel; `shape` (x, y, z).
@@ -26,11 +26,11 @@ class Planes(NamedTuple):
     shape: tuple[int, int, int]
 
     def flatten(self, image: Array) -> Array:
-        """Values of an image (x, y, z) in the order of the voxels."""
+        """Return the values of an image (x, y, z) in the order of the voxels."""
         return image.transpose(self.order).reshape(-1)
 
     def unflatten(self, planes: Array) -> Array:
-        """View of (voxel,) as (x, y, z), or of (component, voxel) as (x, y, z, component)."""
+        """Return a view of (voxel,) as (x, y, z), or of (component, voxel) as (x, y, z, component)."""
         sizes = tuple(self.shape[axis] for axis in self.order)
         back = tuple(int(i) for i in np.argsort(self.order))
         if planes.ndim == 1:
@@ -41,9 +41,9 @@ class Planes(NamedTuple):
 def as_planes(signal: Array, device: Device) -> Planes:
     """Bring a series (x, y, z, volume) into planes.
 
-    A float32 array whose volumes follow each other in memory, such as a NIfTI file read in its own
-    (Fortran) order, is used as it stands, without a copy. One whose volumes lie side by side in each
-    voxel (C order) is transposed once; anything else is copied once.
+    A float32 array whose volumes are contiguous in memory, such as a NIfTI file read in Fortran order, is used
+    without a copy. One with contiguous volumes of each voxel (C order) is transposed once; any other array is
+    copied once.
     """
     x, y, z, volumes = signal.shape
     for order in _ORDERS:

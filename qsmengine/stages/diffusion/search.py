@@ -1,16 +1,16 @@
-"""Diffusion tensor from the signals themselves: nonlinear, robust and positive semidefinite fits.
+"""Diffusion tensor from the signals, not their logarithm: nonlinear, robust and positive semidefinite fits.
 
 All minimise sum_v loss(S_v - e_v) where e_v = S0 exp(-b_v g_v' D g_v), or, with `noise_floor`, the mean of the
-Rice distribution around that for noise sigma, and start from the weighted linear fit:
+corresponding Rice distribution for noise sigma, and start from the weighted linear fit:
 
-- ``nlls``: loss d^2, Gauss-Newton with steps that are shortened until the sum falls.
+- ``nlls``: loss d^2, Gauss-Newton with steps that are shortened until the sum decreases.
 - ``restore``: the same, then three times, five steps each, with the loss d^2 C^2 / (d^2 + C^2) of Geman and
-  McClure, C = 1.4826 median |d| sqrt(N / (N - 7)) at the fit before, not below sigma. Volumes further than
-  `threshold` sigma (C where sigma is unknown) from this model are then left out and marked, the rest is fitted
-  by nlls.
+  McClure, C = 1.4826 median |d| sqrt(N / (N - 7)) at the previous fit, not below sigma. Volumes that deviate
+  from this model by more than `threshold` sigma (C if sigma is unknown) are then excluded and marked, and the
+  others are fitted by nlls.
 - ``constrained``: D = S S with S symmetric, so that no eigenvalue is negative; Newton's method, whose second
   derivatives stay exact where D touches the boundary. (With Koay's Cholesky factor instead of S the search
-  crawls where a leading minor of D vanishes.)
+  converges slowly where a leading minor of D vanishes.)
 
 Frames and signs of eigenvectors are as in :mod:`qsmengine.stages.diffusion.tensor`.
 
@@ -44,7 +44,7 @@ from qsmengine.stages.diffusion.fitting import (
 from qsmengine.stages.method import Method
 
 START_FLOOR = 1e-3
-"""Signals below this part of the voxel's largest are raised to it for the linear fit that starts the search."""
+"""Fraction of a voxel's largest signal to which lower signals are raised for the initial linear fit."""
 
 
 class SearchParams(FitParams):
@@ -54,7 +54,7 @@ class SearchParams(FitParams):
         0.0, ge=0, description="standard deviation of the noise [unit of the signal]; 0: unknown"
     )
     noise_floor: bool = Field(
-        default=False, description="model the mean of Rician magnitudes: needs sigma or a map of it"
+        default=False, description="model the mean of Rician magnitudes; needs sigma or a map of it"
     )
     max_steps: int = Field(50, ge=1, le=1000, description="steps after which a voxel counts as not converged")
 
@@ -63,15 +63,17 @@ class RestoreParams(SearchParams):
     """Parameters of the robust fit."""
 
     threshold: float = Field(
-        3.0, gt=0, description="volumes further from the robust model than this times sigma are left out"
+        3.0,
+        gt=0,
+        description="volumes that deviate from the robust model by more than this times sigma are excluded",
     )
 
 
 @dataclass(frozen=True)
 class RestoreResult(TensorFit):
-    """Maps of the tensor; ``outliers`` (x, y, z, volume) uint8 is 1 where a measurement was left out.
+    """Maps of the tensor; ``outliers`` (x, y, z, volume) uint8 is 1 where a measurement was excluded.
 
-    ``sigma`` is taken over the volumes kept.
+    ``sigma`` is computed over the included volumes.
     """
 
     outliers: Array
@@ -89,14 +91,14 @@ def nlls(
     gradient_deviation: Array | None = None,
     sigma: Array | None = None,
 ) -> TensorFit:
-    """Tensor of every voxel by nonlinear least squares.
+    """Fit a tensor in every voxel by nonlinear least squares.
 
     Parameters
     ----------
     signal, mask, b_values, b_vectors, grid, gradient_deviation
-        As in :func:`qsmengine.stages.diffusion.tensor.ols`; signals are used as they are, NaN as 0.
+        As in :func:`qsmengine.stages.diffusion.tensor.ols`; signals are used unchanged, NaN as 0.
     sigma
-        (x, y, z) standard deviation of the noise [unit of the signal] instead of the number in `params`.
+        (x, y, z) standard deviation of the noise [unit of the signal]; replaces the number in `params`.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def restore(
     gradient_deviation: Array | None = None,
     sigma: Array | None = None,
 ) -> RestoreResult:
-    """Tensor of every voxel by robust nonlinear least squares that leaves outliers out; see `nlls`."""
+    """Fit a tensor in every voxel by robust nonlinear least squares that excludes outliers; see `nlls`."""
     inputs = signal, mask, b_values, b_vectors, gradient_deviation, sigma
     return RestoreResult(**_search(*inputs, grid, params, device, threshold=params.threshold))
 
@@ -136,7 +138,7 @@ def constrained(
     gradient_deviation: Array | None = None,
     sigma: Array | None = None,
 ) -> TensorFit:
-    """Tensor of every voxel by nonlinear least squares among positive semidefinite tensors; see `nlls`."""
+    """Fit a positive semidefinite tensor in every voxel by nonlinear least squares; see `nlls`."""
     inputs = signal, mask, b_values, b_vectors, gradient_deviation, sigma
     return TensorFit(**_search(*inputs, grid, params, device, positive=True))
 
@@ -155,7 +157,7 @@ def _search(
     threshold: float | None = None,
     positive: bool = False,
 ) -> dict[str, Array]:
-    """Maps by name; outliers are left out where there is a `threshold`."""
+    """Return the maps by name; outliers are excluded if there is a `threshold`."""
     if params.noise_floor and sigma is None and params.sigma == 0:
         raise InputError("a noise floor needs the noise: give sigma", field="sigma")
     if sigma is not None and sigma.ndim != 3:
@@ -199,7 +201,7 @@ METHODS = (
     Method(
         stage="diffusion", name="restore", run=restore, params=RestoreParams, inputs=_INPUTS,
         outputs={**TENSOR_OUTPUTS, "outliers": "1"},
-        summary="tensor by robust nonlinear least squares that leaves outliers out",
+        summary="tensor by robust nonlinear least squares that excludes outliers",
         doi="10.1002/mrm.20426", bytes_per_voxel=92, bytes_per_volume=4,
     ),
     Method(

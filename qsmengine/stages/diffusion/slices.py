@@ -1,4 +1,4 @@
-"""Slices that lost signal, by comparison with their neighbours and other volumes; a mask from b = 0."""
+"""Detection of slices with signal loss, by comparison with neighbours and other volumes; a mask from b = 0."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from qsmengine.grid import FloatArray
 from qsmengine.stages.params import Params
 
 LEAST_VOXELS = 50
-"""A slice with fewer voxels in the mask is not judged."""
+"""Smallest number of voxels in the mask for a slice to be tested."""
 FLANKS = (-2, -1, 1, 2)
-"""Neighbours whose median a slice is compared with."""
+"""Number of neighbours whose median a slice is compared with."""
 
 
 class SliceParams(Params):
-    """Parameters of the search for slices that lost signal."""
+    """Parameters of the detection of slices with signal loss."""
 
-    threshold: float = Field(4.0, gt=0, description="standard deviations below the others")
-    least_loss: float = Field(0.1, ge=0, lt=1, description="part of the signal that must be missing")
+    threshold: float = Field(
+        4.0, gt=0, description="standard deviations by which a slice must be below the others"
+    )
+    least_loss: float = Field(0.1, ge=0, lt=1, description="fraction of the signal that must be lost")
 
 
 class SliceResult(NamedTuple):
-    """`outlier` (volume, slice), and `score`: how many standard deviations a slice lies off [1], 0 unknown."""
+    """`outlier` (volume, slice), and `score`: deviation of a slice in standard deviations [1], 0 if unknown."""
 
     outlier: npt.NDArray[np.bool_]
     score: FloatArray
 
 
 def outlier_slices(series: DwiSeries, mask: npt.NDArray[np.bool_], params: SliceParams) -> SliceResult:
-    """Slices (along z) whose mean signal is missing a part.
+    """Detect slices (along z) that lost part of their mean signal.
 
-    r(v, z) is the log of the mean signal of slice z in volume v less its median over the volumes of about the
-    same b-value, less the median of the same over neighbouring slices: motion and the gradient's direction
-    change it smoothly along z, a lost slice does not. Its standard deviation is 1.4826 times the median
-    of |r| in those volumes, of the slice or of all slices, whichever is larger.
+    r(v, z) is the log of the mean signal of slice z in volume v minus its median over the volumes of about the
+    same b-value, minus the median of this difference over neighbouring slices: motion and the gradient
+    direction change it smoothly along z, a signal loss does not. Its standard deviation is 1.4826 times the
+    median of |r| in those volumes, of the slice or of all slices, whichever is larger.
     """
     counts = mask.sum(axis=(0, 1))
     judged = np.flatnonzero(counts >= LEAST_VOXELS)
@@ -64,7 +66,7 @@ def outlier_slices(series: DwiSeries, mask: npt.NDArray[np.bool_], params: Slice
 
 
 def same_b(b_values: FloatArray, unweighted: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.intp]]:
-    """Numbers of the volumes of each shell, the `unweighted` ones first."""
+    """Return the indices of the volumes of each shell, the `unweighted` ones first."""
     b = np.where(unweighted, 0.0, b_values)
     groups: list[list[int]] = []
     for v in np.argsort(b, kind="stable").tolist():
@@ -76,7 +78,7 @@ def same_b(b_values: FloatArray, unweighted: npt.NDArray[np.bool_]) -> list[npt.
 
 
 def b0_mask(series: DwiSeries) -> npt.NDArray[np.bool_]:
-    """Head (x, y, z): above half of Otsu's threshold in the mean b = 0, the largest part, holes filled."""
+    """Return the head (x, y, z): mean b = 0 above half of Otsu's threshold, largest component, holes filled."""
     from scipy.ndimage import binary_fill_holes, binary_opening, label
 
     unweighted = series.signal[..., np.flatnonzero(series.b0_volumes)]

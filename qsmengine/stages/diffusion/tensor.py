@@ -1,18 +1,18 @@
-"""Diffusion tensor by log-linear least squares: OLS and the three weighted fits of the field, with all maps.
+"""Diffusion tensor by log-linear least squares: OLS and three weighted fits, with all maps.
 
 log S_v = log S0 - b_v g_v' D g_v. All minimise sum w_v (log S_v - model)^2; the noise of log S is sigma / S:
 
 - ``ols``: w = 1.
-- ``wls``: w = exp(2 model_OLS), the squared signal that OLS predicts (Chung 2006; what DIPY calls WLS).
+- ``wls``: w = exp(2 model_OLS), the squared signal predicted by OLS (Chung 2006; WLS in DIPY).
 - ``wls_fsl``: w = S^2 as measured (Salvador 2005; FSL's ``dtifit --wls``). Measured weights correlate with the
   noise they weigh, which biases the fit.
-- ``iwls``: weights from measured signals, then `iterations` fits with the weights that the fit before predicts
-  (what MRtrix3's ``dwi2tensor -iter`` does; Veraart 2013). With `start` "ols" the first fit is not weighted.
+- ``iwls``: weights from measured signals, then `iterations` fits with weights predicted by the previous fit
+  (as MRtrix3's ``dwi2tensor -iter``; Veraart 2013). With `start` "ols" the first fit is not weighted.
 
 Directions are read, and tensor and eigenvectors returned, in FSL's frame: array axes, with x negated where
-the affine's determinant is positive. This is what dtifit does; FA, MD and the other scalars do not depend
-on it. Eigenvectors have an arbitrary sign. Nothing forces D to be positive: noise can give negative
-eigenvalues, which are kept (FA can then exceed 1, up to sqrt(3/2)) and marked in the status map.
+the affine's determinant is positive. dtifit does the same; FA, MD and the other scalars do not depend on it.
+Eigenvectors have an arbitrary sign. D is not constrained to be positive: noise can cause negative eigenvalues,
+which are kept (FA can then exceed 1, up to sqrt(3/2)) and marked in the status map.
 
 References: Basser et al. 1994, 10.1006/jmrb.1994.1037; weights: Salvador et al. 2005, 10.1002/hbm.20076, Chung
 et al. 2006, 10.1016/j.neuroimage.2006.07.001, and Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028; mode:
@@ -46,23 +46,25 @@ from qsmengine.stages.method import Method
 class TensorParams(FitParams):
     """Parameters of the linear fits.
 
-    `floor` says what becomes of signals too small for a logarithm: "relative" raises those below `min_signal`
-    times the voxel's largest signal, "absolute" those below `lowest_signal` [unit of the signal], for instance
-    the noise. "fsl" does what dtifit does: fit once with log S = 0 where S <= 0 (which depends on the unit of
-    the signal), raise to 1 % of the S0 found, fit again, and give an S0 not below the mean signal.
+    `floor` selects the treatment of signals too small for a logarithm: "relative" raises those below
+    `min_signal` times the voxel's largest signal, "absolute" those below `lowest_signal` [unit of the signal],
+    for instance the noise. "fsl" follows dtifit: fit once with log S = 0 where S <= 0 (which depends on the
+    unit of the signal), raise signals to 1 % of the fitted S0, fit again, and return an S0 not below the mean
+    signal.
     """
 
     floor: Literal["relative", "absolute", "fsl"] = Field(
-        "relative", description="what small signals are raised to: relative, absolute or fsl (two passes)"
+        "relative",
+        description="floor to which small signals are raised: relative, absolute or fsl (two passes)",
     )
     min_signal: float = Field(
         1e-3,
         gt=0,
         lt=1,
-        description="floor relative: signals below this part of the voxel's largest are raised",
+        description="floor relative: signals below this fraction of the voxel's maximum are raised",
     )
     lowest_signal: float | None = Field(
-        None, gt=0, description="floor absolute: signals below this are raised to it [unit of the signal]"
+        None, gt=0, description="floor absolute: lower signals are raised to this value [unit of the signal]"
     )
 
     @model_validator(mode="after")
@@ -76,10 +78,10 @@ class IwlsParams(TensorParams):
     """Parameters of the iterated weighted fit."""
 
     iterations: int = Field(
-        2, ge=0, le=100, description="fits with predicted weights after the first; 0: only the first"
+        2, ge=0, le=100, description="fits with predicted weights after the first; 0: only the first fit"
     )
     start: Literal["measured", "ols"] = Field(
-        "measured", description="weights of the first fit: measured signals, or none (ols)"
+        "measured", description="weights of the first fit: from measured signals, or none (ols)"
     )
 
 
@@ -101,13 +103,13 @@ def ols(
     device: Device,
     gradient_deviation: Array | None = None,
 ) -> TensorResult:
-    """Tensor of every voxel by ordinary log-linear least squares.
+    """Fit a tensor in every voxel by ordinary log-linear least squares.
 
     Parameters
     ----------
     signal
         (x, y, z, volume), any unit, any memory order. Float32 in Fortran order is read without a copy.
-        Small, zero, negative and NaN values are raised as `floor` says.
+        Small, zero, negative and NaN values are raised according to `floor`.
     mask
         (x, y, z); only voxels inside are fitted. Outputs are 0 outside, and where no signal is positive or
         the largest is infinite.
@@ -123,8 +125,8 @@ def ols(
     Raises
     ------
     InputError
-        For shapes that do not fit, an empty mask, and a gradient table that is malformed or cannot determine
-        a tensor.
+        For mismatched shapes, an empty mask, and a gradient table that is malformed or cannot determine a
+        tensor.
     """
     return _fit(signal, mask, b_values, b_vectors, gradient_deviation, grid, params, device, 0)
 
@@ -140,7 +142,7 @@ def wls(
     device: Device,
     gradient_deviation: Array | None = None,
 ) -> TensorResult:
-    """Tensor of every voxel by least squares weighted with the squared signal that OLS predicts; see `ols`."""
+    """Fit a tensor in every voxel by least squares weighted with the squared OLS prediction; see `ols`."""
     return _fit(signal, mask, b_values, b_vectors, gradient_deviation, grid, params, device, 1)
 
 
@@ -155,7 +157,7 @@ def wls_fsl(
     device: Device,
     gradient_deviation: Array | None = None,
 ) -> TensorResult:
-    """Tensor of every voxel by least squares weighted with the squared measured signal; see `ols`.
+    """Fit a tensor in every voxel by least squares weighted with the squared measured signal; see `ols`.
 
     With `floor` "fsl" the weights are those of the signals before they are raised, and 1 where S <= 0.
     """
@@ -173,7 +175,7 @@ def iwls(
     device: Device,
     gradient_deviation: Array | None = None,
 ) -> TensorResult:
-    """Tensor of every voxel by iterated weighted least squares; see `ols`."""
+    """Fit a tensor in every voxel by iterated weighted least squares; see `ols`."""
     measured = params.start == "measured"
     steps = params.iterations + (1 if measured else 0)
     return _fit(

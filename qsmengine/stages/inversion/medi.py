@@ -108,7 +108,7 @@ def medi(
     r2star
         (x, y, z) [1/s], to segment the CSF if lambda_csf is above 0.
     callback
-        Told the solver's status; returning False stops. With MERIT every solution is reported.
+        Receives the solver's status; returning False stops it. With MERIT every solution is reported.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Susceptibility-weighted imaging by homodyne filtering.
 
-The complex image S of an echo, divided by its own low-pass, keeps the phase of small structures:
+The complex image S of an echo, divided by its low-pass, keeps the phase of small structures:
 
     phase_e = angle(S_e conj(G * S_e)),
 

@@ -86,8 +86,8 @@ def test_malformed_tables_are_named(rng):
         (change(b, 3, np.nan), g, "finite"),
         (change(b, 3, -1.0), g, "negative"),
         (b, change(g, (7, 1), np.inf), "finite"),
-        (b, change(g, 7, 0.0), r"volume 8 \(b = 1000\) is no unit vector"),
-        (b, change(g, 9, 2 * g[9]), "volume 10 .* is no unit vector"),
+        (b, change(g, 7, 0.0), r"volume 8 \(b = 1000\) is not a unit vector"),
+        (b, change(g, 9, 2 * g[9]), "volume 10 .* is not a unit vector"),
     ]
     for b_values, b_vectors, message in bad:
         with pytest.raises(InputError, match=message):

@@ -155,5 +155,5 @@ def test_results_are_finite_and_bounded_for_any_magnitude(method, floor):
 def test_bad_inputs_are_named(method):
     with pytest.raises(InputError, match="EchoTime: R2\\* needs at least two echoes"):
         fit(method, np.ones((*SHAPE, 1)), (0.01,))
-    with pytest.raises(InputError, match="EchoTime: two echoes leave nothing over"):
+    with pytest.raises(InputError, match="EchoTime: two echoes leave no residual"):
         fit(method, np.ones((*SHAPE, 2)), (0.01, 0.02))
