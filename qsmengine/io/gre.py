@@ -70,8 +70,8 @@ def load_gre(
         Whether the phase of every second slice is off by pi and must be corrected; None: decided from the
         images (see :mod:`qsmengine.io.slices`).
     repetitions
-        Where each file holds repetitions of one echo: "average" aligns and averages them (see
-        :mod:`qsmengine.io._repetitions`), a number, from 1, takes that one. By default they are refused.
+        For files with repetitions of one echo: "average" aligns and averages them (see
+        :mod:`qsmengine.io._repetitions`); a number, from 1, selects one. None: repetitions are refused.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
 def _arrays(
     files: GreFiles, repetition: int, units: PhaseUnits | None, sign: int, notes: list[str]
 ) -> tuple[Array, Array]:
-    """Magnitude and phase (x, y, z, echo) of one repetition, counted from 0."""
+    """Load magnitude and phase (x, y, z, echo) of one repetition, counted from 0."""
     groups, orders = files.groups, files.orders
     shape = (*files.grid.shape, len(files.echo_times))
     if groups[-1].name == "phase":
@@ -174,7 +174,7 @@ def _magnitudes(group: EchoGroup, repetition: int, dtype: npt.DTypeLike = np.flo
 
 
 def _chosen(array: Array, file: SeriesFile, repetition: int) -> Array:
-    """The volumes of a file, or the one of a repetition where it holds several."""
+    """Return the volumes of a file, or only that of one repetition if the file contains several."""
     return array[..., repetition] if file.repetitions > 1 else array
 
 
@@ -243,11 +243,11 @@ def _check_signal(
 
 
 def _note_clipped(magnitude: Array, echo: int, source: str, notes: list[str]) -> None:
-    """Note an echo (x, y, z) in which many voxels share the largest value: receiver or file clipped it."""
+    """Add a note if many voxels of an echo (x, y, z) share the largest value: receiver or file clipped it."""
     largest = magnitude.max()
     top, inside = np.count_nonzero(magnitude == largest), np.count_nonzero(magnitude > largest / 10)
     if CLIPPED * inside < top < FLAT * inside:
         notes.append(
             f"{source}: {top} voxels ({100 * top / inside:.1f} % of the object) of echo {echo} have the "
-            f"largest magnitude, {largest:g}: clipped; relaxation and weights are wrong there"
+            f"largest magnitude, {largest:g}: clipped; relaxation and weights are wrong in them"
         )

@@ -52,7 +52,7 @@ class GreFiles:
 
     @property
     def repetitions(self) -> int:
-        """Number of repetitions that every file holds of its echo."""
+        """Number of repetitions of its echo in every file."""
         return self.groups[0].files[0].repetitions
 
     @property

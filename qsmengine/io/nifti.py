@@ -76,9 +76,7 @@ def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
         buffer = np.empty(header.n_bytes, dtype=np.uint8)
         source.read_exactly(buffer.data)
         extra = source.finish()
-    if (
-        extra and header.affine_source != MGH
-    ):  # MGH files end with acquisition parameters, which are not voxels, which are not voxels
+    if extra and header.affine_source != MGH:  # MGH files end with acquisition parameters, which are not voxels
         header.notes.append(f"{extra} bytes after the voxels ignored")
     array = buffer.view(header.dtype)
     if not header.dtype.isnative:

@@ -1,5 +1,5 @@
-"""The engine of one session: settings, planning and running of stages, and files of derivatives.
+"""Processing of one session: settings, planning and execution of stages, and derivative files.
 
 ``configuration`` reads settings, ``run`` plans and executes stages in memory, ``outputs`` writes maps with
-provenance. Nothing here knows a modality by name; what is particular to one is in ``qsmengine.modalities``.
+provenance. Nothing here names a modality; modality-specific code is in ``qsmengine.modalities``.
 """

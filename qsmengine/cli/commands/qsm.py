@@ -50,7 +50,7 @@ def qsm(
         str | None,
         typer.Option(
             "--repetitions",
-            help="of an echo in one file: average, each (into OUT/rep-1, ...), or one by its number",
+            help="repetitions of an echo in one file: average, each (into OUT/rep-1, ...), or a number",
             metavar="KIND",
         ),
     ] = None,

@@ -27,7 +27,7 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.stages.object_size import size_notes
 
 LEAST_VOXELS = 8
-"""Voxels along every axis below which a note is made."""
+"""Number of voxels along an axis below which a note is added."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ class QsmRequest:
 
 
 def extent_notes(grid: Grid) -> list[str]:
-    """A note where an image has few voxels along an axis; else none."""
+    """Return a note if an image has few voxels along an axis, else none."""
     if min(grid.shape) >= LEAST_VOXELS:
         return []
     note = (
         f"{min(grid.shape)} voxels along one axis, fewer than {LEAST_VOXELS}: the fields of sources beyond the "
-        "slab cannot be told from local ones, and susceptibility is unreliable"
+        "slab cannot be separated from local ones, and susceptibility is unreliable"
     )
     return [note]
 
 
 def each_repetition(request: QsmRequest) -> list[tuple[QsmRequest, str]]:
-    """Return a request for every repetition that the first file holds, with the repetition's number.
+    """Return a request for each repetition in the first file, with the number of the repetition.
 
     Outputs go into ``rep-1``, ``rep-2``, ... below the request's folder.
     """

@@ -49,7 +49,7 @@ class InputOptions(Params):
     )
     repetitions: Literal["average"] | Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="where each file holds repetitions of one echo: average them, or the number of one, from 1",
+        description="for files with repetitions of one echo: average them, or the number of the one to use",
     )
     object_size: float | None = Field(
         None,
