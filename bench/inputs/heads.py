@@ -12,12 +12,13 @@ from scipy.ndimage import gaussian_filter
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 
+Image = np.ndarray[Any, np.dtype[Any]]
 FIELD_STRENGTH = 3.0
 ECHO_TIMES = (0.005, 0.012, 0.020)
 RAD_PER_PPM_S = 2 * np.pi * 42.576 * FIELD_STRENGTH
 
 
-def _oblique(voxel_size: tuple[float, float, float]) -> np.ndarray:
+def _oblique(voxel_size: tuple[float, float, float]) -> Image:
     a, b = 0.4, -0.3
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
@@ -80,19 +81,32 @@ def head(name: str, seed: int = 0) -> Head:
         "components": magnitude * (1 + 0.02 * rng.normal(size=magnitude.shape)),
         "reliable_chi": chi, "filled_chi": chi + 0.02 * x,
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
-    } | _diffusion(rng, grid)  # fmt: skip
+    } | _optional(mask, x, tissue) | _diffusion(rng, grid)  # fmt: skip
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
     reliable = mask & (np.abs(x - 0.2) > 0.1)
-    return Head(grid, {**arrays, "mask": mask, "reliable_mask": reliable, "echo_times": ECHO_TIMES})
+    masks = {"mask": mask, "reliable_mask": reliable, "field_mask": reliable}
+    return Head(grid, {**arrays, **masks, "echo_times": ECHO_TIMES})
 
 
-def _blobs(rng: np.random.Generator, grid: Grid) -> np.ndarray:
+def _optional(mask: Image, x: Image, tissue: Image) -> dict[str, Any]:
+    """What only optional inputs ask for: a weight with zeros, noise that grows along x, distorted gradients."""
+    deviation = np.zeros((*mask.shape, 9))
+    deviation[..., [0, 4, 8]] = 0.02 * x[..., None] * np.array([1.0, -0.5, 0.3])
+    return {
+        "weight": np.where(x > 0.7, 0.0, np.maximum(tissue / 25, 0.1)) * mask,
+        "sigma": 8.0 * (1 + 0.2 * x),
+        "labels": np.where(x > 0, 2, 1),
+        "gradient_deviation": deviation,
+    }
+
+
+def _blobs(rng: np.random.Generator, grid: Grid) -> Image:
     """Smooth noise of unit standard deviation."""
     smooth = gaussian_filter(rng.normal(size=grid.shape), 2.0)
     return smooth / smooth.std()
 
 
-def _field(chi: np.ndarray, grid: Grid) -> np.ndarray:
+def _field(chi: Image, grid: Grid) -> Image:
     frequencies = [np.fft.fftfreq(n, h) for n, h in zip(grid.shape, grid.voxel_size, strict=True)]
     k = np.stack(np.meshgrid(*frequencies, indexing="ij"))
     k2 = (k**2).sum(axis=0)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bench.inputs.heads import Head
+from bench.inputs.heads import Head, Image
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
-from qsmengine.stages.registry import all_methods
+from qsmengine.stages.registry import all_methods, get_method
 
 METHODS = all_methods()
-MASKED = tuple(m for m in METHODS if "mask" in m.required_inputs)
+FULL = tuple(
+    replace(m, inputs=tuple(n.rstrip("?") for n in m.inputs)) for m in METHODS if m.inputs != m.required_inputs
+)
+"""Methods with optional inputs, as methods that require them all."""
+EVERY = (*METHODS, *FULL)
+MASKED = tuple(m for m in EVERY if "mask" in m.required_inputs)
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("inversion", "r2star"): {"lambda_csf": 0.1},
+    ("reference", "labels"): {"region": "labels", "label_values": (1,)},
+    ("diffusion", "sigma"): {"noise_floor": True},
+}
+"""Parameters without which a stage does not look at an optional input."""
 
 TOLERANCES = {"ppm": 1e-5, "rad": 1e-4}
 """Largest difference between devices by unit; other units: 1e-4 of the largest value."""
@@ -29,25 +41,37 @@ AXES = {"v1": 0, "v2": 1, "v3": 2, "colour_fa": 0}
 KURTOSES = frozenset({"mk", "ak", "rk", "mkt", "kurtosis_tensor"})
 
 
-def _rate(time: np.ndarray) -> np.ndarray:
+def _rate(time: Image) -> Image:
     """1 / `time` [1/s]; 0 where it is 0."""
     return np.divide(1.0, time, out=np.zeros(time.shape), where=time > 0)
 
 
-FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"t2star": _rate, "sse": np.sqrt}
+FORMS: dict[str, Callable[[Image], Image]] = {"t2star": _rate, "sse": np.sqrt}
 """What is compared in place of the result itself."""
 
 
+def given(method: Method) -> tuple[str, ...]:
+    """Optional inputs of the registered method that this one requires."""
+    registered = get_method(method.stage, method.name)
+    return tuple(n for n in method.required_inputs if n not in registered.required_inputs)
+
+
 def method_id(method: Method) -> str:
-    return f"{method.stage}-{method.name}"
+    return "-".join([method.stage, method.name, *given(method)])
 
 
-def short_params(method: Method) -> Params:
-    """Default parameters; few iterations, since what is promised here does not wait for convergence."""
-    return method.params(**({"iterations": 20} if "iterations" in method.params.model_fields else {}))
+def short_params(method: Method, iterations: int = 20) -> Params:
+    """Default parameters; few iterations, since what is promised here does not wait for convergence.
+
+    Where optional inputs are given, the parameters that make the method look at them.
+    """
+    settings = {"iterations": iterations} if "iterations" in method.params.model_fields else {}
+    for name in given(method):
+        settings |= SETTINGS.get((method.stage, name), {})
+    return method.params(**settings)
 
 
-def run(method: Method, head: Head, device: Device, **changes: Any) -> dict[str, np.ndarray]:
+def run(method: Method, head: Head, device: Device, **changes: Any) -> dict[str, Image]:
     """Results of a method, in host memory; `changes` replace inputs."""
     inputs: Mapping[str, Any] = head.inputs(method) | changes
     results = method(inputs, head.grid, short_params(method), device=device)
@@ -59,17 +83,18 @@ def array_inputs(method: Method) -> tuple[str, ...]:
     return tuple(n for n in method.required_inputs if n not in {"echo_times", "b_values", "b_vectors", "grid"})
 
 
-def assert_same_bytes(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:
+def assert_same_bytes(first: Mapping[str, Image], second: Mapping[str, Image]) -> None:
     for name, array in first.items():
         assert array.tobytes() == second[name].tobytes(), (
             f"{name} differs by up to {np.abs(array.astype(float) - second[name].astype(float)).max()}"
         )
 
 
-def difference(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
+def difference(name: str, found: Mapping[str, Image], expected: Mapping[str, Image]) -> float:
     """Largest difference between two devices' results of this name, as far as the data determine it.
 
-    An eigenvector has no sign, a time constant is compared by its rate, a sum of squares by its root. What
+    An eigenvector has no sign, a wrapped phase no turns; a time constant is compared by its rate, a sum of
+    squares by its root. What
     rounding changes more than the fitted tensor counts in proportion, see :func:`_determined`. A voxel in
     which a value at a threshold is an outlier, or a fit ends, on one device only is left out; of a status the
     share of such voxels is the difference.
@@ -81,6 +106,8 @@ def difference(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str
         first = first * np.where((first * second).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
     form = FORMS.get(name, np.asarray)
     apart = np.abs(form(first) - form(second))
+    if name == "phase":
+        apart = np.abs(np.angle(np.exp(1j * apart)))
     if "l1" in expected:
         apart = apart * _across(apart, _determined(name, expected))
     decided = np.ones(apart.shape[:3], bool)
@@ -90,7 +117,7 @@ def difference(name: str, found: Mapping[str, np.ndarray], expected: Mapping[str
     return float(apart[decided].max())
 
 
-def _determined(name: str, expected: Mapping[str, np.ndarray]) -> np.ndarray:
+def _determined(name: str, expected: Mapping[str, Image]) -> Image:
     """Inverse of the factor (x, y, z) by which a tensor's rounding grows in the result of this name.
 
     An eigenvector turns by the inverse of its eigenvalue's distance from the others. The mode is a quotient by
@@ -116,12 +143,12 @@ def _determined(name: str, expected: Mapping[str, np.ndarray]) -> np.ndarray:
     return factor
 
 
-def _across(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def _across(image: Image, factor: Image) -> Image:
     """`factor` (x, y, z) with an axis for the components that `image` may have."""
     return factor[..., None] if image.ndim > factor.ndim else factor
 
 
-def tolerance(name: str, unit: str | None, expected: Mapping[str, np.ndarray]) -> float:
+def tolerance(name: str, unit: str | None, expected: Mapping[str, Image]) -> float:
     """Largest difference that may be between two devices."""
     reference = DEVIATIONS.get(name, name)
     reference = reference if reference in expected else name

@@ -9,10 +9,12 @@ from bench.inputs.heads import head
 from qsmengine.backend.device import Device
 from qsmengine.errors import InputError, UsageError
 from qsmengine.stages.method import Method
-from tests.contract.running import MASKED, METHODS, array_inputs, method_id, run
+from tests.contract.running import FULL, MASKED, METHODS, array_inputs, given, method_id, run
 
-CASES = [(m, name) for m in METHODS for name in array_inputs(m)]
-VALUES = [(m, name) for m in MASKED for name in array_inputs(m) if not name.endswith("mask")]
+REQUIRED = [(m, name) for m in METHODS for name in array_inputs(m)]
+OPTIONAL = [(m, name) for m in FULL for name in given(m)]
+CASES = REQUIRED + OPTIONAL
+VALUES = [(m, n) for m, n in CASES if m in MASKED and not n.endswith("mask")]
 SERIES = [(m, n) for m in METHODS for n in m.required_inputs if n in {"echo_times", "b_values", "b_vectors"}]
 
 
@@ -60,7 +62,7 @@ def test_wrong_number_of_volumes_is_named(method: Method, name: str, device: Dev
         run(method, case, device, **{name: case.values[name][:-1]})
 
 
-@pytest.mark.parametrize(("method", "name"), CASES, ids=_ids(CASES))
+@pytest.mark.parametrize(("method", "name"), REQUIRED, ids=_ids(REQUIRED))
 def test_missing_input_is_a_usage_error_that_names_it(method: Method, name: str, device: Device) -> None:
     case = head("even")
     with pytest.raises(UsageError, match=name):

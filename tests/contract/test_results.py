@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from bench.inputs.heads import GRIDS, Head, head
+from bench.inputs.heads import GRIDS, Head, Image, head
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.stages.method import Method
 from tests.contract.running import (
+    EVERY,
+    FULL,
     MASKED,
     METHODS,
     array_inputs,
     assert_same_bytes,
     difference,
+    given,
     method_id,
     run,
     short_params,
     tolerance,
 )
 
-every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
+every_method = pytest.mark.parametrize("method", EVERY, ids=method_id)
 masked_method = pytest.mark.parametrize("method", MASKED, ids=method_id)
 DTYPES = {
     "mask": np.bool_, "reliable_mask": np.bool_, "filled_mask": np.bool_, "csf_mask": np.bool_,
     "outliers": np.uint8,
 }  # fmt: skip
 """Types of results that are not float32."""
-LINEAR = tuple(m for m in METHODS if m.linear)
+LINEAR = tuple(m for m in EVERY if m.linear)
+ON_GRIDS = [(m, g) for m in METHODS for g in GRIDS] + [(m, "oblique") for m in FULL]
+ON_GPU = [(m, g) for m, g in ON_GRIDS if g in {"anisotropic", "oblique"}]
+OPTIONAL = [(m, name) for m in FULL for name in given(m)]
+STORED: tuple[Callable[[Image], Image], ...] = (
+    np.asfortranarray,
+    lambda a: a if a.dtype.kind in "bi" else a.astype(np.float64),
+    lambda a: np.repeat(a[::-1], 2, axis=2)[::-1, :, ::2],
+)
+"""Ways to hold the same numbers."""
 
 
-@every_method
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize(("method", "grid"), ON_GRIDS, ids=lambda v: v if isinstance(v, str) else method_id(v))
 def test_outputs_are_finite_images_of_the_grid(method: Method, grid: str, device: Device) -> None:
     case = head(grid)
     results = run(method, case, device)
@@ -51,11 +64,24 @@ def test_outputs_are_finite_images_of_the_grid(method: Method, grid: str, device
 def test_order_and_precision_of_inputs_do_not_matter(method: Method, device: Device) -> None:
     case = head("odd")
     expected = run(method, case, device)
-    for name in array_inputs(method):
-        array = case.values[name]
-        precise = array if array.dtype == bool else array.astype(np.float64)
-        for changed in (np.asfortranarray(array), precise, array[::-1].copy()[::-1]):
-            assert_same_bytes(expected, run(method, case, device, **{name: changed}))
+    for stored in STORED:
+        changed = {name: stored(case.values[name]) for name in array_inputs(method)}
+        assert_same_bytes(expected, run(method, case, device, **changed))
+
+
+@pytest.mark.parametrize(("method", "name"), OPTIONAL, ids=lambda v: v if isinstance(v, str) else method_id(v))
+def test_every_optional_input_counts(method: Method, name: str, device: Device) -> None:
+    case = head("even")
+    values = case.values
+    scaled = {"noise": 2 * values["noise"], "sigma": 2 * values["sigma"], "mask": values["reliable_mask"]}
+    other = scaled.get(name, values[name][::-1])
+    plain, changed = run(method, case, device), run(method, case, device, **{name: other})
+    assert max(_relative(changed[output], array) for output, array in plain.items()) > 1e-3
+
+
+def _relative(found: Image, expected: Image) -> float:
+    scale = np.abs(expected.astype(float)).max()
+    return float(np.abs(found.astype(float) - expected).max() / max(scale, 1e-30))
 
 
 @masked_method
@@ -110,8 +136,7 @@ def test_the_number_of_threads_does_not_change_the_bytes(method: Method) -> None
     assert_same_bytes(one, two)
 
 
-@every_method
-@pytest.mark.parametrize("grid", ["anisotropic", "oblique"])
+@pytest.mark.parametrize(("method", "grid"), ON_GPU, ids=lambda v: v if isinstance(v, str) else method_id(v))
 def test_gpu_agrees_with_cpu(method: Method, grid: str, gpu: Device) -> None:
     case: Head = head(grid)
     on_cpu, on_gpu = run(method, case, resolve_device("cpu")), run(method, case, gpu)

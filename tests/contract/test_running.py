@@ -39,6 +39,12 @@ def test_a_turned_eigenvector_counts_where_its_eigenvalue_is_distinct(eigenvalue
     assert agrees("v1", "1", turned(expected, "v1", 1e-3), expected) is not seen
 
 
+def test_a_wrapped_phase_has_no_turns() -> None:
+    expected = {"phase": np.full(SHAPE, np.pi, np.float32)}
+    for shift, same in ((-2 * np.pi, True), (-2 * np.pi + 1e-3, False)):
+        assert agrees("phase", "rad", {"phase": expected["phase"] + np.float32(shift)}, expected) is same
+
+
 def test_an_eigenvector_has_no_sign():
     expected = maps((1.5e-3, 0.4e-3, 0.3e-3))
     assert agrees("v1", "1", expected | {"v1": -expected["v1"]}, expected)

@@ -12,14 +12,15 @@ from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from tests.contract.running import METHODS, array_inputs, method_id, short_params
+from tests.contract.running import FULL, METHODS, array_inputs, method_id, short_params
 
 FIELD_STRENGTH = 9.4
 STAGES = {
     "phase-offset", "unwrap", "mask", "reliability", "two-pass", "background", "inversion", "combination",
     "single-step", "reference", "uncertainty", "swi",
 }  # fmt: skip
-SCALED = [m for m in METHODS if m.stage in STAGES]
+SCALED = [(m, scale) for m in METHODS if m.stage in STAGES for scale in (0.1, 0.3)]
+SCALED += [(m, 0.1) for m in FULL if m.stage in STAGES]
 LENGTHS = [(m, n) for m in METHODS for n in m.params.model_fields if m.params().length_power(n)]
 TINY = list({method_id(m): m for m, _ in LENGTHS if m.stage != "mask"}.values())
 MM = ("[mm", "ppm mm", "mm^", " mm ")
@@ -31,8 +32,9 @@ def _shrunk(grid: Grid, scale: float, **changes: object) -> Grid:
     return grid.replace(affine=affine, **changes)
 
 
-@pytest.mark.parametrize("scale", [0.1, 0.3])
-@pytest.mark.parametrize("method", SCALED, ids=method_id)
+@pytest.mark.parametrize(
+    ("method", "scale"), SCALED, ids=lambda v: str(v) if isinstance(v, float) else method_id(v)
+)
 def test_a_head_of_another_size_and_field_strength_gives_the_same_maps(method: Method, scale: float) -> None:
     device = resolve_device("cpu", 1)
     case = head("even")

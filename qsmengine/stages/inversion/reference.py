@@ -87,8 +87,9 @@ def _region(inside: Array, labels: Array | None, grid: Grid, params: RegionMeanP
         raise UsageError("reference region `labels` needs a label image and label_values")
     if tuple(labels.shape) != grid.shape:
         raise InputError(f"labels have shape {tuple(labels.shape)}, the grid has {grid.shape}", field="shape")
-    image = device.asarray(labels, np.int64)
-    region: Array = inside & device.xp.isin(image, device.asarray(np.asarray(params.label_values), np.int64))
+    whole = np.float64 if labels.dtype.kind == "f" else np.int64  # a fraction or NaN is no label
+    image = device.asarray(labels, whole)
+    region: Array = inside & device.xp.isin(image, device.asarray(np.asarray(params.label_values), whole))
     if not bool(region.any()):
         raise InputError(
             f"no voxel of labels {list(params.label_values)} lies in the mask", field="label_values"
