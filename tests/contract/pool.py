@@ -23,7 +23,7 @@ def pool_use(device: Device) -> Iterator[Use]:
     """Follow the pool of a GPU in this thread until the block ends."""
     use = Use()
 
-    class Follow(device.xp.cuda.MemoryHook):  # type: ignore[misc]
+    class Follow(device.xp.cuda.MemoryHook):  # type: ignore[misc, name-defined]
         name = "pool_use"
 
         def malloc_postprocess(self, *, mem_size: int, **_: Any) -> None:

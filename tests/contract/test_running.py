@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bench.inputs.heads import Image
 from tests.contract.running import difference, tolerance
 
 SHAPE = (3, 4, 5)
@@ -102,7 +103,7 @@ def test_a_time_constant_is_compared_by_its_rate():
 @pytest.mark.parametrize(("voxels", "same"), [(1, True), (5, False)])
 def test_few_voxels_may_end_in_another_way_and_are_left_out(voxels, same):
     shape = (10, 10, 10)
-    expected = {"status": np.ones(shape, np.float32), "l1": np.ones(shape, np.float32)}
+    expected: dict[str, Image] = {"status": np.ones(shape, np.float32), "l1": np.ones(shape, np.float32)}
     expected |= {"l2": expected["l1"] / 2, "l3": expected["l1"] / 4}
     changed = {name: image.copy() for name, image in expected.items()}
     changed["status"].flat[:voxels] = 5.0

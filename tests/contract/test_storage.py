@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device, to_numpy
+from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.stages.background.vsharp import VsharpParams, vsharp
@@ -24,8 +27,8 @@ from qsmengine.units import rad_per_ppm
 
 TOLERANCE = 1e-5
 """[ppm]"""
-FEW = {"iterations": 20, "tolerance": 0.0}
-ITERATIVE = {
+FEW: dict[str, Any] = {"iterations": 20, "tolerance": 0.0}
+ITERATIVE: dict[str, tuple[Callable[..., Array], Any]] = {
     "l1_qsm": (l1_qsm, L1QsmParams(**FEW)),
     "hd_qsm": (hd_qsm, HdQsmParams(first_iterations=10, **FEW)),
     "fansi_tgv": (fansi_tgv, FansiTgvParams(**FEW)),
@@ -56,7 +59,7 @@ def single_steps(
     field: np.ndarray, mask: np.ndarray, magnitude: np.ndarray, grid: Grid, device: Device
 ) -> dict[str, np.ndarray]:
     """MEDI and the methods of a single step, which have neither the chain's inputs nor its outputs."""
-    short = {"iterations": 20, "tolerance": 0.0}
+    short: dict[str, Any] = {"iterations": 20, "tolerance": 0.0}
     series = magnitude[..., np.newaxis]
     local = vsharp(field, mask, grid, VsharpParams(max_radius=20.0), device=device)
     smv = MediParams(**short, merit=1, smv_radius=8.0)
@@ -79,7 +82,7 @@ def stored(array: np.ndarray, axes: tuple[int, ...], flips: tuple[int, ...]) -> 
 def stored_grid(grid: Grid, axes: tuple[int, ...], flips: tuple[int, ...]) -> Grid:
     matrix = grid.affine[:3, axes].copy()
     origin = grid.affine[:3, 3].copy()
-    shape = tuple(grid.shape[a] for a in axes)
+    shape = (grid.shape[axes[0]], grid.shape[axes[1]], grid.shape[axes[2]])
     for axis in flips:
         origin += matrix[:, axis] * (shape[axis] - 1)
         matrix[:, axis] *= -1
@@ -107,10 +110,11 @@ def test_order_and_direction_of_the_axes_do_not_matter_to_single_steps_and_medi(
     axes: tuple[int, ...], flips: tuple[int, ...], device: Device
 ) -> None:
     case = head(0.4)
-    images = (case.truth["total_field"].array, case.mask, case.truth["m0"].array)
-    expected = single_steps(*images, case.grid, device)
+    field, mask, magnitude = case.truth["total_field"].array, case.mask, case.truth["m0"].array
+    expected = single_steps(field, mask, magnitude, case.grid, device)
     other = stored_grid(case.grid, axes, flips)
-    got = single_steps(*(stored(image, axes, flips) for image in images), other, device)
+    images = [stored(image, axes, flips) for image in (field, mask, magnitude)]
+    got = single_steps(images[0], images[1], images[2], other, device)
     for name, array in expected.items():
         assert np.abs(array).max() > 0.01, name
         assert np.abs(got[name] - stored(array, axes, flips)).max() <= TOLERANCE, name
