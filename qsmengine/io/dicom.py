@@ -11,6 +11,7 @@ from typing import Any
 
 from qsmengine.errors import DeviceError, InputError
 from qsmengine.io.atomic import Buffer, write_atomic
+from qsmengine.io.enhanced import divide_enhanced
 from qsmengine.io.nifti import BLOCK, compressed
 from qsmengine.io.sidecars import read_json
 
@@ -63,13 +64,16 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
     """
     try:
         import dcm2niix
+        import pydicom  # noqa: F401
     except ImportError:
-        raise DeviceError("DICOM needs dcm2niix: pip install 'qsmengine[dicom]'") from None
+        raise DeviceError("DICOM needs dcm2niix and pydicom: pip install 'qsmengine[dicom]'") from None
     if not folder.is_dir():
         raise InputError("no such folder", source=folder)
+    scratch = scratch.resolve()
+    folder, divided = divide_enhanced(folder.resolve(), scratch / "classic")
     command = [
         str(dcm2niix.bin), "-b", "y", "-ba", "n", "-z", "n", "-g", "i", "-d", "9", "-f", "%s",
-        "-o", str(scratch.resolve()), str(folder.resolve()),
+        "-o", str(scratch), str(folder),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     images = sorted(scratch.glob("*.nii"))
@@ -78,7 +82,7 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
         raise InputError(f"no DICOM image converted: {said[-1] if said else 'no output'}", source=folder)
     converted = [_collect(image) for image in images]
     warned = (_PROGRESS.sub("", line) for line in said if line.lower().startswith(("warning", "error")))
-    notes = [f"dcm2niix: {line}" for line in dict.fromkeys(warned)]
+    notes = [*divided, *(f"dcm2niix: {line}" for line in dict.fromkeys(warned))]
     if done.returncode:
         notes.append(f"dcm2niix ended with status {done.returncode}: some files may be missing")
     return sorted(converted, key=lambda one: (one.series_number, one.image.name)), notes
