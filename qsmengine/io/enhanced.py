@@ -47,7 +47,7 @@ REPETITION = 100
 
 
 class _Volume(NamedTuple):
-    """What tells a volume of a file from the others."""
+    """Volume that a frame belongs to."""
 
     repetition: int
     part: str
@@ -136,6 +136,7 @@ def _divide(path: Path, dataset: Any, target: Path) -> str:
         )
     try:
         pixels = dataset.pixel_array
+        pixels = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     except (RuntimeError, AttributeError, ValueError, NotImplementedError) as error:
         raise InputError(f"{error}; export uncompressed or classic DICOM", source=path) from None
     uids = {kind: generate_uid() for kind in kinds}
