@@ -1,4 +1,4 @@
-"""Virtual heads: labels -> tissue -> gradient-echo and diffusion signals, with the truth beside."""
+"""Virtual heads: labels -> tissue -> gradient-echo and diffusion signals, together with the truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a virtual head is made of on a chosen grid: labels and tissue, before any field or signal."""
+"""Labels and tissue of a virtual head on a chosen grid, before any field or signal."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Anatomy:
     tissue
         Maps (x, y, z); chi of the whole voxel.
     chi
-        (x, y, z) [ppm]: inside the mask that of the brain's share of the voxel.
+        (x, y, z) [ppm]: inside the mask that of the brain's fraction of the voxel.
     head, fine, resampler
-        Labels and tissue on the label grid, and the way from there to `grid`.
+        Labels and tissue on the label grid, and the resampling from there to `grid`.
     shares
-        Share of drawn features on the label grid, by their labels.
+        Fractions of drawn features on the label grid, by label.
     """
 
     grid: Grid
@@ -72,7 +72,7 @@ def head_anatomy(
     seed: int = 0,
     texture: float = 0.1,
 ) -> Anatomy:
-    """Labels and tissue of a virtual head; arguments as for :func:`~qsmengine.phantom.virtual_head`.
+    """Return labels and tissue of a virtual head; arguments as for :func:`~qsmengine.phantom.virtual_head`.
 
     Raises
     ------
@@ -107,9 +107,9 @@ def head_anatomy(
 
 
 def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:
-    """Tissue on the resampler's target: chi and m0 are averaged, the rates are averaged with the weight m0.
+    """Resample tissue: chi and m0 are averaged, the rates are averaged with the weight m0.
 
-    Beyond the label map there is air.
+    The surroundings of the label map are air.
     """
     if resampler.is_identity:
         return fine

@@ -1,4 +1,4 @@
-"""A virtual head as a BIDS dataset: raw series as a scanner would give them, truth under derivatives."""
+"""A virtual head as a BIDS dataset: raw series as from a scanner, truth under derivatives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAPS: Mapping[str, tuple[str, str, dict[str, str], str]] = {
     "v1": ("dwi", "dwimap", {"model": "tensor", "param": "v1"}, "principal direction along the array axes"),
     "s0": ("dwi", "dwimap", {"model": "tensor", "param": "s0"}, "signal at b = 0"),
 }
-"""Truth map -> folder, suffix, entities, what it is."""
+"""Truth map -> folder, suffix, entities, description."""
 
 
 def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = None) -> Path:
@@ -140,7 +140,7 @@ def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
 
 
 def write_volume(folder: Path, name: BidsName, array: Array, grid: Grid, sidecar: Mapping[str, object]) -> None:
-    """Write an image with its sidecar beside it."""
+    """Write an image and its sidecar."""
     path = folder / name.filename
     write_image(path, array, grid)
     write_json(str(path).removesuffix(".nii.gz") + ".json", dict(sidecar))

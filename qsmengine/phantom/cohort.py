@@ -1,7 +1,7 @@
-"""A virtual cohort: a BIDS dataset of many sessions of one head, with faults where they are asked for.
+"""A virtual cohort: a BIDS dataset of many sessions of one head, optionally with faults.
 
-Tissue, fields and signals without noise are computed once; a session adds noise of its own. Faults are those
-that an imaging core meets; ``derivatives/truth/faults.json`` lists them.
+Tissue, fields and noise-free signals are computed once; each session adds different noise. The faults are
+typical of an imaging core; ``derivatives/truth/faults.json`` lists them.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ WHITE_MATTER = (2, 41)
 
 @dataclass(frozen=True)
 class CohortSettings:
-    """How a virtual cohort is made of a head.
+    """Settings of a virtual cohort.
 
     Parameters
     ----------
     sessions, visits
-        Sessions in all, and of each subject; with one visit there are no ``ses-`` folders.
+        Total number of sessions, and sessions per subject; with one visit there are no ``ses-`` folders.
     snr
-        In white matter at the first echo and at b = 0.
+        SNR in white matter at the first echo and at b = 0.
     seed
-        Of noise, participants and faults.
+        Seed of noise, participants and faults.
     faults
-        Whether a share of the sessions is damaged.
+        True: some of the sessions are damaged.
     """
 
     sessions: int = 24
@@ -66,16 +66,16 @@ def write_cohort(
     root
         Folder of the dataset.
     head
-        Without noise.
+        Head without noise.
     settings
-        How the cohort is made.
+        Settings of the cohort.
     progress
         Called with the name of every session written.
 
     Raises
     ------
     UsageError
-        For a count of sessions or an SNR out of range, and a head that has noise already.
+        For a number of sessions or an SNR out of range, and a head that already has noise.
     """
     root = Path(root)
     modalities = [name for name, series in (("gre", head.gre), ("dwi", head.dwi)) if series is not None]
@@ -105,7 +105,7 @@ def _check(head: VirtualHead, settings: CohortSettings, kinds: int) -> None:
     if settings.faults and settings.sessions <= kinds:
         raise UsageError(f"sessions: {settings.sessions}; with faults there must be more than {kinds}")
     if head.settings.get("SNR") is not None:
-        raise UsageError("the head of a cohort has no noise of its own")
+        raise UsageError("the head of a cohort must be free of noise")
 
 
 def _names(settings: CohortSettings) -> list[BidsName]:
@@ -195,7 +195,7 @@ def _noisy_gre(
 def _noisy_dwi(
     series: DwiSeries, snr: float, reference: npt.NDArray[np.bool_], rng: np.random.Generator
 ) -> DwiSeries:
-    """Rician noise, its standard deviation that of the reference's mean at b = 0 over the SNR."""
+    """Add Rician noise with a standard deviation of the reference's mean at b = 0 over the SNR."""
     first = series.signal[..., int(np.argmin(series.b_values))]
     sigma = np.float32(first[reference].mean(dtype=np.float64) / snr)
     shape = series.signal.shape

@@ -39,9 +39,9 @@ def fibre_direction(position: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     """Unit fibre directions (n, 3) at positions (n, 3) [mm], relative to the centre of the brain.
 
     Left to right at the midline above the centre (corpus callosum), turning with the distance from it to
-    a fan in the sagittal plane (corona radiata). Below the centre the turn happens ever closer to the
-    midline, so the brain stem is vertical. Mirror-symmetric; smooth as an axis but for the midline below
-    the centre, which no symmetric field can avoid.
+    a fan in the sagittal plane (corona radiata). Further below the centre the turn happens closer to the
+    midline, so the brain stem is vertical. The field is mirror-symmetric and smooth as an axis, except on the
+    midline below the centre, which no symmetric field can avoid.
     """
     x, y, z = position.T
     width = 15.0 / (1.0 + np.exp(-np.clip(z / 5.0, -50.0, 50.0))) + 0.05
@@ -52,7 +52,7 @@ def fibre_direction(position: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
 
 
 def head_tensors(head: HeadIndex, resampler: Resampler, m0: FloatImage) -> FloatImage:
-    """Tensors (x, y, z, 6) [mm^2/s] on the resampler's target, m0-weighted means over its voxels.
+    """Return tensors (x, y, z, 6) [mm^2/s] on the resampler's target, m0-weighted means over its voxels.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def head_tensors(head: HeadIndex, resampler: Resampler, m0: FloatImage) -> Float
 
 
 def tensor_truth(tensors: FloatImage, mask: npt.NDArray[np.bool_]) -> TensorTruth:
-    """FA, MD and V1 of `tensors` (x, y, z, 6) inside `mask`; 0 outside, V1 0 where FA is 0."""
+    """Return FA, MD and V1 of `tensors` (x, y, z, 6) inside `mask`; 0 outside, V1 0 where FA is 0."""
     matrices = np.empty((int(mask.sum()), 3, 3))
     for component, (i, j) in enumerate(COMPONENTS):
         matrices[:, i, j] = matrices[:, j, i] = tensors[mask, component]
@@ -117,7 +117,7 @@ def dwi_signal(
     reference: npt.NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> DwiSeries:
-    """Signals (x, y, z, volume) of a diffusion series.
+    """Return the signals (x, y, z, volume) of a diffusion series.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Faults of a dataset, drawn by a seed: what an imaging core meets every week."""
+"""Faults of a dataset as they are common in an imaging core, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from qsmengine.io import read_image, write_image
 
 SHARE = 5
-"""One session in so many has a fault, and every fault stands at least once."""
+"""Sessions per fault; every kind of fault occurs at least once."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a session: `kind`, the `step` that cannot run, the `files` at fault."""
+    """Fault of a session: its `kind`, the `step` that cannot run, the faulty `files`."""
 
     kind: str
     step: str
@@ -24,7 +24,7 @@ class Fault:
 
 
 def fault_kinds(modalities: Sequence[str]) -> tuple[str, ...]:
-    """Faults that a cohort of these modalities can have."""
+    """Return the faults that a cohort of these modalities can have."""
     kinds: tuple[str, ...] = ()
     if "gre" in modalities:
         kinds += ("missing sidecar", "truncated file", "mismatched grid", "missing phase")
@@ -38,16 +38,16 @@ def fault_kinds(modalities: Sequence[str]) -> tuple[str, ...]:
 def damage(
     root: Path, folders: Mapping[str, Path], modalities: Sequence[str], rng: np.random.Generator
 ) -> dict[str, Fault]:
-    """Damage a share of the sessions of a written dataset, each in one way.
+    """Damage some of the sessions of a written dataset, each in one way.
 
     Parameters
     ----------
     root
-        Dataset, which the files in the result are relative to.
+        Dataset; file names in the result are relative to it.
     folders
         Session -> its folder.
     modalities
-        What the sessions have of "gre" and "dwi".
+        Those of "gre" and "dwi" that the sessions have.
     rng
         Chooses sessions, faults and files.
 
@@ -68,7 +68,7 @@ def damage(
 
 
 def _break(root: Path, folder: Path, kind: str, rng: np.random.Generator) -> Fault:
-    """Do the damage to a session."""
+    """Damage a session."""
     phases = sorted((folder / "anat").glob("*part-phase_MEGRE.nii.gz"))
     if kind == "missing sidecar":
         files = sorted((folder / "anat").glob("*_MEGRE.json"))

@@ -1,8 +1,8 @@
-"""Drawn into the brain beyond the label map: veins, calcifications, white-matter lesions.
+"""Features drawn into the brain in addition to the label map: veins, calcifications, white-matter lesions.
 
-Every feature has a share per voxel of the label grid (partial volume). chi, r2 and m0 of a voxel become the
-means of tissue and feature weighted by their shares, the rates weighted by share and m0. Voxels that are
-feature for more than half get its index, so that every property looked up by label follows.
+Every feature has a fraction per voxel of the label grid (partial volume). chi, r2 and m0 of a voxel become the
+means of tissue and feature weighted by their fractions, the rates weighted by fraction and m0. Voxels with a
+fraction of more than half get the index of the feature, so that properties looked up by label follow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REGIONS = {
 }
 """Feature -> its row of the label table, in the order in which they are drawn over each other."""
 LABEL_SHARE = 0.3
-"""Voxels of any size carry a feature's label from this share on."""
+"""Fraction of a feature from which a voxel of any size has its label."""
 WHITE_MATTER = (2, 41)
 VENTRICLES = (4, 43, 14)
 PLEXUS = (136, 137, 163, 164)
@@ -44,7 +44,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Drawing:
-    """One feature on the label grid: `share` (x, y, z) [1], `chi` (x, y, z) [ppm] where the share is not 0."""
+    """Feature on the label grid: its fraction `share` (x, y, z) [1], and `chi` (x, y, z) [ppm] inside."""
 
     share: FloatImage
     chi: FloatImage
@@ -60,7 +60,7 @@ class FeaturedHead:
 
 
 def label_image(head: HeadIndex, shares: Mapping[int, FloatImage], resampler: Resampler) -> LabelArray:
-    """Labels on the resampler's target: by majority, features wherever their share reaches LABEL_SHARE."""
+    """Return labels on the resampler's target: by majority, features from a fraction of LABEL_SHARE."""
     labels = np.array([region.label for region in head.regions], np.int16)[resampler.majority(head.index)]
     for number, share in shares.items():
         labels[resampler.average(share) >= LABEL_SHARE] = number
@@ -92,7 +92,7 @@ def add_features(
     field_strength
         [T].
     seeds
-        Each feature draws from a stream of its own, so it does not depend on the others.
+        Each feature draws from a separate stream, so it does not depend on the others.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _veins(head: HeadIndex, rng: np.random.Generator) -> Drawing:
 
 
 def _calcifications(head: HeadIndex, rng: np.random.Generator) -> Drawing:
-    """One in the choroid plexus of each side, one in the pineal gland, two in white matter."""
+    """Draw one in the choroid plexus of each side, one in the pineal gland, two in white matter."""
     middle, back = _behind_third_ventricle(head)
     centres = [rng.choice(np.argwhere(_select(head, labels))) for labels in (PLEXUS[:2], PLEXUS[2:])]
     centres.append(np.array([middle, *back]))
@@ -152,7 +152,7 @@ def _calcifications(head: HeadIndex, rng: np.random.Generator) -> Drawing:
 
 
 def _lesions(head: HeadIndex, rng: np.random.Generator) -> Drawing:
-    """Ellipsoids in white matter; half of them begin within 10 voxels of the ventricles."""
+    """Draw ellipsoids in white matter, half of them centred within 10 voxels of the ventricles."""
     from scipy.ndimage import distance_transform_edt
 
     white = _select(head, WHITE_MATTER)
@@ -172,7 +172,7 @@ def _blobs(
     chi: tuple[float, float],
     rng: np.random.Generator,
 ) -> Drawing:
-    """Ellipsoids along the axes with half axes drawn from `radius` and chi from `chi`; edges one voxel wide."""
+    """Draw axis-aligned ellipsoids, half axes from `radius` and chi from `chi`; edges are one voxel wide."""
     share, value = np.zeros(inside.shape, np.float32), np.zeros(inside.shape, np.float32)
     reach = int(np.ceil(radius[1])) + 1
     for centre in centres:
@@ -190,7 +190,7 @@ def _blobs(
 
 
 def _behind_third_ventricle(head: HeadIndex) -> tuple[int, tuple[int, int]]:
-    """Where the pineal gland lies: x of the third ventricle's middle, y and z 3 voxels behind its back."""
+    """Return the position of the pineal gland: mid x of the third ventricle, 3 voxels behind its back."""
     x, y, z = np.nonzero(_select(head, (14,)))
     back = int(y.min())
     return round(float(x.mean())), (back - 3, round(float(z[y <= back + 3].mean())))

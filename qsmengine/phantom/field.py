@@ -1,4 +1,4 @@
-"""The field of a susceptibility distribution, computed in image space.
+"""Field of a susceptibility distribution, computed in image space.
 
 Every voxel is a uniformly magnetised box. Its field at the centres of all voxels is exact: with the
 demagnetising tensor N(r) of the box and the unit vector b of B0,
@@ -6,9 +6,9 @@ demagnetising tensor N(r) of the box and the unit vector b of B0,
     field = chi (1/3 [r = 0] - b^T N(r) b),
 
 N from sums over the box's corners (arc tangents on the diagonal, logarithms off it), Lorentz sphere
-included. The sum over voxels is a convolution on a grid padded to twice the size, so nothing wraps
-around. The k-space dipole of the solvers is not used: reconstructions of these fields do not invert the
-formula they were made with.
+included. The sum over voxels is a convolution on a grid padded to twice the size, which avoids wrapping. The
+k-space dipole of the solvers is not used, so that reconstructions do not invert the formula that generated the
+fields.
 
 References: Newell et al. 1993, 10.1029/93JB00694; Salomir et al. 2003, 10.1002/cmr.b.10083.
 """
@@ -71,12 +71,12 @@ class FieldModel:
         return np.ascontiguousarray(spectrum.real)
 
     def field(self, chi: FloatImage) -> FloatImage:
-        """Field (x, y, z) [ppm] of the sources `chi` (x, y, z) [ppm], relative to the surroundings.
+        """Return the field (x, y, z) [ppm] of the sources `chi` (x, y, z) [ppm], relative to the surroundings.
 
         Raises
         ------
         InputError
-            Where `chi` has another shape.
+            If `chi` has another shape.
         """
         if chi.shape != self.shape:
             raise InputError(f"chi has shape {chi.shape}, the field model {self.shape}", field="chi")
@@ -91,7 +91,7 @@ def fill_box_dipole(
 ) -> None:
     """Write the field of one unit voxel at index 0 into `kernel`, up to `reach` - 1 voxels either way.
 
-    Negative offsets stand at the end of each axis, as circular convolution wants them.
+    Negative offsets are stored at the end of each axis, as required for circular convolution.
     """
     even, odd = _octants(reach, voxel_size, b0_direction)
     for signs in itertools.product((1, -1), repeat=3):
@@ -108,7 +108,7 @@ def fill_box_dipole(
 def _octants(
     reach: tuple[int, int, int], voxel_size: Vector3, b: Vector3
 ) -> tuple[Octant, dict[tuple[int, int], Octant]]:
-    """-b^T N b on offsets >= 0: the part even in every axis, and per pair of axes the part odd in both."""
+    """Return -b^T N b for offsets >= 0: the even part, and per pair of axes the part odd in both."""
     corners = [(np.arange(n + 1) - 0.5) * h for n, h in zip(reach, voxel_size, strict=True)]
     x = np.meshgrid(*corners, indexing="ij", sparse=True)
     radius = np.sqrt(x[0] ** 2 + x[1] ** 2 + x[2] ** 2)
@@ -127,7 +127,7 @@ def _octants(
 
 
 def _corner_sum(values: Octant) -> Octant:
-    """Sum over the eight corners of every box with the product of their signs, over 4 pi."""
+    """Return the sum over the eight corners of every box with the product of their signs, over 4 pi."""
     for axis in range(3):
         values = np.diff(values, axis=axis)
     return values / (4.0 * math.pi)

@@ -32,10 +32,10 @@ class Coil:
 
 
 def smooth_coil(grid: Grid, rng: np.random.Generator) -> Coil:
-    """A coil with sensitivity rising to the surface and second-order phase.
+    """Return a coil with a sensitivity that increases to the surface and second-order phase.
 
-    Sensitivity 0.8 to 1.3 over the field of view; phase a random quadratic of about 2 rad. The random
-    numbers depend on `rng` alone, so heads of the same seed have the same coil at every voxel size.
+    The sensitivity is 0.8 to 1.3 over the field of view, the phase a random quadratic of about 2 rad. The
+    random numbers depend on `rng` alone, so heads of the same seed have the same coil at every voxel size.
     """
     axes = [np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32) for n in grid.shape]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
@@ -61,7 +61,7 @@ def gre_signal(
     reference: npt.NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> GreSeries:
-    """Magnitude and wrapped phase (x, y, z, echo) of a gradient-echo series.
+    """Return magnitude and wrapped phase (x, y, z, echo) of a gradient-echo series.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def clean_echoes(
     field_strength: float,
     echo_times: tuple[float, ...],
 ) -> Iterator[ComplexImage]:
-    """Complex signal (x, y, z) of one echo after the other, without noise; arguments as for gre_signal."""
+    """Yield the noise-free complex signal (x, y, z) of each echo; arguments as for gre_signal."""
     proton = m0 * coil.sensitivity * np.float32(SIGNAL_SCALE)
     for time in echo_times:
         size = proton * np.exp(r2star * np.float32(-time))
@@ -117,7 +117,7 @@ def noisy_series(
     reference: npt.NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> GreSeries:
-    """Magnitude and wrapped phase (x, y, z, echo) of clean `echoes` with noise; arguments as for gre_signal."""
+    """Add noise to `echoes` and return magnitude and wrapped phase (x, y, z, echo); see gre_signal."""
     shape = (*grid.shape, len(echo_times))
     magnitude, phase = np.empty(shape, np.float32), np.empty(shape, np.float32)
     sigma = 0.0

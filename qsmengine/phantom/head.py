@@ -1,4 +1,4 @@
-"""A virtual head: the label map as tissue on a chosen grid, its fields, its signals, its truth."""
+"""A virtual head: tissue of the label map on a chosen grid, with fields, signals and truth."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from qsmengine.phantom.tissue import tissue_table
 ECHO_TIMES = (0.004, 0.012, 0.020, 0.028)
 """Default echo times [s]."""
 NECK_LENGTH = 150.0
-"""Body below the label map [mm]."""
+"""Length of the body below the label map [mm]."""
 MODALITIES = ("gre", "dwi")
 
 
 @dataclass(frozen=True)
 class VirtualHead:
-    """Signals of one head and everything they were made from.
+    """Signals of one head and the quantities they were simulated from.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ class VirtualHead:
     truth
         Maps by name: `chi`, `local_field`, `background_field`, `total_field` [ppm], `r2star` [1/s], `m0`,
         with "dwi" also `fa`, `md` [mm^2/s], `v1` (along the array axes) and `s0`. chi is relative to water
-        and covers the whole head; inside the mask it is that of the brain's share of the voxel, so bone
-        that a large voxel at the rim also holds is background. The local field is that of chi inside the
+        and covers the whole head; inside the mask it is that of the brain's fraction of the voxel, so bone
+        in a large voxel at the rim is background. The local field is that of chi inside the
         mask; background and total field are those after shimming, and total = local + background.
     shim
-        What was removed from the total field.
+        Shim field that was removed from the total field.
     gre, dwi
-        Series; None unless asked for.
+        Series; None if not requested.
     settings
         Arguments of :func:`virtual_head`.
     """
@@ -87,22 +87,22 @@ def virtual_head(
     Parameters
     ----------
     subject
-        1, 2 or 3: whose label map.
+        Label map: 1, 2 or 3.
     features
         Any of "veins", "calcifications", "lesions": drawn into the brain with the seed, labels 901 to 903.
     voxel_size
-        [mm], any; tissue is averaged over the voxels' boxes.
+        [mm]; tissue is averaged over the voxels' boxes.
     field_strength
         [T]; R2* scales with it.
     echo_times
-        Of the gradient echoes [s].
+        Echo times of the gradient echoes [s].
     b0_direction
         B0 in array axes (x right, y front, z up). The head keeps its place in the array; the affine is
         rotated, as when head and slices are tilted together in the scanner.
     snr
         In white matter, per channel of the complex signal, at the first echo and at b = 0; None: no noise.
     seed
-        Of texture, features, coil and noise. All but the noise depend on nothing else.
+        Seed of texture, features, coil and noise. All but the noise depend on the seed alone.
     modalities
         Any of "gre", "dwi".
     texture
@@ -153,7 +153,7 @@ def virtual_head(
 
 
 def tilted_grid(grid: Grid, b0_direction: Vector3) -> Grid:
-    """`grid` (axes along the scanner's) turned about its centre so that B0 lies along `b0_direction`."""
+    """Return `grid` (axes along the scanner's) rotated about its centre so that B0 is along `b0_direction`."""
     target = Grid(grid.shape, grid.affine, b0_override=b0_direction).b0_direction
     centre = (grid.affine @ [*((np.asarray(grid.shape) - 1) / 2), 1.0])[:3]
     rotation = _rotation_to_z(np.asarray(target))
@@ -171,7 +171,7 @@ def head_fields(
     *,
     neck: float = NECK_LENGTH,
 ) -> tuple[dict[str, FloatImage], Shim]:
-    """Local, background and total field (x, y, z) [ppm], the latter two after shimming.
+    """Return local, background and total field (x, y, z) [ppm], the latter two after shimming.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def head_fields(
     brain_chi
         (x, y, z) [ppm]: the sources of the local field.
     mask
-        Where the shim is fitted.
+        Voxels in which the shim is fitted.
     grid
         Geometry.
     neck
@@ -211,7 +211,7 @@ def _diffusion(anatomy: Anatomy, coil: Coil, grid: Grid) -> tuple[FloatImage, di
 
 
 def _rotation_to_z(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The shortest rotation that turns the unit vector `direction` onto z."""
+    """Return the shortest rotation of the unit vector `direction` onto z."""
     axis = np.cross(direction, [0.0, 0.0, 1.0])
     cosine = float(direction[2])
     if cosine < -1.0 + 1e-9:

@@ -16,7 +16,7 @@ from qsmengine.io import read_image
 
 LabelArray = npt.NDArray[np.int16]
 SUBJECTS = (1, 2, 3)
-"""Heads that are bundled."""
+"""Bundled heads."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class HeadIndex:
 
 @cache
 def load_head_index(subject: int = 1) -> HeadIndex:
-    """The label map of `subject` as stored: 1 mm, RAS, with its table. Read once; the array is read-only.
+    """Return the label map of `subject` as stored: 1 mm, RAS, with its table. Cached; the array is read-only.
 
     Raises
     ------
@@ -80,13 +80,13 @@ def load_head_index(subject: int = 1) -> HeadIndex:
 
 
 def load_head_labels(subject: int = 1) -> tuple[LabelArray, Grid]:
-    """Labels (x, y, z) int16 in FreeSurfer / SynthSeg numbers and their grid (1 mm, RAS, head cropped)."""
+    """Return labels (x, y, z) int16 in FreeSurfer / SynthSeg numbers and their grid (1 mm, RAS, cropped)."""
     head = load_head_index(subject)
     return head.lookup([region.label for region in head.regions], np.int16), head.grid
 
 
 def region_names(regions: tuple[Region, ...]) -> dict[int, str]:
-    """Label -> name, with the hemisphere in front where there is one; air left out."""
+    """Return label -> name, with the hemisphere as prefix if there is one; air is omitted."""
     names = {}
     for region in regions:
         side = "" if region.hemisphere == "n/a" else f"{region.hemisphere}_"

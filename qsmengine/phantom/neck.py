@@ -1,7 +1,7 @@
-"""The body below the label map: without it the cut through the neck would act as a magnetic source.
+"""Body below the label map, without which the cut through the neck would act as a magnetic source.
 
-The lowest slice is continued downwards. The field of this column is smooth in the brain, so it is
-computed on a coarse grid and interpolated with cubic splines.
+The lowest slice is extended downwards. The field of this column is smooth in the brain, so it is
+computed on a coarse grid and interpolated by cubic splines.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from qsmengine.phantom.field import FieldModel
 from qsmengine.phantom.resample import FloatImage, Resampler, interpolate
 
 COARSE = 6.0
-"""Least voxel edge of the coarse grid [mm]."""
+"""Smallest voxel edge of the coarse grid [mm]."""
 
 
 def neck_field(chi: FloatImage, model: FieldModel, length: float) -> FloatImage:
-    """Field [ppm] on the grid of `model` of a column of `length` [mm] below the lowest slice of `chi`.
+    """Return the field [ppm], on the grid of `model`, of a column of `length` [mm] below `chi`.
 
     Parameters
     ----------

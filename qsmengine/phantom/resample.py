@@ -1,7 +1,7 @@
-"""From the label grid to voxels of any size: averages over the target voxel's box.
+"""Resampling from the label grid to voxels of any size, by averages over the target voxel's box.
 
-A target voxel's property is the mean over its box, that is the sum of the labels' values weighted by
-their partial volumes; the box may cut source voxels. Labels are resampled by majority.
+A property of a target voxel is the mean over its box, the sum of the labels' values weighted by their partial
+volumes; the box may intersect source voxels. Labels are resampled by majority.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FloatImage = npt.NDArray[np.float32]
 class Resampler:
     """Box averages from `source` onto the grid of `voxel_size` [mm] that starts at the same corner.
 
-    The target covers the source; what it holds beyond is filled with 0.
+    The target covers the source; the remainder is filled with 0.
     """
 
     source: Grid
@@ -50,11 +50,11 @@ class Resampler:
 
     @property
     def is_identity(self) -> bool:
-        """Whether target and source agree."""
+        """Return True if target and source have the same grid."""
         return all(abs(r - 1.0) < 1e-9 for r in self.ratios)
 
     def average(self, image: FloatImage) -> FloatImage:
-        """Mean of `image` over each target voxel's box."""
+        """Return the mean of `image` over each target voxel's box."""
         if self.is_identity:
             return image
         for axis in range(3):
@@ -62,9 +62,9 @@ class Resampler:
         return np.ascontiguousarray(image)
 
     def majority(self, index: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The most frequent value of `index` in each target voxel (the smallest among equals).
+        """Return the most frequent value of `index` in each target voxel (the smallest in a tie).
 
-        Along axes with smaller target voxels the value at the centre counts; beyond the source it is 0.
+        Along axes with smaller target voxels the value at the centre is used; outside the source it is 0.
         """
         if self.is_identity:
             return index
@@ -106,14 +106,14 @@ class Resampler:
 
 
 def interpolate(coarse: FloatImage, shape: tuple[int, ...], ratios: tuple[float, ...]) -> FloatImage:
-    """Cubic spline through `coarse` at the voxel centres of a finer grid with the same first corner.
+    """Interpolate `coarse` by cubic splines at the voxel centres of a finer grid with the same first corner.
 
     Parameters
     ----------
     coarse
         (x, y, z).
     shape
-        Of the finer grid.
+        Shape of the finer grid.
     ratios
         Coarse voxel edge in fine voxels, per axis.
     """

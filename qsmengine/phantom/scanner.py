@@ -1,13 +1,13 @@
-"""A scanner with a head in it: fields and signals on the label grid, voxels made by truncating k-space.
+"""Simulated scan of a head: fields and signals on the label grid, voxels by truncation of k-space.
 
-A scanner measures the spectrum of the signal up to the voxels' Nyquist frequency, so voxels are no boxes and
-nothing aliases. Here the complex signal of the 1 mm label grid is sampled like that, with a raised-cosine
-filter over the outer half of k-space; intravoxel dephasing follows by itself. chi and local field of the truth
-are sampled with the same weights, so field = dipole * chi holds for the voxels as for the head.
+A scanner measures the spectrum of the signal up to the voxels' Nyquist frequency, so voxels are not boxes and
+there is no aliasing. Here the complex signal of the 1 mm label grid is sampled in the same way, with a
+raised-cosine filter over the outer half of k-space; this includes intravoxel dephasing. chi and local field of
+the truth are sampled with the same weights, so field = dipole * chi holds for the voxels as for the head.
 
-Boxes do not have this property: the field at the centres (or the mean over the boxes) of box-shaped sources of
-the voxels' size holds aliased frequencies, with which the dipole of an oblique B0 disagrees: at 25 degrees and
-2 mm the field that the dipole's k-space formula gives for the true chi is 19 % off, here 3 %.
+Boxes do not have this property: the field at the centres of box-shaped sources of the voxels' size (or its mean
+over the boxes) contains aliased frequencies, which are inconsistent with the dipole of an oblique B0. At 25
+degrees and 2 mm the field of the true chi by the dipole's k-space formula is wrong by 19 %, here by 3 %.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.shim import Shim
 
 FLAT = 0.5
-"""Share of k-space, per axis, that the raised-cosine filter leaves alone."""
+"""Fraction of k-space, per axis, in which the raised-cosine filter is 1."""
 QUADRATURE = 512
 LABEL_VOXEL = 1.0
 """Edge of the label maps' voxels [mm]."""
@@ -41,8 +41,8 @@ LABEL_VOXEL = 1.0
 class KSpaceSampler:
     """From `source` to voxels of `voxel_size` [mm] that start at the same corner, by truncated k-space.
 
-    Every axis is one product with a matrix: the inverse Fourier transform of the filter, taken from each
-    source voxel to each target voxel. What lies outside the source counts as 0.
+    Every axis is multiplied by a matrix: the inverse Fourier transform of the filter from each source voxel to
+    each target voxel. The surroundings of the source count as 0.
     """
 
     source: Grid
@@ -55,14 +55,14 @@ class KSpaceSampler:
         return Grid(resampler.shape, resampler.affine, self.source.field_strength)
 
     def sample(self, image: npt.NDArray[Any], *, boxes: bool = False) -> npt.NDArray[Any]:
-        """`image` (x, y, z), real or complex, on the target.
+        """Return `image` (x, y, z), real or complex, on the target.
 
         Parameters
         ----------
         image
-            On the source.
+            Image on the source grid.
         boxes
-            Whether it is constant within source voxels; else its values are those at their centres.
+            True: the image is constant within source voxels; False: its values are those at their centres.
         """
         ratios = Resampler(self.source, self.voxel_size).ratios
         for axis, (n, ratio, target) in enumerate(zip(self.source.shape, ratios, self.grid.shape, strict=True)):
@@ -75,8 +75,8 @@ class KSpaceSampler:
 class Scanner:
     """One head at one angle; parameters as for :func:`~qsmengine.phantom.virtual_head`.
 
-    The truth's local field is that of all brain tissue of the label grid, so sources in voxels at the rim that
-    are not mask count to it.
+    The truth's local field is that of all brain tissue of the label grid, including sources in voxels at the
+    rim that are outside the mask.
     """
 
     subject: int = 1
@@ -87,7 +87,7 @@ class Scanner:
 
     @cached_property
     def fields(self) -> tuple[dict[str, FloatImage], Shim]:
-        """Local, background and total field (x, y, z) [ppm] on the label grid; kept for further scans."""
+        """Return local, background and total field (x, y, z) [ppm] on the label grid (cached)."""
         anatomy = self._anatomy(3.0)
         grid = tilted_grid(anatomy.grid, self.b0_direction)
         return head_fields(anatomy.tissue.chi, anatomy.brain_chi, anatomy.mask, grid)
@@ -100,7 +100,7 @@ class Scanner:
         echo_times: Sequence[float] = ECHO_TIMES,
         snr: float | None = None,
     ) -> VirtualHead:
-        """Gradient echoes with their truth; total = local + background holds for the voxels' fields.
+        """Return gradient echoes with their truth; total = local + background holds for the voxels' fields.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class Scanner:
 def _inside_mean(
     image: FloatImage, mask: npt.NDArray[np.bool_], share: FloatImage, resampler: Resampler
 ) -> FloatImage:
-    """Mean of `image` over the part of each target voxel in `mask`, over the whole voxel where it has none."""
+    """Return the mean of `image` over each target voxel's part in `mask`, or the whole voxel without one."""
     inside = resampler.average(np.where(mask, image, np.float32(0)))
     mean = resampler.average(image).copy()
     np.divide(inside, share, out=mean, where=share > 0)
@@ -185,7 +185,7 @@ def _inside_mean(
 
 
 def _signal_mean(anatomy: Anatomy, resampler: Resampler) -> FloatImage:
-    """R2* (x, y, z) [1/s]: mean with the weight m0."""
+    """Return R2* (x, y, z) [1/s], the mean with the weight m0."""
     m0 = resampler.average(anatomy.tissue.m0)
     weighted = resampler.average(anatomy.tissue.r2star * anatomy.tissue.m0)
     mean: FloatImage = np.divide(weighted, m0, out=np.zeros_like(m0), where=m0 > 0)
@@ -193,7 +193,7 @@ def _signal_mean(anatomy: Anatomy, resampler: Resampler) -> FloatImage:
 
 
 def _axis_matrix(n: int, ratio: float, target: int, boxes: bool) -> npt.NDArray[np.float32]:
-    """Weights (target, n) of source voxels in target voxels `ratio` times their size.
+    """Return the weights (target, n) of source voxels in target voxels `ratio` times their size.
 
     w(x) = 2 int_0^(1/2) W(k) cos(2 pi k x) dk, k in cycles per target voxel, by the midpoint rule.
     """

@@ -1,4 +1,4 @@
-"""Diffusion gradient schemes spread evenly by electrostatic repulsion."""
+"""Diffusion gradient schemes with directions spread by electrostatic repulsion."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ STEPS = 400
 
 @cache
 def repulsion_directions(count: int) -> tuple[tuple[float, float, float], ...]:
-    """`count` unit vectors of least energy: sum of 1 / distance between all of them and their antipodes.
+    """Return `count` unit vectors of least energy: sum of 1 / distance between them and their antipodes.
 
-    Gradient descent from a Fibonacci spiral on the half sphere: the same directions every time.
+    Gradient descent from a Fibonacci spiral on the half sphere, which gives the same directions every time.
 
     References
     ----------
@@ -42,7 +42,7 @@ def repulsion_directions(count: int) -> tuple[tuple[float, float, float], ...]:
 def default_scheme(
     directions: int = 32, b_value: float = 1000.0, b0_volumes: int = 2
 ) -> tuple[FloatArray, FloatArray]:
-    """b-values (volume,) [s/mm^2] and b-vectors (volume, 3): `b0_volumes` at b = 0, then one shell."""
+    """Return b-values (volume,) [s/mm^2] and b-vectors (volume, 3): `b0_volumes` at b = 0, then one shell."""
     b_values = np.concatenate([np.zeros(b0_volumes), np.full(directions, b_value)])
     b_vectors = np.concatenate([np.zeros((b0_volumes, 3)), np.array(repulsion_directions(directions))])
     return b_values, b_vectors

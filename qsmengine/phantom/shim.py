@@ -1,7 +1,7 @@
-"""Shimming: the scanner's coils remove harmonic polynomials from the field.
+"""Shimming: removal of harmonic polynomials from the field by the scanner's coils.
 
-Shim coils make fields without sources, so only solid harmonics can be removed: up to second order these
-are 1, x, y, z, xy, yz, xz, x^2 - y^2 and 2 z^2 - x^2 - y^2. They leave the local field of the brain alone.
+Fields of shim coils have no sources inside, so only solid harmonics can be removed: up to second order these
+are 1, x, y, z, xy, yz, xz, x^2 - y^2 and 2 z^2 - x^2 - y^2. The local field of the brain is unaffected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qsmengine.phantom.resample import FloatImage
 
 TERMS = ("1", "x", "y", "z", "xy", "yz", "xz", "x2-y2", "2z2-x2-y2")
 SCALE = 100.0
-"""Coordinates are divided by this [mm]; a coefficient is about the field [ppm] at that distance."""
+"""Unit of the coordinates [mm]; a coefficient is about the field [ppm] at that distance."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Shim:
     centre: Vector3
 
     def field(self, shape: tuple[int, int, int], voxel_size: Vector3) -> FloatImage:
-        """What the shim adds to the field (x, y, z) [ppm]."""
+        """Return the contribution of the shim to the field (x, y, z) [ppm]."""
         x, y, z = _coordinates(shape, voxel_size, self.centre)
         c = self.coefficients
         return np.asarray(
@@ -38,7 +38,7 @@ class Shim:
 
 
 def fit_shim(field: FloatImage, mask: npt.NDArray[np.bool_], voxel_size: Vector3) -> Shim:
-    """The shim that minimises the sum of squares of `field` (x, y, z) [ppm] inside `mask`."""
+    """Return the shim that minimises the sum of squares of `field` (x, y, z) [ppm] inside `mask`."""
     indices = np.nonzero(mask)
     centre = tuple(float((i.mean() + 0.5) * h) for i, h in zip(indices, voxel_size, strict=True))
     x, y, z = (((i + 0.5) * h - c) / SCALE for i, h, c in zip(indices, voxel_size, centre, strict=True))

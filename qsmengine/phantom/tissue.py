@@ -17,14 +17,14 @@ from qsmengine.phantom.resample import FloatImage, interpolate
 TABLE_FIELD = 3.0
 """Field strength of the table [T]."""
 TEXTURE_LATTICE = 3.0
-"""Spacing of the lattice the texture is drawn on [voxels of the label map, 1 mm]."""
+"""Spacing of the lattice on which the texture is drawn [voxels of the label map, 1 mm]."""
 TEXTURE_FLOOR = 0.02
-"""Susceptibility [ppm] added to |chi| when the texture is scaled, so that tissue near 0 varies too."""
+"""Susceptibility [ppm] added to |chi| in the scale of the texture, so that tissue near 0 also varies."""
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """Properties of one tissue class; units and sources stand in ``tissue.yaml``."""
+    """Properties of one tissue class; ``tissue.yaml`` gives units and sources."""
 
     chi: float
     r2star: float
@@ -60,7 +60,7 @@ def tissue_table() -> dict[str, Tissue]:
 
 
 def region_tissues(head: HeadIndex) -> list[Tissue]:
-    """The tissue of each region, in the order of `head.regions`."""
+    """Return the tissue of each region, in the order of `head.regions`."""
     table = tissue_table()
     return [table[region.tissue] for region in head.regions]
 
@@ -68,9 +68,9 @@ def region_tissues(head: HeadIndex) -> list[Tissue]:
 def tissue_maps(
     head: HeadIndex, field_strength: float, *, texture: float, rng: np.random.Generator
 ) -> TissueMaps:
-    """Property maps of `head` at `field_strength` [T].
+    """Return property maps of `head` at `field_strength` [T].
 
-    Inside the brain three independent smooth random fields g of unit variance vary the table's values:
+    Inside the brain the table's values vary with three independent smooth random fields g of unit variance:
     chi + texture (abs(chi) + 0.02 ppm) g, r2star (1 + texture g), m0 (1 + texture g / 2). CSF varies in chi
     only through the 0.02 ppm.
 
@@ -103,7 +103,7 @@ def tissue_maps(
 
 
 def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator) -> FloatImage:
-    """Gaussian noise of mean 0 and variance 1, smooth over about 10 voxels (full width at half maximum).
+    """Return Gaussian noise of mean 0 and variance 1, smooth over about 10 voxels (full width at half maximum).
 
     White noise on a lattice of TEXTURE_LATTICE voxels is smoothed there and interpolated by cubic splines.
     """

@@ -1,8 +1,8 @@
-"""A venous tree drawn into the brain: cortical and medullary veins that join into sinuses.
+"""A venous tree drawn into the brain: cortical and medullary veins that drain into sinuses.
 
 Paths of least random cost on a coarse lattice lead from leaves in cortex and white matter to the roots: the
 upper midline of the brain (superior sagittal sinus) and the midline behind the third ventricle (vein of
-Galen). Where paths meet they run on together. With n leaves upstream a vein has the radius
+Galen). Paths that meet continue together. With n leaves upstream a vein has the radius
 LEAF_RADIUS n^(1/3) (Murray's law, 10.1085/jgp.9.6.835), at most LARGEST_RADIUS.
 """
 
@@ -18,13 +18,13 @@ from qsmengine.phantom.resample import FloatImage
 
 LEAVES = 260
 LEAF_RADIUS = 0.45
-"""Of a vein without tributaries [voxels of the label map, 1 mm]."""
+"""Radius of a vein without tributaries [voxels of the label map, 1 mm]."""
 LARGEST_RADIUS = 2.0
 """[voxels of the label map]."""
 LATTICE = 2
 """Spacing of the lattice of the paths [voxels of the label map]."""
 SUBDIVISION = 3
-"""A voxel's share of vein is counted on this many points per axis."""
+"""Sampling points per axis for the fraction of vein in a voxel."""
 
 Paths = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.float64]
@@ -32,16 +32,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 def vein_share(brain: Mask, tissue: Mask, ventricles: Mask, rng: np.random.Generator) -> FloatImage:
-    """Share of every voxel (x, y, z) that is vein [1].
+    """Return the fraction of vein in every voxel (x, y, z) [1].
 
     Parameters
     ----------
     brain
-        (x, y, z): where veins may run.
+        (x, y, z): voxels that veins may cross.
     tissue
-        (x, y, z): where they may begin.
+        (x, y, z): voxels in which veins may begin.
     ventricles
-        (x, y, z): deep veins run along them; the third ventricle's back is where these end.
+        (x, y, z): deep veins run along them and end behind the third ventricle.
     rng
         Source of leaves and of the paths' bends.
     """
@@ -62,7 +62,7 @@ def vein_share(brain: Mask, tissue: Mask, ventricles: Mask, rng: np.random.Gener
 
 
 def _roots(brain: Mask, ventricles: Mask) -> Paths:
-    """Lattice points (n, 3) where veins end: along the upper midline, and in it behind the ventricles."""
+    """Return the lattice points (n, 3) where veins end: the upper midline, and behind the ventricles."""
     middle = round(float(brain.nonzero()[0].mean()))
     top = [
         (middle, y, int(np.flatnonzero(brain[middle, y])[-1]))
@@ -81,9 +81,9 @@ def _roots(brain: Mask, ventricles: Mask) -> Paths:
 def _paths(
     brain: Mask, ventricles: Mask, order: Paths, roots: Paths, rng: np.random.Generator
 ) -> tuple[Paths, Numbers]:
-    """Next node of every node on its way to a root (-1: none), and the cost of that way.
+    """Return the next node of every node on its path to a root (-1: none), and the cost of that path.
 
-    Travelling is cheap along the brain's surface and along the ventricles, dearer through tissue.
+    The cost is low along the brain's surface and the ventricles, and higher through tissue.
     """
     from scipy.ndimage import distance_transform_edt
     from scipy.sparse import csr_matrix
@@ -111,7 +111,7 @@ def _paths(
 
 
 def _count_upstream(parent: Paths, length: Numbers, leaves: Paths) -> Numbers:
-    """Number of leaves whose way to the root passes through each node."""
+    """Return the number of leaves whose path to the root passes through each node."""
     count = np.zeros(len(parent))
     count[leaves] = 1.0
     reached = np.flatnonzero(np.isfinite(length))
@@ -122,7 +122,7 @@ def _count_upstream(parent: Paths, length: Numbers, leaves: Paths) -> Numbers:
 
 
 def _draw(start: Numbers, stop: Numbers, radius: Numbers, brain: Mask) -> FloatImage:
-    """Share of each voxel within `radius` of the segments `start` .. `stop` (n, 3), inside `brain`."""
+    """Return the fraction of each voxel of `brain` within `radius` of the segments `start` .. `stop` (n, 3)."""
     fine_shape = np.array(brain.shape) * SUBDIVISION
     covered: list[npt.NDArray[np.int64]] = []
     kinds = np.ceil(radius * SUBDIVISION * 4) / 4  # balls in steps of a quarter of a fine voxel
