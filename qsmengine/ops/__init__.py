@@ -1,1 +1,1 @@
-"""Linear operators: arrays in, arrays out, adjoints where they are asked for."""
+"""Operators on images and masks: arrays in, arrays out, with adjoints where solvers need them."""

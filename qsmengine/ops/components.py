@@ -1,6 +1,6 @@
-"""Parts of a mask that are connected across faces, on either device.
+"""Face-connected components of a mask, on CPU and GPU.
 
-The parts are found by union-find on runs of voxels (see ``kernels/components.cu``). Parts are ordered by their
+Components are found by union-find on runs of voxels (see ``kernels/components.cu``). They are ordered by their
 first voxel in memory, so the results do not depend on the device.
 """
 
@@ -24,7 +24,7 @@ from qsmengine.errors import InputError
 
 
 def largest_component(mask: Array, device: Device) -> Array:
-    """The largest part of `mask` (x, y, z) bool, the first of equally large ones; empty for an empty mask."""
+    """Return the largest component of `mask` (x, y, z) bool, the first in a tie; empty for an empty mask."""
     parts = _Parts.of(mask, device)
     chosen = device.zeros(parts.shape, np.uint8)
     chosen.reshape(-1)[parts.sizes(device).argmax()] = 1
@@ -32,9 +32,9 @@ def largest_component(mask: Array, device: Device) -> Array:
 
 
 def largest_components(mask: Array, count: int, share: float, device: Device) -> Array:
-    """Up to `count` parts of `mask` (x, y, z) bool, none smaller than `share` of the largest.
+    """Return up to `count` components of `mask` (x, y, z) bool, none smaller than `share` of the largest.
 
-    The last of equally large parts comes first. The result is empty for an empty mask.
+    In a tie the last one has precedence. The result is empty for an empty mask.
     """
     parts = _Parts.of(mask, device)
     sizes = parts.sizes(device).astype(np.int64)
@@ -46,7 +46,7 @@ def largest_components(mask: Array, count: int, share: float, device: Device) ->
 
 
 def connected_to_border(mask: Array, device: Device) -> Array:
-    """Parts of `mask` (x, y, z) bool that reach the border of the image."""
+    """Return the components of `mask` (x, y, z) bool that touch the border of the image."""
     parts = _Parts.of(mask, device)
     chosen = device.zeros(parts.shape, np.uint8)
     launch(COMPONENTS_BORDER, device, **parts.arrays, chosen=chosen)
@@ -54,7 +54,7 @@ def connected_to_border(mask: Array, device: Device) -> Array:
 
 
 def filled(mask: Array, device: Device) -> Array:
-    """`mask` (x, y, z) bool and what it encloses on all sides."""
+    """Return `mask` (x, y, z) bool with its enclosed holes filled."""
     result: Array = ~connected_to_border(~mask, device)
     return result
 
@@ -86,13 +86,13 @@ class _Parts(NamedTuple):
         return self._asdict()
 
     def sizes(self, device: Device) -> Array:
-        """Size [voxels] of each part at its first voxel, (n,); 0 elsewhere."""
+        """Return the size [voxels] of each component at its first voxel, (n,); 0 elsewhere."""
         sizes = device.zeros(self.shape, np.int32)
         launch(COMPONENTS_SIZES, device, **self.arrays, size=sizes)
         return sizes.reshape(-1)
 
     def pick(self, chosen: Array, device: Device) -> Array:
-        """Mask of the parts whose first voxel is set in `chosen`."""
+        """Return a mask of the components whose first voxel is set in `chosen`."""
         kept = device.empty(self.shape, np.uint8)
         flat = {name: array.reshape(-1) for name, array in self.arrays.items()}
         launch(COMPONENTS_PICK, device, **flat, chosen=chosen.reshape(-1), kept=kept.reshape(-1))

@@ -12,11 +12,11 @@ from qsmengine.grid import Vector3
 def dipole_response(
     shape: tuple[int, int, int], voxel_size: Vector3, b0_direction: Vector3, device: Device
 ) -> Array:
-    """Half spectrum of the dipole: D(k) = 1/3 - (k . b)^2 / |k|^2 with D(0) = 0.
+    """Return the half spectrum of the dipole: D(k) = 1/3 - (k . b)^2 / |k|^2 with D(0) = 0.
 
     Sampled in k-space (k in cycles/mm); multiplying the spectrum of chi [ppm] by it gives that of the
     field [ppm], with the Lorentz sphere correction. Bins at a Nyquist frequency hold the mean over both
-    its signs, so the kernel is real, and mirrored with the image, for oblique b too. D(0) = 0 sets the
+    its signs, so the kernel is real and mirrored with the image, also for oblique b. D(0) = 0 sets the
     mean over the grid to zero: susceptibility is known up to a constant.
 
     Parameters
@@ -28,7 +28,7 @@ def dipole_response(
     b0_direction
         Unit vector in array axes.
     device
-        Where the result lives.
+        Device of the result.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The grid a solver works on: the mask's bounding box with a margin, at sizes that FFTs like."""
+"""Grid of a solver: the mask's bounding box with a margin, in sizes that are fast for FFTs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Box = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Domain:
-    """A box cut out of an image and zero-padded for circular convolutions.
+    """Box of an image, zero-padded for circular convolutions.
 
     Parameters
     ----------
     image_shape
-        Shape of the images that go in and come out.
+        Shape of the input and output images.
     start, stop
         Corners of the box in the image.
     shape
-        Shape of the solver's arrays; the box sits at their origin corner.
+        Shape of the solver's arrays; the box is at their first corner.
     device
-        Where solver arrays live.
+        Device of the solver's arrays.
     """
 
     image_shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Domain:
 
     @classmethod
     def around(cls, mask: Array, margin: int | tuple[int, ...], device: Device) -> Domain:
-        """The bounding box of `mask` with at least `margin` empty voxels after it (on every or each axis).
+        """Return the bounding box of `mask` with at least `margin` empty voxels after it (one or per axis).
 
         Raises
         ------
@@ -52,9 +52,9 @@ class Domain:
 
     @classmethod
     def for_kernel(cls, mask: Array, grid: Grid, reach: float, device: Device) -> Domain:
-        """The box of `mask` with `reach` [mm] of zeros after it, for convolutions with a kernel of that reach.
+        """Return the box of `mask` padded with `reach` [mm] of zeros, the reach of a kernel.
 
-        An axis gets no more zeros than the box is long: from there on nothing inside wraps around.
+        The padding of an axis is at most the length of the box, which suffices to avoid wrapping.
 
         Raises
         ------
@@ -73,21 +73,21 @@ class Domain:
 
     @property
     def image_box(self) -> tuple[slice, ...]:
-        """Where the box lies in the image."""
+        """Slices of the box in the image."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     @property
     def box_shape(self) -> tuple[int, ...]:
-        """Voxels along the box."""
+        """Size of the box [voxels]."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     @property
     def box(self) -> tuple[slice, ...]:
-        """Where the box lies in solver arrays."""
+        """Slices of the box in solver arrays."""
         return tuple(slice(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
 
     def insert(self, image: Array, mask: Array | None = None) -> Array:
-        """Solver array float32 with the box of `image` (times `mask`) and zeros around it."""
+        """Return a float32 solver array with the box of `image` (times `mask`), zero elsewhere."""
         array = self.device.zeros(self.shape)
         part = self.device.asarray(image[self.image_box])
         if mask is not None:
@@ -97,20 +97,20 @@ class Domain:
         return array
 
     def extract(self, array: Array) -> Array:
-        """Image float32 with the box of a solver array and zeros around it."""
+        """Return a float32 image with the box of a solver array, zero elsewhere."""
         image = self.device.zeros(self.image_shape)
         image[self.image_box] = array[self.box]
         return image
 
 
 def kernel_margin(box: tuple[int, int, int], voxel_size: Vector3, reach: float) -> tuple[int, int, int]:
-    """Zeros [voxels] after a box for a kernel of `reach` [mm]: never more than the box is long."""
+    """Return the padding [voxels] of a box for a kernel of `reach` [mm], at most the length of the box."""
     x, y, z = (min(math.ceil(reach / h), n) for n, h in zip(box, voxel_size, strict=True))
     return x, y, z
 
 
 def bounding_box(mask: Array) -> Box:
-    """First corner and one past the last corner of the True voxels.
+    """Return the first corner and one past the last corner of the True voxels.
 
     Raises
     ------

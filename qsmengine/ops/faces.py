@@ -1,6 +1,6 @@
-"""Faces between voxels: where neighbours are expected to be alike.
+"""Faces between voxels across which a regulariser expects similar values.
 
-A face array is uint8 (nx, ny, nz); bit a of a voxel stands for the face to the next voxel along axis a.
+A face array is uint8 (nx, ny, nz); bit a of a voxel represents the face to the next voxel along axis a.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from qsmengine.grid import Vector3
 
 
 def faces_within(mask: Array) -> Array:
-    """Faces with both voxels in `mask` (nx, ny, nz)."""
+    """Return the faces with both voxels in `mask` (nx, ny, nz)."""
     inside = mask != 0
     faces: Array = array_module(inside).zeros(inside.shape, np.uint8)
     for axis in range(3):
@@ -22,7 +22,7 @@ def faces_within(mask: Array) -> Array:
 
 
 def faces_without(mask: Array) -> Array:
-    """Faces with neither voxel in `mask`; the array repeats, so its last voxels lie next to its first."""
+    """Return the faces with neither voxel in `mask`; the array is periodic."""
     xp = array_module(mask)
     outside = mask == 0
     faces: Array = xp.zeros(outside.shape, np.uint8)
@@ -32,10 +32,10 @@ def faces_without(mask: Array) -> Array:
 
 
 def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -> Array:
-    """Faces within `mask` across which `image` changes little.
+    """Return the faces within `mask` across which `image` changes little.
 
-    Of all faces within the mask the share `edges` with the largest differences per mm is left out; faces as
-    steep as the steepest that stays do stay.
+    The fraction `edges` of the faces within the mask with the largest differences per mm is excluded; in a tie
+    with the steepest remaining face, faces are kept.
     """
     xp = array_module(image)
     inside = mask != 0

@@ -1,4 +1,4 @@
-"""Gaussian filters: a plain sum under a window, and means inside a mask by FFT."""
+"""Gaussian filters: direct convolution with a window, and means inside a mask by FFT."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
 
 REACH = 4.0
-"""Standard deviations after which the Gaussian counts as 0."""
+"""Standard deviations at which the Gaussian is truncated."""
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 """Full width at half maximum of a Gaussian of standard deviation 1."""
 
 
 def gaussian_response(shape: tuple[int, int, int], spacing: Vector3, sigma: Vector3, device: Device) -> Array:
-    """Half spectrum of a Gaussian of sum 1: exp(-2 pi^2 sum_a (sigma_a k_a)^2).
+    """Return the half spectrum of a Gaussian of sum 1: exp(-2 pi^2 sum_a (sigma_a k_a)^2).
 
     `spacing` and the standard deviations `sigma` of the axes in [mm]; float32 (nx, ny, nz // 2 + 1).
     """
@@ -39,10 +39,10 @@ def gaussian_response(shape: tuple[int, int, int], spacing: Vector3, sigma: Vect
 def gaussian_filter(
     image: Array, voxel_size: Vector3, sigma: float, device: Device, *, mirror: bool = True
 ) -> Array:
-    """`image` float32 (x, y, z) under a Gaussian of standard deviation `sigma` [mm] and sum 1.
+    """Smooth `image` float32 (x, y, z) with a Gaussian of standard deviation `sigma` [mm] and sum 1.
 
-    The window ends after four standard deviations. Beyond the image its mirror image continues, without
-    `mirror` zeros. Sums run in double precision in one order, axis after axis.
+    The window is truncated at four standard deviations. The image is mirrored at its faces, or continued by
+    zeros without `mirror`. Sums are in double precision and in a fixed order, axis after axis.
     """
     result = device.asarray(image)
     for axis, h in enumerate(voxel_size):
@@ -68,7 +68,7 @@ def gaussian_filter(
 
 
 def _half_window(sigma: float) -> npt.NDArray[np.float64]:
-    """Samples 0, 1, .. of a Gaussian of `sigma` [voxels] whose samples on both sides sum to 1."""
+    """Return samples 0, 1, .. of a Gaussian of `sigma` [voxels] whose samples on both sides sum to 1."""
     reach = int(REACH * sigma + 0.5)
     if reach == 0:
         return np.ones(1)
@@ -77,18 +77,18 @@ def _half_window(sigma: float) -> npt.NDArray[np.float64]:
 
 
 class GaussianMean:
-    """Means under a Gaussian over the voxels of a mask.
+    """Gaussian means over the voxels of a mask.
 
     Parameters
     ----------
     mask
-        (x, y, z) bool; nothing outside it counts.
+        (x, y, z) bool; voxels outside are ignored.
     grid
         Geometry.
     sigma
-        Standard deviation along each axis [mm]; 0 leaves an axis alone.
+        Standard deviation along each axis [mm]; 0: no smoothing along that axis.
     device
-        Where images live.
+        Device of the images.
     """
 
     def __init__(self, mask: Array, grid: Grid, sigma: Vector3, device: Device) -> None:

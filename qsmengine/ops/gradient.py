@@ -10,7 +10,7 @@ from qsmengine.grid import Vector3
 
 
 def laplacian_spectra(shape: tuple[int, int, int], spacing: Vector3, device: Device) -> list[Array]:
-    """Per axis the half spectrum of grad^T grad for periodic forward differences.
+    """Return per axis the half spectrum of grad^T grad for periodic forward differences.
 
     E_a(i) = (2 - 2 cos(2 pi i / n)) / h^2; their sum over the axes is |E|^2, the spectrum of minus the
     7-point Laplacian. `spacing` is h [mm]; float32 arrays (nx,), (ny,), (nz // 2 + 1,) [1/mm^2].
@@ -31,7 +31,7 @@ def gradient_energy(shape: tuple[int, int, int], spacing: Vector3, device: Devic
 
 
 def difference_spectra(shape: tuple[int, int, int], spacing: Vector3, device: Device) -> list[Array]:
-    """Per axis the half spectrum E_a(i) = (exp(2 pi i k / n) - 1) / h of the periodic forward difference.
+    """Return per axis the half spectrum E_a(i) = (exp(2 pi i k / n) - 1) / h of forward differences.
 
     `spacing` is h [mm]; complex64 arrays (nx,), (ny,), (nz // 2 + 1,) [1/mm].
     """

@@ -11,9 +11,9 @@ from qsmengine.data import Array
 
 
 class MaskedConvolution:
-    """A = W_out C W_in with a symmetric convolution C: A x = W_out (c * (W_in x)).
+    """Operator A = W_out C W_in with a symmetric convolution C: A x = W_out (c * (W_in x)).
 
-    A call is two FFTs, a pass in k-space and a pass over the weights; results share one buffer.
+    A call takes two FFTs, a pass in k-space and a pass over the weights; results share one buffer.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class MaskedConvolution:
         self._spectrum = fft.device.empty(fft.spectrum_shape, np.complex64)
 
     def convolve(self, x: Array) -> Array:
-        """C x without the weights."""
+        """Return C x without the weights."""
         device = self._fft.device
         self._fft.forward(x, self._spectrum)
         launch(
@@ -42,13 +42,13 @@ class MaskedConvolution:
         return self._fft.inverse(self._spectrum, self._result, scaled=False)
 
     def forward(self, x: Array) -> Array:
-        """A x for an x that W_in leaves alone: zero where it is 0, and W_in 1 elsewhere."""
+        """Return A x for an x that W_in does not change: x is 0 where W_in is 0, and W_in is 1 elsewhere."""
         y = self.convolve(x)
         launch(MASKED_SCALE, self._fft.device, y=y, w=self._w_out)
         return y
 
     def adjoint(self, r: Array) -> Array:
-        """A^T r = W_in C (W_out r)."""
+        """Return A^T r = W_in C (W_out r)."""
         launch(MASKED_MULTIPLY, self._fft.device, a=self._w_out, b=r, out=self._weighted)
         x = self.convolve(self._weighted)
         if self._w_in is not None:

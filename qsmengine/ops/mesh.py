@@ -1,4 +1,4 @@
-"""Closed surfaces of triangles: a sphere to start from, who neighbours whom."""
+"""Closed triangular surfaces: the initial sphere and its neighbourhoods."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 
 
 class Mesh(NamedTuple):
-    """A closed surface whose triangles run anticlockwise seen from outside."""
+    """Closed surface whose triangles are anticlockwise seen from outside."""
 
     vertices: FloatArray
     """(n, 3)."""
@@ -29,13 +29,13 @@ class Mesh(NamedTuple):
     surface."""
 
     def from_coarser(self, vertices: FloatArray) -> FloatArray:
-        """Vertices of the next coarser surface in any place, with the middles of its edges."""
+        """Return any vertices of the next coarser surface together with the midpoints of its edges."""
         return np.concatenate([vertices, vertices[self.parents].mean(axis=1)])
 
 
 @cache
 def unit_sphere(subdivisions: int) -> Mesh:
-    """The unit sphere: an icosahedron whose triangles are divided into four, `subdivisions` times.
+    """Return the unit sphere: an icosahedron whose triangles are divided into four, `subdivisions` times.
 
     It has 10 4^subdivisions + 2 vertices; twelve have five neighbours, the others six. The arrays are
     shared and read-only.
@@ -72,7 +72,7 @@ def _icosahedron() -> tuple[FloatArray, Indices]:
 
 
 def _divided(vertices: FloatArray, triangles: Indices) -> tuple[FloatArray, Indices, Indices]:
-    """Vertices, triangles, and the ends of the edges in whose middles the new vertices lie."""
+    """Return vertices, triangles, and the ends of the edges whose midpoints are the new vertices."""
     edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     unique, which = np.unique(edges, axis=0, return_inverse=True)
     middles = vertices[unique].sum(axis=1)
@@ -85,7 +85,7 @@ def _divided(vertices: FloatArray, triangles: Indices) -> tuple[FloatArray, Indi
 
 
 def _rings(triangles: Indices, count: int) -> IntArray:
-    """Around each vertex: in a triangle (v, a, b) the neighbour b follows a."""
+    """Return the neighbours around each vertex: in a triangle (v, a, b) the neighbour b follows a."""
     following: list[dict[int, int]] = [{} for _ in range(count)]
     for triangle in triangles.tolist():
         for corner in range(3):

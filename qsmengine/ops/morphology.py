@@ -1,8 +1,8 @@
-"""Erosion, dilation and closing of masks by a ball, on either device.
+"""Erosion, dilation and closing of masks by a ball, on CPU and GPU.
 
-A voxel is eroded where a voxel outside the mask lies at a distance of up to the radius [mm], measured between
-centres: the result is that of an exact Euclidean distance transform. The ball is handled as a table of widths,
-axis by axis, so voxels need not be cubes. Nothing beyond the image counts as outside.
+A voxel is eroded if a voxel outside the mask is within the radius [mm], measured between centres: the result is
+that of an exact Euclidean distance transform. The ball is represented by a table of widths, axis by axis, so
+voxels may be anisotropic. The surroundings of the image do not count as outside.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_REACH = 254
 
 
 def eroded(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> Array:
-    """Voxels of `mask` (x, y, z) bool farther than `radius` [mm] from every voxel outside it.
+    """Return the voxels of `mask` (x, y, z) bool farther than `radius` [mm] from every voxel outside it.
 
     Raises
     ------
@@ -43,20 +43,20 @@ def eroded(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> A
 
 
 def dilated(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> Array:
-    """Voxels up to `radius` [mm] from a voxel of `mask` (x, y, z) bool."""
+    """Return the voxels within `radius` [mm] of a voxel of `mask` (x, y, z) bool."""
     result: Array = ~eroded(~mask, radius, voxel_size, device)
     return result
 
 
 def closed(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> Array:
-    """`mask` (x, y, z) bool and the gaps in it narrower than twice `radius` [mm]."""
+    """Return `mask` (x, y, z) bool with gaps narrower than twice `radius` [mm] closed."""
     if radius == 0:
         return mask
     return eroded(dilated(mask, radius, voxel_size, device), radius, voxel_size, device) | mask
 
 
 def _ball(radius: float, voxel_size: Vector3, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Number of offsets dz = 0, 1, .. that lie in the ball, for offsets (dy, dx) >= 0 [voxels]."""
+    """Return the number of offsets dz = 0, 1, .. in the ball, for offsets (dy, dx) >= 0 [voxels]."""
     reach = [min(math.floor(radius / h + 1e-6), n - 1) for h, n in zip(voxel_size, shape, strict=True)]
     if max(reach) > MAX_REACH:
         raise UsageError(f"a radius of {radius:g} mm is more than {MAX_REACH} voxels")

@@ -1,4 +1,4 @@
-"""Nearest known voxels of the voxels in gaps, on either device."""
+"""Nearest known voxel of each voxel in a gap, on CPU and GPU."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from qsmengine.data import Array
 
 
 def nearest_known(known: Array, gap: Array, device: Device) -> Array:
-    """Index (x, y, z) int32 in C order of the voxel of `known` nearest to each voxel of `gap`.
+    """Return the index (x, y, z) int32 in C order of the voxel of `known` nearest to each voxel of `gap`.
 
-    Both masks are bool (x, y, z); distances are in voxels. A known voxel is its own nearest, other voxels
+    Both masks are bool (x, y, z); distances are in voxels. A known voxel has its own index, other voxels
     outside the gaps have -1. The gaps must be enclosed by known voxels: a line along any axis leaves a gap
-    through a known voxel or the border of the image. Among several at the same distance the one with the lowest
-    z, then y, then x is taken.
+    through a known voxel or the border of the image. In a tie the voxel with the lowest z, then y, then x is
+    chosen.
     """
     shape = tuple(known.shape)
     indices = device.xp.arange(known.size, dtype=np.int32).reshape(shape)

@@ -1,4 +1,4 @@
-"""Blockwise non-local means with preselection: which blocks a slab needs, and the calls of the kernels."""
+"""Blockwise non-local means with preselection: the blocks of a slab, and the calls of the kernels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from qsmengine.data import Array
 
 @dataclass(frozen=True)
 class BlockRule:
-    """Which blocks there are, and which patches they are compared with.
+    """Lattice of the blocks, and preselection of the patches that they are compared with.
 
     Parameters
     ----------
     stride
-        Distance of the blocks' centres [voxels]; along an axis at most the patch's radius + 1.
+        Spacing of the blocks' centres [voxels]; along an axis at most the patch's radius + 1.
     mean_ratio
-        Least ratio of the smaller to the larger mean of two patches.
+        Smallest ratio of the smaller to the larger mean of two patches.
     variance_ratio
-        Least ratio of the smaller to the larger variance of two patches.
+        Smallest ratio of the smaller to the larger variance of two patches.
     """
 
     stride: int = 2
@@ -43,7 +43,7 @@ def filter_blocks(
     size: int,
     device: Device,
 ) -> None:
-    """Filter planes `start` and on of an image of `size` planes into ``shared["filtered"]``.
+    """Filter planes from `start` of an image of `size` planes into ``shared["filtered"]``.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def filter_blocks(
 
 
 def block_volumes(patch: tuple[int, int, int], components: int, rule: BlockRule) -> int:
-    """Arrays of the image's size that the blocks need in addition to the image."""
+    """Return the number of arrays of the image's size that blocks need in addition to the image."""
     per_voxel = math.prod((2 * r + 1) / min(rule.stride, r + 1) for r in patch)
     return int(np.ceil(components * (per_voxel + 1))) + 2
 

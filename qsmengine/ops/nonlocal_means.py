@@ -31,29 +31,29 @@ from qsmengine.ops.nonlocal_blocks import BlockRule, block_volumes, filter_block
 from qsmengine.ops.nonlocal_padding import Padding
 
 _SMALLEST = 2.0**-119
-"""Weights below are 0: the kernels' powers end at 2^-120."""
+"""Smallest nonzero weight: the kernels' powers end at 2^-120."""
 
 Radius = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class NlmRule:
-    """What decides the weights w = exp(-max(d2 - d0, 0) / h^2), d2 the mean square difference of patches.
+    """Parameters of the weights w = exp(-max(d2 - d0, 0) / h^2), d2 the mean square difference of patches.
 
     Parameters
     ----------
     search, patch
         Radii [voxels] along x, y, z; the patch's at most 3.
     h
-        Decay; in the unit of the guide.
+        Decay, in the unit of the guide.
     d0
-        Difference that costs no weight.
+        Difference up to which the weight is 1.
     floor
-        Weights below are 0.
+        Smaller weights are set to 0.
     self_peak
-        The voxel's own weight: the largest of the others (True) or 1.
+        Weight of the voxel that is filtered: the largest of the others (True) or 1.
     blocks
-        Average whole patches, those alike in mean and variance; voxel by voxel when None.
+        Average whole patches of similar mean and variance; None: voxel by voxel.
     lmmse
         Estimate the voxel from the weighted mean and covariance instead of the mean alone (see
         kernels/nlm_lmmse.cu); for patches of one voxel, d0 = 0 and at most 32 components.
@@ -79,7 +79,7 @@ class NlmRule:
 
     @property
     def margin(self) -> Radius:
-        """Voxels around a voxel that its result depends on."""
+        """Reach of a voxel's dependence on its neighbourhood [voxels]."""
         times = 1 if self.blocks is None else 2
         x, y, z = (s + times * p for s, p in zip(self.search, self.patch, strict=True))
         return x, y, z
@@ -97,7 +97,7 @@ def nonlocal_means(
     slab: int | None = None,
     devices: Sequence[Device] | None = None,
 ) -> Array:
-    """Average each voxel with those whose patches look alike in all components.
+    """Average each voxel with those whose patches are similar in all components.
 
     d2(i, j) = mean over components c and patch voxels p of q_c(i+p) (g_c(i+p) - g_c(j+p))^2. Candidates j
     lie in the mask; patches see the image mirrored at its faces (the outermost voxel is not repeated).
@@ -109,23 +109,22 @@ def nonlocal_means(
     mask
         (x, y, z) bool; 0 in the result elsewhere.
     guide
-        (component, x, y, z) g that weights are made of; `values` when None.
+        (component, x, y, z): g, from which the weights are computed; None: `values`.
     precision
         (1, x, y, z) or (component, x, y, z): q; 1 when None. For an estimate from the covariance it is 1 /
         variance of the values' noise.
     sums
-        Give the sum of each voxel's weights, its own among them, as one more component (not for blocks and
-        estimates from the covariance).
+        Return the sum of each voxel's weights, including its own, as an additional component (not for blocks
+        and estimates from the covariance).
     slab
-        Planes along x done at a time; as many as memory allows when None. The result's bytes do not
-        depend on it.
+        Planes along x processed at a time; None: as many as memory allows. The result does not depend on it.
     devices
-        Devices that share the slabs, with results of the same bytes where they are alike; `device` when None.
+        Devices that share the slabs; devices of the same kind give identical results. None: `device`.
 
     Returns
     -------
     Array
-        (component, x, y, z): on the device, or where `values` lies when done in several slabs.
+        (component, x, y, z) on the device, or, with several slabs, in the memory of `values`.
 
     Raises
     ------
@@ -210,7 +209,7 @@ def _filter_slab(
 
 
 def _kernel(rule: NlmRule, precision: Array | None, device: Device) -> Kernel:
-    """The form of non-local means that is fastest on the device; NLM stands for blocks too."""
+    """Return the kernel of non-local means that is fastest on the device; NLM is also used for blocks."""
     if rule.lmmse:
         return NLM_LMMSE
     if rule.blocks is not None:
@@ -224,7 +223,7 @@ def _kernel(rule: NlmRule, precision: Array | None, device: Device) -> Kernel:
 def _planes(
     values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, devices: Sequence[Device]
 ) -> int:
-    """Planes of a slab: all on one device where they fit, else whole tiles that keep every device busy."""
+    """Return the planes of a slab: all on one device if they fit, else whole tiles for every device."""
     size = int(values.shape[1])
 
     def fitting(device: Device, parts: int) -> int:
@@ -240,7 +239,7 @@ def _planes(
 def _slab(
     values: Array, guide: Array | None, precision: Array | None, rule: NlmRule, device: Device, parts: int
 ) -> int:
-    """Planes that fit, `parts` slabs at a time, into half of the memory at hand: whole tiles where one fits."""
+    """Return the planes, in whole tiles if possible, of which `parts` slabs fit into half of the memory."""
     size = int(values.shape[1])
     memory = available_memory(device)
     if memory is None:

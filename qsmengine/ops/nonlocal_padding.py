@@ -1,4 +1,4 @@
-"""Images and masks with the voxels around them that non-local means looks at."""
+"""Padding of images and masks for non-local means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qsmengine.data import Array
 
 @dataclass(frozen=True)
 class Padding:
-    """Planes `span` along x of a volume with `margin` voxels on each side.
+    """Padded planes `span` along x of a volume, with `margin` voxels on each side.
 
     Parameters
     ----------
@@ -36,14 +36,14 @@ class Padding:
     rows: int = 0
 
     def images(self, array: Array, pack: int = 0) -> Array:
-        """(component, x, y, z) mirrored at the faces; with `pack` components of a voxel side by side, if not 0.
+        """Return (component, x, y, z) mirrored at the faces; nonzero `pack` interleaves components of a voxel.
 
-        Packed they are (component / pack, x, y, z, pack), the last pack filled up with zeros.
+        Packed arrays are (component / pack, x, y, z, pack), with zeros at the end of the last pack.
         """
         together = max(pack, 1)
         count, shape = -(-len(array) // together), array.shape[1:]
         padded = self.device.zeros((count, *self._shape(shape), together))
-        for c, source in enumerate(array):  # one component at a time crosses to a GPU
+        for c, source in enumerate(array):  # components are copied to a GPU one at a time
             self._fill(padded[c // together, ..., c % together], source, np.float32)
         low = self.margin[0] - self.span[0]
         for axis, start in enumerate((low, *self.margin[1:])):
@@ -53,14 +53,14 @@ class Padding:
         return padded if pack else padded[..., 0]
 
     def candidates(self, mask: Array, *, no: float = 0.0, yes: float = 1.0) -> Array:
-        """(x, y, z) float32: `yes` in the mask, `no` elsewhere."""
+        """Return (x, y, z) float32: `yes` in the mask, `no` elsewhere."""
         padded = self.device.zeros(self._shape(mask.shape))
         self._fill(padded, mask, np.float32)
         found: Array = self.device.xp.where(padded > 0, np.float32(yes), np.float32(no))
         return found
 
     def bits(self, mask: Array) -> Array:
-        """(x, y, z) int32: all bits set in the mask, none elsewhere."""
+        """Return (x, y, z) int32: all bits set in the mask, none elsewhere."""
         padded = self.device.zeros(self._shape(mask.shape), np.int32)
         self._fill(padded, mask, np.int32)
         return np.negative(padded, out=padded)
@@ -79,7 +79,7 @@ class Padding:
 
 
 def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[int, int]]:
-    """Positions to fill before and after an axis of `size` voxels that begins at `start`, and their sources."""
+    """Return positions to fill on both sides of an axis of `size` voxels from `start`, and their sources."""
     period = max(2 * size - 2, 1)
     for k in range(1, depth + 1):
         for index in (-k, size - 1 + k):

@@ -1,7 +1,7 @@
 """Rigid and affine registration of volumes through ANTs, and resampling. The only home of `ants`.
 
 A transform is a (4, 4) matrix [mm] between points along the array axes, the origin in the centre of voxel
-(0, 0, 0): it takes a point of the fixed image to where its matter lies in the moving image.
+(0, 0, 0): it maps a point of the fixed image to the corresponding point of the moving image.
 
 Mattes' mutual information at four resolutions; Avants et al. 2011, 10.1016/j.neuroimage.2010.09.025.
 """
@@ -22,13 +22,13 @@ Kind = Literal["rigid", "affine"]
 Volume = npt.NDArray[np.float32]
 SEED = 1
 SAMPLING = 0.5
-"""Part of the voxels that the similarity is measured in."""
+"""Fraction of the voxels in which the similarity is measured."""
 ITERATIONS = (500, 300, 100, 20)
-"""At most, from a sixth of the resolution to all of it."""
+"""Iteration limits, from a sixth of the resolution to the full resolution."""
 
 
 def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> FloatArray:
-    """Transform (4, 4) [mm] from `fixed` to `moving`, two images (x, y, z) on one grid.
+    """Return the transform (4, 4) [mm] from `fixed` to `moving`, two images (x, y, z) on one grid.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> 
     Raises
     ------
     DeviceError
-        Where the package antspyx is not installed.
+        If the package antspyx is not installed.
     """
     ants = _ants()
     images = [_image(ants, array, voxel_size) for array in (fixed, moving)]
@@ -64,9 +64,9 @@ def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> 
 
 
 def resample(image: Volume, matrix: FloatArray, voxel_size: Vector3) -> Volume:
-    """Moving image (x, y, z) brought onto the fixed one's voxels by cubic splines; not below 0.
+    """Resample the moving image (x, y, z) to the fixed one's voxels by cubic splines; not below 0.
 
-    Beyond the edges the image goes on as its outermost voxels.
+    The image is extrapolated by its outermost voxels.
     """
     from scipy.ndimage import affine_transform
 
@@ -77,7 +77,7 @@ def resample(image: Volume, matrix: FloatArray, voxel_size: Vector3) -> Volume:
 
 
 def rotation_of(matrix: FloatArray) -> FloatArray:
-    """Rotation (3, 3) nearest to a transform's linear part (its polar factor)."""
+    """Return the rotation (3, 3) nearest to a transform's linear part (its polar factor)."""
     left, _, right = np.linalg.svd(matrix[:3, :3])
     flip = np.diag([1.0, 1.0, math.copysign(1.0, np.linalg.det(left @ right))])
     return np.asarray(left @ flip @ right, dtype=np.float64)

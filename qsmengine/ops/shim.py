@@ -1,4 +1,4 @@
-"""Shim fields: harmonic polynomials, which no source near the head makes.
+"""Shim fields: harmonic polynomials, which have no sources near the head.
 
 Up to second order these are 1, x, y, z, xy, yz, xz, x^2 - y^2 and 2 z^2 - x^2 - y^2.
 """
@@ -38,7 +38,7 @@ class ShimProjection:
     order
         Highest order: 0, 1 or 2.
     device
-        Where arrays live. Nothing goes through the host after construction.
+        Device of the arrays. Nothing is copied to the host after construction.
     """
 
     def __init__(self, weight: Array, voxel_size: Vector3, order: int, device: Device) -> None:
@@ -54,7 +54,7 @@ class ShimProjection:
         self._solve = device.asarray(table.T @ np.linalg.pinv(gram, hermitian=True), np.float64)
 
     def fit(self, weighted: Array) -> Array:
-        """Coefficients float64 (27,) of the polynomial closest to f, from W f."""
+        """Return the coefficients float64 (27,) of the polynomial closest to f, from W f."""
         coefficients: Array = self._solve @ (self._terms @ self._sums(weighted))
         return coefficients
 
@@ -65,11 +65,11 @@ class ShimProjection:
         )
 
     def project(self, weighted: Array) -> None:
-        """Remove from W f, in place, what W p can explain: a symmetric projection."""
+        """Project W f, in place, onto the complement of all W p: a symmetric projection."""
         self.subtract(weighted, self.fit(weighted), self._weight)
 
     def _place(self, voxel_size: Vector3) -> None:
-        """Coordinates with the weights' box from -1 to 1 along its longest axis."""
+        """Define coordinates from -1 to 1 along the longest axis of the weights' box."""
         profiles: list[Array] = [self._weight.max(axis=others) for others in ((1, 2), (0, 2), (0, 1))]
         occupied = [np.flatnonzero(to_numpy(profile)) for profile in profiles]
         half = max((o[-1] - o[0] + 1) * h / 2 for o, h in zip(occupied, voxel_size, strict=True))
@@ -82,7 +82,7 @@ class ShimProjection:
             self._powers.append(self._device.asarray(coordinates[:, None] ** np.arange(3), np.float64))
 
     def _sums(self, weighted: Array) -> Array:
-        """Sum of W times `weighted` times each of the 27 monomials, float64."""
+        """Return the sum of W times `weighted` times each of the 27 monomials, float64."""
         nx, ny, _ = weighted.shape
         moments = self._device.empty((3, nx, ny), np.float64)
         z0, dz = self._origin["z0"], self._origin["dz"]
@@ -92,7 +92,7 @@ class ShimProjection:
         return sums
 
     def _products(self, polynomial: Array) -> Array:
-        """Inner products, weighted with W^2, of `polynomial` with every term."""
+        """Return the inner products, weighted with W^2, of `polynomial` with every term."""
         field = self._device.zeros(self._weight.shape)
         coefficients = self._device.asarray(-polynomial, np.float64)
         self.subtract(field, coefficients, self._weight)

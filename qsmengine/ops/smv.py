@@ -1,4 +1,4 @@
-"""The spherical mean value: a harmonic function equals its mean over every sphere around a point."""
+"""Spherical mean value: a harmonic function equals its mean over every sphere around a point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qsmengine.grid import Vector3
 
 
 def sphere_offsets(radius: float, voxel_size: Vector3) -> Array:
-    """Voxel offsets (n, 3) whose centres lie within `radius` [mm] of the origin's."""
+    """Return the voxel offsets (n, 3) whose centres are within `radius` [mm] of the origin's."""
     reach = sphere_reach(radius, voxel_size)
     x, y, z = ((np.arange(-r, r + 1) * h) ** 2 for r, h in zip(reach, voxel_size, strict=True))
     distance2 = x[:, None, None] + y[:, None] + z
@@ -20,19 +20,19 @@ def sphere_offsets(radius: float, voxel_size: Vector3) -> Array:
 
 
 def sphere_reach(radius: float, voxel_size: Vector3) -> tuple[int, int, int]:
-    """Voxels that a sphere of `radius` [mm] reaches from its centre along each axis."""
+    """Return the voxels that a sphere of `radius` [mm] reaches from its centre along each axis."""
     x, y, z = (int(radius / h + 1e-6) for h in voxel_size)
     return x, y, z
 
 
 def sphere_fits(radius: float, voxel_size: Vector3, box: tuple[int, ...]) -> bool:
-    """Whether a sphere of `radius` [mm] fits into a box of so many voxels: no mask in it holds a larger one."""
+    """Return True if a sphere of `radius` [mm] fits into a box, the necessary condition for any mask in it."""
     reach = sphere_reach(radius, voxel_size)
     return all(2 * r + 1 <= n for r, n in zip(reach, box, strict=True))
 
 
 def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Device) -> tuple[Array, int]:
-    """Half spectrum (complex64) of the sphere of `radius` [mm] with sum 1, and its number of voxels.
+    """Return the half spectrum (complex64) of a sphere of `radius` [mm] with sum 1, and its number of voxels.
 
     The sphere is binary: voxels whose centre lies inside, centred on index 0 with wrap-around.
     """
@@ -45,10 +45,10 @@ def sphere_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: De
 
 
 def mean_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Device) -> tuple[Array, Array, int]:
-    """Half spectra (float32) of the balanced mean over a sphere and of the sphere, and its number of voxels.
+    """Return half spectra (float32) of the balanced mean over a sphere and of the sphere, and its voxel count.
 
-    The first filters a field (see :func:`balance_spectrum`), the second marks where the whole sphere lies in a
-    mask. Both are one array for voxels of equal edges.
+    The first filters a field (see :func:`balance_spectrum`), the second finds where the whole sphere lies in a
+    mask. For isotropic voxels both are the same array.
     """
     spectrum, count = sphere_spectrum(fft, radius, voxel_size, device)
     sphere = spectrum.real.copy()
@@ -58,12 +58,12 @@ def mean_spectrum(fft: RealFFT, radius: float, voxel_size: Vector3, device: Devi
 
 
 def balance_spectrum(shape: tuple[int, int, int], radius: float, voxel_size: Vector3, device: Device) -> Array:
-    """Half spectrum (float32) of what makes the mean over a sphere keep harmonic functions of second order.
+    """Return a half spectrum (float32) that balances the mean over a sphere for harmonics of second order.
 
-    A sphere made of oblong voxels has different second moments m_d along the axes d, so it changes
-    2 z^2 - x^2 - y^2. Adding sum_d (max m - m_d) / (2 h_d^2) times the second difference along d makes them
-    equal and keeps the sum 1. It is zero for voxels of equal edges; `radius` [mm] must not be below the
-    longest edge [mm], so that the sphere holds the neighbours that are weighted more.
+    A sphere of anisotropic voxels has different second moments m_d along the axes d, so it changes
+    2 z^2 - x^2 - y^2. Adding sum_d (max m - m_d) / (2 h_d^2) times the second difference along d makes the
+    moments equal and keeps the sum 1. The term is zero for isotropic voxels; `radius` [mm] must not be below
+    the longest edge [mm], so that the sphere contains the neighbours with increased weight.
     """
     positions = sphere_offsets(radius, voxel_size) * np.asarray(voxel_size)
     moments = (positions**2).mean(axis=0)

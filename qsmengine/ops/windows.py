@@ -1,4 +1,4 @@
-"""Means over cubic windows, and values carried outwards from a mask."""
+"""Means over cubic windows, and extrapolation from a mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qsmengine.data import Array
 
 
 def box_sum(image: Array, radius: int) -> Array:
-    """Sum (x, y, z) over the cube of 2 radius + 1 voxels around each voxel, cut at the faces; float64."""
+    """Return the sum (x, y, z) over the cube of 2 radius + 1 voxels around each voxel, truncated; float64."""
     xp = array_module(image)
     result = image.astype(np.float64)
     for axis in range(3):
@@ -26,9 +26,9 @@ def box_sum(image: Array, radius: int) -> Array:
 
 
 def fill_outwards(image: Array, mask: Array, rounds: int) -> Array:
-    """Image (x, y, z) that is its own inside `mask`, then `rounds` layers of the means of what lies inside.
+    """Extrapolate an image (x, y, z) from `mask` by `rounds` layers of voxels.
 
-    A voxel of a layer is the mean of those of its 26 neighbours that have a value; 0 beyond the layers.
+    A voxel of a layer is the mean of those of its 26 neighbours that have a value; voxels further away are 0.
     """
     xp = array_module(image)
     result = xp.where(mask, image, np.float32(0))
@@ -45,7 +45,7 @@ def fill_outwards(image: Array, mask: Array, rounds: int) -> Array:
 
 
 def _sum_neighbours(image: Array) -> Array:
-    """Sum over the 3 x 3 x 3 window, zero outside the image."""
+    """Return the sum over the 3 x 3 x 3 window, with zeros outside the image."""
     for axis in range(3):
         total = image.copy()
         ahead = (slice(None),) * axis

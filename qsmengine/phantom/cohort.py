@@ -105,7 +105,7 @@ def _check(head: VirtualHead, settings: CohortSettings, kinds: int) -> None:
     if settings.faults and settings.sessions <= kinds:
         raise UsageError(f"sessions: {settings.sessions}; with faults there must be more than {kinds}")
     if head.settings.get("SNR") is not None:
-        raise UsageError("the head of a cohort must be free of noise")
+        raise UsageError("the head of a cohort must have no noise")
 
 
 def _names(settings: CohortSettings) -> list[BidsName]:

@@ -31,18 +31,18 @@ class Solution(NamedTuple):
 def solve_cg(
     operator: Operator, b: Array, device: Device, stopping: Stopping, preconditioner: Operator | None = None
 ) -> Solution:
-    """Solution of A x = b for symmetric positive (semi-)definite A, starting from 0.
+    """Solve A x = b for symmetric positive (semi-)definite A, starting from 0.
 
-    The residual that is tested is ||b - A x|| / ||b||, from the recurrence.
+    The tested residual is ||b - A x|| / ||b||, from the recurrence.
 
     Parameters
     ----------
     operator
         x -> A x.
     b
-        Right-hand side float32; kept.
+        Right-hand side float32; unchanged.
     device, stopping
-        Where it runs and when it stops.
+        Device and stopping rule.
     preconditioner
         r -> M r with symmetric positive M close to the inverse of A.
     """
@@ -75,19 +75,19 @@ def solve_least_squares(
     *,
     damping: float = 0.0,
 ) -> Solution:
-    """min_x ||A x - b||^2 + damping ||x||^2 by CGLS, starting from 0.
+    """Solve min_x ||A x - b||^2 + damping ||x||^2 by CGLS, starting from 0.
 
-    The residual that is tested is that of the normal equations, ||A^T (b - A x) - damping x|| / ||A^T b||.
-    Stopped early it regularises: directions that A hardly sees come in last.
+    The tested residual is that of the normal equations, ||A^T (b - A x) - damping x|| / ||A^T b||.
+    Early stopping regularises: directions of small singular value converge last.
 
     Parameters
     ----------
     forward, adjoint
         x -> A x and r -> A^T r.
     b
-        Data float32; kept.
+        Data float32; unchanged.
     device, stopping
-        Where it runs and when it stops.
+        Device and stopping rule.
     damping
         Weight of ||x||^2.
     """
@@ -116,5 +116,5 @@ def solve_least_squares(
 
 
 def relative_norm(squared: Array, first: Array, device: Device) -> float:
-    """Root of `squared` / `first`, both (1,) on the device; 0 where `first` is 0."""
+    """Return the root of `squared` / `first`, both (1,) on the device; 0 if `first` is 0."""
     return math.sqrt(float(ratio(squared, first, device)[0]))

@@ -1,4 +1,4 @@
-"""The loop that every fixed-point iteration runs in."""
+"""Main loop of the fixed-point iterations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def iterate(step: Callable[[], None], variable: Callable[[], Array], stopping: S
     Returns
     -------
     SolverStatus
-        How it ended.
+        Status at the end.
     """
     status = stopping.at_start()
     before: Array | None = None
@@ -50,7 +50,7 @@ def _copy_into(target: Array, source: Array) -> Array:
 
 
 def _relative_change(x: Array, before: Array) -> float:
-    """||x - before|| / ||x||; overwrites `before`."""
+    """Return ||x - before|| / ||x||; overwrites `before`."""
     before -= x
     change, norm = to_numpy(array_module(x).stack([_energy(before), _energy(x)])).tolist()  # one wait for both
     return math.sqrt(change / norm) if norm > 0 else 0.0

@@ -18,19 +18,19 @@ from qsmengine.solvers.vectors import dot, ratio
 
 
 def solve_lsmr(forward: Operator, adjoint: Operator, b: Array, device: Device, stopping: Stopping) -> Solution:
-    """min_x ||A x - b||, starting from 0; of several solutions the shortest.
+    """Solve min_x ||A x - b||, starting from 0; the minimum-norm solution if there are several.
 
-    The norm of A^T (b - A x) falls at every iteration; relative to its start it is the residual that is
-    tested. Stopped early it regularises: directions that A hardly sees come in last.
+    The norm of A^T (b - A x) decreases at every iteration; the tested residual is its ratio to the initial
+    norm. Early stopping regularises: directions of small singular value converge last.
 
     Parameters
     ----------
     forward, adjoint
         x -> A x and r -> A^T r.
     b
-        Data float32; kept.
+        Data float32; unchanged.
     device, stopping
-        Where it runs and when it stops.
+        Device and stopping rule.
     """
     xp = device.xp
     u, beta = _normalised(b, device)

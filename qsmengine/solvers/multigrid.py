@@ -4,13 +4,13 @@ The operator is the compact difference of 19 points, positive and zero (Dirichle
 
     A v = -sum_d D_d v - sum_{d < e} (h_d^2 + h_e^2) / 12 D_d D_e v,    D_d second differences / h_d^2.
 
-On harmonic functions the terms of second order in h cancel, for any voxel edges, so A sees them to
-fourth order; the plain 7 points, off by h^2 / 12 times fourth derivatives, do not.
+On harmonic functions the terms of second order in h cancel for any voxel edges, so A is accurate to fourth
+order; the plain 7 points, with an error of h^2 / 12 times fourth derivatives, are not.
 
 The preconditioner is one V-cycle for the 7 points, which bound A from above and from below: two Jacobi
 sweeps with Chebyshev steps, linear restriction of the residual, the same on the next grid, linear
 interpolation, two more sweeps. It is symmetric and positive, since the second half mirrors the first.
-Grids are coarsened along the axes with the shortest voxel edges only, until the edges are alike.
+Grids are coarsened only along the axes with the shortest voxel edges, until the edges are similar.
 
 References: Spotz & Carey 1996, Numer. Methods Partial Differ. Equ. 12:235 (compact differences);
 Trottenberg et al. 2001, Multigrid, ISBN 978-0127010700.
@@ -31,10 +31,10 @@ from qsmengine.data import Array
 from qsmengine.grid import Vector3
 
 _LOWEST = 1.0 / 3.0
-"""Smallest eigenvalue of A / diagonal (all lie below 2) that the next grid cannot see, for equal edges."""
+"""Smallest eigenvalue of A / diagonal (all are below 2) not resolved by the next grid, for equal edges."""
 
 _SMALLEST = 4
-"""Axes of so few voxels are not coarsened."""
+"""Number of voxels up to which an axis is not coarsened."""
 
 _SWEEPS_ON_COARSEST = 8
 
@@ -49,7 +49,7 @@ class _Level:
     inside: Array
     spacing: Vector3
     factors: tuple[int, int, int]
-    """To the next coarser level; (1, 1, 1) on the coarsest."""
+    """Factors to the next coarser level; (1, 1, 1) on the coarsest."""
     right: Array
     """Right-hand side from the finer level."""
     solution: Array
@@ -71,11 +71,11 @@ class MaskedLaplacian:
     Parameters
     ----------
     inside
-        (nx, ny, nz) bool: the unknowns. None may lie at an end of the grid.
+        (nx, ny, nz) bool: the unknowns, none of which may lie at an end of the grid.
     spacing
         Voxel edges.
     device
-        Where arrays live.
+        Device of the arrays.
     """
 
     def __init__(self, inside: Array, spacing: Vector3, device: Device) -> None:
@@ -100,14 +100,14 @@ class MaskedLaplacian:
         return _Level(self._device.asarray(inside, np.uint8), spacing, factors, right, solution, other)
 
     def apply(self, v: Array) -> Array:
-        """A v at the unknowns, 0 elsewhere; `v` may be anything elsewhere. Results share one buffer."""
+        """Return A v at the unknowns, 0 elsewhere, where `v` is ignored. Results share one buffer."""
         launch(
             MG_COMPACT, self._device, v=v, inside=self._levels[0].inside, out=self._result, **self._weights
         )  # fmt: skip
         return self._result
 
     def precondition(self, r: Array) -> Array:
-        """One V-cycle for A v = r from v = 0; `r` must be 0 at voxels that are no unknowns.
+        """Run one V-cycle for A v = r from v = 0; `r` must be 0 except at the unknowns.
 
         Results share one buffer. On a GPU, cycles for the content of the same array `r` are replayed.
         """
@@ -152,7 +152,7 @@ class MaskedLaplacian:
 
 
 def compact_weights(spacing: Vector3) -> dict[str, float]:
-    """Weights of A: of a voxel (centre), its neighbours along axes (f) and its diagonal neighbours (e)."""
+    """Return the weights of A: voxel (centre), neighbours along axes (f), diagonal neighbours (e)."""
     a = dict(zip("xyz", (1.0 / h**2 for h in spacing), strict=True))
     mixed = {pair: (a[pair[0]] + a[pair[1]]) / 12.0 for pair in ("xy", "xz", "yz")}
     weights = {"centre": 2.0 * sum(a.values()) - 4.0 * sum(mixed.values())}
@@ -162,7 +162,7 @@ def compact_weights(spacing: Vector3) -> dict[str, float]:
 
 
 def _coarsening(shape: tuple[int, ...], spacing: Vector3) -> tuple[int, int, int]:
-    """Factor 2 for axes whose voxel edge is within a factor 1.5 of the shortest of those worth it."""
+    """Return factor 2 for coarsenable axes whose voxel edge is within a factor 1.5 of the shortest."""
     worth = [n > _SMALLEST for n in shape]
     if not any(worth):
         return (1, 1, 1)
@@ -174,7 +174,7 @@ def _coarsening(shape: tuple[int, ...], spacing: Vector3) -> tuple[int, int, int
 def _coarsened(
     inside: Array, spacing: Vector3, factors: tuple[int, int, int], device: Device
 ) -> tuple[Array, Vector3]:
-    """Every second voxel along axes of factor 2, the last at or beyond the fine grid's end."""
+    """Select every second voxel along axes of factor 2, the last at or beyond the fine grid's end."""
     beyond = [(0, int(f == 2 and n % 2 == 0)) for n, f in zip(inside.shape, factors, strict=True)]
     coarse = device.xp.pad(inside[tuple(slice(None, None, f) for f in factors)], beyond)
     x, y, z = (h * f for h, f in zip(spacing, factors, strict=True))

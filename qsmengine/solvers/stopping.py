@@ -1,4 +1,4 @@
-"""When an iterative solver stops, and what it reports while it runs."""
+"""Stopping rule and status of the iterative solvers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class SolverStatus:
     Parameters
     ----------
     iteration
-        Iterations done.
+        Completed iterations.
     residual
-        The quantity that is compared with `tolerance`, as of the last test; infinite before the first.
+        Quantity that is compared with `tolerance`, from the last test; infinite before the first.
     tolerance
         The solver stops at this residual or below.
     reason
@@ -43,9 +43,9 @@ class Stopping:
     iterations
         Limit.
     tolerance
-        The solver stops when its residual is at most this. What the residual is, each solver documents.
+        The solver stops when its residual is at most this. Each solver documents its residual.
     test_every
-        Iterations between tests, for which a GPU must be waited for. The last iteration is always tested.
+        Iterations between tests, each of which waits for the GPU. The last iteration is always tested.
     callback
         Receives the status at every test; returning False stops the solver.
     """
@@ -56,15 +56,15 @@ class Stopping:
     callback: SolverCallback | None = None
 
     def at_start(self) -> SolverStatus:
-        """Status before the first iteration."""
+        """Return the status before the first iteration."""
         return SolverStatus(0, math.inf, self.tolerance)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether the residual is tested after this iteration, counted from 1."""
+        """Return True if the residual is tested after this iteration, counted from 1."""
         return iteration % self.test_every == 0 or iteration >= self.iterations
 
     def test(self, iteration: int, residual: float) -> SolverStatus:
-        """Status after `iteration` with this residual, with the reason where the solver must stop."""
+        """Return the status after `iteration` with this residual, with the reason if the solver must stop."""
         reason: Literal["converged", "iterations"] | None = None
         if residual <= self.tolerance:
             reason = "converged"

@@ -19,7 +19,7 @@ from qsmengine.solvers.tv_admm import TvProblem
 def solve_tgv(
     problem: TvProblem, lam_curvature: float, device: Device, stopping: Stopping, *, penalties: TgvPenalties
 ) -> Array:
-    """min_{x, v} sum W^p loss(A x - f) + lam ||grad x - v||_1 + lam_curvature ||sym grad v||_1; returns x.
+    """Solve min_{x, v} sum W^p loss(A x - f) + lam ||grad x - v||_1 + lam_curvature ||sym grad v||_1 for x.
 
     `problem` gives all but the last term. Both norms sum absolute values of components per unit of length;
     the symmetric matrix sym grad v counts with all nine. ADMM with the splits z1 = grad x - v,
@@ -29,11 +29,11 @@ def solve_tgv(
     Parameters
     ----------
     problem, lam_curvature, device
-        What to solve, and where its arrays live.
+        Problem, and the device of its arrays.
     stopping
         Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     penalties
-        They change the speed, not the solution.
+        Penalty weights; they change the speed, not the solution.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""ADMM for deconvolution with total generalised variation of data that hold a nearly harmonic field."""
+"""ADMM for deconvolution with total generalised variation of data with a nearly harmonic field."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def solve_tgv_harmonic(
     penalties: TgvPenalties,
     mu_harmonic: float,
 ) -> Array:
-    """min_{x, v, h} of :func:`qsmengine.solvers.tgv_admm.solve_tgv` with A x + h for A x; returns x.
+    """Solve min_{x, v, h} of :func:`qsmengine.solvers.tgv_admm.solve_tgv` with A x + h for A x; returns x.
 
     The harmonic term beta / 2 ||M laplace h||^2 is added. An iteration is twelve real FFTs, one pass in
     k-space, and one for each split.
@@ -35,7 +35,7 @@ def solve_tgv_harmonic(
     Parameters
     ----------
     problem, lam_curvature, harmonic, device
-        What to solve, and where its arrays live.
+        Problem, and the device of its arrays.
     stopping
         Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     penalties, mu_harmonic

@@ -31,7 +31,7 @@ class DataStep(Protocol):
     """Proximal step of the data term: z2 from A x + u, in place.
 
     With s = ax + u and z2 = argmin W^p loss(z - f) + mu/2 (z - s)^2, `u` becomes s - z2 and `ax` becomes
-    z2 minus the new u, which is what A x is to be. `w2` is W^2; all arrays (nx, ny, nz). p is the order of
+    z2 minus the new u, the target of A x. `w2` is W^2; all arrays (nx, ny, nz). p is the order of
     the loss: 2, or 1 for absolute errors.
     """
 
@@ -40,13 +40,13 @@ class DataStep(Protocol):
 
 
 def squared_error(device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
-    """The data step of loss(e) = e^2 / 2."""
+    """Data step of loss(e) = e^2 / 2."""
     launch(TV_DATA_STEP, device, ax=ax, u=u, f=f, w2=w2, mu=mu)
 
 
 @dataclass(frozen=True)
 class PhaseError:
-    """The data step of loss(e) = (1 - cos(r e)) / r^2: e^2 / 2 for small e, blind to whole turns of r e.
+    """Data step of loss(e) = (1 - cos(r e)) / r^2: e^2 / 2 for small e, invariant to whole turns of r e.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ class PhaseError:
 
 
 def absolute_error(device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
-    """The data step of loss(e) = |e|, weighted by W."""
+    """Data step of loss(e) = |e|, weighted by W."""
     launch(TV_DATA_STEP_ABSOLUTE, device, ax=ax, u=u, f=f, w2=w2, mu=mu)
 
 
 @dataclass(frozen=True)
 class AbsolutePhaseError:
-    """The data step of loss(e) = |exp(i r e) - 1| / r, weighted by W: |e| for small e, blind to whole turns.
+    """Data step of loss(e) = |exp(i r e) - 1| / r, weighted by W: |e| for small e, invariant to whole turns.
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ class TvProblem:
         Voxel edges, for the gradient per unit of length.
     lam
         Weight of the total variation: the sum of |dx|, |dy| and |dz| per unit of length, which keeps
-        the result independent of how the axes are stored.
+        the result independent of the storage order of the axes.
     data_step
         The loss, by its data step: half the squared error by default.
     faces
-        Which differences the total variation counts, uint8 (nx, ny, nz): bit a for the one to the next voxel
-        along axis a. None counts all.
+        Differences in the total variation, uint8 (nx, ny, nz): bit a for the one to the next voxel along axis
+        a. None includes all.
     """
 
     response: Array
@@ -125,15 +125,15 @@ def solve_tv(
     mu_data: float,
     start: Array | None = None,
 ) -> Array:
-    """Solution x of `problem` by ADMM with the splits z1 = grad x and z2 = A x.
+    """Solve `problem` for x by ADMM with the splits z1 = grad x and z2 = A x.
 
-    An iteration is four real FFTs, one pass in k-space (the normal equations are diagonal there), one
+    An iteration takes four real FFTs, one pass in k-space (the normal equations are diagonal there), one
     fused pass over the gradient and one over the data.
 
     Parameters
     ----------
     problem, device
-        What to solve, and where its arrays live.
+        Problem, and the device of its arrays.
     stopping
         Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient, mu_data
@@ -163,11 +163,11 @@ class GradientSplit:
     spacing
         Voxel edges.
     threshold
-        lam / mu: how much the shrinkage takes off |grad x + p|.
+        lam / mu: the amount by which |grad x + p| is shrunk.
     faces
         As in :class:`TvProblem`.
     pull
-        A region where x is to be uniform, and the penalty of its split divided by mu.
+        Region in which x should be uniform, and the penalty of its split divided by mu.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class TvAdmm:
     problem, device, mu_gradient, mu_data
         As in :func:`solve_tv`.
     uniform
-        A region in which x is to be one value, or None.
+        Region in which x should be uniform, or None.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""ADMM for total-variation deconvolution of data that hold a field which is nearly harmonic."""
+"""ADMM for total-variation deconvolution of data with a nearly harmonic field."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
 
 @dataclass(frozen=True)
 class HarmonicTerm:
-    """beta / 2 ||M laplace h||^2, added to a :class:`TvProblem` whose data term sees A x + h.
+    """Term beta / 2 ||M laplace h||^2, added to a :class:`TvProblem` with A x + h in its data term.
 
     Parameters
     ----------
     region
-        M, float32 (nx, ny, nz): where h is to be harmonic.
+        M, float32 (nx, ny, nz): 1 where h should be harmonic.
     beta
         Weight; the Laplacian is the 7-point one per squared unit of length.
     """
@@ -43,7 +43,7 @@ def solve_tv_harmonic(
     mu_data: float,
     mu_harmonic: float,
 ) -> Array:
-    """min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
+    """Solve min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
 
     ADMM with the splits z1 = grad x, z2 = A x + h, z3 = laplace h. An iteration is six real FFTs, one
     pass in k-space, where x and h are solved for together, and one pass for each split.
@@ -51,7 +51,7 @@ def solve_tv_harmonic(
     Parameters
     ----------
     problem, harmonic, device
-        What to solve, and where its arrays live.
+        Problem, and the device of its arrays.
     stopping
         Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient, mu_data, mu_harmonic

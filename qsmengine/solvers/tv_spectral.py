@@ -1,4 +1,4 @@
-"""ADMM for total variation with the data given for some bins of k-space."""
+"""ADMM for total variation with data in some bins of k-space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from qsmengine.solvers.tv_admm import GradientSplit
 
 @dataclass(frozen=True)
 class SpectralTvProblem:
-    """min_x 1/2 ||P (x - g)||^2 + lam ||grad x||_1 on a periodic grid, P a filter; x of zero mean if P is.
+    """Problem min_x 1/2 ||P (x - g)||^2 + lam ||grad x||_1 on a periodic grid, P a filter.
+
+    x has zero mean if P has.
 
     Parameters
     ----------
@@ -41,14 +43,14 @@ class SpectralTvProblem:
 def solve_tv_spectral(
     problem: SpectralTvProblem, device: Device, stopping: Stopping, *, mu_gradient: float
 ) -> tuple[Array, SolverStatus]:
-    """Solution x of `problem` by ADMM with the split z = grad x, and how the iteration ended.
+    """Solve `problem` by ADMM with the split z = grad x; return x and the final status.
 
-    An iteration is two real FFTs, one pass in k-space and one over the gradient. It starts at x = g.
+    An iteration takes two real FFTs, one pass in k-space and one over the gradient. It starts at x = g.
 
     Parameters
     ----------
     problem, device
-        What to solve, and where its arrays live.
+        Problem, and the device of its arrays.
     stopping
         Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient

@@ -1,4 +1,4 @@
-"""A quadratic term that pulls an image towards one value in a region, for ADMM."""
+"""Quadratic term that penalises deviations from the mean of a region, for ADMM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qsmengine.data import Array
 
 
 class UniformRegion:
-    """The term weight / 2 ||z - mean(z)||^2 with the split z = x in a region, mean over that region.
+    """Term weight / 2 ||z - mean(z)||^2 with the split z = x in a region, mean over that region.
 
     Outside the region the penalty of the split is replaced by a proximal term, mu / 2 ||x - x_before||^2,
     so that the update of x stays diagonal in k-space.
@@ -18,7 +18,7 @@ class UniformRegion:
     region
         (nx, ny, nz) bool, not empty.
     weight
-        Of the term.
+        Weight of the term.
     mu
         Penalty of the split; it changes the speed, not the solution.
     """
@@ -29,12 +29,12 @@ class UniformRegion:
         self._multiplier: Array | None = None
 
     def mean(self, x: Array) -> Array:
-        """Mean of x over the region, float32 and on the device of x."""
+        """Return the mean of x over the region, float32 and on the device of x."""
         value: Array = x.reshape(-1)[self._index].mean(dtype=np.float64).astype(np.float32)
         return value
 
     def add_target(self, x: Array, total: Array, factor: float) -> None:
-        """Update split and multiplier; add `factor` times what x is to be to `total`."""
+        """Update split and multiplier; add `factor` times the target of x to `total`."""
         own = x.reshape(-1)[self._index]
         v = own if self._multiplier is None else own + self._multiplier
         mean = v.mean(dtype=np.float64).astype(np.float32)
