@@ -22,7 +22,7 @@ PACKAGES = (
         f"qsmengine/{name}"
         for name in ("api", "io", "modalities", "pipeline/configuration", "pipeline/run", "sessions")
     ),
-    *(f"qsmengine/{name}" for name in ("ops", "phantom", "solvers", "stages")),
+    *(f"qsmengine/{name}" for name in ("backend", "ops", "phantom", "solvers", "stages")),
     "tools",
     *(
         f"tests/{name}"

@@ -1,4 +1,4 @@
-"""Batches of small matrices: dealt to the CPU's threads one each, or to a GPU one after the other."""
+"""Batches of small matrices: distributed to the CPU's threads, or processed in sequence on a GPU."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 def map_batches(function: Callable[[Item], Result], items: Sequence[Item], device: Device) -> Iterator[Result]:
-    """Results of `function` in the order of `items`.
+    """Return the results of `function` in the order of `items`.
 
-    On the CPU as many run side by side as the device has threads, and BLAS stays in the thread that calls it:
-    on matrices of some tens of rows its own threads cost far more than they gain. What is done with a batch
-    is the same whatever the number of threads.
+    On the CPU as many items run in parallel as the device has threads, and BLAS is limited to the calling
+    thread: for matrices of some tens of rows its threads cost far more than they gain. The result of a batch
+    does not depend on the number of threads.
     """
     if device.kind == "cuda" or device.threads == 1:
         with threadpool_limits(1, user_api="blas"):

@@ -1,4 +1,4 @@
-"""The compiled CPU library: choosing the variant for this processor, loading it, calling kernels."""
+"""Compiled CPU library: choice of the variant for this processor, loading, and kernel calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qsmengine.data import Array
 from qsmengine.errors import DeviceError
 
 ITEMS_PER_TASK = 16384
-"""Work items dealt to one task: small enough to balance threads, large enough to hide the dealing."""
+"""Work items per task: few enough to balance threads, enough to hide the scheduling cost."""
 
 _NEEDED = {
     "v4": {
@@ -35,14 +35,14 @@ _NEEDED = {
     "v3": {"avx2", "fma", "bmi2", "f16c"},
     "v2": set[str](),
 }
-"""Flags of the processor that a variant needs, best first. VBMI2 leaves out the first processors with AVX-512,
-which lower their clock for it."""
+"""Processor flags that a variant needs, best first. VBMI2 excludes the first processors with AVX-512, which
+lower their clock for it."""
 _BUFFER = ctypes.c_char * 0
 _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
 
 def variants() -> tuple[str, ...]:
-    """Library variants this processor can run, best first."""
+    """Return the library variants that this processor can run, best first."""
     machine = platform.machine().lower()
     if machine in {"aarch64", "arm64"}:
         return ("neon",)
@@ -52,12 +52,12 @@ def variants() -> tuple[str, ...]:
 
 @cache
 def load_library() -> tuple[ctypes.CDLL, str]:
-    """The CPU library and its variant's name.
+    """Return the CPU library and the name of its variant.
 
     Raises
     ------
     DeviceError
-        When it was not built, or was built from other sources than those on disk.
+        If it was not built, or was built from sources other than those on disk.
     """
     tried: list[str] = []
     for variant in variants():
@@ -80,7 +80,7 @@ def call(kernel: Kernel, threads: int, values: Mapping[str, Any]) -> None:
 
 
 def c_arguments(kernel: Kernel, values: Mapping[str, Any], bound: Binding) -> list[Any]:
-    """Arguments of the C function: addresses of the arrays and scalars in order, then every dimension.
+    """Return the arguments of the C function: addresses of arrays and scalars in order, then the dimensions.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def c_arguments(kernel: Kernel, values: Mapping[str, Any], bound: Binding) -> li
 
 
 def c_function(kernel: Kernel, leading: tuple[Any, ...] = (), result: Any = None) -> Any:
-    """The library's function of this signature, whose first parameters have the types `leading`."""
+    """Return the library's function with this signature, preceded by parameters of the types `leading`."""
     library, _ = load_library()
     function = getattr(library, kernel.name)
     types: list[Any] = [ctypes.c_void_p if a.is_array else _SCALARS[a.type] for a in kernel.arguments]
@@ -109,9 +109,9 @@ def c_function(kernel: Kernel, leading: tuple[Any, ...] = (), result: Any = None
 
 
 def address(array: Array) -> tuple[Any, int]:
-    """Where the data of a C-contiguous array begin: in a form that a ``void*`` parameter takes, as a number.
+    """Return the address of a C-contiguous array: as a ``void*`` argument, and as a number.
 
-    The buffer of a writable array is a third of the cost of its ``ctypes`` attribute.
+    The buffer of a writable array costs a third of its ``ctypes`` attribute.
     """
     if not array.flags.writeable:
         place: int = array.ctypes.data
@@ -135,10 +135,10 @@ def _checked(path: Path) -> ctypes.CDLL:
 
 
 def _let_idle_threads_sleep() -> None:
-    """Ask OpenMP, before it loads, not to spin after a kernel: the threads of the next FFT need the cores.
+    """Configure OpenMP, before it loads, not to spin after a kernel.
 
-    On two busy cores an iteration of kernels and FFTs took 144 ms so and 524 ms with spinning threads.
-    A user's own OMP_WAIT_POLICY is left alone.
+    The threads of the next FFT need the cores. On two busy cores an iteration of kernels and FFTs
+    took 144 ms this way and 524 ms with spinning threads. An OMP_WAIT_POLICY set by the user is kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -1,4 +1,4 @@
-"""The GPU host: kernels compiled at first use by NVRTC through CuPy's RawModule."""
+"""GPU host: kernels are compiled at first use by NVRTC through CuPy's RawModule."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def call(kernel: Kernel, device: Device, values: Mapping[str, Any]) -> None:
 
 
 def launch_shape(kernel: Kernel, bound: Binding) -> tuple[tuple[int], tuple[int, int]]:
-    """Blocks, and threads of a block, with which a kernel is launched: about a thread for every work item."""
+    """Return the blocks and threads per block of a launch: about one thread per work item."""
     blocks = max(1, min(MAX_BLOCKS, -(-bound.items // kernel.threads)))
     return (blocks,), (WARP, kernel.threads // WARP)
 
@@ -66,7 +66,7 @@ def compile_all(device: Device) -> int:
 
 @cache
 def _parameters(kernel: Kernel) -> tuple[tuple[Arg, Any], ...]:
-    """The parameters, each with the type of its scalars: None for an array."""
+    """Return the parameters, each with the type of its scalars: None for an array."""
     return tuple((a, None if a.is_array else DTYPES[a.type].type) for a in kernel.arguments)
 
 

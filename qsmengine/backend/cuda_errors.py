@@ -1,4 +1,4 @@
-"""What CUDA's errors mean: the device is lost to this process, memory ran out, or one call failed."""
+"""Classification of CUDA's errors: the device is lost to this process, memory ran out, or one call failed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LOST = {
     911: "cudaErrorExternalDevice",
     999: "cudaErrorUnknown",
 }
-"""Errors after which a process must end; the driver's codes are the same numbers.
+"""Errors after which a process must end; the driver uses the same codes.
 
 NVIDIA's documentation of ``cudaError`` (``driver_types.h`` of CUDA 12.9) says of 226, 700, 702, 710, 714 to
 719, 721, 810 and 911: "To continue using CUDA, the process must be terminated and relaunched." The others are
-uncorrectable errors of memory (214) and link (220), a context that is gone (709), and what a GPU that fell off
-the bus reports (999). Every code that is missing here concerns one call: 1 (invalid value), 2 (out of memory),
+uncorrectable errors of memory (214) and link (220), a destroyed context (709), and the error of a GPU that fell
+off the bus (999). All other codes concern a single call: 1 (invalid value), 2 (out of memory),
 46 (device busy), 101 (no such device), 209 (no code for this GPU), 600 (not ready), 701 (too many resources for
 a launch), 900 to 908 (stream capture).
 """
@@ -45,12 +45,12 @@ _ALLOCATION = {
     "CUSOLVERError": 2,
     "CuSparseError": 2,
 }
-"""Code by which each of CuPy's exceptions reports a failed allocation: cudaErrorMemoryAllocation,
+"""Codes with which CuPy's exceptions report a failed allocation: cudaErrorMemoryAllocation,
 CUDA_ERROR_OUT_OF_MEMORY, CUFFT_ALLOC_FAILED, CUBLAS_, CUSOLVER_ and CUSPARSE_STATUS_ALLOC_FAILED."""
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether no CUDA call can succeed in this process after `error`, or after what caused it."""
+    """Return True if no CUDA call can succeed in this process after `error` or its cause."""
     return any(
         type(one).__name__ in {"CUDARuntimeError", "CUDADriverError"} and _code(one) in LOST
         for one in _causes(error)
@@ -58,7 +58,7 @@ def is_device_lost(error: BaseException) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, or what caused it, is an allocation that failed on the host or a device."""
+    """Return True if `error` or its cause is a failed allocation on the host or a device."""
     return any(
         isinstance(one, MemoryError | OutOfMemoryError)
         or (_code(one) is not None and _ALLOCATION.get(type(one).__name__) == _code(one))
@@ -68,7 +68,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors(what: str, device: Device) -> Iterator[None]:
-    """Raise any failed allocation as an OutOfMemoryError that names `what` was done and `device`."""
+    """Raise any failed allocation as an OutOfMemoryError that names the operation `what` and `device`."""
     try:
         yield
     except OutOfMemoryError:
@@ -82,7 +82,7 @@ def memory_errors(what: str, device: Device) -> Iterator[None]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and the errors it was raised from."""
+    """Yield `error` and the errors from which it was raised."""
     one: BaseException | None = error
     while one is not None:
         yield one

@@ -1,4 +1,4 @@
-"""Where an array lives and runs. The array carries its device; there is no current or default device."""
+"""Devices of arrays and computations. An array carries its device; there is no current or default device."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ALIGNMENT = 64
-"""Bytes to which CPU buffers are aligned: a cache line, and what the FFT plans are made for."""
+"""Alignment of CPU buffers in bytes: a cache line, as assumed by the FFT plans."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A processor that runs the engine.
+    """Processor that runs the engine.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Device:
     threads
         CPU threads for kernels and FFTs.
     note
-        Why this is not the GPU that would have been taken; "" otherwise.
+        Reason why the preferred GPU was not chosen; "" otherwise.
     """
 
     kind: Literal["cpu", "cuda"]
@@ -56,7 +56,7 @@ class Device:
         return import_cupy()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
-        """Uninitialised C-contiguous array on the device, aligned for kernels and FFTs."""
+        """Return an uninitialised C-contiguous array on the device, aligned for kernels and FFTs."""
         if self.kind == "cpu":
             return _aligned_empty(shape, np.dtype(dtype))
         with self.current():
@@ -64,16 +64,16 @@ class Device:
         return array
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
-        """Like :meth:`empty`, filled with zeros."""
+        """Return an array like :meth:`empty`, filled with zeros."""
         array = self.empty(shape, dtype)
         array[...] = 0
         return array
 
     def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32, *, aligned: bool = True) -> Array:
-        """`array` on the device, C-contiguous, in `dtype`; copies only where something must change.
+        """Return `array` on the device, C-contiguous, in `dtype`; copy only if something must change.
 
-        A CPU array that does not start at a multiple of 64 bytes, which FFT plans need, is copied too. With
-        ``aligned=False`` a multiple of its element size is enough, as it is for kernels.
+        A CPU array that does not start at a multiple of 64 bytes, which FFT plans need, is also copied. With
+        ``aligned=False`` a multiple of its element size is sufficient, as for kernels.
         """
         dtype = np.dtype(dtype)
         if self.kind == "cpu":
@@ -95,7 +95,7 @@ class Device:
                 self.xp.cuda.get_current_stream().synchronize()
 
     def current(self) -> Any:
-        """Context in which this GPU is the thread's current one, on which CuPy computes; empty on the CPU."""
+        """Return a context in which this GPU is CuPy's current device in the thread; empty on the CPU."""
         return contextlib.nullcontext() if self.kind == "cpu" else self.xp.cuda.Device(self.index)
 
 
@@ -113,26 +113,26 @@ def on_device(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def cpu(threads: int | None = None) -> Device:
-    """The CPU with `threads` threads (default: the processors this process may use)."""
+    """Return the CPU with `threads` threads (default: the processors that this process may use)."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be at least 1, got {threads}")
     return Device("cpu", 0, threads or available_threads())
 
 
 def resolve_device(spec: str | Device = "auto", threads: int | None = None, *, launch: bool = True) -> Device:
-    """Device named by ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; ``auto`` takes the GPU where one is usable.
+    """Return the device named by ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; ``auto`` prefers a usable GPU.
 
-    A GPU is usable where CuPy finds CUDA's compiler and libraries and a kernel compiles and runs. Where
-    ``auto`` finds a GPU that is not, it takes the CPU, and the device's `note` gives the reason. The check is
-    made once per process and GPU. With ``launch=False`` no kernel runs and no CUDA context is made, for a
-    process that leaves the computing to others.
+    A GPU is usable if CuPy finds CUDA's compiler and libraries and a kernel compiles and runs. If ``auto``
+    finds an unusable GPU it returns the CPU, and the device's `note` gives the reason. The check is made once
+    per process and GPU. With ``launch=False`` no kernel runs and no CUDA context is created, for a process that
+    delegates the computation.
 
     Raises
     ------
     UsageError
-        For a name that is none of these.
+        For any other name.
     DeviceError
-        For a GPU that is asked for and not usable, with the reason.
+        If the requested GPU is not usable, with the reason.
     """
     if isinstance(spec, Device):
         return spec
@@ -155,19 +155,19 @@ def resolve_device(spec: str | Device = "auto", threads: int | None = None, *, l
 
 
 def device_of(array: Array, threads: int | None = None) -> Device:
-    """The device an array lives on."""
+    """Return the device of an array."""
     if isinstance(array, np.ndarray):
         return cpu(threads)
     return Device("cuda", int(array.device.id), available_threads())
 
 
 def array_module(array: Array) -> Any:
-    """The module (numpy or cupy) that owns `array`."""
+    """Return the module (numpy or cupy) of `array`."""
     return np if isinstance(array, np.ndarray) else import_cupy()
 
 
 def to_numpy(array: Array) -> npt.NDArray[Any]:
-    """`array` in host memory."""
+    """Return `array` in host memory."""
     if isinstance(array, np.ndarray):
         return array
     if hasattr(array, "get"):
@@ -177,16 +177,16 @@ def to_numpy(array: Array) -> npt.NDArray[Any]:
 
 
 def available_threads() -> int:
-    """Processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cuda_devices() -> tuple[int, str]:
-    """Number of GPUs that CUDA and CuPy can use, and why there is none where that is so.
+    """Return the number of GPUs that CUDA and CuPy can use, and the reason if there is none.
 
-    Nothing runs on a GPU for this (see :func:`resolve_device`).
+    The check runs nothing on a GPU (see :func:`resolve_device`).
     """
     count, reason = _found_gpus()
     problem = toolkit_problem() if count else reason
@@ -194,7 +194,7 @@ def cuda_devices() -> tuple[int, str]:
 
 
 def _found_gpus() -> tuple[int, str]:
-    """Number of GPUs that the driver reports, and why there is none."""
+    """Return the number of GPUs that the driver reports, and the reason if there is none."""
     try:
         cupy = import_cupy()
     except DeviceError as error:

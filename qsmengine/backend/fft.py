@@ -1,9 +1,9 @@
-"""Three-dimensional real FFTs with one interface on both devices, planned once and reused.
+"""Three-dimensional real FFTs with one interface for CPU and GPU, planned once and reused.
 
 The spectrum of a real (nx, ny, nz) array is complex64 (nx, ny, nz // 2 + 1). On the CPU FFTW is used
-where pyFFTW is installed (the ``cpu`` extra), else SciPy. FFTW's plans are made without timing
-(FFTW_ESTIMATE), so the same input gives the same bytes every time; on the grids of :func:`fast_shape`
-such plans come close to measured ones.
+if pyFFTW is installed (the ``cpu`` extra), else SciPy. FFTW's plans are made without timing
+(FFTW_ESTIMATE), so the same input always gives identical results; on the grids of :func:`fast_shape`
+such plans are nearly as fast as measured ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RealFFT:
     shape
         (nx, ny, nz) of the real array.
     device
-        Where arrays live.
+        Device of the arrays.
     """
 
     def __init__(self, shape: tuple[int, int, int], device: Device) -> None:
@@ -54,7 +54,7 @@ class RealFFT:
         self._engine = make_engine(shape, self.spectrum_shape, device)
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Unscaled transform of a real float32 array; `x` is kept."""
+        """Return the unscaled transform of a real float32 array; `x` is unchanged."""
         x = self._checked(x, self.shape, np.float32)
         if out is None:
             out = self.device.empty(self.spectrum_shape, np.complex64)
@@ -63,10 +63,10 @@ class RealFFT:
         return out
 
     def inverse(self, spectrum: Array, out: Array | None = None, *, scaled: bool = True) -> Array:
-        """Inverse transform of a complex64 half spectrum, whose content is lost.
+        """Return the inverse transform of a complex64 half spectrum, whose content is overwritten.
 
-        With ``scaled=False`` the factor 1 / (nx ny nz) (:attr:`scale`) is left to the caller, who
-        saves a pass by putting it into a filter.
+        With ``scaled=False`` the caller applies the factor 1 / (nx ny nz) (:attr:`scale`), for example in
+        a filter, which saves a pass.
         """
         spectrum = self._checked(spectrum, self.spectrum_shape, np.complex64)
         if out is None:
@@ -78,13 +78,13 @@ class RealFFT:
         return out
 
     def filter(self, x: Array, response: Array) -> Array:
-        """Convolution of real `x` with the kernel whose half spectrum is `response`."""
+        """Return the convolution of real `x` with the kernel whose half spectrum is `response`."""
         spectrum = self.forward(x)
         spectrum *= response
         return self.inverse(spectrum)
 
     def mean(self, response: Array) -> float:
-        """Mean over the whole spectrum of a real response that is stored as half spectrum."""
+        """Return the mean over the whole spectrum of a real response that is stored as half spectrum."""
         counts = np.full(self.spectrum_shape[2], 2.0)
         counts[0] = 1.0
         if self.shape[2] % 2 == 0:
@@ -98,7 +98,7 @@ class RealFFT:
         return array if self._is_ready(array, dtype) else self.device.asarray(array, dtype)
 
     def _is_ready(self, array: Array, dtype: type) -> bool:
-        """Whether an array on a GPU can be transformed as it is."""
+        """Return True if an array on a GPU can be transformed without a copy."""
         if isinstance(array, np.ndarray):
             return False
         here: bool = array.device.id == self.device.index
@@ -114,7 +114,7 @@ def _check_output(out: Array, shape: tuple[int, ...], dtype: type) -> None:
 
 
 def fast_size(n: int) -> int:
-    """Smallest even m >= n with no prime factor above 7: sizes at which every FFT library is fast."""
+    """Return the smallest even m >= n without prime factors above 7, for which every FFT library is fast."""
     m = max(n, 2)
     m += m % 2
     while not _is_smooth(m):
@@ -123,11 +123,11 @@ def fast_size(n: int) -> int:
 
 
 def fast_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Smallest grid that holds `shape` and transforms fast on every axis.
+    """Return the smallest grid that contains `shape` and is fast to transform on every axis.
 
-    Besides fast sizes it asks that planes of the spectrum do not lie a multiple of 1024 bytes apart: the
-    pass along x would then use a few cache sets only, at a third of the speed. The rule looks at every
-    order of the axes, so a permuted image gets the permuted grid.
+    In addition to fast sizes, planes of the spectrum must not be a multiple of 1024 bytes apart: the pass
+    along x would then use only a few cache sets, at a third of the speed. The rule applies to every order of
+    the axes, so a permuted image gets the permuted grid.
     """
     options = [_next_fast(n, 4) for n in shape]
     good = [
@@ -139,7 +139,7 @@ def fast_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def fft_library(device: Device) -> str:
-    """Name of the library that transforms on `device`: ``cufft``, ``fftw`` or ``scipy``."""
+    """Return the name of the FFT library for `device`: ``cufft``, ``fftw`` or ``scipy``."""
     if device.kind == "cuda":
         return "cufft"
     return "scipy" if _pyfftw() is None else "fftw"
@@ -169,10 +169,10 @@ def make_engine(shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int
 
 
 def _pyfftw() -> Any:
-    """PyFFTW's extension module, None where it is missing.
+    """Return PyFFTW's extension module, or None if it is missing.
 
-    It is loaded without its package, which imports dask.array and scipy.fftpack for interfaces that nothing
-    here uses. A later ``import pyfftw`` finds the same module.
+    It is loaded without its package, which imports dask.array and scipy.fftpack for unused interfaces. A later
+    ``import pyfftw`` finds the same module.
     """
     package = find_spec("pyfftw")
     if package is None:
@@ -210,7 +210,7 @@ class _Fftw:
         self._inverse = pyfftw.FFTW(spectrum, real, direction="FFTW_BACKWARD", flags=flags, **options)
 
     def _check_fork(self) -> None:
-        """Plan again for the threads that a forked process has."""
+        """Plan again for the threads of a forked process."""
         threads = usable_threads(self._threads)
         if threads != self._threads:
             self._plan(threads)
@@ -227,7 +227,7 @@ class _Fftw:
 
 
 def _useful_threads(shape: tuple[int, int, int], device: Device) -> int:
-    """One thread for small transforms: waking others costs more than they do."""
+    """Return one thread for small transforms, for which waking others costs more than they gain."""
     return usable_threads(device.threads) if math.prod(shape) >= 32**3 else 1
 
 
@@ -249,10 +249,10 @@ class _Scipy:
 
 
 class _Cufft:
-    """Plans of both directions, which share one work area from CuPy's pool and free it with themselves.
+    """Plans of both directions, which share one work area from CuPy's pool and own it.
 
-    They write straight into the output. Both run on the stream that is current when they are called; because of
-    the work area they must not run on two streams at the same time.
+    They write directly into the output. Both run on the stream that is current at the call; because of the
+    shared work area they must not run on two streams at the same time.
     """
 
     def __init__(
@@ -290,11 +290,11 @@ class _Cufft:
 
 
 def _lending(area: Any, alloc: Callable[[int], Any]) -> Callable[[int], Any]:
-    """Allocator that gives `area` to whoever asks for no more than it holds."""
+    """Allocator that returns `area` for every request that fits into it."""
     return lambda size: area if size <= area.mem.size else alloc(size)
 
 
 def _is_aligned(real: Array) -> bool:
-    """Whether real numbers begin where complex ones may, which cuFFT requires."""
+    """Return True if the real array is aligned as a complex one, which cuFFT requires."""
     memory: Any = real.data
     return int(memory.ptr) % np.dtype(np.complex64).itemsize == 0

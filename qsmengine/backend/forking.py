@@ -1,8 +1,8 @@
 """CPU threads in a forked process.
 
-``os.fork``, and with it multiprocessing's start method "fork", copies the calling thread only. The thread pools
-of OpenMP and FFTW exist in the child as data without threads, and a child that used them would wait forever. In
-a child that was forked after the libraries were loaded, kernels and transforms therefore run on one thread.
+``os.fork``, and thus multiprocessing's start method "fork", copies only the calling thread. The thread pools of
+OpenMP and FFTW exist in the child as data without threads, and a child that used them would wait forever. In a
+child that was forked after the libraries were loaded, kernels and transforms therefore run on one thread.
 Processes started by "spawn" or "forkserver" use all their threads.
 """
 
@@ -16,7 +16,7 @@ _state = {"forked": False}
 
 @cache
 def watch_forks() -> None:
-    """Notice forks from now on; called before a library that keeps a pool of threads is loaded."""
+    """Start to detect forks; called before a library with a thread pool is loaded."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_note)
 

@@ -1,4 +1,4 @@
-"""Several devices that share the parts of one job, and the overlap of copies with kernels on a GPU."""
+"""Distribution of a job over several devices, with copies and kernels overlapped on a GPU."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from qsmengine.errors import DeviceError
 Item = TypeVar("Item")
 
 STREAMS = 2
-"""Parts under way at a time on a GPU: the copies of one run while the other computes."""
+"""Number of parts in flight on a GPU: one is copied while the other is computed."""
 
 
 def device_group(device: Device, count: int) -> tuple[Device, ...]:
-    """`device` and the GPUs that follow it, `count` in all; the CPU alone.
+    """Return `device` and the GPUs that follow it, `count` in total; for the CPU only itself.
 
     Raises
     ------
     DeviceError
-        Where the machine has fewer GPUs.
+        If the machine has fewer GPUs.
     """
     if device.kind == "cpu" or count == 1:
         return (device,)
     found, _ = cuda_devices()
     if device.index + count > found:
-        raise DeviceError(f"{count} GPUs from {device} on are asked for: this machine has {found}")
+        raise DeviceError(f"{count} GPUs from {device} on are requested: this machine has {found}")
     return tuple(Device("cuda", device.index + k, device.threads) for k in range(count))
 
 
 def workers(devices: Sequence[Device]) -> list[Device]:
-    """One entry for every part that is under way at a time."""
+    """Return one entry for every part in flight."""
     return [d for d in devices for _ in range(STREAMS if d.kind == "cuda" else 1)]
 
 
@@ -43,8 +43,8 @@ def share_out(
 ) -> None:
     """Call `function(device, item)` for every item, each on the device that is free first.
 
-    On a GPU two items are under way at a time, each on a stream of its own. What `function` does must depend on
-    the item alone. The first exception ends the job and is raised.
+    On a GPU two items are in flight, each on a separate stream. The work of `function` must depend on the item
+    alone. The first exception ends the job and is raised.
     """
     waiting: SimpleQueue[Item] = SimpleQueue()
     for item in items:
@@ -79,7 +79,7 @@ def share_out(
 
 @contextlib.contextmanager
 def _own_stream(device: Device) -> Iterator[None]:
-    """Work of this thread goes to a stream of its own, and is done when the block ends."""
+    """Queue the work of this thread to a separate stream, which is synchronised when the block ends."""
     if device.kind == "cpu":
         yield
         return

@@ -1,7 +1,7 @@
-"""Plain C++ functions of the CPU library (``kernels/*.cpp``): irregular algorithms that stay on the host.
+"""Plain C++ functions of the CPU library (``kernels/*.cpp``): irregular algorithms that run on the host.
 
-They are declared in the language of the kernels' signatures. The C function takes the arguments in
-order, then every dimension as Index, and returns 0, 1 (out of memory) or 2 (too many voxels).
+They are declared like kernels. The C function takes the arguments in order, then every dimension as Index, and
+returns 0, 1 (out of memory) or 2 (too many voxels).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class HostFunction:
 
     @cached_property
     def signature(self) -> Kernel:
-        """The parsed signature, which checks the arguments and gives the C parameters."""
+        """Parsed signature, which checks the arguments and defines the C parameters."""
         return Kernel(self.name, self.source, self.args, items="")
 
 
@@ -48,9 +48,9 @@ def hostcall(function: HostFunction, **values: Any) -> None:
     Raises
     ------
     InputError
-        Before the call, for arguments that break the signature; after it, for too many voxels.
+        Before the call, for arguments that violate the signature; after it, for too many voxels.
     OutOfMemoryError
-        When memory runs out.
+        If memory runs out.
     """
     signature = function.signature
     for arg in signature.arguments:

@@ -1,4 +1,4 @@
-"""Declarative signature of a kernel; both hosts, the checks and the byte counts derive from it."""
+"""Declarative signature of a kernel, from which both hosts, the checks and the byte counts are derived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 C_TYPES = {"f32": "float", "f64": "double", "c64": "Complex", "u8": "u8", "i32": "int", "i64": "Index"}
 
 _MOST_BINDINGS = 256
-"""Sets of shapes kept per kernel before all are forgotten."""
+"""Number of sets of shapes cached per kernel; the cache is cleared when it is full."""
 
 _LINE = re.compile(
     r"(?P<name>\w+):\s*(?:(?P<role>in|out|inout)\s+)?(?P<type>\w+)\s*"
@@ -42,7 +42,7 @@ class Arg:
     role: Literal["in", "out", "inout", "scalar"]
     dims: tuple[str, ...] = ()
     alignment: int = 1
-    """Bytes of which an array's address must be a multiple."""
+    """Alignment of an array's address in bytes."""
 
     @property
     def is_array(self) -> bool:
@@ -52,10 +52,10 @@ class Arg:
 
 @dataclass(frozen=True)
 class Binding:
-    """What the shapes of a kernel's arguments fix."""
+    """Sizes that follow from the shapes of a kernel's arguments."""
 
     sizes: Mapping[str, int]
-    """Of every dimension, by its symbol."""
+    """Size of every dimension, by its symbol."""
     items: int
     """Number of work items."""
     extents: tuple[int, ...]
@@ -78,9 +78,9 @@ class Kernel:
         order of first appearance. An array starts at a multiple of its element size, or of the number of
         bytes after ``align``, for a kernel that loads several elements at once.
     items
-        Dimensions whose product is the number of work items: how much there is to deal out.
+        Dimensions whose product is the number of work items.
     threads
-        Threads of a block on a GPU, as the source's ``TILE_THREADS`` says; 256 where it does not.
+        Threads of a block on a GPU, equal to the source's ``TILE_THREADS``; 256 if it is not defined.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Kernel:
 
     @cached_property
     def arguments(self) -> tuple[Arg, ...]:
-        """The parsed parameter list."""
+        """Parsed parameter list."""
         return tuple(_parse(line) for line in self.args.strip().splitlines())
 
     @cached_property
@@ -101,13 +101,13 @@ class Kernel:
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
-        """Symbolic dimensions in order of first appearance (numbers left out)."""
+        """Symbolic dimensions in order of first appearance, without numbers."""
         seen = dict.fromkeys(d for a in self.arguments for d in a.dims if not d.isdigit())
         return tuple(seen)
 
     @property
     def c_parameters(self) -> str:
-        """The C parameter list that the source must have."""
+        """Return the C parameter list that the source must have."""
         parts = []
         for a in self.arguments:
             const = "const " if a.role == "in" else ""
@@ -115,10 +115,10 @@ class Kernel:
         return ", ".join([*parts, *(f"Index {d}" for d in self.dims)])
 
     def bind(self, values: Mapping[str, Any]) -> Binding:
-        """Check `values` against the signature and return what their shapes fix.
+        """Check `values` against the signature and return the sizes that follow from their shapes.
 
-        Every call checks names, dtypes, memory order and shapes. What follows from a set of shapes is worked
-        out once and kept: solvers launch a kernel many times on arrays of the same shapes.
+        Every call checks names, dtypes, memory order and shapes. The sizes for a set of shapes are computed
+        once and cached: solvers launch a kernel many times on arrays of the same shapes.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class Kernel:
         return {}
 
     def check_address(self, arg: Arg, address: int) -> None:
-        """Check where the data of an array begin: a GPU cannot load an element from an unaligned address.
+        """Check the address of an array: a GPU cannot load an element from an unaligned address.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class Kernel:
         return Binding(sizes, items, tuple(sizes[d] for d in self.dims))
 
     def bytes_moved(self, values: Mapping[str, Any]) -> int:
-        """Bytes that must move through memory: every input read once, every output written once."""
+        """Return the bytes that must move through memory: every input read once, every output written once."""
         factor = {"in": 1, "out": 1, "inout": 2}
         return sum(factor[a.role] * int(values[a.name].nbytes) for a in self.arguments if a.is_array)
 

@@ -1,4 +1,4 @@
-"""Running a kernel on whichever device its arrays live."""
+"""Launch of a kernel on the device of its arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def launch(kernel: Kernel, device: Device, **values: Any) -> None:
     Raises
     ------
     InputError
-        Before launch, for arguments that break the signature or live on another device.
+        Before launch, for arguments that violate the signature or are on another device.
     """
     on_host = device.kind == "cpu"
     for name in kernel.array_names:

@@ -11,10 +11,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory(device: Device) -> int | None:
-    """Bytes that can still be allocated on `device`; None where the system does not tell.
+    """Return the bytes that can still be allocated on `device`; None if the system does not report them.
 
-    On the CPU the smaller of what the machine has left and what the control group (container, batch job)
-    has left; on a GPU what the driver calls free plus what CuPy's pool holds unused, within the pool's limit.
+    On the CPU this is the smaller of the memory left on the machine and in the control group (container, batch
+    job); on a GPU the memory that the driver reports as free plus the unused memory of CuPy's pool, within the
+    pool's limit.
     """
     if device.kind == "cuda":
         cupy = device.xp
@@ -45,7 +46,7 @@ def _page_memory() -> int | None:
 
 
 def _group_memory() -> int | None:
-    """What the control group's limit leaves (version 2, then 1); None where there is no limit."""
+    """Return the memory left by the control group's limit (version 2, then 1); None without a limit."""
     for limit, usage in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -68,9 +69,9 @@ def limit_pool(device: Device, limit: int) -> None:
 
 
 def free_pool(device: Device) -> None:
-    """Give the GPU back what CuPy holds unused: blocks of its pools and the work areas of cached FFT plans.
+    """Release GPU memory that CuPy holds unused: blocks of its pools and the work areas of cached FFT plans.
 
-    CuPy keeps a plan cache per thread and GPU; that of the calling thread is cleared. Nothing on the CPU.
+    CuPy has a plan cache per thread and GPU; that of the calling thread is cleared. On the CPU nothing is done.
     """
     if device.kind == "cuda":
         cupy = device.xp

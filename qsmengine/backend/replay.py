@@ -1,8 +1,8 @@
-"""Steps that are repeated with the same kernels on the same arrays: queued once on a GPU, then replayed.
+"""Replay of steps with the same kernels on the same arrays: captured once on a GPU, then replayed.
 
 Queueing a kernel takes the host some microseconds. On small volumes, and on the coarse grids of multigrid, the
-kernel itself takes less. A CUDA graph holds the kernels of a whole step with their arguments. One call queues
-it, and it computes the same bytes.
+kernel takes less. A CUDA graph contains the kernels of a whole step with their arguments. One call queues it,
+and its results are identical.
 
 cuFFT's transforms and CuPy's elementwise kernels can be captured. Calls of cuBLAS and cuSOLVER, copies to the
 host and waits for the device cannot. The memory of an array that is allocated during a capture would be reused
@@ -23,10 +23,10 @@ arrays with the same scalars, and it changes nothing but the content of these ar
 
 
 class Replay:
-    """Calls a step over and over: as it is on the CPU, from the second round on as a CUDA graph on a GPU.
+    """Repeated step: called directly on the CPU, replayed as a CUDA graph from the second round on a GPU.
 
     The arrays that the step uses must live as long as this object. A step that CUDA refuses to capture is
-    called as it is.
+    called directly.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Replay:
 
 
 class CaptureError(RuntimeError):
-    """A step may not be captured: it allocated memory, or graphs are switched off."""
+    """A step cannot be captured: it allocated memory, or graphs are disabled."""
 
 
 def capture(step: Step, turn: int, device: Device) -> Any:

@@ -1,7 +1,7 @@
-"""Where the kernels are: sources (``.cu``, ``.h``, ``.cpp``) and the compiled CPU libraries.
+"""Locations of the kernels: sources (``.cu``, ``.h``, ``.cpp``) and compiled CPU libraries.
 
-In a source tree they lie in ``kernels/`` and ``build/kernels/`` next to the package; in an installed
-wheel both lie in ``qsmengine/_kernels/``.
+In a source tree they are in ``kernels/`` and ``build/kernels/`` next to the package; in an installed
+wheel both are in ``qsmengine/_kernels/``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _INCLUDE = re.compile(r'^\s*#include\s+"([^"]+)"\s*$', re.MULTILINE)
 
 @cache
 def source_directory() -> Path:
-    """Folder of the kernel sources."""
+    """Return the folder of the kernel sources."""
     for base in _package_folders():
         for candidate in (base.parent / "kernels", base / "_kernels"):
             if (candidate / "tile.h").is_file():
@@ -28,7 +28,7 @@ def source_directory() -> Path:
 
 
 def library_candidates(variant: str) -> list[Path]:
-    """Places where the CPU library of `variant` may lie, the source tree's build first."""
+    """Return the possible paths of the CPU library of `variant`, the source tree's build first."""
     name = f"libqsmengine_{variant}.so"
     found = []
     for base in _package_folders():
@@ -40,16 +40,16 @@ def library_candidates(variant: str) -> list[Path]:
 
 @cache
 def inlined_source(source: str) -> str:
-    """Text of a kernel source with its ``#include "..."`` lines replaced by the files, each once.
+    """Return a kernel source with its ``#include "..."`` lines replaced by the files, each once.
 
-    CuPy's cache key does not see included files; inlined, a changed header gives a new key. ``#line``
-    directives keep compiler messages pointing at the files.
+    CuPy's cache key does not cover included files; inlined, a changed header gives a new key. ``#line``
+    directives make compiler messages point at the files.
     """
     return _inline(source_directory() / source, set())
 
 
 def _package_folders() -> list[Path]:
-    """Folders of the package: more than one where an editable install adds the compiled parts."""
+    """Return the folders of the package: several if an editable install adds the compiled parts."""
     spec = find_spec("qsmengine")
     locations = spec.submodule_search_locations if spec else None
     return [Path(location) for location in locations or ()]
@@ -70,7 +70,7 @@ def _inline(path: Path, seen: set[str]) -> str:
 
 @cache
 def sources_hash() -> str:
-    """First 16 hex digits of the SHA-256 over all kernel sources, names and contents."""
+    """Return the first 16 hex digits of the SHA-256 over all kernel sources, names and contents."""
     digest = hashlib.sha256()
     for path in sorted(source_directory().glob("*")):
         if path.suffix in {".cpp", ".cu", ".h"}:

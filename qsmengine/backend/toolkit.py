@@ -1,7 +1,7 @@
-"""The parts of CUDA that CuPy needs besides the driver: the compiler NVRTC, its headers, and CUDA's libraries.
+"""CUDA components that CuPy needs in addition to the driver: the compiler NVRTC, its headers, CUDA's libraries.
 
-CuPy compiles its own kernels at first use, as the engine does, so without NVRTC nothing runs on a GPU. NVIDIA's
-wheels bring all parts (``pip install "qsmengine[cuda12]"``); so does a CUDA toolkit on the machine.
+Like the engine, CuPy compiles its kernels at first use, so without NVRTC nothing runs on a GPU. NVIDIA's wheels
+contain all components (``pip install "qsmengine[cuda12]"``), as does a CUDA toolkit on the machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from qsmengine.errors import DeviceError
 
 LIBRARIES = {"cufft": "cuFFT", "cublas": "cuBLAS", "cusolver": "cuSOLVER"}
-"""Libraries of CUDA that the engine computes with, by their names in ``cupy.cuda``."""
+"""CUDA libraries used by the engine, by their names in ``cupy.cuda``."""
 
 _HEADER_PROBE = '#include <cuda_fp16.h>\nextern "C" __global__ void probe(float* x) { x[0] = 1.0f; }\n'
 
@@ -26,7 +26,7 @@ def import_cupy() -> Any:
     Raises
     ------
     DeviceError
-        Where it cannot be imported.
+        If it cannot be imported.
     """
     try:
         import cupy
@@ -42,7 +42,7 @@ def nvrtc_version() -> str:
     Raises
     ------
     DeviceError
-        Where CuPy does not find it.
+        If CuPy does not find it.
     """
     try:
         major, minor = import_cupy().cuda.nvrtc.getVersion()
@@ -52,7 +52,7 @@ def nvrtc_version() -> str:
 
 
 def missing_libraries() -> dict[str, str]:
-    """Return the libraries of CUDA that do not load, each with the reason."""
+    """Return the CUDA libraries that do not load, each with the reason."""
     missing = {}
     for module, name in LIBRARIES.items():
         try:
@@ -64,9 +64,9 @@ def missing_libraries() -> dict[str, str]:
 
 @cache
 def toolkit_problem() -> str:
-    """Return which part of CUDA is missing and how to install it; "" where CuPy finds all.
+    """Return a missing component of CUDA and how to install it; "" if CuPy finds all.
 
-    The check loads libraries and makes no CUDA context, so a process that only starts others may run it.
+    The check loads libraries but creates no CUDA context, so a process that only starts others may run it.
     """
     try:
         nvrtc_version()
@@ -79,10 +79,10 @@ def toolkit_problem() -> str:
 
 @cache
 def launch_problem(index: int) -> str:
-    """Return why a kernel of CuPy does not compile and run on GPU `index`; "" where it does.
+    """Return why a kernel of CuPy does not compile and run on GPU `index`; "" if it does.
 
-    The first call of a process makes the CUDA context. The kernel is compiled once per machine; later it comes
-    from CuPy's cache on disk.
+    The first call in a process creates the CUDA context. The kernel is compiled once per machine and then
+    loaded from CuPy's cache on disk.
     """
     cupy = import_cupy()
     try:
@@ -98,7 +98,7 @@ def launch_problem(index: int) -> str:
 
 
 def headers_problem(index: int) -> str:
-    """Return why CUDA's headers are not found when a kernel is compiled for GPU `index`; "" where they are."""
+    """Return why CUDA's headers are not found when a kernel is compiled for GPU `index`; "" if they are."""
     cupy = import_cupy()
     try:
         with cupy.cuda.Device(index):

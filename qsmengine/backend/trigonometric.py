@@ -1,4 +1,4 @@
-"""Cosine and sine transforms in three dimensions, for boundary conditions on a box; SciPy's and CuPy's."""
+"""Cosine and sine transforms in three dimensions, for boundary conditions on a box, by SciPy and CuPy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrigonometricTransform:
     kind
         "cosine" or "sine".
     device
-        Where arrays live.
+        Device of the arrays.
     """
 
     def __init__(self, kind: Kind, device: Device) -> None:
@@ -36,11 +36,11 @@ class TrigonometricTransform:
         self._inverse = library.idctn if kind == "cosine" else library.idstn
 
     def forward(self, x: Array) -> Array:
-        """Coefficients of a float32 array, whose content is lost."""
+        """Return the coefficients of a float32 array, whose content is overwritten."""
         coefficients: Array = self._forward(x, **self._options)
         return coefficients
 
     def inverse(self, coefficients: Array) -> Array:
-        """The array of given coefficients, whose content is lost."""
+        """Return the array with given coefficients, whose content is overwritten."""
         x: Array = self._inverse(coefficients, **self._options)
         return x

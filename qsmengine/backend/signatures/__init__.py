@@ -9,7 +9,7 @@ from qsmengine.backend.kernel import Kernel
 
 
 def all_kernels() -> tuple[Kernel, ...]:
-    """Every declared kernel, in the order of modules and declarations."""
+    """Return every declared kernel, in the order of modules and declarations."""
     found: list[Kernel] = []
     for module in sorted(iter_modules(__path__), key=lambda m: m.name):
         members = vars(import_module(f"{__name__}.{module.name}")).values()

@@ -8,19 +8,19 @@ ROW_SLACK = 12
 """Voxels after each padded row that the kernels may read: they work in whole vectors, on up to six shifts."""
 
 TILE_DEPTH = 48
-"""Planes along x that a tile holds at most."""
+"""Largest number of planes along x in a tile."""
 
 PACKED_ROWS = 6
-"""Rows that a lane of nlm_packed holds: the number of padded rows is made a multiple of it."""
+"""Rows per lane of nlm_packed; the number of padded rows is a multiple of it."""
 
 PACKED_SLACK = 4
 """Rows after those that nlm_packed may read."""
 
 NO_CANDIDATE = 1e30
-"""Offset by which nlm_packed knows a voxel that is no candidate."""
+"""Offset with which nlm_packed marks a voxel that is not a candidate."""
 
 LMMSE_COMPONENTS = 32
-"""Components that the kernel nlm_lmmse takes at most."""
+"""Largest number of components of the kernel nlm_lmmse."""
 
 _IMAGES = """\
 guide: in f32 [components px py pz]
