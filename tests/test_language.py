@@ -18,10 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "bench",
     "qsmengine/cli",
-    *(
-        f"qsmengine/{name}"
-        for name in ("api", "io", "modalities", "pipeline/configuration", "pipeline/run", "sessions")
-    ),
+    *(f"qsmengine/{name}" for name in ("api", "cohort", "io", "modalities", "pipeline", "sessions")),
     *(f"qsmengine/{name}" for name in ("backend", "ops", "phantom", "solvers", "stages")),
     "tools",
     *(

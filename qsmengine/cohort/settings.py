@@ -15,11 +15,12 @@ class RunSettings:
     Parameters
     ----------
     workers
-        Processes; 0 runs in this one, None takes one a GPU, else as many as cores and memory allow.
+        Number of worker processes; 0 runs in this process, None starts one per GPU, or else as many as cores
+        and memory allow.
     device, threads
-        For each worker; threads None shares the cores out.
+        Device and threads of each worker; threads None divides the cores among the workers.
     memory
-        Bytes that all workers together may take; None for what is available.
+        Memory limit of all workers together [bytes]; None for the available memory.
     scheduler
         Address of a running Dask scheduler to join.
     slurm
@@ -31,7 +32,7 @@ class RunSettings:
     dashboard
         Serve Dask's dashboard on the loopback interface; by default no HTTP port is open.
     expiry
-        Time [s] without a touch after which a claim is taken over.
+        Time without a renewal after which another process may take over a lease [s].
     """
 
     workers: int | None = None

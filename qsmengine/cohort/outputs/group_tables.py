@@ -1,4 +1,4 @@
-"""Regional values of all sessions of an output folder in one table."""
+"""Group table: the regional values of all sessions in an output folder."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ ENDING = "desc-dgm_stats.tsv"
 _LABEL = re.compile(r"sub-(?P<subject>[0-9A-Za-z]+)(?:_ses-(?P<session>[0-9A-Za-z]+))?")
 IDENTITY = {
     "participant_id": {"Description": "Participant"},
-    "session_id": {"Description": "Session; n/a where the participant has none"},
+    "session_id": {"Description": "Session; n/a if the participant has none"},
     "source": {"Description": "Table of the session, relative to the dataset"},
 }
 
 
 def write_group_table(out: str | Path) -> Path:
-    """Write ``OUT/group/desc-dgm_stats.tsv`` and its dictionary: the sessions' tables one below the other.
+    """Write ``OUT/group/desc-dgm_stats.tsv`` and its dictionary by stacking the sessions' tables.
 
-    A column that a session's table lacks is n/a there.
+    Columns missing from a session's table are filled with n/a.
 
     Raises
     ------
     InputError
-        Where no session has a table.
+        If no session has a table.
     """
     out = Path(out)
     tables = [t for t in find_tables(out) if t.path.name.endswith(ENDING) and _LABEL.fullmatch(t.session)]

@@ -1,4 +1,4 @@
-"""Pages and citations of an output folder, with the ledger's states where there is a ledger."""
+"""Pages and citations of an output folder, with the states from the ledger if it has one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from qsmengine.report.sessions import SessionState, StepState
 
 Entry = TypeVar("Entry", ReconstructedSeries, RegionTable)
 PAGES_PER_PROCESS = 8
-"""Fewer pages are not worth a process of their own."""
+"""Number of pages that justifies one more process."""
 
 
 def write_reports(
@@ -39,18 +39,18 @@ def write_reports(
     out
         Folder of a cohort run, or of single runs.
     sessions
-        Keys (``sub-X[_ses-Y]``) of the sessions whose pages are written; None: all.
+        Keys (``sub-X[_ses-Y]``) of the sessions to write pages for; None writes all.
     jobs
-        Processes, where there are many pages; None takes one a core.
+        Processes for a large number of pages; None starts one per core.
     on_page
-        Called with the pages done and their number.
+        Called with the number of pages done and the total.
 
     Raises
     ------
     InputError
-        For a folder without provenance and ledger, or a provenance file or table that cannot be read.
+        If the folder holds neither provenance nor a ledger, or a provenance file or table cannot be read.
     UsageError
-        For a session that is not there.
+        If a session does not exist.
     """
     out = Path(out)
     if not out.is_dir():
@@ -74,7 +74,7 @@ def _write_pages(
     jobs: int | None,
     on_page: Callable[[int, int], None] | None,
 ) -> list[Path]:
-    """Pages of the sessions, in several processes where they are many."""
+    """Write the pages of the sessions; large numbers of pages are written by several processes."""
     own_series, own_tables = _by_session(series), _by_session(tables)
     work = [(out, s, own_series.get(s.key, []), own_tables.get(s.key, [])) for s in states]
     processes = min(jobs or available_threads(), len(work) // PAGES_PER_PROCESS)
@@ -101,7 +101,7 @@ def _by_session(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 def known_sessions(
     out: Path, series: Sequence[ReconstructedSeries], tables: Sequence[RegionTable] = ()
 ) -> list[SessionState]:
-    """Sessions of the ledger, and those that left files without being in it (done)."""
+    """Return the sessions of the ledger; sessions that only have files are added as done."""
     found = {state.key: state for state in read_states(out)}
     by_session = _by_session(series)
     for key in [entry.session for entry in series] + [table.session for table in tables]:
@@ -113,7 +113,7 @@ def known_sessions(
 
 
 def read_states(out: Path) -> list[SessionState]:
-    """Sessions of the ledger; none where there is no ledger. A damaged record is told as such."""
+    """Return the sessions of the ledger; none without a ledger. Damaged records have the state "damaged"."""
     states = []
     for key, record, damage in read_all(out):
         if not is_key(key):

@@ -1,4 +1,4 @@
-"""The plan of a cohort: every session with its steps, from names, headers, sidecars and tables alone."""
+"""Planning of a cohort: every session with its steps, from names, headers, sidecars and tables only."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ def plan_cohort(
     field_strength: float | None = None,
     on_session: OnSession | None = None,
 ) -> CohortPlan:
-    """Plan a cohort; nothing is written, and of images only headers are read.
+    """Plan a cohort; only the headers of images are read, and nothing is written.
 
     Parameters
     ----------
     bids, out
         Raw dataset, and folder of the derivatives.
     config
-        Of every step.
+        Configuration of every step.
     participants, sessions
-        Labels, with or without ``sub-`` and ``ses-``; None takes all.
+        Labels, with or without ``sub-`` and ``ses-``; None selects all.
     filter_file
         See :func:`qsmengine.cohort.select.filters.read_filter`.
     derivatives
-        Datasets with segmentations, beside those below ``bids/derivatives``.
+        Datasets with segmentations, in addition to those in ``bids/derivatives``.
     steps
-        Kinds that every session is to have: one that lacks the images for it is a problem. None takes what is
-        there, and notes what is not.
+        Kinds of steps required in every session; missing images are a problem. None plans the steps for
+        which there are images and notes the others.
     lut
-        Table for segmentations that come without one: a built-in name or a file.
+        Table for segmentations without a table: a built-in name or a file.
     echo_times, field_strength
-        [s], [T]; win over the sidecars.
+        [s], [T]; override the sidecars.
     on_session
-        Called with every session as it is planned.
+        Called with each session once it is planned.
 
     Raises
     ------
     UsageError
-        For a dataset without subjects, an output folder inside the raw data, labels, filters or steps that
-        do not exist.
+        If the dataset has no subjects, the output folder lies inside the raw data, or a label, filter or step
+        does not exist.
     """
     root, target = Path(bids).absolute(), Path(out).absolute()
     subjects, notes = list_subjects(root)
@@ -74,7 +74,7 @@ def plan_cohort(
     if lut is not None:
         load_label_table(lut)
     ignored = Ignored.of(root)
-    notes += [f".bidsignore: {line!r} is not read" for line in ignored.unread]
+    notes += [f".bidsignore: {line!r} is not supported" for line in ignored.unread]
     images = Derivatives(root, target, [Path(folder).absolute() for folder in derivatives], lut)
     times = None if echo_times is None else tuple(float(time) for time in echo_times)
     context = Context(root, config, times, field_strength)
@@ -93,7 +93,7 @@ def plan_cohort(
 
 
 def check_folders(root: Path, target: Path) -> None:
-    """Raise UsageError where outputs would fall among the raw data."""
+    """Raise UsageError if outputs would be written among the raw data."""
     dataset, folder = root.resolve(), target.resolve()
     if folder == dataset:
         raise UsageError(f"the output folder is the dataset {root}; use {root / 'derivatives'}/NAME")
@@ -105,7 +105,7 @@ def check_folders(root: Path, target: Path) -> None:
 
 
 def all_kinds() -> tuple[str, ...]:
-    """Return the kinds of steps: the modalities' and region tables."""
+    """Return the kinds of steps: those of the modalities, and region tables."""
     return (*step_names(), REGIONS)
 
 
@@ -118,7 +118,7 @@ def _kinds(steps: Iterable[str] | None) -> tuple[str, ...]:
         if name not in known:
             raise UsageError(f"--steps: unknown step {near(name, known)}")
     if not set(wanted) - {REGIONS}:
-        raise UsageError(f"--steps: name {' or '.join(step_names())} too: region tables need their maps")
+        raise UsageError(f"--steps: add {' or '.join(step_names())}: region tables need their maps")
     return tuple(kind for kind in known if kind in wanted)
 
 
@@ -131,7 +131,7 @@ def _of_sessions(scanned: list[SessionFiles], wanted: Iterable[str] | None) -> l
 
 
 def _note_missing(sessions: Sequence[Session]) -> list[Session]:
-    """Sessions that lack a kind which others have say so."""
+    """Return the sessions with a note on every kind of step that they lack and other sessions have."""
     usual = {step.kind for session in sessions for step in session.steps}
     done = []
     for session in sessions:

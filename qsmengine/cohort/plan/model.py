@@ -1,8 +1,8 @@
-"""What a cohort run is made of: sessions with their steps, and what is known of each step afterwards.
+"""Records of a cohort run: sessions with their planned steps, and the outcome of each step.
 
-Everything here is plain data that goes through JSON unchanged: to a worker, into the ledger and out of it.
-Paths are POSIX text relative to the dataset (inputs) or to the output folder (outputs); a session means the
-same on every machine that sees the two folders.
+All records are plain data that JSON preserves on the way to a worker and to and from the ledger. Paths are
+POSIX text relative to the dataset (inputs) or to the output folder (outputs), so a session has the same
+meaning on every machine that sees the two folders.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 REGIONS = "regions"
-"""Kind of the steps that tabulate maps; the other kinds are the modalities'."""
+"""Kind of the steps that tabulate maps; all other kinds belong to modalities."""
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
-"""blocked: a piece is missing (known before the run), or a step before it failed."""
+"""blocked: an input is missing (known before the run), or an earlier step failed."""
 
 
 def _below(name: str) -> str:
-    """Check that an output's name stays below the output folder, whose file may be removed by that name."""
+    """Check that an output lies below the output folder, since the file of that name may be removed."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ValueError(f"{name!r} is not a file below the output folder")
@@ -33,30 +33,30 @@ class Step(BaseModel):
     Parameters
     ----------
     name
-        Unique in the session: the kind, with the entities that tell it from its like ("qsm_acq-fine_run-1").
+        Unique in the session: the kind and the entities that distinguish it ("qsm_acq-fine_run-1").
     kind
-        What runs.
+        Kind of reconstruction.
     inputs
         Role -> files relative to the dataset: the parts of the series, its tables, "labels", "r2", "lut" (a
         table that is a file).
     outputs
-        Files relative to the output folder, as a dry run names them; without dataset_description.json, which
+        Files relative to the output folder, as listed by a dry run; without dataset_description.json, which
         all steps share.
     after
-        Names of steps of this session that come first; a region table takes its maps from their outputs.
+        Names of the session's steps that must run first; a region table reads their maps.
     settings
-        Section -> values: the whole configuration as `Config` dumps it.
+        Section -> values: the whole configuration as written by `Config`.
     options
-        Beside the files: "name" (BIDS name that the outputs are named after), "echo_times" [s] and
-        "field_strength" [T]; of a regions step "lut" (a built-in table's name, or a file as inputs are).
+        Inputs other than files: "name" (BIDS name that the outputs are named after), "echo_times" [s] and
+        "field_strength" [T]; for a regions step "lut" (name of a built-in table, or a file as in `inputs`).
     memory
-        Estimated bytes on the device.
+        Estimated memory on the device [bytes].
     voxels
-        Of the largest array (all echoes or volumes).
+        Size of the largest array (all echoes or volumes).
     problems
-        Why it cannot run: one readable line each, naming file and field. Empty for a step that can.
+        Reasons why it cannot run: one readable line each, naming file and field. Empty if it can run.
     notes
-        What the plan decided.
+        Decisions made while planning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,43 +83,43 @@ class Session(BaseModel):
     session: str | None = None
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
-    """Why nothing of it can run; those of a step stand there."""
+    """Reasons why none of its steps can run; a step lists its reasons itself."""
     notes: tuple[str, ...] = ()
-    """What was left out of it, and what it lacks beside its steps."""
+    """Images that were left out, and kinds of steps that the session lacks."""
 
     @property
     def key(self) -> str:
-        """``sub-X`` or ``sub-X_ses-Y``: its name in files and messages."""
+        """``sub-X`` or ``sub-X_ses-Y``, as used in file names and messages."""
         return f"sub-{self.subject}" if self.session is None else f"sub-{self.subject}_ses-{self.session}"
 
     @property
     def memory(self) -> int:
-        """Largest need of any of its steps [bytes]."""
+        """Largest memory that any of its steps needs [bytes]."""
         return max((step.memory for step in self.steps), default=0)
 
 
 class StepRecord(BaseModel):
-    """What the ledger keeps of a step.
+    """Record of a step in the ledger.
 
     Parameters
     ----------
     state
-        Where it stands.
+        State of the step.
     fingerprint
-        SHA-256 over what decides its results: contents of the inputs, configuration, engine, kernels, kind
-        of device. A step of the same fingerprint whose outputs are there is not run again.
+        SHA-256 of everything that determines the results: contents of the inputs, configuration, engine,
+        kernels, kind of device. A step with the same fingerprint and complete outputs is not run again.
     inputs, outputs
-        File -> SHA-256 of its contents; of outputs that may be there unfinished or incomplete "".
+        File -> SHA-256 of its contents; "" for an output that may be unfinished.
     reason
-        Of failure: one readable line.
+        Reason for a failure: one readable line.
     notes
-        What loading and computing decided or mended.
+        Decisions and corrections made while loading and computing.
     seconds, peak_memory
         Wall time [s] and largest memory [bytes] of the process while it ran.
     device, worker
-        Where it ran.
+        Device and worker on which it ran.
     attempts
-        How often it was begun.
+        Number of times that it was begun.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -148,7 +148,7 @@ class SessionRecord(BaseModel):
 
     @property
     def state(self) -> State:
-        """Failed or blocked where any step is (or nothing can run), done where all are, else the furthest."""
+        """Failed or blocked if any step is (or none can run), done if all are, else the furthest state."""
         states = {record.state for record in self.steps.values()}
         if self.problems:
             return "blocked"
@@ -160,16 +160,16 @@ class SessionRecord(BaseModel):
 
 @dataclass(frozen=True)
 class CohortPlan:
-    """Sessions in the order they will run, and where their files are.
+    """Sessions in the order in which they will run, with the folders of their files.
 
     Parameters
     ----------
     bids, out
         Absolute folders of the dataset and of the derivatives.
     sessions
-        With their steps; those that cannot run have problems.
+        Sessions with their steps; those that cannot run list their problems.
     notes
-        Decisions that concern the dataset as a whole.
+        Decisions about the dataset as a whole.
     """
 
     bids: str
@@ -179,12 +179,12 @@ class CohortPlan:
 
     @property
     def runnable(self) -> tuple[Session, ...]:
-        """Sessions of which at least one step can run."""
+        """Sessions with at least one step that can run."""
         return tuple(s for s in self.sessions if not s.problems and any(not p.problems for p in s.steps))
 
 
 def reasons_of(record: SessionRecord) -> list[str]:
-    """Why a session failed or is blocked: one line each, with the step's name."""
+    """Return the reasons why a session failed or is blocked: one line each, with the step's name."""
     own = list(record.problems)
     return own + [
         f"{name}: {step.reason}" for name, step in record.steps.items() if step.state in {"failed", "blocked"}

@@ -1,4 +1,4 @@
-"""Region tables of a session: which maps go with which segmentation."""
+"""Planning of a session's region tables: pairing of maps with segmentations."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BYTES = 4
 
 
 def region_steps(planned: Sequence[Planned], images: Sequence[Segmentation]) -> tuple[list[Step], list[str]]:
-    """Steps that tabulate maps by region, and notes on segmentations that fit no map.
+    """Return the steps that tabulate maps by region, and notes on segmentations without a map on their grid.
 
-    A table joins the steps on the grid of a segmentation where there is one of each kind; where there are
-    several of a kind every step has its own table.
+    One table covers all steps on the grid of a segmentation if there is one of each kind; otherwise every step
+    has a separate table.
     """
     steps: list[Step] = []
     notes: list[str] = []
@@ -28,7 +28,9 @@ def region_steps(planned: Sequence[Planned], images: Sequence[Segmentation]) -> 
             continue
         fitting = [p for p in planned if not p.step.problems and p.grid is not None and image.on(p.grid)]
         if not fitting:
-            notes.append(f"{image.path}: on no series' grid {image.grid.shape}, not used; nothing is resampled")
+            notes.append(
+                f"{image.path}: not used: no series has its grid {image.grid.shape}, and nothing is resampled"
+            )
             continue
         rivals = [other for other in labels if other is not image and other.lut and other.on(image.grid)]
         steps += [_step(group, image, alone=not rivals) for group in _groups([p.step for p in fitting])]

@@ -1,4 +1,4 @@
-"""Planning of sessions, in several processes where there are many."""
+"""Planning of sessions; large cohorts are planned by several processes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from qsmengine.pipeline.configuration.config import validate
 
 NO_SEGMENTATION = "no segmentation on the grid of a series"
 PER_PROCESS = 250
-"""Number of sessions that pays for starting a process."""
+"""Number of sessions that justifies one more process."""
 CHUNK = 10
-"""Sessions that a process plans at a time."""
+"""Number of sessions handed to a process at a time."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Planner:
     Parameters
     ----------
     context
-        Common parts of all steps.
+        Properties shared by all steps.
     derivatives
         Datasets with segmentations.
     image_filter
-        Chooses images; None keeps all.
+        Selects images; None keeps all.
     kinds
         Kinds of steps to plan.
     required
@@ -53,7 +53,7 @@ class Planner:
     required: bool
 
     def plan(self, files: SessionFiles) -> Session:
-        """Plan a session; one whose files cannot be read has a problem."""
+        """Plan a session; unreadable files are listed as its problem."""
         try:
             return self._plan(files)
         except OSError as error:
@@ -85,7 +85,7 @@ class Planner:
             subject=files.subject,
             session=files.session,
             steps=tuple(steps),
-            problems=() if steps else (f"{files.folder}: no series that a step could take",),
+            problems=() if steps else (f"{files.folder}: no series for any step",),
             notes=(*files.notes, *notes),
         )
 
@@ -98,11 +98,11 @@ def plan_sessions(
     Parameters
     ----------
     planner
-        Plans one.
+        Plans one session.
     scanned
         Files of the sessions.
     jobs
-        Processes; None takes one a core where there are many sessions.
+        Number of processes; None starts up to one per core for a large cohort.
     """
     processes = jobs or min(available_threads(), len(scanned) // PER_PROCESS)
     done = 0
@@ -132,14 +132,14 @@ _planner: list[Planner] = []
 
 
 def _recipe(planner: Planner) -> tuple[Any, Any]:
-    """Return what a planner is made of; a configuration's class exists in its process only."""
+    """Return a planner's parts for other processes; the configuration's class exists in this one only."""
     context = planner.context
     parts = (context.root, context.settings, context.echo_times, context.field_strength)
     return parts, (planner.derivatives, planner.image_filter, planner.kinds, planner.required)
 
 
 def _start(recipe: tuple[Any, Any], known: Sequence[str]) -> None:
-    """Make the planner of this process; an error where it does not know the modalities of its parent."""
+    """Make the planner of this process; raises RuntimeError if the parent knows other modalities."""
     if step_names() != known:
         raise RuntimeError("modalities were registered in the parent process only")
     (root, settings, *overrides), others = recipe
@@ -151,7 +151,7 @@ def _plan_in_process(files: SessionFiles) -> Session:
 
 
 def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[str]) -> list[Step]:
-    """Blocked steps in the place of what folders that cannot be read may hold."""
+    """Return blocked steps for the images that unreadable folders may hold."""
     blocked: dict[str, list[str]] = {}
     for path, problem in files.unreadable.items():
         folder = path.rpartition("/")[2]
@@ -163,7 +163,7 @@ def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[str]
 
 
 def _absent(steps: Sequence[Step], kinds: Sequence[str], folder: str) -> list[Step]:
-    """Blocked steps in the place of kinds that a session has nothing for."""
+    """Return blocked steps for the kinds that a session has no images for."""
     there = {step.kind for step in steps}
     if all(step.problems for step in steps):
         kinds = [kind for kind in kinds if kind != REGIONS]

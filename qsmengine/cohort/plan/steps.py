@@ -1,4 +1,4 @@
-"""Steps of a session: what is made of each series, from headers, sidecars and tables alone."""
+"""Planning of a session's steps, one per series, from headers, sidecars and tables only."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SHARED = frozenset(path.name for path in shared_files(named=True))
 
 @dataclass
 class Context:
-    """What all steps of a plan share.
+    """Properties shared by all steps of a plan.
 
     Parameters
     ----------
     root
-        Dataset.
+        Root of the dataset.
     config
-        Of every step.
+        Configuration of every step.
     echo_times, field_strength
-        Overrides [s], [T] of what the sidecars say.
+        Values [s], [T] that override the sidecars.
     folders
-        Listings for inheritance.
+        Listings of folders, used for inheritance.
     """
 
     root: Path
@@ -46,12 +46,12 @@ class Context:
 
     @cached_property
     def settings(self) -> dict[str, object]:
-        """The configuration as a step keeps it."""
+        """Configuration in the form that a step stores."""
         return self.config.as_tree()
 
     @cached_property
     def overrides(self) -> dict[str, object]:
-        """Options that every step keeps."""
+        """Options stored in every step."""
         found: dict[str, object] = {}
         if self.echo_times is not None:
             found["echo_times"] = list(self.echo_times)
@@ -61,16 +61,16 @@ class Context:
 
     @cached_property
     def opening(self) -> Opening:
-        """How series are opened."""
+        """Settings for opening a series."""
         return Opening(self.config, self.echo_times, self.field_strength, self.folders)
 
     def plan(self, modality: Modality, opened: Opened, grid: Grid, roles: frozenset[str]) -> Plan:
-        """Plan of a session's arithmetic: the same for all grids of one shape and voxel size.
+        """Return the plan of a session's computation, shared by all grids of one shape and voxel size.
 
         Raises
         ------
         UsageError
-            For a method that needs what neither the inputs nor an earlier step gives.
+            If a method needs data that neither the inputs nor an earlier step provides.
         """
         edges = tuple(round(edge, 6) for edge in grid.voxel_size)
         key = (modality.name, grid.shape, edges, opened.volumes, roles)
@@ -79,22 +79,22 @@ class Context:
         return self._plans[key]
 
     def relative(self, text: str) -> str:
-        """A message with paths relative to the dataset."""
+        """Return a message with paths relative to the dataset."""
         return text.replace(f"{self.root}/", "")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A step with the grid its outputs are on; None where that is not known."""
+    """A step with the grid of its outputs; None if that is unknown."""
 
     step: Step
     grid: Grid | None = None
 
 
 def plan_step(modality: Modality, series: Series, context: Context, images: Sequence[Segmentation]) -> Planned:
-    """Step of a series; what is wrong with it is in its problems.
+    """Return the step of a series; errors are listed in its problems.
 
-    `images` are those of the session's segmentations and R2 maps.
+    `images` are the session's segmentations and R2 maps.
     """
     problems, notes = list(series.problems), list(series.notes)
     inputs = dict(series.parts)
@@ -115,7 +115,7 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
     if opened.grid is not None:
         notes += map(context.relative, opened.notes)
         wanted = modality.extra_roles(context.settings)
-        inputs |= _beside(wanted, opened.grid, images, problems, notes)
+        inputs |= _from_derivatives(wanted, opened.grid, images, problems, notes)
         change["voxels"] = opened.grid.size * opened.volumes
         try:
             plan = context.plan(modality, opened, opened.grid, frozenset(inputs))
@@ -133,10 +133,10 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
     return Planned(step.model_copy(update=change), opened.grid)
 
 
-def _beside(
+def _from_derivatives(
     wanted: Sequence[str], grid: Grid, images: Sequence[Segmentation], problems: list[str], notes: list[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Images of derivatives that the configuration asks for: labels for the reference, an R2 map."""
+    """Return the derivative images that the configuration requires: labels for the reference, an R2 map."""
     found: dict[str, tuple[str, ...]] = {}
     for role in wanted:
         fitting = [image for image in images if image.role == role and image.on(grid)]
@@ -145,5 +145,5 @@ def _beside(
             notes.append(f"{role}: {fitting[0].path}")
         else:
             which = ", ".join(image.path for image in fitting) or "none"
-            problems.append(f"{role}: one image on the grid of the series is needed, there is {which}")
+            problems.append(f"{role}: exactly one image on the grid of the series is needed, found {which}")
     return found

@@ -1,4 +1,4 @@
 """Workers: in this process, in a local Dask cluster, or as Slurm jobs.
 
-Every pool has the interface of ``base.Pool``. Dask is imported in this room only.
+Every pool has the interface of ``base.Pool``. Only this sub-package imports Dask.
 """

@@ -35,7 +35,7 @@ class Pool(Protocol):
         """Number of sessions that can run at present."""
 
     def submit(self, session: Session, options: Options, ahead: Session | None) -> None:
-        """Queue a session; `ahead` is the one whose inputs may be read while it runs."""
+        """Queue a session; the inputs of the session `ahead` may be read while it runs."""
 
     def wait(self, seconds: float) -> list[Finished]:
         """Return sessions that have ended; wait up to `seconds` for the first."""
@@ -45,14 +45,14 @@ class Pool(Protocol):
 
     @property
     def link(self) -> str:
-        """Address of a page that shows the workers; "" where there is none."""
+        """Address of a page that shows the workers; "" if there is none."""
 
     def close(self) -> None:
-        """End the workers, also while they work."""
+        """End the workers, even while they run a session."""
 
 
 class SerialPool:
-    """Runs sessions one after the other in this process."""
+    """Pool that runs sessions one after the other in this process."""
 
     def __init__(self, plan: CohortPlan, stop: threading.Event) -> None:
         self._plan = plan
@@ -70,7 +70,7 @@ class SerialPool:
         self._queue.append((session, options))
 
     def wait(self, seconds: float) -> list[Finished]:
-        """Run the next session; without one, wait."""
+        """Run the next session; wait if there is none."""
         if not self._queue:
             self._stop.wait(seconds)
             return []
@@ -83,16 +83,16 @@ class SerialPool:
         return [Finished(session, outcome)]
 
     def workers(self) -> tuple[str, ...]:
-        """The process itself."""
+        """Return this process as the only worker."""
         return ("this process",)
 
     @property
     def link(self) -> str:
-        """There is no page."""
+        """Empty: there is no page."""
         return ""
 
     def close(self) -> None:
-        """Nothing is left to end."""
+        """Do nothing: there are no workers to end."""
 
 
 PoolMaker: TypeAlias = Callable[[CohortPlan, threading.Event], Pool]

@@ -1,9 +1,9 @@
-"""Dask clusters for a cohort: one of this machine's, one that runs already, or jobs of Slurm.
+"""Dask clusters for a cohort: on this machine, with an existing scheduler, or as Slurm jobs.
 
-A cluster of this machine listens on the loopback interface only. Where the package ``cryptography`` is
-installed, its connections also carry TLS with certificates made for the run, which keeps other users of the
-machine out. A scheduler that is joined by a ``tls://`` address takes the certificates of Dask's
-configuration (``distributed.comm.tls``).
+A cluster on this machine listens on the loopback interface only. If the package ``cryptography`` is installed,
+its connections also use TLS with certificates made for the run, which keeps out other users of the machine. A
+connection to a scheduler at a ``tls://`` address uses the certificates of Dask's configuration
+(``distributed.comm.tls``).
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from qsmengine.cohort.work.exchange import Options
 from qsmengine.errors import DeviceError, UsageError
 
 MEMORY_SHARE = 0.9
-"""Part of the memory at hand that workers share."""
+"""Fraction of the available memory that the workers share."""
 PER_PROCESS = 300 << 20
-"""Bytes of a worker beside its arrays: interpreter and libraries."""
+"""Memory of a worker in addition to its arrays, for interpreter and libraries [bytes]."""
 THREADS = 2
-"""Cores of a worker where nothing else is said: methods do not use many cores well, sessions do."""
+"""Default number of cores per worker: parallel sessions use many cores better than one method does."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Workers of this machine, and what each has: threads, memory [bytes], GPUs to spread over (0: none)."""
+    """Workers on this machine, with threads and memory [bytes] of each, and GPUs to spread over (0: none)."""
 
     workers: int
     threads: int
@@ -53,14 +53,14 @@ class Share:
 
 
 def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tuple[DaskPool, Options]:
-    """Workers as the settings name them, and the options that fit them.
+    """Return the pool of workers that the settings describe, and matching options.
 
     Raises
     ------
     DeviceError
-        Without the packages of ``qsmengine[cohort]``, or for a scheduler that does not answer.
+        If the packages of ``qsmengine[cohort]`` are missing, or the scheduler does not answer.
     UsageError
-        For settings that exclude each other.
+        If settings exclude each other.
     """
     require("distributed")
     if settings.scheduler is not None and settings.slurm is not None:
@@ -81,18 +81,19 @@ def open_pool(plan: CohortPlan, settings: RunSettings, options: Options) -> tupl
 def share_machine(
     plan: CohortPlan, settings: RunSettings, *, cores: int | None = None, memory: int | None = None
 ) -> Share:
-    """Workers for this machine: one a GPU, else as many as cores and memory allow.
+    """Return the workers for this machine: one per GPU, or else as many as cores and memory allow.
 
     Parameters
     ----------
     plan
-        Its largest need of memory counts.
+        Its largest memory requirement limits the number of workers.
     settings
-        What the user wants; wins where it can.
+        The user's choices, which are followed as far as possible.
     cores, memory
-        Of the machine; asked for where None.
+        Cores and memory [bytes] of the machine; determined if None.
 
-    A session that needs more than there is does not count: it fails alone, or is cut into slabs.
+    A session that needs more memory than the machine has is ignored here: only that session fails, or it is
+    computed in slabs.
     """
     cores = available_threads() if cores is None else cores
     have = settings.memory or memory or available_memory(cpu(1))
@@ -119,7 +120,7 @@ def local_pool(plan: CohortPlan, share: Share, *, dashboard: bool = False, **poo
     Raises
     ------
     DeviceError
-        Where no worker starts.
+        If no worker starts.
     """
     distributed = import_module("distributed")
     made = distributed.LocalCluster if dashboard else import_module("qsmengine.cohort.pools.quiet").QuietCluster
@@ -139,7 +140,7 @@ def local_pool(plan: CohortPlan, share: Share, *, dashboard: bool = False, **poo
                 preload=[PRELOAD],
             )
         except (RuntimeError, OSError) as error:
-            raise DeviceError(f"the worker processes do not start: {error.__cause__ or error}") from error
+            raise DeviceError(f"cannot start the worker processes: {error.__cause__ or error}") from error
         client = distributed.Client(cluster, set_as_default=False)
         return DaskPool(
             client, plan, own=ClusterWithScratch(cluster, stack.pop_all()), wanted=share.workers,
@@ -148,7 +149,7 @@ def local_pool(plan: CohortPlan, share: Share, *, dashboard: bool = False, **poo
 
 
 def _restart_missing(cluster: Any, workers: int) -> None:
-    """Start workers again that were killed while they were starting, which their nannies do not restart."""
+    """Restart workers that were killed during their start, which their nannies do not do."""
 
     async def forget_dead() -> None:
         for name, guardian in list(cluster.workers.items()):
@@ -162,7 +163,7 @@ def _restart_missing(cluster: Any, workers: int) -> None:
 
 
 def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **pool: Any) -> DaskPool:
-    """Workers of a scheduler that runs already; raises DeviceError where it does not answer in time [s]."""
+    """Return a pool on an existing scheduler; raises DeviceError if it does not answer within `timeout` [s]."""
     try:
         client = import_module("distributed").Client(address, set_as_default=False, timeout=timeout)
     except (OSError, ValueError, TypeError) as error:

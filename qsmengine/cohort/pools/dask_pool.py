@@ -1,4 +1,4 @@
-"""Sessions on the workers of a Dask cluster."""
+"""Pool that runs sessions on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.errors import DeviceError, describe
 
 LOOK = 0.4
-"""Seconds between questions to the scheduler who its workers are."""
+"""Interval between requests to the scheduler for its list of workers [s]."""
 MISSING_PATIENCE = 10.0
-"""Seconds after which lost workers of an own cluster are asked for again."""
+"""Delay before lost workers of the pool's own cluster are requested again [s]."""
 FETCH_PATIENCE = 10.0
-"""Seconds that an outcome may take to come from its worker. One that died with its worker does not come: Dask
-waits for another worker to compute it again."""
+"""Time limit for fetching an outcome from its worker [s]. An outcome that was lost with its worker never
+arrives: Dask waits for another worker to compute it again."""
 
 
 class DaskPool:
@@ -36,13 +36,13 @@ class DaskPool:
     plan
         Folders of the run.
     own
-        Cluster that ends with the pool; None for one that was joined.
+        Cluster that ends with the pool; None for an existing scheduler.
     wanted
-        Workers that there should be; else as many as were ever seen.
+        Target number of workers; by default the largest number seen so far.
     replenish
-        Asks for workers that are missing.
+        Requests missing workers.
     function
-        What runs in a worker, by reference; takes and returns text as :func:`run_remote` does.
+        Function to run in a worker; takes and returns text as :func:`run_remote` does.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class DaskPool:
 
     @property
     def slots(self) -> int:
-        """Workers that are there, at least one."""
+        """Number of present workers, at least one."""
         return max(1, len(self._names))
 
     def submit(self, session: Session, options: Options, ahead: Session | None) -> None:
@@ -86,7 +86,7 @@ class DaskPool:
         future.add_done_callback(lambda _: self._ended.put(key))
 
     def wait(self, seconds: float) -> list[Finished]:
-        """Sessions that ended; raises DeviceError once the scheduler is lost."""
+        """Return sessions that have ended; raises DeviceError if the scheduler is lost."""
         keys = []
         with suppress(queue.Empty):
             keys.append(self._ended.get(timeout=seconds))
@@ -98,7 +98,7 @@ class DaskPool:
         return ended
 
     def workers(self) -> tuple[str, ...]:
-        """Addresses of the workers."""
+        """Return the addresses of the workers."""
         return self._names
 
     @property
@@ -107,7 +107,7 @@ class DaskPool:
         return str(self._client.dashboard_link)
 
     def close(self) -> None:
-        """Withdraw what is under way; end an own cluster."""
+        """Cancel the sessions in progress and end the pool's own cluster."""
         with suppress(Exception):
             self._client.cancel([future for future, _ in self._futures.values()], force=True)
         self._futures.clear()
@@ -129,7 +129,7 @@ class DaskPool:
         except (CancelledError, asyncio.CancelledError) as error:
             raise DeviceError("the connection to the scheduler was lost; run again to resume") from error
         except Exception as error:  # noqa: BLE001
-            # Also where a worker died after its session had ended, with the outcome not yet fetched.
+            # A worker may also die after its session has ended but before the outcome has been fetched.
             if type(error).__name__ == "KilledWorker":
                 return Finished(session, lost=True)
             return Finished(session, error=describe(error)[0])

@@ -19,21 +19,21 @@ DASHBOARD = {"dashboard": True, "dashboard_address": f"{LOOPBACK}:8787"}
 
 
 def temporary_security() -> Any:
-    """Return certificates for one run; None where the package ``cryptography`` is missing."""
+    """Return certificates for one run; None if the package ``cryptography`` is missing."""
     return import_module("distributed").Security.temporary() if find_spec("cryptography") else None
 
 
 def require(module: str) -> None:
     """Raise DeviceError unless an optional module is installed."""
     if find_spec(module) is None:
-        raise DeviceError(f"{module} is not installed: pip install 'qsmengine[cohort]', or give --workers 0")
+        raise DeviceError(f"{module} is not installed: pip install 'qsmengine[cohort]', or use --workers 0")
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give a private folder, which Dask uses for everything that is made while the context is open.
+    """Yield a private folder that Dask uses for all temporary files while the context is open.
 
-    Dask's default is one predictable folder for all users of the machine.
+    Dask's default is a single folder with a predictable name for all users of the machine.
     """
     import dask
 
@@ -42,7 +42,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 class ClusterWithScratch:
-    """A cluster and what is closed after it."""
+    """A cluster with the scratch folder that is removed after it has ended."""
 
     def __init__(self, cluster: Any, scratch: ExitStack) -> None:
         self.cluster, self._scratch = cluster, scratch
@@ -54,7 +54,7 @@ class ClusterWithScratch:
 
 
 def configure() -> None:
-    """Set Dask up for few long tasks with state on disk; the driver repeats those of lost workers."""
+    """Configure Dask for few long tasks with state on disk; the driver repeats the tasks of lost workers."""
     import dask
 
     dask.config.set(

@@ -1,4 +1,4 @@
-"""Dask's scheduler and workers without the HTTP servers that they start otherwise."""
+"""Dask's scheduler and workers without their HTTP servers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class QuietWorker(Worker):
 
 
 class QuietNanny(Nanny):
-    """A guardian whose worker is a :class:`QuietWorker`."""
+    """A nanny whose worker is a :class:`QuietWorker`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{**options, "worker_class": QuietWorker})
 
 
 class _QuietSpec(SpecCluster):
-    """Replaces the scheduler of the cluster class that comes before it."""
+    """Mix-in that replaces the scheduler of the cluster class that precedes it."""
 
     def __init__(self, *, scheduler: dict[str, Any], **options: Any) -> None:
         super().__init__(scheduler={**scheduler, "cls": QuietScheduler}, **options)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Workers as jobs of Slurm, from a profile in YAML.
+"""Workers as Slurm jobs, described by a profile in YAML.
 
 ::
 
@@ -10,9 +10,9 @@
     gpus: 1
     prologue: ["module load cuda", "export PYTHONPATH=/opt/qsmengine"]
 
-One job is one worker. The scheduler runs in the process that was started, which must be reachable from the
-nodes: over `interface`, with TLS by certificates made for the run (package ``cryptography``) that lie in the
-output folder, readable by the user only.
+One job is one worker. The scheduler runs in the process that the user started. The nodes must be able to reach
+it over `interface`. Connections use TLS with certificates made for the run (package ``cryptography``); these
+lie in the output folder, readable by the user only.
 """
 
 from __future__ import annotations
@@ -47,31 +47,31 @@ SCRATCH = (
     'qsmengine_scratch=$(mktemp -d "${TMPDIR:-/tmp}/qsmengine-worker-XXXXXXXXXX")',
     "trap 'rm -rf \"$qsmengine_scratch\"' EXIT",
 )
-"""Lines of a job's script that make a private folder for its worker and remove it at the end."""
+"""Lines of a job's script that create a private folder for its worker and remove it at the end."""
 LOCAL_INTERFACES = frozenset({"lo", "lo0"})
 
 
 class SlurmProfile(BaseModel):
-    """What a job of Slurm asks for; one job is one worker."""
+    """Resources and options of a Slurm job; one job is one worker."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     queue: str | None = Field(None, description="partition")
-    account: str | None = Field(None, description="account that pays")
-    jobs: int = Field(1, ge=1, description="jobs at a time")
-    cores: int = Field(4, ge=1, description="CPU cores of a job")
-    memory: str = Field("16GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="memory of a job")
-    walltime: str = Field("04:00:00", description="time of a job, as sbatch -t takes it")
-    gpus: int = Field(0, ge=0, le=1, description="GPUs of a job")
-    directives: tuple[str, ...] = Field((), description="more options of sbatch, such as --qos=short")
-    prologue: tuple[str, ...] = Field((), description="lines of shell before the worker starts")
-    interface: str | None = Field(None, description="network interface that nodes and scheduler share")
-    python: str | None = Field(None, description="interpreter on the nodes, else this one")
+    account: str | None = Field(None, description="account to charge")
+    jobs: int = Field(1, ge=1, description="number of simultaneous jobs")
+    cores: int = Field(4, ge=1, description="CPU cores per job")
+    memory: str = Field("16GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="memory per job")
+    walltime: str = Field("04:00:00", description="time limit of a job, in the format of sbatch -t")
+    gpus: int = Field(0, ge=0, le=1, description="GPUs per job")
+    directives: tuple[str, ...] = Field((), description="additional options of sbatch, such as --qos=short")
+    prologue: tuple[str, ...] = Field((), description="shell commands to run before the worker starts")
+    interface: str | None = Field(None, description="network interface between nodes and scheduler")
+    python: str | None = Field(None, description="interpreter on the nodes; by default the current one")
     tls: bool = Field(True, description="encrypted and authenticated connections")
 
 
 def load_profile(path: Path) -> SlurmProfile:
-    """Read a profile; raises UsageError naming file and key."""
+    """Read a profile; raises UsageError with the file and the key."""
     tree = read_settings(path)
     try:
         return SlurmProfile.model_validate(tree if tree is not None else {})
@@ -90,16 +90,16 @@ def open_slurm(
     Raises
     ------
     UsageError
-        For a profile that cannot be used.
+        If the profile is invalid.
     DeviceError
-        Without dask-jobqueue, Slurm's commands, or the package for TLS.
+        If dask-jobqueue, Slurm's commands or the package for TLS are missing.
     """
     from shutil import which
 
     profile = load_profile(file)
     require("dask_jobqueue")
     if which("sbatch") is None:
-        raise DeviceError("--slurm: there is no sbatch on this machine")
+        raise DeviceError("--slurm: sbatch is not available on this machine")
     pool = slurm_pool(plan, profile, dashboard=settings.dashboard)
     update = {
         "threads": settings.threads or profile.cores,
@@ -110,14 +110,14 @@ def open_slurm(
 
 
 def slurm_pool(plan: CohortPlan, profile: SlurmProfile, *, dashboard: bool = False, **pool: Any) -> DaskPool:
-    """Return a pool over the jobs of a profile; lost jobs are submitted again."""
+    """Return a pool of a profile's jobs; lost jobs are submitted again."""
     folder = Places(Path(plan.out)).home / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
     security = temporary_security() if profile.tls else None
     if profile.tls and security is None and profile.interface not in LOCAL_INTERFACES:
         raise DeviceError(
             "--slurm: connections between nodes need the package cryptography for TLS; install it, "
-            "or write 'tls: false' into the profile for a network that nobody else reaches"
+            "or set 'tls: false' in the profile on a network that nobody else can reach"
         )
     gpu = ("--gres=gpu:1",) if profile.gpus else ()
     quiet = "qsmengine.cohort.pools.quiet"
@@ -155,7 +155,7 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, *, dashboard: bool = Fal
 
 
 def _submit_again(cluster: Any, jobs: int) -> None:
-    """Replace jobs that Slurm has no more, also those that ended before their worker had come."""
+    """Replace jobs that have left Slurm, including those that ended before their worker connected."""
     from shutil import which
 
     squeue = which("squeue")

@@ -1,7 +1,7 @@
-"""What runs in a Dask worker: a session as text in, its outcome as text out.
+"""Code that runs in a Dask worker: it receives a session as text and returns the outcome as text.
 
-As a preload module it readies a worker of an own cluster: Ctrl-C is left to the process that leads, and
-what a reconstruction imports is imported before the first session.
+As a preload module it prepares the workers of the run's own cluster: they leave Ctrl-C to the main process and
+import everything that a reconstruction needs before the first session.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from qsmengine.cohort.work.execute import run_session
 from qsmengine.errors import QsmengineError
 
 LOST_DEVICE = 70
-"""Exit code of a worker whose GPU does not answer any more."""
+"""Exit code of a worker whose GPU no longer responds."""
 
 _caches: dict[str, HashCache] = {}
 
 
 def dask_setup(worker: Any) -> None:  # noqa: ARG001  (Dask's name and signature)
-    """Ready a worker process."""
+    """Prepare a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -39,11 +39,11 @@ def run_remote(session: str, bids: str, out: str, options: str, ahead: str) -> s
     session
         JSON of a :class:`~qsmengine.cohort.plan.model.Session`.
     bids, out
-        Folders as this machine sees them.
+        Folders, as paths on this machine.
     options
         JSON of :class:`~qsmengine.cohort.work.exchange.Options`.
     ahead
-        JSON of the session that is likely to come next, or "": its inputs are read while this one runs.
+        JSON of the session that is likely to follow, or "": its inputs are read while this one runs.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def run_remote(session: str, bids: str, out: str, options: str, ahead: str) -> s
         outcome = run_session(Session.model_validate_json(session), Path(bids), Path(out), chosen, cache)
     except LostDeviceError as error:
         print(error, file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(LOST_DEVICE)  # the session is begun again elsewhere, and a new process has the GPU afresh
+        os._exit(LOST_DEVICE)  # the session restarts elsewhere, and a new process initialises the GPU again
     return outcome.model_dump_json()
 
 
@@ -71,7 +71,7 @@ def _read_ahead(ahead: str, bids: Path, cache: HashCache) -> None:
     for step in session.steps:
         try:
             cache.read_ahead(input_files(step, bids))
-        except (QsmengineError, OSError):  # told when the session's turn comes
+        except (QsmengineError, OSError):  # reported when the session runs
             continue
 
 

@@ -1,4 +1,4 @@
-"""One step of a session: files in, files out, with less memory where it does not suffice."""
+"""Computation of one step of a session from files to files, in less memory if necessary."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.progress import ProgressCallback
 
 SLAB_SHARE = 0.4
-"""Part of the memory at hand that a fit in slabs may take, after the whole did not fit."""
+"""Fraction of the available memory for a fit in slabs, after the whole did not fit."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a step runs.
+    """Folders, device and limits that a step runs with.
 
     Parameters
     ----------
     bids, out
         Folders of the dataset and of the derivatives.
     scratch
-        Folder for what is not finished.
+        Folder for unfinished files.
     device
         First choice.
     fall_back
-        Whether a step may go to the CPU where the GPU's memory does not suffice.
+        Whether a step may use the CPU if the GPU's memory is insufficient.
     memory
-        Bytes that a diffusion fit may take; None for what is available.
+        Memory limit of a diffusion fit [bytes]; None for the available memory.
     progress
-        Told of the run; may raise to end it.
+        Called with the progress of the run; may raise to end it.
     """
 
     bids: Path
@@ -52,13 +52,13 @@ class Place:
 
     @property
     def writing(self) -> Writing:
-        """How outputs are written."""
+        """Options for writing the outputs."""
         return Writing(scratch=self.scratch, timings=False)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Files written, relative to the output folder; what was decided; the device that did it."""
+    """Files written (relative to the output folder), decisions, and the device that was used."""
 
     files: tuple[str, ...]
     notes: tuple[str, ...]
@@ -66,15 +66,15 @@ class Result:
 
 
 def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> Result:
-    """Run a step; `before` holds the outputs of the steps it comes after.
+    """Run a step; `before` holds the outputs of the steps that it depends on.
 
-    Where memory does not suffice, a diffusion fit is repeated in slabs, then any step on the CPU if
-    the device was not asked for; notes tell.
+    If memory is insufficient, a diffusion fit is repeated in slabs; then any step is repeated on the CPU,
+    unless the device was requested explicitly. Notes record this.
 
     Raises
     ------
     InputError, UsageError, DeviceError, OSError, MemoryError
-        As the session's run does.
+        As raised by the run of the session.
     """
     if step.kind == REGIONS:
         files = write_table(step, place.bids, place.out, place.scratch, before)
@@ -86,7 +86,7 @@ def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> R
 
 
 def _in_memory(step: Step, modality: Modality, place: Place) -> Result:
-    """The step as planned, then in slabs, then on the CPU: the first that fits."""
+    """Run the step as planned, then in slabs, then on the CPU, until one fits in memory."""
     tries: list[tuple[str, Device, Callable[[], int | None]]] = [("", place.device, lambda: place.memory)]
     if modality.in_slabs:
         tries.append(("repeated in slabs", place.device, lambda: _slab_memory(place.device)))
@@ -112,14 +112,14 @@ def _in_memory(step: Step, modality: Modality, place: Place) -> Result:
 def _reconstruct(
     step: Step, modality: Modality, place: Place, device: Device, memory: int | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files and notes of a run; its arrays are let go."""
+    """Return the files and notes of a run and release its arrays."""
     task = task_of(step, place, memory)
     outcome = modality.reconstruct(task, validate(dict(step.settings)), device, False, place.progress)
     return tuple(_relative(path, place.out) for path in outcome.files), tuple(outcome.notes)
 
 
 def task_of(step: Step, place: Place, memory: int | None = None) -> Task:
-    """The task of a step, its files below ``place.bids``, its outputs below ``place.out``."""
+    """Return the task of a step, with inputs below ``place.bids`` and outputs below ``place.out``."""
     files = {role: tuple(place.bids / path for path in paths) for role, paths in step.inputs.items()}
     options = {key: value for key, value in step.options.items() if key != "name"}
     name = str(step.options["name"])

@@ -1,4 +1,4 @@
-"""Region tables as a step of a session: the maps of the steps before, on the labels of a segmentation."""
+"""Region tables as a step of a session: the maps of earlier steps by the labels of a segmentation."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def write_table(
     Parameters
     ----------
     step
-        Of kind "regions".
+        A step of the kind "regions".
     bids, out, scratch
-        Dataset, derivatives, and folder for what is not finished.
+        Dataset, derivatives, and folder for unfinished files.
     before
-        Step -> outputs of the steps it comes after.
+        Step -> outputs, for the steps that it depends on.
 
     Raises
     ------
     InputError
-        Without a map, or for images that cannot be read or are on different grids.
+        If there is no map, or images cannot be read or are on different grids.
     """
     from qsmengine.stats.labels.tables import load_label_table
     from qsmengine.stats.regions.files import Undefined, tabulate_regions
@@ -55,7 +55,7 @@ def write_table(
 
 
 def region_maps(files: Iterable[str]) -> dict[str, str]:
-    """Maps that a region table holds, among outputs: name -> file."""
+    """Return the outputs that a region table holds: name -> file."""
     chosen: dict[str, str] = {}
     for file in files:
         product = map_of(file)
@@ -65,9 +65,9 @@ def region_maps(files: Iterable[str]) -> dict[str, str]:
 
 
 def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Where the maps of :func:`region_maps` are not defined: name -> image of the same step, values there.
+    """Return where the maps of :func:`region_maps` are undefined: name -> image of the same step, values.
 
-    Maps hold zeros outside of their mask, which must not enter a region's mean.
+    Maps are zero outside their mask; these zeros must not enter a region's mean.
     """
     chosen: dict[str, tuple[str, tuple[int, ...]]] = {}
     seen: set[str] = set()
@@ -83,7 +83,7 @@ def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[
 
 
 def map_of(file: str) -> Product | None:
-    """The map in a file of derivatives; None where it is none."""
+    """Return the map that a derivative file holds; None if it holds none."""
     if not file.endswith(".nii.gz"):
         return None
     return product_of(BidsName.parse(PurePosixPath(file).name), all_products())

@@ -1,4 +1,4 @@
-"""What all sessions of a derivative dataset share: its description, its .bidsignore, URIs of its sources."""
+"""Shared files of a derivative dataset (description and .bidsignore), and URIs of its sources."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ CONTAINER = {
     "Tag": "QSMENGINE_CONTAINER_TAG",
     "URI": "QSMENGINE_CONTAINER_URI",
 }
-"""Entries of a container in GeneratedBy, and the environment variables that images set for them."""
+"""Entries for a container in GeneratedBy -> the environment variables in which images provide them."""
 
 
 def shared_files(*, named: bool) -> tuple[Path, ...]:
-    """Files at the root that sessions share; .bidsignore only where outputs are `named` as BIDS has it."""
+    """Return the files at the root that sessions share; .bidsignore only for outputs `named` as in BIDS."""
     return (DESCRIPTION, IGNORE) if named else (DESCRIPTION,)
 
 
 def write_shared_files(
     folder: Path, target: Path, raw: Path | None, *, named: bool, replace: bool = False
 ) -> list[Path]:
-    """Write into `folder` what the dataset `target` shares and has not yet; return paths relative to it.
+    """Write the shared files that the dataset `target` lacks into `folder`; return paths relative to it.
 
-    The bytes depend on the raw dataset and the place of `target` only: every session writes the same.
+    Their bytes depend only on the raw dataset and the location of `target`: every session writes the same.
 
     Parameters
     ----------
     folder, target
-        Where the files are written, and where they end up.
+        Folder in which the files are written, and their final location.
     raw
-        Root of the raw dataset; None outside of one.
+        Root of the raw dataset; None if there is none.
     named
-        Whether outputs are named as BIDS has it.
+        Whether the outputs have BIDS names.
     replace
-        Write the description anew where there is one.
+        Replace an existing description.
     """
     written = []
     if replace or not (target / DESCRIPTION).is_file():
@@ -76,12 +76,12 @@ def write_shared_files(
 
 
 def raw_dataset_of(sources: Iterable[Path]) -> Path | None:
-    """Raw dataset that the first source inside one lies in."""
+    """Return the raw dataset of the first source that lies in one; None if no source does."""
     return next((root for root in map(raw_dataset, sources) if root is not None), None)
 
 
 def raw_dataset(path: Path) -> Path | None:
-    """Root of the raw BIDS dataset that a file lies in; derivatives inside it count as part of it."""
+    """Return the root of a file's raw BIDS dataset or None; derivatives inside count as part of it."""
     for folder in path.resolve().parents:
         description = folder / DESCRIPTION
         if description.is_file() and read_json(description).get("DatasetType", "raw") == "raw":
@@ -90,13 +90,13 @@ def raw_dataset(path: Path) -> Path | None:
 
 
 def source_uri(path: Path) -> str:
-    """BIDS URI of an input (``bids:raw:sub-1/anat/...``) inside a raw dataset, else the file's name."""
+    """Return the BIDS URI of an input in a raw dataset (``bids:raw:sub-1/anat/...``), else its file name."""
     root = raw_dataset(path)
     return path.name if root is None else f"bids:raw:{path.resolve().relative_to(root).as_posix()}"
 
 
 def dataset_link(raw: Path, target: Path) -> str:
-    """Where the raw dataset is, seen from `target`: relative from inside it, else a file URI."""
+    """Return the location of the raw dataset: relative to a `target` inside it, else as a file URI."""
     raw, target = raw.resolve(), target.resolve()
     if target.is_relative_to(raw):
         return "/".join([".."] * len(target.relative_to(raw).parts))
@@ -104,13 +104,13 @@ def dataset_link(raw: Path, target: Path) -> str:
 
 
 def source_dataset(raw: Path, link: str) -> Mapping[str, str]:
-    """Entry of SourceDatasets: its place, and its DOI where the raw dataset has one."""
+    """Return the entry of SourceDatasets: the location of the raw dataset and, if present, its DOI."""
     doi = read_json(raw / DESCRIPTION).get("DatasetDOI")
     return {"URL": link, "DOI": doi} if isinstance(doi, str) and doi else {"URL": link}
 
 
 def container() -> dict[str, str]:
-    """Image that runs, from the environment; empty outside of one."""
+    """Return the running container image, from the environment; empty outside a container."""
     found = {entry: os.environ[name] for entry, name in CONTAINER.items() if os.environ.get(name)}
     file = os.environ.get("APPTAINER_NAME") or os.environ.get("SINGULARITY_NAME")
     if file:
@@ -119,7 +119,7 @@ def container() -> dict[str, str]:
 
 
 def dataset_root(folder: Path, name: BidsName) -> Path | None:
-    """Root of the dataset when `folder` is ``ROOT/sub-X[/ses-Y]/DATATYPE`` of the file `name`, else None."""
+    """Return ROOT if `folder` is ``ROOT/sub-X[/ses-Y]/DATATYPE`` of the file `name`, else None."""
     if "sub" not in name.entities:
         return None
     root, parts = folder.parent, name.folder.parts

@@ -1,4 +1,4 @@
-"""Maps of a run as files: BIDS names, units, sidecars."""
+"""Writing of a run's maps as files with BIDS names, units and sidecars."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _PART = re.compile(
 
 @dataclass(frozen=True)
 class Naming:
-    """Names of a session's outputs, taken from its first input.
+    """Names of a session's outputs, derived from its first input.
 
-    A BIDS name with a subject gives a dataset (``sub-X[/ses-Y]/anat/sub-X_..._Chimap.nii.gz``). Other names
-    give what they share, without echo, magnitude and phase, as prefix (``head_mag_1.nii.gz`` and
+    BIDS names with a subject lead to a dataset (``sub-X[/ses-Y]/anat/sub-X_..._Chimap.nii.gz``). For other
+    names the common parts, without echo, magnitude and phase, become a prefix (``head_mag_1.nii.gz`` and
     ``head_mag_2.nii.gz`` -> ``head_Chimap.nii.gz``; ``magnitude_1.nii.gz`` and so on -> ``Chimap.nii.gz``).
     """
 
@@ -49,7 +49,7 @@ class Naming:
 
     @classmethod
     def of(cls, path: Path, *others: Path, datatype: str = "anat") -> Naming:
-        """Naming after the input `path`, and `others` of the same series; `datatype` is their folder."""
+        """Return names after the input `path` and `others` of the same series; `datatype` is their folder."""
         try:
             name = BidsName.parse(path)
         except InputError:
@@ -60,7 +60,7 @@ class Naming:
         return cls(None, "_".join(t for t in _tokens(path) if all(t in tokens for tokens in shared)))
 
     def path(self, suffix: str, entities: Mapping[str, str], extension: str = ".nii.gz") -> Path:
-        """File of a product, relative to the output folder."""
+        """Return the file of a product, relative to the output folder."""
         if self.source is not None:
             name = self.source.derivative(suffix, extension=extension, **entities)
             return name.folder / self.datatype / name.filename
@@ -69,7 +69,7 @@ class Naming:
 
 
 def _tokens(path: Path) -> list[str]:
-    """Parts of a file's name that are neither echo, magnitude nor phase, nor a number after one of these."""
+    """Return the parts of a file's name except echo, magnitude and phase and the numbers after these."""
     kept: list[str] = []
     after_part = False
     for token in re.split(r"[_.]", image_stem(path.name)):
@@ -81,7 +81,7 @@ def _tokens(path: Path) -> list[str]:
 
 
 def product_files(plan: Plan, naming: Naming, products: Sequence[Product], kind: str) -> list[Path]:
-    """Every file that a run will write, relative to its output folder; `kind` is the step's."""
+    """Return every file that a run will write, relative to its output folder; `kind` is the step's kind."""
     images = [naming.path(p.suffix, p.entities) for p in products if p.map in plan.kept]
     sidecars = [sidecar_of(path) for path in images]
     shared = shared_files(named=naming.source is not None)
@@ -90,24 +90,24 @@ def product_files(plan: Plan, naming: Naming, products: Sequence[Product], kind:
 
 @dataclass(frozen=True)
 class Described:
-    """What sidecars and provenance say of a run beside its maps.
+    """Description of a run for sidecars and provenance, in addition to its maps.
 
     Parameters
     ----------
     kind
-        Of the step, for the name of the provenance file.
+        Kind of the step, for the name of the provenance file.
     config, device
-        What ran, and where.
+        Configuration and device of the run.
     sources
-        Files read.
+        Input files.
     notes
-        Decisions of the session.
+        Decisions made in the session.
     acquisition
-        What the images themselves do not tell: echo times, b-values.
+        Acquisition parameters that the images do not contain: echo times, b-values.
     metadata
-        Entries of every sidecar.
+        Entries for every sidecar.
     more
-        Entries of one map's sidecar beyond those of its step.
+        Additional entries for the sidecar of one map.
     """
 
     kind: str
@@ -164,7 +164,7 @@ def _write_maps(
     shared: Mapping[str, Any],
     more: Callable[[RunResult, str], Mapping[str, Any]],
 ) -> list[Path]:
-    """Write images and sidecars side by side; while some are compressed, the next leaves the device."""
+    """Write images with sidecars in parallel; the next map leaves the device while others are compressed."""
     written: list[Path] = []
     outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
 
@@ -194,18 +194,18 @@ def write_map(
     description: str,
     intent: str | None = None,
 ) -> None:
-    """One image with its sidecar beside it."""
+    """Write an image and its sidecar."""
     write_image(path, array, grid, description=description, intent=intent)
     write_json(sidecar_of(path), dict(metadata))
 
 
 def sidecar_of(path: Path) -> Path:
-    """Metadata file beside an image."""
+    """Return the sidecar file of an image."""
     return path.with_name(image_stem(path.name) + ".json")
 
 
 def provenance_path(naming: Naming, kind: str) -> Path:
-    """Provenance file of a run, relative to the output folder."""
+    """Return the provenance file of a run, relative to the output folder."""
     return naming.path("prov", {"desc": kind}, ".json")
 
 
@@ -220,7 +220,7 @@ def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any]
 def common_metadata(
     result: RunResult, config: Config, device: Device, sources: Sequence[Path], *, timings: bool = True
 ) -> dict[str, Any]:
-    """Metadata that all maps of a run share."""
+    """Return the metadata that all maps of a run share."""
     return {
         "Sources": [source_uri(path) for path in sources],
         "SpatialReference": spatial_reference(sources),
@@ -232,7 +232,7 @@ def common_metadata(
 
 
 def spatial_reference(sources: Sequence[Path]) -> str:
-    """Image that the maps are aligned with: the first source by its BIDS URI, else "orig"."""
+    """Return the image that the maps are aligned with: the first source by its BIDS URI, else "orig"."""
     uri = source_uri(sources[0])
     return uri if uri.startswith("bids:") else "orig"
 
@@ -240,14 +240,14 @@ def spatial_reference(sources: Sequence[Path]) -> str:
 def _coverage(
     product: Product, array: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None
 ) -> dict[str, Any]:
-    """Of a mask what it marks; of a map whether it is zero `outside` the brain mask."""
+    """Return the type of a mask, or for a map whether it is zero `outside` the brain mask."""
     if product.suffix == "mask":
         return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
     return {"SkullStripped": outside is not None and not np.any(array[outside])}
 
 
 def estimation(result: RunResult, name: str) -> dict[str, Any]:
-    """Entries of a sidecar on the step that made a map; none for a map that was given."""
+    """Return the sidecar entries about the step that computed a map; none for a map that was an input."""
     makers = [r for r in result.records if name in r.step.outputs.values()]
     if not makers:
         return {}

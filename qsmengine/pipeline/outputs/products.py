@@ -1,4 +1,4 @@
-"""Maps that are written, under the names of their files."""
+"""Products of a run: the maps that are written, with their file names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from qsmengine.io.bids import BidsName
 
 _OWN = ("desc", "param")
-"""Entities that tell the maps of one run apart."""
+"""Entities that distinguish the maps of one run."""
 
 
 @dataclass(frozen=True)
 class Support:
-    """Where a map is defined: region tables leave out voxels in which the map `limit` has one of `values`.
+    """Region in which a map is defined: all voxels except those where the map `limit` has one of `values`.
 
-    The map holds zeros there.
+    The map is zero in the excluded voxels, and region tables ignore them.
     """
 
     limit: str
@@ -31,11 +31,11 @@ class Product:
     map
         Name of the map in the run.
     suffix, entities
-        Of its BIDS name.
+        Suffix and entities of its BIDS name.
     description
-        For its sidecar.
+        Description in its sidecar.
     region
-        Where region tables use it; None for a map that they do not hold.
+        Region that region tables use; None for a map that they do not contain.
     """
 
     map: str
@@ -46,15 +46,15 @@ class Product:
 
     @property
     def is_field(self) -> bool:
-        """Whether it is written in [Hz] instead of [ppm]."""
+        """Whether the map is written in [Hz] instead of [ppm]."""
         return self.suffix == "fieldmap"
 
     def is_named(self, name: BidsName) -> bool:
-        """Whether a file of this name holds the map."""
+        """Return whether a file of this name holds the map."""
         own = {key: name.entities[key] for key in _OWN if key in name.entities}
         return (self.suffix, dict(self.entities)) == (name.suffix, own)
 
 
 def product_of(name: BidsName, products: Iterable[Product]) -> Product | None:
-    """Return the product that a file holds, None where it is none of them."""
+    """Return the product that a file holds; None if it holds none of them."""
     return next((product for product in products if product.is_named(name)), None)

@@ -1,4 +1,4 @@
-"""Where a result comes from: software, machine, configuration, steps, inputs."""
+"""Provenance of results: software, machine, configuration, steps, inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", 
 
 
 def software() -> dict[str, str]:
-    """Versions of the engine, its kernels and what it computes with; absent packages are left out."""
+    """Return the versions of the engine, its kernels, Python and the installed numerical packages."""
     found = {"qsmengine": version.__version__, "kernels": sources_hash(), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -32,7 +32,7 @@ def software() -> dict[str, str]:
 
 
 def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
-    """Device that computed, and its FFT library; without `timings` only what the results depend on."""
+    """Return the device and its FFT library; without `timings` only entries that the results depend on."""
     used: dict[str, Any] = {"Device": device.kind}
     if timings:
         used = {"Device": str(device), "Threads": device.threads}
@@ -41,7 +41,7 @@ def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
 
 
 def describe_step(record: Record) -> dict[str, Any]:
-    """One step as it ran: method, DOI, parameters, seconds, how the solver stopped."""
+    """Return the description of a step: stage, method, DOI, parameters and the solver's final status."""
     step = record.step
     entry: dict[str, Any] = {
         "Stage": step.method.stage,
@@ -70,10 +70,10 @@ def session_record(
     *,
     timings: bool = True,
 ) -> dict[str, Any]:
-    """Everything about a run that is not a map, for the provenance file of a session.
+    """Return the content of a session's provenance file: everything about a run except its maps.
 
-    `acquisition` is what the images do not tell themselves: echo times, b-values. Without `timings` the record
-    is the same for every run of the same inputs, configuration and kind of device.
+    `acquisition` holds parameters that the images do not contain: echo times, b-values. Without `timings` the
+    record is the same for every run of the same inputs, configuration and kind of device.
     """
     grid = result.grid
     return {
@@ -100,13 +100,13 @@ def _seconds(record: Record, timings: bool) -> dict[str, float]:
 
 
 def describe_input(path: Path) -> dict[str, str]:
-    """A file's name, its BIDS URI where it lies in a raw dataset, and its SHA-256."""
+    """Return a file's name, its SHA-256 and, if it lies in a raw dataset, its BIDS URI."""
     uri = source_uri(path)
     named = {"File": path.name} if uri == path.name else {"File": path.name, "URI": uri}
     return {**named, "SHA256": file_digest(path)}
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

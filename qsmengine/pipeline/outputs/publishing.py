@@ -1,7 +1,8 @@
 """Publication of finished files in an existing folder by a single rename.
 
-Files cannot be renamed over others all at once, and the folder itself cannot be exchanged: it may be a mount
-point, hold files of the user, or be a shell's working directory. Links solve this. The working folder holds
+Several files cannot be replaced by renaming all at once, and the folder itself cannot be exchanged: it may be a
+mount point, hold files of the user, or be a shell's working directory. Links solve this. The working folder
+holds
 
 - ``new/``: the finished files,
 - ``old/``: second names (hard links) of the files they replace,
@@ -11,11 +12,11 @@ Every published name first becomes a symbolic link through ``current``, which st
 another link over ``current`` then switches all names to the new files at once. Finally the files themselves
 replace the links, and the working folder is removed.
 
-A process that is killed leaves names that all show old files or all show new ones. The names of files without
-an old version are links to nothing until the switch. The next run into the folder replaces the links by files
-(:func:`settle`). Only hard links, symbolic links and renames are used, so this also works on network file
-systems. Hard links are replaced by copies where they are not possible. Without symbolic links (exFAT, some
-SMB mounts) the files are renamed one by one, and a kill can separate them.
+After a process has been killed, either all names show old files or all show new ones. Until the switch, the
+names of files without an old version are dangling links. The next run into the folder replaces the links by
+files (:func:`settle`). Only hard links, symbolic links and renames are used, so this also works on network file
+systems. Where hard links are not possible, copies replace them. Without symbolic links (exFAT, some SMB mounts)
+the files are renamed one by one, so a kill can leave a mixture of old and new files.
 """
 
 from __future__ import annotations

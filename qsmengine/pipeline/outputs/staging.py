@@ -1,4 +1,4 @@
-"""All outputs of a run or none: written to a temporary folder beside the target, moved in at the end."""
+"""All-or-nothing output: files are written to a temporary folder and moved to the target at the end."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from qsmengine.pipeline.outputs.publishing import NEW, files_below, publish, set
 
 _DESCRIPTION = "dataset_description.json"
 _SHARED = (_DESCRIPTION, ".bidsignore")
-"""Belong to the whole dataset: several runs into one folder share them."""
+"""Files of the whole dataset, shared by several runs into one folder."""
 
 
 @dataclass(frozen=True)
 class Writing:
-    """How a run writes its outputs.
+    """Options for writing the outputs of a run.
 
     Parameters
     ----------
     scratch
-        Folder for what is not finished, on the file system of the outputs; None puts it beside them.
+        Folder for unfinished files, on the file system of the outputs; None creates one next to the outputs.
     timings
-        Whether provenance holds durations and the number of threads. Without them the same inputs,
-        configuration and device give the same bytes.
+        Whether provenance contains durations and the number of threads. Without them, the same inputs,
+        configuration and device produce the same bytes.
     """
 
     scratch: Path | None = None
@@ -36,7 +36,7 @@ class Writing:
 
 
 def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *, force: bool) -> None:
-    """Raise UsageError where outputs would harm inputs or replace files without `force`.
+    """Raise UsageError if outputs would damage inputs, or replace files without `force`.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
     names
         Outputs relative to it.
     sources
-        Input files: never replaced, whatever `force` says.
+        Input files, which are never replaced, not even with `force`.
     force
         Whether earlier outputs may be replaced.
     """
@@ -69,7 +69,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
 
 
 def check_inside(target: Path, outputs: Iterable[Path]) -> None:
-    """Raise UsageError where a link below the output folder `target` leads an output out of it."""
+    """Raise UsageError if a link below the output folder `target` leads an output out of it."""
     root = target.resolve()
     for folder in {path.parent for path in outputs}:
         if not folder.resolve().is_relative_to(root):
@@ -80,7 +80,7 @@ def check_inside(target: Path, outputs: Iterable[Path]) -> None:
 
 
 def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
-    """Raise UsageError where the output folder is the folder of an input."""
+    """Raise UsageError if the output folder is the folder of an input."""
     folder = target.resolve()
     if any(path.resolve().parent == folder for path in sources):
         raise UsageError(f"output folder {target} holds the inputs; choose another")
@@ -88,19 +88,19 @@ def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
 
 @contextmanager
 def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
-    """Give a temporary folder whose files appear in `target`, all at once, when the block succeeds.
+    """Yield a temporary folder whose files appear in `target`, all at once, when the block succeeds.
 
-    A folder that does not exist appears by one rename; in an existing one the files are published as
-    :mod:`~qsmengine.pipeline.outputs.publishing` describes. After an exception `target` is as it was. Leftovers
-    of killed processes are settled first.
+    A new target is created by a single rename; in an existing one the files are published as described in
+    :mod:`~qsmengine.pipeline.outputs.publishing`. After an exception `target` is unchanged. Leftovers of killed
+    processes are settled first.
 
     Parameters
     ----------
     target
         Folder of the outputs.
     scratch
-        Folder for the temporary one, on the same file system; by default `target`, or the folder above a new
-        one.
+        Parent of the temporary folder, on the same file system; by default `target`, or the folder above a new
+        target.
     """
     existed = target.is_dir()
     first_new = _first_missing(target)
@@ -116,7 +116,7 @@ def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
         (place / NEW).mkdir()
         yield place / NEW
         if existed or not _become(place / NEW, target):
-            if place.parent == target.parent:  # another process has made the target meanwhile
+            if place.parent == target.parent:  # another process has created the target meanwhile
                 place = place.rename(target / place.name)
             check_inside(target, (target / name for name in files_below(place / NEW)))
             publish(place, target)
@@ -129,12 +129,12 @@ def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 def clear_scratch(scratch: Path, target: Path) -> None:
-    """Remove a scratch folder of which no other process makes use; what was published from it stays whole.
+    """Remove a scratch folder that no other process uses; files published from it stay complete.
 
     Raises
     ------
     OSError
-        Where published files still depend on it; it is then kept.
+        If published files still depend on it; it is then kept.
     """
     for place in scratch.glob(".*.tmp"):
         settle(place, target)
@@ -142,7 +142,7 @@ def clear_scratch(scratch: Path, target: Path) -> None:
 
 
 def _become(folder: Path, target: Path) -> bool:
-    """Rename `folder` to `target`; return False where the target exists by now and is not empty."""
+    """Rename `folder` to `target`; return False if the target exists by now and is not empty."""
     try:
         folder.rename(target)
     except OSError:
@@ -153,7 +153,7 @@ def _become(folder: Path, target: Path) -> bool:
 
 
 def _first_missing(target: Path) -> Path | None:
-    """Topmost folder above `target` that does not exist yet."""
+    """Return the topmost folder above `target` that does not exist yet."""
     missing = [path for path in target.parents if not path.exists()]
     return missing[-1] if missing else None
 
@@ -170,7 +170,7 @@ def _remove_empty(first: Path | None, last: Path) -> None:
 
 
 def _raw_dataset_above(target: Path) -> Path | None:
-    """Root of the raw BIDS dataset that `target` equals or lies in, unless below its `derivatives`."""
+    """Return the root of the raw BIDS dataset that `target` equals or lies in, unless in its `derivatives`."""
     for folder in (target, *target.parents):
         description = folder / _DESCRIPTION
         if not description.is_file():

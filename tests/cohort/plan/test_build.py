@@ -58,7 +58,7 @@ def test_a_session_with_nothing_has_a_problem_of_its_own(dataset, plan):
     dataset.gre("01")
     dataset.image("sub-02/anat/sub-02_T1w.nii.gz")
     _, second = plan().sessions
-    assert second.problems == ("sub-02: no series that a step could take",)
+    assert second.problems == ("sub-02: no series for any step",)
     assert "T1w" in second.notes[0]
     assert plan().runnable == plan().sessions[:1]
 
@@ -67,7 +67,7 @@ def test_a_session_with_nothing_has_a_problem_of_its_own(dataset, plan):
     ("options", "words"),
     [
         ({"steps": ["qmss"]}, "did you mean qsm"),
-        ({"steps": ["regions"]}, "name qsm or dti too"),
+        ({"steps": ["regions"]}, "add qsm or dti"),
         ({"participants": ["02"]}, "02"),
         ({"participants": []}, "no label given"),
     ],

@@ -107,7 +107,7 @@ def test_one_of_several_parts_is_noted(dataset, steps):
 def test_a_reference_in_labels_needs_one_label_image(dataset, steps):
     config = load_config(preset="fast", settings=["reference.region=labels", "reference.label_values=[4, 43]"])
     dataset.gre("01")
-    assert "labels: one image on the grid" in steps(config=config)["qsm"].problems[0]
+    assert "labels: exactly one image on the grid" in steps(config=config)["qsm"].problems[0]
     path = dataset.image("derivatives/seg/sub-01/anat/sub-01_dseg.nii.gz", labels=5)
     step = steps(config=config)["qsm"]
     assert step.problems == ()
@@ -121,7 +121,7 @@ def test_a_reference_in_labels_needs_one_label_image(dataset, steps):
 def test_an_r2_map_is_taken_where_it_is_asked_for(dataset, steps):
     config = load_config(settings=["chi_separation=r2prime"])
     dataset.gre("01")
-    assert "r2: one image on the grid" in steps(config=config)["qsm"].problems[0]
+    assert "r2: exactly one image on the grid" in steps(config=config)["qsm"].problems[0]
     dataset.image("derivatives/relax/sub-01/anat/sub-01_R2map.nii.gz")
     step = steps(config=config)["qsm"]
     assert step.inputs["r2"] == ("derivatives/relax/sub-01/anat/sub-01_R2map.nii.gz",)
