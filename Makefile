@@ -6,6 +6,7 @@
 #   make gpu-standin  the tests that ask for a GPU, on a stand-in for CuPy
 #   make kernels   rebuild the CPU library after a change in kernels/
 #   make emulate   every kernel as a GPU runs it, on the CPU; KERNELS="name or name" chooses
+#   make fuzz      readers on damaged files (atheris, Linux); MINUTES=10; findings in build/fuzz/
 #   make docs      the site, into build/site; warnings are errors
 #   make lint | format | sanitize | bench | wheel | clean
 #
@@ -14,6 +15,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+MINUTES ?= 10
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
   $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
@@ -27,7 +29,7 @@ ROUNDING := "test_devices or (test_chains or agrees_with_cpu) and (diffusion or 
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: demo test gpu-standin lint format kernels sanitize emulate bench docs wheel clean
+.PHONY: demo test gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
@@ -69,6 +71,9 @@ sanitize: $(VENV)/.installed-dev kernels
 
 emulate: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m pytest tests/emulator -n $(JOBS) --dist loadgroup $(if $(KERNELS),-k "$(KERNELS)")
+
+fuzz: $(VENV)/.installed-fuzz kernels
+	$(BIN)/python -m tests.fuzz.long_run --minutes $(MINUTES) --jobs $(JOBS)
 
 bench: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m bench kernels

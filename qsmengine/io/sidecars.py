@@ -160,12 +160,28 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise InputError(f"not JSON at {_where(text[: error.pos])}: {error.msg}", source=path) from error
     except (RecursionError, ValueError) as error:
         raise InputError(f"not a sidecar: {error}", source=path) from error
+    if "\\u" in text and (lone := _lone_surrogate(content)) is not None:
+        raise InputError(f"{lone!r} is half a character (a lone surrogate)"[:120], source=path)
     for match in _CONSTANTS.finditer(text):
         if match.group(1):
             raise InputError(f"not JSON at {_where(text[: match.start()])}: {match.group(1)}", source=path)
     if not isinstance(content, dict):
         raise InputError(f"contains a {type(content).__name__}, not an object", source=path)
     return content
+
+
+def _lone_surrogate(content: Any) -> str | None:
+    """Return a key or text with half of an escaped pair of surrogates, which is no character; else None."""
+    pending = [content]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            return value
+        if isinstance(value, dict):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            pending += value
+    return None
 
 
 def _where(before: str) -> str:

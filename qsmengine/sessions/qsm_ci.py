@@ -124,7 +124,10 @@ def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Gri
             raise InputError(f"{given!r} is not numeric", source=path, field=key)
         if count is not None and len(items) != count:
             raise InputError(f"{given!r}: need {count} numbers", source=path, field=key)
-        return tuple(float(v) for v in items)
+        try:
+            return tuple(float(v) for v in items)
+        except OverflowError:
+            raise InputError("larger than any floating-point number", source=path, field=key) from None
 
     sx, sy, sz = numbers("voxel_size", 3)
     bx, by, bz = numbers("B0_dir", 3)
@@ -184,11 +187,19 @@ def flat_parameters(values: Mapping[str, Any], named: Mapping[str, Mapping[str, 
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nest overrides by section: ``{"inversion.lambda": 1}`` becomes ``{"inversion": {"lambda": 1}}``."""
+    """Nest overrides by section: ``{"inversion.lambda": 1}`` becomes ``{"inversion": {"lambda": 1}}``.
+
+    Raises
+    ------
+    UsageError
+        For a section that has both parameters and a single value.
+    """
     tree: dict[str, Any] = {}
     for key, value in values.items():
         section, dot, name = key.partition(".")
         section = section_of(section)
+        if section in tree and not (isinstance(tree[section], dict) and (dot or isinstance(value, dict))):
+            raise UsageError(f"config.json: {section} has both parameters and a single value")
         if dot:
             tree.setdefault(section, {})[name] = value
         elif isinstance(value, dict):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_text
 from qsmengine.io.cells import guard, unguard
 
+MOST_COLUMNS = 10_000
 Dictionary: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Column -> {"Description": ..., "Units": ..., "Levels": {value: meaning}}."""
 
@@ -50,19 +53,26 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file is missing or is not a table, a row has more cells than the header, a column name occurs
-        twice, or a column with values has no name.
+        When the file is missing or is not a table, has more than 10,000 columns, a row has more cells than
+        the header, a column name occurs twice, or a column with values has no name.
     """
     text = read_text(path)
+    columns = 1 + max((line.count("\t") for line in text.lstrip("\r\n").splitlines()[:1]), default=0)
+    if columns > MOST_COLUMNS:
+        raise InputError(
+            f"{columns} columns; at most {MOST_COLUMNS} are read: keep those that the analysis needs",
+            source=path,
+        )
     try:
         cells = pd.read_csv(
             StringIO(text), sep="\t", header=None, dtype=str, keep_default_na=False, na_values=[]
         )
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise InputError(f"not a tab-separated table ({error})", source=path) from None
-    cells = cells.fillna("").apply(lambda column: column.str.strip().map(unguard))
+    clean = np.vectorize(lambda cell: unguard(cell.strip()), otypes=[object])
+    cells = pd.DataFrame(clean(cells.fillna("").to_numpy(dtype=object)), dtype=cells.dtypes.iloc[0])
     header = cells.iloc[0].tolist()
-    doubles = sorted({name for name in header if name and header.count(name) > 1})
+    doubles = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if doubles:
         raise InputError(f"column {doubles[0]!r} appears twice", source=path)
     table = cells.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)

@@ -64,3 +64,10 @@ def test_byte_order_marks_blanks_and_an_empty_last_column_do_not_matter(tmp_path
     assert list(table) == ["participant_id", "age"]
     assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
     assert table["age"].isna().tolist() == [False, True]
+
+
+def test_a_table_of_too_many_columns_is_refused(tmp_path):
+    path = tmp_path / "wide.tsv"
+    path.write_text("\n" + "\t".join(f"c{i}" for i in range(10_001)) + "\n")
+    with pytest.raises(InputError, match="10001 columns; at most 10000 are read"):
+        read_table(path)

@@ -135,7 +135,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def memory_bytes(text: str) -> int:
     """Parse --mem into bytes: a plain number is in MB (as in fMRIPrep); raises UsageError for other forms."""
     match = _MEMORY.fullmatch(text.strip())
-    if match is None:
+    if match is None or len(match[1]) > 15:
         raise UsageError(f"--mem {text!r}: expected a number of MB, or a size with K, M, G or T, such as 16G")
     return int(float(match[1]) * _BYTES[match[2].upper() or "M"])
 

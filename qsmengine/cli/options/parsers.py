@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +19,12 @@ def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...]
     if not text:
         return None
     try:
-        return tuple(float(part) for part in text.replace(",", " ").split())
+        numbers = tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
         raise UsageError(f"{option} {text!r}: need numbers separated by commas") from None
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{option} {text!r}: need finite numbers")
+    return numbers
 
 
 def parse_ranges(text: str | None, option: str) -> tuple[int, ...]:
@@ -45,7 +49,7 @@ def parse_bytes(text: str | None, option: str) -> int | None:
     if text is None:
         return None
     match = _SIZE.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
+    if match is None or len(match[1]) > 15 or float(match[1]) <= 0:
         raise UsageError(f"{option} {text!r}: write a size such as 48GB or 512MB")
     return int(float(match[1]) * 1024 ** "KMGT".index(match[2].upper()) * 1024)
 

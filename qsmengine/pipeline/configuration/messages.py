@@ -19,6 +19,8 @@ def explain(
     error: Any, tree: dict[str, Any], known_keys: Callable[[str | None, str | None], tuple[str, ...]]
 ) -> str:
     """Format a pydantic error as ``section.key: message``."""
+    if not error["loc"]:
+        return str(error["msg"])
     section, *rest = map(str, error["loc"])
     content = tree.get(section)
     method = content.get("method") if isinstance(content, dict) else None

@@ -16,7 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 class Frozen(BaseModel):
     """Entries that take no unknown name; numbers are accepted where a name is expected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class Groups(Frozen):

@@ -10,6 +10,7 @@ space with their label images:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,10 +87,8 @@ class LabelTable:
     def __post_init__(self) -> None:
         if not self.labels:
             raise InputError("contains no label", source=self.name)
-        indices = [label.index for label in self.labels]
-        doubles = (
-            sorted({i for i in indices if indices.count(i) > 1}) if len(set(indices)) < len(indices) else []
-        )
+        counts = Counter(label.index for label in self.labels)
+        doubles = sorted(index for index, count in counts.items() if count > 1)
         if doubles:
             raise InputError(f"label {doubles[0]} appears in two rows", source=self.name, field="index")
         labels = tuple(sorted(self.labels, key=lambda label: label.index))
