@@ -176,7 +176,7 @@ def test_reference_to_fluid_is_told_in_the_sidecar(tmp_path):
     assert facts["Region"] == "csf"
     assert facts["SubtractedValue"] == pytest.approx(result.facts["value"])
     assert facts["Count"] == region.sum()
-    assert facts["Sd"] > 0
+    assert facts["Sd"] == pytest.approx(result.chi[region].std(dtype=float), rel=1e-4)
 
 
 def test_r2_of_another_grid_is_refused(outcome, tmp_path):

@@ -58,3 +58,12 @@ def test_missing_or_absent_regions_are_errors(images):
         refer(chi, mask, labels, region="labels")
     with pytest.raises(InputError, match=r"no voxel of labels \[77\]"):
         refer(chi, mask, labels, region="labels", label_values=(77,))
+
+
+def test_a_fraction_of_a_label_is_no_label(images):
+    chi, mask, labels = images
+    labels = np.where(labels == 0, np.nan, np.where(labels == 1, 2.5, labels)).astype(np.float32)
+    result = refer(chi, mask, labels, region="labels", label_values=(2,))
+    region = mask & (images[2] == 2)
+    assert result.count == region.sum()
+    assert result.value == pytest.approx(chi[region].astype(float).mean())
