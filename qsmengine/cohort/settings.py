@@ -32,7 +32,7 @@ class RunSettings:
     dashboard
         Serve Dask's dashboard on the loopback interface; by default no HTTP port is open.
     expiry
-        Time without a renewal after which another process may take over a lease [s].
+        Time [s] without a touch after which another process may take over a claim.
     """
 
     workers: int | None = None

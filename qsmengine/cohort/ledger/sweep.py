@@ -14,7 +14,7 @@ _TEMPORARY = re.compile(r"\.(.+)\.json\.[0-9a-f]+\.tmp")
 
 
 def remove_leftovers(out: Path, *, run: str, expiry: float) -> None:
-    """Remove leftovers, each under a lease on its session so that other runs are not disturbed."""
+    """Remove leftovers, each under a claim on its session so that other runs are not disturbed."""
     places = Places(out)
     left: dict[str, list[Path]] = {}
     for path in places.sessions.glob(".*.tmp"):
