@@ -13,6 +13,8 @@ MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
 """Largest number of values of a document; values repeated by aliases count each time."""
 MAX_DEPTH = 50
+MAX_DIGITS = 400
+"""Characters of a whole number."""
 
 
 class YamlError(ValueError):
@@ -84,6 +86,8 @@ def _size(node: yaml.Node, known: dict[int, int | None], depth: int) -> int:
     """Count the values of a node, including every repetition by aliases; None in `known`: still counting."""
     if depth > MAX_DEPTH:
         raise YamlError(f"nested deeper than {MAX_DEPTH}")
+    if node.tag == "tag:yaml.org,2002:int" and len(str(node.value)) > MAX_DIGITS:
+        raise YamlError(f"a whole number of more than {MAX_DIGITS} characters")
     if id(node) in known:
         size = known[id(node)]
         if size is None:

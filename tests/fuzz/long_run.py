@@ -23,8 +23,8 @@ MEMORY = 4 << 30
 """Address space of a process [bytes]."""
 LONGEST_INPUT = 400
 """Bytes of decisions per case."""
-EXTRA_SECONDS = 90
-"""Time for the start of a process and for its last case."""
+EXTRA_SECONDS = 600
+"""Time for the start of a process and for its last case, on a loaded machine."""
 
 
 def main() -> int:
@@ -117,7 +117,7 @@ def _fuzz(name: str, seconds: float) -> int:
         f"-max_total_time={round(seconds)}",
         f"-max_len={LONGEST_INPUT}",
         "-len_control=0",
-        "-timeout=60",
+        "-timeout=120",
         "-rss_limit_mb=3000",
     ]
     atheris.Setup([sys.argv[0], *arguments, "-print_final_stats=1", str(corpus)], one)

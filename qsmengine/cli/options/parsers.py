@@ -29,13 +29,16 @@ def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...]
 
 def parse_ranges(text: str | None, option: str) -> tuple[int, ...]:
     """Parse positive integers and ranges, such as ``3,40-42``. Raises UsageError naming the option."""
-    numbers: set[int] = set()
+    spans: list[tuple[int, int]] = []
     for part in (text or "").replace(",", " ").split():
         match = _RANGE.fullmatch(part)
         if match is None or not 1 <= int(match[1]) <= int(match[2] or match[1]):
             raise UsageError(f"{option} {text!r}: need numbers from 1, and ranges such as 40-42")
-        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return tuple(sorted(numbers))
+        spans.append((int(match[1]), int(match[2] or match[1])))
+    numbers: list[int] = []
+    for first, last in sorted(spans):
+        numbers.extend(range(max(first, numbers[-1] + 1 if numbers else 1), last + 1))
+    return tuple(numbers)
 
 
 def parse_bytes(text: str | None, option: str) -> int | None:
