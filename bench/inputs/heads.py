@@ -89,7 +89,7 @@ def head(name: str, seed: int = 0) -> Head:
 
 
 def _optional(mask: Image, x: Image, tissue: Image) -> dict[str, Any]:
-    """Return the arrays that only optional inputs need: a weight with zeros, noise that grows along x, distorted gradients."""
+    """Return arrays for optional inputs: a weight with zeros, noise that grows along x, distorted gradients."""
     deviation = np.zeros((*mask.shape, 9))
     deviation[..., [0, 4, 8]] = 0.02 * x[..., None] * np.array([1.0, -0.5, 0.3])
     return {
