@@ -26,9 +26,10 @@ _STRIDE = 2
 def mean_slice_step(magnitude: Array, phase: Array) -> complex:
     """Return the mean step between slices of an echo (x, y, z), phase [rad]; 0 if undefined."""
     m, p = (np.asarray(a[::_STRIDE, ::_STRIDE], dtype=np.float32) for a in (magnitude, phase))
-    weight = m[..., 1:] * m[..., :-1]
-    total = float(weight.sum(dtype=np.float64))
-    if not total > 0:
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are refused by later checks
+        weight = m[..., 1:] * m[..., :-1]
+        total = float(weight.sum(dtype=np.float64))
+    if not 0 < total < math.inf:
         return 0j
     step = p[..., 1:] - p[..., :-1]
     real, imag = ((weight * part).sum(dtype=np.float64) for part in (np.cos(step), np.sin(step)))

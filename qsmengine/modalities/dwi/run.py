@@ -55,7 +55,11 @@ def run_dti(
             field="bval",
         )
     if b0.all():
-        raise InputError("every volume counts as b = 0: nothing is diffusion-weighted", field="bval")
+        raise InputError(
+            "every volume counts as b = 0: nothing is diffusion-weighted; the largest value is "
+            f"{float(series.b_values.max()):g}, and b-values are in s/mm^2",
+            field="bval",
+        )
     has_deviation = gradient_deviation is not None
     plan = plan or plan_dti(config, series.grid, len(series.b_values), has_deviation=has_deviation)
     check_memory(plan, device)
