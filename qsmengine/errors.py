@@ -81,4 +81,4 @@ def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
     from difflib import get_close_matches
 
     spelled = {text.lower(): text for text in sorted(known, reverse=True)}
-    return [spelled[close] for close in get_close_matches(name.lower(), spelled, n=count, cutoff=0.5)]
+    return [spelled[close] for close in get_close_matches(name.lower(), spelled, n=count, cutoff=0.55)]

@@ -103,7 +103,7 @@ METHODS = (
     Method(
         stage="inversion", name="hd_qsm", run=hd_qsm, params=HdQsmParams,
         inputs=("local_field", "mask", "weight?"), outputs={"chi": "ppm"},
-        summary="total variation with absolute data errors, then with squared errors without outliers (ADMM)",
+        summary="total variation, absolute data errors, then squared errors without outliers (ADMM)",
         doi="10.1002/mrm.29218",
         bytes_per_voxel=170, reach=lambda params: params.margin, iterative=True,
     ),
