@@ -25,7 +25,7 @@ IMAGES = 8
 
 
 def warm_up(device: Device, announce: Callable[[str], None] | None = None) -> list[str]:
-    """Run every preset, the tensor fits and the denoising filters on a small head; return their names.
+    """Run every preset, tensor fits, the brain mask and denoising filters on a small head; return their names.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def _runs(device: Device) -> dict[str, Callable[[], object]]:
         fit = partial(fit_tensor, head.dwi.signal, head.dwi.b_values, head.dwi.b_vectors, head.grid)
         for method in TENSOR_FITS:
             runs[method] = partial(fit, mask=head.mask, method=method, device=device)
+        runs["brain mask"] = partial(fit, params={"mask": "brain"}, method=TENSOR_FITS[0], device=device)
         images = np.ascontiguousarray(head.dwi.signal[..., :IMAGES])
         for method in FILTERS:
             runs[method] = partial(denoise, images, head.grid, mask=head.mask, method=method, device=device)

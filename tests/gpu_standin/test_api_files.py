@@ -34,6 +34,7 @@ def test_the_array_has_only_methods_and_operators_of_the_real_one(cupy: Any) -> 
 
     own = set(dir(cupy.ndarray)) - set(dir(object)) - {"_a", "_device", "_of", "_scalar"}
     python = {"__slots__", "__weakref__", "__annotations__", "__module__", "__doc__", "__firstlineno__"}
+    python |= {"__del__"}  # the real array frees its memory in C
     assert [n for n in sorted(own - python) if n not in api.OPERATORS and not api.has("cupy.ndarray", n)] == []
 
 
