@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from qsmengine.errors import QsmengineError
+from bench.dispatch import dispatch
 
 COMMANDS = {
     "kernels": "every kernel on each device against the time to move its bytes",
@@ -37,23 +37,12 @@ MOVED = {
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] in {"-h", "--help"}:
-        print(__doc__, *(f"  {name:11} {text}" for name, text in COMMANDS.items()), sep="\n")
-        return 0
-    if argv[0] in MOVED:
+    if argv and argv[0] in MOVED:
         package, name = MOVED[argv[0]]
         print(f"note: this is now python -m {package} {name}", file=sys.stderr)
         moved: int = import_module(f"{package}.__main__").main([name, *argv[1:]])
         return moved
-    if argv[0] not in COMMANDS:
-        print(f"unknown benchmark {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    try:
-        result: int | None = import_module(f"bench.{argv[0].replace('-', '_')}").main(argv[1:])
-    except QsmengineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return result or 0
+    return dispatch("bench", COMMANDS, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
-from qsmengine.errors import QsmengineError
+from bench.dispatch import dispatch
 
 COMMANDS = {
     "methods": "docs/methods.md and the table in docs/presets.md, from the registry and the presets",
@@ -18,18 +17,7 @@ COMMANDS = {
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] in {"-h", "--help"}:
-        print(__doc__, *(f"  {name:18} {text}" for name, text in COMMANDS.items()), sep="\n")
-        return 0
-    if argv[0] not in COMMANDS:
-        print(f"unknown tool {argv[0]!r}: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    try:
-        result: int | None = import_module(f"tools.{argv[0].replace('-', '_')}").main(argv[1:])
-    except QsmengineError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return result or 0
+    return dispatch("tools", COMMANDS, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Everything is read from BIDS derivatives on disk, so that it also works on the output of another program.
 Studies, the cohort and the command line import it; of the reconstruction it uses permutation tests only.
-statsmodels and formulaic are imported nowhere else (extra ``stats``).
+Only this package imports statsmodels and formulaic (extra ``stats``).
 """
 
 from importlib.util import find_spec

@@ -85,7 +85,7 @@ def _place(error: BaseException) -> str:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """Every number in a result; the gaps of a table are no numbers."""
+    """Every number in a result; missing entries of a table are skipped."""
     if isinstance(value, float | np.floating):
         yield float(value)
     elif isinstance(value, np.ndarray) and value.dtype.kind in "fc":
