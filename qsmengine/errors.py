@@ -76,9 +76,9 @@ def describe(error: Exception) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error}", QsmengineError.exit_code
 
 
-def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
+def nearest(name: str, known: Iterable[str], count: int = 1, *, cutoff: float = 0.5) -> list[str]:
     """Return up to `count` of the `known` names that resemble `name`, closest first, ignoring case."""
     from difflib import get_close_matches
 
     spelled = {text.lower(): text for text in sorted(known, reverse=True)}
-    return [spelled[close] for close in get_close_matches(name.lower(), spelled, n=count, cutoff=0.55)]
+    return [spelled[close] for close in get_close_matches(name.lower(), spelled, n=count, cutoff=cutoff)]

@@ -6,7 +6,8 @@ import qsmengine
 from qsmengine.data import DwiSeries, GreSeries, Map
 from qsmengine.modalities.dwi.run import TensorMaps
 from qsmengine.modalities.gre.run import QsmResult
-from qsmengine.pipeline.configuration.config import Config, load_config
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.stages.registry import get_stage, methods_of, stage_names
 
 INDEX = """\

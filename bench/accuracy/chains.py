@@ -8,13 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from qsmengine.pipeline.configuration.config import (
-    DEFAULT_PRESET,
-    load_config,
-    preset_names,
-    read_preset,
-    section_of,
-)
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names, read_preset
+from qsmengine.pipeline.configuration.model import section_of
 from qsmengine.stages.registry import all_methods, methods_of
 
 Section = Mapping[str, Any]

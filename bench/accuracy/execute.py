@@ -13,7 +13,8 @@ from bench.accuracy.scoring import score
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.modalities.gre.run import run_qsm
-from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, section_of, stage_of
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config
+from qsmengine.pipeline.configuration.model import section_of, stage_of
 from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.registry import get_method

@@ -32,7 +32,8 @@ from qsmengine.data import Array, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.phantom.head import VirtualHead, virtual_head
-from qsmengine.pipeline.configuration.config import Config, load_config, parse_value
+from qsmengine.pipeline.configuration.config import load_config, parse_value
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.stages.denoise.complex_mnlm import ComplexMnlmParams, complex_mnlm, turned_parts
 from qsmengine.stages.denoise.noise import estimate_sigma, quietest
 from qsmengine.stages.metrics import nrmse

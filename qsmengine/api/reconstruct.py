@@ -14,7 +14,8 @@ from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
 from qsmengine.modalities.gre.run import QsmResult, run_qsm
-from qsmengine.pipeline.configuration.config import Config, load_config
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.stages.registry import get_method
 

@@ -12,7 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.series import Series
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome

@@ -14,7 +14,7 @@ from qsmengine.io.header import check_stored_size, read_header
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.modalities.series import Series, by_series
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, write_products
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import check_not_among_inputs, check_output

@@ -20,8 +20,9 @@ from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.gre.stages import plan_sections
-from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, Config, known_keys, load_config, section_of
+from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, known_keys, load_config
 from qsmengine.pipeline.configuration.messages import near
+from qsmengine.pipeline.configuration.model import Config, section_of
 from qsmengine.pipeline.outputs.staging import check_output, staged
 from qsmengine.pipeline.run.execute import run_plan
 from qsmengine.pipeline.run.plan import check_memory

@@ -18,5 +18,5 @@ def raise_problems(problems: Iterable[tuple[str, str]], headline: str, source: o
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `name` in quotes, followed by the closest of the `known` names if one is close."""
-    close = nearest(name, known)
+    close = nearest(name, known, cutoff=0.6)
     return f"{name!r} (did you mean {close[0]!r}?)" if close else repr(name)

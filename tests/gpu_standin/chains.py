@@ -10,7 +10,8 @@ import numpy as np
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array, GreSeries
 from qsmengine.phantom.head import VirtualHead, virtual_head
-from qsmengine.pipeline.configuration.config import configured_stages, load_config
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.configuration.model import configured_stages
 from qsmengine.stages.registry import methods_of
 from tests.contract.running import difference, tolerance
 

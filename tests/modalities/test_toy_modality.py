@@ -11,7 +11,7 @@ from qsmengine.cohort.settings import RunSettings
 from qsmengine.io import write_image
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities import registry as modalities
-from qsmengine.pipeline.configuration import config as configuration
+from qsmengine.pipeline.configuration import model as configuration
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages import registry as stages
 from tests.cohort.making import Dataset

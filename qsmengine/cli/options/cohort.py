@@ -13,7 +13,7 @@ from qsmengine.cli.options.parsers import parse_numbers
 if TYPE_CHECKING:
     from qsmengine.cohort.plan.build import OnSession
     from qsmengine.cohort.plan.model import CohortPlan
-    from qsmengine.pipeline.configuration.config import Config
+    from qsmengine.pipeline.configuration.model import Config
 
 _CHOICE = "Choice"
 

@@ -14,8 +14,8 @@ from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.errors import UsageError
 from qsmengine.modalities.registry import step_names
-from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.staging import check_output
 from qsmengine.stats.labels.tables import load_label_table
 

@@ -14,7 +14,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.modality import Modality, Opened, Opening
 from qsmengine.modalities.series import Series
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import shared_files
 from qsmengine.pipeline.run.plan import Plan
 

@@ -19,7 +19,7 @@ from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback

@@ -15,7 +15,7 @@ from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.modalities.dwi.products import PRODUCTS, DiffusionProduct
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
 from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map
 from qsmengine.pipeline.outputs.provenance import session_record

@@ -13,7 +13,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fit_parameters
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback

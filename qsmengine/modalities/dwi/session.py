@@ -21,8 +21,8 @@ from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, divide, run_slabs
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
-from qsmengine.pipeline.configuration.config import Config
 from qsmengine.pipeline.configuration.messages import near
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.staging import Writing, check_output
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.progress import ProgressCallback

@@ -22,7 +22,7 @@ from qsmengine.io.nifti import mapped_voxels, scale_stored
 from qsmengine.modalities.dwi.run import TensorMaps, brain_mask, run_dti, unweighted_image
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fit_parameters
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qsmengine.grid import Grid
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
 
 DENOISE = Use("denoise", {"components": "signal"}, {"components": "signal", "sigma": "noise_map"})

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from qsmengine.data import unweighted_volumes
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import FloatArray
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.stages.diffusion.design import distinct_directions, shells
 from qsmengine.stages.diffusion.fitting import FitParams
 

@@ -15,7 +15,7 @@ from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Naming, product_files
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan

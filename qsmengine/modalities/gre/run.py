@@ -11,7 +11,7 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid
 from qsmengine.modalities.gre.stages import plan_qsm
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback

@@ -18,7 +18,7 @@ from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, write_products
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
 from qsmengine.pipeline.run.outcome import Outcome

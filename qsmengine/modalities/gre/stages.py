@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, PlanStep, Use, plan_uses
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_stage

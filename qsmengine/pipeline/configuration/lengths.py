@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
-
-
-class Methods(Protocol):
-    """Interface of a configuration."""
-
-    def method(self, section: str) -> tuple[Method, Params] | None:
-        """Return the method of a section with its parameters."""
+from qsmengine.pipeline.configuration.model import Config
 
 
-def named_lengths(config: Methods, chosen: Mapping[str, Any]) -> tuple[str, ...]:
+def named_lengths(config: Config, chosen: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the parameters (``section.key``) among the nested values `chosen` whose unit contains a length."""
     found: list[str] = []
     for section, values in chosen.items():

@@ -19,7 +19,7 @@ from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import raw_dataset_of, shared_files, source_uri, write_shared_files
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.provenance import describe_step, machine, session_record, software

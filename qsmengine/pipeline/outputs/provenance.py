@@ -13,7 +13,7 @@ from qsmengine import version
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
-from qsmengine.pipeline.configuration.config import Config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import source_uri
 from qsmengine.pipeline.run.results import Record, RunResult
 

@@ -10,7 +10,7 @@ from qsmengine.backend.memory import available_memory
 from qsmengine.data import Array
 from qsmengine.errors import OutOfMemoryError, UsageError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.configuration.config import Config, stage_of
+from qsmengine.pipeline.configuration.model import Config, stage_of
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.params import Params

@@ -130,7 +130,7 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
         return LabelTable(name, _read_labels(DATA / LABEL_TABLES[name]))
     path = Path(name_or_path)
     if not path.is_file():
-        close = nearest(name, LABEL_TABLES)
+        close = nearest(name, LABEL_TABLES, cutoff=0.6)
         hint = f"; did you mean {close[0]!r}?" if close else f"; built in: {', '.join(LABEL_TABLES)}"
         raise UsageError(f"{name} is neither a built-in label table nor a file{hint}")
     return LabelTable(name, _read_labels(path))

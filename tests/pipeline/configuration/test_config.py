@@ -4,13 +4,8 @@ import sys
 import pytest
 
 from qsmengine.errors import UsageError
-from qsmengine.pipeline.configuration.config import (
-    config_model,
-    configured_stages,
-    load_config,
-    preset_names,
-    section_of,
-)
+from qsmengine.pipeline.configuration.config import load_config, preset_names
+from qsmengine.pipeline.configuration.model import config_model, configured_stages, section_of
 from qsmengine.stages.registry import STAGES, all_methods
 
 

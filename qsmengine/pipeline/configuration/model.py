@@ -1,0 +1,164 @@
+"""The validated configuration: one section per stage, built from the registry.
+
+Every section is a union over the stage's methods, discriminated by `method`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from qsmengine.errors import UsageError
+from qsmengine.stages import registry
+from qsmengine.stages.method import Method
+from qsmengine.stages.params import Params
+from qsmengine.stages.registry import get_method, methods_of
+from qsmengine.stages.stage import Stage
+
+Tree: TypeAlias = dict[str, Any]
+
+
+class InputOptions(Params):
+    """Settings for reading raw images; None: decided from the files."""
+
+    phase_sign: Literal[1, -1] = Field(
+        1, description="-1 if the scanner's phase decreases with increasing field"
+    )
+    phase_units: Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"] | None = Field(
+        None, description="unit of the phase values"
+    )
+    slice_alternation: bool | None = Field(
+        None, description="whether the phase of every second slice is off by pi and must be corrected"
+    )
+    repetitions: Literal["average"] | Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="for files with repetitions of one echo: average them, or the number of the one to use",
+    )
+    object_size: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="size of the object relative to an adult's head; default lengths scale with it",
+    )
+
+
+class Config(BaseModel):
+    """Validated configuration; :func:`config_model` adds one section per stage.
+
+    Attributes
+    ----------
+    schema_version
+        Version of this layout.
+    input
+        Settings for reading raw images.
+    in_mm
+        Parameters (``section.key``) with lengths given by the user in mm. All other lengths are those of an
+        adult's head and scale with the size of the object (:mod:`qsmengine.stages.object_size`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1]
+    input: InputOptions = InputOptions()
+    in_mm: tuple[str, ...] = ()
+
+    def method(self, section: str) -> tuple[Method, Params] | None:
+        """Return the method of a section with its parameters; None if the section is switched off.
+
+        Only the lengths named in `in_mm` count as set (:meth:`Params.counted_in`).
+        """
+        chosen = getattr(self, section)
+        if chosen is None:
+            return None
+        method = get_method(stage_of(section), chosen.method)
+        fields = method.params.model_fields
+        named = {name for name, field in fields.items() if f"{section}.{field.alias or name}" in self.in_mm}
+        values = {field.alias or name: getattr(chosen, name) for name, field in fields.items()}
+        return method, method.params.model_construct(_fields_set=named, **values)
+
+    @property
+    def b0_threshold(self) -> float | None:
+        """Largest b-value that counts as b = 0 [s/mm^2], if the diffusion section sets one."""
+        return self.diffusion.b0_threshold or None  # type: ignore[attr-defined]
+
+    def as_tree(self) -> Tree:
+        """Return every value as JSON types, including defaults, under the names used in settings."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON (sorted keys, no spaces); equal configurations have equal digests."""
+        text = json.dumps(self.as_tree(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def section_of(stage: str) -> str:
+    """Return the section that configures a stage: "phase-offset" -> "phase_offset"."""
+    return stage.replace("-", "_")
+
+
+def stage_of(section: str) -> str:
+    """Return the stage that a section configures."""
+    return section.replace("_", "-")
+
+
+def configured_stages() -> tuple[Stage, ...]:
+    """Return the stages that have a section."""
+    return tuple(stage for stage in registry.STAGES if stage.presence != "internal")
+
+
+@cache
+def config_model() -> type[Config]:
+    """Return the configuration class with a section for every registered stage."""
+    return _model({stage.name: tuple(methods_of(stage.name).values()) for stage in configured_stages()})
+
+
+@cache
+def narrow_model(chosen: tuple[str, ...]) -> type[Config]:
+    """Return the configuration class in which each stage has only the named method, "" for none."""
+    methods: dict[str, tuple[Method, ...]] = {}
+    for stage, name in zip(configured_stages(), chosen, strict=True):
+        if not name and stage.presence == "required":
+            raise UsageError(f"{stage.section} is missing")
+        methods[stage.name] = (get_method(stage.name, name),) if name else ()
+    return _model(methods)
+
+
+def _model(methods: Mapping[str, tuple[Method, ...]]) -> type[Config]:
+    sections: dict[str, Any] = {}
+    for stage in configured_stages():
+        members: list[Any] = [_member(stage.name, method) for method in methods[stage.name]]
+        if not members:
+            sections[stage.section] = (None, None if stage.presence == "extra" else ...)
+            continue
+        union = reduce(or_, members)
+        if len(members) > 1:
+            union = Annotated[union, Field(discriminator="method")]
+        default = None if stage.presence == "extra" else ...
+        for method, member in zip(methods[stage.name], members, strict=True):
+            if method.name == stage.default:
+                default = member(method=stage.default)
+        sections[stage.section] = (union if stage.presence == "required" else union | None, default)
+    return create_model("Config", __base__=Config, **sections)
+
+
+def chosen_methods(tree: Tree) -> tuple[str, ...]:
+    """Return the method of each stage, from `tree` or by default; "" if there is none."""
+    named = []
+    for stage in configured_stages():
+        section = tree.get(stage.section, {"method": stage.default})
+        method = section.get("method") if isinstance(section, dict) else ""
+        named.append(method if isinstance(method, str) else "")
+    return tuple(named)
+
+
+def _member(stage: str, method: Method) -> type[Params]:
+    """Return a parameter model with the added field `method`, whose only value is the method's name."""
+    name: Any = Literal[method.name]
+    return create_model(f"{section_of(stage)}.{method.name}", __base__=method.params, method=(name, ...))
