@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -63,11 +64,46 @@ def write_atomic(
 def write_together(jobs: Iterable[Callable[[], None]]) -> None:
     """Run jobs that each write a file concurrently: one waits for the disk while another compresses.
 
-    The first error is raised after all jobs have ended.
+    The first error, or an interrupt (Ctrl-C), is raised once no job is running: the caller may then remove
+    their folder.
     """
-    with ThreadPoolExecutor(WRITERS) as pool:
-        for done in [pool.submit(job) for job in jobs]:
-            done.result()
+    running = _Running()
+    try:
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for done in [pool.submit(running.run, job) for job in jobs]:
+                done.result()
+    except BaseException:
+        # Interrupted while it starts a thread, the pool does not know that thread and does not wait for it.
+        running.stop()
+        raise
+
+
+class _Running:
+    """Jobs in progress on several threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+        self._stopped = False
+
+    def run(self, job: Callable[[], None]) -> None:
+        """Run a job, unless `stop` has been called."""
+        with self._changed:
+            if self._stopped:
+                return
+            self._count += 1
+        try:
+            job()
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let no further job start, and wait for those in progress."""
+        with self._changed:
+            self._stopped = True
+            self._changed.wait_for(lambda: self._count == 0)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,5 +1,6 @@
 import os
 import stat
+import threading
 from functools import partial
 
 import numpy as np
@@ -91,3 +92,24 @@ def test_files_written_together_are_all_there_and_an_error_is_raised(tmp_path):
     with pytest.raises(OSError, match="No space"):
         write_together([fail, *(partial(write_text, tmp_path / f"again{i}", "") for i in range(3))])
     assert len(list(tmp_path.glob("again*"))) == 3
+
+
+def test_an_interrupt_while_a_thread_starts_is_raised_after_its_job_has_ended(tmp_path, monkeypatch):
+    go_on = threading.Event()
+
+    def job():
+        assert go_on.wait(60)
+        write_text(tmp_path / "late" / "map.json", "{}")
+
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        monkeypatch.undo()
+        threading.Timer(0.2, go_on.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_together([job])
+    assert (tmp_path / "late" / "map.json").is_file()
