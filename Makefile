@@ -20,7 +20,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
   $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
 KERNEL_FILES := $(wildcard kernels/*.cu kernels/*.h kernels/*.cpp)
-TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu tests/emulator/*.cu tests/emulator/runtime/*)
+TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu tests/emulator/*.cu bench/emulator/runtime/*)
 
 # With the older CuPy: the stand-in's own tests, every method once, one preset.
 CUPY_13 := "fast or (agrees_with_cpu and oblique) or not (test_results or test_chains or test_python_api)"

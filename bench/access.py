@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.emulator.access import Access, accesses, combined, inefficient
-from tests.emulator.build import unsupported
-from tests.emulator.kernels import EMULATED
+from bench.emulator.access import Access, accesses, combined, inefficient
+from bench.emulator.build import unsupported
+from bench.emulator.kernels import EMULATED
 
 
 def main(argv: list[str]) -> int:

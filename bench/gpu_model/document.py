@@ -46,7 +46,7 @@ access` writes the access file, and `python -m bench host-work` the counts.
 **The kernels have not yet been run on a GPU. Every time on this page is a prediction.** Tested without a GPU:
 every kernel compiles for every supported architecture without new spills (`python -m bench cubin`); the tests
 that need a GPU run on a stand-in for CuPy (`make gpu-standin`); an emulator runs the CUDA branch of the
-kernels block by block (`tests/emulator`); and the CPU runs the same source.
+kernels block by block (`bench/emulator`); and the CPU runs the same source.
 
 Launches, bytes, and waits of the chains were counted at commit {machine["commit"]}, {machine["date"][:10]},
 {machine["cpu"]}.

@@ -1,24 +1,7 @@
-"""A block emulator: kernels compiled along their CUDA branch and run on the CPU as a GPU would run them.
-
-Blocks run one after the other. The threads of a block are fibers that meet at real barriers; shared
-memory is filled with NaNs before each block. The kernels are compiled with ``-fsanitize=thread``, but the
-runtime in ``runtime/`` answers its calls: it sees every access to memory, and reports
-
-- races between two threads within an interval between barriers, or between two blocks;
-- reads of scratch, of private arrays and of outputs that nobody has written, and outputs left incomplete;
-- accesses outside the arrays and the scratch, and writes to inputs;
-- barriers that only some threads of a block reach.
-
-Threads run in ascending, descending and shuffled order; the results must be the bytes of the CPU build.
+"""Every kernel on the block emulator of `bench/emulator`, and kernels with planted faults that it must find.
 
 Run it on one kernel, or on those whose names match an expression of pytest's ``-k``::
 
     make emulate KERNELS=shim_moments
     .venv/bin/python -m pytest tests/emulator -k "shim_moments or vec_dot"
-
-A kernel with a signature in ``qsmengine/backend/signatures`` is enrolled. Its arguments come from
-``bench/inputs/kernels.py``, its sizes and grids from ``cases.py``.
-
-The emulator runs on Linux with g++ or clang. On processors other than x86-64 fibers switch through
-``ucontext``, which is slower. A compiler without ``-fsanitize=thread`` skips the tests and the reason names it.
 """

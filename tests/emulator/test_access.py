@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.emulator.access import ACCEPTED, GATHERING, LEAST, accesses, inefficient
+from bench.emulator.build import build
+from bench.emulator.kernels import EMULATED
+from bench.emulator.run import Emulator
 from bench.inputs.kernels import random_values
 from qsmengine.backend.kernel import Kernel
-from tests.emulator.access import ACCEPTED, GATHERING, LEAST, accesses, inefficient
-from tests.emulator.build import build
-from tests.emulator.kernels import EMULATED, needs_emulator, on_one_worker
+from tests.emulator.marks import needs_emulator, on_one_worker
 from tests.emulator.patterns import KERNELS, PASSES, SCALAR, SECTORS
-from tests.emulator.run import Emulator
 
 pytestmark = needs_emulator
 

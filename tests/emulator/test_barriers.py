@@ -7,10 +7,11 @@ from functools import cache
 
 import pytest
 
+from bench.emulator.cases import CASES_BY_NAME, values_of
+from bench.emulator.kernels import EMULATED, emulator_of
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.sources import inlined_source, source_directory
-from tests.emulator.cases import CASES_BY_NAME, values_of
-from tests.emulator.kernels import EMULATED, emulator_of, needs_emulator, on_one_worker
+from tests.emulator.marks import needs_emulator, on_one_worker
 
 pytestmark = needs_emulator
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.emulator.build import build
+from bench.emulator.run import ORDERS, Emulator
 from bench.inputs.kernels import random_values
-from tests.emulator.build import build
 from tests.emulator.faults import FAULTS, KERNELS, UNINITIALISED
-from tests.emulator.kernels import needs_emulator
-from tests.emulator.run import ORDERS, Emulator
+from tests.emulator.marks import needs_emulator
 
 SOURCE = Path(__file__).with_name("faults.cu")
 pytestmark = [needs_emulator, pytest.mark.xdist_group("emulator faults.cu")]

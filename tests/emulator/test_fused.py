@@ -12,12 +12,13 @@ import platform
 import numpy as np
 import pytest
 
+from bench.emulator.kernels import EMULATED, emulator_of
 from bench.inputs.kernels import SIZES, dimensions, random_values
 from qsmengine.backend.cpu import variants
 from qsmengine.backend.device import cpu
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.launch import launch
-from tests.emulator.kernels import EMULATED, emulator_of, needs_emulator, on_one_worker
+from tests.emulator.marks import needs_emulator, on_one_worker
 from tests.kernels.tolerances import LARGER, USUAL, largest_error, tolerance
 
 FUSES = platform.machine() != "x86_64" or "v3" in variants()

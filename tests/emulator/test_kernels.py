@@ -6,13 +6,14 @@ import copy
 
 import pytest
 
+from bench.emulator.cases import Case, cases_of, values_of
+from bench.emulator.kernels import CPU_ONLY, EMULATED, emulator_of
+from bench.emulator.run import ORDERS
 from bench.inputs.kernels import outputs
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import source_directory
-from tests.emulator.cases import Case, cases_of, values_of
-from tests.emulator.kernels import CPU_ONLY, EMULATED, emulator_of, needs_emulator, on_one_worker
-from tests.emulator.run import ORDERS
+from tests.emulator.marks import needs_emulator, on_one_worker
 from tests.kernels.calling import call
 from tests.kernels.variants import load
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
+from bench.emulator.kernels import emulator_of
 from bench.inputs.kernels import dimensions, outputs, random_values
 from bench.inputs.romeo import valid_costs
 from qsmengine.backend.device import Device, cpu, to_numpy
@@ -16,7 +17,7 @@ from qsmengine.backend.signatures import all_kernels
 from qsmengine.errors import InputError
 from qsmengine.stages.phase import growth
 from qsmengine.stages.phase.growth import forest_by_rounds, regrow, spanning_forest, unwrap_spatially
-from tests.emulator.kernels import emulator_of, needs_emulator
+from tests.emulator.marks import needs_emulator
 from tests.stages.gre import DEVICE
 
 TWO_PI = 2 * np.pi

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.compiler import compiler, compiler_version
 from qsmengine.backend.sources import source_directory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,19 +30,6 @@ VARIANTS = {
 }
 RUNTIMES = {"races": ("libtsan.so",), "memory": ("libasan.so", "libubsan.so")}
 REPORT = "SANITIZER REPORT"
-
-
-@cache
-def compiler() -> str:
-    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
-        if name and shutil.which(name):
-            return name
-    pytest.fail("no C++ compiler: set CXX")
-
-
-@cache
-def compiler_version() -> str:
-    return subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def build(source: Path, variant: str, extra: tuple[str, ...] = ()) -> Path:

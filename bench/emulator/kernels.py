@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-import pytest
-
+from bench.emulator.build import build
+from bench.emulator.run import Emulator
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import source_directory
-from tests.emulator.build import build, unsupported
-from tests.emulator.run import Emulator
 
 CPU_ONLY = {"nlm_pairs": "the CPU's form of nlm: no GPU launches it"}
 """Kernels that are not emulated, with the reason."""
 
 EMULATED = [k for k in all_kernels() if k.source.endswith(".cu") and k.name not in CPU_ONLY]
-
-needs_emulator = pytest.mark.skipif(unsupported() is not None, reason=str(unsupported()))
-
-
-def on_one_worker(source: str, *values: Any, name: str) -> Any:
-    """Parameters of a test; the tests of one source run in one process, which compiles it once."""
-    return pytest.param(*values, id=name, marks=pytest.mark.xdist_group(f"emulator {source}"))
 
 
 @cache

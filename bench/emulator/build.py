@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from bench.compiler import compiler, compiler_version
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.sources import source_directory
-from tests.kernels.variants import ROOT, compiler, compiler_version
 
+ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = Path(__file__).with_name("runtime")
 FOLDER = ROOT / "build" / "emulator"
 PLAIN = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-w")
@@ -108,7 +109,7 @@ def _key(*texts: str, files: Sequence[Path]) -> str:
 
 @contextmanager
 def _into(target: Path) -> Iterator[Path]:
-    """A folder beside `target`: what is finished there moves into place in one step."""
+    """A folder next to `target`, from which a finished file is moved into place in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         yield Path(folder)
@@ -116,4 +117,5 @@ def _into(target: Path) -> Iterator[Path]:
 
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")

@@ -47,9 +47,11 @@ class Arena:
 
     @property
     def arrays(self) -> list[Arg]:
+        """The array arguments, in the order of the signature."""
         return [a for a in self.kernel.arguments if a.is_array]
 
     def address(self, name: str) -> int:
+        """Address of an array in the arena."""
         return self.memory.ctypes.data + self.places[name]
 
     def view(self, name: str) -> np.ndarray:
@@ -58,6 +60,7 @@ class Arena:
         return self.memory[self.places[name] :][:size]
 
     def load(self) -> None:
+        """Copy the values into the arena."""
         for arg in self.arrays:
             self.memory  # noqa: B018  (lays the arrays out)
             self.view(arg.name)[...] = np.frombuffer(self.values[arg.name].tobytes(), np.uint8)

@@ -1,11 +1,11 @@
-"""How kernels access memory on a GPU: sectors of global memory and passes over the banks of shared memory.
+"""Memory accesses of kernels on a GPU: sectors of global memory and passes over the banks of shared memory.
 
-A warp's request to global memory fetches whole sectors of 32 bytes: the efficiency of an access is the bytes
-asked for over the bytes fetched. A request to shared memory takes a pass for each word of one bank: 1 is free
-of conflicts. Requests in which all lanes ask for one address are counted apart. The n-th time that the lanes of
-a warp come to a source line within an interval between barriers counts as one request; where lanes skip
-iterations of a loop this is an approximation. Both parts of a complex number go together. Caches are not
-modelled.
+A warp's request to global memory fetches whole sectors of 32 bytes; the efficiency of an access is the number
+of bytes requested over the number fetched. A request to shared memory takes one pass for each distinct word in
+the same bank, so one pass means no bank conflict. Requests in which all lanes ask for one address are counted
+separately. The n-th time that the lanes of a warp reach a source line between two barriers counts as one
+request; where lanes skip iterations of a loop this is an approximation. Both parts of a complex number form
+one access. Caches are not modelled.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.emulator.cases import MASKS
+from bench.emulator.kernels import emulator_of
 from bench.inputs.kernels import DIMENSIONS, random_values
 from qsmengine.backend.kernel import Kernel
-from tests.emulator.cases import MASKS
-from tests.emulator.kernels import emulator_of
 
 SECTOR = 32
 _COUNTS = ("requests", "scalars", "units", "useful")
@@ -99,6 +99,7 @@ class Access:
         return self.useful / (self.units * (SECTOR if self.memory == "global" else 1)) if self.units else 1.0
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the fields and the efficiency, for JSON."""
         return {**vars(self), "efficiency": self.efficiency}
 
 
