@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from qsmengine.io.nifti import read_image
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.modalities.series import Series, by_series
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, write_products
+from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
+from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import check_not_among_inputs, check_output
 from qsmengine.pipeline.run.execute import run_plan
@@ -69,14 +71,18 @@ def simple_modality(
         files = product_files(made, names, products, step)
         check_not_among_inputs(task.out, [path])
         check_output(task.out, files, [path], force=task.force or dry_run)
+        old = obsolete_files(task.out, product_images(names, products), files, [path], force=task.force)
+        notes = [*made.notes, *obsolete_note(old)]
         check_memory(made, device)
         if dry_run:
-            return Outcome(made, [task.out / file for file in files], list(made.notes))
+            return Outcome(made, [task.out / file for file in files], notes)
         state = {IMAGE: device.asarray(image)}
         result = run_plan(made, state, grid, device, progress, kind=RunResult)
         described = Described(step, config, device, [path])
-        written = write_products(result, task.out, names, products, described, task.writing)
-        return Outcome(made, written, list(made.notes), result)
+        written = write_products(
+            result, task.out, names, products, described, replace(task.writing, obsolete=old)
+        )
+        return Outcome(made, written, notes, result)
 
     def reconstruct(
         task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None

@@ -25,6 +25,7 @@ from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged
 from qsmengine.stages.method import Method
 from qsmengine.stages.object_size import sized_grid
+from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_method
 from qsmengine.units import ppm_per_hz
 
@@ -78,6 +79,7 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
     """
     method = get_method(request.stage, request.method)
     params = parse_params(method, request.settings)
+    _check_parameters(params)
     files = [text for name, text in request.inputs.items() if name != "echo_times"]
     sources = [Path(part) for text in files for part in text.split(",")]
     _check_request(request, method, sources)
@@ -136,6 +138,16 @@ def field_in_ppm(array: Any, path: Path, name: str, *, units: str | None, grid: 
     if unit == "Hz":
         return array * np.float32(ppm_per_hz(grid.required_field_strength))
     raise InputError(f"{unit!r} is neither ppm nor Hz", source=path, field="Units")
+
+
+def _check_parameters(params: Params) -> None:
+    """Raise UsageError for parameters that the method itself ignores."""
+    ignored = sorted(params.model_fields_set & params.session_only)
+    if ignored:
+        raise UsageError(
+            f"--set {ignored[0]}: a single stage uses its inputs as they are; only sessions (`qsmengine dti`, "
+            "`qsmengine run`) have this parameter"
+        )
 
 
 def _check_names(kind: str, given: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -46,6 +46,9 @@ class Params(BaseModel):
     """Frozen, validated parameters; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    session_only: ClassVar[frozenset[str]] = frozenset()
+    """Parameters by which a session prepares the inputs of the method; the method itself ignores them."""
 
     def length_power(self, name: str) -> int:
         """Return the power of mm in the unit of a parameter; 0 without mm."""

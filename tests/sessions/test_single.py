@@ -109,13 +109,29 @@ def test_missing_echo_times_are_asked_for(tmp_path):
         run_stage(asked, cpu())
 
 
-def test_tensor_from_files(tmp_path):
-    path, anisotropy = write_dwi(tmp_path)
-    write_image(tmp_path / "mask.nii.gz", np.ones(anisotropy.shape, bool), read_image(path).grid)
+def diffusion_inputs(folder):
+    """A series and a mask of all voxels as inputs of a fit, and the series' anisotropy."""
+    path, anisotropy = write_dwi(folder)
+    write_image(folder / "mask.nii.gz", np.ones(anisotropy.shape, bool), read_image(path).grid)
     stem = str(path).removesuffix(".nii.gz")
     inputs = {
-        "signal": str(path), "mask": str(tmp_path / "mask.nii.gz"), "b_values": f"{stem}.bval",
+        "signal": str(path), "mask": str(folder / "mask.nii.gz"), "b_values": f"{stem}.bval",
         "b_vectors": f"{stem}.bvec",
     }  # fmt: skip
+    return inputs, anisotropy
+
+
+def test_tensor_from_files(tmp_path):
+    inputs, anisotropy = diffusion_inputs(tmp_path)
     run_stage(StageRequest("diffusion", "wls", inputs, {"fa": tmp_path / "fa.nii.gz"}), cpu())
     np.testing.assert_allclose(read_image(tmp_path / "fa.nii.gz").array, anisotropy, atol=2e-4)
+
+
+@pytest.mark.parametrize("setting", ["maximum_b=1000", "diffusion.mask=none"])
+def test_parameters_of_sessions_are_refused_for_a_single_fit(tmp_path, setting):
+    inputs, _ = diffusion_inputs(tmp_path)
+    asked = StageRequest("diffusion", "wls", inputs, {"fa": tmp_path / "fa.nii.gz"}, [setting])
+    name = setting.partition("=")[0].removeprefix("diffusion.")
+    with pytest.raises(UsageError, match=f"--set {name}: .* only sessions"):
+        run_stage(asked, cpu())
+    assert not (tmp_path / "fa.nii.gz").exists()

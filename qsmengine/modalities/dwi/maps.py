@@ -15,12 +15,13 @@ from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.modalities.dwi.products import PRODUCTS, DiffusionProduct
+from qsmengine.modalities.dwi.stages import FIT
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
 from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map
 from qsmengine.pipeline.outputs.provenance import session_record
 from qsmengine.pipeline.outputs.staging import Writing, staged
-from qsmengine.pipeline.run.plan import Plan
+from qsmengine.pipeline.run.plan import Plan, PlanStep
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 
@@ -31,13 +32,23 @@ NameStyle: TypeAlias = Literal["fsl", "bids"]
 
 def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[Path]:
     """Return every file that a fit writes; with BIDS names also provenance and files shared by the dataset."""
-    prefix, method = Path(prefix), plan.steps[0].method.name
-    images = [_dti_path(prefix, product, names, method) for product in PRODUCTS if product.map in plan.kept]
+    prefix, method = Path(prefix), fit_method(plan.steps)
+    images = dti_images(prefix, [product for product in PRODUCTS if product.map in plan.kept], names, method)
     files = [path for image in images for path in (image, sidecar_of(image))]
     if names == "bids":
         files.append(_provenance_path(prefix))
     root = bids_root(prefix, names)
     return files if root is None else [*files, *(root / path for path in shared_files(named=True))]
+
+
+def fit_method(steps: Iterable[PlanStep]) -> str:
+    """Return the name of the method that fits the model; a step before it may denoise the series."""
+    return next(step.method.name for step in steps if step.section == FIT.section)
+
+
+def dti_images(prefix: Path, products: Iterable[DiffusionProduct], names: NameStyle, method: str) -> list[Path]:
+    """Return the image of every product of a fit by `method`."""
+    return [_dti_path(prefix, product, names, method) for product in products]
 
 
 def bids_root(prefix: Path, names: NameStyle) -> Path | None:
@@ -75,17 +86,17 @@ def write_dti(
     root = prefix.parent if dataset is None else dataset
     local = prefix.relative_to(root)
     shells = sorted({round(float(b) / 50.0) * 50 for b in b_values})
-    writing = writing or Writing()
+    writing, method = writing or Writing(), fit_method(record.step for record in result.records)
     shared = common_metadata(result, config, device, sources, timings=writing.timings)
     shared |= {"SkullStripped": masked, "BValues": shells}
     written: list[Path] = []
     jobs: list[Callable[[], None]] = []
-    with staged(root, writing.scratch) as folder:
+    with staged(root, writing.scratch, writing.obsolete) as folder:
         for product in PRODUCTS:
             name, description = product.map, product.description
             if name not in result.maps:
                 continue
-            path = _dti_path(local, product, names, result.records[0].step.method.name)
+            path = _dti_path(local, product, names, method)
             metadata = {"Description": description, "Units": result.units[name], **shared}
             metadata |= {"Type": "Brain"} if name == "brain_mask" else estimation(result, name)
             array, intent = to_numpy(result[name]), None

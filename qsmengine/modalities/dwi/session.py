@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,18 @@ from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.gre import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.owned import private_folder
-from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, write_dti
+from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, dti_images, fit_method, write_dti
+from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, divide, run_slabs
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.model import Config
+from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
 from qsmengine.pipeline.outputs.staging import Writing, check_output
 from qsmengine.pipeline.run.outcome import Outcome
+from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
@@ -111,14 +115,16 @@ def run_dti_session(
     files = dti_files(plan, request.prefix, request.names)
     folder = request.prefix.parent
     root = bids_root(request.prefix, request.names) or folder
-    check_output(root, [path.relative_to(root) for path in files], sources, force=request.force or dry_run)
+    names = [path.relative_to(root) for path in files]
+    check_output(root, names, sources, force=request.force or dry_run)
+    old = _obsolete(request, plan, root, names, sources)
     slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
     if len(slabs.ranges) > 1:
         if any(step.section == "denoise" for step in plan.steps):
             raise UsageError("denoise needs the whole series, which is larger than memory")
         notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
     if dry_run:
-        return Outcome(plan, files, notes)
+        return Outcome(plan, files, [*notes, *obsolete_note(old)])
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
         result, more = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
         notes += more
@@ -135,9 +141,18 @@ def run_dti_session(
             names=request.names,
             masked=request.mask is not None or not bool(result["brain_mask"].all()),
             notes=notes,
-            writing=request.writing,
+            writing=replace(request.writing, obsolete=old),
         )
-    return Outcome(plan, written, [*notes, *result.notes], result)
+    return Outcome(plan, written, [*notes, *result.notes, *obsolete_note(old)], result)
+
+
+def _obsolete(
+    request: DtiRequest, plan: Plan, root: Path, names: Sequence[Path], sources: Sequence[Path]
+) -> tuple[Path, ...]:
+    """Return the maps that an earlier fit of the same model has written and this one does not make."""
+    images = dti_images(request.prefix, PRODUCTS, request.names, fit_method(plan.steps))
+    local = [path.relative_to(root) for path in images]
+    return obsolete_files(root, local, names, sources, force=request.force)
 
 
 def _fit(

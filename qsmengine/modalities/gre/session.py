@@ -19,7 +19,8 @@ from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, write_products
+from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
+from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
@@ -142,9 +143,10 @@ def run_qsm_session(
     check_not_among_inputs(request.out, sources)
     check_output(request.out, names, sources, force=request.force or dry_run)
     check_memory(plan, device)
+    old = obsolete_files(request.out, product_images(naming, PRODUCTS), names, sources, force=request.force)
     notes += plan.notes
     if dry_run:
-        notes += size_notes(series.grid)
+        notes += [*size_notes(series.grid), *obsolete_note(old)]
         return Outcome(plan, [request.out / name for name in names], notes)
     result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, plan=plan, progress=progress)
     notes += [note for note in result.notes if note not in notes]
@@ -154,8 +156,10 @@ def run_qsm_session(
         "qsm", config, device, sources, notes, times,
         {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
     )  # fmt: skip
-    files = write_products(result, request.out, naming, PRODUCTS, described, request.writing)
-    return Outcome(plan, files, notes, result)
+    files = write_products(
+        result, request.out, naming, PRODUCTS, described, replace(request.writing, obsolete=old)
+    )
+    return Outcome(plan, files, [*notes, *obsolete_note(old)], result)
 
 
 def _load_beside(path: Path, grid: Grid, dtype: type[np.generic]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -80,9 +80,14 @@ def _tokens(path: Path) -> list[str]:
     return kept
 
 
+def product_images(naming: Naming, products: Iterable[Product]) -> list[Path]:
+    """Return the image of every product, relative to the output folder."""
+    return [naming.path(product.suffix, product.entities) for product in products]
+
+
 def product_files(plan: Plan, naming: Naming, products: Sequence[Product], kind: str) -> list[Path]:
     """Return every file that a run will write, relative to its output folder; `kind` is the step's kind."""
-    images = [naming.path(p.suffix, p.entities) for p in products if p.map in plan.kept]
+    images = product_images(naming, [p for p in products if p.map in plan.kept])
     sidecars = [sidecar_of(path) for path in images]
     shared = shared_files(named=naming.source is not None)
     return [*sorted(images), *sorted(sidecars), provenance_path(naming, kind), *shared]
@@ -143,7 +148,7 @@ def write_products(
     shared = common_metadata(result, d.config, d.device, d.sources, timings=writing.timings)
     shared |= d.metadata
     provenance = provenance_path(naming, d.kind)
-    with staged(target, writing.scratch) as folder:
+    with staged(target, writing.scratch, writing.obsolete) as folder:
         written = _write_maps(folder, result, naming, products, shared, d.more)
         record = session_record(
             result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings

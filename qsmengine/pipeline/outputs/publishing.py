@@ -9,8 +9,9 @@ holds
 - ``current``: a symbolic link to ``old``.
 
 Every published name first becomes a symbolic link through ``current``, which still shows the old file. Renaming
-another link over ``current`` then switches all names to the new files at once. Finally the files themselves
-replace the links, and the working folder is removed.
+another link over ``current`` then switches all names to the new files at once. Names of obsolete files, which
+have no new version, become dangling links at that moment. Finally the files themselves replace the links, the
+dangling links are deleted, and the working folder is removed.
 
 After a process has been killed, either all names show old files or all show new ones. Until the switch, the
 names of files without an old version are dangling links. The next run into the folder replaces the links by
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,8 +32,8 @@ NEW, OLD, CURRENT = "new", "old", "current"
 _TWIN = "twin"
 
 
-def publish(place: Path, target: Path) -> None:
-    """Make the files below ``place/new`` appear below `target`, all at once.
+def publish(place: Path, target: Path, obsolete: Iterable[Path] = ()) -> None:
+    """Make the files below ``place/new`` appear below `target` and the obsolete ones disappear, all at once.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def publish(place: Path, target: Path) -> None:
         Working folder on the file system of `target`.
     target
         Existing folder.
+    obsolete
+        Files to remove, relative to `target`; those that do not exist are ignored.
 
     Raises
     ------
@@ -47,13 +50,14 @@ def publish(place: Path, target: Path) -> None:
         From the file system. Until :func:`settle` is called, names may be links into `place`.
     """
     names = files_below(place / NEW)
+    removed = [name for name in obsolete if name not in names and os.path.lexists(target / name)]
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-    if len(names) > 1 and _link_to_old(place):
-        for name in names:
+    if len(names) + len(removed) > 1 and _link_to_old(place):
+        for name in (*names, *removed):
             if os.path.lexists(target / name):
                 _twin(target / name, place / OLD / name)
-        for name in names:
+        for name in (*names, *removed):
             _replace_by_link(place, target / name, name)
         switch = place / _TWIN
         switch.symlink_to(NEW)
@@ -61,6 +65,8 @@ def publish(place: Path, target: Path) -> None:
     else:
         for name in names:
             (place / NEW / name).replace(target / name)
+        for name in removed:
+            (target / name).unlink()
 
 
 def settle(place: Path, target: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,13 @@ class Writing:
     timings
         Whether provenance contains durations and the number of threads. Without them, the same inputs,
         configuration and device produce the same bytes.
+    obsolete
+        Files of an earlier run, relative to the output folder, that disappear when the new files appear.
     """
 
     scratch: Path | None = None
     timings: bool = True
+    obsolete: tuple[Path, ...] = ()
 
 
 def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *, force: bool) -> None:
@@ -87,7 +90,7 @@ def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
 
 
 @contextmanager
-def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
+def staged(target: Path, scratch: Path | None = None, obsolete: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield a temporary folder whose files appear in `target`, all at once, when the block succeeds.
 
     A new target is created by a single rename; in an existing one the files are published as described in
@@ -101,6 +104,8 @@ def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
     scratch
         Parent of the temporary folder, on the same file system; by default `target`, or the folder above a new
         target.
+    obsolete
+        Files that disappear when the new ones appear, relative to `target`.
     """
     existed = target.is_dir()
     first_new = _first_missing(target)
@@ -118,8 +123,8 @@ def staged(target: Path, scratch: Path | None = None) -> Iterator[Path]:
         if existed or not _become(place / NEW, target):
             if place.parent == target.parent:  # another process has created the target meanwhile
                 place = place.rename(target / place.name)
-            check_inside(target, (target / name for name in files_below(place / NEW)))
-            publish(place, target)
+            check_inside(target, (target / name for name in (*files_below(place / NEW), *obsolete)))
+            publish(place, target, obsolete)
     except BaseException:
         with suppress(OSError):
             settle(place, target)

@@ -46,6 +46,8 @@ TENSOR_OUTPUTS = {
 class FitParams(Params):
     """Parameters that all fits share."""
 
+    session_only = frozenset({"maximum_b", "mask"})
+
     b0_threshold: float = Field(
         0.0,
         ge=0,

@@ -167,3 +167,25 @@ def test_names_of_bids_derivatives(tmp_path, series, method, model):
     assert f"sub-1_model-{model}_param-colourfa_dwimap.json" in names
     param = {"dki": "mk", "free_water": "freewater"}.get(method, "mo")
     assert f"sub-1_model-{model}_param-{param}_dwimap.nii.gz" in names
+
+
+def test_names_of_bids_derivatives_of_a_denoised_series_follow_the_fit(tmp_path, series):
+    path = series((".nii.gz", "<f4"))
+    denoised = ("--fit", "dki", "--set", "denoise=mppca", "--names", "bids")
+    assert fit(path, tmp_path / "o" / "sub-1", *denoised) == 0
+    names = {p.name for p in (tmp_path / "o").iterdir()}
+    assert "sub-1_model-kurtosis_param-mk_dwimap.nii.gz" in names
+    assert not any("model-tensor" in name for name in names)
+
+
+@pytest.mark.parametrize("names", ["fsl", "bids"])
+def test_forced_fit_removes_maps_of_its_model_that_it_does_not_make(tmp_path, series, names):
+    path, out = series((".nii.gz", "<f4")), tmp_path / "o"
+    assert fit(path, out / "sub-1", "--fit", "restore", "--names", names) == 0
+    assert any("outliers" in p.name for p in out.iterdir())
+    (out / "sub-1_notes.json").write_text("{}")
+    assert fit(path, out / "sub-1", "--fit", "wls", "--names", names, "--force") == 0
+    left = {p.name for p in out.iterdir()}
+    assert not any("outliers" in name for name in left)
+    assert fit(path, tmp_path / "new" / "sub-1", "--fit", "wls", "--names", names) == 0
+    assert left == {p.name for p in (tmp_path / "new").iterdir()} | {"sub-1_notes.json"}

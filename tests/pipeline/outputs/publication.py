@@ -26,7 +26,7 @@ def main(folder: Path, links: str) -> None:
     def write(version: str) -> None:
         if version == "old":  # from the start: files of the new version only are removed
             (folder / "sub-02" / "c.json").unlink(missing_ok=True)
-        with staged(folder) as place:
+        with staged(folder, obsolete=[Path("gone.txt")] if version == "new" else ()) as place:
             for name in FILES[version]:
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 (place / name).write_text(f"{version} {name}")
