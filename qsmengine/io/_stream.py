@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
 from isal import igzip, isal_zlib
 
 from qsmengine.errors import InputError
@@ -20,6 +23,9 @@ MAX_RATIO = 1000
 """Largest accepted decompression ratio for claimed sizes above `RATIO_EXEMPT` bytes."""
 RATIO_EXEMPT = 1 << 28
 """Claimed size below which the ratio is not checked: a nearly empty mask may compress 1000-fold."""
+
+MAP_FROM = 1 << 24
+"""Number of bytes from which a plain file is mapped: its pages in the system's cache are used, not copied."""
 
 _ISAL_ERROR = cast("type[Exception]", isal_zlib.IsalError)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -58,6 +64,31 @@ class ByteSource:
                 f"truncated: the header needs {start + len(view)} bytes, the data end after {self.position}",
                 source=self.path,
             )
+
+    def take(self, count: int, *, mapped: bool) -> npt.NDArray[np.uint8]:
+        """Return the next `count` bytes as a writable array; writing to it never changes the file.
+
+        With `mapped`, many bytes of a plain file are mapped into memory if they start at a multiple of 16, as
+        the data types need. Where the file system cannot do that they are read.
+
+        Raises
+        ------
+        InputError
+            If the data end early, with both byte counts.
+        """
+        if mapped and self._can_map(count):
+            with suppress(OSError):
+                pages = mmap.mmap(self._raw.fileno(), self.position + count, access=mmap.ACCESS_COPY)
+                array = np.frombuffer(pages, np.uint8, count, self.position)
+                self.position += count
+                return array
+        array = np.empty(count, dtype=np.uint8)
+        self.read_exactly(array.data)
+        return array
+
+    def _can_map(self, count: int) -> bool:
+        whole = self.file_size >= self.position + count
+        return whole and count >= MAP_FROM and self.position % 16 == 0 and not self.compressed
 
     def skip_to(self, offset: int) -> None:
         """Move forward to byte `offset`."""

@@ -157,10 +157,13 @@ def load_dwi(
 
 
 def read_series(
-    file: DwiFile, volumes: npt.NDArray[np.intp], *, dtype: npt.DTypeLike = np.float32
+    file: DwiFile, volumes: npt.NDArray[np.intp], *, dtype: npt.DTypeLike = np.float32, mapped: bool = False
 ) -> DwiLoaded:
-    """Read the voxels of `volumes` of an opened series; errors as in :func:`load_dwi`."""
-    signal, grid, _ = read_image(file.path, dtype=dtype)
+    """Read the voxels of `volumes` of an opened series.
+
+    `mapped` as in :func:`qsmengine.io.nifti.read_image`; errors as in :func:`load_dwi`.
+    """
+    signal, grid, _ = read_image(file.path, dtype=dtype, mapped=mapped)
     signal = signal.reshape((*grid.shape, len(file.b_values)), order="F")
     notes = list(file.notes)
     if signal.dtype.kind == "f" and not file.whole_numbers:

@@ -39,7 +39,13 @@ class Image(NamedTuple):
     header: ImageHeader
 
 
-def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_affine: bool = False) -> Image:
+def read_image(
+    path: str | Path,
+    *,
+    dtype: npt.DTypeLike = np.float32,
+    allow_no_affine: bool = False,
+    mapped: bool = False,
+) -> Image:
     """Read a NIfTI-1 or NIfTI-2 image, plain, gzip or .hdr/.img pair, of either byte order, or an MGH image.
 
     Parameters
@@ -51,6 +57,9 @@ def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_
         0.05 of an integer, with a note in the header, and refuses others.
     allow_no_affine
         See :func:`qsmengine.io.header.read_header`.
+    mapped
+        Whether a large plain file may be mapped into memory. Nobody may shorten it while the array is in use;
+        replacing it by another file is safe.
 
     Returns
     -------
@@ -63,18 +72,20 @@ def read_image(path: str | Path, *, dtype: npt.DTypeLike = np.float32, allow_no_
         For truncated or damaged data, a header that claims more than the file contains, an unsupported type,
         or a missing affine; the message names the file and the header field.
     """
-    stored, grid, header = read_stored(path, allow_no_affine=allow_no_affine)
+    stored, grid, header = read_stored(path, allow_no_affine=allow_no_affine, mapped=mapped)
     return Image(_convert(stored, header, np.dtype(dtype)), grid, header)
 
 
-def read_stored(path: str | Path, *, allow_no_affine: bool = False) -> Image:
-    """Read the voxels as stored: native byte order, Fortran memory order, slope and intercept not applied."""
+def read_stored(path: str | Path, *, allow_no_affine: bool = False, mapped: bool = False) -> Image:
+    """Read the voxels as stored: native byte order, Fortran memory order, slope and intercept not applied.
+
+    Parameters and errors as in :func:`read_image`.
+    """
     header, grid = read_header(path, allow_no_affine=allow_no_affine)
     with open_bytes(header.data_path) as source:
         source.check_claim(header.offset + header.n_bytes)
         source.skip_to(header.offset)
-        buffer = np.empty(header.n_bytes, dtype=np.uint8)
-        source.read_exactly(buffer.data)
+        buffer = source.take(header.n_bytes, mapped=mapped and header.dtype.isnative)
         extra = source.finish()
     if extra and header.affine_source != MGH:  # MGH files end with acquisition parameters, which are not voxels
         header.notes.append(f"{extra} bytes after the voxels ignored")

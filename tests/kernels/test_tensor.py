@@ -1,4 +1,4 @@
-"""tensor_fit and series_to_planes against float64 NumPy."""
+"""tensor_fit and the kernels of series.cu against NumPy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from qsmengine.backend.device import cpu, to_numpy
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.series import SERIES_TO_PLANES
+from qsmengine.backend.signatures.series import SERIES_MEDIAN, SERIES_TO_PLANES
 from qsmengine.backend.signatures.tensor import TENSOR_FIT, VOXEL_TILE
 from qsmengine.stages.diffusion.design import tensor_design
 from tests.stages.diffusion.tensors import (
@@ -159,3 +159,14 @@ def test_series_to_planes_is_a_transposition(device, rng):
         planes = device.empty((volumes, n))
         launch(SERIES_TO_PLANES, device, series=device.asarray(series), planes=planes)
         np.testing.assert_array_equal(to_numpy(planes), series.T)
+
+
+def test_series_median_equals_numpy(device, rng):
+    for volumes, n in ((1, 3), (2, 257), (5, 1000), (6, 256), (17, 300)):
+        planes = np.round(rng.normal(3, 2, size=(volumes, n)), 1).astype(np.float32)
+        planes[rng.integers(volumes), rng.integers(n, size=2)] = np.inf
+        planes[rng.integers(volumes), rng.integers(n, size=2)] = np.nan
+        median, positive = device.empty((n,)), device.empty((n,), np.uint8)
+        launch(SERIES_MEDIAN, device, planes=device.asarray(planes.copy()), median=median, positive=positive)
+        np.testing.assert_array_equal(to_numpy(median), np.median(planes, axis=0))
+        np.testing.assert_array_equal(to_numpy(positive), np.all(planes > 0, axis=0))

@@ -13,3 +13,14 @@ SERIES_TO_PLANES = Kernel(
     """,
     items="n volumes",
 )
+
+SERIES_MEDIAN = Kernel(
+    "series_median",
+    "series.cu",
+    """
+    planes: inout f32 [volumes n]
+    median: out f32 [n]
+    positive: out u8 [n]
+    """,
+    items="volumes n",
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.device import Device, array_module, on_device
+from qsmengine.backend.device import Device, on_device
 from qsmengine.data import B0_THRESHOLD, Array, DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
@@ -19,6 +19,7 @@ from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.diffusion.orders import colour_fa
+from qsmengine.stages.diffusion.planes import volume_median
 from qsmengine.stages.mask.unweighted import unweighted_mask
 
 
@@ -83,21 +84,19 @@ def run_dti(
 
 def _own_mask(series: DwiSeries, config: Config, device: Device) -> tuple[Array, tuple[str, ...]]:
     """Return the voxels to fit in a series without a mask, and notes on the choice."""
-    xp = array_module(series.signal)
-    unweighted = series.signal[..., xp.asarray(np.flatnonzero(series.b0_volumes))]
-    positive: Array = device.asarray(xp.all(unweighted > 0, axis=3), bool)
+    image, positive = unweighted_image(series, device)
     if fit_parameters(config)[1].mask != "brain":
         return positive, ()
-    brain, note = brain_mask(unweighted_image(series), series.grid, device)
+    brain, note = brain_mask(image, series.grid, device)
     return positive if brain is None else positive & brain, (note,)
 
 
-def unweighted_image(series: DwiSeries) -> Array:
-    """Return the median (x, y, z) float32 of the volumes that count as b = 0."""
-    xp = array_module(series.signal)
-    chosen = series.signal[..., xp.asarray(np.flatnonzero(series.b0_volumes))]
-    middle: Array = xp.median(chosen.astype(np.float32), axis=3)
-    return middle
+def unweighted_image(series: DwiSeries, device: Device) -> tuple[Array, Array]:
+    """Return the median of the volumes that count as b = 0, and where all of them are positive.
+
+    Float32 and bool (x, y, z) as of :func:`qsmengine.stages.diffusion.planes.volume_median`.
+    """
+    return volume_median(series, np.flatnonzero(series.b0_volumes), device)
 
 
 def brain_mask(image: Array, grid: Grid, device: Device) -> tuple[Array | None, str]:

@@ -171,7 +171,7 @@ def _fit(
         return run_slabs(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
         )
-    loaded = read_series(file, volumes)
+    loaded = read_series(file, volumes, mapped=True)
     result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
     return result, loaded.notes[len(file.notes) :]
 

@@ -127,7 +127,8 @@ def _brain(
     """Return the brain mask and note of `run_dti`, with the unweighted image assembled from the slabs."""
     image = np.zeros(file.grid.shape, np.float32)
     for start, stop in slabs.ranges:
-        image[:, :, start:stop] = unweighted_image(_slab(file, stored, start, stop, volumes)[0])
+        series, _ = _slab(file, stored, start, stop, volumes)
+        image[:, :, start:stop] = to_numpy(unweighted_image(series, device)[0])
     mask, note = brain_mask(image, file.grid, device)
     return (None if mask is None else to_numpy(mask)), [note]
 

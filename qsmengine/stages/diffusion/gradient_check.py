@@ -22,8 +22,10 @@ streamlines instead).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import combinations_with_replacement, permutations, product
 from math import factorial
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +154,9 @@ def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) ->
     lines = np.array(_OFFSETS) * np.array(grid.voxel_size)
     lines /= np.linalg.norm(lines, axis=1, keepdims=True)
     flip = np.array([-1.0 if grid.handedness > 0 else 1.0, 1.0, 1.0])
-    terms = np.stack([_quartic(lines * flip @ candidate.matrix) for candidate in CANDIDATES]) * _MULTIPLICITY
+    terms = (
+        np.stack([_quartic(*(lines * flip @ candidate.matrix).T).T for candidate in CANDIDATES]) * _MULTIPLICITY
+    )
     sums = np.einsum("cok,gokl,col->gc", terms, forms, terms)
     total = sums.sum(axis=0)
     order = np.argsort(-total, kind="stable")
@@ -176,28 +180,30 @@ def _sampled(places: Array) -> Array:
 def _forms(v1: Array, fa: Array, wanted: Array, places: Array) -> tuple[FloatArray, int]:
     """Return per group and offset the sum over pairs of products of their features, and the number of pairs."""
     xp, shape = array_module(fa), tuple(fa.shape)
-    count = GROUPS if places.size == SAMPLE else 1
-    first = xp.stack(xp.unravel_index(places, shape))
-    edges = xp.asarray(np.array(shape)[:, None])
-    before = _features(v1, fa, first).reshape(count, -1, len(_QUARTIC)).swapaxes(1, 2)
+    images = [image.transpose(2, 1, 0).reshape(-1) for image in (*(v1[..., axis] for axis in range(3)), fa)]
+    chosen, strides = wanted.transpose(2, 1, 0).reshape(-1), (1, shape[0], shape[0] * shape[1])
+    groups = len(_QUARTIC), GROUPS if places.size == SAMPLE else 1, -1
+    position = xp.unravel_index(places, shape)
+    first = sum(p * stride for p, stride in zip(position, strides, strict=True))
+    before = _features(images, first, 1.0).reshape(groups).swapaxes(0, 1)
     forms, pairs = [], 0
     for offset in _OFFSETS:
-        second = first + xp.asarray(np.array(offset)[:, None])
-        within = ((second >= 0) & (second < edges)).all(axis=0)
-        second = xp.where(within, second, first)
-        both = within & wanted[tuple(second)]
-        after = _features(v1, fa, second) * both[:, None]
+        both = xp.ones(places.shape, bool)
+        for p, step, edge in zip(position, offset, shape, strict=True):
+            if step:
+                both &= p < edge - 1 if step > 0 else p > 0
+        second = xp.where(both, first + sum(map(mul, offset, strides)), first)
+        both &= chosen.take(second)
+        after = _features(images, second, both)
         pairs += int(both.sum())
-        forms.append(before @ after.reshape(count, -1, len(_QUARTIC)))
+        forms.append(before @ after.reshape(groups).transpose(1, 2, 0))
     return to_numpy(xp.stack(forms, axis=1)), pairs
 
 
-def _features(v1: Array, fa: Array, voxels: Array) -> Array:
-    """Return (n, 15) quartic products of the directions times FA at `voxels` (3, n)."""
-    x, y, z = voxels
-    weight = fa[x, y, z].astype(np.float64)
-    features: Array = _quartic(v1[x, y, z].astype(np.float64)) * weight[:, None]
-    return features
+def _features(images: Sequence[Array], voxels: Array, weight: Array | float) -> Array:
+    """Return (15, n) quartic products of v1 times FA and `weight` at `voxels` (n,); `images` are v1 and FA."""
+    x, y, z, fa = (image.take(voxels).astype(np.float64) for image in images)
+    return _quartic(x, y, z, fa * weight)
 
 
 def _jackknife(best: FloatArray, given: FloatArray) -> float:
@@ -209,10 +215,12 @@ def _jackknife(best: FloatArray, given: FloatArray) -> float:
     return math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
 
 
-def _quartic(vectors: Array) -> Array:
-    """Return (n, 15) products of four components: (v . u)^4 = sum multiplicity quartic(v) quartic(u)."""
-    x, y, z = vectors.T
-    squares = x * x, x * y, x * z, y * y, y * z, z * z
-    products = dict(zip(_PAIRS, squares, strict=True))
-    quartic: Array = array_module(vectors).stack([products[t[:2]] * products[t[2:]] for t in _QUARTIC], axis=1)
+def _quartic(x: Array, y: Array, z: Array, weight: Array | float = 1.0) -> Array:
+    """Return (15, n) products of four components: (v . u)^4 = sum multiplicity quartic(v) quartic(u)."""
+    xp = array_module(x)
+    squares = dict(zip(_PAIRS, (x * x, x * y, x * z, y * y, y * z, z * z), strict=True))
+    weighted = {pair: square * weight for pair, square in squares.items()}
+    quartic: Array = xp.empty((len(_QUARTIC), x.size))
+    for term, out in zip(_QUARTIC, quartic, strict=True):
+        xp.multiply(squares[term[:2]], weighted[term[2:]], out=out)
     return quartic

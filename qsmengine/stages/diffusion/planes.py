@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.series import SERIES_TO_PLANES
-from qsmengine.data import Array
+from qsmengine.backend.signatures.series import SERIES_MEDIAN, SERIES_TO_PLANES
+from qsmengine.data import Array, DwiSeries
 
 _ORDERS = ((0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1))
 
@@ -60,3 +61,16 @@ def as_planes(signal: Array, device: Device) -> Planes:
             return Planes(array, order, (x, y, z))
     array = device.asarray(to_numpy(signal).transpose(3, 2, 1, 0), aligned=False).reshape(volumes, -1)
     return Planes(array, (2, 1, 0), (x, y, z))
+
+
+def volume_median(series: DwiSeries, volumes: npt.NDArray[np.intp], device: Device) -> tuple[Array, Array]:
+    """Return the median of some volumes of a series, and where all of them are positive.
+
+    Float32 and bool (x, y, z); the median is NaN where a value is NaN.
+    """
+    signal = series.signal.transpose(3, 2, 1, 0)
+    chosen = as_planes(signal[array_module(signal).asarray(volumes)].transpose(3, 2, 1, 0), device)
+    median = device.empty(chosen.array.shape[1:])
+    positive = device.empty(chosen.array.shape[1:], np.uint8)
+    launch(SERIES_MEDIAN, device, planes=chosen.array, median=median, positive=positive)
+    return chosen.unflatten(median), chosen.unflatten(positive.view(bool))
