@@ -10,6 +10,7 @@ from typing import Any
 from bench.cohort.kills import measure_kills
 from bench.cohort.plan import measure_plan
 from bench.cohort.renames import measure_renames
+from bench.cohort.report import measure_report
 from bench.cohort.scaling import measure_scaling, measure_scheduler
 from bench.timing import parser, report, write_json
 from qsmengine.backend.device import resolve_device
@@ -17,6 +18,10 @@ from qsmengine.backend.device import resolve_device
 PLAN = (
     "plan {sessions} sessions ({files} files, {steps} steps): {seconds:.1f} s ({cpu_seconds:.1f} s of CPU), "
     "peak {peak_mib:.0f} MiB"
+)
+REPORT = (
+    "report of {sessions} sessions without images ({files} files): {seconds:.1f} s ({cpu_seconds:.1f} s of "
+    "CPU), peak {peak_mib:.0f} MiB"
 )
 SCALING = (
     "{workers} workers, {sessions} sessions of {step_seconds:.2f} s: {sessions_per_hour:.0f} an hour, overhead "
@@ -42,6 +47,9 @@ def main(argv: list[str]) -> int:
         "--plan", type=int, metavar="N", help="plan N sessions of tiny images: seconds and peak memory"
     )
     arguments.add_argument(
+        "--report", type=int, metavar="N", help="report N sessions without images: pages, tables, index"
+    )
+    arguments.add_argument(
         "--scaling", type=int, metavar="N", help="N virtual sessions with no, one and two workers"
     )
     arguments.add_argument("--preset", default="fast", help="of --scaling")
@@ -55,7 +63,9 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--seed", type=int, default=0, help="of --kills")
     arguments.add_argument("--folder", type=Path, help="where to make the dataset; a temporary folder")
     options = arguments.parse_args(argv)
-    if not any((options.plan, options.scaling, options.scheduler, options.kills, options.renames)):
+    if not any(
+        (options.plan, options.report, options.scaling, options.scheduler, options.kills, options.renames)
+    ):
         arguments.print_usage(sys.stderr)
         return 2
     rows: list[dict[str, Any]] = []
@@ -63,6 +73,9 @@ def main(argv: list[str]) -> int:
         if options.plan:
             rows.append(measure_plan(Path(folder) / "bids", options.plan))
             print(PLAN.format(**rows[-1]))
+        if options.report:
+            rows.append(measure_report(Path(folder) / "results", options.report))
+            print(REPORT.format(**rows[-1]))
         if options.scaling:
             for row in measure_scaling(Path(folder) / "scaling", options.scaling, options.preset):
                 rows.append(row)

@@ -26,7 +26,11 @@ WRITERS = 4
 
 
 def write_atomic(
-    path: str | Path, chunks: Iterable[Buffer], *, check: Callable[[Path], None] | None = None
+    path: str | Path,
+    chunks: Iterable[Buffer],
+    *,
+    check: Callable[[Path], None] | None = None,
+    durable: bool = True,
 ) -> None:
     """Write `chunks` to `path` so that a reader sees either the old file or the complete new one.
 
@@ -38,6 +42,8 @@ def write_atomic(
         Bytes, in order.
     check
         Called with the finished temporary file before it is renamed; an exception aborts the write.
+    durable
+        Whether to wait until the disk has the file. Files that are easily made again need not wait.
 
     Raises
     ------
@@ -49,7 +55,7 @@ def write_atomic(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
-        length, checksum = _write(temporary, chunks)
+        length, checksum = _write(temporary, chunks, durable=durable)
         _verify(temporary, length, checksum)
         if check is not None:
             check(temporary)
@@ -58,7 +64,8 @@ def write_atomic(
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def write_together(jobs: Iterable[Callable[[], None]]) -> None:
@@ -106,9 +113,9 @@ class _Running:
             self._changed.wait_for(lambda: self._count == 0)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | Path, text: str, *, durable: bool = True) -> None:
     """Write `text` as UTF-8, atomically."""
-    write_atomic(path, [text.encode("utf-8")])
+    write_atomic(path, [text.encode("utf-8")], durable=durable)
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -117,7 +124,7 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, text + "\n")
 
 
-def _write(temporary: Path, chunks: Iterable[Buffer]) -> tuple[int, int]:
+def _write(temporary: Path, chunks: Iterable[Buffer], *, durable: bool) -> tuple[int, int]:
     length, checksum = 0, 0
     with temporary.open("xb") as stream:
         for chunk in chunks:
@@ -125,7 +132,8 @@ def _write(temporary: Path, chunks: Iterable[Buffer]) -> tuple[int, int]:
             length += len(chunk)
             checksum = isal_zlib.crc32(chunk, checksum)
         stream.flush()
-        os.fsync(stream.fileno())
+        if durable:
+            os.fsync(stream.fileno())
     return length, checksum
 
 

@@ -162,7 +162,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise InputError(f"not a sidecar: {error}", source=path) from error
     if "\\u" in text and (lone := _lone_surrogate(content)) is not None:
         raise InputError(f"{lone!r} is half a character (a lone surrogate)"[:120], source=path)
-    for match in _CONSTANTS.finditer(text):
+    suspicious = "NaN" in text or "Infinity" in text
+    for match in _CONSTANTS.finditer(text) if suspicious else ():
         if match.group(1):
             raise InputError(f"not JSON at {_where(text[: match.start()])}: {match.group(1)}", source=path)
     if not isinstance(content, dict):

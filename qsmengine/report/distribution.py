@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -80,6 +80,16 @@ def distributions(tables: Iterable[RegionTable]) -> list[Distribution]:
         for variant, columns in sorted(found.items())
         for column in sorted(columns, key=lambda c: c == "volume_mm3")
     ]
+
+
+def condensed(table: RegionTable) -> RegionTable:
+    """Return a table reduced to the rows and columns that its distributions need."""
+    wanted = ("region", "hemisphere", "volume_mm3", *(f"{name}_mean" for name in table.maps))
+    rows = (
+        {name: row[name] for name in wanted if name in row} for row in table.rows if row["hemisphere"] in SIDES
+    )
+    units = {name: unit for name, unit in table.units.items() if name in wanted}
+    return replace(table, rows=tuple(rows), units=units)
 
 
 def draw_distribution(distribution: Distribution) -> Figure:

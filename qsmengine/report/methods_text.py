@@ -19,6 +19,8 @@ from qsmengine.report.records import ReconstructedSeries
 
 _DATA = resources.files("qsmengine.report") / "data"
 CITATION = Path("logs") / "CITATION.md"
+USED = ("Steps", "Software", "Device", "Acquisition")
+"""Fields of the provenance that a methods section needs."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,17 @@ class ReconstructedSeries:
 
     def find(self, pattern: str) -> Path | None:
         """Return the first file of the series whose ending matches a glob pattern."""
-        prefix = f"{self.stem}_" if self.stem else ""
-        return next(iter(sorted(self.folder.glob(f"{prefix}{pattern}"))), None)
+        wanted = f"{self.stem}_{pattern}" if self.stem else pattern
+        return next((self.folder / name for name in self._names if fnmatchcase(name, wanted)), None)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """Sorted names of the files in the folder."""
+        return sorted(os.listdir(self.folder))  # noqa: PTH208
+
+    def reduced(self, fields: Container[str]) -> ReconstructedSeries:
+        """Return the series with only these fields of its provenance."""
+        return replace(self, record={name: self.record[name] for name in self.record if name in fields})
 
     @property
     def steps(self) -> tuple[Mapping[str, Any], ...]:
@@ -63,6 +74,38 @@ class ReconstructedSeries:
         return tuple(map(str, self.record.get("Notes", ())))
 
 
+@dataclass(frozen=True)
+class ResultFiles:
+    """Provenance files and region tables of a session, not yet read."""
+
+    provenance: tuple[Path, ...] = ()
+    tables: tuple[Path, ...] = ()
+
+
+def find_results(out: str | Path) -> dict[str, ResultFiles]:
+    """Return the results below a folder by session: those at its root and in the folders of subjects."""
+    found: dict[str, ResultFiles] = {}
+    for path in _files(Path(out)):
+        match = _NAME.fullmatch(path.name)
+        if match is not None:
+            key = session_key(match["stem"] or "")
+            own = found.get(key, ResultFiles())
+            found[key] = replace(own, provenance=(*own.provenance, path))
+        elif path.name.endswith("_stats.tsv"):
+            key = session_key(path.name)
+            own = found.get(key, ResultFiles())
+            found[key] = replace(own, tables=(*own.tables, path))
+    return found
+
+
+def _files(out: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(out):
+        folders[:] = sorted(f for f in folders if f.startswith("sub-") or root != str(out))
+        for name in sorted(names):
+            if name.endswith(("_prov.json", "_stats.tsv")):
+                yield Path(root, name)
+
+
 def find_series(out: str | Path) -> tuple[ReconstructedSeries, ...]:
     """Return every reconstruction below a folder of results, sorted by session, stem and kind.
 
@@ -71,16 +114,18 @@ def find_series(out: str | Path) -> tuple[ReconstructedSeries, ...]:
     InputError
         For a provenance file that cannot be read.
     """
-    found = [_series(path) for path in provenance_files(Path(out)) if _NAME.fullmatch(path.name)]
-    return tuple(sorted(found, key=lambda s: (s.session, s.stem, s.kind)))
+    return tuple(s for _, files in sorted(find_results(out).items()) for s in read_series(files.provenance))
 
 
-def provenance_files(out: Path) -> Iterator[Path]:
-    """Yield the provenance files at the root and in the folders of subjects."""
-    yield from sorted(out.glob("*_prov.json"))
-    for subject in sorted(out.glob("sub-*")):
-        if subject.is_dir():
-            yield from sorted(subject.rglob("*_prov.json"))
+def read_series(paths: Iterable[Path]) -> list[ReconstructedSeries]:
+    """Read provenance files of one session; returns its reconstructions, sorted by stem and kind.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read.
+    """
+    return sorted(map(_series, paths), key=lambda s: (s.stem, s.kind))
 
 
 def session_key(name: str) -> str:
@@ -137,16 +182,26 @@ def find_tables(out: str | Path) -> tuple[RegionTable, ...]:
     InputError
         For a table that cannot be read, or without the columns region and hemisphere.
     """
-    out = Path(out)
-    files = sorted(p for s in sorted(out.glob("sub-*")) if s.is_dir() for p in s.rglob("*_stats.tsv"))
-    return tuple(_table(path) for path in (*sorted(out.glob("*_stats.tsv")), *files))
+    return tuple(read_table(path) for _, files in sorted(find_results(out).items()) for path in files.tables)
 
 
-def _table(path: Path) -> RegionTable:
+def read_table(path: Path) -> RegionTable:
+    """Read a region table and the units of its columns.
+
+    Raises
+    ------
+    InputError
+        For a table that cannot be read, or without the columns region and hemisphere.
+    """
     rows = tuple(read_rows(path, ("region", "hemisphere")))
     try:
-        dictionary = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        units = {name: str(entry.get("Units", "")) for name, entry in dictionary.items()}
+        units = _units(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError, AttributeError):
         units = {}
     return RegionTable(path, session_key(path.name), rows, units)
+
+
+@lru_cache(maxsize=16)
+def _units(dictionary: str) -> Mapping[str, str]:
+    """Return the units in a data dictionary; the tables of a cohort share a few dictionaries."""
+    return {name: str(entry.get("Units", "")) for name, entry in json.loads(dictionary).items()}

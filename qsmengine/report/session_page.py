@@ -152,14 +152,14 @@ def _input(entry: Mapping[str, Any]) -> dict[str, str]:
 def _table(table: RegionTable) -> Table:
     """Return volume, and mean and standard deviation of every map, per structure."""
     columns = ["structure", "side", "volume [mm^3]"]
+    names = ["volume_mm3"]
     for name in table.maps:
+        names += [f"{name}_mean", f"{name}_sd"]
         unit = table.units.get(f"{name}_mean", "")
         label = f"{name} [{unit}]" if unit not in {"", "1"} else name
         columns += [f"{label}, mean", "SD"]
-    rows = []
-    for row in table.rows:
-        cells = [row["region"], row["hemisphere"], shown(row.get("volume_mm3", "n/a"))]
-        for name in table.maps:
-            cells += [shown(row.get(f"{name}_mean", "n/a")), shown(row.get(f"{name}_sd", "n/a"))]
-        rows.append(cells)
+    rows = [
+        [row["region"], row["hemisphere"], *(shown(row.get(name, "n/a")) for name in names)]
+        for row in table.rows
+    ]
     return Table(table.path.name.removesuffix(".tsv"), columns, rows)

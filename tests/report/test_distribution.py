@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qsmengine.report.canvas import png_bytes
-from qsmengine.report.distribution import LIMIT, distributions, draw_distribution
+from qsmengine.report.distribution import LIMIT, condensed, distributions, draw_distribution
 from qsmengine.report.records import find_tables
 from tests.report.results import write_table
 
@@ -20,6 +20,15 @@ def test_median_and_scaled_deviation_over_sessions(tmp_path):
     assert spread.median == pytest.approx(np.median(values))
     assert spread.deviation == pytest.approx(1.4826 * np.median(np.abs(values - np.median(values))))
     assert spread.values["sub-07"] == pytest.approx(values[7])
+
+
+def test_condensed_tables_have_the_same_distributions(tmp_path):
+    values = np.random.default_rng(4).normal(0.1, 0.02, 7)
+    whole = cohort(tmp_path, values)
+    few = [condensed(table) for table in find_tables(tmp_path)]
+    assert {d.name: d for d in distributions(few)} == whole
+    assert {row["hemisphere"] for table in few for row in table.rows} == {"bilateral"}
+    assert {name for table in few for row in table.rows for name in row if name.endswith("_sd")} == set()
 
 
 def test_values_beyond_the_limit_stand_out_and_no_others(tmp_path):

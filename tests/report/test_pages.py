@@ -61,6 +61,13 @@ def test_hostile_metadata_is_text(tmp_path):
         assert '"onclick=' not in text
 
 
+def test_cells_of_a_region_table_are_escaped_one_by_one(tmp_path):
+    write_table(tmp_path, "sub-01", {EVIL: 0.25, "a&b": 1.0})
+    text = page_of(tmp_path)
+    assert "<script" not in text
+    assert "<tr><td>a&amp;b</td><td>left</td><td>500</td><td>2</td><td>0.1</td></tr>" in text
+
+
 @pytest.mark.parametrize("key", ["../evil", "a/b", "", ".hidden", "sub-01/../..", "x..y"])
 def test_an_invalid_file_name_as_key_writes_nothing(tmp_path, key):
     assert not is_key(key)

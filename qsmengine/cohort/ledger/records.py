@@ -39,6 +39,11 @@ def read_record(out: Path, key: str) -> tuple[SessionRecord | None, str]:
 
 def read_all(out: Path) -> Iterator[tuple[str, SessionRecord | None, str]]:
     """Yield every session of the ledger by name: key, record (None if damaged), note."""
-    for path in sorted(Places(out).sessions.glob("*.json")):
-        if not path.name.startswith("."):
-            yield path.stem, *read_record(out, path.stem)
+    for key in recorded_sessions(out):
+        yield key, *read_record(out, key)
+
+
+def recorded_sessions(out: Path) -> list[str]:
+    """Return the sessions of the ledger by name, without reading their records."""
+    files = sorted(Places(out).sessions.glob("*.json"))
+    return [path.stem for path in files if not path.name.startswith(".")]

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from itertools import starmap
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 from qsmengine.backend.device import available_threads
-from qsmengine.cohort.ledger.records import read_all
+from qsmengine.cohort.ledger.records import read_record, recorded_sessions
 from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
-from qsmengine.report.methods_text import write_citation
-from qsmengine.report.records import ReconstructedSeries, RegionTable, find_series, find_tables, is_key
+from qsmengine.report.distribution import condensed
+from qsmengine.report.methods_text import USED, write_citation
+from qsmengine.report.records import (
+    ReconstructedSeries,
+    RegionTable,
+    ResultFiles,
+    find_results,
+    is_key,
+    read_series,
+    read_table,
+)
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
 
-Entry = TypeVar("Entry", ReconstructedSeries, RegionTable)
 PAGES_PER_PROCESS = 8
 """Number of pages that justifies one more process."""
+CHUNK = 4
+"""Number of sessions handed to a process at a time."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A session to report: key, its files, whether it needs a page of its own."""
+
+    key: str
+    files: ResultFiles
+    page: bool
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Parts of a session's results that the pages of the whole cohort need, and its page if it has one."""
+
+    state: SessionState
+    series: tuple[ReconstructedSeries, ...]
+    tables: tuple[RegionTable, ...]
+    page: Path | None
 
 
 def write_reports(
@@ -55,75 +83,58 @@ def write_reports(
     out = Path(out)
     if not out.is_dir():
         raise InputError("no such folder", source=out)
-    series, tables = find_series(out), find_tables(out)
-    states = known_sessions(out, series, tables)
-    if not states:
+    files = find_results(out)
+    keys = sorted({*filter(is_key, recorded_sessions(out)), *files})
+    if not keys:
         raise InputError("holds no provenance (*_prov.json) and no ledger: nothing to report", source=out)
-    written = _write_pages(out, _wanted(states, sessions), series, tables, jobs, on_page)
+    wanted = _wanted(keys, sessions)
+    work = [Work(key, files.get(key, ResultFiles()), key in wanted) for key in keys]
+    pages, reported = dict[str, Path](), []
+    for one in _report(out, work, jobs):
+        reported.append(one)
+        if one.page is not None:
+            pages[one.state.key] = one.page
+            if on_page is not None:
+                on_page(len(pages), len(wanted))
+    written = [pages[key] for key in wanted]
+    series = [entry for one in reported for entry in one.series]
     if series:
         written.append(write_citation(out, series))
+    states, tables = [one.state for one in reported], [table for one in reported for table in one.tables]
     written.append(write_cohort_page(out, states, tables))
     return written
 
 
-def _write_pages(
-    out: Path,
-    states: Sequence[SessionState],
-    series: Sequence[ReconstructedSeries],
-    tables: Sequence[RegionTable],
-    jobs: int | None,
-    on_page: Callable[[int, int], None] | None,
-) -> list[Path]:
-    """Write the pages of the sessions; large numbers of pages are written by several processes."""
-    own_series, own_tables = _by_session(series), _by_session(tables)
-    work = [(out, s, own_series.get(s.key, []), own_tables.get(s.key, [])) for s in states]
+def _report(out: Path, work: Sequence[Work], jobs: int | None) -> Iterator[Reported]:
+    """Read the sessions and write their pages; large numbers are divided among several processes."""
     processes = min(jobs or available_threads(), len(work) // PAGES_PER_PROCESS)
-    written = []
-    with ExitStack() as stack:
-        made: Iterable[Path] = starmap(write_session_page, work)
-        if processes > 1:
-            pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=get_context("spawn")))
-            made = pool.map(write_session_page, *zip(*work, strict=True), chunksize=2)
-        for number, path in enumerate(made, start=1):
-            written.append(path)
-            if on_page is not None:
-                on_page(number, len(work))
-    return written
+    if processes <= 1:
+        yield from map(partial(_report_session, out), work)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(partial(_report_session, out), work, chunksize=CHUNK)
 
 
-def _by_session(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.session, []).append(entry)
-    return found
+def _report_session(out: Path, work: Work) -> Reported:
+    series = read_series(work.files.provenance)
+    tables = [read_table(path) for path in work.files.tables]
+    state = read_state(out, work.key) or _state_of(work.key, series)
+    page = write_session_page(out, state, series, tables) if work.page else None
+    return Reported(state, tuple(entry.reduced(USED) for entry in series), tuple(map(condensed, tables)), page)
 
 
-def known_sessions(
-    out: Path, series: Sequence[ReconstructedSeries], tables: Sequence[RegionTable] = ()
-) -> list[SessionState]:
-    """Return the sessions of the ledger; sessions that only have files are added as done."""
-    found = {state.key: state for state in read_states(out)}
-    by_session = _by_session(series)
-    for key in [entry.session for entry in series] + [table.session for table in tables]:
-        if key not in found:
-            own = by_session.get(key, [])
-            steps = tuple(StepState(s.kind, "done", notes=s.notes) for s in own)
-            found[key] = SessionState(key, steps=steps)
-    return [found[key] for key in sorted(found)]
+def read_state(out: Path, key: str) -> SessionState | None:
+    """Return a session of the ledger, None if it is not there. A damaged record has the state "damaged"."""
+    record, damage = read_record(out, key)
+    if record is None:
+        return SessionState(key, "damaged", (damage,)) if damage else None
+    steps = tuple(_step(name, step) for name, step in record.steps.items())
+    return SessionState(key, record.state, record.problems, steps)
 
 
-def read_states(out: Path) -> list[SessionState]:
-    """Return the sessions of the ledger; none without a ledger. Damaged records have the state "damaged"."""
-    states = []
-    for key, record, damage in read_all(out):
-        if not is_key(key):
-            continue
-        if record is None:
-            states.append(SessionState(key, "damaged", (damage,)))
-            continue
-        steps = tuple(_step(name, step) for name, step in record.steps.items())
-        states.append(SessionState(key, record.state, record.problems, steps))
-    return states
+def _state_of(key: str, series: Iterable[ReconstructedSeries]) -> SessionState:
+    """Return the state of a session that has files but no record."""
+    return SessionState(key, steps=tuple(StepState(s.kind, "done", notes=s.notes) for s in series))
 
 
 def _step(name: str, step: StepRecord) -> StepState:
@@ -132,12 +143,12 @@ def _step(name: str, step: StepRecord) -> StepState:
     )
 
 
-def _wanted(states: Sequence[SessionState], keys: Iterable[str] | None) -> list[SessionState]:
-    if keys is None:
-        return list(states)
-    known = {state.key: state for state in states}
-    chosen = list(dict.fromkeys(keys))
-    missing = [key for key in chosen if key not in known]
-    if missing:
-        raise UsageError(f"no session {missing[0]} in the folder (there are {len(known)})")
-    return [known[key] for key in chosen]
+def _wanted(keys: Sequence[str], chosen: Iterable[str] | None) -> dict[str, None]:
+    """Return the chosen keys as an ordered set; None chooses all."""
+    if chosen is None:
+        return dict.fromkeys(keys)
+    wanted = dict.fromkeys(chosen)
+    missing = next((key for key in wanted if key not in keys), None)
+    if missing is not None:
+        raise UsageError(f"no session {missing} in the folder (there are {len(keys)})")
+    return wanted

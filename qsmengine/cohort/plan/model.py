@@ -8,7 +8,6 @@ meaning on every machine that sees the two folders.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -21,8 +20,8 @@ State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
 
 def _below(name: str) -> str:
     """Check that an output lies below the output folder, since the file of that name may be removed."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
+    parts = set(name.split("/"))
+    if name.startswith("/") or ".." in parts or parts <= {"", "."}:
         raise ValueError(f"{name!r} is not a file below the output folder")
     return name
 
