@@ -36,7 +36,7 @@ CHUNK = 4
 
 @dataclass(frozen=True)
 class Work:
-    """A session to report: key, its files, whether it needs a page of its own."""
+    """A session to report: key, files, and whether its page is written."""
 
     key: str
     files: ResultFiles
