@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,10 @@ LAYOUT = 1
 """Raised when what the heads hold or how they are made changes."""
 DEEP = 6.0
 """Distance from the rim of the mask, beyond which a voxel counts as deep [mm]."""
+SCANNERS = {
+    "fine": Scanner(features=FEATURES, subdivision=2, flat=1.0),
+    "k-space": Scanner(features=FEATURES),
+}
 MAPS = ("chi", "local_field", "total_field")
 
 
@@ -107,8 +111,8 @@ def load(path: Path) -> Case:
 
 
 def _head(scenario: Scenario, subject: int) -> VirtualHead:
-    if scenario.sampling == "k-space":
-        return _scanner(subject, scenario.b0_direction).scan(
+    if scenario.sampling in SCANNERS:
+        return _scanner(subject, scenario.b0_direction, scenario.sampling).scan(
             voxel_size=(scenario.voxel_size,) * 3, field_strength=scenario.field_strength,
             echo_times=scenario.echo_times, snr=scenario.snr,
         )  # fmt: skip
@@ -122,13 +126,13 @@ def _head(scenario: Scenario, subject: int) -> VirtualHead:
         from bench.accuracy.forward import forward_head
 
         return forward_head(scenario, subject)
-    raise UsageError(f"sampling: {scenario.sampling!r} is not k-space, boxes or qsm-forward")
+    raise UsageError(f"sampling: {scenario.sampling!r} is not fine, k-space, boxes or qsm-forward")
 
 
 @lru_cache(maxsize=1)
-def _scanner(subject: int, b0_direction: tuple[float, float, float]) -> Scanner:
+def _scanner(subject: int, b0_direction: tuple[float, float, float], sampling: str) -> Scanner:
     """The last scanner is kept: its fields serve every acquisition of the head at that angle."""
-    return Scanner(subject, FEATURES, b0_direction, seed=subject)
+    return replace(SCANNERS[sampling], subject=subject, b0_direction=b0_direction, seed=subject)
 
 
 def forward_available() -> bool:

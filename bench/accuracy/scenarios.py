@@ -41,8 +41,9 @@ class Scenario:
     voxel_size
         [mm], isotropic.
     sampling
-        "k-space": the signal of the 1 mm head, truncated in k-space; "boxes": tissue averaged over voxels
-        first; "qsm-forward": field and signal made by that package from averaged tissue.
+        "fine": the signal of a 0.5 mm head with smooth boundaries, sharply truncated in k-space; "k-space":
+        that of the 1 mm head, with a filter over the outer half; "boxes": tissue averaged over voxels first;
+        "qsm-forward": field and signal made by that package from averaged tissue.
     """
 
     name: str

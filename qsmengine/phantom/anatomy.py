@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from qsmengine.errors import UsageError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.phantom.features import add_features, label_image
 from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, region_names
+from qsmengine.phantom.refine import SMOOTHING, refine_head
 from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.tissue import TissueMaps, tissue_maps, tissue_table
 
@@ -36,9 +38,9 @@ class Anatomy:
     chi
         (x, y, z) [ppm]: inside the mask that of the brain's fraction of the voxel.
     head, fine, resampler
-        Labels and tissue on the label grid, and the resampling from there to `grid`.
+        Labels and tissue on the label grid or its subdivision, and the resampling from there to `grid`.
     shares
-        Fractions of drawn features on the label grid, by label.
+        Fractions of drawn features on the grid of `head`, by label.
     """
 
     grid: Grid
@@ -71,39 +73,53 @@ def head_anatomy(
     field_strength: float = 3.0,
     seed: int = 0,
     texture: float = 0.1,
+    subdivision: int = 1,
+    smoothing: float = SMOOTHING,
 ) -> Anatomy:
     """Return labels and tissue of a virtual head; arguments as for :func:`~qsmengine.phantom.virtual_head`.
+
+    With `subdivision` above 1 the label map is refined first (:func:`~qsmengine.phantom.refine.refine_head`).
 
     Raises
     ------
     UsageError
-        For an unknown subject or feature, a texture out of range.
+        For an unknown subject or feature, a texture, subdivision or smoothing out of range.
     InputError
         For an impossible voxel size or field strength.
     """
     if not 0 <= texture <= 0.5:
         raise UsageError(f"texture: {texture} lies outside 0 .. 0.5")
     streams = np.random.SeedSequence(seed).spawn(5)
-    head = load_head_index(subject)
+    canvas = load_head_index(subject)
+    head = canvas if subdivision == 1 else refined_head(subject, subdivision, smoothing)
     fine = tissue_maps(head, field_strength, texture=texture, rng=np.random.default_rng(streams[0]))
-    featured = add_features(head, fine, features, field_strength, streams[4])
+    featured = add_features(head, fine, features, field_strength, streams[4], canvas=canvas)
     head, fine = featured.head, featured.tissue
     resampler = Resampler(head.grid, voxel_size)
     brain = head.lookup([region.brain for region in head.regions])
     mask = resampler.average(brain) > 0.5
     tissue = average_tissue(fine, resampler)
+    same = resampler.is_identity
     return Anatomy(
         grid=Grid(resampler.shape, resampler.affine, field_strength),
         labels=label_image(head, featured.shares, resampler),
         label_names=region_names(head.regions),
         mask=mask,
         tissue=tissue,
-        chi=np.where(mask, resampler.average(fine.chi * brain), tissue.chi),
+        chi=fine.chi if same else np.where(mask, resampler.average(fine.chi * brain), tissue.chi),
         head=head,
         fine=fine,
         resampler=resampler,
         shares=featured.shares,
     )
+
+
+@lru_cache(maxsize=1)
+def refined_head(subject: int, subdivision: int, smoothing: float) -> HeadIndex:
+    """Return the refined label map of a subject; the last one is kept, its array is read-only."""
+    head = refine_head(load_head_index(subject), subdivision, smoothing)
+    head.index.setflags(write=False)
+    return head
 
 
 def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:

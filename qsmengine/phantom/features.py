@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.errors import UsageError
+from qsmengine.ops.domain import bounding_box
 from qsmengine.phantom.labels import HeadIndex, LabelArray, Region
-from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.refine import coarser_grid
+from qsmengine.phantom.resample import FloatImage, Resampler, interpolate
 from qsmengine.phantom.tissue import TissueMaps, tissue_table
 from qsmengine.phantom.veins import vein_share
 
@@ -60,10 +62,15 @@ class FeaturedHead:
 
 
 def label_image(head: HeadIndex, shares: Mapping[int, FloatImage], resampler: Resampler) -> LabelArray:
-    """Return labels on the resampler's target: by majority, features from a fraction of LABEL_SHARE."""
+    """Return labels on the resampler's target: by majority, features from a fraction of LABEL_SHARE.
+
+    `shares` are on the label grid, of which the resampler's source may be a subdivision.
+    """
     labels = np.array([region.label for region in head.regions], np.int16)[resampler.majority(head.index)]
     for number, share in shares.items():
-        labels[resampler.average(share) >= LABEL_SHARE] = number
+        parts = resampler.source.shape[0] // share.shape[0]
+        source = coarser_grid(resampler.source, parts)
+        labels[Resampler(source, resampler.voxel_size).average(share) >= LABEL_SHARE] = number
     return labels
 
 
@@ -80,19 +87,23 @@ def add_features(
     features: Sequence[str],
     field_strength: float,
     seeds: np.random.SeedSequence,
+    *,
+    canvas: HeadIndex | None = None,
 ) -> FeaturedHead:
     """Draw `features` into a head.
 
     Parameters
     ----------
     head, tissue
-        Labels and their properties (on the label grid).
+        Labels and their properties, on the label grid or one that divides its voxels.
     features
         Any of "veins", "calcifications", "lesions".
     field_strength
         [T].
     seeds
         Each feature draws from a separate stream, so it does not depend on the others.
+    canvas
+        The head on the label grid, on which features are drawn [default: `head`].
 
     Raises
     ------
@@ -100,38 +111,59 @@ def add_features(
         For an unknown feature.
     """
     check_features(features)
+    if not features:
+        return FeaturedHead(head, tissue, {})
     streams = dict(zip(sorted(REGIONS), seeds.spawn(len(REGIONS)), strict=True))
     draw: Mapping[str, Callable[[HeadIndex, np.random.Generator], Drawing]] = {
         "veins": _veins, "calcifications": _calcifications, "lesions": _lesions,
     }  # fmt: skip
-    index, regions = head.index, head.regions
+    index, regions = head.index.copy(), head.regions
+    tissue = TissueMaps(*(image.copy() for image in (tissue.chi, tissue.r2star, tissue.r2, tissue.m0)))
     shares: dict[int, FloatImage] = {}
     for name, region in REGIONS.items():
         if name not in features:
             continue
-        drawing = draw[name](head, np.random.default_rng(streams[name]))
-        tissue = _mix(tissue, drawing, region, field_strength)
-        index = np.where(drawing.share > 0.5, np.uint8(len(regions)), index)
+        drawing = draw[name](canvas or head, np.random.default_rng(streams[name]))
+        _mix(tissue, index, drawing, region, len(regions), field_strength)
         regions = (*regions, region)
         shares = {number: share * (1 - drawing.share) for number, share in shares.items()}
         shares[region.label] = drawing.share
     return FeaturedHead(replace(head, index=index, regions=regions), tissue, shares)
 
 
-def _mix(tissue: TissueMaps, drawing: Drawing, region: Region, field_strength: float) -> TissueMaps:
+def _mix(
+    tissue: TissueMaps,
+    index: npt.NDArray[np.uint8],
+    drawing: Drawing,
+    region: Region,
+    number: int,
+    field_strength: float,
+) -> None:
+    """Draw a feature into `tissue` and `index` (x, y, z), which may divide the voxels of the drawing."""
     row = tissue_table()[region.tissue]
-    share = drawing.share
+    start, stop = bounding_box(drawing.share)
+    parts = index.shape[0] // drawing.share.shape[0]
+    low = [max(0, a - 1) for a in start]
+    drawn = tuple(slice(a, b + 1) for a, b in zip(low, stop, strict=True))
+    share, product = (_refined(image[drawn], parts) for image in (drawing.share, drawing.share * drawing.chi))
+    box = tuple(slice(a * parts, a * parts + n) for a, n in zip(low, share.shape, strict=True))
     rest: FloatImage = 1 - share
-    m0: FloatImage = rest * tissue.m0 + share * np.float32(row.m0)
-    feature_weight: FloatImage = np.zeros_like(m0)
-    np.divide(share * np.float32(row.m0), m0, out=feature_weight, where=m0 > 0)
-    tissue_weight: FloatImage = 1 - feature_weight
-    return TissueMaps(
-        chi=rest * tissue.chi + share * drawing.chi,
-        r2star=tissue_weight * tissue.r2star + feature_weight * np.float32(row.r2star_at(field_strength)),
-        r2=tissue_weight * tissue.r2 + feature_weight * np.float32(row.r2),
-        m0=m0,
-    )
+    m0: FloatImage = rest * tissue.m0[box] + share * np.float32(row.m0)
+    weight: FloatImage = np.zeros_like(m0)
+    np.divide(share * np.float32(row.m0), m0, out=weight, where=m0 > 0)
+    tissue.m0[box] = m0
+    tissue.chi[box] = rest * tissue.chi[box] + product
+    for image, rate in ((tissue.r2star, row.r2star_at(field_strength)), (tissue.r2, row.r2)):
+        image[box] = (1 - weight) * image[box] + weight * np.float32(rate)
+    index[box][share > 0.5] = number
+
+
+def _refined(image: FloatImage, parts: int) -> FloatImage:
+    """Interpolate linearly at the centres of voxels divided into `parts` per axis."""
+    if parts == 1:
+        return image
+    x, y, z = (n * parts for n in image.shape)
+    return interpolate(image, (x, y, z), (parts,) * 3, degree=1)
 
 
 def _veins(head: HeadIndex, rng: np.random.Generator) -> Drawing:

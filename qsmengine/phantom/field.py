@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,7 @@ from qsmengine.grid import Vector3
 from qsmengine.phantom.resample import FloatImage
 
 Octant = npt.NDArray[np.float64]
+Octants = tuple[Octant, dict[tuple[int, int], Octant]]
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,26 @@ class FieldModel:
 def fill_box_dipole(
     kernel: FloatImage, reach: tuple[int, int, int], voxel_size: Vector3, b0_direction: Vector3
 ) -> None:
-    """Write the field of one unit voxel at index 0 into `kernel`, up to `reach` - 1 voxels either way.
+    """Write the field of one unit voxel at index 0 into `kernel`, up to `reach` - 1 voxels either way."""
+    fill_octants(kernel, reach, *box_octants(reach, voxel_size, b0_direction))
 
-    Negative offsets are stored at the end of each axis, as required for circular convolution.
+
+def fill_octants(
+    kernel: FloatImage, reach: tuple[int, int, int], even: Octant, odd: Mapping[tuple[int, int], Octant]
+) -> None:
+    """Write a kernel into `kernel` for circular convolution, up to `reach` - 1 voxels either way.
+
+    Parameters
+    ----------
+    kernel
+        (x, y, z); offset 0 is stored at index 0, negative offsets at the end of each axis.
+    reach
+        Shape of the octants.
+    even
+        Values for offsets >= 0 that are the same for either sign.
+    odd
+        Values by pair of axes that change sign with each axis of the pair.
     """
-    even, odd = _octants(reach, voxel_size, b0_direction)
     for signs in itertools.product((1, -1), repeat=3):
         values = even.copy()
         for (i, j), octant in odd.items():
@@ -105,11 +122,23 @@ def fill_box_dipole(
         kernel[tuple(target)] = values[tuple(source)]
 
 
-def _octants(
-    reach: tuple[int, int, int], voxel_size: Vector3, b: Vector3
-) -> tuple[Octant, dict[tuple[int, int], Octant]]:
-    """Return -b^T N b for offsets >= 0: the even part, and per pair of axes the part odd in both."""
-    corners = [(np.arange(n + 1) - 0.5) * h for n, h in zip(reach, voxel_size, strict=True)]
+def box_octants(
+    reach: tuple[int, int, int], voxel_size: Vector3, b: Vector3, shift: Vector3 = (0.0, 0.0, 0.0)
+) -> Octants:
+    """Return -b^T N b for offsets >= 0: the even part, and per pair of axes the part odd in both.
+
+    Parameters
+    ----------
+    reach
+        Number of offsets per axis.
+    voxel_size
+        [mm].
+    b
+        Unit vector of B0 in array axes.
+    shift
+        Points of the field relative to the voxels' centres [voxels].
+    """
+    corners = [(np.arange(n + 1) - 0.5 + s) * h for n, h, s in zip(reach, voxel_size, shift, strict=True)]
     x = np.meshgrid(*corners, indexing="ij", sparse=True)
     radius = np.sqrt(x[0] ** 2 + x[1] ** 2 + x[2] ** 2)
     even = np.zeros(reach)
@@ -117,7 +146,8 @@ def _octants(
         j, k = (i + 1) % 3, (i + 2) % 3
         if b[i]:
             even -= b[i] ** 2 * _corner_sum(np.arctan(x[j] * x[k] / (x[i] * radius)))
-    even[0, 0, 0] += (b[0] ** 2 + b[1] ** 2 + b[2] ** 2) / 3.0
+    inside = [np.abs(np.arange(n) + s) < 0.5 for n, s in zip(reach, shift, strict=True)]
+    even[np.ix_(*inside)] += (b[0] ** 2 + b[1] ** 2 + b[2] ** 2) / 3.0
     odd = {}
     for i, j in itertools.combinations(range(3), 2):
         if b[i] and b[j]:

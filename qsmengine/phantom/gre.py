@@ -31,22 +31,46 @@ class Coil:
     phase: FloatImage
 
 
-def smooth_coil(grid: Grid, rng: np.random.Generator) -> Coil:
-    """Return a coil with a sensitivity that increases to the surface and second-order phase.
+@dataclass(frozen=True)
+class SmoothCoil:
+    """A coil whose sensitivity increases to the surface, with second-order phase.
 
-    The sensitivity is 0.8 to 1.3 over the field of view, the phase a random quadratic of about 2 rad. The
-    random numbers depend on `rng` alone, so heads of the same seed have the same coil at every voxel size.
+    The sensitivity is 0.8 to 1.3 over the field of view, the phase a random quadratic of about 2 rad.
+
+    Parameters
+    ----------
+    tilt
+        Increase of the sensitivity along x, y, z.
+    coefficients
+        Of the phase [rad]: 1, x, y, z, xy, yz, xz, x^2 - y^2, (2 z^2 - x^2 - y^2) / 2.
     """
-    axes = [np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32) for n in grid.shape]
-    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
-    tilt = rng.uniform(-0.08, 0.08, 3)
-    sensitivity = 0.8 + 0.12 * (x * x + y * y + z * z) + (tilt[0] * x + tilt[1] * y + tilt[2] * z)
-    c = rng.uniform(-1.0, 1.0, 9)
-    phase = (
-        np.pi * c[0] + c[1] * x + c[2] * y + c[3] * z + c[4] * (x * y) + c[5] * (y * z) + c[6] * (x * z)
-        + (c[7] * (x * x - y * y) + c[8] * (2 * z * z - x * x - y * y) / 2)
-    )  # fmt: skip
-    return Coil(sensitivity.astype(np.float32), phase.astype(np.float32))
+
+    tilt: npt.NDArray[np.float64]
+    coefficients: npt.NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> SmoothCoil:
+        """Draw a coil. The random numbers depend on `rng` alone, so they are the same at every voxel size."""
+        return cls(rng.uniform(-0.08, 0.08, 3), rng.uniform(-1.0, 1.0, 9))
+
+    def on(self, grid: Grid, planes: slice = slice(None)) -> Coil:
+        """Return the profile on `planes` along x of `grid`; coordinates are -1 to 1 over the field of view."""
+        axes = [
+            np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32) for n in grid.shape
+        ]
+        x, y, z = np.meshgrid(axes[0][planes], *axes[1:], indexing="ij", sparse=True)
+        tilt, c = self.tilt, self.coefficients
+        sensitivity = 0.8 + 0.12 * (x * x + y * y + z * z) + (tilt[0] * x + tilt[1] * y + tilt[2] * z)
+        phase = (
+            np.pi * c[0] + c[1] * x + c[2] * y + c[3] * z + c[4] * (x * y) + c[5] * (y * z) + c[6] * (x * z)
+            + (c[7] * (x * x - y * y) + c[8] * (2 * z * z - x * x - y * y) / 2)
+        )  # fmt: skip
+        return Coil(sensitivity.astype(np.float32), phase.astype(np.float32))
+
+
+def smooth_coil(grid: Grid, rng: np.random.Generator) -> Coil:
+    """Return the profile of a :class:`SmoothCoil` drawn with `rng`."""
+    return SmoothCoil.draw(rng).on(grid)
 
 
 def gre_signal(

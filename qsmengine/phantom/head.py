@@ -14,6 +14,7 @@ from qsmengine.grid import FloatArray, Grid, Vector3
 from qsmengine.phantom.anatomy import Anatomy, head_anatomy
 from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
 from qsmengine.phantom.field import FieldModel
+from qsmengine.phantom.field_split import SplitFieldModel
 from qsmengine.phantom.gre import Coil, gre_signal, smooth_coil
 from qsmengine.phantom.labels import LabelArray
 from qsmengine.phantom.neck import neck_field
@@ -170,6 +171,7 @@ def head_fields(
     grid: Grid,
     *,
     neck: float = NECK_LENGTH,
+    subdivision: int = 1,
 ) -> tuple[dict[str, FloatImage], Shim]:
     """Return local, background and total field (x, y, z) [ppm], the latter two after shimming.
 
@@ -185,16 +187,28 @@ def head_fields(
         Geometry.
     neck
         Length of the body below [mm].
+    subdivision
+        Grid points per voxel of the label map and axis. Above 1 near and far field are computed apart, sources
+        are B-splines, and the shim is fitted to one of these points per voxel.
     """
-    model = FieldModel.on_cpu(grid.shape, grid.voxel_size, grid.b0_direction)
+    kind = FieldModel if subdivision == 1 else SplitFieldModel
+    model = kind.on_cpu(grid.shape, grid.voxel_size, grid.b0_direction)
     excess = chi - np.float32(tissue_table()["air"].chi)
     total = model.field(excess)
     if neck > 0:
         total += neck_field(excess, model, neck)
     local = model.field(brain_chi)
-    shim = fit_shim(total, mask, grid.voxel_size)
+    shim = fit_shim(total, every(mask, subdivision), grid.voxel_size)
     total += shim.field(grid.shape, grid.voxel_size)
     return {"local_field": local, "background_field": total - local, "total_field": total}, shim
+
+
+def every(mask: npt.NDArray[np.bool_], step: int) -> npt.NDArray[np.bool_]:
+    """Return the voxels (x, y, z) of `mask` whose indices are multiples of `step` on every axis."""
+    chosen = np.zeros_like(mask)
+    lattice = (slice(None, None, step),) * 3
+    chosen[lattice] = mask[lattice]
+    return chosen
 
 
 def _diffusion(anatomy: Anatomy, coil: Coil, grid: Grid) -> tuple[FloatImage, dict[str, Map]]:

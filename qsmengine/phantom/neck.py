@@ -7,19 +7,19 @@ computed on a coarse grid and interpolated by cubic splines.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from qsmengine.grid import Grid
 from qsmengine.phantom.field import FieldModel
+from qsmengine.phantom.field_split import SplitFieldModel
 from qsmengine.phantom.resample import FloatImage, Resampler, interpolate
 
 COARSE = 6.0
 """Smallest voxel edge of the coarse grid [mm]."""
 
 
-def neck_field(chi: FloatImage, model: FieldModel, length: float) -> FloatImage:
+def neck_field(chi: FloatImage, model: FieldModel | SplitFieldModel, length: float) -> FloatImage:
     """Return the field [ppm], on the grid of `model`, of a column of `length` [mm] below `chi`.
 
     Parameters
@@ -36,8 +36,9 @@ def neck_field(chi: FloatImage, model: FieldModel, length: float) -> FloatImage:
     below = math.ceil(length / sizes[2])
     nx, ny, nz = resampler.shape
     column = np.zeros((nx, ny, nz + below), dtype=np.float32)
-    lowest = np.repeat(chi[:, :, :1], model.shape[2], axis=2)
-    column[:, :, :below] = resampler.average(lowest)[:, :, :1]
-    coarse_model = replace(model, shape=column.shape, voxel_size=resampler.voxel_size)
+    slice_grid = Grid.from_voxel_size((*model.shape[:2], 1), model.voxel_size)
+    across = Resampler(slice_grid, (sizes[0], sizes[1], model.voxel_size[2]))
+    column[:, :, :below] = across.average(chi[:, :, :1])
+    coarse_model = FieldModel(column.shape, resampler.voxel_size, model.b0_direction, model.device)
     field = coarse_model.field(column)[:, :, below:]
     return interpolate(field, model.shape, resampler.ratios)

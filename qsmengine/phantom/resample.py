@@ -105,8 +105,10 @@ class Resampler:
         return np.moveaxis(flat.reshape(target, *moved.shape[1:]), 0, axis)
 
 
-def interpolate(coarse: FloatImage, shape: tuple[int, ...], ratios: tuple[float, ...]) -> FloatImage:
-    """Interpolate `coarse` by cubic splines at the voxel centres of a finer grid with the same first corner.
+def interpolate(
+    coarse: FloatImage, shape: tuple[int, ...], ratios: tuple[float, ...], *, degree: int = 3
+) -> FloatImage:
+    """Interpolate `coarse` by splines at the voxel centres of a finer grid with the same first corner.
 
     Parameters
     ----------
@@ -116,16 +118,36 @@ def interpolate(coarse: FloatImage, shape: tuple[int, ...], ratios: tuple[float,
         Shape of the finer grid.
     ratios
         Coarse voxel edge in fine voxels, per axis.
+    degree
+        Of the splines: 3 cubic, 1 linear.
     """
     for axis, (n, ratio) in enumerate(zip(shape, ratios, strict=True)):
-        matrix = _spline_matrix(coarse.shape[axis], (np.arange(n) + 0.5) / ratio - 0.5)
+        matrix = _spline_matrix(coarse.shape[axis], n, ratio, degree)
         coarse = np.moveaxis(np.tensordot(matrix, coarse, axes=(1, axis)), 0, axis)
     return np.ascontiguousarray(coarse)
 
 
-def _spline_matrix(n: int, positions: npt.NDArray[Any]) -> FloatImage:
-    """Rows that interpolate values at 0 .. n - 1 with a cubic spline at `positions`."""
+def interpolate_adjoint(fine: FloatImage, shape: tuple[int, ...], ratios: tuple[float, ...]) -> FloatImage:
+    """Return the adjoint of cubic :func:`interpolate`: `fine` summed on a coarse grid with the same weights.
+
+    Parameters
+    ----------
+    fine
+        (x, y, z).
+    shape
+        Shape of the coarse grid.
+    ratios
+        Coarse voxel edge in fine voxels, per axis.
+    """
+    for axis, (n, ratio) in enumerate(zip(shape, ratios, strict=True)):
+        matrix = _spline_matrix(n, fine.shape[axis], ratio, 3)
+        fine = np.moveaxis(np.tensordot(matrix.T, fine, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(fine)
+
+
+def _spline_matrix(coarse: int, fine: int, ratio: float, degree: int) -> FloatImage:
+    """Return the weights (fine, coarse) of coarse values in a spline at the centres of fine voxels."""
     from scipy.interpolate import make_interp_spline
 
-    spline = make_interp_spline(np.arange(n), np.eye(n), k=min(3, n - 1))
-    return np.asarray(spline(positions), dtype=np.float32)
+    spline = make_interp_spline(np.arange(coarse), np.eye(coarse), k=min(degree, coarse - 1))
+    return np.asarray(spline((np.arange(fine) + 0.5) / ratio - 0.5), dtype=np.float32)

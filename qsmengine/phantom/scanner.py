@@ -1,9 +1,8 @@
-"""Simulated scan of a head: fields and signals on the label grid, voxels by truncation of k-space.
+"""Simulated scan of a head: fields and signals on the label grid or finer, voxels by truncation of k-space.
 
-A scanner measures the spectrum of the signal up to the voxels' Nyquist frequency, so voxels are not boxes and
-there is no aliasing. Here the complex signal of the 1 mm label grid is sampled in the same way, with a
-raised-cosine filter over the outer half of k-space; this includes intravoxel dephasing. chi and local field of
-the truth are sampled with the same weights, so field = dipole * chi holds for the voxels as for the head.
+The complex signal of the label grid, or of a grid that divides its 1 mm voxels, is sampled as a scanner does
+(:mod:`~qsmengine.phantom.sampling`); this includes intravoxel dephasing. chi and local field of the truth are
+sampled with the same weights, so field = dipole * chi holds for the voxels as for the head.
 
 Boxes do not have this property: the field at the centres of box-shaped sources of the voxels' size (or its mean
 over the boxes) contains aliased frequencies, which are inconsistent with the dipole of an oblique B0. At 25
@@ -12,10 +11,9 @@ degrees and 2 mm the field of the true chi by the dipole's k-space formula is wr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,58 +23,33 @@ from qsmengine.errors import UsageError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.phantom.anatomy import WHITE_MATTER, Anatomy, head_anatomy
 from qsmengine.phantom.features import label_image
-from qsmengine.phantom.gre import clean_echoes, noisy_series, smooth_coil
+from qsmengine.phantom.field_split import SOURCE_ORDER
+from qsmengine.phantom.gre import ComplexImage, SmoothCoil, clean_echoes, noisy_series
 from qsmengine.phantom.head import ECHO_TIMES, VirtualHead, head_fields, tilted_grid
+from qsmengine.phantom.refine import SMOOTHING
 from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.sampling import SLAB, KSpaceSampler
 from qsmengine.phantom.shim import Shim
-
-FLAT = 0.5
-"""Fraction of k-space, per axis, in which the raised-cosine filter is 1."""
-QUADRATURE = 512
-LABEL_VOXEL = 1.0
-"""Edge of the label maps' voxels [mm]."""
-
-
-@dataclass(frozen=True)
-class KSpaceSampler:
-    """From `source` to voxels of `voxel_size` [mm] that start at the same corner, by truncated k-space.
-
-    Every axis is multiplied by a matrix: the inverse Fourier transform of the filter from each source voxel to
-    each target voxel. The surroundings of the source count as 0.
-    """
-
-    source: Grid
-    voxel_size: Vector3
-
-    @property
-    def grid(self) -> Grid:
-        """Geometry of the target."""
-        resampler = Resampler(self.source, self.voxel_size)
-        return Grid(resampler.shape, resampler.affine, self.source.field_strength)
-
-    def sample(self, image: npt.NDArray[Any], *, boxes: bool = False) -> npt.NDArray[Any]:
-        """Return `image` (x, y, z), real or complex, on the target.
-
-        Parameters
-        ----------
-        image
-            Image on the source grid.
-        boxes
-            True: the image is constant within source voxels; False: its values are those at their centres.
-        """
-        ratios = Resampler(self.source, self.voxel_size).ratios
-        for axis, (n, ratio, target) in enumerate(zip(self.source.shape, ratios, self.grid.shape, strict=True)):
-            matrix = _axis_matrix(n, ratio, target, boxes)
-            image = np.moveaxis(np.tensordot(matrix, image, axes=(1, axis)), 0, axis)
-        return np.ascontiguousarray(image)
 
 
 @dataclass(frozen=True)
 class Scanner:
     """One head at one angle; parameters as for :func:`~qsmengine.phantom.virtual_head`.
 
-    The truth's local field is that of all brain tissue of the label grid, including sources in voxels at the
-    rim that are outside the mask.
+    The truth's local field is that of all brain tissue of the simulation's grid, including sources in voxels
+    at the rim that are outside the mask.
+
+    Parameters
+    ----------
+    subdivision
+        Points of the simulation's grid per voxel of the label map (1 mm) and axis. With 2 or 3 the voxels of an
+        image of 1 mm too are cut out of k-space, and tissue boundaries are smooth. Twice as fine a head
+        needs about 5 GB of memory.
+    smoothing
+        Of the boundaries where subdivision is above 1, standard deviation [mm]; 0 repeats the labels.
+    flat
+        Fraction of k-space, per axis, without filter: see :class:`~qsmengine.phantom.sampling.KSpaceSampler`.
+        1 is sharp truncation.
     """
 
     subject: int = 1
@@ -84,13 +57,18 @@ class Scanner:
     b0_direction: Vector3 = (0.0, 0.0, 1.0)
     seed: int = 0
     texture: float = 0.1
+    subdivision: int = 1
+    smoothing: float = SMOOTHING
+    flat: float = 0.5
 
     @cached_property
     def fields(self) -> tuple[dict[str, FloatImage], Shim]:
-        """Return local, background and total field (x, y, z) [ppm] on the label grid (cached)."""
-        anatomy = self._anatomy(3.0)
+        """Return local, background and total field (x, y, z) [ppm] on the simulation's grid (cached)."""
+        anatomy = next(iter(self._anatomies.values()), None) or self._anatomy(3.0)  # chi is the same at any B0
         grid = tilted_grid(anatomy.grid, self.b0_direction)
-        return head_fields(anatomy.tissue.chi, anatomy.brain_chi, anatomy.mask, grid)
+        return head_fields(
+            anatomy.tissue.chi, anatomy.brain_chi, anatomy.mask, grid, subdivision=self.subdivision
+        )
 
     def scan(
         self,
@@ -105,22 +83,25 @@ class Scanner:
         Raises
         ------
         UsageError
-            For voxels smaller than those of the label grid, and as :func:`virtual_head`.
+            For voxels smaller than those of the simulation's grid, and as :func:`virtual_head`.
         InputError
             For an impossible field strength or set of echo times.
         """
-        if min(voxel_size) < LABEL_VOXEL - 1e-9:
-            raise UsageError(f"voxel_size: {voxel_size} is smaller than the label map's voxels of 1 mm")
         anatomy = self._anatomy(field_strength)
+        if any(v < h - 1e-6 for v, h in zip(voxel_size, anatomy.grid.voxel_size, strict=True)):
+            size = anatomy.grid.voxel_size[0]
+            raise UsageError(f"voxel_size: {voxel_size} is smaller than the simulation's voxels of {size:g} mm")
         fields, shim = self.fields
-        sampler = KSpaceSampler(anatomy.grid, voxel_size)
-        resampler = Resampler(anatomy.grid, voxel_size)
+        sampler = KSpaceSampler(anatomy.grid, voxel_size, self.flat)
+        resampler = sampler.resampler
         grid = tilted_grid(sampler.grid, self.b0_direction)
         share = resampler.average(anatomy.mask.astype(np.float32))
         mask = share > 0.5
         labels = label_image(anatomy.head, anatomy.shares, resampler)
         chi = np.where(
-            mask, sampler.sample(anatomy.brain_chi, boxes=True), resampler.average(anatomy.tissue.chi)
+            mask,
+            sampler.sample(anatomy.brain_chi, order=1 if self.subdivision == 1 else SOURCE_ORDER),
+            resampler.average(anatomy.tissue.chi),
         )
         local = sampler.sample(fields["local_field"])
         background = _inside_mean(fields["background_field"], anatomy.mask, share, resampler)
@@ -134,6 +115,7 @@ class Scanner:
             "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr,
             "Seed": self.seed, "B0Direction": list(grid.b0_direction), "Texture": self.texture,
             "Subject": self.subject, "Features": list(self.features), "Sampling": "k-space",
+            "Subdivision": self.subdivision, "Smoothing": self.smoothing, "FlatKSpace": self.flat,
         }  # fmt: skip
         return VirtualHead(
             grid, labels, anatomy.label_names, mask,
@@ -143,14 +125,17 @@ class Scanner:
 
     def _anatomy(self, field_strength: float) -> Anatomy:
         if field_strength not in self._anatomies:
+            self._anatomies.clear()
             self._anatomies[field_strength] = head_anatomy(
                 subject=self.subject, features=self.features, field_strength=field_strength, seed=self.seed,
-                texture=self.texture,
+                texture=self.texture, voxel_size=(1.0 / self.subdivision,) * 3, subdivision=self.subdivision,
+                smoothing=self.smoothing,
             )  # fmt: skip
         return self._anatomies[field_strength]
 
     @cached_property
     def _anatomies(self) -> dict[float, Anatomy]:
+        """The last anatomy, by field strength."""
         return {}
 
     def _series(
@@ -164,14 +149,22 @@ class Scanner:
     ) -> GreSeries:
         times = check_echo_times(tuple(echo_times))
         streams = np.random.SeedSequence(self.seed).spawn(4)
-        coil = smooth_coil(anatomy.grid, np.random.default_rng(streams[1]))
-        fields, _ = self.fields
-        echoes = clean_echoes(
-            fields["total_field"], anatomy.tissue.r2star, anatomy.tissue.m0, coil,
-            anatomy.grid.required_field_strength, times,
-        )  # fmt: skip
-        sampled = (sampler.sample(echo).astype(np.complex64) for echo in echoes)
-        return noisy_series(sampled, grid, times, snr, reference, np.random.default_rng(streams[2]))
+        coil = SmoothCoil.draw(np.random.default_rng(streams[1]))
+        echoes = (
+            sampler.sample_slabs(self._signal(anatomy, coil, time)).astype(np.complex64) for time in times
+        )
+        return noisy_series(echoes, grid, times, snr, reference, np.random.default_rng(streams[2]))
+
+    def _signal(self, anatomy: Anatomy, coil: SmoothCoil, time: float) -> Iterator[tuple[slice, ComplexImage]]:
+        """Yield the signal of the simulation's grid at the echo time [s] in slabs along x."""
+        total = self.fields[0]["total_field"]
+        for x in range(0, len(total), SLAB):
+            planes = slice(x, x + SLAB)
+            echo = clean_echoes(
+                total[planes], anatomy.tissue.r2star[planes], anatomy.tissue.m0[planes],
+                coil.on(anatomy.grid, planes), anatomy.grid.required_field_strength, (time,),
+            )  # fmt: skip
+            yield planes, next(echo)
 
 
 def _inside_mean(
@@ -190,19 +183,3 @@ def _signal_mean(anatomy: Anatomy, resampler: Resampler) -> FloatImage:
     weighted = resampler.average(anatomy.tissue.r2star * anatomy.tissue.m0)
     mean: FloatImage = np.divide(weighted, m0, out=np.zeros_like(m0), where=m0 > 0)
     return mean
-
-
-def _axis_matrix(n: int, ratio: float, target: int, boxes: bool) -> npt.NDArray[np.float32]:
-    """Return the weights (target, n) of source voxels in target voxels `ratio` times their size.
-
-    w(x) = 2 int_0^(1/2) W(k) cos(2 pi k x) dk, k in cycles per target voxel, by the midpoint rule.
-    """
-    k = (np.arange(QUADRATURE) + 0.5) / (2 * QUADRATURE)
-    edge = np.clip((2 * k - FLAT) / (1 - FLAT), 0.0, 1.0)
-    weight = np.cos(0.5 * np.pi * edge) ** 2
-    if boxes:
-        weight *= np.sinc(k / ratio)
-    away = (np.arange(n) + 0.5)[None, :] / ratio - (np.arange(target) + 0.5)[:, None]
-    distances, where = np.unique(np.round(np.abs(away), 9), return_inverse=True)
-    values = np.cos(2 * np.pi * distances[:, None] * k) @ weight / QUADRATURE / ratio
-    return np.asarray(values[where].reshape(away.shape), dtype=np.float32)

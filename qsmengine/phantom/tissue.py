@@ -17,7 +17,7 @@ from qsmengine.phantom.resample import FloatImage, interpolate
 TABLE_FIELD = 3.0
 """Field strength of the table [T]."""
 TEXTURE_LATTICE = 3.0
-"""Spacing of the lattice on which the texture is drawn [voxels of the label map, 1 mm]."""
+"""Spacing of the lattice on which the texture is drawn [mm]."""
 TEXTURE_FLOOR = 0.02
 """Susceptibility [ppm] added to |chi| in the scale of the texture, so that tissue near 0 also varies."""
 
@@ -95,23 +95,26 @@ def tissue_maps(
         start, stop = bounding_box(brain)
         box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
         inside = brain[box] * np.float32(texture)
-        noise = [inside * smooth_noise(inside.shape, rng) for _ in range(3)]
+        spacing = TEXTURE_LATTICE / head.grid.voxel_size[0]
+        noise = [inside * smooth_noise(inside.shape, rng, spacing) for _ in range(3)]
         chi[box] += (np.abs(chi[box]) + np.float32(TEXTURE_FLOOR)) * noise[0]
         r2star[box] *= np.maximum(1 + noise[1], np.float32(0.1))
         m0[box] *= np.maximum(1 + noise[2] / 2, np.float32(0.1))
     return TissueMaps(chi, r2star, r2, m0)
 
 
-def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator) -> FloatImage:
-    """Return Gaussian noise of mean 0 and variance 1, smooth over about 10 voxels (full width at half maximum).
+def smooth_noise(
+    shape: tuple[int, ...], rng: np.random.Generator, spacing: float = TEXTURE_LATTICE
+) -> FloatImage:
+    """Return Gaussian noise of mean 0 and variance 1, smooth over about 3 `spacing` (full width, half maximum).
 
-    White noise on a lattice of TEXTURE_LATTICE voxels is smoothed there and interpolated by cubic splines.
+    White noise on a lattice of `spacing` voxels is smoothed there and interpolated by cubic splines.
     """
     from scipy.ndimage import gaussian_filter
 
-    lattice = tuple(math.ceil(n / TEXTURE_LATTICE) + 1 for n in shape)
+    lattice = tuple(math.ceil(n / spacing) + 1 for n in shape)
     noise = gaussian_filter(rng.standard_normal(lattice, dtype=np.float32), 1.0, mode="wrap")
-    fine = interpolate(noise, shape, (TEXTURE_LATTICE,) * 3)
+    fine = interpolate(noise, shape, (spacing,) * 3)
     fine -= np.float32(fine.mean(dtype=np.float64))
     fine /= np.float32(fine.std(dtype=np.float64))
     return fine

@@ -3,7 +3,8 @@ import pytest
 
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
-from qsmengine.phantom.scanner import KSpaceSampler, Scanner
+from qsmengine.phantom.sampling import KSpaceSampler
+from qsmengine.phantom.scanner import Scanner
 from qsmengine.units import rad_per_ppm
 
 VOXEL = (4.0, 4.0, 4.0)
@@ -41,8 +42,8 @@ def test_waves_below_half_of_the_nyquist_frequency_pass_and_higher_ones_fade():
 def test_constant_boxes_integrate_to_the_same_sum(rng):
     image = np.zeros((40, 36, 30), np.float32)
     image[14:26, 12:24, 10:20] = rng.normal(size=(12, 12, 10)) + 3
-    for boxes in (False, True):
-        sampled = sampler(image.shape, (2.0, 3.0, 2.5)).sample(image, boxes=boxes)
+    for order in (0, 1, 2):
+        sampled = sampler(image.shape, (2.0, 3.0, 2.5)).sample(image, order=order)
         assert sampled.shape == (20, 12, 12)
         assert sampled.sum() * 2.0 * 3.0 * 2.5 == pytest.approx(image.sum(), rel=0.02)
 
@@ -99,5 +100,5 @@ def test_total_is_local_plus_background_and_noise_has_the_snr_asked_for(scanner,
 
 
 def test_voxels_below_the_label_grid_are_refused():
-    with pytest.raises(UsageError, match="smaller than the label"):
+    with pytest.raises(UsageError, match="smaller than the simulation"):
         Scanner().scan(voxel_size=(0.5, 1.0, 1.0))
