@@ -110,7 +110,14 @@ CONSTRAINTS = {
     "window_sum": window_sum,
 }
 
-_BLOCKS = {"nx": 5, "ny": 4, "nz": 1000, "bx": 3, "by": 2, "bz": 143}  # two stretches, the last block not full
+_BLOCKS = {
+    "nx": 5,
+    "ny": 4,
+    "nz": 1000,
+    "bx": 3,
+    "by": 2,
+    "bz": 144,
+}  # two stretches, the outer blocks not full
 DIMENSIONS = {
     "block_mean": _BLOCKS,
     "block_phasor": _BLOCKS,

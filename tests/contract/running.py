@@ -65,7 +65,14 @@ def short_params(method: Method, iterations: int = 20) -> Params:
 
     Where optional inputs are given, the parameters that make the method look at them.
     """
-    settings = {"iterations": iterations} if "iterations" in method.params.model_fields else {}
+    settings: dict[str, Any] = {}
+    for name, field in method.params.model_fields.items():
+        if name == "iterations":
+            settings[name] = iterations
+        elif isinstance(field.annotation, type) and "iterations" in getattr(
+            field.annotation, "model_fields", ()
+        ):
+            settings[name] = {"iterations": iterations}
     for name in given(method):
         settings |= SETTINGS.get((method.stage, name), {})
     return method.params(**settings)

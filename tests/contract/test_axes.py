@@ -21,13 +21,11 @@ SEEDED = frozenset({"monte_carlo"})
 ORDERS: dict[str, Axes] = {"mcpc3ds": (1, 0, 2)}
 """Methods whose default parameters count voxels along the third axis, with an order that keeps it."""
 FLIPS: dict[str, tuple[str, Flips]] = {
-    "phase_magnitude": ("odd", (0,)), "bet": ("even", (0, 1, 2)), "combined": ("even", (0, 1, 2)),
     "homodyne": ("odd", (0, 1)), "local_field": ("odd", (0, 1)),
 }  # fmt: skip
 """Heads and axes along which a method may be flipped, where not the odd head along all.
 
-Blocks are counted from the first voxel on, those of 3 voxels fill the first axis of the odd head only, those of
-2 the even head. A slab of 16 slices reaches one further back.
+A slab of 16 slices extends one slice further back.
 """
 ROUNDING = {"laplacian": 1e-3, "pdf": 1e-3}
 """Differences, in relation to the largest value, of methods that sum large terms of opposite sign."""

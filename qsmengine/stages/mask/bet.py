@@ -44,7 +44,15 @@ from qsmengine.ops.components import connected_to_border, filled, largest_compon
 from qsmengine.ops.gaussian import gaussian_filter
 from qsmengine.ops.mesh import unit_sphere
 from qsmengine.ops.morphology import closed, dilated, eroded
-from qsmengine.stages.mask.blocks import Factors, block_factors, block_mean, block_size, onto_voxels, otsu
+from qsmengine.stages.mask.blocks import (
+    Factors,
+    block_factors,
+    block_mean,
+    block_size,
+    onto_voxels,
+    otsu,
+    voxel_positions,
+)
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Params
 
@@ -121,7 +129,7 @@ def bet(magnitude: Array, grid: Grid, params: BetParams, *, device: Device) -> A
     mask = _inside(vertices / np.asarray(size), image.shape, device)
     if params.bright_rim is not None:
         mask = _without_bright_rim(mask, blocks, size, params.bright_rim, params.closing, device)
-    places = vertices / np.asarray(grid.voxel_size) + (np.asarray(factors) - 1) / 2
+    places = voxel_positions(vertices / np.asarray(size), grid.shape, factors)
     mask = onto_voxels(mask, factors, grid.shape, device) & _inside(places, grid.shape, device)
     if not bool(mask.any()):
         raise InputError("no brain found: the surface shrank to nothing", field="magnitude")

@@ -1,4 +1,9 @@
-"""Averages over blocks of voxels, for masks that need no more detail, on CPU and GPU."""
+"""Averages over blocks of voxels, for masks that need no more detail, on CPU and GPU.
+
+The lattice of blocks is centred on the image: a flipped image has flipped means. Where the blocks extend beyond
+the image, its outermost voxels are repeated. If blocks of an even number of voxels cover an axis with an odd
+number, the middle voxel of the axis counts twice.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.block_mean import BLOCK_MEAN, BLOCK_PHASOR, BLOCK_SPREAD
 from qsmengine.data import Array
 from qsmengine.errors import InputError
-from qsmengine.grid import Vector3
+from qsmengine.grid import FloatArray, Vector3
 from qsmengine.ops.order_statistics import percentile
 
 Factors = tuple[int, int, int]
@@ -33,15 +38,33 @@ def block_size(voxel_size: Vector3, factors: Factors) -> Vector3:
 
 
 def block_grid(shape: tuple[int, ...], factors: Factors) -> Factors:
-    """Return the number of blocks along each axis of an image of `shape`; the last may be incomplete."""
-    x, y, z = (-(-n // f) for n, f in zip(shape, factors, strict=True))
+    """Return the number of blocks that cover each axis of an image of `shape` and can be centred on it."""
+    x, y, z = (_count(n, f) for n, f in zip(shape, factors, strict=True))
     return x, y, z
+
+
+def _count(voxels: int, factor: int) -> int:
+    """Return the number of blocks; for an odd factor it is as odd or even as the number of voxels."""
+    count = -(-voxels // factor)
+    return count + (factor % 2 * (count - voxels)) % 2
+
+
+def voxel_positions(positions: FloatArray, shape: tuple[int, ...], factors: Factors) -> FloatArray:
+    """Return positions (n, 3) among the blocks as positions among the voxels; whole numbers are centres.
+
+    The two copies of a middle voxel that counts twice are compressed into one.
+    """
+    missing = np.multiply(block_grid(shape, factors), factors) - shape
+    places = positions * factors + (np.asarray(factors) - 1) / 2 - missing // 2
+    first_copy = np.asarray(shape) // 2 - 0.5
+    found: FloatArray = places - np.where(missing % 2, np.clip((places - first_copy) / 2, 0.0, 1.0), 0.0)
+    return found
 
 
 def block_mean(image: Array, factors: Factors, device: Device) -> Array:
     """Return the float32 mean of `image` (x, y, z) over blocks of voxels; non-finite values count as 0.
 
-    If the last block of an axis is incomplete, the last voxel is repeated.
+    Returns an array of :func:`block_grid`'s shape.
     """
     values = device.asarray(image, aligned=False)
     mean = device.empty(block_grid(values.shape, factors))
