@@ -1,6 +1,7 @@
-"""Plain English: phrases of a translated-sounding voice that documents and docstrings must not contain.
+"""Plain English: phrases of a translated-sounding voice that texts must not contain.
 
-A package is checked once its docstrings have been rewritten: add it to `PACKAGES`.
+The tests check documents, page templates, presets, and the docstrings, comments and messages of the code. A
+package is checked once its docstrings have been rewritten: add it to `PACKAGES`.
 """
 
 from __future__ import annotations
@@ -84,6 +85,29 @@ def comments(source: str) -> str:
     return "\n".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
 
 
+def messages(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every string with words that is not a docstring; ... replaces values."""
+    tree = ast.parse(source)
+    left_out = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):  # an f-string comes before its parts
+        if isinstance(node, ast.JoinedStr):
+            left_out |= {id(part) for part in node.values}
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
+            text = node.value
+        else:
+            continue
+        if " " in text:
+            yield node.lineno, text
+
+
+def texts() -> list[str]:
+    """The texts of the package outside its code: page templates, sentences, presets."""
+    kinds = (".html", ".yaml", ".md")
+    paths = (path for path in (ROOT / "qsmengine").rglob("*") if path.suffix in kinds)
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths)
+
+
 def pages() -> list[str]:
     paths = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     return sorted(p.relative_to(ROOT).as_posix() for p in paths)
@@ -96,6 +120,17 @@ def modules() -> list[str]:
 @pytest.mark.parametrize("name", pages())
 def test_documents_are_plain_english(name: str) -> None:
     assert not faults((ROOT / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", texts())
+def test_texts_of_the_package_are_plain_english(name: str) -> None:
+    assert not faults((ROOT / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("qsmengine/")])
+def test_messages_are_plain_english(name: str) -> None:
+    found = {line: faults(text) for line, text in messages((ROOT / name).read_text("utf-8"))}
+    assert not {line: phrases for line, phrases in found.items() if phrases}
 
 
 @pytest.mark.parametrize("name", modules())
@@ -122,6 +157,13 @@ def test_docstrings_and_comments_are_plain_english(name: str) -> None:
 )
 def test_the_old_voice_is_found(text: str) -> None:
     assert faults(text)
+
+
+def test_messages_are_found_in_f_strings_and_calls_only() -> None:
+    source = (
+        '''"""A module beside others."""\nraise ValueError(f"{path} stands in the {n} rows", "told again")\n'''
+    )
+    assert [text for _, text in messages(source)] == ["... stands in the ... rows", "told again"]
 
 
 def test_code_is_left_out_and_openings_are_found() -> None:

@@ -38,7 +38,7 @@ def test_raw_dataset_is_not_written_into(files, tmp_path, capsys):
 
 
 def test_folder_of_the_inputs_is_not_written_into(files, tmp_path, capsys):
-    check(qsm_arguments(files, tmp_path / "in"), tmp_path / "in", capsys, 2, "holds the inputs")
+    check(qsm_arguments(files, tmp_path / "in"), tmp_path / "in", capsys, 2, "contains the inputs")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes anywhere")

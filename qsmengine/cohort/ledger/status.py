@@ -88,7 +88,7 @@ def cohort_status(out: Path, *, expiry: float = EXPIRY) -> CohortStatus:
     """
     places = Places(out)
     if not places.home.is_dir():
-        raise InputError("holds no ledger: no cohort was run into it", source=out)
+        raise InputError("contains no ledger: no cohort has been run with this output folder", source=out)
     found = {key: _status(places, key, record, note, expiry) for key, record, note in read_all(out)}
     for folder in sorted(places.claims.glob("*")):
         if folder.name not in found and (claim := find(folder)) is not None and not claim.released:

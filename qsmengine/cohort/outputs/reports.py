@@ -86,7 +86,7 @@ def write_reports(
     files = find_results(out)
     keys = sorted({*filter(is_key, recorded_sessions(out)), *files})
     if not keys:
-        raise InputError("holds no provenance (*_prov.json) and no ledger: nothing to report", source=out)
+        raise InputError("contains no provenance (*_prov.json) and no ledger: nothing to report", source=out)
     wanted = _wanted(keys, sessions)
     work = [Work(key, files.get(key, ResultFiles()), key in wanted) for key in keys]
     pages, reported = dict[str, Path](), []

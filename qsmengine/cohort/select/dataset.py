@@ -112,7 +112,7 @@ def list_subjects(root: Path) -> tuple[list[str], list[str]]:
         if not entry.name.startswith("sub-"):
             continue
         if not _is_folder(entry):
-            hint = ": a link to nothing" if entry.is_symlink() else ""
+            hint = ": a broken link" if entry.is_symlink() else ""
             notes.append(f"{shown(entry.name)}: not a folder{hint}, left out")
         elif not _SUBJECT.fullmatch(entry.name):
             notes.append(f"{shown(entry.name)}: labels are letters and digits only; left out")

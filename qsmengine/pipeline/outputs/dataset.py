@@ -14,7 +14,7 @@ from qsmengine.io.sidecars import read_json
 DESCRIPTION, IGNORE = Path("dataset_description.json"), Path(".bidsignore")
 TITLE = "Susceptibility and diffusion maps by qsmengine"
 BIDSIGNORE = """\
-# qsmengine: what BIDS has no name for yet
+# qsmengine: files that BIDS does not define yet
 *_fieldmap.*
 *_swi.*
 *_minIP.*

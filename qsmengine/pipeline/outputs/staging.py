@@ -86,7 +86,7 @@ def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
     """Raise UsageError if the output folder is the folder of an input."""
     folder = target.resolve()
     if any(path.resolve().parent == folder for path in sources):
-        raise UsageError(f"output folder {target} holds the inputs; choose another")
+        raise UsageError(f"output folder {target} contains the inputs; choose another")
 
 
 @contextmanager

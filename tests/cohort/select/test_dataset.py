@@ -73,7 +73,7 @@ def test_a_link_to_itself_stops_nothing(dataset):
     labels, notes = list_subjects(dataset.root)
     assert "01" in labels
     assert "99" not in labels
-    assert notes == ["sub-99: not a folder: a link to nothing, left out"]
+    assert notes == ["sub-99: not a folder: a broken link, left out"]
     assert scan_subject(dataset.root, "01", Ignored())[0].files
 
 

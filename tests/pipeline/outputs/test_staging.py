@@ -75,7 +75,7 @@ def test_output_path_that_is_a_file_is_refused(tmp_path):
 
 def test_folder_of_the_inputs_is_refused_and_one_below_is_not(tmp_path):
     check_not_among_inputs(tmp_path / "out", [tmp_path / "mag.nii.gz"])
-    with pytest.raises(UsageError, match="holds the inputs"):
+    with pytest.raises(UsageError, match="contains the inputs"):
         check_not_among_inputs(tmp_path / "x" / "..", [tmp_path / "mag.nii.gz"])
 
 
