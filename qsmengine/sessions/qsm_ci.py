@@ -36,18 +36,22 @@ MAPPING = ("phase_offset", "unwrap", "field")
 
 @dataclass(frozen=True)
 class Span:
-    """Stage or span of the contract: its sections, input and output images, and meaning of --method."""
+    """Stage or span of the contract: its sections, input and output images, and meaning of --method.
+
+    `methods` are used where neither methods nor a configuration are named.
+    """
 
     sections: tuple[str, ...]
     images: tuple[str, ...]
     output: str
     named: tuple[str, ...]
+    methods: tuple[str, ...] = ()
 
 
 SPANS = {
     "field-mapping": Span(MAPPING, ("phase", "magnitude"), "totalfield", ("unwrap",)),
     "bfr": Span(("background",), ("totalfield",), "localfield", ("background",)),
-    "dipole": Span(("inversion",), ("localfield",), "chimap", ("inversion",)),
+    "dipole": Span(("inversion",), ("localfield",), "chimap", ("inversion",), ("weighted_tv",)),
     "unwrap+bfr": Span(
         (*MAPPING, "reliability", "background"), ("phase", "magnitude"), "localfield", ("unwrap", "background")
     ),
@@ -146,14 +150,17 @@ def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Gri
 def _config(request: CiRequest, span: Span) -> Config:
     settings = list(request.settings)
     sections = _named_sections(request, span)
-    if len(request.methods) > len(sections):
+    methods = request.methods
+    if not methods and request.config is None and request.preset == DEFAULT_PRESET:
+        methods = span.methods
+    if len(methods) > len(sections):
         raise UsageError(f"{request.stage} takes at most {len(sections)} methods: {' + '.join(sections)}")
-    if request.methods and len(request.methods) < len(sections):
+    if methods and len(methods) < len(sections):
         raise UsageError(f"--method of {request.stage} needs methods for {' + '.join(sections)}, joined by +")
-    named = {section: {"method": m} for section, m in zip(sections, request.methods, strict=False)}
+    named = {section: {"method": m} for section, m in zip(sections, methods, strict=False)}
     path = request.inputs / "config.json"
     overrides = nested(flat_parameters(read_json(path), named)) if path.is_file() else {}
-    if request.methods:
+    if methods:
         overrides = {**named, **{k: {**named.get(k, {}), **v} for k, v in overrides.items()}}
     return load_config(request.config, preset=request.preset, overrides=overrides, settings=settings)
 

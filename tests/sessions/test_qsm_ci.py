@@ -202,3 +202,12 @@ def test_flat_parameter_of_two_named_methods_is_refused(folder):
         UsageError, match=r"threshold is ambiguous: background\.threshold or inversion\.threshold"
     ):
         run(folder, "bfr+dipole", "a", settings=(), methods=("vsharp", "tkd"))
+
+
+def test_inversion_of_a_local_field_has_a_default_of_its_own(folder):
+    (folder / "totalfield.nii.gz").rename(folder / "localfield.nii.gz")
+    short = ("inversion.iterations=3",)
+    default = run(folder, "dipole", "a", settings=short)
+    named = run(folder, "dipole", "b", settings=short, methods=("weighted_tv",))
+    other = run(folder, "dipole", "c", settings=("inversion=weak_harmonic", *short))
+    assert default.read_bytes() == named.read_bytes() != other.read_bytes()

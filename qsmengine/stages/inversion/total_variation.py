@@ -90,12 +90,13 @@ def invert_tv(
     """Return chi (x, y, z) [ppm], 0 outside `mask`, for min sum W^2 loss(D chi - field) + lam || grad chi ||_1.
 
     `local_field` (x, y, z) [ppm]; W is the mask, or `weight` inside it scaled to mean 1; the loss is that of
-    `data_step`.
+    `data_step`. The penalty `mu_gradient` of `params` belongs to the `lam` of `params` and grows with `lam`.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     problem = tv_problem(local_field, mask, weight, domain, grid, lam, data_step)
     stopping = Stopping(params.iterations, params.tolerance, callback=callback)
-    chi = solve_tv(problem, device, stopping, mu_gradient=params.mu_gradient, mu_data=params.mu_data)
+    mu_gradient = params.mu_gradient * lam / params.lam
+    chi = solve_tv(problem, device, stopping, mu_gradient=mu_gradient, mu_data=params.mu_data)
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result

@@ -3,8 +3,8 @@
 min_chi 1/2 || W (D chi - field) ||^2 + lambda || grad chi ||_1, solved by ADMM with the splits
 grad chi and D chi. W is the mask, or `weight` inside it scaled to mean 1, so lambda does not depend on
 the weights' unit. The total variation sums the absolute differences per mm along the three axes, so the
-result does not depend on the storage order of the axes. If the noise of the field is given, `noise_gain` times
-its median is added to lambda.
+result does not depend on the storage order of the axes. `noise_gain` times the noise of the field, given
+or estimated from the field, is added to lambda.
 
 Unlike the plain k-space fit, this assumes nothing about the field outside the mask, where W = 0.
 
@@ -13,9 +13,12 @@ References: Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
+from qsmengine.ops.noise_level import noise_level
 from qsmengine.solvers.stopping import SolverCallback
 from qsmengine.solvers.tv_admm import squared_error
 from qsmengine.stages.inversion.total_variation import (
@@ -25,10 +28,16 @@ from qsmengine.stages.inversion.total_variation import (
     noisy_weight,
 )
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Mm
 
 
 class WeightedTvParams(TvParams, NoiseGainParams):
     """Parameters of weighted total variation."""
+
+    lam: Mm = Field(2e-6, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    noise_gain: Mm = Field(0.075, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
+    mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
+    mu_data: float = Field(0.02, gt=0, description="ADMM penalty of the data split")
 
 
 def weighted_tv(
@@ -44,14 +53,17 @@ def weighted_tv(
 ) -> Array:
     """Return the susceptibility (x, y, z) [ppm] from the local field (x, y, z) [ppm]; 0 outside `mask`.
 
-    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda.
-    `callback` receives the solver's status and may stop it.
+    `weight` (x, y, z), any unit, is best 1 / noise of the field; `noise` (x, y, z) [ppm] adapts lambda;
+    without it the noise is estimated from the field. `callback` receives the solver's status and may stop it.
     """
     mask = device.asarray(mask, bool)
+    if noise is None:
+        lam = params.lam + params.noise_gain * noise_level(local_field, mask, device, weight=weight)
+    else:
+        lam = noisy_weight(params.lam, params.noise_gain, noise, mask)
     return invert_tv(
         local_field, mask, grid, params, squared_error,
-        lam=noisy_weight(params.lam, params.noise_gain, noise, mask),
-        device=device, weight=weight, callback=callback,
+        lam=lam, device=device, weight=weight, callback=callback,
     )  # fmt: skip
 
 

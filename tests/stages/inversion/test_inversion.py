@@ -77,3 +77,13 @@ def test_lambda_is_given_by_its_name():
     assert WeightedTvParams(**{"lambda": 1e-3}).lam == 1e-3
     with pytest.raises(ValidationError):
         WeightedTvParams(**{"lambda": -1.0})
+
+
+@pytest.mark.parametrize("sigma", [0.002, 0.01])
+def test_weighted_tv_finds_the_noise_that_nobody_told(sigma, device, rng):
+    _, mask, field, grid = head(rng)
+    noisy = field + sigma * rng.standard_normal(SHAPE)
+    noise = device.asarray(np.full(SHAPE, sigma))
+    told = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device, noise=noise))
+    found = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device))
+    assert nrmse(found, told, mask) < 0.1
