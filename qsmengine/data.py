@@ -162,6 +162,10 @@ def unweighted_volumes(b_values: FloatArray, threshold: float | None = None) -> 
     return np.asarray(lowest & ~lowest.all())
 
 
+SHORTEST_ECHO_TIME = 2e-5
+"""Shorter echo times [s] than those of ultra-short sequences are taken for another unit in advice."""
+
+
 def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
     """Return echo times as a tuple of floats [s]; raises InputError unless positive, ascending, below 1 s."""
     times = tuple(float(t) for t in echo_times)
@@ -170,14 +174,20 @@ def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
     if not all(np.isfinite(times)) or min(times) <= 0:
         raise InputError(f"{times} are not positive numbers of seconds", field="EchoTime")
     if max(times) > 1.0:
-        suggestion = " ".join(f"{t / 1000:g}" for t in times)
         raise InputError(
-            f"{times} exceeds 1 s: echo times are in seconds; if these are milliseconds, use {suggestion}",
-            field="EchoTime",
+            f"{times} exceeds 1 s: echo times are in seconds{_in_seconds(times)}", field="EchoTime"
         )
     if any(b <= a for a, b in pairwise(times)):
         raise InputError(f"{times} are not ascending and distinct", field="EchoTime")
     return times
+
+
+def _in_seconds(times: tuple[float, ...]) -> str:
+    """Suggest the seconds that times in smaller units are; nothing if no unit makes all of them plausible."""
+    for unit, factor in (("milliseconds", 1e3), ("microseconds", 1e6)):
+        if min(times) / factor >= SHORTEST_ECHO_TIME and max(times) / factor <= 1.0:
+            return f"; if these are {unit}, use {' '.join(f'{t / factor:g}' for t in times)}"
+    return ""
 
 
 def _check_shape(name: str, array: Array, grid: Grid, ndim: int) -> None:

@@ -14,10 +14,13 @@ from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.header import ImageHeader, read_header
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.sidecars import Sidecar, read_sidecar
+from qsmengine.units import GAMMA_HZ_PER_T
 
 ECHO_TIME_TOLERANCE = 1e-6
 """Largest difference [s] between echo times of two sidecars that count as equal."""
 _FIELD_MAP = re.compile(r"phase_?diff|field.?map|b0.?map|(^|[^a-z])fmap|fm2d", re.IGNORECASE)
+FREQUENCY_RATIO = 1.15
+"""Largest ratio of the field strength to that of the imaging frequency; nominal field strengths are rounded."""
 FIELD_TOLERANCE = 0.02
 """Largest difference [T] between field strengths that count as equal."""
 
@@ -186,7 +189,24 @@ def common_field_strength(groups: Sequence[EchoGroup], given: float | None, note
                 source=sidecar.image,
                 field="MagneticFieldStrength",
             )
+    for sidecar, _ in found:
+        _check_proton_frequency(sidecar, agreed)
     return agreed
+
+
+def _check_proton_frequency(sidecar: Sidecar, field_strength: float) -> None:
+    """Raise InputError if ImagingFrequency [MHz] is that of protons in a clearly different field."""
+    frequency = sidecar.values.get("ImagingFrequency")
+    if not isinstance(frequency, int | float) or sidecar.values.get("ImagedNucleus", "1H") != "1H":
+        return
+    measured = 1e6 * frequency / GAMMA_HZ_PER_T
+    if 0.01 < measured < 30.0 and not 1 / FREQUENCY_RATIO < measured / field_strength < FREQUENCY_RATIO:
+        raise InputError(
+            f"{field_strength:g} T, but ImagingFrequency {frequency:g} MHz is that of protons at "
+            f"{measured:.3g} T; give --field-strength (field_strength) in tesla",
+            source=sidecar.image,
+            field="MagneticFieldStrength",
+        )
 
 
 def _missing(groups: Sequence[EchoGroup], field: str, remedy: str) -> NoReturn:

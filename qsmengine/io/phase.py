@@ -9,16 +9,18 @@
 | -3142 .. 3142 | milliradians (GE, Philips) | v / 1000 |
 | stored values -pi .. pi, scaled ones not | radians with a wrong scl_slope | stored value |
 
-A range is accepted if the series reaches both ends to within a tenth, as wrapped phase does. One rule applies
-to all files of a series; slopes may differ between files.
+A range is accepted if the series reaches both ends to within a tenth, as wrapped phase does; milliradians must
+reach them to within 0.5 %, since Siemens units without wraps may span as much. One rule applies to all files
+of a series; slopes may differ between files. Other ranges are converted on request only.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +30,14 @@ from qsmengine.errors import InputError
 from qsmengine.io.header import ImageHeader
 from qsmengine.io.nifti import scale_stored
 
-PhaseUnits: TypeAlias = Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"]
-"""Names of the known ranges, also accepted as override."""
-
-OVERRIDE = "give phase_units as one of rad, stored-rad, rad-0-2pi, siemens, siemens-raw, mrad"
+PhaseUnits: TypeAlias = str
+"""Name of a known range, or the two values that stand for -pi and pi, such as "-180..180"."""
+_BOUND = r"[+-]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})"
+_ENDS = re.compile(rf"({_BOUND})\.\.({_BOUND})")
+OVERRIDE = (
+    "set input.phase_units (phase_units) to rad, stored-rad, rad-0-2pi, siemens, siemens-raw or mrad, or to "
+    "the values that stand for -pi and pi, such as -180..180"
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,14 @@ class _Range:
     factor: float
     zero: float
     meaning: str
+    margin: float = 0.1
 
     def contains(self, low: float, high: float) -> bool:
         slack = 1e-3 * (self.high - self.low)
         return low >= self.low - slack and high <= self.high + slack
 
     def is_filled_by(self, low: float, high: float) -> bool:
-        margin = 0.1 * (self.high - self.low)
+        margin = self.margin * (self.high - self.low)
         return self.contains(low, high) and low <= self.low + margin and high >= self.high - margin
 
 
@@ -60,7 +67,7 @@ _RANGES: dict[PhaseUnits, _Range] = {
         _Range("rad-0-2pi", 0.0, 2 * _PI, 1.0, 0.0, "radians from 0, 2 pi subtracted above pi"),
         _Range("siemens", -4096.0, 4095.0, _PI / 4096, 0.0, "Siemens units, times pi / 4096"),
         _Range("siemens-raw", 0.0, 4095.0, _PI / 2048, 2048.0, "raw Siemens units, (v - 2048) pi / 2048"),
-        _Range("mrad", -3142.0, 3142.0, 1e-3, 0.0, "milliradians"),
+        _Range("mrad", -3142.0, 3142.0, 1e-3, 0.0, "milliradians", margin=0.005),
     )
 }
 _STORED = _Range(
@@ -217,7 +224,7 @@ def check_units(unit: str | None, source: object) -> None:
 
 
 def _override(units: PhaseUnits, spans: Sequence[_Span]) -> _Range:
-    rule = _STORED if units == "stored-rad" else _RANGES.get(units)
+    rule = _STORED if units == "stored-rad" else _RANGES.get(units) or _own_range(units)
     if rule is None:
         raise InputError(f"{units!r} is unknown; {OVERRIDE}", field="phase_units")
     for span in spans:
@@ -229,6 +236,26 @@ def _override(units: PhaseUnits, spans: Sequence[_Span]) -> _Range:
                 field="phase_units",
             )
     return rule
+
+
+def is_unit(text: str) -> bool:
+    """Return whether a text is the name of a known range or two values that stand for -pi and pi."""
+    return text == _STORED.units or text in _RANGES or _ends(text) is not None
+
+
+def _ends(units: str) -> tuple[float, float] | None:
+    match = _ENDS.fullmatch(units)
+    low, high = map(float, match.groups()) if match else (0.0, 0.0)
+    return (low, high) if low < high else None
+
+
+def _own_range(units: str) -> _Range | None:
+    ends = _ends(units)
+    if ends is None:
+        return None
+    low, high = ends
+    factor = 2 * _PI / (high - low)
+    return _Range(units, low, high, factor, (low + high) / 2, f"{low:g} .. {high:g} for -pi .. pi, on request")
 
 
 def _values(span: _Span, rule: _Range) -> tuple[float, float]:

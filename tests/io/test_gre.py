@@ -149,6 +149,25 @@ def test_milliseconds_are_refused_with_the_right_seconds(files):
         load_gre(**files(), echo_times=[4, 8, 12])
 
 
+def test_only_a_unit_that_fits_all_echo_times_is_suggested(files):
+    with pytest.raises(InputError, match=r"if these are microseconds, use 0\.004 0\.008 0\.012"):
+        load_gre(**files(), echo_times=[4000, 8000, 12000])
+    with pytest.raises(InputError, match="echo times are in seconds") as caught:
+        load_gre(**files(), echo_times=[0.004, 0.008, 12])
+    assert "use" not in str(caught.value)
+
+
+def test_field_strength_that_contradicts_the_imaging_frequency_is_refused(files):
+    stated = {"MagneticFieldStrength": 1.5, "ImagingFrequency": 123.2}
+    with pytest.raises(
+        InputError, match=r"1\.5 T, but ImagingFrequency 123\.2 MHz .* 2\.89 T.*--field-strength"
+    ):
+        load_gre(**files(sidecar=stated))
+    assert load_gre(**files(sidecar=stated), field_strength=3.0).series.grid.field_strength == 3.0
+    for more in ({"MagneticFieldStrength": 3.0}, {"ImagedNucleus": "23Na"}, {"ImagingFrequency": "unknown"}):
+        assert load_gre(**files(sidecar=stated | more)).series.grid.field_strength in {1.5, 3.0}
+
+
 def test_arguments_win_over_sidecars_with_a_note(files, truth):
     loaded = load_gre(**files(sidecar={"EchoTime": 4.0}), echo_times=[0.03, 0.01, 0.02], field_strength=1.5)
     check(loaded, truth)

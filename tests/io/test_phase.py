@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from qsmengine.demo_data import demo_path
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, UsageError
 from qsmengine.io import PhaseFile, phase_to_radians, read_sidecar, read_stored
+from qsmengine.pipeline.configuration.config import load_config
 
 PI = math.pi
 
@@ -131,7 +132,7 @@ def test_files_in_different_units_are_refused_with_both_ranges(file, wrapped):
 def test_a_file_far_smaller_or_larger_than_its_series_is_refused(file, wrapped):
     siemens = file(np.round(wrapped * 4096 / PI).clip(-4096, 4094).astype(np.int16), "a.nii")
     small = file((0.5 * wrapped).astype(np.float32), "b.nii")
-    with pytest.raises(InputError, match=r"b\.nii: Units: .*but the series is in siemens; give phase_units"):
+    with pytest.raises(InputError, match=r"b\.nii: Units: .*but the series is in siemens; set input"):
         phase_to_radians([siemens, small])
     radians = file(wrapped.astype(np.float32), "c.nii")
     with pytest.raises(InputError, match=r"d\.nii.*but the series is in rad"):
@@ -141,9 +142,43 @@ def test_a_file_far_smaller_or_larger_than_its_series_is_refused(file, wrapped):
 @pytest.mark.parametrize("scale", [0.3, 0.01, 20.0, 400.0])
 def test_an_unknown_range_is_refused_with_range_and_override(file, wrapped, scale):
     with pytest.raises(
-        InputError, match=r"p\.nii\.gz: Units: phase values span .* give phase_units as one of rad"
+        InputError, match=r"p\.nii\.gz: Units: phase values span .* set input\.phase_units .* to rad"
     ):
         phase_to_radians([file((scale * wrapped).astype(np.float32))])
+
+
+@pytest.mark.parametrize(
+    ("units", "stored"),
+    [
+        ("-180..180", lambda p: np.degrees(p).astype(np.float32)),
+        ("0..65535", lambda p: np.round((p + PI) / (2 * PI) * 65535).astype(np.uint16)),
+        ("-1..1", lambda p: (p / PI).astype(np.float32)),
+    ],
+)
+def test_two_values_can_stand_for_the_ends_of_a_turn(file, wrapped, units, stored):
+    image = file(stored(wrapped))
+    with pytest.raises(InputError, match="none of the known ranges"):
+        phase_to_radians([image])
+    (got,), notes = phase_to_radians([image], units=units)
+    assert difference(got, wrapped) < 2e-4
+    assert "on request" in notes[0]
+
+
+@pytest.mark.parametrize("units", ["180..-180", "1..1", "-180", "a..b", "-180..1e9", "..", "1" * 40 + "..2"])
+def test_other_texts_are_no_range(file, wrapped, units):
+    with pytest.raises(InputError, match=r"phase_units: .* is unknown"):
+        phase_to_radians([file(wrapped.astype(np.float32))], units=units)
+    with pytest.raises(UsageError, match="phase_units"):
+        load_config(settings=[f"input.phase_units={units}"])
+
+
+def test_siemens_phase_without_wraps_is_not_taken_for_milliradians(file, wrapped):
+    stored = np.round(0.74 * wrapped * 4096 / PI).astype(np.int16)
+    assert 2900 < stored.max() < 3142
+    with pytest.raises(InputError, match="none of the known ranges"):
+        phase_to_radians([file(stored)])
+    (got,), _ = phase_to_radians([file(stored)], units="siemens")
+    assert difference(got, 0.74 * wrapped) < 1e-3
 
 
 def test_declared_radians_are_respected_and_checked(file, wrapped):

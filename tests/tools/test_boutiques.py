@@ -40,7 +40,8 @@ def test_command_line_of_all_inputs_is_parsed_back(tree):
         if entry["type"] == "Flag":
             words.append(entry["command-line-flag"])
             continue
-        value = str(entry.get("value-choices", [SAMPLES[entry["type"]]])[0])
+        sample = entry.get("maximum", SAMPLES[entry["type"]])
+        value = str(entry.get("value-choices", [sample])[0])
         words += [*([entry["command-line-flag"]] if "command-line-flag" in entry else []), value]
     found = vars(parse(words))
     inputs = {entry["id"] for entry in tree["inputs"]}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeAlias
 
+from qsmengine.cli.options.bounds import ECHO_TIME, FIELD_STRENGTH, THREADS, WORKERS, Bounds
 from qsmengine.cohort.plan.build import all_kinds
 from qsmengine.errors import UsageError, nearest
 
@@ -35,8 +36,8 @@ class Argument:
         Whether the argument accepts more than one value.
     choices, default
         Allowed values, and the default value.
-    least
-        Smallest number allowed.
+    bounds
+        Smallest and largest number allowed.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Argument:
     several: bool = False
     choices: tuple[str, ...] = ()
     default: Any = None
-    least: int | None = None
+    bounds: Bounds | None = None
 
 
 def _both(flag: str) -> tuple[str, ...]:
@@ -71,9 +72,9 @@ ARGUMENTS = (
     Argument("lut", ("--lut",), "text",
              "lookup table for segmentations without one: a built-in name or a file"),
     Argument("echo_times", _both("--echo-times"), "number",
-             "echo times of every series [s]; default: from the sidecars", several=True),
+             "echo times of every series [s]; default: from the sidecars", several=True, bounds=ECHO_TIME),
     Argument("field_strength", _both("--field-strength"), "number",
-             "field strength of every series [T]; default: from the sidecars"),
+             "field strength of every series [T]; default: from the sidecars", bounds=FIELD_STRENGTH),
     Argument("config", ("--config", "--config-file"), "file", "YAML configuration file"),
     Argument("set", ("--set",), "text", "settings, such as inversion.lambda=2e-4", several=True),
     Argument("preset", ("--preset",), "text", "bundled configuration to start from", default="accurate"),
@@ -82,8 +83,8 @@ ARGUMENTS = (
              "group level: participants.tsv; default: the dataset's"),
     Argument("work_dir", ("-w", *_both("--work-dir")), "folder", "folder for temporary files"),
     Argument("nprocs", ("--nprocs", "--n-cpus", "--n_cpus"), "integer",
-             "total number of CPU cores; 0: no worker processes", least=0),
-    Argument("omp_nthreads", _both("--omp-nthreads"), "integer", "CPU cores per worker", least=1),
+             "total number of CPU cores; 0: no worker processes", bounds=WORKERS),
+    Argument("omp_nthreads", _both("--omp-nthreads"), "integer", "CPU cores per worker", bounds=THREADS),
     Argument("mem", ("--mem", *_both("--mem-mb")), "text",
              "total memory of all workers: a number of MB, or a size such as 16G"),
     Argument("device", ("--device",), "text", "compute device: auto, cpu, cuda or cuda:N", default="auto"),
@@ -170,8 +171,8 @@ def _options(argument: Argument) -> dict[str, Any]:
 def _number(argument: Argument) -> Any:
     def convert(text: str) -> float | int:
         value = int(text) if argument.kind == "integer" else float(text)
-        if argument.least is not None and value < argument.least:
-            raise argparse.ArgumentTypeError(f"{text}: must be {argument.least} or more")
+        if argument.bounds is not None:
+            argument.bounds.check(argument.flags[0], value)
         return value
 
     convert.__name__ = argument.kind

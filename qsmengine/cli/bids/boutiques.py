@@ -68,7 +68,9 @@ def _input(argument: Argument) -> dict[str, Any]:
     if argument.several:
         entry |= {"list": True, "list-separator": " "}
     if argument.kind == "integer":
-        entry |= {"integer": True} | ({} if argument.least is None else {"minimum": argument.least})
+        entry["integer"] = True
+    if argument.bounds is not None:
+        entry |= {"minimum": argument.bounds.least, "maximum": argument.bounds.most}
     if argument.choices:
         entry["value-choices"] = list(argument.choices)
     if argument.default is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 
 
 def denoise(
@@ -30,10 +30,21 @@ def denoise(
         ),
     ] = "auto",
     search_radius: Annotated[
-        int, typer.Option("--search-radius", help="radius of the search window [voxels]")
+        int,
+        typer.Option(
+            "--search-radius", help="radius of the search window [voxels]", callback=bounds.bounded(0, 100)
+        ),
     ] = 5,
-    patch_radius: Annotated[int, typer.Option("--patch-radius", help="radius of the patches [voxels]")] = 1,
-    h: Annotated[float, typer.Option("--h", help="decay of the weights relative to the noise")] = 1.0,
+    patch_radius: Annotated[
+        int,
+        typer.Option("--patch-radius", help="radius of the patches [voxels]", callback=bounds.bounded(0, 100)),
+    ] = 1,
+    h: Annotated[
+        float,
+        typer.Option(
+            "--h", help="decay of the weights relative to the noise", callback=bounds.bounded(1e-3, 1e3)
+        ),
+    ] = 1.0,
     rician: Annotated[
         bool, typer.Option("--rician", help="correct the Rician noise bias of magnitude images")
     ] = False,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 
 
 def dti(
@@ -66,7 +66,12 @@ def dti(
     ] = True,
     shells: Annotated[
         str | None,
-        typer.Option("--shells", help="shells to fit in addition to b = 0, such as 1000,2000", metavar="B,..."),
+        typer.Option(
+            "--shells",
+            help="shells to fit in addition to b = 0, such as 1000,2000",
+            metavar="B,...",
+            callback=bounds.bounded(1, 100_000),
+        ),
     ] = None,
     exclude: Annotated[
         str | None,
@@ -82,7 +87,7 @@ def dti(
         float | None,
         typer.Option(
             "--max-memory",
-            min=0.0,
+            callback=bounds.bounded(0, 1e6),
             help="fit in slabs if more memory is needed; default: the free memory",
             metavar="GIB",
         ),

@@ -33,11 +33,11 @@ def evaluate(
     """Score a susceptibility or field map, both where it is nonzero (as QSM-CI does) and in the whole mask."""
     import json
 
-    from qsmengine.cli.options.parsers import parse_numbers
+    from qsmengine.cli.options.parsers import parse_ranges
     from qsmengine.sessions.evaluate import evaluate_files
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    regions = [int(n) for n in parse_numbers([dgm_labels], "--dgm-labels") or ()]
+    regions = parse_ranges(dgm_labels, "--dgm-labels")
     result = evaluate_files(estimate, truth, mask, labels, regions)
     if as_json:
         facts = {"scored": result.scored._asdict(), "whole": result.whole._asdict()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 from qsmengine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def phantom(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="output folder, a BIDS dataset")],
-    head: Annotated[int, typer.Option("--head", help="anatomy: head 1, 2 or 3")] = 1,
+    head: Annotated[
+        int, typer.Option("--head", help="anatomy: head 1, 2 or 3", callback=bounds.bounded(1, 3))
+    ] = 1,
     subject: Annotated[
         str | None, typer.Option("--subject", help="subject label [default: 01 for head 1, ...]")
     ] = None,
@@ -31,23 +33,54 @@ def phantom(
     ] = None,
     voxel_size: Annotated[
         list[str] | None,
-        typer.Option("--voxel-size", help="voxel size [mm], one or three numbers", metavar="MM..."),
+        typer.Option(
+            "--voxel-size",
+            help="voxel size [mm], one or three numbers",
+            metavar="MM...",
+            callback=bounds.bounded(0.1, 30),
+        ),
     ] = None,
     field_strength: Annotated[
-        float, typer.Option("--field-strength", help="field strength [T]", metavar="T")
+        float,
+        typer.Option(
+            "--field-strength",
+            help="field strength [T]",
+            metavar="T",
+            callback=bounds.bounded(*bounds.FIELD_STRENGTH),
+        ),
     ] = 3.0,
     echo_times: Annotated[
         list[str] | None,
-        typer.Option("--echo-times", help="echo times [s] [default: 0.004 0.012 0.02 0.028]", metavar="S..."),
+        typer.Option(
+            "--echo-times",
+            help="echo times [s] [default: 0.004 0.012 0.02 0.028]",
+            metavar="S...",
+            callback=bounds.echo_times,
+        ),
     ] = None,
     b0_direction: Annotated[
         list[str] | None,
-        typer.Option("--b0-direction", help="B0 direction in array axes [default: 0 0 1]", metavar="X Y Z"),
+        typer.Option(
+            "--b0-direction",
+            help="B0 direction in array axes [default: 0 0 1]",
+            metavar="X Y Z",
+            callback=bounds.bounded(-1e6, 1e6),
+        ),
     ] = None,
     snr: Annotated[
-        float | None, typer.Option("--snr", help="SNR in white matter at the first echo; default: no noise")
+        float | None,
+        typer.Option(
+            "--snr",
+            help="SNR in white matter at the first echo; default: no noise",
+            callback=bounds.bounded(1e-3, 1e6),
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="random seed of texture, coil and noise")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", help="random seed of texture, coil and noise", callback=bounds.bounded(*bounds.SEED)
+        ),
+    ] = 0,
     modality: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,16 +89,26 @@ def phantom(
     ] = None,
     sessions: Annotated[
         int | None,
-        typer.Option("--sessions", min=1, help="write a cohort of N sessions of this head", metavar="N"),
+        typer.Option(
+            "--sessions",
+            help="write a cohort of N sessions of this head",
+            metavar="N",
+            callback=bounds.bounded(*bounds.COUNT),
+        ),
     ] = None,
-    visits: Annotated[int, typer.Option("--visits", min=1, help="sessions per subject of a cohort")] = 1,
+    visits: Annotated[
+        int, typer.Option("--visits", help="sessions per subject of a cohort", callback=bounds.bounded(1, 1000))
+    ] = 1,
     faults: Annotated[
         bool,
         typer.Option(
             "--faults", help="damage every fifth session; derivatives/truth/faults.json lists the faults"
         ),
     ] = False,
-    texture: Annotated[float, typer.Option("--texture", help="relative variation within a tissue")] = 0.1,
+    texture: Annotated[
+        float,
+        typer.Option("--texture", help="relative variation within a tissue", callback=bounds.bounded(0, 1)),
+    ] = 0.1,
     force: shared.Force = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,

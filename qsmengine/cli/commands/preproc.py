@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 
 
 def preproc(
@@ -39,6 +39,7 @@ def preproc(
         typer.Option(
             "--outlier-threshold",
             help="flag slices darker than expected by more than this many standard deviations",
+            callback=bounds.bounded(0.1, 1000),
         ),
     ] = 4.0,
     device: shared.Device = "auto",

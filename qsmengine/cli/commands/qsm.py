@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 
 
 def qsm(
@@ -33,11 +33,21 @@ def qsm(
     out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
     echo_times: Annotated[
         list[str] | None,
-        typer.Option("--echo-times", help="echo times [s]; default: from the sidecars", metavar="S..."),
+        typer.Option(
+            "--echo-times",
+            help="echo times [s]; default: from the sidecars",
+            metavar="S...",
+            callback=bounds.echo_times,
+        ),
     ] = None,
     field_strength: Annotated[
         float | None,
-        typer.Option("--field-strength", help="field strength [T]; default: from the sidecars", metavar="T"),
+        typer.Option(
+            "--field-strength",
+            help="field strength [T]; default: from the sidecars",
+            metavar="T",
+            callback=bounds.bounded(*bounds.FIELD_STRENGTH),
+        ),
     ] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
     labels: Annotated[

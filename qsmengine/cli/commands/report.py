@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 
 
 def report(
@@ -19,7 +19,13 @@ def report(
         typer.Option("--session", help="write only the page of this session, sub-X[_ses-Y]; may be repeated"),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="processes used for many pages", metavar="N")
+        int | None,
+        typer.Option(
+            "--jobs",
+            help="processes used for many pages",
+            metavar="N",
+            callback=bounds.bounded(*bounds.THREADS),
+        ),
     ] = None,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,

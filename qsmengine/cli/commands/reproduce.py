@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 from qsmengine.errors import UsageError
 
 
@@ -43,18 +43,34 @@ def reproduce(
             help="start from drawn regional values or maps (table), or from simulated raw signals (raw)",
         ),
     ] = Level.table,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="number of virtual cohorts", metavar="N")] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the first cohort", metavar="N")] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", help="number of virtual cohorts", metavar="N", callback=bounds.bounded(*bounds.COUNT)
+        ),
+    ] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", help="seed of the first cohort", metavar="N", callback=bounds.bounded(*bounds.SEED)
+        ),
+    ] = 0,
     per_group: Annotated[
         int | None,
         typer.Option(
-            "--per-group", min=2, help="level raw: participants per group; default: as published", metavar="N"
+            "--per-group",
+            help="level raw: participants per group; default: as published",
+            metavar="N",
+            callback=bounds.bounded(2, 10_000),
         ),
     ] = None,
     voxel_size: Annotated[
         float,
         typer.Option(
-            "--voxel-size", min=1, max=4, help="level raw: voxel size of the virtual heads [mm]", metavar="MM"
+            "--voxel-size",
+            help="level raw: voxel size of the virtual heads [mm], 1 to 4",
+            metavar="MM",
+            callback=bounds.bounded(1, 4),
         ),
     ] = 2.0,
     device: shared.Device = "auto",

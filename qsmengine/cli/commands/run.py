@@ -9,7 +9,7 @@ import typer
 
 from qsmengine.cli.display.cohort import CohortView
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import cohort, shared
+from qsmengine.cli.options import bounds, cohort, shared
 from qsmengine.cli.options.parsers import parse_bytes
 
 _WORK = "Workers"
@@ -31,7 +31,7 @@ def run(
         int | None,
         typer.Option(
             "--workers",
-            min=0,
+            callback=bounds.bounded(*bounds.WORKERS),
             rich_help_panel=_WORK,
             metavar="N",
             help="worker processes; 0: none; default: one per GPU, or as many as cores and memory allow",

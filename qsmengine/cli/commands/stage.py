@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 from qsmengine.errors import UsageError
 
 
@@ -33,7 +33,12 @@ def stage(
     ] = None,
     field_strength: Annotated[
         float | None,
-        typer.Option("--field-strength", help="field strength [T]; default: from the sidecars", metavar="T"),
+        typer.Option(
+            "--field-strength",
+            help="field strength [T]; default: from the sidecars",
+            metavar="T",
+            callback=bounds.bounded(*bounds.FIELD_STRENGTH),
+        ),
     ] = None,
     list_methods: Annotated[
         bool, typer.Option("--list", help="list methods with their inputs, outputs, parameters and source")

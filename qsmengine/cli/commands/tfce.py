@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import Reporter
-from qsmengine.cli.options import shared
+from qsmengine.cli.options import bounds, shared
 
 
 def tfce(
@@ -27,14 +27,31 @@ def tfce(
         list[str] | None, typer.Option("--covariate", help="nuisance column; may be repeated")
     ] = None,
     permutations: Annotated[
-        int, typer.Option("--permutations", min=1, help="number of permutations", metavar="N")
+        int,
+        typer.Option(
+            "--permutations",
+            help="number of permutations",
+            metavar="N",
+            callback=bounds.bounded(1, 1_000_000),
+        ),
     ] = 5000,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="random seed of the permutations", metavar="N")
+        int,
+        typer.Option(
+            "--seed",
+            help="random seed of the permutations",
+            metavar="N",
+            callback=bounds.bounded(*bounds.SEED),
+        ),
     ] = 0,
     one_sided: Annotated[bool, typer.Option("--one-sided", help="test positive effects only")] = False,
     connectivity: Annotated[
-        int, typer.Option("--connectivity", help="number of neighbours of a voxel: 6, 18 or 26")
+        int,
+        typer.Option(
+            "--connectivity",
+            help="number of neighbours of a voxel: 6, 18 or 26",
+            callback=bounds.bounded(6, 26),
+        ),
     ] = 6,
     device: shared.Device = "auto",
     threads: shared.Threads = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from qsmengine.cli.options import bounds
 from qsmengine.cli.options.parsers import parse_numbers
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ EchoTimes: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--echo-times", help="echo times of every series [s], separated by commas; default: from the sidecars",
-        rich_help_panel=_CHOICE, metavar="S,...",
+        rich_help_panel=_CHOICE, metavar="S,...", callback=bounds.echo_times,
     ),
 ]  # fmt: skip
 FieldStrength: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--field-strength", help="field strength of every series [T]; default: from the sidecars",
-        rich_help_panel=_CHOICE, metavar="T",
+        rich_help_panel=_CHOICE, metavar="T", callback=bounds.bounded(*bounds.FIELD_STRENGTH),
     ),
 ]  # fmt: skip
 

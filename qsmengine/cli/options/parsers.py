@@ -30,6 +30,8 @@ def parse_numbers(texts: Iterable[str] | None, option: str) -> tuple[float, ...]
 def parse_ranges(text: str | None, option: str) -> tuple[int, ...]:
     """Parse positive integers and ranges, such as ``3,40-42``. Raises UsageError naming the option."""
     spans: list[tuple[int, int]] = []
+    if text is not None and not text.replace(",", " ").split():
+        raise UsageError(f"{option}: no number was given")
     for part in (text or "").replace(",", " ").split():
         match = _RANGE.fullmatch(part)
         if match is None or not 1 <= int(match[1]) <= int(match[2] or match[1]):

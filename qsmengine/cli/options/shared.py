@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from qsmengine.cli.options.bounds import THREADS, bounded
+
 _COMPUTE = "Computing"
 _CONFIG = "Configuration"
 _OUTPUT = "Output"
@@ -19,8 +21,11 @@ Device: TypeAlias = Annotated[
 ]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads; default: all", rich_help_panel=_COMPUTE, metavar="N"),
-]
+    typer.Option(
+        "--threads", help="CPU threads; default: all", rich_help_panel=_COMPUTE, metavar="N",
+        callback=bounded(*THREADS),
+    ),
+]  # fmt: skip
 ConfigFile: TypeAlias = Annotated[
     Path | None,
     typer.Option("--config", help="YAML configuration file", rich_help_panel=_CONFIG, metavar="F.yaml"),

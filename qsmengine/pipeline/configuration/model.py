@@ -12,9 +12,10 @@ from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from qsmengine.errors import UsageError
+from qsmengine.io.phase import OVERRIDE, is_unit
 from qsmengine.stages import registry
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -24,14 +25,20 @@ from qsmengine.stages.stage import Stage
 Tree: TypeAlias = dict[str, Any]
 
 
+def _known_units(text: str) -> str:
+    if not is_unit(text):
+        raise ValueError(OVERRIDE)
+    return text
+
+
 class InputOptions(Params):
     """Settings for reading raw images; None: decided from the files."""
 
     phase_sign: Literal[1, -1] = Field(
         1, description="-1 if the scanner's phase decreases with increasing field"
     )
-    phase_units: Literal["rad", "stored-rad", "rad-0-2pi", "siemens", "siemens-raw", "mrad"] | None = Field(
-        None, description="unit of the phase values"
+    phase_units: Annotated[str, AfterValidator(_known_units)] | None = Field(
+        None, description="unit of the phase values, or the values that stand for -pi and pi: -180..180"
     )
     slice_alternation: bool | None = Field(
         None, description="whether the phase of every second slice is off by pi and must be corrected"

@@ -36,7 +36,7 @@ def test_flags_are_spelled_as_users_of_bids_apps_spell_them(given, name, value):
     [
         ([*MUST, "--particpant-label", "1"], "did you mean --participant-label"),
         ([*MUST, "--omp-nthread=2"], "did you mean --omp-nthreads"),
-        ([*MUST, "--omp-nthreads", "0"], "1 or more"),
+        ([*MUST, "--omp-nthreads", "0"], "between 1 and 4096"),
         ([*MUST, "--nprocs", "two"], "invalid integer value: 'two'"),
         ([*MUST, "--steps", "fmri"], "invalid choice: 'fmri'"),
         (["bids", "out", "subject"], "invalid choice: 'subject'"),
