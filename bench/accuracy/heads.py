@@ -25,7 +25,7 @@ LAYOUT = 1
 DEEP = 6.0
 """Distance from the rim of the mask, beyond which a voxel counts as deep [mm]."""
 SCANNERS = {
-    "fine": Scanner(features=FEATURES, subdivision=2, flat=1.0),
+    "fine": Scanner(features=FEATURES, subdivision=2, flat=1.0, splines=True),
     "k-space": Scanner(features=FEATURES),
 }
 MAPS = ("chi", "local_field", "total_field")

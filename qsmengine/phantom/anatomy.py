@@ -16,6 +16,7 @@ from qsmengine.phantom.labels import HeadIndex, LabelArray, load_head_index, reg
 from qsmengine.phantom.refine import SMOOTHING, refine_head
 from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.tissue import TissueMaps, tissue_maps, tissue_table
+from qsmengine.phantom.variants import deformed_head, with_close_skull
 
 WHITE_MATTER = (2, 41)
 """Labels in which the SNR is defined."""
@@ -75,10 +76,13 @@ def head_anatomy(
     texture: float = 0.1,
     subdivision: int = 1,
     smoothing: float = SMOOTHING,
+    deformation: float = 0.0,
+    close_skull: bool = False,
 ) -> Anatomy:
     """Return labels and tissue of a virtual head; arguments as for :func:`~qsmengine.phantom.virtual_head`.
 
-    With `subdivision` above 1 the label map is refined first (:func:`~qsmengine.phantom.refine.refine_head`).
+    The label map may be deformed and its skull moved (:mod:`~qsmengine.phantom.variants`); with `subdivision`
+    above 1 it is refined (:func:`~qsmengine.phantom.refine.refine_head`).
 
     Raises
     ------
@@ -90,8 +94,7 @@ def head_anatomy(
     if not 0 <= texture <= 0.5:
         raise UsageError(f"texture: {texture} lies outside 0 .. 0.5")
     streams = np.random.SeedSequence(seed).spawn(5)
-    canvas = load_head_index(subject)
-    head = canvas if subdivision == 1 else refined_head(subject, subdivision, smoothing)
+    canvas, head = _heads(subject, seed, deformation, close_skull, subdivision, smoothing)
     fine = tissue_maps(head, field_strength, texture=texture, rng=np.random.default_rng(streams[0]))
     featured = add_features(head, fine, features, field_strength, streams[4], canvas=canvas)
     head, fine = featured.head, featured.tissue
@@ -115,11 +118,19 @@ def head_anatomy(
 
 
 @lru_cache(maxsize=1)
-def refined_head(subject: int, subdivision: int, smoothing: float) -> HeadIndex:
-    """Return the refined label map of a subject; the last one is kept, its array is read-only."""
-    head = refine_head(load_head_index(subject), subdivision, smoothing)
-    head.index.setflags(write=False)
-    return head
+def _heads(
+    subject: int, seed: int, deformation: float, close_skull: bool, subdivision: int, smoothing: float
+) -> tuple[HeadIndex, HeadIndex]:
+    """Return a subject's label map and its refinement; the last ones are kept, their arrays are read-only."""
+    head = load_head_index(subject)
+    if deformation:
+        head = deformed_head(head, deformation, np.random.default_rng(np.random.SeedSequence(seed).spawn(7)[6]))
+    if close_skull:
+        head = with_close_skull(head)
+    fine = head if subdivision == 1 else refine_head(head, subdivision, smoothing)
+    for each in (head, fine):
+        each.index.setflags(write=False)
+    return head, fine
 
 
 def average_tissue(fine: TissueMaps, resampler: Resampler) -> TissueMaps:

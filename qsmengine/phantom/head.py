@@ -172,6 +172,7 @@ def head_fields(
     *,
     neck: float = NECK_LENGTH,
     subdivision: int = 1,
+    splines: bool = False,
 ) -> tuple[dict[str, FloatImage], Shim]:
     """Return local, background and total field (x, y, z) [ppm], the latter two after shimming.
 
@@ -188,10 +189,11 @@ def head_fields(
     neck
         Length of the body below [mm].
     subdivision
-        Grid points per voxel of the label map and axis. Above 1 near and far field are computed apart, sources
-        are B-splines, and the shim is fitted to one of these points per voxel.
+        Grid points per voxel of the label map and axis; the shim is fitted to one of these points per voxel.
+    splines
+        Sources are B-splines, and near and far field are computed apart, instead of boxes.
     """
-    kind = FieldModel if subdivision == 1 else SplitFieldModel
+    kind = SplitFieldModel if splines else FieldModel
     model = kind.on_cpu(grid.shape, grid.voxel_size, grid.b0_direction)
     excess = chi - np.float32(tissue_table()["air"].chi)
     total = model.field(excess)

@@ -12,7 +12,7 @@ degrees and 2 mm the field of the true chi by the dipole's k-space formula is wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from qsmengine.data import GreSeries, Map, check_echo_times
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.phantom.anatomy import WHITE_MATTER, Anatomy, head_anatomy
+from qsmengine.phantom.artefacts import REFERENCE_TIME, Artefacts, with_line_phase
 from qsmengine.phantom.features import label_image
 from qsmengine.phantom.field_split import SOURCE_ORDER
 from qsmengine.phantom.gre import ComplexImage, SmoothCoil, clean_echoes, noisy_series
@@ -30,6 +31,8 @@ from qsmengine.phantom.refine import SMOOTHING
 from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.sampling import SLAB, KSpaceSampler
 from qsmengine.phantom.shim import Shim
+
+NO_ARTEFACTS = Artefacts()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,12 @@ class Scanner:
     flat
         Fraction of k-space, per axis, without filter: see :class:`~qsmengine.phantom.sampling.KSpaceSampler`.
         1 is sharp truncation.
+    splines
+        Sources are B-splines instead of boxes: without aliasing, field and chi agree better.
+    deformation
+        Of the label map, standard deviation [mm], drawn with the seed.
+    close_skull
+        True: bone and air begin one voxel of the label map outside the brain.
     """
 
     subject: int = 1
@@ -60,6 +69,9 @@ class Scanner:
     subdivision: int = 1
     smoothing: float = SMOOTHING
     flat: float = 0.5
+    splines: bool = False
+    deformation: float = 0.0
+    close_skull: bool = False
 
     @cached_property
     def fields(self) -> tuple[dict[str, FloatImage], Shim]:
@@ -67,8 +79,9 @@ class Scanner:
         anatomy = next(iter(self._anatomies.values()), None) or self._anatomy(3.0)  # chi is the same at any B0
         grid = tilted_grid(anatomy.grid, self.b0_direction)
         return head_fields(
-            anatomy.tissue.chi, anatomy.brain_chi, anatomy.mask, grid, subdivision=self.subdivision
-        )
+            anatomy.tissue.chi, anatomy.brain_chi, anatomy.mask, grid, subdivision=self.subdivision,
+            splines=self.splines,
+        )  # fmt: skip
 
     def scan(
         self,
@@ -77,8 +90,11 @@ class Scanner:
         field_strength: float = 3.0,
         echo_times: Sequence[float] = ECHO_TIMES,
         snr: float | None = None,
+        artefacts: Artefacts = NO_ARTEFACTS,
     ) -> VirtualHead:
         """Return gradient echoes with their truth; total = local + background holds for the voxels' fields.
+
+        `artefacts` are errors of the acquisition (:class:`~qsmengine.phantom.artefacts.Artefacts`).
 
         Raises
         ------
@@ -100,7 +116,7 @@ class Scanner:
         labels = label_image(anatomy.head, anatomy.shares, resampler)
         chi = np.where(
             mask,
-            sampler.sample(anatomy.brain_chi, order=1 if self.subdivision == 1 else SOURCE_ORDER),
+            sampler.sample(anatomy.brain_chi, order=SOURCE_ORDER if self.splines else 1),
             resampler.average(anatomy.tissue.chi),
         )
         local = sampler.sample(fields["local_field"])
@@ -116,11 +132,13 @@ class Scanner:
             "Seed": self.seed, "B0Direction": list(grid.b0_direction), "Texture": self.texture,
             "Subject": self.subject, "Features": list(self.features), "Sampling": "k-space",
             "Subdivision": self.subdivision, "Smoothing": self.smoothing, "FlatKSpace": self.flat,
+            "Splines": self.splines, "Deformation": self.deformation, "CloseSkull": self.close_skull,
+            **asdict(artefacts),
         }  # fmt: skip
         return VirtualHead(
             grid, labels, anatomy.label_names, mask,
             {name: Map(np.asarray(array, np.float32), unit, grid) for name, (array, unit) in maps.items()},
-            shim, self._series(anatomy, sampler, grid, echo_times, snr, reference), None, settings,
+            shim, self._series(anatomy, sampler, grid, echo_times, snr, reference, artefacts), None, settings,
         )  # fmt: skip
 
     def _anatomy(self, field_strength: float) -> Anatomy:
@@ -129,7 +147,7 @@ class Scanner:
             self._anatomies[field_strength] = head_anatomy(
                 subject=self.subject, features=self.features, field_strength=field_strength, seed=self.seed,
                 texture=self.texture, voxel_size=(1.0 / self.subdivision,) * 3, subdivision=self.subdivision,
-                smoothing=self.smoothing,
+                smoothing=self.smoothing, deformation=self.deformation, close_skull=self.close_skull,
             )  # fmt: skip
         return self._anatomies[field_strength]
 
@@ -146,23 +164,36 @@ class Scanner:
         echo_times: Sequence[float],
         snr: float | None,
         reference: npt.NDArray[np.bool_],
+        artefacts: Artefacts,
     ) -> GreSeries:
         times = check_echo_times(tuple(echo_times))
-        streams = np.random.SeedSequence(self.seed).spawn(4)
-        coil = SmoothCoil.draw(np.random.default_rng(streams[1]))
-        echoes = (
-            sampler.sample_slabs(self._signal(anatomy, coil, time)).astype(np.complex64) for time in times
-        )
-        return noisy_series(echoes, grid, times, snr, reference, np.random.default_rng(streams[2]))
+        streams = np.random.SeedSequence(self.seed).spawn(6)
+        coil = SmoothCoil.draw(np.random.default_rng(streams[1]), artefacts.unevenness)
+        rng = np.random.default_rng(streams[5])
+        flow = artefacts.flow_phase(anatomy.head, rng)
+        lines = artefacts.line_phase(grid.shape[1], rng)
 
-    def _signal(self, anatomy: Anatomy, coil: SmoothCoil, time: float) -> Iterator[tuple[slice, ComplexImage]]:
+        def echoes() -> Iterator[ComplexImage]:
+            for time in times:
+                slabs = self._signal(anatomy, coil, flow, time)
+                echo = sampler.sample_slabs(slabs).astype(np.complex64)
+                yield echo if lines is None else with_line_phase(echo, lines, time)
+
+        return noisy_series(echoes(), grid, times, snr, reference, np.random.default_rng(streams[2]))
+
+    def _signal(
+        self, anatomy: Anatomy, coil: SmoothCoil, flow: FloatImage | None, time: float
+    ) -> Iterator[tuple[slice, ComplexImage]]:
         """Yield the signal of the simulation's grid at the echo time [s] in slabs along x."""
         total = self.fields[0]["total_field"]
         for x in range(0, len(total), SLAB):
             planes = slice(x, x + SLAB)
+            profile = coil.on(anatomy.grid, planes)
+            if flow is not None:
+                profile.phase[...] += flow[planes] * np.float32((time / REFERENCE_TIME) ** 2)
             echo = clean_echoes(
-                total[planes], anatomy.tissue.r2star[planes], anatomy.tissue.m0[planes],
-                coil.on(anatomy.grid, planes), anatomy.grid.required_field_strength, (time,),
+                total[planes], anatomy.tissue.r2star[planes], anatomy.tissue.m0[planes], profile,
+                anatomy.grid.required_field_strength, (time,),
             )  # fmt: skip
             yield planes, next(echo)
 

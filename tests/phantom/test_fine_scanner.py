@@ -7,6 +7,7 @@ import pytest
 
 from qsmengine.grid import Grid
 from qsmengine.phantom import anatomy
+from qsmengine.phantom.artefacts import Artefacts
 from qsmengine.phantom.labels import load_head_index
 from qsmengine.phantom.scanner import Scanner
 from qsmengine.units import rad_per_ppm
@@ -23,14 +24,14 @@ def small():
     found = replace(head, index=index, grid=Grid.from_voxel_size(index.shape, VOXEL))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anatomy, "load_head_index", lambda subject: found)
-        anatomy.refined_head.cache_clear()
+        anatomy._heads.cache_clear()
         yield found
-    anatomy.refined_head.cache_clear()
+    anatomy._heads.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def scanner(small):
-    return Scanner(91, b0_direction=OBLIQUE, seed=4, subdivision=2, flat=1.0)
+    return Scanner(91, b0_direction=OBLIQUE, seed=4, subdivision=2, flat=1.0, splines=True)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_truncation_conserves_the_signal_and_loses_energy(scanner, scanned):
 
 
 def test_without_smoothing_the_truth_has_the_labels_and_mask_of_the_label_map(small):
-    scanner = Scanner(91, seed=4, subdivision=2, smoothing=0.0, texture=0.0, flat=1.0)
+    scanner = Scanner(91, seed=4, subdivision=2, smoothing=0.0, texture=0.0, flat=1.0, splines=True)
     head = scanner.scan(voxel_size=VOXEL, echo_times=(0.001,))
     labels = small.lookup([region.label for region in small.regions], np.int16)
     np.testing.assert_array_equal(head.labels, labels)
@@ -91,9 +92,39 @@ def test_without_smoothing_the_truth_has_the_labels_and_mask_of_the_label_map(sm
 
 def test_a_seed_decides_everything(small):
     def magnitude(seed, snr):
-        scanner = Scanner(91, ("veins",), seed=seed, subdivision=2, flat=1.0)
+        scanner = Scanner(91, ("veins",), seed=seed, subdivision=2, flat=1.0, splines=True)
         return scanner.scan(voxel_size=(2.0, 2.0, 2.0), echo_times=(0.004,), snr=snr).gre.magnitude
 
     first = magnitude(5, 30.0)
     np.testing.assert_array_equal(first, magnitude(5, 30.0))
     assert not np.array_equal(first, magnitude(6, 30.0))
+
+
+def test_signal_is_lost_where_air_is_near(small):
+    """Beyond its decay by R2*, by dephasing inside the voxels: no other process is in the signal."""
+    head = Scanner(91, seed=4, subdivision=2, flat=1.0, splines=True, close_skull=True).scan(
+        voxel_size=VOXEL, echo_times=(0.004, 0.028)
+    )
+    decay = head.gre.magnitude[..., 1] / head.gre.magnitude[..., 0]
+    kept = decay / np.exp(-0.024 * head.truth["r2star"].array)
+    gradient = np.linalg.norm(np.gradient(head.truth["background_field"].array), axis=0)
+    steep = head.mask & (gradient > np.quantile(gradient[head.mask], 0.98))
+    flat = head.mask & (gradient < np.quantile(gradient[head.mask], 0.5))
+    assert np.median(kept[steep]) < 0.7
+    assert np.median(kept[flat]) > 0.9
+
+
+def test_artefacts_change_the_signal_and_not_the_truth(scanner, scanned):
+    artefacts = Artefacts(flow=0.5, ghost=0.5, unevenness=3.0)
+    found = scanner.scan(voxel_size=VOXEL, echo_times=(0.001, 0.003), artefacts=artefacts)
+    for name, image in scanned.truth.items():
+        np.testing.assert_array_equal(found.truth[name].array, image.array)
+    assert found.settings["ghost"] == 0.5
+    assert not np.allclose(found.gre.magnitude, scanned.gre.magnitude)
+
+
+def test_a_deformed_head_is_another_head_of_the_same_seed(small):
+    scanners = [Scanner(91, seed=4, deformation=size, flat=1.0, splines=True) for size in (0.0, 3.0)]
+    same, other = (s.scan(voxel_size=(2.0, 2.0, 2.0), echo_times=(0.004,)) for s in scanners)
+    assert 0.5 < other.mask.sum() / same.mask.sum() < 2
+    assert (same.mask != other.mask).mean() > 0.01
