@@ -1,36 +1,43 @@
 // One ADMM iteration for   min_x  1/2 ||W (A x - f)||^2 + lambda ||grad x||_1,   A a convolution.
-// Splits z1 = grad x and z2 = A x with scaled multipliers p = u1 and u = u2; periodic forward differences.
+// Splits z1 = grad x and z2 = A x with scaled multipliers u1 and u2; periodic forward differences.
+// Over-relaxed by 1 + `relax`: where the method adds A x to a multiplier, (1 + relax) A x - relax z is added, z
+// being the split before it is updated (Eckstein & Bertsekas 1992, 10.1007/BF01581204). 0: plain ADMM.
 #include "vmath.h"
 
 #define ROWS 8
 
 FN Index wrapped(Index i, Index n) { return i + (i < 0) * n - (i >= n) * n; }
 
-// One axis at voxel k of a row. With g = difference + old multiplier the new multiplier is g cut off at
-// +-t, and z1 minus it is g - 2 clamp(g). Stores the first, returns grad^T of the second. `before` and
-// `after` are the distances to the neighbours; the step of the one before is done again, not waited for.
+// The difference plus the multiplier, over-relaxed: g = (1 + relax) (difference + cut g) - relax g, g from the last
+// iteration; the cut at +-t is the multiplier, and the rest is z1.
+FN float relaxed(float difference, float g, float t, float relax) {
+  return (1.0f + relax) * (difference + clampf(g, -t, t)) - relax * g;
+}
+
+// One axis at voxel k of a row. Stores the new g, returns grad^T of z1 minus the multiplier, g - 2 cut g. `before`
+// and `after` are the distances to the neighbours; the step of the one before is done again, not waited for.
 // `t_other` is the t of the one before.
-FN float axis_step(const float* x, const float* p, float* p_out, int k, Index before, Index after, float h,
-                   float t, float t_other) {
-  float own = (x[k + after] - x[k]) * h + p[k];
-  float other = (x[k] - x[k + before]) * h + p[k + before];
-  float own_cut = clampf(own, -t, t);
-  p_out[k] = own_cut;
-  return ((other - own) - 2.0f * (clampf(other, -t_other, t_other) - own_cut)) * h;
+FN float axis_step(const float* x, const float* g, float* g_out, int k, Index before, Index after, float h,
+                   float t, float t_other, float relax) {
+  float own = relaxed((x[k + after] - x[k]) * h, g[k], t, relax);
+  float other = relaxed((x[k] - x[k + before]) * h, g[k + before], t_other, relax);
+  g_out[k] = own;
+  return ((other - own) - 2.0f * (clampf(other, -t_other, t_other) - clampf(own, -t, t))) * h;
 }
 
 // The same where t counts only for faces whose bit `axis` is set; 0 stands for the others.
-FN float face_step(const float* x, const float* p, float* p_out, const u8* faces, int axis, int k, Index before,
-                   Index after, float h, float t) {
+FN float face_step(const float* x, const float* g, float* g_out, const u8* faces, int axis, int k, Index before,
+                   Index after, float h, float t, float relax) {
   float own = (float)(faces[k] >> axis & 1), other = (float)(faces[k + before] >> axis & 1);
-  return axis_step(x, p, p_out, k, before, after, h, own * t, other * t);
+  return axis_step(x, g, g_out, k, before, after, h, own * t, other * t, relax);
 }
 
-// p_out = grad x + p cut off at +-t;  adjoint = grad^T (z1 - p_out). hx = 1 / voxel_x [1/mm] and so on.
+// g_out = grad x + u1, over-relaxed, with u1 = g cut at +-t;  adjoint = grad^T (z1 - new u1).
+// hx = 1 / voxel_x [1/mm] and so on.
 KERNEL(tv_gradient_step,
-       (const float* RESTRICT x, const float* RESTRICT p, float* RESTRICT p_out, float* RESTRICT adjoint,
-        float t, float hx, float hy, float hz, Index nx, Index ny, Index nz),
-       (x, p, p_out, adjoint, t, hx, hy, hz, nx, ny, nz)) {
+       (const float* RESTRICT x, const float* RESTRICT g, float* RESTRICT g_out, float* RESTRICT adjoint,
+        float t, float hx, float hy, float hz, float relax, Index nx, Index ny, Index nz),
+       (x, g, g_out, adjoint, t, hx, hy, hz, relax, nx, ny, nz)) {
   Index n = nx * ny * nz, blocks = (ny + ROWS - 1) / ROWS;
   FOR_TILES(tile, nx * blocks) {
     Index ix = tile / blocks, y0 = tile % blocks * ROWS;
@@ -39,9 +46,9 @@ KERNEL(tv_gradient_step,
     TILE_FOR2(j, k, rows, (int)nz - 2) {
       Index iy = y0 + j, row = (ix * ny + iy) * nz + 1;
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
-      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t, t);
-      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t, t);
-      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, -1, 1, hz, t, t);
+      float a = axis_step(x + row, g + row, g_out + row, k, x_before, x_after, hx, t, t, relax);
+      a += axis_step(x + row, g + n + row, g_out + n + row, k, y_before, y_after, hy, t, t, relax);
+      a += axis_step(x + row, g + 2 * n + row, g_out + 2 * n + row, k, -1, 1, hz, t, t, relax);
       adjoint[row + k] = a;
     }
     int ends = nz > 1 ? 2 : 1;
@@ -50,20 +57,21 @@ KERNEL(tv_gradient_step,
       Index iy = y0 + j, row = (ix * ny + iy) * nz;
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
       Index z_before = wrapped(k - 1, nz) - k, z_after = wrapped(k + 1, nz) - k;
-      float a = axis_step(x + row, p + row, p_out + row, k, x_before, x_after, hx, t, t);
-      a += axis_step(x + row, p + n + row, p_out + n + row, k, y_before, y_after, hy, t, t);
-      a += axis_step(x + row, p + 2 * n + row, p_out + 2 * n + row, k, z_before, z_after, hz, t, t);
+      float a = axis_step(x + row, g + row, g_out + row, k, x_before, x_after, hx, t, t, relax);
+      a += axis_step(x + row, g + n + row, g_out + n + row, k, y_before, y_after, hy, t, t, relax);
+      a += axis_step(x + row, g + 2 * n + row, g_out + 2 * n + row, k, z_before, z_after, hz, t, t, relax);
       adjoint[row + k] = a;
     }
   }
 }
 
 // tv_gradient_step with a penalty for some faces only: bit a of `faces` is set where the difference to the
-// next voxel along axis a counts; elsewhere the split follows the gradient and p_out = 0.
+// next voxel along axis a counts; elsewhere the split follows the gradient and u1 = 0.
 KERNEL(tv_gradient_step_faces,
-       (const float* RESTRICT x, const float* RESTRICT p, const u8* RESTRICT faces, float* RESTRICT p_out,
-        float* RESTRICT adjoint, float t, float hx, float hy, float hz, Index nx, Index ny, Index nz),
-       (x, p, faces, p_out, adjoint, t, hx, hy, hz, nx, ny, nz)) {
+       (const float* RESTRICT x, const float* RESTRICT g, const u8* RESTRICT faces, float* RESTRICT g_out,
+        float* RESTRICT adjoint, float t, float hx, float hy, float hz, float relax, Index nx, Index ny,
+        Index nz),
+       (x, g, faces, g_out, adjoint, t, hx, hy, hz, relax, nx, ny, nz)) {
   Index n = nx * ny * nz, blocks = (ny + ROWS - 1) / ROWS;
   FOR_TILES(tile, nx * blocks) {
     Index ix = tile / blocks, y0 = tile % blocks * ROWS;
@@ -73,9 +81,9 @@ KERNEL(tv_gradient_step_faces,
       Index iy = y0 + j, row = (ix * ny + iy) * nz + 1;
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
       const u8* f = faces + row;
-      float a = face_step(x + row, p + row, p_out + row, f, 0, k, x_before, x_after, hx, t);
-      a += face_step(x + row, p + n + row, p_out + n + row, f, 1, k, y_before, y_after, hy, t);
-      a += face_step(x + row, p + 2 * n + row, p_out + 2 * n + row, f, 2, k, -1, 1, hz, t);
+      float a = face_step(x + row, g + row, g_out + row, f, 0, k, x_before, x_after, hx, t, relax);
+      a += face_step(x + row, g + n + row, g_out + n + row, f, 1, k, y_before, y_after, hy, t, relax);
+      a += face_step(x + row, g + 2 * n + row, g_out + 2 * n + row, f, 2, k, -1, 1, hz, t, relax);
       adjoint[row + k] = a;
     }
     int ends = nz > 1 ? 2 : 1;
@@ -85,21 +93,22 @@ KERNEL(tv_gradient_step_faces,
       Index y_before = (wrapped(iy - 1, ny) - iy) * nz, y_after = (wrapped(iy + 1, ny) - iy) * nz;
       Index z_before = wrapped(k - 1, nz) - k, z_after = wrapped(k + 1, nz) - k;
       const u8* f = faces + row;
-      float a = face_step(x + row, p + row, p_out + row, f, 0, k, x_before, x_after, hx, t);
-      a += face_step(x + row, p + n + row, p_out + n + row, f, 1, k, y_before, y_after, hy, t);
-      a += face_step(x + row, p + 2 * n + row, p_out + 2 * n + row, f, 2, k, z_before, z_after, hz, t);
+      float a = face_step(x + row, g + row, g_out + row, f, 0, k, x_before, x_after, hx, t, relax);
+      a += face_step(x + row, g + n + row, g_out + n + row, f, 1, k, y_before, y_after, hy, t, relax);
+      a += face_step(x + row, g + 2 * n + row, g_out + 2 * n + row, f, 2, k, z_before, z_after, hz, t, relax);
       adjoint[row + k] = a;
     }
   }
 }
 
-// z2 = argmin 1/2 w2 (z - f)^2 + mu/2 (z - ax - u)^2;  u <- u + ax - z2;  ax <- z2 - u (new). w2 = W^2.
+// z2 = argmin 1/2 w2 (z - f)^2 + mu/2 (z - s)^2, s = ax + u;  u <- s - z2;  ax <- z2 - u (new). w2 = W^2.
+// Over-relaxed, `ax` comes as (1 + relax) A x - relax (z2 - u) and lacks - relax u, which is added here.
 KERNEL(tv_data_step,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
-        Index nx, Index ny, Index nz),
-       (ax, u, f, w2, mu, nx, ny, nz)) {
+        float relax, Index nx, Index ny, Index nz),
+       (ax, u, f, w2, mu, relax, nx, ny, nz)) {
   FOR_VOXELS(i, nx * ny * nz) {
-    float s = ax[i] + u[i];
+    float s = ax[i] - relax * u[i] + u[i];
     float z = (w2[i] * f[i] + mu * s) / (w2[i] + mu);
     float multiplier = s - z;
     u[i] = multiplier;
@@ -124,13 +133,14 @@ FN float newton_step(float theta, float kappa, float target) {
 // ax is beyond a quarter of a turn, so that a wrong turn is left.
 KERNEL(tv_data_step_nonlinear,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
-        float radians, Index nx, Index ny, Index nz),
-       (ax, u, f, w2, mu, radians, nx, ny, nz)) {
+        float relax, float radians, Index nx, Index ny, Index nz),
+       (ax, u, f, w2, mu, relax, radians, nx, ny, nz)) {
   float inverse_radians = 1.0f / radians, inverse_mu = 1.0f / mu;
   FOR_VOXELS(i, nx * ny * nz) {
-    float s = ax[i] + u[i];
+    float value = ax[i] - relax * u[i];
+    float s = value + u[i];
     float kappa = w2[i] * inverse_mu;
-    float error = wrap(radians * (ax[i] - f[i]));
+    float error = wrap(radians * (value - f[i]));
     float rest = error + radians * u[i];
     float reach = fmax2(PI_F, 0.5f * PI_F + fsqrt(fmax2(kappa * kappa - 1.0f, 0.0f)));
     rest = fabs1(error) > 0.5f * PI_F || fabs1(rest) > reach ? wrap(rest) : rest;
@@ -147,13 +157,15 @@ KERNEL(tv_data_step_nonlinear,
 }
 
 // x = (mu1 grad^T(z1 - u1) + mu2 A^T(z2 - u2)) / (mu1 |E|^2 + mu2 A^2), in k-space, times `scale`.
-// In: gradient = F grad^T(z1 - u1), data = F (z2 - u2). Out: gradient = x^, data = A x^.
+// In: gradient = F grad^T(z1 - u1), data = F (z2 - u2).
+// Out: gradient = x^, data = (1 + relax) A x^ - relax data.
 // |E|^2 = ex[x] + ey[y] + ez[z], the spectrum of grad^T grad; 0 / 0 (the mean of x) becomes 0.
 KERNEL(tv_kspace_step,
        (Complex* RESTRICT gradient, Complex* RESTRICT data, const float* RESTRICT response,
         const float* RESTRICT ex, const float* RESTRICT ey, const float* RESTRICT ez, float mu1, float mu2,
-        float scale, Index nx, Index ny, Index nh),
-       (gradient, data, response, ex, ey, ez, mu1, mu2, scale, nx, ny, nh)) {
+        float relax, float scale, Index nx, Index ny, Index nh),
+       (gradient, data, response, ex, ey, ez, mu1, mu2, relax, scale, nx, ny, nh)) {
+  float more = 1.0f + relax, less = relax * scale;
   FOR_ROWS(row, nx * ny) {
     float exy = ex[row / ny] + ey[row % ny];
     Complex* g = gradient + row * nh;
@@ -166,8 +178,8 @@ KERNEL(tv_kspace_step,
       float im = (mu1 * g[k].im + mu2 * a[k] * d[k].im) * inverse;
       g[k].re = re;
       g[k].im = im;
-      d[k].re = a[k] * re;
-      d[k].im = a[k] * im;
+      d[k].re = more * a[k] * re - less * d[k].re;
+      d[k].im = more * a[k] * im - less * d[k].im;
     }
   }
 }
@@ -175,12 +187,15 @@ KERNEL(tv_kspace_step,
 // The same with a second unknown h: splits z1 = grad x, z2 = A x + h, z3 = -grad^T grad h, multipliers u1..u3.
 // Least mu1/2 |grad x - z1 + u1|^2 + mu2/2 |A x + h - z2 + u2|^2 + mu3/2 |grad^T grad h + z3 - u3|^2.
 // In: gradient = F grad^T(z1 - u1), data = F (z2 - u2), harmonic = F (z3 - u3).
-// Out, times `scale`: gradient = x^, data = A x^ + h^, harmonic = -|E|^2 h^. For k = 0: x^ = 0, h^ = data.
+// Out, times `scale`: gradient = x^, data = A x^ + h^, harmonic = -|E|^2 h^, the last two over-relaxed as in
+// tv_kspace_step. For k = 0: x^ = 0, h^ = data.
 KERNEL(tv_harmonic_kspace_step,
        (Complex* RESTRICT gradient, Complex* RESTRICT data, Complex* RESTRICT harmonic,
         const float* RESTRICT response, const float* RESTRICT ex, const float* RESTRICT ey,
-        const float* RESTRICT ez, float mu1, float mu2, float mu3, float scale, Index nx, Index ny, Index nh),
-       (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, scale, nx, ny, nh)) {
+        const float* RESTRICT ez, float mu1, float mu2, float mu3, float relax, float scale, Index nx, Index ny,
+        Index nh),
+       (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, relax, scale, nx, ny, nh)) {
+  float more = 1.0f + relax, less = relax * scale;
   FOR_ROWS(row, nx * ny) {
     float exy = ex[row / ny] + ey[row % ny];
     Complex* g = gradient + row * nh;
@@ -205,10 +220,10 @@ KERNEL(tv_harmonic_kspace_step,
       float h_im = h_of_g * g[k].im + h_of_d * d[k].im + h_of_c * c[k].im;
       g[k].re = x_re;
       g[k].im = x_im;
-      d[k].re = a * x_re + h_re;
-      d[k].im = a * x_im + h_im;
-      c[k].re = -e * h_re;
-      c[k].im = -e * h_im;
+      d[k].re = more * (a * x_re + h_re) - less * d[k].re;
+      d[k].im = more * (a * x_im + h_im) - less * d[k].im;
+      c[k].re = -more * e * h_re - less * c[k].re;
+      c[k].im = -more * e * h_im - less * c[k].im;
     }
   }
 }

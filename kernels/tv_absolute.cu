@@ -1,15 +1,16 @@
 // Proximal steps of absolute errors, for the data split z = A x of ADMM (see tv.cu): with s = ax + u and
 // z = argmin w loss(z - f) + mu/2 (z - s)^2,  u <- s - z  and  ax <- z - u (new). w = W, the root of w2.
+// `relax` as in tv_data_step.
 #include "vmath.h"
 
 // loss(e) = |e|: z - f is s - f shrunk by w / mu.
 KERNEL(tv_data_step_absolute,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
-        Index nx, Index ny, Index nz),
-       (ax, u, f, w2, mu, nx, ny, nz)) {
+        float relax, Index nx, Index ny, Index nz),
+       (ax, u, f, w2, mu, relax, nx, ny, nz)) {
   float inverse_mu = 1.0f / mu;
   FOR_VOXELS(i, nx * ny * nz) {
-    float s = ax[i] + u[i];
+    float s = ax[i] - relax * u[i] + u[i];
     float t = fsqrt(w2[i]) * inverse_mu;
     float multiplier = clampf(s - f[i], -t, t);
     u[i] = multiplier;
@@ -32,11 +33,11 @@ FN float absolute_newton_step(float theta, float kappa, float target) {
 // monotonically from 0; the first step from there, target - kappa, is that of tv_data_step_absolute.
 KERNEL(tv_data_step_absolute_phase,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
-        float radians, Index nx, Index ny, Index nz),
-       (ax, u, f, w2, mu, radians, nx, ny, nz)) {
+        float relax, float radians, Index nx, Index ny, Index nz),
+       (ax, u, f, w2, mu, relax, radians, nx, ny, nz)) {
   float inverse_radians = 1.0f / radians, kappa_unit = radians / mu;
   FOR_VOXELS(i, nx * ny * nz) {
-    float s = ax[i] + u[i];
+    float s = ax[i] - relax * u[i] + u[i];
     float kappa = fsqrt(w2[i]) * kappa_unit;
     float rest = wrap(radians * (s - f[i]));
     float target = fmin2(fabs1(rest), PI_F);

@@ -30,18 +30,22 @@ from qsmengine.solvers.uniform import UniformRegion
 class DataStep(Protocol):
     """Proximal step of the data term: z2 from A x + u, in place.
 
-    With s = ax + u and z2 = argmin W^p loss(z - f) + mu/2 (z - s)^2, `u` becomes s - z2 and `ax` becomes
-    z2 minus the new u, the target of A x. `w2` is W^2; all arrays (nx, ny, nz). p is the order of
-    the loss: 2, or 1 for absolute errors.
+    With s = ax - `relax` u + u and z2 = argmin W^p loss(z - f) + mu/2 (z - s)^2, `u` becomes s - z2 and `ax`
+    becomes z2 minus the new u, the target of A x. On entry, `ax` is (1 + relax) A x minus relax times the last
+    target. `w2` is W^2; all arrays (nx, ny, nz). p is the order of the loss: 2, or 1 for absolute errors.
     """
 
-    def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+    def __call__(
+        self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float, relax: float = 0.0
+    ) -> None:
         """Update `ax` and `u`."""
 
 
-def squared_error(device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+def squared_error(
+    device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float, relax: float = 0.0
+) -> None:
     """Data step of loss(e) = e^2 / 2."""
-    launch(TV_DATA_STEP, device, ax=ax, u=u, f=f, w2=w2, mu=mu)
+    launch(TV_DATA_STEP, device, ax=ax, u=u, f=f, w2=w2, mu=mu, relax=relax)
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,20 @@ class PhaseError:
 
     radians: float
 
-    def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+    def __call__(
+        self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float, relax: float = 0.0
+    ) -> None:
         """Update `ax` and `u`."""
-        launch(TV_DATA_STEP_NONLINEAR, device, ax=ax, u=u, f=f, w2=w2, mu=mu, radians=self.radians)
+        launch(
+            TV_DATA_STEP_NONLINEAR, device, ax=ax, u=u, f=f, w2=w2, mu=mu, relax=relax, radians=self.radians,
+        )  # fmt: skip
 
 
-def absolute_error(device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+def absolute_error(
+    device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float, relax: float = 0.0
+) -> None:
     """Data step of loss(e) = |e|, weighted by W."""
-    launch(TV_DATA_STEP_ABSOLUTE, device, ax=ax, u=u, f=f, w2=w2, mu=mu)
+    launch(TV_DATA_STEP_ABSOLUTE, device, ax=ax, u=u, f=f, w2=w2, mu=mu, relax=relax)
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,14 @@ class AbsolutePhaseError:
 
     radians: float
 
-    def __call__(self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float) -> None:
+    def __call__(
+        self, device: Device, *, ax: Array, u: Array, f: Array, w2: Array, mu: float, relax: float = 0.0
+    ) -> None:
         """Update `ax` and `u`."""
-        launch(TV_DATA_STEP_ABSOLUTE_PHASE, device, ax=ax, u=u, f=f, w2=w2, mu=mu, radians=self.radians)
+        launch(
+            TV_DATA_STEP_ABSOLUTE_PHASE, device, ax=ax, u=u, f=f, w2=w2, mu=mu, relax=relax,
+            radians=self.radians,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,8 @@ class GradientSplit:
         Voxel edges.
     threshold
         lam / mu: the amount by which |grad x + p| is shrunk.
+    relax
+        Over-relaxation: 1 + relax times the step of plain ADMM, from 0 to less than 1.
     faces
         As in :class:`TvProblem`.
     pull
@@ -176,17 +193,18 @@ class GradientSplit:
         spacing: Vector3,
         threshold: float,
         *,
+        relax: float = 0.0,
         faces: Array | None = None,
         pull: tuple[UniformRegion, float] | None = None,
     ) -> None:
-        self.fft, self.device, self.threshold, self.faces = fft, fft.device, threshold, faces
+        self.fft, self.device, self.threshold, self.relax, self.faces = fft, fft.device, threshold, relax, faces
         self.inverse_spacing = {f"h{axis}": 1.0 / h for axis, h in zip("xyz", spacing, strict=True)}
         shape, device = fft.shape, fft.device
         self.laplacian = dict(zip(("ex", "ey", "ez"), laplacian_spectra(shape, spacing, device), strict=True))
         self.pull = pull
         if pull is not None:
             self.laplacian["ex"] += np.float32(pull[1])
-        self.multipliers = device.zeros((3, *shape)), device.empty((3, *shape))
+        self.gradients = device.zeros((3, *shape)), device.empty((3, *shape))
         self.x = device.zeros(shape)
         self.adjoint = device.zeros(shape)
         self.spectrum = device.empty(fft.spectrum_shape, np.complex64)
@@ -194,15 +212,15 @@ class GradientSplit:
     def step(self, turn: int) -> Array:
         """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p), and of the pull.
 
-        The multiplier is read from one buffer and written to another. Turns alternate between 0 and 1, and with
-        them the buffers.
+        The sum grad x + p, which holds both z1 and p, is read from one buffer and written to another. Turns
+        alternate between 0 and 1, and with them the buffers.
         """
-        p, p_next = self.multipliers[turn], self.multipliers[1 - turn]
+        g, g_next = self.gradients[turn], self.gradients[1 - turn]
         kernel = TV_GRADIENT_STEP if self.faces is None else TV_GRADIENT_STEP_FACES
         some = {} if self.faces is None else {"faces": self.faces}
         launch(
-            kernel, self.device, x=self.x, p=p, p_out=p_next, adjoint=self.adjoint,
-            t=self.threshold, **self.inverse_spacing, **some,
+            kernel, self.device, x=self.x, g=g, g_out=g_next, adjoint=self.adjoint,
+            t=self.threshold, relax=self.relax, **self.inverse_spacing, **some,
         )  # fmt: skip
         if self.pull is not None:
             region, factor = self.pull
@@ -261,7 +279,7 @@ class TvAdmm:
         self.fft.forward(self.ax, self.data_spectrum)
         launch(
             TV_KSPACE_STEP, device, gradient=gradient, data=self.data_spectrum,
-            response=problem.response, mu1=self.mu_gradient, mu2=self.mu_data, scale=self.fft.scale,
+            response=problem.response, mu1=self.mu_gradient, mu2=self.mu_data, relax=0.0, scale=self.fft.scale,
             **self.split.laplacian,
         )  # fmt: skip
         self.fft.inverse(gradient, self.split.x, scaled=False)

@@ -16,6 +16,9 @@ from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
 
+RELAX = 0.7
+"""Over-relaxation: steps are 1.7 times those of plain ADMM, which converges for less than 2."""
+
 
 @dataclass(frozen=True)
 class HarmonicTerm:
@@ -45,8 +48,8 @@ def solve_tv_harmonic(
 ) -> Array:
     """Solve min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
 
-    ADMM with the splits z1 = grad x, z2 = A x + h, z3 = laplace h. An iteration is six real FFTs, one
-    pass in k-space, where x and h are solved for together, and one pass for each split.
+    Over-relaxed ADMM with the splits z1 = grad x, z2 = A x + h, z3 = laplace h. An iteration is six real FFTs,
+    one pass in k-space, where x and h are solved for together, and one pass for each split.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def solve_tv_harmonic(
 
     References
     ----------
-    Milovic et al. 2019, 10.1002/mrm.27483.
+    Milovic et al. 2019, 10.1002/mrm.27483; Eckstein & Bertsekas 1992, 10.1007/BF01581204 (over-relaxation).
     """
     state = _HarmonicAdmm(problem, harmonic, device, mu_gradient, mu_data, mu_harmonic)
     iterate(state.iterate, lambda: state.split.x, stopping)
@@ -69,6 +72,13 @@ def solve_tv_harmonic(
 class HarmonicSplit:
     """The splits z2 = A x + h and z3 = laplace h with their scaled multipliers.
 
+    Parameters
+    ----------
+    problem, harmonic, device, mu_data, mu_harmonic
+        As in :func:`solve_tv_harmonic`.
+    relax
+        Over-relaxation, as in :class:`~qsmengine.solvers.tv_admm.GradientSplit`.
+
     Attributes
     ----------
     field, laplacian
@@ -76,10 +86,16 @@ class HarmonicSplit:
     """
 
     def __init__(
-        self, problem: TvProblem, harmonic: HarmonicTerm, device: Device, mu_data: float, mu_harmonic: float
+        self,
+        problem: TvProblem,
+        harmonic: HarmonicTerm,
+        device: Device,
+        mu_data: float,
+        mu_harmonic: float,
+        relax: float = 0.0,
     ) -> None:
         shape = tuple(problem.data.shape)
-        self.problem, self.device = problem, device
+        self.problem, self.device, self.relax = problem, device, relax
         self.mu_data, self.mu_harmonic = mu_data, mu_harmonic
         self.weight2 = problem.weight * problem.weight
         self.stiffness = np.float32(harmonic.beta) * harmonic.region * harmonic.region
@@ -89,11 +105,13 @@ class HarmonicSplit:
 
     def step(self) -> None:
         """Proximal steps of the data and of the Laplacian."""
-        problem, device = self.problem, self.device
-        problem.data_step(device, ax=self.field, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data)
+        problem, device, relax = self.problem, self.device, self.relax
+        problem.data_step(
+            device, ax=self.field, u=self.u, f=problem.data, w2=self.weight2, mu=self.mu_data, relax=relax
+        )
         launch(
             TV_DATA_STEP, device, ax=self.laplacian, u=self.u_harmonic, f=self.zero, w2=self.stiffness,
-            mu=self.mu_harmonic,
+            mu=self.mu_harmonic, relax=relax,
         )  # fmt: skip
 
 
@@ -111,8 +129,10 @@ class _HarmonicAdmm:
         self.problem, self.device = problem, device
         self.penalties = {"mu1": mu_gradient, "mu2": mu_data, "mu3": mu_harmonic}
         self.fft = RealFFT((nx, ny, nz), device)
-        self.split = GradientSplit(self.fft, problem.spacing, problem.lam / mu_gradient, faces=problem.faces)
-        self.field = HarmonicSplit(problem, harmonic, device, mu_data, mu_harmonic)
+        self.split = GradientSplit(
+            self.fft, problem.spacing, problem.lam / mu_gradient, relax=RELAX, faces=problem.faces
+        )
+        self.field = HarmonicSplit(problem, harmonic, device, mu_data, mu_harmonic, RELAX)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
         self.harmonic_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
         self._replay = Replay(device, turns=2)
@@ -128,7 +148,7 @@ class _HarmonicAdmm:
         self.fft.forward(field.laplacian, self.harmonic_spectrum)
         launch(
             TV_HARMONIC_KSPACE_STEP, self.device, gradient=gradient, data=self.data_spectrum,
-            harmonic=self.harmonic_spectrum, response=self.problem.response, scale=self.fft.scale,
+            harmonic=self.harmonic_spectrum, response=self.problem.response, relax=RELAX, scale=self.fft.scale,
             **self.penalties, **self.split.laplacian,
         )  # fmt: skip
         self.fft.inverse(gradient, self.split.x, scaled=False)

@@ -70,7 +70,7 @@ def solve_tv_spectral(
         work[...] = known
         launch(
             TV_KSPACE_STEP, device, gradient=gradient, data=work, response=problem.filter,
-            mu1=mu_gradient, mu2=1.0, scale=fft.scale, **split.laplacian,
+            mu1=mu_gradient, mu2=1.0, relax=0.0, scale=fft.scale, **split.laplacian,
         )  # fmt: skip
         fft.inverse(gradient, split.x, scaled=False)
 

@@ -110,10 +110,10 @@ def test_an_array_of_floats_begins_at_a_multiple_of_four_bytes(device, offset, r
     names = ("ax", "u", "f", "w2")
     arrays = {name: _shifted((2, 3, 4), np.float32, offset if name == "f" else 0, device) for name in names}
     if not refused:
-        launch(TV_DATA_STEP, device, **arrays, mu=1.0)
+        launch(TV_DATA_STEP, device, **arrays, mu=1.0, relax=0.0)
         return
     with pytest.raises(InputError, match="argument f: must be aligned to 4 bytes"):
-        launch(TV_DATA_STEP, device, **arrays, mu=1.0)
+        launch(TV_DATA_STEP, device, **arrays, mu=1.0, relax=0.0)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ class _OnSecondGpu(np.ndarray):
 def test_an_array_on_another_gpu_is_named_before_anything_is_compiled():
     arrays = {name: np.zeros((2, 2, 2), np.float32).view(_OnSecondGpu) for name in ("ax", "u", "f", "w2")}
     with pytest.raises(InputError, match="argument ax: array lives on cuda:1, not on cuda:0"):
-        cuda.call(TV_DATA_STEP, Device("cuda", 0), {**arrays, "mu": 1.0})
+        cuda.call(TV_DATA_STEP, Device("cuda", 0), {**arrays, "mu": 1.0, "relax": 0.0})
 
 
 def test_a_declaration_that_cannot_be_read_is_refused():
@@ -148,5 +148,5 @@ def test_a_declaration_that_cannot_be_read_is_refused():
 
 
 def test_a_missing_argument_is_named(device):
-    with pytest.raises(InputError, match=r"missing arguments \['f', 'mu', 'w2'\]"):
+    with pytest.raises(InputError, match=r"missing arguments \['f', 'mu', 'relax', 'w2'\]"):
         launch(TV_DATA_STEP, device, ax=device.zeros((2, 2, 2)), u=device.zeros((2, 2, 2)))

@@ -46,7 +46,7 @@ def test_rehearsal_runs_every_part_on_the_standin_and_calls_nothing_a_measuremen
     assert list(first["steps"])[-1] == "reference: region_mean"
     assert sum(first["steps"].values()) <= first["seconds"]
     launches = {row["kernel"]: row["launches"] for row in by_kernel["kernels"]}
-    assert launches["tv_gradient_step_faces"] == 40
+    assert launches["tv_gradient_step_faces"] == 24
     assert found["cohort"]["rows"][0]["sessions"] == 1
 
 

@@ -26,34 +26,61 @@ def gradient_adjoint(g):
     return sum((np.roll(g[a], 1, a) - g[a]) / h for a, h in enumerate(SPACING))
 
 
+RELAX = [0.0, 0.6]
+
+
+@pytest.mark.parametrize("relax", RELAX)
 @pytest.mark.parametrize("shape", [(4, 8, 144), (5, 9, 7), (3, 17, 33), (9, 6, 150), (2, 1, 1), (6, 10, 289)])
-def test_gradient_step_equals_numpy(shape, device, rng):
+def test_gradient_step_equals_numpy(shape, relax, device, rng):
     x = rng.standard_normal(shape).astype(np.float32)
-    p = rng.standard_normal((3, *shape)).astype(np.float32)
-    p_out, adjoint = device.empty(p.shape), device.empty(shape)
+    before = rng.standard_normal((3, *shape)).astype(np.float32)
+    after, adjoint = device.empty(before.shape), device.empty(shape)
     t = 0.9
     launch(
-        TV_GRADIENT_STEP, device, x=device.asarray(x), p=device.asarray(p), p_out=p_out, adjoint=adjoint, t=t,
-        hx=1 / SPACING[0], hy=1 / SPACING[1], hz=1 / SPACING[2],
+        TV_GRADIENT_STEP, device, x=device.asarray(x), g=device.asarray(before), g_out=after, adjoint=adjoint,
+        t=t, relax=relax, hx=1 / SPACING[0], hy=1 / SPACING[1], hz=1 / SPACING[2],
     )  # fmt: skip
-    g = gradient(x.astype(float)) + p
-    projected = np.clip(g, -t, t)
-    assert np.abs(to_numpy(p_out) - projected).max() <= 2e-6
-    assert np.abs(to_numpy(adjoint) - gradient_adjoint(g - 2 * projected)).max() <= 3e-5
+    multiplier = np.clip(before, -t, t)
+    z = before - multiplier
+    g = (1 + relax) * gradient(x.astype(float)) - relax * z + multiplier
+    assert np.abs(to_numpy(after) - g).max() <= 4e-6
+    assert np.abs(to_numpy(adjoint) - gradient_adjoint(g - 2 * np.clip(g, -t, t))).max() <= 5e-5
 
 
-def test_data_step_equals_numpy(device, rng):
-    ax, u, f = rng.standard_normal((3, 5, 6, 7)).astype(np.float32)
+@pytest.mark.parametrize("relax", RELAX)
+def test_data_step_equals_numpy(relax, device, rng):
+    ax, u, z, f = rng.standard_normal((4, 5, 6, 7)).astype(np.float32)
     w2 = rng.uniform(0, 2, ax.shape).astype(np.float32) * (rng.random(ax.shape) > 0.3)
-    on_device = {"ax": device.asarray(ax.copy()), "u": device.asarray(u.copy())}
-    launch(TV_DATA_STEP, device, **on_device, f=device.asarray(f), w2=device.asarray(w2), mu=0.3)
-    z = (w2 * f + 0.3 * (ax + u)) / (w2 + 0.3)
-    assert np.allclose(to_numpy(on_device["u"]), ax + u - z, atol=1e-6)
-    assert np.allclose(to_numpy(on_device["ax"]), z - (ax + u - z), atol=2e-6)
+    blend = (1 + relax) * ax - relax * (z - u)
+    on_device = {"ax": device.asarray(blend), "u": device.asarray(u.copy())}
+    arrays = {"f": device.asarray(f), "w2": device.asarray(w2)}
+    launch(TV_DATA_STEP, device, **on_device, **arrays, mu=0.3, relax=relax)
+    s = (1 + relax) * ax - relax * z + u
+    z = (w2 * f + 0.3 * s) / (w2 + 0.3)
+    assert np.allclose(to_numpy(on_device["u"]), s - z, atol=3e-6)
+    assert np.allclose(to_numpy(on_device["ax"]), z - (s - z), atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "scalars"),
+    [
+        (TV_DATA_STEP_NONLINEAR, {"mu": 0.4, "radians": 11.0}),
+        (TV_DATA_STEP_ABSOLUTE, {"mu": 3.0}),
+        (TV_DATA_STEP_ABSOLUTE_PHASE, {"mu": 8.0, "radians": 16.0}),
+    ],
+)
+def test_over_relaxed_data_steps_add_what_the_blend_lacks(kernel, scalars, device, rng):
+    arrays, relax = data_arrays(rng, 0.05), 0.7
+    expected = nonlinear_step(kernel, device, arrays, **scalars)
+    arrays["ax"] += np.float32(relax) * arrays["u"]
+    found = nonlinear_step(kernel, device, arrays, **scalars | {"relax": relax})
+    for a, b in zip(found, expected, strict=True):
+        assert np.abs(a - b).max() <= 1e-5
 
 
 def nonlinear_step(kernel, device, arrays, **scalars):
     """u and A x after a data step, in double precision."""
+    scalars = {"relax": 0.0} | scalars
     on_device = {n: device.asarray(arrays[n].copy()) for n in ("ax", "u")}
     launch(kernel, device, **on_device, **{n: device.asarray(arrays[n]) for n in ("f", "w2")}, **scalars)
     return (to_numpy(on_device[n]).astype(float) for n in ("u", "ax"))

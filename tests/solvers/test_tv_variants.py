@@ -75,8 +75,9 @@ def test_it_never_stops_after_a_single_iteration(device):
     assert seen == [status]
 
 
+@pytest.mark.parametrize("relax", [0.0, 0.7])
 @pytest.mark.parametrize("zero_mean", [False, True])
-def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, device, rng):
+def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, relax, device, rng):
     half = (SHAPE[0], SHAPE[1], SHAPE[2] // 2 + 1)
     g, d, c = (rng.standard_normal((3, *half)) + 1j * rng.standard_normal((3, *half))).astype(np.complex64)
     if zero_mean:
@@ -90,7 +91,7 @@ def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, device, rng
     }
     launch(
         TV_HARMONIC_KSPACE_STEP, device, **arrays, response=response, ex=ex, ey=ey, ez=ez,
-        mu1=mu1, mu2=mu2, mu3=mu3, scale=0.5,
+        mu1=mu1, mu2=mu2, mu3=mu3, relax=relax, scale=0.5,
     )  # fmt: skip
     a = to_numpy(response).astype(float)
     e = sum(
@@ -105,8 +106,10 @@ def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, device, rng
     results = {n: to_numpy(v) for n, v in arrays.items()}
     size = np.abs(x).max()
     assert np.abs(results["gradient"] - x).ravel()[1:].max() <= 1e-4 * size
-    assert np.abs(results["data"] - a * x - h).max() <= 1e-4 * np.abs(h).max()
-    assert np.abs(results["harmonic"] + e * h).max() <= 1e-4 * np.abs(e * h).max()
+    field = (1 + relax) * (a * x + h) - relax * 0.5 * d
+    laplacian = -(1 + relax) * e * h - relax * 0.5 * c
+    assert np.abs(results["data"] - field).max() <= 1e-4 * np.abs(field).max()
+    assert np.abs(results["harmonic"] - laplacian).max() <= 1e-4 * np.abs(laplacian).max()
     assert results["gradient"][0, 0, 0] == 0
 
 

@@ -9,13 +9,14 @@ TV_GRADIENT_STEP = Kernel(
     "tv.cu",
     """
     x: in f32 [nx ny nz]
-    p: in f32 [3 nx ny nz]
-    p_out: out f32 [3 nx ny nz]
+    g: in f32 [3 nx ny nz]
+    g_out: out f32 [3 nx ny nz]
     adjoint: out f32 [nx ny nz]
     t: f32
     hx: f32
     hy: f32
     hz: f32
+    relax: f32
     """,
     items="nx ny nz",
 )
@@ -25,14 +26,15 @@ TV_GRADIENT_STEP_FACES = Kernel(
     "tv.cu",
     """
     x: in f32 [nx ny nz]
-    p: in f32 [3 nx ny nz]
+    g: in f32 [3 nx ny nz]
     faces: in u8 [nx ny nz]
-    p_out: out f32 [3 nx ny nz]
+    g_out: out f32 [3 nx ny nz]
     adjoint: out f32 [nx ny nz]
     t: f32
     hx: f32
     hy: f32
     hz: f32
+    relax: f32
     """,
     items="nx ny nz",
 )
@@ -46,6 +48,7 @@ TV_DATA_STEP = Kernel(
     f: in f32 [nx ny nz]
     w2: in f32 [nx ny nz]
     mu: f32
+    relax: f32
     """,
     items="nx ny nz",
 )
@@ -59,6 +62,7 @@ TV_DATA_STEP_NONLINEAR = Kernel(
     f: in f32 [nx ny nz]
     w2: in f32 [nx ny nz]
     mu: f32
+    relax: f32
     radians: f32
     """,
     items="nx ny nz",
@@ -76,6 +80,7 @@ TV_KSPACE_STEP = Kernel(
     ez: in f32 [nh]
     mu1: f32
     mu2: f32
+    relax: f32
     scale: f32
     """,
     items="nx ny nh",
@@ -95,6 +100,7 @@ TV_HARMONIC_KSPACE_STEP = Kernel(
     mu1: f32
     mu2: f32
     mu3: f32
+    relax: f32
     scale: f32
     """,
     items="nx ny nh",

@@ -13,6 +13,7 @@ TV_DATA_STEP_ABSOLUTE = Kernel(
     f: in f32 [nx ny nz]
     w2: in f32 [nx ny nz]
     mu: f32
+    relax: f32
     """,
     items="nx ny nz",
 )
@@ -26,6 +27,7 @@ TV_DATA_STEP_ABSOLUTE_PHASE = Kernel(
     f: in f32 [nx ny nz]
     w2: in f32 [nx ny nz]
     mu: f32
+    relax: f32
     radians: f32
     """,
     items="nx ny nz",

@@ -6,7 +6,9 @@ and free outside, and r = 2 pi gamma B0 TE is the phase [rad] of 1 ppm at the ef
 `fansi_tv`, with which it shares the data term and lambda). The larger beta, the closer h is to harmonic and the
 less local field it can absorb.
 
-Solved by ADMM with the splits grad chi, D chi + h and laplace h; chi and h are found together in k-space.
+Solved by over-relaxed ADMM with the splits grad chi, D chi + h and laplace h; chi and h are found together in
+k-space. The padding may be narrow: the field that wraps around has its sources outside the mask, so it is
+harmonic inside and becomes part of h.
 
 Reference: Milovic et al. 2019, 10.1002/mrm.27483.
 """
@@ -30,7 +32,7 @@ from qsmengine.stages.inversion.total_variation import (
     tv_problem,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm4
+from qsmengine.stages.params import Margin, Mm4
 from qsmengine.units import rad_per_ppm
 
 
@@ -38,7 +40,9 @@ class WeakHarmonicParams(PhaseTvParams, NoiseGainParams):
     """Parameters of weak-harmonic QSM: those of `fansi_tv`, and those of the harmonic field."""
 
     beta: Mm4 = Field(150.0, gt=0, description="weight of the squared Laplacian of h in the mask [mm^4]")
-    mu_harmonic: Mm4 = Field(3.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
+    iterations: int = Field(60, ge=1, description="iteration limit")
+    margin: Margin = 12.0
+    mu_harmonic: Mm4 = Field(2.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
 
 
 def weak_harmonic(

@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
+
+FIELD_MARGIN = 40.0
+"""Zero padding for the field of chi [mm]."""
 
 
 class SingleStepResult(NamedTuple):
@@ -20,9 +25,16 @@ class SingleStepResult(NamedTuple):
     """(x, y, z) bool: voxels in which chi is defined."""
 
 
-def single_step_result(chi: Array, response: Array, region: Array, domain: Domain) -> SingleStepResult:
-    """Return images from the solver's arrays: chi inside `region` (0 or 1), and the field of chi there."""
+def single_step_result(chi: Array, region: Array, domain: Domain, grid: Grid) -> SingleStepResult:
+    """Return images from the solver's arrays: chi inside `region` (0 or 1), and the field of chi there.
+
+    The field is computed with a padding of :data:`FIELD_MARGIN`; that of `domain` may be smaller.
+    """
     chi *= region
-    field = RealFFT(domain.shape, domain.device).filter(chi, response)
-    field *= region
-    return SingleStepResult(domain.extract(chi), domain.extract(field), domain.extract(region) > 0)
+    mask = domain.extract(region) > 0
+    chi = domain.extract(chi)
+    padded = Domain.for_kernel(mask, grid, FIELD_MARGIN, domain.device)
+    response = dipole_response(padded.shape, grid.voxel_size, grid.b0_direction, padded.device)
+    field = padded.extract(RealFFT(padded.shape, padded.device).filter(padded.insert(chi), response))
+    field *= mask
+    return SingleStepResult(chi, field, mask)

@@ -16,7 +16,7 @@ The data do not extend to the surface of the mask, but chi does: the sources nex
 veins along the brain's surface, are determined by their field inside. In the outermost layer, whose voxels may
 contain bone and air, chi is limited to +- `rim_limit`.
 
-Solved by the ADMM of `weak_harmonic`, with six FFTs per iteration.
+Solved by the ADMM of `weak_harmonic`, with six FFTs per iteration; a narrow padding suffices as there.
 
 References: Liu et al. 2017, 10.1002/mrm.26331; Zhou et al. 2014, 10.1002/nbm.3064 (b); Milovic et al. 2019,
 10.1002/mrm.27483 (h).
@@ -42,7 +42,7 @@ from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm
+from qsmengine.stages.params import Mm, Mm4
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import rad_per_ppm
 
@@ -57,6 +57,7 @@ class TfiParams(WeakHarmonicParams):
     edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
+    mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     boundary_tolerance: float = Field(
         1e-5, ge=0, description="relative residual at which to stop solving the boundary-value problem"
     )
@@ -125,7 +126,7 @@ def tfi(
     whole = domain.insert(mask)
     rim = (whole > 0) & ~without_layer(whole > 0)
     chi[rim] = chi[rim].clip(-params.rim_limit, params.rim_limit)
-    return single_step_result(chi, problem.response, whole, domain)
+    return single_step_result(chi, whole, domain, grid)
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:

@@ -120,7 +120,7 @@ def tgv(
         penalties=TgvPenalties(params.mu_gradient, params.mu_curvature, params.mu_data),
         mu_harmonic=params.mu_harmonic,
     )
-    return single_step_result(chi, problem.response, region, domain)
+    return single_step_result(chi, region, domain, grid)
 
 
 def field_laplacian(

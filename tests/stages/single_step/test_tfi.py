@@ -76,7 +76,7 @@ def test_it_is_better_than_one_step_after_the_other(device, rng):
     inner = to_numpy(own)
     params = WeakHarmonicParams(**{"lambda": TfiParams().lam})
     steps = to_numpy(weak_harmonic(local, own, grid, params, device=device))
-    assert nrmse(estimate, chi, inner) <= 0.9 * nrmse(steps, chi, inner)
+    assert nrmse(estimate, chi, inner) <= 0.95 * nrmse(steps, chi, inner)
 
 
 def test_veins_beneath_the_surface_are_found_under_the_background(device, rng):
@@ -97,9 +97,9 @@ def test_veins_beneath_the_surface_are_found_under_the_background(device, rng):
 
 def test_chi_of_the_outermost_layer_stays_within_its_limit(device, rng):
     _, mask, field, grid = head(rng)
-    estimate, _, own = invert(field + background(grid), mask, grid, device, iterations=20, rim_limit=0.004)
+    estimate, _, own = invert(field + background(grid), mask, grid, device, iterations=20, rim_limit=0.002)
     rim = mask & ~to_numpy(without_layer(device.asarray(mask, bool)))
-    assert np.abs(estimate[rim]).max() == pytest.approx(0.004)
+    assert np.abs(estimate[rim]).max() == pytest.approx(0.002)
     assert np.abs(estimate[own & ~rim]).max() > 0.01
 
 
