@@ -1,9 +1,25 @@
-"""``python -m qsmengine``: the command line."""
+"""The ``qsmengine`` command as a process of its own, also ``python -m qsmengine``."""
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 from qsmengine.cli.main import main
 
-sys.exit(main())
+
+def run() -> int:
+    """Run the command line of this process and return its exit code.
+
+    Pydantic searches every installed package for plugins unless that is switched off. The interpreter searches
+    every object for cycles when it ends, and does not search frozen ones.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    code = main()
+    gc.freeze()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -26,7 +26,7 @@ def zero_nonfinite(array: Array, what: str, source: object, notes: list[str]) ->
     InputError
         If more than 5 % of the values are NaN or infinite.
     """
-    if math.isfinite(float(array.min())) and math.isfinite(float(array.max())):
+    if _all_finite(array):
         return
     bad = ~np.isfinite(array)
     _replace(array, bad, f"{what} values are NaN or infinite", source, notes)
@@ -89,9 +89,22 @@ def _check_lost(what: str, counts: Sequence[int], size: int, source: object) -> 
 
 
 def _not_finite(array: Array) -> Mask | None:
-    if math.isfinite(float(array.min())) and math.isfinite(float(array.max())):
+    if _all_finite(array):
         return None
     return ~np.isfinite(array)
+
+
+def _all_finite(array: Array) -> bool:
+    """Return whether all values of a float array are finite.
+
+    A finite sum of squares, found in one pass, implies it; the squares of large values overflow.
+    """
+    if array.flags.forc:
+        values = array.reshape(-1, order="A")
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(np.dot(values, values)):
+                return True
+    return math.isfinite(array.min()) and math.isfinite(array.max())
 
 
 def _object(series: Array) -> Mask:

@@ -45,7 +45,8 @@ P = TypeVar("P", bound="Params")
 class Params(BaseModel):
     """Frozen, validated parameters; an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Validators are built at first use: a configuration builds its own for the methods that it names.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     session_only: ClassVar[frozenset[str]] = frozenset()
     """Parameters by which a session prepares the inputs of the method; the method itself ignores them."""

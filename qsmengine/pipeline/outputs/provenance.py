@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -25,10 +26,17 @@ def software() -> dict[str, str]:
     found = {"qsmengine": version.__version__, "kernels": sources_hash(), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            found[name] = _version(name)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _version(name: str) -> str:
+    """Return the version of an installed package, without parsing its long metadata if one line gives it."""
+    text = metadata.distribution(name).read_text("METADATA") or ""
+    found = re.search(r"^Version: *(\S+)$", text, re.MULTILINE)
+    return found[1] if found else metadata.version(name)
 
 
 def machine(device: Device, *, timings: bool = True) -> dict[str, Any]:
