@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qsmengine.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from qsmengine.api.denoising import denoise
     from qsmengine.api.derived import (
         estimate_uncertainty,
         reference_chi,
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         susceptibility_weighted,
     )
     from qsmengine.api.reconstruct import (
-        denoise,
         fit_tensor,
         invert_dipole,
         reconstruct_qsm,
@@ -57,7 +57,7 @@ _HOMES = {
     "InputError": "errors",
     "QsmengineError": "errors",
     "UsageError": "errors",
-    "denoise": "api.reconstruct",
+    "denoise": "api.denoising",
     "estimate_uncertainty": "api.derived",
     "fit_tensor": "api.reconstruct",
     "invert_dipole": "api.reconstruct",

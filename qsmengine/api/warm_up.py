@@ -11,7 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from qsmengine.api.reconstruct import denoise, fit_tensor
+from qsmengine.api.denoising import denoise
+from qsmengine.api.reconstruct import fit_tensor
 from qsmengine.backend.device import Device
 from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.phantom.head import virtual_head

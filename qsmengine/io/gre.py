@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid, check_same_grid
-from qsmengine.io._clean import clear_unknown, zero_negative, zero_nonfinite
+from qsmengine.io._clean import clear_unknown, zero_negative
 from qsmengine.io._repetitions import Repetitions, average_repetitions
 from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
@@ -24,8 +23,6 @@ CLIPPED = 0.005
 """Fraction of the object at the largest magnitude above which the image counts as clipped."""
 FLAT = 0.5
 """Fraction at the largest magnitude above which the object itself is uniform, as in simulations."""
-SMALL_MASK = 1000
-"""Number of voxels below which a mask gets a note."""
 
 
 @dataclass(frozen=True)
@@ -119,40 +116,6 @@ def load_gre(
     magnitudes, phases, unknown = arrays
     series = GreSeries(magnitudes, phases, files.echo_times, files.grid, unknown)
     return GreLoaded(series, list(dict.fromkeys(notes)), files.sources)
-
-
-def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list[str]]:
-    """Load a mask on `grid`; values above 0.5 are inside.
-
-    Returns
-    -------
-    mask, notes
-        (x, y, z) bool, C-contiguous; decisions.
-
-    Raises
-    ------
-    InputError
-        If shape or position differ from the grid's, or if the mask is empty.
-    """
-    path = Path(path)
-    image = read_image(path)
-    check_same_grid(image.grid, grid, path, "the image")
-    notes = list(image.header.notes)
-    values = image.array
-    if values.ndim != 3:
-        raise InputError(f"a mask has three dimensions, this has shape {values.shape}", source=path)
-    zero_nonfinite(values, "mask", path, notes)
-    mask = np.ascontiguousarray(values > 0.5)
-    count = int(np.count_nonzero(mask))
-    if count == 0:
-        raise InputError(f"empty mask: no value above 0.5 (largest {values.max():g})", source=path)
-    if not ((values == 0) | (values == 1)).all():
-        notes.append(f"{path}: values {values.min():g} .. {values.max():g} binarised above 0.5")
-    if count == mask.size:
-        notes.append(f"{path}: the mask covers the whole image")
-    elif count < SMALL_MASK:
-        notes.append(f"{path}: the mask has only {count} voxels")
-    return mask, notes
 
 
 def _arrays(

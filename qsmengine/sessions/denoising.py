@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.api.reconstruct import denoise
+from qsmengine.api.denoising import denoise
 from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError

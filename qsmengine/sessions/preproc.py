@@ -16,7 +16,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 from qsmengine.io.atomic import write_json, write_text
 from qsmengine.io.dwi import load_dwi
-from qsmengine.io.gre import load_mask
+from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import write_image
 from qsmengine.ops.registration import register, rotation_of
 from qsmengine.pipeline.outputs.provenance import machine, software

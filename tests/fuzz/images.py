@@ -16,8 +16,9 @@ import numpy as np
 from qsmengine.cohort.dicom_import import convert
 from qsmengine.io import dicom
 from qsmengine.io.dwi import load_dwi
-from qsmengine.io.gre import load_gre, load_mask
+from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
+from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import read_image
 from tests.fuzz.choices import Choices
 from tests.fuzz.mutations import (

@@ -14,7 +14,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
-from qsmengine.io.gre import load_mask
+from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.owned import private_folder
 from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, dti_images, fit_method, write_dti

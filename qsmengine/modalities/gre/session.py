@@ -10,8 +10,9 @@ import numpy as np
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
-from qsmengine.io.gre import load_gre, load_mask
+from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
+from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS

@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qsmengine import version
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
-from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import source_uri
-from qsmengine.pipeline.run.results import Record, RunResult
+
+if TYPE_CHECKING:
+    from qsmengine.pipeline.configuration.model import Config
+    from qsmengine.pipeline.run.results import Record, RunResult
 
 _PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
 

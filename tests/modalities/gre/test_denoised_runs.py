@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qsmengine.api.reconstruct import denoise
+from qsmengine.api.denoising import denoise
 from qsmengine.backend.device import cpu
 from qsmengine.cli.main import main
 from qsmengine.data import DwiSeries
