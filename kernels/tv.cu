@@ -187,14 +187,15 @@ KERNEL(tv_kspace_step,
 // The same with a second unknown h: splits z1 = grad x, z2 = A x + h, z3 = -grad^T grad h, multipliers u1..u3.
 // Least mu1/2 |grad x - z1 + u1|^2 + mu2/2 |A x + h - z2 + u2|^2 + mu3/2 |grad^T grad h + z3 - u3|^2.
 // In: gradient = F grad^T(z1 - u1), data = F (z2 - u2), harmonic = F (z3 - u3).
+// With a split of x itself, of penalty mu1 `pull`, its target times `pull` is part of `gradient`.
 // Out, times `scale`: gradient = x^, data = A x^ + h^, harmonic = -|E|^2 h^, the last two over-relaxed as in
-// tv_kspace_step. For k = 0: x^ = 0, h^ = data.
+// tv_kspace_step. For k = 0 without pull: x^ = 0, h^ = data.
 KERNEL(tv_harmonic_kspace_step,
        (Complex* RESTRICT gradient, Complex* RESTRICT data, Complex* RESTRICT harmonic,
         const float* RESTRICT response, const float* RESTRICT ex, const float* RESTRICT ey,
-        const float* RESTRICT ez, float mu1, float mu2, float mu3, float relax, float scale, Index nx, Index ny,
-        Index nh),
-       (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, relax, scale, nx, ny, nh)) {
+        const float* RESTRICT ez, float mu1, float mu2, float mu3, float pull, float relax, float scale,
+        Index nx, Index ny, Index nh),
+       (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, pull, relax, scale, nx, ny, nh)) {
   float more = 1.0f + relax, less = relax * scale;
   FOR_ROWS(row, nx * ny) {
     float exy = ex[row / ny] + ey[row % ny];
@@ -204,15 +205,15 @@ KERNEL(tv_harmonic_kspace_step,
     const float* response_row = response + row * nh;
     ROW_FOR(k, (int)nh) {
       float a = response_row[k], e = exy + ez[k];
-      float curvature = mu1 * e + mu2 * a * a;
-      float determinant = e * (mu1 * mu2 + mu3 * e * curvature);
+      float curvature = mu1 * (e + pull) + mu2 * a * a;
+      float determinant = mu1 * mu2 * (e + pull) + mu3 * e * e * curvature;
       float inverse = determinant > 0.0f ? scale / determinant : 0.0f;
       float alone = determinant > 0.0f ? 0.0f : scale;
       float of_g = (mu1 * mu2 + mu3 * e * e * mu1) * inverse;
       float of_d = mu3 * e * e * mu2 * a * inverse;
       float of_c = mu3 * e * mu2 * a * inverse;
       float h_of_g = -mu1 * mu2 * a * inverse;
-      float h_of_d = mu1 * mu2 * e * inverse + alone;
+      float h_of_d = mu1 * mu2 * (e + pull) * inverse + alone;
       float h_of_c = -mu3 * e * curvature * inverse;
       float x_re = of_g * g[k].re + of_d * d[k].re + of_c * c[k].re;
       float x_im = of_g * g[k].im + of_d * d[k].im + of_c * c[k].im;

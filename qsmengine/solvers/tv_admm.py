@@ -185,6 +185,11 @@ class GradientSplit:
         As in :class:`TvProblem`.
     pull
         Region in which x should be uniform, and the penalty of its split divided by mu.
+
+    Attributes
+    ----------
+    laplacian, curvature
+        Spectrum of grad^T grad as a sum over axes, without and with the pull.
     """
 
     def __init__(
@@ -202,8 +207,9 @@ class GradientSplit:
         shape, device = fft.shape, fft.device
         self.laplacian = dict(zip(("ex", "ey", "ez"), laplacian_spectra(shape, spacing, device), strict=True))
         self.pull = pull
+        self.curvature = dict(self.laplacian)
         if pull is not None:
-            self.laplacian["ex"] += np.float32(pull[1])
+            self.curvature["ex"] = self.laplacian["ex"] + np.float32(pull[1])
         self.gradients = device.zeros((3, *shape)), device.empty((3, *shape))
         self.x = device.zeros(shape)
         self.adjoint = device.zeros(shape)
@@ -224,7 +230,7 @@ class GradientSplit:
         )  # fmt: skip
         if self.pull is not None:
             region, factor = self.pull
-            region.add_target(self.x, self.adjoint, factor)
+            region.add_target(self.x, self.adjoint, factor, self.relax)
         return self.fft.forward(self.adjoint, self.spectrum)
 
 
@@ -280,7 +286,7 @@ class TvAdmm:
         launch(
             TV_KSPACE_STEP, device, gradient=gradient, data=self.data_spectrum,
             response=problem.response, mu1=self.mu_gradient, mu2=self.mu_data, relax=0.0, scale=self.fft.scale,
-            **self.split.laplacian,
+            **self.split.curvature,
         )  # fmt: skip
         self.fft.inverse(gradient, self.split.x, scaled=False)
         self.fft.inverse(self.data_spectrum, self.ax, scaled=False)

@@ -15,6 +15,7 @@ from qsmengine.data import Array
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
+from qsmengine.solvers.uniform import UniformRegion
 
 RELAX = 0.7
 """Over-relaxation: steps are 1.7 times those of plain ADMM, which converges for less than 2."""
@@ -45,6 +46,7 @@ def solve_tv_harmonic(
     mu_gradient: float,
     mu_data: float,
     mu_harmonic: float,
+    uniform: UniformRegion | None = None,
 ) -> Array:
     """Solve min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
 
@@ -59,12 +61,14 @@ def solve_tv_harmonic(
         Stopping rule on x; see :func:`qsmengine.solvers.loop.iterate`.
     mu_gradient, mu_data, mu_harmonic
         Penalty weights of the splits; they change the speed, not the solution.
+    uniform
+        Region in which x should be uniform, or None.
 
     References
     ----------
     Milovic et al. 2019, 10.1002/mrm.27483; Eckstein & Bertsekas 1992, 10.1007/BF01581204 (over-relaxation).
     """
-    state = _HarmonicAdmm(problem, harmonic, device, mu_gradient, mu_data, mu_harmonic)
+    state = _HarmonicAdmm(problem, harmonic, device, mu_gradient, mu_data, mu_harmonic, uniform)
     iterate(state.iterate, lambda: state.split.x, stopping)
     return state.split.x
 
@@ -124,13 +128,16 @@ class _HarmonicAdmm:
         mu_gradient: float,
         mu_data: float,
         mu_harmonic: float,
+        uniform: UniformRegion | None,
     ) -> None:
         nx, ny, nz = problem.data.shape
         self.problem, self.device = problem, device
+        pull = None if uniform is None else (uniform, uniform.mu / mu_gradient)
         self.penalties = {"mu1": mu_gradient, "mu2": mu_data, "mu3": mu_harmonic}
+        self.penalties["pull"] = 0.0 if pull is None else pull[1]
         self.fft = RealFFT((nx, ny, nz), device)
         self.split = GradientSplit(
-            self.fft, problem.spacing, problem.lam / mu_gradient, relax=RELAX, faces=problem.faces
+            self.fft, problem.spacing, problem.lam / mu_gradient, relax=RELAX, faces=problem.faces, pull=pull
         )
         self.field = HarmonicSplit(problem, harmonic, device, mu_data, mu_harmonic, RELAX)
         self.data_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)

@@ -14,6 +14,7 @@ from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv, squared_error
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
+from qsmengine.solvers.uniform import UniformRegion
 
 SHAPE, SPACING = (16, 14, 18), (1.0, 0.8, 2.0)
 
@@ -76,8 +77,8 @@ def test_it_never_stops_after_a_single_iteration(device):
 
 
 @pytest.mark.parametrize("relax", [0.0, 0.7])
-@pytest.mark.parametrize("zero_mean", [False, True])
-def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, relax, device, rng):
+@pytest.mark.parametrize(("zero_mean", "pull"), [(False, 0.0), (True, 0.0), (False, 0.7)])
+def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, pull, relax, device, rng):
     half = (SHAPE[0], SHAPE[1], SHAPE[2] // 2 + 1)
     g, d, c = (rng.standard_normal((3, *half)) + 1j * rng.standard_normal((3, *half))).astype(np.complex64)
     if zero_mean:
@@ -91,7 +92,7 @@ def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, relax, devi
     }
     launch(
         TV_HARMONIC_KSPACE_STEP, device, **arrays, response=response, ex=ex, ey=ey, ez=ez,
-        mu1=mu1, mu2=mu2, mu3=mu3, relax=relax, scale=0.5,
+        mu1=mu1, mu2=mu2, mu3=mu3, pull=pull, relax=relax, scale=0.5,
     )  # fmt: skip
     a = to_numpy(response).astype(float)
     e = sum(
@@ -99,7 +100,8 @@ def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, relax, devi
         for v, s in zip((ex, ey, ez), ((-1, 1, 1), (-1, 1), (-1,)), strict=True)
     )
     normal = np.stack(
-        [np.stack([mu1 * e + mu2 * a * a, mu2 * a], -1), np.stack([mu2 * a, mu2 + mu3 * e * e], -1)], -2
+        [np.stack([mu1 * (e + pull) + mu2 * a * a, mu2 * a], -1), np.stack([mu2 * a, mu2 + mu3 * e * e], -1)],
+        -2,
     )
     right = np.stack([mu1 * g + mu2 * a * d, mu2 * d - mu3 * e * c], -1)
     x, h = np.moveaxis(np.linalg.pinv(normal) @ right[..., None], -2, 0)[..., 0] * 0.5
@@ -110,7 +112,8 @@ def test_harmonic_kspace_step_solves_the_normal_equations(zero_mean, relax, devi
     laplacian = -(1 + relax) * e * h - relax * 0.5 * c
     assert np.abs(results["data"] - field).max() <= 1e-4 * np.abs(field).max()
     assert np.abs(results["harmonic"] - laplacian).max() <= 1e-4 * np.abs(laplacian).max()
-    assert results["gradient"][0, 0, 0] == 0
+    mean = 0.5 * g[0, 0, 0] / pull if pull else 0
+    assert results["gradient"][0, 0, 0] == pytest.approx(mean, rel=1e-5)
 
 
 def harmonic_problem(device, rng, lam, data_step=squared_error, shape=SHAPE):
@@ -175,3 +178,19 @@ def test_harmonic_result_is_a_minimum_over_x_and_h(device, rng):
             assert value(x + scale * rng.standard_normal(x.shape)) > best
     assert value(0.97 * x) > best * (1 - 1e-4)
     assert value(1.03 * x) > best * (1 - 1e-4)
+
+
+def test_a_region_is_pulled_to_its_mean_and_the_rest_is_free(device, rng):
+    problem, region = harmonic_problem(device, rng, 1e-5)
+    part = np.zeros(SHAPE, bool)
+    part[5:9, 4:8, 6:11] = True
+    part[9:12, 9:11, 11:14] = True
+    options = {"mu_gradient": 5e-3, "mu_data": 0.3, "mu_harmonic": 1.0}
+    term = HarmonicTerm(region, 50.0)
+    free, tied = (
+        to_numpy(solve_tv_harmonic(problem, term, device, Stopping(300, 0.0), uniform=uniform, **options))
+        for uniform in (None, UniformRegion(device.asarray(part, bool), 10.0, 5e-3))
+    )
+    assert tied[part].std() <= 0.1 * free[part].std()
+    inside = to_numpy(region) > 0
+    assert tied[inside & ~part].std() > 10 * tied[part].std()

@@ -100,6 +100,7 @@ TV_HARMONIC_KSPACE_STEP = Kernel(
     mu1: f32
     mu2: f32
     mu3: f32
+    pull: f32
     relax: f32
     scale: f32
     """,

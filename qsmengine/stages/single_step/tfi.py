@@ -1,31 +1,39 @@
 """Total field inversion (TFI): joint estimation of susceptibility and background field.
 
     min_{chi, h} sum W^2 (1 - cos(r (D chi + b + h - total field))) / r^2 + lambda || M grad chi ||_1
-                 + beta / 2 || laplace h ||^2
+                 + beta / 2 || laplace h ||^2 + lambda_csf / 2 || chi - mean(chi) ||^2 over CSF
 
 chi covers the whole grid; the sums of the first and third term run over the voxels of the mask whose
 neighbours across faces and edges also lie in it. b + h is the field of all other sources (air, bone, neck,
 shim), which is harmonic there: b is the harmonic function with the boundary values of the total field, computed
 by multigrid, and h corrects it for the local field on the boundary. r = 2 pi gamma B0 TE is the phase [rad]
-of 1 ppm, M the morphology prior of `medi`; lambda has the unit and meaning of `fansi_tv`'s.
+of 1 ppm; lambda has the unit and meaning of `fansi_tv`'s. M is 0 where the magnitude has an edge, as in `medi`,
+but 1 on the surface and outside.
+
+- W is 1 / noise of the field, where a share `field_error` of the field's change from voxel to voxel counts as
+  noise: near bone and air, ringing, partial volume and dephasing exceed it.
+- Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
+  susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more.
+- chi of the outer `rim` [mm] stays close to the mean beneath it, the closer the less W is: bone and air in
+  these voxels have strong fields, but their chi is not that of the brain.
 
 The papers model the background as the field of sources outside the mask, with a preconditioner by which these
 sources converge first. The space of fields is the same, but sources close to the mask are not resolved by the
 voxels, and conjugate gradients need many iterations for them; a boundary-value problem has neither difficulty.
 The data do not extend to the surface of the mask, but chi does: the sources next to the data, among them the
-veins along the brain's surface, are determined by their field inside. In the outermost layer, whose voxels may
-contain bone and air, chi is limited to +- `rim_limit`.
+veins along the brain's surface, are determined by their field inside.
 
 Solved by the ADMM of `weak_harmonic`, with six FFTs per iteration; a narrow padding suffices as there.
 
-References: Liu et al. 2017, 10.1002/mrm.26331; Zhou et al. 2014, 10.1002/nbm.3064 (b); Milovic et al. 2019,
-10.1002/mrm.27483 (h).
+References: Liu et al. 2017, 10.1002/mrm.26331; Dimov et al. 2022, 10.1111/jon.12963 (CSF); Zhou et al. 2014,
+10.1002/nbm.3064 (b); Milovic et al. 2019, 10.1002/mrm.27483 (h).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device
@@ -33,18 +41,27 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
+from qsmengine.ops.faces import faces_within
 from qsmengine.ops.nearest import nearest_known
+from qsmengine.ops.noise_level import noise_level
+from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
-from qsmengine.stages.background.lbv import interior, without_harmonic, without_layer
+from qsmengine.solvers.uniform import UniformRegion
+from qsmengine.stages.background.lbv import interior, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
-from qsmengine.stages.inversion.total_variation import noisy_weight, tv_problem
+from qsmengine.stages.inversion.total_variation import tv_problem
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Mm4
+from qsmengine.stages.params import Length, Mm, Mm4
+from qsmengine.stages.single_step.fluid import fluid_region
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
+from qsmengine.stages.single_step.rim import limit_rim, trust, weight_of_steepness
 from qsmengine.units import rad_per_ppm
+
+MU_CSF = 1e-3
+"""ADMM penalty of the split of the CSF."""
 
 
 class TfiParams(WeakHarmonicParams):
@@ -54,17 +71,25 @@ class TfiParams(WeakHarmonicParams):
     noise_gain: Mm = Field(
         0.1, ge=0, description="added to lambda per ppm of the field's median noise, if known [mm]"
     )
-    edges: float = Field(0.3, ge=0, lt=1, description="share of the faces in the mask that count as edges")
+    edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     boundary_tolerance: float = Field(
         1e-5, ge=0, description="relative residual at which to stop solving the boundary-value problem"
     )
+    field_error: float = Field(
+        0.07, ge=0, description="error of the field as a share of its change from voxel to voxel"
+    )
+    lambda_csf: float = Field(0.1, ge=0, description="weight of uniform CSF; 0: none")
+    csf_decay: float = Field(
+        0.3, gt=0, lt=1, description="largest decay over the echoes in CSF, relative to the mask's median"
+    )
+    rim: Length = Field(3.0, ge=0, le=20, description="depth of the rim, which may contain bone and air [mm]")
     rim_limit: float = Field(
         0.15,
         ge=0,
-        description="largest |chi| in the mask's outermost layer, which may contain bone and air [ppm]",
+        description="largest difference of chi in the rim from the mean beneath it, where data are good [ppm]",
     )
 
 
@@ -90,11 +115,12 @@ def tfi(
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
-        (x, y, z, echo), any unit; the edges are taken from its root sum of squares. None: no edges.
+        (x, y, z, echo), any unit; the edges are taken from its root sum of squares, CSF from its decay. None:
+        no edges and no CSF.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
     noise
-        (x, y, z) [ppm]: adapts lambda.
+        (x, y, z) [ppm]: adapts lambda, and is compared with the field's change. None: estimated from the field.
     callback
         Receives the status of the joint solution; returning False stops it.
 
@@ -107,13 +133,15 @@ def tfi(
     known = device.asarray(mask, bool)
     mask = filled(known, device)
     total_field = without_gaps(device.asarray(total_field), known, mask, device)
-    weight = known if weight is None else device.asarray(weight) * known
+    weight = (known if weight is None else device.asarray(weight) * known).astype(np.float32)
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
+    typical = typical_noise(noise, local, inner, device)
+    weight = weight_of_steepness(weight, total_field, mask, typical, params.field_error)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     region = domain.insert(inner)
-    lam = noisy_weight(params.lam, params.noise_gain, noise, inner)
+    lam = params.lam + params.noise_gain * typical
     problem = tv_problem(local, inner, weight, domain, grid, lam, phase)
-    problem = replace(problem, faces=counted_faces(magnitude, region, domain, grid, params.edges))
+    problem = replace(problem, faces=penalised_faces(magnitude, region, domain, grid, params.edges))
     chi = solve_tv_harmonic(
         problem,
         HarmonicTerm(region, params.beta),
@@ -122,11 +150,40 @@ def tfi(
         mu_gradient=params.mu_gradient,
         mu_data=params.mu_data,
         mu_harmonic=params.mu_harmonic,
+        uniform=uniform_fluid(magnitude, inner, domain, params),
     )
     whole = domain.insert(mask)
-    rim = (whole > 0) & ~without_layer(whole > 0)
-    chi[rim] = chi[rim].clip(-params.rim_limit, params.rim_limit)
+    limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
+    chi = limit_rim(chi, whole > 0, params.rim, limit, grid.voxel_size, device)
     return single_step_result(chi, whole, domain, grid)
+
+
+def typical_noise(noise: Array | None, local_field: Array, inside: Array, device: Device) -> float:
+    """Return the median of `noise` (x, y, z) in a mask, or the noise level of the local field without a map.
+
+    Both [ppm]. Voxels of unknown noise (0) do not count.
+    """
+    if noise is None:
+        return noise_level(local_field, inside, device)
+    noise = device.asarray(noise)
+    known = inside & (noise > 0)
+    return median(noise[known]) if bool(known.any()) else 0.0
+
+
+def penalised_faces(magnitude: Array | None, region: Array, domain: Domain, grid: Grid, edges: float) -> Array:
+    """Return all faces except those within `region` at which the magnitude has an edge."""
+    faces: Array = counted_faces(magnitude, region, domain, grid, edges) | ~faces_within(region)
+    return faces
+
+
+def uniform_fluid(
+    magnitude: Array | None, inside: Array, domain: Domain, params: TfiParams
+) -> UniformRegion | None:
+    """Return the term of uniform CSF on the solver's grid, or None without CSF."""
+    if magnitude is None or params.lambda_csf == 0:
+        return None
+    fluid = fluid_region(magnitude, inside, params.csf_decay, domain.device)
+    return None if fluid is None else UniformRegion(domain.insert(fluid) > 0, params.lambda_csf, MU_CSF)
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:

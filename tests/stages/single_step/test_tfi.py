@@ -16,7 +16,7 @@ TILTED = ((0.9, 1.1, 1.4), (0.0, np.sin(0.4), np.cos(0.4)))
 
 
 def invert(field, mask, grid, device, callback=None, **options):
-    inputs = {name: options.pop(name, None) for name in ("magnitude", "weight")}
+    inputs = {name: options.pop(name, None) for name in ("magnitude", "weight", "noise")}
     result = tfi(field, mask, grid, TfiParams(**options), device=device, callback=callback, **inputs)
     return [to_numpy(array) for array in result]
 
@@ -44,9 +44,9 @@ def test_truth_is_recovered_under_a_background_twenty_times_as_strong(voxel, b0,
     assert not estimate[~inner].any()
 
 
-def test_background_does_not_change_the_result(device, rng):
+def test_background_does_not_change_the_result_at_equal_weights(device, rng):
     _, mask, field, grid = head(rng)
-    options = {"iterations": 40, "tolerance": 0.0, "boundary_tolerance": 1e-6}
+    options = {"iterations": 40, "tolerance": 0.0, "boundary_tolerance": 1e-6, "field_error": 0.0}
     alone = invert(field, mask, grid, device, **options)[0]
     both = invert(field + background(grid), mask, grid, device, **options)[0]
     assert np.linalg.norm(alone - both) <= 0.05 * np.linalg.norm(alone)
@@ -92,15 +92,47 @@ def test_veins_beneath_the_surface_are_found_under_the_background(device, rng):
     assert (own == mask).all()
     error = (estimate - chi)[layer] - (estimate - chi)[inner].mean()
     nothing = -(chi[layer] - chi[inner].mean())
-    assert np.linalg.norm(error) <= 0.6 * np.linalg.norm(nothing)
+    assert np.linalg.norm(error) <= 0.8 * np.linalg.norm(nothing)
 
 
-def test_chi_of_the_outermost_layer_stays_within_its_limit(device, rng):
-    _, mask, field, grid = head(rng)
-    estimate, _, own = invert(field + background(grid), mask, grid, device, iterations=20, rim_limit=0.002)
-    rim = mask & ~to_numpy(without_layer(device.asarray(mask, bool)))
-    assert np.abs(estimate[rim]).max() == pytest.approx(0.002)
-    assert np.abs(estimate[own & ~rim]).max() > 0.01
+def test_wrong_fields_at_the_rim_do_not_reach_the_inside(device, rng):
+    chi, mask, field, grid = head(rng)
+    inner = to_numpy(without_boundary(device.asarray(mask, bool)))
+    deep = inner.copy()
+    for _ in range(3):
+        deep = to_numpy(without_layer(device.asarray(deep, bool)))
+    outer = np.argwhere(inner & ~to_numpy(without_layer(device.asarray(inner, bool))))
+    wrong = np.zeros(SHAPE)
+    wrong[tuple(rng.permutation(outer)[:40].T)] = rng.choice([-0.5, 0.5], 40)
+    noise = np.full(SHAPE, 1e-3)
+    total = field + background(grid) + noise * rng.standard_normal(SHAPE)
+    harm = [
+        invert(total + wrong, mask, grid, device, noise=noise, weight=1 / noise, field_error=share)[0]
+        for share in (0.0, 0.07)
+    ]
+    clean = invert(total, mask, grid, device, noise=noise, weight=1 / noise)[0]
+    assert nrmse(clean, chi, deep) <= 0.3
+    assert nrmse(harm[1], chi, deep) <= nrmse(clean, chi, deep) + 0.05
+    assert nrmse(harm[1], chi, deep) < 0.8 * nrmse(harm[0], chi, deep)
+
+
+def test_fluid_of_the_whole_brain_is_uniform_and_takes_the_shading_away(device, rng):
+    chi, mask, field, grid = head(rng)
+    centred = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in SHAPE], indexing="ij"))
+    radius = np.sqrt(((centred / np.array([16, 15, 13])[:, None, None, None]) ** 2).sum(0))
+    fluid = mask & (chi == 0) & ((radius > 0.85) | (radius < 0.2))
+    chi = chi + np.where(mask & ~fluid, 0.02, 0)
+    field = field + convolve(np.where(mask & ~fluid, 0.02, 0), dipole(SHAPE, grid.voxel_size, (0, 0, 1)))
+    total = field + background(grid) + 0.001 * rng.standard_normal(SHAPE)
+    rate = np.where(fluid, 2.0, 20.0)
+    magnitude = np.stack([100 * np.exp(-rate * t) for t in (0.005, 0.02)], -1).astype(np.float32)
+    free, tied = (
+        invert(total, mask, grid, device, magnitude=magnitude, lambda_csf=weight, iterations=200)[0]
+        for weight in (0.0, 0.1)
+    )
+    inner = to_numpy(without_boundary(device.asarray(mask, bool)))
+    assert tied[fluid & inner].std() < 0.5 * free[fluid & inner].std()
+    assert nrmse(tied, chi, inner) < nrmse(free, chi, inner)
 
 
 def test_local_field_is_that_of_chi(device, rng):

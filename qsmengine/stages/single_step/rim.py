@@ -1,0 +1,98 @@
+"""The rim of the mask: data that are wrong where the field is steep, and susceptibility that is not brain's.
+
+Near bone and air the measured field has errors beyond its noise: the ringing of truncated k-space, the mean
+over voxels that contain bone, dephasing. All of them grow with the change of the field from voxel to voxel, so
+a share of it is counted as a further error.
+
+Bone and air in the voxels of the rim are sources of the field like any other. An inversion finds them, but they
+are not susceptibility of brain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmengine.backend.device import Device, array_module
+from qsmengine.data import Array
+from qsmengine.grid import Vector3
+from qsmengine.ops.gaussian import gaussian_filter
+from qsmengine.ops.morphology import eroded
+from qsmengine.ops.order_statistics import median
+from qsmengine.stages.background.lbv import without_layer
+
+
+def weight_of_steepness(weight: Array, field: Array, inside: Array, noise: float, share: float) -> Array:
+    """Return `weight` lowered where the field is steep: 1 / sqrt(1 / w^2 + (share g / noise)^2).
+
+    Parameters
+    ----------
+    weight
+        (x, y, z) >= 0, any unit, best 1 / noise of the field; w is `weight` over its median.
+    field
+        (x, y, z) [ppm]; g is its change per voxel (:func:`steepness`).
+    inside
+        (x, y, z) bool, voxels in which the field is known.
+    noise
+        Standard deviation of the field in a typical voxel [ppm]; 0: unknown, the error of the typical g.
+    share
+        Error of the field as a share of g.
+    """
+    xp = array_module(weight)
+    known = inside & (weight > 0)
+    if share == 0 or not bool(known.any()):
+        return weight
+    error = np.float32(share) * steepness(field, inside)
+    scale = noise if noise > 0 else median(error[known])
+    if not scale > 0:
+        return weight
+    w = weight * np.float32(1.0 / median(weight[known]))
+    lowered: Array = xp.where(known, w / xp.sqrt(1 + (w * error * np.float32(1.0 / scale)) ** 2), np.float32(0))
+    return lowered
+
+
+def steepness(field: Array, inside: Array) -> Array:
+    """Return the change of `field` (x, y, z) per voxel, in its unit: the root of the sum of squares over axes.
+
+    On every axis the larger one of the differences to both neighbours in the mask counts.
+    """
+    xp = array_module(field)
+    total = xp.zeros(field.shape, np.float32)
+    for axis in range(3):
+        values, known = field.swapaxes(0, axis), inside.swapaxes(0, axis)
+        step = xp.where(known[1:] & known[:-1], abs(values[1:] - values[:-1]), np.float32(0))
+        largest = xp.zeros(values.shape, np.float32)
+        largest[1:] = step
+        largest[:-1] = xp.maximum(largest[:-1], step)
+        total += (largest * largest).swapaxes(0, axis)
+    root: Array = xp.sqrt(total)
+    return root
+
+
+def trust(weight: Array, inside: Array) -> Array:
+    """Return `weight` (x, y, z) over its median in the mask `inside`, at most 1."""
+    xp = array_module(weight)
+    known = inside & (weight > 0)
+    if not bool(known.any()):
+        nothing: Array = xp.zeros_like(weight)
+        return nothing
+    share: Array = xp.minimum(weight * np.float32(1.0 / median(weight[known])), np.float32(1))
+    return share
+
+
+def limit_rim(
+    chi: Array, mask: Array, depth: float, limit: Array, voxel_size: Vector3, device: Device
+) -> Array:
+    """Return `chi` (x, y, z) [ppm] within +- `limit` of the mean of deeper voxels in the rim of `mask`.
+
+    `limit` (x, y, z) [ppm]. The rim is the outermost layer and all voxels within `depth` [mm] of a voxel
+    outside `mask` (x, y, z) bool. The mean is that of the voxels beneath, weighted by a Gaussian of standard
+    deviation `depth`; without any in its reach it is 0.
+    """
+    xp = device.xp
+    deep = eroded(mask, depth, voxel_size, device) & without_layer(mask)
+    sigma = max(depth, *voxel_size)
+    share = gaussian_filter(deep.astype(np.float32), voxel_size, sigma, device, mirror=False)
+    mean = gaussian_filter(xp.where(deep, chi, np.float32(0)), voxel_size, sigma, device, mirror=False)
+    mean = xp.where(share > 1e-4, mean / xp.maximum(share, np.float32(1e-4)), np.float32(0))
+    limited: Array = xp.where(mask & ~deep, xp.clip(chi, mean - limit, mean + limit), chi)
+    return limited
