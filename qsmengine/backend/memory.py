@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
 from qsmengine.backend.device import Device
 
+LARGE = 1 << 27
+"""Size of an array [bytes] from which its memory is always returned to the system at once."""
+KEPT = 1 << 30
+"""Largest amount of freed memory [bytes] that the process keeps for smaller arrays."""
+
 _CGROUP = Path("/sys/fs/cgroup")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def available_memory(device: Device) -> int | None:
@@ -58,6 +65,19 @@ def _group_memory() -> int | None:
         if most.isdecimal() and int(most) < 1 << 60:
             return max(0, int(most) - int(used))
     return None
+
+
+def keep_freed_memory() -> bool:
+    """Let this process reuse the memory of freed arrays; return whether the C library (glibc) can.
+
+    Otherwise every array above 32 MiB comes from the system, which clears its pages, and goes back to it. That
+    takes a quarter of the time of a single-step inversion that has only just begun to iterate. The setting is
+    for a process that computes until it ends.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:
+        return False
+    return bool(set_option(_M_MMAP_THRESHOLD, LARGE)) and bool(set_option(_M_TRIM_THRESHOLD, KEPT))
 
 
 def limit_pool(device: Device, limit: int) -> None:

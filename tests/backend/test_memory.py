@@ -1,4 +1,7 @@
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -54,3 +57,21 @@ def test_freeing_the_pool_gives_back_the_work_areas_of_cached_plans(gpu):
     memory.free_pool(gpu)
     assert cache.get_curr_size() == 0
     assert pool.total_bytes() == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_memory_of_a_freed_array_is_used_again():
+    code = (
+        "import numpy as np\n"
+        "from resource import RUSAGE_SELF, getrusage\n"
+        "from qsmengine.backend.memory import keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "def page_faults():\n"
+        "    before = getrusage(RUSAGE_SELF).ru_minflt\n"
+        "    np.ones(12 << 20, np.float32)\n"
+        "    return getrusage(RUSAGE_SELF).ru_minflt - before\n"
+        "first, second = page_faults(), page_faults()\n"
+        "assert second < first / 2, (first, second)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -20,8 +20,11 @@ def choose_device(name: str, threads: int | None, reporter: Reporter, *, launch:
         See :func:`qsmengine.backend.device.resolve_device`.
     """
     from qsmengine.backend.device import resolve_device
+    from qsmengine.backend.memory import keep_freed_memory
 
     device = resolve_device(name, threads, launch=launch)
+    if launch and device.kind == "cpu":
+        keep_freed_memory()
     if device.note:
         reporter.note(device.note)
     return device
