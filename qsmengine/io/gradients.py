@@ -16,7 +16,9 @@ from qsmengine.grid import FloatArray
 NORM_TOLERANCE = 1e-2
 """Deviation of a direction's length from 1 above which a note is added."""
 LARGE_B_VALUE = 20000.0
-"""b-values above this [s/mm^2] are probably in another unit."""
+"""Larger b-values [s/mm^2] are noted."""
+LARGEST_B_VALUE = 200_000.0
+"""Larger b-values [s/mm^2] than those of any scanner are refused."""
 
 _ZERO_NORM = 1e-3
 _SEPARATORS = re.compile(r"[\s,;]+")
@@ -44,6 +46,12 @@ def read_b_values(path: str | Path) -> tuple[FloatArray, list[str]]:
         )
     if not np.isfinite(values).all() or values.min() < 0:
         raise InputError("b-values must be finite and not negative", source=path, field="bval")
+    if values.max() > LARGEST_B_VALUE:
+        raise InputError(
+            f"b-values up to {values.max():g} are not in s/mm^2; if they are in s/m^2, divide them by 1e6",
+            source=path,
+            field="bval",
+        )
     notes = []
     if values.max() > LARGE_B_VALUE:
         notes.append(f"{path}: b-values up to {values.max():g}: are they in s/mm^2?")

@@ -36,6 +36,10 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
     values = image.array
     if values.ndim != 3:
         raise InputError(f"a mask has three dimensions, this has shape {values.shape}", source=path)
+    unknown = np.isnan(values)
+    if unknown.any():
+        notes.append(f"{path}: {int(np.count_nonzero(unknown))} NaN values taken as outside the mask")
+        values = np.where(unknown, np.float32(0), values)
     zero_nonfinite(values, "mask", path, notes)
     mask = np.ascontiguousarray(values > 0.5)
     count = int(np.count_nonzero(mask))

@@ -217,9 +217,15 @@ def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
         return stored
     values = scale_stored(stored, header.slope, header.intercept, np.float64)
     limits = np.iinfo(dtype)
+    unknown = np.isnan(values)
+    if unknown.any() and not unknown.all():
+        header.notes.append(f"{int(np.count_nonzero(unknown))} NaN values taken as background (0)")
+        values = np.where(unknown, 0.0, values)
     with np.errstate(invalid="ignore"):
         if not (np.isfinite(values).all() and values.min() >= limits.min and values.max() <= limits.max):
-            raise InputError(f"values do not fit {dtype.name} labels", source=header.path, field="datatype")
+            raise InputError(
+                f"values are not finite or do not fit {dtype.name} labels", source=header.path, field="datatype"
+            )
         whole = np.rint(values)
         apart = float(np.abs(values - whole).max(initial=0.0))
     if apart > WHOLE:

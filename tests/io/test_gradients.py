@@ -41,6 +41,7 @@ def test_b_values_are_read_leniently(text, content):
         ("0\n1000\nx\n", "line 3"),
         ("0 -5", "not negative"),
         ("0 nan", "finite"),
+        ("0 1e9 1e9", r"1e\+09 are not in s/mm\^2; if they are in s/m\^2, divide them by 1e6"),
         ("0 1000\n0 1000", "2 rows of up to 2 numbers"),
     ],
 )
@@ -50,7 +51,7 @@ def test_bad_b_values_are_refused(text, content, message):
 
 
 def test_odd_b_values_are_noted(text):
-    assert "s/mm^2" in read_b_values(text("0 1e9"))[1][0]
+    assert "s/mm^2" in read_b_values(text("0 3e4"))[1][0]
     assert "every volume counts as b = 0" in read_b_values(text("0 5 50"))[1][0]
 
 

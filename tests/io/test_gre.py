@@ -310,6 +310,13 @@ def test_a_mask_loads_and_is_binarised_above_a_half(save, ball):
     assert any("covers the whole image" in note for note in notes)
 
 
+def test_nan_in_a_mask_is_outside_it_with_a_note(save, ball):
+    path = save("m.nii", np.where(ball, 1, np.nan).astype(np.float32), affine=GRID.affine)
+    mask, notes = load_mask(path, GRID)
+    np.testing.assert_array_equal(mask, ball)
+    assert any(f"{(~ball).sum()} NaN values taken as outside the mask" in note for note in notes)
+
+
 def mask_path(notes):
     return notes[0].split(": ")[0]
 

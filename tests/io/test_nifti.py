@@ -97,6 +97,16 @@ def test_labels_are_read_as_integers_and_only_where_they_are(save):
         read_image(save("n.nii", labels - 1), dtype=np.uint8)
 
 
+def test_nan_in_a_label_image_is_background_with_a_note(save):
+    labels = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    image = read_image(save("l.nii", np.where(labels < 7, np.nan, labels)), dtype=np.int32)
+    np.testing.assert_array_equal(image.array, np.where(labels < 7, 0, labels))
+    assert "7 NaN values taken as background" in image.header.notes[-1]
+    for wrong in (np.full_like(labels, np.nan), np.where(labels < 7, np.inf, labels)):
+        with pytest.raises(InputError, match="not finite or do not fit int32"):
+            read_image(save("w.nii", wrong), dtype=np.int32)
+
+
 @pytest.mark.parametrize("keep", [0.2, 0.7, 0.999])
 def test_a_truncated_gzip_names_file_and_bytes(save, rng, keep):
     path = save("cut.nii.gz", rng.standard_normal((32, 32, 32)).astype(np.float32))

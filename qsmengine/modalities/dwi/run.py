@@ -10,7 +10,8 @@ import numpy as np
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import B0_THRESHOLD, Array, DwiSeries
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import FloatArray, Grid
+from qsmengine.io.gradients import LARGE_B_VALUE
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fit_parameters
 from qsmengine.pipeline.configuration.model import Config
@@ -58,7 +59,7 @@ def run_dti(
     if b0.all():
         raise InputError(
             "every volume counts as b = 0: nothing is diffusion-weighted; the largest value is "
-            f"{float(series.b_values.max()):g}, and b-values are in s/mm^2",
+            f"{float(series.b_values.max()):g}, and b-values are in s/mm^2{_other_unit(series.b_values)}",
             field="bval",
         )
     has_deviation = gradient_deviation is not None
@@ -112,3 +113,12 @@ def brain_mask(image: Array, grid: Grid, device: Device) -> tuple[Array | None, 
         f"no mask given: fitted in a brain mask from the median unweighted image ({part:.0f} % of the image); "
         "diffusion.mask=none fits every voxel with signal"
     )
+
+
+def _other_unit(b_values: FloatArray) -> str:
+    """Suggest the unit in which b-values that are all near 0 would be usual ones; nothing if none would."""
+    largest = float(b_values.max())
+    for unit, factor in (("ms/um^2", 1e3), ("s/um^2", 1e6)):
+        if 100 <= largest * factor <= LARGE_B_VALUE:
+            return f"; if they are in {unit}, multiply them by {factor:g}"
+    return ""

@@ -67,6 +67,10 @@ def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[
     write_table(table, path, _dictionary(table, units, path))
 
 
+SHOWN = 8
+"""Number of labels listed in a note."""
+
+
 @dataclass(frozen=True)
 class Undefined:
     """Voxels where a map is undefined: an image on its grid, and the values that exclude a voxel."""
@@ -103,6 +107,7 @@ def tabulate_regions(
     label_array, grid, header = read_image(labels, dtype=np.int32)
     if notes is not None:
         notes += [f"{labels}: {note}" for note in header.notes]
+        notes += [f"{labels}: {note}" for note in _unknown_labels(label_array, label_table)]
     arrays = {name: read_on_grid(grid, labels, file) for name, file in maps.items()}
     for name, where in (undefined or {}).items():
         out = np.isin(read_on_grid(grid, labels, where.path), where.values)
@@ -114,6 +119,17 @@ def tabulate_regions(
         raise error.at({"labels": labels, "mask": mask}.get(str(error.field), path)) from None
     write_region_table(table, path, units=units)
     return table
+
+
+def _unknown_labels(labels: Array, table: LabelTable) -> list[str]:
+    """Return a note on labels of an image that its table does not name."""
+    known = [0, *(label.index for label in table.labels)]
+    unknown = np.setdiff1d(labels, known)
+    if not unknown.size:
+        return []
+    shown = ", ".join(map(str, unknown[:SHOWN])) + (", ..." if unknown.size > SHOWN else "")
+    count = f"{unknown.size} label{'s' if unknown.size > 1 else ''}"
+    return [f"{count} of the image left out, as the table {table.name} does not name {shown}"]
 
 
 def _dictionary(table: pd.DataFrame, units: Mapping[str, str], path: str | Path) -> Dictionary:

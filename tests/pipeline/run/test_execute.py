@@ -229,7 +229,15 @@ def test_tensor_of_a_prolate_phantom(tmp_path):
     np.testing.assert_allclose(result["fa"], anisotropy, atol=2e-4)
 
 
-@pytest.mark.parametrize(("b", "message"), [(0.0, "diffusion-weighted"), (1000.0, "no volume counts as b = 0")])
+@pytest.mark.parametrize(
+    ("b", "message"),
+    [
+        (0.0, r"b-values are in s/mm\^2$"),
+        (1.0, r"if they are in ms/um\^2, multiply them by 1000"),
+        (0.001, r"if they are in s/um\^2, multiply them by 1e\+06"),
+        (1000.0, "no volume counts as b = 0"),
+    ],
+)
 def test_series_that_cannot_give_a_tensor_is_refused(b, message):
     grid = Grid.from_voxel_size((3, 3, 3), (2.0, 2.0, 2.0))
     vectors = np.eye(3)[np.arange(7) % 3]

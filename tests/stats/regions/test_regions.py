@@ -215,6 +215,21 @@ def test_files_give_the_table_of_their_arrays(head, tmp_path: Path):
     assert len(read_table(out)) == len(table)
 
 
+def test_labels_that_the_table_does_not_name_are_noted(head, tmp_path: Path):
+    labels, chi, _ = head
+    more = labels.astype(np.int32)
+    more[labels == 0] = np.arange((labels == 0).sum()) % 3 * 11
+    image, chi_file = tmp_path / "dseg.nii.gz", tmp_path / "chi.nii.gz"
+    save(image, more, GRID.affine)
+    save(chi_file, chi, GRID.affine)
+    notes: list[str] = []
+    tabulate_regions(image, TABLE, {"chi": chi_file}, tmp_path / "t.tsv", units={"chi": "ppm"}, notes=notes)
+    unknown = sorted(set(np.unique(more)) - {0, *(label.index for label in TABLE.labels)})
+    assert {11, 22} <= set(unknown)
+    assert f"{len(unknown)} labels of the image left out" in notes[0]
+    assert ", ".join(map(str, unknown)) in notes[0]
+
+
 def test_files_on_another_grid_are_refused_with_the_file_named(head, tmp_path: Path):
     labels, chi, _ = head
     dseg = save(tmp_path / "dseg.nii.gz", labels.astype(np.int32), GRID.affine)
