@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from qsmengine.stats.analysis.model_rows import (
 )
 from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each
 from qsmengine.stats.derivatives.collect import SESSION, read_cohort
+from qsmengine.stats.derivatives.typed_columns import odd_levels
 from qsmengine.stats.models.corrections import correct
 from qsmengine.stats.problems import did_you_mean, raise_problems
 from qsmengine.stats.tables import Dictionary, write_table
@@ -147,6 +148,8 @@ def _fit_one(
         if isinstance(table[name].dtype, pd.CategoricalDtype) or table[name].dtype == object:
             raise InputError(f"{name!r} is text, numbers are needed")
     levels = _levels(model, table)
+    groups = {model.groups.column} if levels else set()  # type: ignore[union-attr]
+    _check_levels(analysis, table, set(needed) - groups - {outcome, *SESSION})
     data = table
     if not isinstance(model, Mixed):
         data = _one_session(analysis, data)
@@ -169,6 +172,15 @@ def _fit_one(
     if levels:
         require_two_each(data, model.groups.column, levels)  # type: ignore[union-attr]
     add_model(model, outcome, data, levels, rows)
+
+
+def _check_levels(analysis: Analysis, table: pd.DataFrame, predictors: Iterable[str]) -> None:
+    """Raise InputError for a category whose levels are probably not what was meant."""
+    for name in sorted(predictors):
+        values = table[name]
+        categorical = isinstance(values.dtype, pd.CategoricalDtype)
+        if categorical and (reason := odd_levels(values, name in analysis.categorical)):
+            raise InputError(f"{name}: {reason}")
 
 
 def _levels(model: Model, table: pd.DataFrame) -> tuple[str, ...]:

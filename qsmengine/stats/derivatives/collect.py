@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,9 @@ def read_cohort(derivatives: str | Path, *, participants: str | Path | None = No
         raise InputError(f"no sub-*/**/{TABLE_PATTERN} in it", source=folder)
     table = folder / "participants.tsv" if participants is None else Path(participants)
     measures = pd.concat([_read_values(path) for path in files], ignore_index=True)
-    return Cohort(measures, _read_participants(table), _read_sessions(folder))
+    people = _read_participants(table)
+    _check_same_people(measures["participant_id"], people["participant_id"], table)
+    return Cohort(measures, people, _read_sessions(folder))
 
 
 def _read_sessions(folder: Path) -> pd.DataFrame:
@@ -110,8 +113,45 @@ def _read_participants(path: Path) -> pd.DataFrame:
     table["participant_id"] = "sub-" + table["participant_id"].str.strip().str.removeprefix("sub-")
     doubles = table.loc[table["participant_id"].duplicated(), "participant_id"].unique().tolist()
     if doubles:
-        raise InputError(f"{', '.join(doubles)} more than once", source=path, field="participant_id")
+        raise InputError(
+            f"{shorten(doubles)} more than once: keep one row for each participant; columns that differ "
+            "between sessions belong in sub-*/sub-*_sessions.tsv",
+            source=path,
+            field="participant_id",
+        )
     return table
+
+
+def _check_same_people(measured: Iterable[str], listed: Iterable[str], path: Path) -> None:
+    """Raise InputError if ids only lost leading zeros, or if no participant of the table has a region table."""
+    folders, rows = set(measured), set(listed)
+    by_number = {_number(folder): folder for folder in sorted(folders - rows)}
+    pairs = [(row, by_number[_number(row)]) for row in sorted(rows - folders) if _number(row) in by_number]
+    if pairs:
+        raise InputError(
+            f"{pairs[0][0]} is {pairs[0][1]} in the folder; {len(pairs)} of the ids differ from the names of "
+            "folders by leading zeros or decimals alone: write them as text, with their zeros",
+            source=path,
+            field="participant_id",
+        )
+    if not folders & rows:
+        raise InputError(
+            f"no participant has a region table: the rows are {shorten(sorted(rows))}, the folders "
+            f"{shorten(sorted(folders))}",
+            source=path,
+            field="participant_id",
+        )
+
+
+def _number(participant: str) -> object:
+    """Return the number that a label is, or the label itself."""
+    match = re.fullmatch(r"sub-0*(\d{1,12})(?:\.0+)?", participant)
+    return int(match[1]) if match else participant
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Return up to four names, and dots if there are more."""
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _read_values(path: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -11,8 +12,16 @@ import pandas as pd
 FEW = 0.1
 """Share of a column's values that may be text among numbers; each such value excludes one participant."""
 
+FEWEST = 5
+"""Least number of values among which one can be far from the others."""
+FAR = 10.0
+"""Distance from the median, in median absolute deviations, beyond which a value is far."""
+MISSING_CODES = (-9, -99, -999, -9999, 99, 999, 9999)
+"""Numbers that stand for missing values in many tables."""
+_NUMBER_IN_TEXT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*[^\W\d]{0,12}\.?")
+
 Unread: TypeAlias = dict[str, dict[str, str]]
-"""Column -> participant -> text in place of a number ("89+", which BIDS asks for above an age of 89)."""
+"""Column -> participant -> text or code in place of a number ("89+", as BIDS asks for above an age of 89)."""
 
 
 def read_column(
@@ -20,8 +29,9 @@ def read_column(
 ) -> pd.Series:
     """Return numbers as float64, and text (or all values, if `categorical`) as categories.
 
-    `text` is indexed by participant. Faults are appended to `problems`. A few texts among numbers become NaN
-    and are recorded in `unread`: they exclude their participants, not the column.
+    `text` is indexed by participant. Faults are appended to `problems`. A few texts among numbers, and codes
+    for missing values that are far from the others, become NaN and are recorded in `unread`: they exclude
+    their participants, not the column.
     """
     there = text.notna()
     if text[there].nunique() < 2:
@@ -31,15 +41,63 @@ def read_column(
     numbers = pd.to_numeric(text, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
     wrong = there & numbers.isna()
     if categorical or (there.any() and wrong[there].all()):
-        return text.astype("category")
+        found = text.astype("category")
+        if reason := odd_levels(found, categorical):
+            problems.append((name, reason))
+        return found
     if wrong.sum() > max(1.0, FEW * there.sum()):
         problems.append((name, f"mixes numbers and text: {text[wrong].iloc[0]!r} of {text.index[wrong][0]}"))
-    elif wrong.any():
-        unread[name] = {str(participant): repr(value) for participant, value in text[wrong].items()}
-    return numbers
+        return numbers
+    codes = _far_codes(numbers)
+    reasons = {str(participant): f"{value!r}, not a number" for participant, value in text[wrong].items()}
+    reasons |= {
+        str(participant): f"{value:g}, a usual code for a missing value and far from the others"
+        for participant, value in numbers[codes].items()
+    }
+    if reasons:
+        unread[name] = reasons
+    return numbers.mask(codes)
+
+
+def _far_codes(numbers: pd.Series) -> pd.Series:
+    """Return where a column has a usual code for a missing value that is far from its other values."""
+    coded = numbers.isin(MISSING_CODES)
+    others = numbers[~coded].dropna()
+    if len(others) < FEWEST:
+        return coded & False
+    middle = others.median()
+    spread = max(float((others - middle).abs().median()), 1e-3 * abs(middle))
+    return coded & ((numbers - middle).abs() > FAR * spread)
+
+
+def odd_levels(values: pd.Series, categorical: bool) -> str:
+    """Return why the levels of a category are probably not what was meant; "" if nothing is odd.
+
+    Numbers that are text for a decimal comma or a unit would be entered as one level each. `categorical`
+    states that the column is one of codes.
+    """
+    known = values.dropna()
+    return _odd_levels([str(level) for level in known.unique()], len(known), categorical)
+
+
+def _odd_levels(levels: list[str], count: int, categorical: bool) -> str:
+    seen: dict[str, str] = {}
+    for level in levels:
+        other = seen.setdefault(" ".join(level.casefold().split()), level)
+        if other != level:
+            return f"the values {other!r} and {level!r} differ only in case or blanks: write them alike"
+    numbers = [level for level in levels if _NUMBER_IN_TEXT.fullmatch(level)]
+    if not categorical and len(levels) > 2 and len(numbers) == len(levels):
+        commas = all("," in level for level in levels)
+        if commas or 2 * len(levels) > count:
+            return (
+                f"values such as {levels[0]!r} are text: write numbers with a decimal point and without a "
+                "unit, or list the column under `categorical`"
+            )
+    return ""
 
 
 def why_missing(name: str, participant: object, unread: Mapping[str, Mapping[str, str]]) -> str:
     """Return why a participant has no value in a column."""
     found = unread.get(name, {}).get(str(participant))
-    return f"{name} is n/a" if found is None else f"{name} is {found}, not a number"
+    return f"{name} is {'n/a' if found is None else found}"

@@ -157,6 +157,28 @@ def test_a_session_is_chosen_and_several_are_never_picked_from_silently(bids, ma
         run(bids, session="3")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda ids: ids.str.replace("sub-0", "sub-"),
+            r"sub-0 is sub-00 in the folder; 10 of the ids",
+        ),
+        (lambda ids: ids + ".0", r"sub-00\.0 is sub-00 in the folder; 24 of the ids"),
+        (
+            lambda ids: ids.str.replace("-", "_"),
+            "no participant has a region table: the rows are sub-sub_00, ",
+        ),
+    ],
+)
+def test_ids_that_name_no_folder_are_refused(bids, make_cohort, write_participants, change, message):
+    people = make_cohort(bids)
+    people["participant_id"] = change(people["participant_id"])
+    write_participants(bids, participants(people))
+    with pytest.raises(InputError, match=f"participants.tsv: participant_id: {message}"):
+        run(bids)
+
+
 def test_a_censored_age_leaves_out_its_participant_by_name(bids, make_cohort, write_participants):
     people = make_cohort(bids)
     people["age"] = people["age"].astype(object)

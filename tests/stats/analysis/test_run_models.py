@@ -133,6 +133,16 @@ def test_logarithm_and_harmonisation_make_columns(bids, make_cohort):
     assert result.tests["effect"].item() == pytest.approx(expected.statistic, rel=1e-6)
 
 
+def test_a_covariate_of_decimal_commas_is_refused(bids, make_cohort, write_participants):
+    people = make_cohort(bids)
+    columns = people[["participant_id", "group", "age", "sex", "site"]].copy()
+    columns["age"] = [f"{age:.1f}".replace(".", ",") for age in people["age"]]
+    write_participants(bids, columns)
+    model = {"name": "a", "kind": "ancova", "outcome": "chi", "groups": GROUPS, "covariates": ["age"]}
+    with pytest.raises(InputError, match=r"age: values such as '\d+,0' are text: .* decimal point"):
+        run(bids, model)
+
+
 def test_a_longitudinal_model_uses_every_session(bids, make_cohort, write_values):
     people = make_cohort(bids, n=12)
     rng = np.random.default_rng(2)
