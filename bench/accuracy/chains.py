@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names, read_preset
@@ -16,6 +17,8 @@ Section = Mapping[str, Any]
 TARGETS = {"field": "total_field", "background": "local_field"}
 """Table -> map that is scored; chi in all others."""
 STARTS = (("total", "total_field"), ("raw", "phase"))
+RIVALS = (("lbv", "weak_harmonic"), ("vsharp", "rts"))
+"""Background removal and inversion of chains that always run beside the presets, from raw phase."""
 FIELD_SECTIONS = ("phase_offset", "unwrap", "field", "reliability")
 
 
@@ -64,11 +67,16 @@ def parameters(stage: str, method: str, *, exact: bool = False) -> Section:
     Presets regularise for fields that were measured; the defaults suit exact ones.
     """
     if not exact:
-        for preset in preset_names():
-            section = read_preset(preset).get(section_of(stage))
+        for content in _presets():
+            section = content.get(section_of(stage))
             if section and section["method"] == method:
                 return dict(section)
     return {"method": method}
+
+
+@cache
+def _presets() -> tuple[Mapping[str, Any], ...]:
+    return tuple(read_preset(preset) for preset in preset_names())
 
 
 def field_chains() -> list[Chain]:
@@ -117,14 +125,7 @@ def combination_chains(start: str) -> list[Chain]:
     for first in ("total_field", "phase") if start == "raw" else ("total_field",):
         before = _before(first) if start == "raw" else {}
         chains += [
-            Chain(
-                f"{background} + {inversion}", "combination", start,
-                {
-                    **before,
-                    "background": parameters("background", background),
-                    "inversion": parameters("inversion", inversion),
-                },
-            )
+            combined(background, inversion, start, before)
             for background in names_of("background", first, without=first == "phase")
             for inversion in names_of("inversion", "local_field")
         ]  # fmt: skip
@@ -133,6 +134,21 @@ def combination_chains(start: str) -> list[Chain]:
             for stage, name in single_steps(first)
         ]
     return chains
+
+
+def combined(background: str, inversion: str, start: str, before: Mapping[str, Section]) -> Chain:
+    """Background removal and inversion after the steps `before`."""
+    sections = {
+        "background": parameters("background", background),
+        "inversion": parameters("inversion", inversion),
+    }
+    return Chain(f"{background} + {inversion}", "combination", start, {**before, **sections})
+
+
+def rival_chains() -> list[Chain]:
+    """RIVALS from raw phase."""
+    before = _before("total_field")
+    return [combined(background, inversion, "raw", before) for background, inversion in RIVALS]
 
 
 def _before(first: str) -> dict[str, Section]:

@@ -9,14 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.accuracy import heads
-from bench.accuracy.chains import preset_chains
-from bench.accuracy.document import Study, document
-from bench.accuracy.scenarios import BASE, SUBJECTS, factorial, goals, variations
+from bench.accuracy.chains import Chain, preset_chains
+from bench.accuracy.document import document
+from bench.accuracy.people import DEVELOPMENT, HELD_OUT
+from bench.accuracy.records import Study
+from bench.accuracy.scenarios import BASE, factorial, goals, kinds, variations
 from bench.accuracy.study import (
     Job,
     Store,
     combination_jobs,
     goal_jobs,
+    kind_jobs,
     leading_chains,
     preset_jobs,
     run_study,
@@ -26,21 +29,22 @@ from bench.accuracy.worker import Worker
 from bench.machine import describe
 from qsmengine.backend.device import resolve_device
 
-PARTS = ("stages", "combinations", "goals", "presets", "forward")
-QUICK_VOXEL_SIZE = 3.0
+PARTS = ("stages", "combinations", "goals", "kinds", "presets", "forward")
+QUICK_PARTS = ("goals", "kinds")
+QUICK_VOXEL_SIZE = 2.0
 
 
 def main(argv: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     voxel_size, goal_size = options.voxel_size, options.goal_voxel_size
-    subjects = tuple(options.heads)
+    tuning, subjects = tuple(options.development), tuple(options.heads)
+    wanted = set(options.parts or (QUICK_PARTS if options.quick else PARTS))
     if options.quick:
         voxel_size = goal_size = QUICK_VOXEL_SIZE
-        subjects = subjects[:1]
+        tuning, subjects = tuning[:1], subjects[:1]
     lines = goals(goal_size)
     scenarios = variations(voxel_size)
-    wanted = set(options.parts)
     base = replace(BASE, voxel_size=voxel_size, sampling="qsm-forward")
     forward = [Job(base, subject, chain) for subject in subjects for chain in preset_chains("raw", base.echoes)]
     if "forward" in wanted and not heads.forward_available():
@@ -49,12 +53,15 @@ def main(argv: list[str]) -> int:
     store = Store(options.out)
     store.forget(options.again)
     worker = Worker(options.device, options.max_seconds)
+
+    def leading() -> list[Chain]:
+        return leading_chains(store, scenarios[0], tuning, options.leading)
+
     makers: dict[str, Callable[[], list[Job]]] = {
-        "stages": lambda: stage_jobs(scenarios[0], subjects),
-        "combinations": lambda: combination_jobs(scenarios[0], subjects),
-        "goals": lambda: goal_jobs(
-            lines, subjects, leading_chains(store, scenarios[0], subjects, options.leading)
-        ),
+        "stages": lambda: stage_jobs(scenarios[0], tuning),
+        "combinations": lambda: combination_jobs(scenarios[0], tuning),
+        "goals": lambda: goal_jobs(lines, subjects, leading()),
+        "kinds": lambda: kind_jobs(kinds(voxel_size), subjects, leading()),
         "presets": lambda: preset_jobs(factorial(voxel_size) if options.factorial else scenarios, subjects),
         "forward": lambda: forward,
     }
@@ -76,6 +83,7 @@ def main(argv: list[str]) -> int:
             for name, value in chosen.items()
             if value != parser.get_default(name)
         )
+        said += " --quick" * options.quick
         study = Study(store, jobs, lines, facts, said)
         options.doc.parent.mkdir(parents=True, exist_ok=True)
         options.doc.write_text(document(study), encoding="utf-8")
@@ -90,12 +98,22 @@ def _chosen(job: Job, names: Sequence[str]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench accuracy", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help=f"one head at {QUICK_VOXEL_SIZE:g} mm: a check")
-    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to run [default: all]")
-    add("--voxel-size", type=float, default=2.0, help="of tables and presets [mm, default: 2]")
+    add(
+        "--quick", action="store_true",
+        help=f"goals and kinds on one held-out head at {QUICK_VOXEL_SIZE:g} mm: minutes instead of hours",
+    )  # fmt: skip
+    add("--parts", nargs="+", choices=PARTS, help="what to run [default: all; with --quick goals and kinds]")
+    add("--voxel-size", type=float, default=2.0, help="of tables, kinds and presets [mm, default: 2]")
     add("--goal-voxel-size", type=float, default=1.0, help="of the goal lines [mm, default: 1]")
     add("--leading", type=int, default=2, help="best chains of each table on the goal lines too [default: 2]")
-    add("--heads", type=int, nargs="+", choices=SUBJECTS, default=SUBJECTS, help="subjects [default: 1 2 3]")
+    add(
+        "--heads", type=int, nargs="+", choices=tuple(HELD_OUT), default=tuple(HELD_OUT),
+        help="held-out heads, for goals, kinds and presets [default: all]",
+    )  # fmt: skip
+    add(
+        "--development", type=int, nargs="+", choices=tuple(DEVELOPMENT), default=tuple(DEVELOPMENT),
+        help="heads of the tables by which chains are chosen: stages and combinations [default: all]",
+    )  # fmt: skip
     add("--factorial", action="store_true", help="presets on all 36 acquisitions instead of 8")
     add("--max-seconds", type=float, default=60.0, help="a chain that takes longer is given up [default: 60]")
     add("--only", nargs="+", default=(), metavar="NAME", help="only chains whose name contains NAME")

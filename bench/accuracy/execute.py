@@ -51,7 +51,7 @@ class Executor:
         return {**score(to_numpy(result), self.case, chain.target), "seconds": seconds}
 
     def _preset(self, chain: Chain) -> tuple[Array, float]:
-        mask = None if chain.own_mask else self.case.mask
+        mask = None if chain.own_mask else self.case.given
         begin = time.perf_counter()
         result = run_qsm(
             self.case.series, load_config(preset=chain.preset or DEFAULT_PRESET), self.device, mask=mask
@@ -80,12 +80,12 @@ class Executor:
 
     def _beginning(self, start: str) -> State:
         case, device = self.case, self.device
-        state: State = {"brain_mask": device.asarray(case.mask, bool), "echo_times": case.series.echo_times}
+        state: State = {"brain_mask": device.asarray(case.given, bool), "echo_times": case.series.echo_times}
         state["magnitude"] = device.asarray(case.series.magnitude)
         if start == "raw":
             state["phase"] = device.asarray(case.series.phase)
         else:
-            state[f"{start}_field"] = device.asarray(case.truth[f"{start}_field"] * case.mask)
+            state[f"{start}_field"] = device.asarray(case.truth[f"{start}_field"] * case.given)
         return state
 
 

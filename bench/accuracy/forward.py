@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.accuracy.scenarios import FEATURES, Scenario
+from bench.accuracy.people import Person
+from bench.accuracy.scenarios import Scenario
 from qsmengine.data import Array, GreSeries, Map
 from qsmengine.phantom import VirtualHead
 from qsmengine.phantom.anatomy import head_anatomy
@@ -18,13 +19,14 @@ from qsmengine.phantom.shim import TERMS, Shim
 from qsmengine.phantom.tissue import tissue_table
 
 
-def forward_head(scenario: Scenario, subject: int) -> VirtualHead:
+def forward_head(scenario: Scenario, person: Person) -> VirtualHead:
     """Virtual head whose fields, phase offset, shim and signal are qsm-forward's."""
     import qsm_forward.qsm_forward as package
 
     anatomy = head_anatomy(
-        subject=subject, features=FEATURES, voxel_size=(scenario.voxel_size,) * 3, seed=subject,
-        field_strength=scenario.field_strength,
+        subject=person.labels, features=scenario.kind.features, voxel_size=(scenario.voxel_size,) * 3,
+        seed=person.seed, texture=scenario.kind.texture, field_strength=scenario.field_strength,
+        deformation=person.deformation,
     )  # fmt: skip
     grid = tilted_grid(anatomy.grid, scenario.b0_direction)
     geometry = {"voxel_size": list(grid.voxel_size), "B0_dir": list(grid.b0_direction)}
@@ -34,7 +36,7 @@ def forward_head(scenario: Scenario, subject: int) -> VirtualHead:
     local = package.generate_field(anatomy.brain_chi, None, **geometry)
     tissue = anatomy.tissue
     offset = package.generate_phase_offset(tissue.m0, anatomy.mask, grid.shape)
-    rng = np.random.default_rng([subject, 7])
+    rng = np.random.default_rng([person.seed, 7])
     echoes, sigma = [], 0.0
     for echo, time in enumerate(scenario.echo_times):
         signal = package.generate_signal(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,21 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from bench.accuracy.scenarios import FEATURES, Scenario
+from bench.accuracy.people import PEOPLE, Person
+from bench.accuracy.scenarios import HeadKind, Scenario
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.phantom import VirtualHead, virtual_head
+from qsmengine.phantom.artefacts import Artefacts
+from qsmengine.phantom.masks import wrong_mask
 from qsmengine.phantom.scanner import Scanner
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when what the heads hold or how they are made changes."""
-DEEP = 6.0
-"""Distance from the rim of the mask, beyond which a voxel counts as deep [mm]."""
-SCANNERS = {
-    "fine": Scanner(features=FEATURES, subdivision=2, flat=1.0, splines=True),
-    "k-space": Scanner(features=FEATURES),
-}
+FINE = 2.0
+"""Below this voxel size the head is simulated on a grid of half a millimetre instead of one [mm]."""
+MASK_STREAM = 77
+"""Second number of the seed of the masks' errors."""
 MAPS = ("chi", "local_field", "total_field")
 
 
@@ -41,6 +42,8 @@ class Case:
         Magnitude and wrapped phase.
     mask, labels
         (x, y, z).
+    given
+        (x, y, z): the mask that chains are given, which may have errors.
     truth
         `chi`, `local_field`, `total_field` (x, y, z) [ppm].
     """
@@ -49,6 +52,7 @@ class Case:
     mask: Array
     labels: Array
     truth: dict[str, Array]
+    given: Array
 
     @property
     def grid(self) -> Grid:
@@ -56,11 +60,17 @@ class Case:
         return self.series.grid
 
     @cached_property
-    def deep(self) -> Array:
-        """(x, y, z): voxels of the mask more than DEEP from its rim."""
+    def scored(self) -> Array:
+        """(x, y, z): voxels of the brain that chains are given."""
+        return np.asarray(self.mask & self.given)
+
+    @cached_property
+    def layer(self) -> Array:
+        """(x, y, z): 1 at the rim of the given mask, 2 next to it, and so on; 0 outside."""
         from scipy.ndimage import distance_transform_edt
 
-        return np.asarray(distance_transform_edt(self.mask, sampling=self.grid.voxel_size) > DEEP)
+        padded = np.pad(self.given, 1)
+        return np.ceil(distance_transform_edt(padded)[1:-1, 1:-1, 1:-1] - 1e-6).astype(np.int32)
 
 
 def default_folder() -> Path:
@@ -74,7 +84,7 @@ def default_folder() -> Path:
 def case_path(folder: Path, scenario: Scenario, subject: int) -> Path:
     """File of a head."""
     facts = {key: value for key, value in scenario.as_dict().items() if key != "name"}
-    text = json.dumps([LAYOUT, facts, FEATURES, subject], sort_keys=True)
+    text = json.dumps([LAYOUT, facts, asdict(PEOPLE[subject])], sort_keys=True)
     return folder / f"head{subject:02d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
 
 
@@ -82,12 +92,21 @@ def make_case(folder: Path, scenario: Scenario, subject: int) -> Path:
     """Make a head unless its file exists; return the file."""
     path = case_path(folder, scenario, subject)
     if not path.exists():
-        save(path, _head(scenario, subject))
+        head, person = make_head(scenario, PEOPLE[subject]), PEOPLE[subject]
+        save(path, head, given_mask(head, scenario.kind.mask_error, person.seed))
     return path
 
 
-def save(path: Path, head: VirtualHead) -> None:
-    """Write what the study needs of a head, completely or not."""
+def given_mask(head: VirtualHead, error: str | None, seed: int) -> Array:
+    """Return the head's mask with an error (:mod:`qsmengine.phantom.masks`) that is drawn with the seed."""
+    if error is None:
+        return head.mask
+    rng = np.random.default_rng([seed, MASK_STREAM])
+    return wrong_mask(error, head.mask, head.labels, head.label_names, head.grid.voxel_size, rng)
+
+
+def save(path: Path, head: VirtualHead, given: Array | None = None) -> None:
+    """Write what the study needs of a head, completely or not; `given` is the mask for chains."""
     if head.gre is None:
         raise UsageError("the head has no gradient echoes")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,8 +114,8 @@ def save(path: Path, head: VirtualHead) -> None:
     maps: dict[str, Any] = {name: head.truth[name].array for name in MAPS}
     np.savez(
         temporary, magnitude=head.gre.magnitude, phase=head.gre.phase, echo_times=head.gre.echo_times,
-        mask=head.mask, labels=head.labels, affine=head.grid.affine,
-        field_strength=head.grid.required_field_strength, **maps,
+        mask=head.mask, given=head.mask if given is None else given, labels=head.labels,
+        affine=head.grid.affine, field_strength=head.grid.required_field_strength, **maps,
     )  # fmt: skip
     temporary.replace(path)
 
@@ -107,32 +126,42 @@ def load(path: Path) -> Case:
         grid = Grid(stored["mask"].shape, stored["affine"], float(stored["field_strength"]))
         times = tuple(float(t) for t in stored["echo_times"])
         series = GreSeries(stored["magnitude"], stored["phase"], times, grid)
-        return Case(series, stored["mask"], stored["labels"], {name: stored[name] for name in MAPS})
+        truth = {name: stored[name] for name in MAPS}
+        return Case(series, stored["mask"], stored["labels"], truth, stored["given"])
 
 
-def _head(scenario: Scenario, subject: int) -> VirtualHead:
-    if scenario.sampling in SCANNERS:
-        return _scanner(subject, scenario.b0_direction, scenario.sampling).scan(
-            voxel_size=(scenario.voxel_size,) * 3, field_strength=scenario.field_strength,
-            echo_times=scenario.echo_times, snr=scenario.snr,
-        )  # fmt: skip
+def make_head(scenario: Scenario, person: Person) -> VirtualHead:
+    """Return the head of a person as a scenario's acquisition saw it."""
+    acquisition: dict[str, Any] = {
+        "voxel_size": (scenario.voxel_size,) * 3, "field_strength": scenario.field_strength,
+        "echo_times": scenario.echo_times, "snr": scenario.snr,
+    }  # fmt: skip
+    kind = scenario.kind
+    if scenario.sampling == "scanner":
+        tissue = replace(kind, name="", mask_error=None, artefacts=Artefacts())
+        scanner = _scanner(person, tissue, scenario.b0_direction, 2 if scenario.voxel_size < FINE else 1)
+        return scanner.scan(**acquisition, artefacts=kind.artefacts)
     if scenario.sampling == "boxes":
         return virtual_head(
-            subject=subject, features=FEATURES, voxel_size=(scenario.voxel_size,) * 3,
-            field_strength=scenario.field_strength, echo_times=scenario.echo_times, snr=scenario.snr,
-            b0_direction=scenario.b0_direction, seed=subject,
+            subject=person.labels, features=kind.features, b0_direction=scenario.b0_direction,
+            seed=person.seed, texture=kind.texture, **acquisition,
         )  # fmt: skip
     if scenario.sampling == "qsm-forward":
         from bench.accuracy.forward import forward_head
 
-        return forward_head(scenario, subject)
-    raise UsageError(f"sampling: {scenario.sampling!r} is not fine, k-space, boxes or qsm-forward")
+        return forward_head(scenario, person)
+    raise UsageError(f"sampling: {scenario.sampling!r} is not scanner, boxes or qsm-forward")
 
 
 @lru_cache(maxsize=1)
-def _scanner(subject: int, b0_direction: tuple[float, float, float], sampling: str) -> Scanner:
+def _scanner(
+    person: Person, tissue: HeadKind, b0_direction: tuple[float, float, float], subdivision: int
+) -> Scanner:
     """The last scanner is kept: its fields serve every acquisition of the head at that angle."""
-    return replace(SCANNERS[sampling], subject=subject, b0_direction=b0_direction, seed=subject)
+    return Scanner(
+        person.labels, tissue.features, b0_direction, person.seed, tissue.texture, subdivision,
+        flat=tissue.flat, splines=True, deformation=person.deformation, close_skull=tissue.close_skull,
+    )  # fmt: skip
 
 
 def forward_available() -> bool:

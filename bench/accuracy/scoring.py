@@ -8,10 +8,19 @@ import numpy as np
 
 from bench.accuracy.heads import Case
 from qsmengine.data import Array
-from qsmengine.stages.metrics import evaluate, nrmse
+from qsmengine.stages.metrics import evaluate
 
-VERSION = 2
+VERSION = 3
 """Raised when a score changes its meaning: kept records are then made anew."""
+LAYERS = {
+    "layer_1": (1, 1),
+    "layer_2": (2, 2),
+    "layer_3": (3, 3),
+    "layer_4": (4, 4),
+    "layers_5_8": (5, 8),
+    "deeper": (9, None),
+}
+"""Score -> first and last layer of voxels, counted from the rim of the given mask."""
 REGIONS = {"thalamus": (10, 49), "caudate": (11, 50), "putamen": (12, 51), "pallidum": (13, 52)}
 """Deep grey matter whose means are judged, both sides together."""
 
@@ -19,12 +28,13 @@ REGIONS = {"thalamus": (10, 49), "caudate": (11, 50), "putamen": (12, 51), "pall
 def score(estimate: Array, case: Case, target: str) -> dict[str, float | None]:
     """Scores of `estimate` [ppm] against the truth's map `target`.
 
-    `whole` is nrmse [%] in the whole mask, where voxels a method left out count as 0; `scored`, `xsim` and
-    `hfen` are QSM-CI's, where the estimate is not 0; `volume` [%] is the share of the mask that they see;
-    `deep` is nrmse in voxels far from the rim, `median_error` [ppb] the median of the error size. For chi
-    also the slope of the regions' means and the largest error of one [ppb], both maps demeaned in the mask.
+    `whole` is nrmse [%] in the whole mask that was given, as far as it is brain, where voxels a method left
+    out count as 0; `scored`, `xsim` and `hfen` are QSM-CI's, where the estimate is not 0; `volume` [%] is the
+    share of the mask that they see; LAYERS have the nrmse of layers, `median_error` [ppb] is the median of the
+    error size. For chi also the slope of the regions' means and the largest error of one [ppb], both maps
+    demeaned in the mask.
     """
-    truth, mask = case.truth[target], case.mask
+    truth, mask = case.truth[target], case.scored
     volume = float(np.prod(case.grid.voxel_size))
     error = 1e3 * (np.asarray(estimate, dtype=np.float64) - truth)[mask]
     result = evaluate(np.where(mask, estimate, 0), truth, mask, volume)
@@ -34,11 +44,25 @@ def score(estimate: Array, case: Case, target: str) -> dict[str, float | None]:
         "scored_detrend": result.scored.nrmse_detrend,
         "xsim": result.scored.xsim,
         "hfen": result.scored.hfen,
-        "deep": nrmse(estimate, truth, case.deep) if case.deep.any() else None,
+        **layer_scores(estimate, truth, case),
         "median_error": float(np.median(np.abs(error - np.median(error)))),
         "volume": 100.0 * result.scored.volume / result.whole.volume,
     }
     return scores | (region_scores(estimate, case) if target == "chi" else {})
+
+
+def layer_scores(estimate: Array, truth: Array, case: Case) -> dict[str, float | None]:
+    """Error over truth in each of LAYERS (root mean squares) [%], both maps demeaned in the mask."""
+    values = [np.asarray(image, dtype=np.float64) for image in (estimate, truth)]
+    found, true = (image - image[case.scored].mean() for image in values)
+    scores: dict[str, float | None] = {}
+    for name, (first, last) in LAYERS.items():
+        here = case.scored & (case.layer >= first)
+        if last is not None:
+            here &= case.layer <= last
+        size = float(np.linalg.norm(true[here]))
+        scores[name] = 100.0 * float(np.linalg.norm((found - true)[here])) / size if size else None
+    return scores
 
 
 def region_scores(chi: Array, case: Case) -> dict[str, Any]:
@@ -46,8 +70,9 @@ def region_scores(chi: Array, case: Case) -> dict[str, Any]:
     means = []
     for image in (chi, case.truth["chi"]):
         values = np.asarray(image, dtype=np.float64)
-        values = values - values[case.mask].mean()
-        means.append([values[np.isin(case.labels, numbers) & case.mask].mean() for numbers in REGIONS.values()])
+        values = values - values[case.scored].mean()
+        regions = [np.isin(case.labels, numbers) & case.scored for numbers in REGIONS.values()]
+        means.append([values[region].mean() for region in regions])
     found, true = np.array(means)
     centred = true - true.mean()
     return {

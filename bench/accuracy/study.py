@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +16,10 @@ from bench.accuracy.chains import (
     field_chains,
     inversion_chains,
     preset_chains,
+    rival_chains,
 )
 from bench.accuracy.heads import LAYOUT, make_case
+from bench.accuracy.people import PEOPLE, require
 from bench.accuracy.scenarios import Goal, Scenario
 from bench.accuracy.scoring import VERSION
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET
@@ -38,7 +40,8 @@ class Job:
     def key(self) -> str:
         """Names scenario, head and chain with all their parameters."""
         facts = {name: value for name, value in self.scenario.as_dict().items() if name != "name"}
-        return json.dumps([LAYOUT, VERSION, facts, self.subject, self.chain.digest], sort_keys=True)
+        who = asdict(PEOPLE[self.subject])
+        return json.dumps([LAYOUT, VERSION, facts, self.subject, who, self.chain.digest], sort_keys=True)
 
 
 class Runner(Protocol):
@@ -108,7 +111,9 @@ class Store:
 def _place(job: Job) -> tuple[Any, ...]:
     """Jobs of one head at one angle stand side by side; else they keep their order."""
     scenario = job.scenario
-    return job.subject, scenario.sampling, scenario.tilt, scenario.voxel_size, scenario.name
+    kind = scenario.kind
+    tissue = (kind.features, kind.texture, kind.close_skull, kind.flat)
+    return job.subject, scenario.sampling, scenario.tilt, scenario.voxel_size, tissue, scenario.name
 
 
 def _parsed(line: str) -> Record | None:
@@ -144,23 +149,51 @@ def preset_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], *, own_mask
 
 
 def goal_jobs(goals: Iterable[Goal], heads: Sequence[int], leading: Iterable[Chain] = ()) -> list[Job]:
-    """Presets on the goal lines, from where each line starts, and the chains `leading` that start there.
+    """Presets and rivals on the goal lines, from where each line starts, and the chains `leading` there.
 
     Of presets only the default, "accurate", and those made for one or two echoes: all are in the tables.
     """
-    jobs = []
-    for goal in goals:
-        chains = preset_chains(goal.start, goal.scenario.echoes)
-        chains = [chain for chain in chains if chain.name in GOAL_PRESETS]
-        chains += [chain for chain in leading if chain.start == goal.start]
-        jobs += [Job(goal.scenario, head, chain) for head in heads for chain in chains]
-    return jobs
+    starts = [(goal.scenario, goal.start) for goal in goals]
+    return _comparisons(starts, heads, leading)
+
+
+def kind_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], leading: Iterable[Chain] = ()) -> list[Job]:
+    """The same chains from raw phase on every kind of head."""
+    return _comparisons([(scenario, "raw") for scenario in scenarios], heads, leading)
+
+
+def _comparisons(
+    starts: Sequence[tuple[Scenario, str]], heads: Sequence[int], leading: Iterable[Chain]
+) -> list[Job]:
+    """GOAL_PRESETS, from raw phase also rivals, and the chains `leading` that start there, once each."""
+    others = tuple(leading)
+    chains: dict[tuple[str, int], list[Chain]] = {}
+    for scenario, start in starts:
+        key = (start, scenario.echoes)
+        if key not in chains:
+            presets = [chain for chain in preset_chains(*key) if chain.name in GOAL_PRESETS]
+            rivals = rival_chains() if start == "raw" else []
+            leaders = [chain for chain in others if chain.start == start]
+            chains[key] = list({chain.digest: chain for chain in (*presets, *rivals, *leaders)}.values())
+    return [
+        Job(scenario, head, chain)
+        for scenario, start in starts
+        for head in heads
+        for chain in chains[start, scenario.echoes]
+    ]
 
 
 def leading_chains(store: Store, scenario: Scenario, heads: Sequence[int], count: int = 2) -> list[Chain]:
-    """The `count` best inversions of the true local field and chains from the true total field, as kept."""
+    """The `count` best chains from the true local field, the true total field and raw phase, as kept.
+
+    Raises
+    ------
+    UsageError
+        For heads that are held out: chains are chosen on development heads.
+    """
+    require("development", heads, "the choice of leading chains")
     found = []
-    for chains in (inversion_chains(), combination_chains("total")):
+    for chains in (inversion_chains(), combination_chains("total"), combination_chains("raw")):
         jobs = [Job(scenario, head, chain) for head in heads for chain in chains]
         best = [median.chain for median in tables.medians(store.of(jobs))[:count]]
         found += [chain for chain in chains if chain.name in best]

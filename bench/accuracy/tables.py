@@ -11,9 +11,13 @@ Record = Mapping[str, Any]
 METRICS = {
     "whole": ("nrmse, whole mask [%]", "{:.1f}"),
     "scored": ("nrmse, QSM-CI [%]", "{:.1f}"),
-    "deep": ("nrmse, deep [%]", "{:.1f}"),
-    "median_error": ("median error [ppb]", "{:.1f}"),
     "xsim": ("xsim", "{:.2f}"),
+    "layer_1": ("layer 1 [%]", "{:.0f}"),
+    "layer_2": ("2", "{:.0f}"),
+    "layer_3": ("3", "{:.0f}"),
+    "layer_4": ("4", "{:.0f}"),
+    "layers_5_8": ("5 to 8", "{:.0f}"),
+    "deeper": ("deeper", "{:.0f}"),
     "volume": ("mask kept [%]", "{:.0f}"),
     "dgm_slope": ("DGM slope", "{:.2f}"),
     "dgm_error": ("DGM error [ppb]", "{:.1f}"),
@@ -77,6 +81,22 @@ def leave_one_out(records: Sequence[Record]) -> list[LeftOut]:
             best = min(here, key=lambda chain: here[chain])
             found.append(LeftOut(head, others[0].chain, here[others[0].chain], best, here[best]))
     return found
+
+
+def averaged(groups: Iterable[Iterable[Record]]) -> list[dict[str, Any]]:
+    """Records of chain and head with the mean nrmse over groups, of those with a result in every group."""
+    found: dict[tuple[str, int], list[float]] = {}
+    count = 0
+    for group in groups:
+        count += 1
+        for record in group:
+            if record["status"] == "ok":
+                found.setdefault((record["chain"], record["head"]), []).append(float(record["whole"]))
+    return [
+        {"chain": chain, "head": head, "status": "ok", "whole": statistics.fmean(values)}
+        for (chain, head), values in found.items()
+        if len(values) == count
+    ]
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

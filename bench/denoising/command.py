@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.accuracy.scenarios import ECHO_TIMES, FEATURES
+from bench.accuracy.scenarios import ECHO_TIMES
 from bench.accuracy.scoring import REGIONS
 from bench.accuracy.tables import markdown
 from bench.denoising.figures import write_figures
@@ -100,8 +100,8 @@ def denoised(series: GreSeries, mask: Array, params: ComplexMnlmParams, device: 
 
 def _truth(subject: int, voxel_size: float, texture: float) -> Truth:
     head = virtual_head(
-        subject=subject, features=FEATURES, voxel_size=(voxel_size,) * 3, echo_times=ECHO_TIMES[3.0, 2],
-        seed=subject, texture=texture,
+        subject=subject, features=("veins", "calcifications", "lesions"), voxel_size=(voxel_size,) * 3,
+        echo_times=ECHO_TIMES[3.0, 2], seed=subject, texture=texture,
     )  # fmt: skip
     if head.gre is None:
         raise UsageError("the head has no gradient echoes")

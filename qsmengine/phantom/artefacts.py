@@ -65,6 +65,9 @@ class Artefacts:
         return np.asarray(np.fft.ifftshift(wave), dtype=np.float32)
 
 
+NO_ARTEFACTS = Artefacts()
+
+
 def with_line_phase(echo: ComplexImage, phase: FloatImage, time: float) -> ComplexImage:
     """Return the image (x, y, z) at the echo time [s] after its k-space lines along y gained `phase`."""
     from scipy.fft import fft, ifft

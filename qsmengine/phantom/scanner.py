@@ -22,7 +22,7 @@ from qsmengine.data import GreSeries, Map, check_echo_times
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.phantom.anatomy import WHITE_MATTER, Anatomy, head_anatomy
-from qsmengine.phantom.artefacts import REFERENCE_TIME, Artefacts, with_line_phase
+from qsmengine.phantom.artefacts import NO_ARTEFACTS, REFERENCE_TIME, Artefacts, with_line_phase
 from qsmengine.phantom.features import label_image
 from qsmengine.phantom.field_split import SOURCE_ORDER
 from qsmengine.phantom.gre import ComplexImage, SmoothCoil, clean_echoes, noisy_series
@@ -31,8 +31,6 @@ from qsmengine.phantom.refine import SMOOTHING
 from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.sampling import SLAB, KSpaceSampler
 from qsmengine.phantom.shim import Shim
-
-NO_ARTEFACTS = Artefacts()
 
 
 @dataclass(frozen=True)

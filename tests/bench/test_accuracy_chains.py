@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.accuracy import chains, heads
+from bench.accuracy import chains
 from bench.accuracy.chains import (
     Chain,
     background_chains,
@@ -18,7 +18,7 @@ from bench.accuracy.chains import (
 from bench.accuracy.execute import Executor
 from bench.accuracy.heads import case_path, load, make_case, save
 from bench.accuracy.scenarios import BASE, Scenario, factorial, goals, variations
-from bench.accuracy.scoring import region_scores, score
+from bench.accuracy.scoring import LAYERS, layer_scores, region_scores, score
 from bench.accuracy.worker import Worker
 from qsmengine.backend.device import resolve_device
 from qsmengine.phantom import virtual_head
@@ -49,8 +49,7 @@ def test_a_stored_head_comes_back_whole(case):
     assert case.grid.field_strength == 3.0
 
 
-def test_heads_are_made_once_and_named_by_their_acquisition(tmp_path, monkeypatch):
-    monkeypatch.setattr(heads, "FEATURES", ())
+def test_heads_are_made_once_and_named_by_their_acquisition(tmp_path):
     scenario = Scenario("any", voxel_size=8.0, echoes=1, sampling="boxes")
     path = make_case(tmp_path, scenario, 2)
     written = path.stat().st_mtime_ns
@@ -106,18 +105,18 @@ def test_the_factorial_study_has_every_acquisition():
 def test_goal_lines_are_those_of_the_project():
     limits = [(g.start, g.scenario.echoes, g.scenario.snr, g.limit) for g in goals(1.0)]
     assert limits == [
-        ("local", 4, None, 6.0), ("total", 4, None, 18.0), ("raw", 4, 100.0, 25.0), ("raw", 2, 60.0, 35.0),
-        ("raw", 1, 80.0, 40.0), ("raw", 4, 100.0, 25.0),
+        ("local", 4, None, 9.0), ("total", 4, None, 25.0), ("raw", 4, 100.0, 25.0), ("raw", 2, 60.0, 28.0),
+        ("raw", 1, 80.0, 45.0), ("raw", 4, 100.0, 30.0),
     ]  # fmt: skip
+    assert [g.scenario.tilt > 0 for g in goals(1.0)] == [False, False, False, True, False, False]
     assert [g.scenario.field_strength for g in goals(1.0)] == [3.0] * 5 + [7.0]
-    assert {g.scenario.sampling for g in goals(1.0)} == {"boxes"}
-    assert {g.scenario.sampling for g in goals(2.0)} == {"k-space"}
+    assert {g.scenario.sampling for g in goals(1.0)} == {"scanner"}
 
 
 def test_the_truth_scores_zero_and_eroded_voxels_count_as_errors(case):
     perfect = score(case.truth["chi"] + 0.02, case, "chi")
     assert perfect["whole"] == pytest.approx(0.0, abs=1e-3)
-    assert perfect["deep"] == pytest.approx(0.0, abs=1e-3)
+    assert all(perfect[name] == pytest.approx(0.0, abs=1e-3) for name in LAYERS if perfect[name] is not None)
     assert perfect["median_error"] == pytest.approx(0.0, abs=1e-3)
     assert perfect["dgm_slope"] == pytest.approx(1.0, abs=1e-4)
     assert perfect["dgm_error"] == pytest.approx(0.0, abs=1e-3)
@@ -139,6 +138,39 @@ def test_the_median_error_is_in_ppb_and_blind_to_few_outliers(case):
     assert found["whole"] > 100
 
 
+def test_layers_are_counted_from_the_rim_of_the_given_mask(case):
+    box = np.zeros_like(case.mask)
+    middle = [int(i.mean()) for i in np.nonzero(case.mask)]
+    box[tuple(slice(m - 5, m + 6) for m in middle)] = True
+    boxed = replace(case, given=box)
+    along = boxed.layer[middle[0] - 6 : middle[0] + 7, middle[1], middle[2]]
+    np.testing.assert_array_equal(along, [0, 1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1, 0])
+
+
+def test_errors_are_scored_in_their_layer(case):
+    third = case.scored & (case.layer == 3)
+    error = np.where(third, np.random.default_rng(1).normal(size=third.shape), 0.0)
+    error[third] -= error[third].mean()
+    found = layer_scores(case.truth["chi"] + 0.01 * error, case.truth["chi"], case)
+    assert found["layer_3"] > 5
+    others = [found[name] for name in LAYERS if name != "layer_3" and found[name] is not None]
+    assert len(others) >= 3
+    assert others == pytest.approx([0.0] * len(others), abs=1e-3)
+
+
+def test_chains_get_the_given_mask_and_are_scored_where_it_is_brain(case):
+    given = case.mask.copy()
+    given[: given.shape[0] // 2] = False
+    given[tuple(np.argwhere(~case.mask).T[:, :50])] = True
+    half = replace(case, given=given)
+    executor = Executor(half, resolve_device("cpu"))
+    chain = Chain("x", "inversion", "local", {"inversion": {"method": "tkd"}})
+    state, _ = executor._steps(chain)
+    assert not np.asarray(state["chi"])[~given].any()
+    inside = np.where(half.scored, case.truth["chi"], np.float32(7.0))
+    assert score(inside, half, "chi")["whole"] == pytest.approx(0.0, abs=1e-3)
+
+
 def test_region_errors_are_in_ppb_with_the_slope_of_the_means(case):
     found = region_scores(0.9 * case.truth["chi"], case)
     assert found["dgm_slope"] == pytest.approx(0.9, abs=1e-4)
@@ -158,7 +190,7 @@ def test_a_chain_is_the_methods_one_after_the_other(case):
     total = {"total_field": case.truth["total_field"] * case.mask, "mask": case.mask}
     local = background(total, case.grid, background.params(), device=device)
     chi = inversion(local, case.grid, inversion.params(), device=device)["chi"]
-    expected = score(chi, case, "chi")
+    expected = {name: value for name, value in score(chi, case, "chi").items() if value is not None}
     assert {name: record[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     assert record["seconds"] > 0
 

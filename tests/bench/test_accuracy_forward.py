@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 from bench.accuracy import forward
+from bench.accuracy.people import Person
 from bench.accuracy.scenarios import Scenario
 from qsmengine.phantom.field import FieldModel
 
 pytest.importorskip("qsm_forward")
 
 
-def test_fields_of_qsm_forward_agree_with_this_engines_and_shim_is_part_of_the_total(monkeypatch):
-    monkeypatch.setattr(forward, "FEATURES", ())
+def test_fields_of_qsm_forward_agree_with_this_engines_and_shim_is_part_of_the_total():
     scenario = Scenario("x", voxel_size=5.0, echoes=2, snr=None, sampling="qsm-forward")
-    head = forward.forward_head(scenario, 2)
+    head = forward.forward_head(scenario, Person(2, 2))
     mask, truth = head.mask, {name: m.array for name, m in head.truth.items()}
     np.testing.assert_allclose(
         truth["total_field"], truth["local_field"] + truth["background_field"], atol=1e-6

@@ -4,17 +4,22 @@ from pathlib import Path
 import pytest
 
 from bench.accuracy import command, study, tables
-from bench.accuracy.document import Study, document
-from bench.accuracy.scenarios import BASE, goals, variations
+from bench.accuracy.chains import rival_chains
+from bench.accuracy.document import document
+from bench.accuracy.people import DEVELOPMENT, HELD_OUT, PEOPLE
+from bench.accuracy.records import Study
+from bench.accuracy.scenarios import BASE, KINDS, goals, kinds, variations
 from bench.accuracy.study import (
     Store,
     combination_jobs,
     goal_jobs,
+    kind_jobs,
     leading_chains,
     preset_jobs,
     run_study,
     stage_jobs,
 )
+from qsmengine.errors import UsageError
 
 
 def record(chain, head, whole, status="ok", **more):
@@ -132,39 +137,75 @@ def test_goal_lines_take_the_chains_that_lead_the_tables(tmp_path, no_heads):
     assert {chain.name for chain in leading} <= wanted
 
 
-def test_the_document_holds_goals_limits_combinations_and_presets(tmp_path, no_heads):
+def whole_study(folder, held_out=(3, 11)):
     lines, scenarios = goals(1.0), variations(2.0)
     jobs = {
-        "goals": goal_jobs(lines, (1, 2)),
+        "goals": goal_jobs(lines, held_out),
+        "kinds": kind_jobs(kinds(2.0), held_out),
         "stages": stage_jobs(BASE, (1, 2)),
         "combinations": combination_jobs(BASE, (1, 2)),
-        "presets": preset_jobs(scenarios, (1, 2)),
+        "presets": preset_jobs(scenarios, held_out),
         "forward": [],
     }
-    store = Store(tmp_path / "records.jsonl")
-    for part in jobs.values():
-        run_study(part, store, FakeRunner(), tmp_path, max_seconds=10, say=lambda _: None)
     machine = dict.fromkeys(("date", "qsmengine", "commit", "device", "threads", "cpu"), "x")
-    text = document(Study(store, jobs, lines, machine))
-    for line in lines:
+    return Study(Store(folder / "records.jsonl"), jobs, lines, machine)
+
+
+def test_the_document_holds_goals_kinds_limits_combinations_and_presets(tmp_path, no_heads):
+    study_ = whole_study(tmp_path)
+    for part in study_.jobs.values():
+        run_study(part, study_.store, FakeRunner(), tmp_path, max_seconds=10, say=lambda _: None)
+    text = document(study_)
+    for line in study_.goals:
         assert f"| {line.title} | {line.limit:g}" in text
     assert "not run" not in text
     assert "| true local field | " in text
     assert "| vsharp | " in text
     assert "from raw phase" in text
-    assert all(f"### {s.name}" in text for s in scenarios)
+    assert all(f"### {s.name}" in text for s in variations(2.0))
+    assert all(f"\n| {kind.name} | " in text for kind in KINDS)
+    assert all(rival.name in text for rival in rival_chains())
     assert "—" not in text
-    empty = document(Study(Store(tmp_path / "none"), dict.fromkeys(jobs, ()), lines, machine))
+    store = Store(tmp_path / "none")
+    empty = document(Study(store, dict.fromkeys(study_.jobs, ()), study_.goals, study_.machine))
     assert "not run" in empty
+
+
+def test_held_out_heads_share_no_label_map_and_no_seed_with_development_heads():
+    assert not {p.seed for p in DEVELOPMENT.values()} & {p.seed for p in HELD_OUT.values()}
+    plain = {p.labels for p in DEVELOPMENT.values() if p.deformation == 0}
+    assert all(p.deformation > 0 or p.labels not in plain for p in HELD_OUT.values())
+    assert any(p.labels not in {q.labels for q in DEVELOPMENT.values()} for p in HELD_OUT.values())
+    assert len(set(PEOPLE.values())) == len(PEOPLE) == len(DEVELOPMENT) + len(HELD_OUT)
+
+
+def test_chains_are_not_chosen_on_held_out_heads_nor_results_reported_from_others(tmp_path, no_heads):
+    with pytest.raises(UsageError, match="development heads are needed; 11 given"):
+        leading_chains(Store(tmp_path / "records.jsonl"), BASE, (1, 11))
+    with pytest.raises(UsageError, match="held-out heads are needed; 2 given"):
+        whole_study(tmp_path, held_out=(3, 2))
+
+
+def test_means_over_kinds_need_a_result_in_every_kind():
+    groups = [[record("a", 3, 10.0), record("b", 3, 20.0)], [record("a", 3, 30.0)]]
+    assert tables.averaged(groups) == [{"chain": "a", "head": 3, "status": "ok", "whole": 20.0}]
 
 
 def test_the_command_writes_records_and_document(tmp_path, no_heads, monkeypatch, capsys):
     monkeypatch.setattr(FakeRunner, "close", lambda self: None, raising=False)
     monkeypatch.setattr(command, "Worker", lambda *_: FakeRunner())
-    argv = ["--quick", "--parts", "stages", "--cache", str(tmp_path), "--out", str(tmp_path / "r.jsonl")]
+    argv = ["--quick", "--cache", str(tmp_path), "--out", str(tmp_path / "r.jsonl")]
     assert command.main([*argv, "--doc", str(tmp_path / "docs" / "a.md")]) == 0
-    assert "Inversion alone" in (tmp_path / "docs" / "a.md").read_text()
-    assert {row["voxel_size"] for row in Store(tmp_path / "r.jsonl").records.values()} == {3.0}
+    text = (tmp_path / "docs" / "a.md").read_text()
+    assert "python -m bench accuracy --quick" in text
+    assert "## Kinds of head" in text
+    assert "## Development heads" not in text
+    rows = Store(tmp_path / "r.jsonl").records.values()
+    assert {row["voxel_size"] for row in rows} == {2.0}
+    assert {row["head"] for row in rows} == {3}
+    capsys.readouterr()
+    tables_only = [*argv, "--parts", "stages"]
+    assert command.main(tables_only) == 0
     assert f"{len(stage_jobs(BASE, (1,)))} to run" in capsys.readouterr().out
-    assert command.main([*argv, "--only", "tkd", "sharp", "--again", "tkd"]) == 0
+    assert command.main([*tables_only, "--only", "tkd", "sharp", "--again", "tkd"]) == 0
     assert "3 of 4 are kept" in capsys.readouterr().out
