@@ -45,16 +45,11 @@ def document(study: Study) -> str:
         options=study.options, development=names["development"], held_out=names["held-out"]
     )
     parts = [introduction, _machine(study), "## Goals", _goals(study)]
-    if study.jobs["kinds"]:
-        parts += ["## Kinds of head", *kind_sections(study)]
-    if study.jobs["presets"]:
-        parts += ["## Presets", *_presets(study)]
-    if study.jobs["forward"]:
-        parts += ["## Heads by qsm-forward", *_forward(study)]
-    if study.jobs["stages"]:
-        parts += ["## Development heads: what limits the result", _limits(study), *_stages(study)]
-    if study.jobs["combinations"]:
-        parts += _combinations(study)
+    parts += ["## Kinds of head", *kind_sections(study)]
+    parts += ["## Presets", *_presets(study)]
+    parts += ["## Heads by qsm-forward", *_forward(study)]
+    parts += ["## Development heads: what limits the result", _limits(study), *_stages(study)]
+    parts += _combinations(study)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -99,7 +94,6 @@ def _goals(study: Study) -> str:
 
 def _limits(study: Study) -> str:
     """Nrmse of chi from ever later inputs: what each step adds."""
-    size = study.jobs["stages"][0].scenario.voxel_size
     rows = []
     for title, part, start in (
         ("true local field", "stages", "local"),
@@ -111,7 +105,9 @@ def _limits(study: Study) -> str:
             best, middle = found[0], statistics.median(m.values["whole"] for m in found)
             rows.append([title, best.chain, f"{best.values['whole']:.1f}", f"{middle:.1f}"])
     titles = ["chi from", "best chain", "its nrmse [%]", "median of all chains [%]"]
-    lines = [f"From here on, voxels are {size:g} mm.", tables.markdown(titles, rows)]
+    sizes = {job.scenario.voxel_size for job in study.jobs["stages"]}
+    lines = [f"From here on, voxels are {size:g} mm." for size in sizes]
+    lines.append(tables.markdown(titles, rows) if rows else tables.ABSENT)
     for table, what in (
         ("field", "total field from raw phase"),
         ("background", "local field from the true total field"),
@@ -139,8 +135,11 @@ def _combinations(study: Study) -> list[str]:
     parts = []
     for start, title in (("total", "from the true total field"), ("raw", "from raw phase")):
         records = study.records("combinations", start=start)
+        parts.append(f"## Background removal (down) with inversion (across), {title}")
+        if not records:
+            parts.append(tables.ABSENT)
+            continue
         parts += [
-            f"## Background removal (down) with inversion (across), {title}",
             "Median nrmse of chi in the whole mask [%].",
             tables.matrix(records, backgrounds[start], names_of("inversion", "local_field")),
             "The best of them:",
@@ -160,7 +159,8 @@ def _presets(study: Study) -> list[str]:
         for left in tables.leave_one_out(study.records("presets", scenario=scenario))
     ]
     titles = ["acquisition", "left out", "best on the others", "its nrmse here [%]", "best nrmse here [%]"]
-    parts.append(tables.markdown(titles, rows) if rows else "Needs two heads or more.")
+    needed = "Needs two heads or more." if scenarios else tables.ABSENT
+    parts.append(tables.markdown(titles, rows) if rows else needed)
     for scenario in scenarios:
         parts += [f"### {scenario.name}", tables.chain_table(study.records("presets", scenario=scenario))]
     return parts

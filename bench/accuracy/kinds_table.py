@@ -15,6 +15,8 @@ COLUMNS = ("whole", *LAYERS, "xsim", "dgm_slope", "dgm_error")
 def kind_sections(study: Study) -> list[str]:
     """Chains on every kind of head, the default by layers, and leave-one-subject-out over all kinds."""
     scenarios = list(dict.fromkeys(job.scenario for job in study.jobs["kinds"]))
+    if not scenarios:
+        return [tables.ABSENT]
     groups = {s.name: study.records("kinds", scenario=s) for s in scenarios}
     found = {name: tables.medians(records) for name, records in groups.items()}
     chains = sorted({m.chain for rows in found.values() for m in rows})

@@ -26,6 +26,9 @@ METRICS = {
 """Score -> column title and format."""
 
 
+ABSENT = "Not part of this run."
+
+
 @dataclass(frozen=True)
 class Median:
     """Medians over heads of one chain; `worst` is the largest nrmse in the whole mask [%]."""
@@ -110,7 +113,7 @@ def chain_table(records: Sequence[Record], *, limit: int | None = None) -> str:
     """Chains by median nrmse, with every score that all of them have; then those that gave no result."""
     rows = medians(records)[:limit]
     if not rows:
-        return "No results yet."
+        return ABSENT
     names = [name for name in METRICS if any(name in row.values for row in rows)]
     body = [
         [row.chain, *(METRICS[n][1].format(row.values[n]) if n in row.values else "n/a" for n in names)]

@@ -199,7 +199,7 @@ def test_the_command_writes_records_and_document(tmp_path, no_heads, monkeypatch
     text = (tmp_path / "docs" / "a.md").read_text()
     assert "python -m bench accuracy --quick" in text
     assert "## Kinds of head" in text
-    assert "## Development heads" not in text
+    assert "what limits the result\n\nNot part of this run." in text
     rows = Store(tmp_path / "r.jsonl").records.values()
     assert {row["voxel_size"] for row in rows} == {2.0}
     assert {row["head"] for row in rows} == {3}
