@@ -144,7 +144,8 @@ def make_head(scenario: Scenario, person: Person) -> VirtualHead:
     if scenario.sampling == "boxes":
         return virtual_head(
             subject=person.labels, features=kind.features, b0_direction=scenario.b0_direction,
-            seed=person.seed, texture=kind.texture, **acquisition,
+            seed=person.seed, texture=kind.texture, deformation=person.deformation,
+            close_skull=kind.close_skull, **acquisition,
         )  # fmt: skip
     if scenario.sampling == "qsm-forward":
         from bench.accuracy.forward import forward_head

@@ -31,8 +31,8 @@ class Person:
     deformation: float = 0.0
 
 
-DEVELOPMENT = {1: Person(1, 1), 2: Person(2, 2), 4: Person(1, 104, 4.0)}
-HELD_OUT = {3: Person(3, 203), 11: Person(1, 211, 4.0), 12: Person(2, 212, 4.0), 13: Person(3, 213, 4.0)}
+DEVELOPMENT = {1: Person(1, 1), 2: Person(2, 2), 4: Person(1, 104, 3.0)}
+HELD_OUT = {3: Person(3, 203), 11: Person(1, 211, 3.0), 12: Person(2, 212, 3.0), 13: Person(3, 213, 3.0)}
 ROLES = {"development": DEVELOPMENT, "held-out": HELD_OUT}
 PEOPLE = DEVELOPMENT | HELD_OUT
 """Number of a head -> who it is."""

@@ -82,6 +82,8 @@ def virtual_head(
     modalities: Sequence[str] = ("gre",),
     texture: float = 0.1,
     scheme: tuple[FloatArray, FloatArray] | None = None,
+    deformation: float = 0.0,
+    close_skull: bool = False,
 ) -> VirtualHead:
     """Make a virtual head.
 
@@ -110,6 +112,10 @@ def virtual_head(
         Relative standard deviation of tissue properties inside a label.
     scheme
         b-values [s/mm^2] and b-vectors (FSL's frame); by default 2 x b = 0 and 32 directions at b = 1000.
+    deformation
+        Of the label map, standard deviation [mm], drawn with the seed: another anatomy.
+    close_skull
+        True: bone and air begin one voxel of the label map outside the brain.
 
     Raises
     ------
@@ -122,7 +128,7 @@ def virtual_head(
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)[1:]]
     anatomy = head_anatomy(
         subject=subject, features=features, voxel_size=voxel_size, field_strength=field_strength, seed=seed,
-        texture=texture,
+        texture=texture, deformation=deformation, close_skull=close_skull,
     )  # fmt: skip
     grid = tilted_grid(anatomy.grid, b0_direction)
     mask, tissue, chi = anatomy.mask, anatomy.tissue, anatomy.chi
@@ -148,7 +154,7 @@ def virtual_head(
     settings: dict[str, object] = {
         "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr, "Seed": seed,
         "B0Direction": list(grid.b0_direction), "Texture": texture, "Subject": subject,
-        "Features": list(features),
+        "Features": list(features), "Deformation": deformation, "CloseSkull": close_skull,
     }  # fmt: skip
     return VirtualHead(grid, anatomy.labels, anatomy.label_names, mask, truth, shim, gre, dwi, settings)
 

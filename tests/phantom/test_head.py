@@ -80,6 +80,16 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not():
     assert np.abs(first.truth["chi"].array - other.truth["chi"].array).max() > 0
 
 
+def test_deformation_moves_the_brain_and_a_close_skull_does_not(head):
+    plain = {"voxel_size": COARSE, "modalities": ()}
+    moved, close = virtual_head(**plain, deformation=4.0), virtual_head(**plain, close_skull=True)
+    assert (moved.mask != head.mask).sum() > 0.05 * head.mask.sum()
+    assert 0.6 < moved.mask.sum() / head.mask.sum() < 1.6
+    np.testing.assert_array_equal(close.mask, head.mask)
+    around = ndimage.binary_dilation(head.mask, iterations=2) & ~head.mask
+    assert close.truth["chi"].array[around].mean() < head.truth["chi"].array[around].mean() - 0.1
+
+
 def test_field_in_ppm_does_not_depend_on_field_strength_but_r2star_does(head):
     seven = virtual_head(voxel_size=COARSE, field_strength=7.0, modalities=())
     np.testing.assert_array_equal(seven.truth["total_field"].array, head.truth["total_field"].array)
@@ -96,6 +106,8 @@ def test_field_in_ppm_does_not_depend_on_field_strength_but_r2star_does(head):
         ({"modalities": "gre"}, UsageError),
         ({"snr": 0.0}, UsageError),
         ({"texture": 0.9}, UsageError),
+        ({"deformation": -1.0}, UsageError),
+        ({"deformation": 40.0}, UsageError),
         ({"voxel_size": (4.0, 4.0, 400.0)}, InputError),
         ({"voxel_size": COARSE, "b0_direction": (0.0, 0.0, 0.0)}, InputError),
         ({"voxel_size": COARSE, "field_strength": -3.0}, InputError),
