@@ -17,7 +17,7 @@ from qsmengine.errors import UsageError
 from qsmengine.ops.domain import bounding_box
 from qsmengine.phantom.labels import HeadIndex, LabelArray, Region
 from qsmengine.phantom.refine import coarser_grid
-from qsmengine.phantom.resample import FloatImage, Resampler, interpolate
+from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.tissue import TissueMaps, tissue_table
 from qsmengine.phantom.veins import vein_share
 
@@ -46,7 +46,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Drawing:
-    """Feature on the label grid: its fraction `share` (x, y, z) [1], and `chi` (x, y, z) [ppm] inside."""
+    """Feature on the grid of the head: its fraction `share` (x, y, z) [1], and `chi` (x, y, z) [ppm] inside."""
 
     share: FloatImage
     chi: FloatImage
@@ -114,20 +114,24 @@ def add_features(
     if not features:
         return FeaturedHead(head, tissue, {})
     streams = dict(zip(sorted(REGIONS), seeds.spawn(len(REGIONS)), strict=True))
-    draw: Mapping[str, Callable[[HeadIndex, np.random.Generator], Drawing]] = {
+    draw: Mapping[str, Callable[[HeadIndex, np.random.Generator, int], Drawing]] = {
         "veins": _veins, "calcifications": _calcifications, "lesions": _lesions,
     }  # fmt: skip
+    canvas = canvas or head
+    parts = head.grid.shape[0] // canvas.grid.shape[0]
+    to_labels = Resampler(head.grid, canvas.grid.voxel_size)
     index, regions = head.index.copy(), head.regions
     tissue = TissueMaps(*(image.copy() for image in (tissue.chi, tissue.r2star, tissue.r2, tissue.m0)))
     shares: dict[int, FloatImage] = {}
     for name, region in REGIONS.items():
         if name not in features:
             continue
-        drawing = draw[name](canvas or head, np.random.default_rng(streams[name]))
+        drawing = draw[name](canvas, np.random.default_rng(streams[name]), parts)
         _mix(tissue, index, drawing, region, len(regions), field_strength)
         regions = (*regions, region)
-        shares = {number: share * (1 - drawing.share) for number, share in shares.items()}
-        shares[region.label] = drawing.share
+        share = to_labels.average(drawing.share)
+        shares = {number: other * (1 - share) for number, other in shares.items()}
+        shares[region.label] = share
     return FeaturedHead(replace(head, index=index, regions=regions), tissue, shares)
 
 
@@ -139,51 +143,39 @@ def _mix(
     number: int,
     field_strength: float,
 ) -> None:
-    """Draw a feature into `tissue` and `index` (x, y, z), which may divide the voxels of the drawing."""
+    """Draw a feature into `tissue` and `index` (x, y, z)."""
     row = tissue_table()[region.tissue]
-    start, stop = bounding_box(drawing.share)
-    parts = index.shape[0] // drawing.share.shape[0]
-    low = [max(0, a - 1) for a in start]
-    drawn = tuple(slice(a, b + 1) for a, b in zip(low, stop, strict=True))
-    share, product = (_refined(image[drawn], parts) for image in (drawing.share, drawing.share * drawing.chi))
-    box = tuple(slice(a * parts, a * parts + n) for a, n in zip(low, share.shape, strict=True))
+    box = tuple(slice(a, b) for a, b in zip(*bounding_box(drawing.share), strict=True))
+    share = drawing.share[box]
     rest: FloatImage = 1 - share
     m0: FloatImage = rest * tissue.m0[box] + share * np.float32(row.m0)
     weight: FloatImage = np.zeros_like(m0)
     np.divide(share * np.float32(row.m0), m0, out=weight, where=m0 > 0)
     tissue.m0[box] = m0
-    tissue.chi[box] = rest * tissue.chi[box] + product
+    tissue.chi[box] = rest * tissue.chi[box] + share * drawing.chi[box]
     for image, rate in ((tissue.r2star, row.r2star_at(field_strength)), (tissue.r2, row.r2)):
         image[box] = (1 - weight) * image[box] + weight * np.float32(rate)
     index[box][share > 0.5] = number
 
 
-def _refined(image: FloatImage, parts: int) -> FloatImage:
-    """Interpolate linearly at the centres of voxels divided into `parts` per axis."""
-    if parts == 1:
-        return image
-    x, y, z = (n * parts for n in image.shape)
-    return interpolate(image, (x, y, z), (parts,) * 3, degree=1)
-
-
-def _veins(head: HeadIndex, rng: np.random.Generator) -> Drawing:
+def _veins(head: HeadIndex, rng: np.random.Generator, parts: int) -> Drawing:
     brain = head.lookup([region.brain for region in head.regions], bool)
     tissue = head.lookup([region.tissue in {"white_matter", "cortex"} for region in head.regions], bool)
-    share = vein_share(brain, tissue, _select(head, VENTRICLES), rng)
-    return Drawing(share, np.full_like(share, tissue_table()["vein"].chi))
+    share = vein_share(brain, tissue, _select(head, VENTRICLES), rng, parts)
+    return Drawing(share, np.broadcast_to(np.float32(tissue_table()["vein"].chi), share.shape))
 
 
-def _calcifications(head: HeadIndex, rng: np.random.Generator) -> Drawing:
+def _calcifications(head: HeadIndex, rng: np.random.Generator, parts: int) -> Drawing:
     """Draw one in the choroid plexus of each side, one in the pineal gland, two in white matter."""
     middle, back = _behind_third_ventricle(head)
     centres = [rng.choice(np.argwhere(_select(head, labels))) for labels in (PLEXUS[:2], PLEXUS[2:])]
     centres.append(np.array([middle, *back]))
     centres.extend(rng.choice(np.argwhere(_select(head, WHITE_MATTER)), 2, replace=False))
     brain = head.lookup([region.brain for region in head.regions], bool)
-    return _blobs(brain, np.array(centres), CALCIFICATION_RADIUS, CALCIFICATION_CHI, rng)
+    return _blobs(brain, np.array(centres), CALCIFICATION_RADIUS, CALCIFICATION_CHI, rng, parts)
 
 
-def _lesions(head: HeadIndex, rng: np.random.Generator) -> Drawing:
+def _lesions(head: HeadIndex, rng: np.random.Generator, parts: int) -> Drawing:
     """Draw ellipsoids in white matter, half of them centred within 10 voxels of the ventricles."""
     from scipy.ndimage import distance_transform_edt
 
@@ -193,7 +185,7 @@ def _lesions(head: HeadIndex, rng: np.random.Generator) -> Drawing:
     centres = [rng.choice(np.argwhere(where), half, replace=False) for where in (near, white)]
     chi = tissue_table()["white_matter_lesion"].chi
     return _blobs(
-        white, np.concatenate(centres), LESION_RADIUS, (chi + LESION_CHI[0], chi + LESION_CHI[1]), rng
+        white, np.concatenate(centres), LESION_RADIUS, (chi + LESION_CHI[0], chi + LESION_CHI[1]), rng, parts
     )
 
 
@@ -203,18 +195,26 @@ def _blobs(
     radius: tuple[float, float],
     chi: tuple[float, float],
     rng: np.random.Generator,
+    parts: int,
 ) -> Drawing:
-    """Draw axis-aligned ellipsoids, half axes from `radius` and chi from `chi`; edges are one voxel wide."""
-    share, value = np.zeros(inside.shape, np.float32), np.zeros(inside.shape, np.float32)
+    """Draw axis-aligned ellipsoids, half axes from `radius` and chi from `chi`; edges are one part wide.
+
+    `parts` of a voxel along each axis are drawn.
+    """
+    shape = [n * parts for n in inside.shape]
+    share, value = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     reach = int(np.ceil(radius[1])) + 1
     for centre in centres:
         axes = rng.uniform(*radius, 3)
-        box = tuple(slice(max(0, c - reach), c + reach + 1) for c in centre)
-        position = [np.arange(s.start, min(s.stop, n)) for s, n in zip(box, inside.shape, strict=True)]
+        coarse = tuple(
+            slice(max(0, c - reach), min(c + reach + 1, n)) for c, n in zip(centre, inside.shape, strict=True)
+        )
+        box = tuple(slice(s.start * parts, s.stop * parts) for s in coarse)
+        position = [(np.arange(s.start, s.stop) + 0.5) / parts - 0.5 for s in box]
         away = [(p - c) / a for p, c, a in zip(position, centre, axes, strict=True)]
         x, y, z = np.meshgrid(*away, indexing="ij", sparse=True)
-        distance = (np.sqrt(x * x + y * y + z * z) - 1) * np.cbrt(axes.prod())
-        part = np.clip(0.5 - distance, 0, 1) * inside[box]
+        distance = (np.sqrt(x * x + y * y + z * z) - 1) * np.cbrt(axes.prod()) * parts
+        part = np.clip(0.5 - distance, 0, 1) * inside[coarse].repeat(parts, 0).repeat(parts, 1).repeat(parts, 2)
         chosen = part > share[box]
         value[box][chosen] = rng.uniform(*chi)
         share[box][chosen] = part[chosen]

@@ -31,8 +31,10 @@ Numbers = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-def vein_share(brain: Mask, tissue: Mask, ventricles: Mask, rng: np.random.Generator) -> FloatImage:
-    """Return the fraction of vein in every voxel (x, y, z) [1].
+def vein_share(
+    brain: Mask, tissue: Mask, ventricles: Mask, rng: np.random.Generator, parts: int = 1
+) -> FloatImage:
+    """Return the fraction of vein (x, y, z) [1] in every voxel, or in `parts` of it along each axis.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def vein_share(brain: Mask, tissue: Mask, ventricles: Mask, rng: np.random.Gener
         (x, y, z): deep veins run along them and end behind the third ventricle.
     rng
         Source of leaves and of the paths' bends.
+    parts
+        Parts of a voxel per axis.
     """
     step = slice(LATTICE // 2, None, LATTICE)
     coarse_brain, coarse_tissue, coarse_ventricles = (m[step, step, step] for m in (brain, tissue, ventricles))
@@ -58,7 +62,7 @@ def vein_share(brain: Mask, tissue: Mask, ventricles: Mask, rng: np.random.Gener
     radius = np.minimum(LEAF_RADIUS * np.cbrt(upstream), LARGEST_RADIUS)
     position = (nodes + rng.uniform(-0.3, 0.3, nodes.shape)) * LATTICE + LATTICE // 2 + 0.5
     used = np.flatnonzero((upstream > 0) & (parent >= 0))
-    return _draw(position[used], position[parent[used]], radius[used], brain)
+    return _draw(position[used], position[parent[used]], radius[used], brain, parts)
 
 
 def _roots(brain: Mask, ventricles: Mask) -> Paths:
@@ -121,15 +125,17 @@ def _count_upstream(parent: Paths, length: Numbers, leaves: Paths) -> Numbers:
     return count
 
 
-def _draw(start: Numbers, stop: Numbers, radius: Numbers, brain: Mask) -> FloatImage:
-    """Return the fraction of each voxel of `brain` within `radius` of the segments `start` .. `stop` (n, 3)."""
-    fine_shape = np.array(brain.shape) * SUBDIVISION
+def _draw(start: Numbers, stop: Numbers, radius: Numbers, brain: Mask, parts: int) -> FloatImage:
+    """Return the fraction of each part of a voxel of `brain` within `radius` of the segments (n, 3)."""
+    points_per_part = math.ceil(SUBDIVISION / parts)
+    subdivision = points_per_part * parts
+    fine_shape = np.array(brain.shape) * subdivision
     covered: list[npt.NDArray[np.int64]] = []
-    kinds = np.ceil(radius * SUBDIVISION * 4) / 4  # balls in steps of a quarter of a fine voxel
+    kinds = np.ceil(radius * subdivision * 4) / 4  # balls in steps of a quarter of a fine voxel
     for ball_radius in np.unique(kinds):
         chosen = kinds == ball_radius
-        along = np.linspace(0.0, 1.0, 2 * LATTICE * SUBDIVISION)[:, None, None]
-        points = (start[chosen] + along * (stop[chosen] - start[chosen])).reshape(-1, 3) * SUBDIVISION
+        along = np.linspace(0.0, 1.0, 2 * LATTICE * subdivision)[:, None, None]
+        points = (start[chosen] + along * (stop[chosen] - start[chosen])).reshape(-1, 3) * subdivision
         centres = np.unique(np.floor(points).astype(np.int64), axis=0)
         reach = math.floor(ball_radius)
         offsets = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -137,7 +143,8 @@ def _draw(start: Numbers, stop: Numbers, radius: Numbers, brain: Mask) -> FloatI
         sub = (centres[:, None, :] + offsets).reshape(-1, 3)
         sub = sub[((sub >= 0) & (sub < fine_shape)).all(axis=1)]
         covered.append(np.unique(np.ravel_multi_index(tuple(sub.T), tuple(fine_shape))))
-    share = np.zeros(brain.shape, np.float32)
-    fine = np.unravel_index(np.unique(np.concatenate(covered)), tuple(fine_shape))
-    np.add.at(share, tuple(i // SUBDIVISION for i in fine), np.float32(1.0 / SUBDIVISION**3))
-    return np.where(brain, share, np.float32(0))
+    share = np.zeros([n * parts for n in brain.shape], np.float32)
+    fine = np.stack(np.unravel_index(np.unique(np.concatenate(covered)), tuple(fine_shape)))
+    fine = fine[:, brain[tuple(fine // subdivision)]]
+    np.add.at(share, tuple(fine // points_per_part), np.float32(1.0 / points_per_part**3))
+    return share

@@ -1,13 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from qsmengine.errors import UsageError
+from qsmengine.grid import Grid
 from qsmengine.phantom import virtual_head
 from qsmengine.phantom.features import REGIONS, add_features, label_image
 from qsmengine.phantom.labels import load_head_index
+from qsmengine.phantom.refine import refine_head
 from qsmengine.phantom.resample import Resampler
 from qsmengine.phantom.tissue import region_tissues, tissue_maps, tissue_table
+from qsmengine.phantom.veins import vein_share
 
 ALL = ("veins", "calcifications", "lesions")
 
@@ -135,3 +140,30 @@ def test_unknown_features_and_subjects_are_refused_by_name():
         virtual_head(features="veins")
     with pytest.raises(UsageError, match="no head 4"):
         virtual_head(subject=4)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_veins_drawn_on_a_finer_grid_are_the_same_veins(parts):
+    away = np.moveaxis(np.indices((44, 44, 44)), 0, -1) - 21.5
+    brain = np.linalg.norm(away, axis=-1) < 20
+    ventricles = np.linalg.norm(away, axis=-1) < 4
+    coarse, fine = (vein_share(brain, brain, ventricles, np.random.default_rng(4), p) for p in (1, parts))
+    assert fine.shape == tuple(n * parts for n in brain.shape)
+    averaged = fine.reshape(44, parts, 44, parts, 44, parts).mean(axis=(1, 3, 5))
+    assert averaged.sum() == pytest.approx(coarse.sum(), rel=0.15)
+    assert np.corrcoef(averaged.ravel(), coarse.ravel())[0, 1] > 0.9
+    assert not averaged[~brain].any()
+
+
+def test_features_of_a_finer_head_have_the_volumes_of_the_label_grid():
+    head = load_head_index(1)
+    index = head.index[40:120, 60:180, 60:160]
+    small = replace(head, index=index, grid=Grid.from_voxel_size(index.shape, (1.0, 1.0, 1.0)))
+    fine = refine_head(small, 2, 0.0)
+    volumes = []
+    for each in (small, fine):
+        tissue = tissue_maps(each, 3.0, texture=0.0, rng=np.random.default_rng(0))
+        found = add_features(each, tissue, ("lesions",), 3.0, np.random.SeedSequence(3), canvas=small)
+        assert found.shares[903].shape == small.index.shape
+        volumes.append(found.shares[903].sum())
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.1)
