@@ -57,9 +57,14 @@ def _machine(study: Study) -> str:
     facts = study.machine
     return (
         f"{facts['date'][:10]}, qsmengine {facts['qsmengine']}, commit {facts['commit']}, {facts['device']}, "
-        f"{facts['threads']} threads of {facts['cpu']}. "
+        f"{facts['threads']} threads of {facts['cpu']}. Heads of this run: {_heads(study)}. "
         "The machine was not otherwise idle when times were taken."
     )
+
+
+def _heads(study: Study) -> str:
+    run = sorted({job.subject for jobs in study.jobs.values() for job in jobs})
+    return ", ".join(map(str, run)) or "none"
 
 
 def _goals(study: Study) -> str:
@@ -73,16 +78,15 @@ def _goals(study: Study) -> str:
             rows.append([*row, *["not run"] * 6])
             continue
         usual = next((m for m in found if m.chain == DEFAULT_PRESET), None)
+        keys = ("whole", "xsim", "dgm_slope", "dgm_error")
         best = found[0]
-        reached = "n/a" if usual is None else f"{usual.values['whole']:.1f}"
-        similar = "n/a" if usual is None else f"{usual.values['xsim']:.2f}"
         rows.append([
-            *row, reached, similar, f"{best.values['whole']:.1f} ({best.chain})", f"{best.worst:.1f}",
-            f"{best.values['dgm_slope']:.2f}", f"{best.values['dgm_error']:.1f}",
+            *row, *(tables.cell(usual, key) for key in keys), f"{best.values['whole']:.1f} ({best.chain})",
+            f"{best.worst:.1f}",
         ])  # fmt: skip
     titles = [
-        "from", "goal [%]", f"preset {DEFAULT_PRESET} [%]", "its xsim", "best chain [%]", "worst head [%]",
-        "DGM slope", "DGM error [ppb]",
+        "from", "goal [%]", f"preset {DEFAULT_PRESET} [%]", "its xsim", "its DGM slope", "its DGM error [ppb]",
+        "best chain [%]", "worst head [%]",
     ]  # fmt: skip
     size = study.goals[0].scenario.voxel_size
     low, high = DGM_SLOPE

@@ -25,8 +25,8 @@ def kind_sections(study: Study) -> list[str]:
         values = {m.chain: m for m in rows}
         usual = values.get(DEFAULT_PRESET)
         behind = "n/a" if usual is None else f"{usual.values['whole'] - rows[0].values['whole']:.1f}"
-        errors.append([name, *(_cell(values.get(chain), "whole") for chain in chains), behind])
-        layers.append([name, *(_cell(usual, key) for key in COLUMNS)])
+        errors.append([name, *(tables.cell(values.get(chain), "whole") for chain in chains), behind])
+        layers.append([name, *(tables.cell(usual, key) for key in COLUMNS)])
     caption = (
         f"Raw phase, voxels of {scenarios[0].voxel_size:g} mm: median nrmse in the whole mask [%]. The last "
         f"column is the distance of preset {DEFAULT_PRESET} from the best chain [points]; the goal is at most "
@@ -40,9 +40,3 @@ def kind_sections(study: Study) -> list[str]:
         "Leave one head out, mean nrmse over all kinds:",
         tables.left_out_table(tables.averaged(groups.values())),
     ]
-
-
-def _cell(median: tables.Median | None, key: str) -> str:
-    if median is None or key not in median.values:
-        return "n/a"
-    return tables.METRICS[key][1].format(median.values[key])

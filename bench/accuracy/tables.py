@@ -102,6 +102,13 @@ def averaged(groups: Iterable[Iterable[Record]]) -> list[dict[str, Any]]:
     ]
 
 
+def cell(median: Median | None, key: str) -> str:
+    """Return a score as text; "n/a" without it."""
+    if median is None or key not in median.values:
+        return "n/a"
+    return METRICS[key][1].format(median.values[key])
+
+
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; the first column is text, the others are numbers."""
     lines = [f"| {' | '.join(titles)} |", f"|---|{'---:|' * (len(titles) - 1)}"]
