@@ -18,7 +18,7 @@ TARGETS = {"field": "total_field", "background": "local_field"}
 """Table -> map that is scored; chi in all others."""
 STARTS = (("total", "total_field"), ("raw", "phase"))
 RIVALS = (("lbv", "weak_harmonic"), ("vsharp", "rts"))
-"""Background removal and inversion of chains that always run beside the presets, from raw phase."""
+"""Background removal and inversion of chains that always run with the presets, from raw phase."""
 FIELD_SECTIONS = ("phase_offset", "unwrap", "field", "reliability")
 
 

@@ -1,4 +1,4 @@
-"""Who is scanned, and in which role: heads on which chains are chosen, and heads that the page reports.
+"""Heads by role: development heads, on which chains are chosen, and held-out heads, which the page reports.
 
 A held-out head shares neither its seed nor an undeformed label map with a development head: it is the third
 subject, or a label map deformed with another seed. :func:`require` enforces the roles.

@@ -23,7 +23,7 @@ ECHO_TIMES = {
 
 @dataclass(frozen=True)
 class HeadKind:
-    """What the heads of a scenario have in common, apart from the acquisition.
+    """Properties of a scenario's heads, apart from the acquisition.
 
     Parameters
     ----------
