@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     )
     from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
     from qsmengine.grid import Grid
-    from qsmengine.io import load_dwi, load_gre
+    from qsmengine.io.dwi import load_dwi
+    from qsmengine.io.gre import load_gre
     from qsmengine.stats.regions.measure import region_table
 
 __all__ = [
@@ -61,8 +62,8 @@ _HOMES = {
     "estimate_uncertainty": "api.derived",
     "fit_tensor": "api.reconstruct",
     "invert_dipole": "api.reconstruct",
-    "load_dwi": "io",
-    "load_gre": "io",
+    "load_dwi": "io.dwi",
+    "load_gre": "io.gre",
     "reconstruct_qsm": "api.reconstruct",
     "reference_chi": "api.derived",
     "region_table": "stats.regions.measure",
