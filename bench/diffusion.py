@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -126,7 +126,7 @@ class Case:
 
         table = gradient_table(self.b_values, bvecs=self.b_vectors)
         options = {"sigma": NOISE * float(self.signal.mean())} if name == "restore" else {}
-        model = TensorModel(table, fit_method=name.upper(), **options)
+        model = cast("Any", TensorModel)(table, fit_method=name.upper(), **options)
         share = DIPY[name]
         voxels = np.ascontiguousarray(self.signal.reshape(-1, len(self.b_values), order="F")[::share])
         runs = {"ours": lambda: self.fit(name, self.signal, device), "dipy": lambda: model.fit(voxels).fa}
@@ -154,7 +154,7 @@ class Case:
             _ = fit.fa, fit.mk(), fit.ak(), fit.rk(), fit.kfa
 
         def water() -> None:
-            fit = FreeWaterTensorModel(table, fit_method="NLS").fit(voxels)
+            fit = cast("Any", FreeWaterTensorModel)(table, fit_method="NLS").fit(voxels)
             _ = fit.fa, fit.f
 
         theirs = kurtosis if name == "dki" else water

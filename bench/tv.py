@@ -11,7 +11,7 @@ from bench.timing import devices, measure, parser, ratio, report, write_json
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.fft import RealFFT, fft_library
 from qsmengine.ops.dipole import dipole_response
-from qsmengine.solvers.tv_admm import TvProblem, _Admm
+from qsmengine.solvers.tv_admm import TvAdmm, TvProblem
 
 
 def main(argv: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
 
 
 def _row(shape: tuple[int, int, int], device: Device, rounds: int) -> dict[str, Any]:
-    solver = _Admm(_problem(shape, device), device, mu_gradient=2e-2, mu_data=1.0)
+    solver = TvAdmm(_problem(shape, device), device, mu_gradient=2e-2, mu_data=1.0)
     fft = RealFFT(shape, device)
     images = [device.asarray(np.random.default_rng(i).normal(size=shape)) for i in range(2)]
     spectra = [device.empty(fft.spectrum_shape, np.complex64) for _ in range(2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,10 @@ def write_ball(folder: Path, ball: Ball, stem: str = "sub-01_{echo}part-{part}_M
         for index, time in enumerate(ball.series.echo_times):
             path = folder / f"{stem.format(echo=f'echo-{index + 1}_', part=part)}.nii.gz"
             write_image(path, array[..., index], ball.series.grid)
-            sidecar = {"EchoTime": time, "MagneticFieldStrength": ball.series.grid.field_strength}
+            sidecar: dict[str, Any] = {
+                "EchoTime": time,
+                "MagneticFieldStrength": ball.series.grid.field_strength,
+            }
             sidecar |= {"Units": "rad"} if part == "phase" else {}
             path.with_name(path.name.replace(".nii.gz", ".json")).write_text(json.dumps(sidecar))
             files[part].append(path)

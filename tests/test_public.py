@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_weight_is_taken_by_the_method_that_knows_it_and_refused_by_the_other():
     left = np.arange(ball.mask.shape[0])[:, None, None] < ball.mask.shape[0] // 2
     weight = np.where(ball.mask & left, 1.0, 0.0).astype(np.float32)
     few = {"iterations": 5}
-    inverted = {"grid": ball.series.grid, "params": few, "weight": weight}
+    inverted: dict[str, Any] = {"grid": ball.series.grid, "params": few, "weight": weight}
     weighted = qe.invert_dipole(ball.total_field, ball.mask, **inverted)
     unseen = np.where(left, ball.total_field, 0.0).astype(np.float32)
     np.testing.assert_array_equal(weighted, qe.invert_dipole(unseen, ball.mask, **inverted))

@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
-def validate(folder: Path) -> list[dict]:
+def validate(folder: Path) -> list[dict[str, Any]]:
     """Issues that the official validator finds, which is skipped visibly where it cannot run."""
     beside = Path(sys.executable).parent / "bids-validator-deno"
     program = str(beside) if beside.exists() else shutil.which("bids-validator-deno")
@@ -22,7 +23,7 @@ def validate(folder: Path) -> list[dict]:
         pytest.skip(f"bids-validator-deno does not run here: {done.stderr.decode()[-200:]}")
 
 
-def errors(folder: Path) -> list[tuple]:
+def errors(folder: Path) -> list[tuple[Any, ...]]:
     return [
         (i["code"], i.get("subCode"), i.get("location")) for i in validate(folder) if i["severity"] == "error"
     ]

@@ -108,13 +108,14 @@ def accesses(kernel: Kernel) -> list[Access]:
     sizes = {d: LONG.get(d, OTHER) for d in kernel.dims} | OWN.get(kernel.name, DIMENSIONS.get(kernel.name, {}))
     rows, places = emulator_of(kernel.source).requests(kernel, _values(kernel, sizes))
     names = [a.name for a in kernel.arguments if a.is_array]
-    found: dict[tuple[str, ...], np.ndarray] = {}
+    found: dict[tuple[str, str, str, str, str], np.ndarray] = {}
     for row, place in zip(rows, places, strict=True):
         shared = row["argument"] < 0
         argument, memory = ("scratch", "shared") if shared else (names[row["argument"]], "global")
         key = (kernel.name, place, argument, memory, "write" if row["write"] else "read")
         found[key] = found.get(key, 0) + np.array([row[name] for name in _COUNTS])
-    return sorted((Access(*key, *counts.tolist()) for key, counts in found.items()), key=lambda a: -a.units)
+    made = (Access(*key, *map(int, counts)) for key, counts in found.items())
+    return sorted(made, key=lambda a: -a.units)
 
 
 def _values(kernel: Kernel, sizes: Mapping[str, int]) -> dict[str, Any]:

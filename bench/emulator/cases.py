@@ -85,7 +85,7 @@ def sizes_of(kernel: Kernel, case: Case) -> dict[str, int]:
 
 def cases_of(kernel: Kernel) -> list[Case]:
     """The cases that differ for this kernel."""
-    distinct = {}
+    distinct: dict[Any, Any] = {}
     for case in CASES:
         empty = case.empty and any(a.name in MASKS for a in kernel.arguments)
         key = (tuple(sizes_of(kernel, case).items()), case.grid, empty)

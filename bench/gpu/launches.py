@@ -51,7 +51,7 @@ def clocked_launches(device: Device) -> Iterator[LaunchClock]:
         clock.pairs.setdefault(kernel.name, []).append((start, stop))
         clock.moved[kernel.name] = clock.moved.get(kernel.name, 0) + kernel.bytes_moved(values)
 
-    cuda.call, replay.capture = clocked, refuse
+    cuda.call, replay.capture = clocked, refuse  # type: ignore[assignment]
     try:
         yield clock
     finally:

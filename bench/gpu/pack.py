@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import cast
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from qsmengine.backend.cpu import load_library, variants
 from qsmengine.backend.sources import library_candidates
@@ -100,8 +101,8 @@ def needed(roots: Iterable[str], python: str) -> set[str]:
     return found
 
 
-def _requirements(name: str, python: str) -> list[str]:
-    environment = {**default_environment(), "extra": ""}
+def _requirements(name: str, python: str) -> list[NormalizedName]:
+    environment: dict[str, str] = {**cast("dict[str, str]", default_environment()), "extra": ""}
     environment |= {"python_version": python, "python_full_version": f"{python}.0"}
     try:
         lines = requires(name) or []

@@ -82,8 +82,8 @@ def blocks_of(text: str) -> list[Block]:
                 if code[1] != "BRA.DIV" and (target := _TARGET.search(code[2])):
                     jumps.append((len(found) - 1, target[1]))
                 begin(follows="@" in line or code[1] == "BRA.DIV" or "P" in code[2].partition("`")[0])
-    for at, target in jumps:
-        found[at].next.append(labels[target])
+    for at, name in jumps:
+        found[at].next.append(labels[name])
     return found
 
 
@@ -116,7 +116,8 @@ def _way(blocks: list[Block], stops: list[int], without: int = -1) -> Counter[st
     """Opcodes on the shortest way from the first to the last of `stops` past the others, the last left out."""
     total: Counter[str] = Counter()
     for start, end in pairwise(stops):
-        reached, done = [(0, start, (start,))], {without}
+        reached: list[tuple[int, int, tuple[int, ...]]] = [(0, start, (start,))]
+        done = {without}
         while reached:
             length, at, way = heappop(reached)
             if at == end and len(way) > 1:

@@ -99,8 +99,8 @@ def _code(body: str) -> Code:
                 branches.append((len(kinds), target[1]))
             kinds.append("other" if code[1] == "NOP" else kind_of(code[1]))
     spans: dict[int, int] = {}
-    for at, target in branches:
-        head = labels.get(target, at + 1)
+    for at, name in branches:
+        head = labels.get(name, at + 1)
         if head < at:  # a branch to itself ends the code
             spans[head] = max(spans.get(head, at), at)
     return _nested(kinds, sorted(spans.items()))

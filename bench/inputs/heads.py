@@ -103,7 +103,8 @@ def _optional(mask: Image, x: Image, tissue: Image) -> dict[str, Any]:
 def _blobs(rng: np.random.Generator, grid: Grid) -> Image:
     """Smooth noise of unit standard deviation."""
     smooth = gaussian_filter(rng.normal(size=grid.shape), 2.0)
-    return smooth / smooth.std()
+    texture: np.ndarray = smooth / smooth.std()
+    return texture
 
 
 def _field(chi: Image, grid: Grid) -> Image:

@@ -56,9 +56,9 @@ def timed_ffts(device: Device) -> Iterator[FftClock]:
         return lambda transform, x: clock.time(method, transform, x)
 
     fft.make_engine = lambda *arguments: _TimedEngine(make(*arguments), clock)
-    TrigonometricTransform.forward, TrigonometricTransform.inverse = map(timed, cosine)
+    TrigonometricTransform.forward, TrigonometricTransform.inverse = map(timed, cosine)  # type: ignore[method-assign]
     try:
         yield clock
     finally:
         fft.make_engine = make
-        TrigonometricTransform.forward, TrigonometricTransform.inverse = cosine
+        TrigonometricTransform.forward, TrigonometricTransform.inverse = cosine  # type: ignore[method-assign]

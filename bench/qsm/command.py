@@ -98,7 +98,7 @@ def _preset(run: Runner, name: str, echoes: int) -> dict[str, Any]:
 def _methods(run: Runner, chosen: list[str] | None) -> list[Mapping[str, Any]]:
     from bench.qsm.runs import transforming_methods
 
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     print(f"{'method':30} {'timed':>10} {'s':>8} {'FFTs':>6} {'FFTs s':>8} {'factor':>7} {'GiB':>6}")
     for method in transforming_methods():
         name = f"{method.stage}/{method.name}"

@@ -118,7 +118,7 @@ def _run_solver(
         return True
 
     never = {"tolerance": 1e-30} if "tolerance" in method.params.model_fields else {}
-    params = method.params(iterations=ITERATIONS, **never)
+    params = method.params.model_validate({"iterations": ITERATIONS, **never})
     method(inputs, grid, params, device=device, callback=listen)
     rounds = [m for m in marks if m[0] > marks[0][0]]
     if not rounds:

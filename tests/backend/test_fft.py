@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_a_broken_fftw_leaves_scipy(monkeypatch):
 
     pytest.importorskip("pyfftw")
     monkeypatch.delitem(sys.modules, "pyfftw.pyfftw", raising=False)
-    broken = ModuleSpec("pyfftw.pyfftw", Broken())
+    broken = ModuleSpec("pyfftw.pyfftw", cast("Any", Broken()))
     monkeypatch.setattr(fft, "PathFinder", SimpleNamespace(find_spec=lambda *_: broken))
     assert fft_library(cpu(1)) == "scipy"
 
@@ -171,7 +172,8 @@ def test_the_plans_of_both_directions_share_one_work_area_which_goes_with_them(g
     pool = gpu.xp.get_default_memory_pool()
     before = pool.used_bytes()
     fft = RealFFT(shape, gpu)
-    areas = [plan.work_area.mem.size for plan in (fft._engine._forward, fft._engine._inverse)]
+    engine: Any = fft._engine
+    areas = [plan.work_area.mem.size for plan in (engine._forward, engine._inverse)]
     assert 0 < pool.used_bytes() - before <= max(areas) + 512
     del fft
     assert pool.used_bytes() == before

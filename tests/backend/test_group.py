@@ -27,7 +27,11 @@ def test_every_item_is_done_once(count, devices):
 
 def test_devices_work_side_by_side():
     meeting = threading.Barrier(2, timeout=20)  # passed only by two at a time
-    share_out(lambda _device, _item: meeting.wait(), [0, 1], [cpu(1), cpu(1)])
+
+    def meet(_device: Device, _item: int) -> None:
+        meeting.wait()
+
+    share_out(meet, [0, 1], [cpu(1), cpu(1)])
 
 
 def test_an_error_ends_the_job():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_what_a_kernel_loads_at_once_is_aligned_to_its_size(kernel, name, alignm
 
 
 class _OnSecondGpu(np.ndarray):
-    device = SimpleNamespace(id=1)
+    device: Any = SimpleNamespace(id=1)
 
 
 def test_an_array_on_another_gpu_is_named_before_anything_is_compiled():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from qsmengine.backend import replay
-from qsmengine.backend.device import to_numpy
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.vector import VEC_ADVANCE
@@ -19,7 +21,7 @@ from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
 
 SHAPE = (10, 12, 14)
-PENALTIES = {"mu_gradient": 0.5, "mu_data": 1.0}
+PENALTIES: dict[str, Any] = {"mu_gradient": 0.5, "mu_data": 1.0}
 STOPPING = Stopping(13, 0.0)
 
 
@@ -56,7 +58,7 @@ def test_a_step_runs_at_every_call(device):
 
 def test_turns_alternate_on_the_cpu():
     turns: list[int] = []
-    repeat = Replay(replay.Device("cpu"), turns=2)
+    repeat = Replay(Device("cpu"), turns=2)
     for _ in range(5):
         repeat(turns.append)
     assert turns == [0, 1, 0, 1, 0]

@@ -1,5 +1,6 @@
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,13 @@ def test_a_loop_with_known_work_is_counted_in_real_machine_code():
 
 
 def cost(**changes):
-    given = {"name": "k", "registers": 32, "shared_bytes": 0, "occupancy": occupancy(32, 0), "cycles": 100.0}
+    given: dict[str, Any] = {
+        "name": "k",
+        "registers": 32,
+        "shared_bytes": 0,
+        "occupancy": occupancy(32, 0),
+        "cycles": 100.0,
+    }
     return predict.KernelCost(**(given | changes))
 
 
@@ -140,7 +147,7 @@ def test_the_floor_knows_no_losses():
 
 def host_row(**changes):
     kinds = ("kernel", "operation", "fft", "to device", "to host", "sync", "graph")
-    row = {kind: {"times": 0, "bytes": 0} for kind in kinds}
+    row: dict[str, Any] = {kind: {"times": 0, "bytes": 0} for kind in kinds}
     row |= {"step": "s", "seconds": 1.0, "called": 0, "host_seconds": 0.0, "host_cpu_seconds": 0.0}
     return row | {"kernels": {}, "operations": {}} | changes
 

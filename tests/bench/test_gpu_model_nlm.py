@@ -3,6 +3,7 @@ import pytest
 from bench import nvrtc
 from bench.gpu_model import nlm, sass
 from bench.gpu_model.hardware import ARCHITECTURE, H100
+from qsmengine.backend.signatures.nlm import PACKED_ROWS
 
 
 def test_steps_are_found_in_the_machine_code():
@@ -11,7 +12,7 @@ def test_steps_are_found_in_the_machine_code():
     _, cubin = nvrtc.machine_code("nlm_packed.cu", ARCHITECTURE)
     found = nlm.steps(nlm.blocks_of(sass.listing(cubin)))
     for shifts, step in found.items():
-        sums = nlm.PACKED_ROWS * shifts
+        sums = PACKED_ROWS * shifts
         # differences, sums over the patch, power, weighted sums: none can do with less
         assert step.instructions > 25 * sums
         assert step.differences < step.instructions / 2
@@ -21,9 +22,9 @@ def test_steps_are_found_in_the_machine_code():
 
 def test_cycles_count_planes_groups_and_whole_waves():
     steps = {k: nlm.Step(100.0 * k, 1.0, 10.0) for k in (nlm.GROUP, nlm.GROUP - 1)}
-    shape = (nlm.DEPTH, nlm.PACKED_ROWS, 28)  # one tile on one multiprocessor, the others idle
+    shape = (nlm.DEPTH, PACKED_ROWS, 28)  # one tile on one multiprocessor, the others idle
     warps = 121 * (nlm.DEPTH * 1100.0 + 2 * 20.0) + 6 * nlm.DEPTH * 500.0  # groups of 6 and 5, 6 of 248 idle
-    voxels = nlm.DEPTH * nlm.PACKED_ROWS * 28 / 32
+    voxels = nlm.DEPTH * PACKED_ROWS * 28 / 32
     assert nlm.cycles_per_voxel(steps, shape, 5, H100) == pytest.approx(132 * warps / voxels)
 
 

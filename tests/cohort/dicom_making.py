@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 SPACING = (1.0, 1.5, 2.0)
@@ -131,7 +131,7 @@ class Study:
 
     def _slice(self, pixels: np.ndarray, z: int, instance: int) -> Dataset:
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MR, generate_uid()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(MR), generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         now = datetime(2024, 3, 5, 10, 11, 12, tzinfo=UTC)

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ class FakePool:
 
     def __init__(self, answer, slots=2):
         self.answer, self._slots = answer, slots
-        self.queue: deque = deque()
+        self.queue: deque[Any] = deque()
         self.most = self.closed = 0
 
     @property
@@ -65,13 +66,14 @@ def done(session, options, ahead=None):
 
 
 def fake_run(plan, answer, events=None, settings=SERIAL, **more):
-    pool = FakePool(answer, **more)
+    pool: Any = FakePool(answer, **more)
     on_event = None if events is None else events.append
     return run_cohort(plan, settings, on_event, make_pool=lambda *_: pool), pool
 
 
 def test_all_sessions_run_and_a_second_call_does_nothing(bids, tmp_path):
-    plan, events = plan_of(bids, tmp_path / "out", 3), []
+    plan = plan_of(bids, tmp_path / "out", 3)
+    events: list[Any] = []
     first = run_cohort(plan, SERIAL, events.append)
     assert (first.exit_code, first.count("done"), first.skipped) == (0, 3, frozenset())
     before = derivatives(tmp_path / "out")
@@ -120,7 +122,9 @@ def test_as_many_sessions_are_out_as_there_are_workers(tmp_path):
 
 def test_a_session_whose_worker_dies_is_begun_again_twice_and_then_failed(tmp_path):
     sessions = tuple(Session(subject=f"{n}", steps=(qsm_step("00"),)) for n in range(3))
-    plan, tries, events = CohortPlan("b", str(tmp_path), sessions), [], []
+    plan = CohortPlan("b", str(tmp_path), sessions)
+    tries: list[Any] = []
+    events: list[Any] = []
 
     def answer(session, options, _):
         if session.subject != "1":
@@ -186,7 +190,8 @@ def test_a_full_disk_stops_scheduling(tmp_path):
 def test_a_session_of_another_run_is_waited_for_and_its_failure_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr("qsmengine.cohort.drive.PATIENCE", 0.05)
     sessions = tuple(Session(subject=f"{n}", steps=(qsm_step("00"),)) for n in range(2))
-    events, asked = [], []
+    events: list[Any] = []
+    asked: list[Any] = []
     other = acquire(tmp_path, "sub-1")
 
     def answer(session, options, _):
@@ -220,7 +225,7 @@ def test_a_signal_ends_the_run_resumably_and_handlers_are_put_back(bids, tmp_pat
         not find(folder).released for folder in Places(tmp_path / "out").claims.iterdir()
     )  # fmt: skip
     second = run_cohort(plan, SERIAL)
-    assert (second.exit_code, second.skipped) == (0, {"sub-00"})
+    assert (second.exit_code, second.skipped) == (0, frozenset({"sub-00"}))
 
 
 def test_results_of_another_version_are_not_mixed_unless_forced(bids, tmp_path, monkeypatch):

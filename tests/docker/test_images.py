@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def instructions(name):
 
 def stages(name):
     """Instructions of each stage."""
-    found = []
+    found: list[Any] = []
     for word, rest in instructions(name):
         if word == "FROM":
             found.append([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def patterns() -> Emulator:
     return Emulator(build(Path(__file__).with_name("patterns.cu"), list(KERNELS.values())))
 
 
-def _reads(name: str, emulator: Emulator, argument: int) -> np.ndarray:
+def _reads(name: str, emulator: Emulator, argument: int) -> Any:
     values = random_values(KERNELS[name], {"n": 4096}, np.random.default_rng(2))
     rows, _ = emulator.requests(KERNELS[name], values)
     (row,) = rows[(rows["argument"] == argument) & (rows["write"] == 0)]

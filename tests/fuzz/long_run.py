@@ -87,7 +87,7 @@ def _fuzz(name: str, seconds: float) -> int:
         from tests.fuzz.targets import TARGETS
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     target, place, begun = TARGETS[name], FINDINGS / name, time.monotonic()
-    counts = {"target": name, "cases": 0, "accepted": 0}
+    counts: dict[str, Any] = {"target": name, "cases": 0, "accepted": 0}
     unclean: dict[str, str] = {}
 
     def report() -> None:

@@ -59,7 +59,7 @@ def _hang(folder):
 @pytest.mark.parametrize(
     ("read", "expected"),
     [
-        (lambda folder: {}["absent"], "KeyError"),
+        (lambda folder: dict[str, int]()["absent"], "KeyError"),
         (lambda folder: [1.0, float("nan")], "nan in what was returned"),
         (lambda folder: "\ud800", "cannot be printed"),
         (_hang, "processor time"),

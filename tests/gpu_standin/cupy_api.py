@@ -37,7 +37,7 @@ MODULES = (
 )
 CLASSES = ("cupy.ndarray", "cupy.cuda.Stream", "cupy.cuda.Event", "cupy.cuda.Graph", "cupy.cuda.MemoryPool")
 
-_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def describe(thing: Any) -> str:

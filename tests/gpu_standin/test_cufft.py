@@ -18,7 +18,7 @@ def image(rng: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("axes", [None, (0, 1), (1, 2)])
 @pytest.mark.parametrize("norm", ["backward", "ortho", "forward"])
-def test_transforms_equal_those_of_scipy(axes: Any, norm: str, cupy: Any, image: np.ndarray) -> None:
+def test_transforms_equal_those_of_scipy(axes: Any, norm: Any, cupy: Any, image: np.ndarray) -> None:
     from cupyx.scipy import fft
 
     spectrum = scipy.fft.rfftn(image, axes=axes, norm=norm)

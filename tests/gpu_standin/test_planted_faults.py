@@ -14,7 +14,7 @@ from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.registry import get_method
 from tests.gpu_standin.chains import SHORT, series
 
-PLANTED = {
+PLANTED: dict[str, Any] = {
     "conversion to NumPy": np.asarray,
     "NumPy's scalar": lambda x: np.float32(x.sum()),
     "product with a host array": lambda x: np.ones(x.shape[-1]) @ x.reshape(x.shape[-1], -1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def _reference(c: Convert) -> Any:
 def _uncertainty(c: Convert) -> Any:
     head = small_head()
     noise = np.full(head.grid.shape, 1e-3, np.float32)
-    settings = {"background": "vsharp", "inversion": "tkd", "params": {"draws": 2}}
+    settings: dict[str, Any] = {"background": "vsharp", "inversion": "tkd", "params": {"draws": 2}}
     return api_derived.estimate_uncertainty(c(field()), c(noise), c(head.mask), head.grid, **settings)
 
 
@@ -98,12 +98,12 @@ def _separate(c: Convert) -> Any:
 
 
 CALLS: dict[str, Callable[[Convert], Any]] = {
-    f"{stage}-{name}": lambda c, call=call, name=name: call(name, c)
+    f"{stage}-{name}": partial(call, name)
     for stage, call in {"unwrap": _unwrap, "background": _background, "inversion": _invert}.items()
     for name in methods_of(stage)
 }
 CALLS |= {
-    f"denoise-{name}": lambda c, name=name: _denoise(name, c)
+    f"denoise-{name}": partial(_denoise, name)
     for name, method in methods_of("denoise").items()
     if "components" in method.inputs
 }
@@ -114,7 +114,7 @@ CALLS |= {
     "susceptibility_weighted": _weighted,
     "separate_chi": _separate,
 }
-CALLS |= {f"fit_tensor-{name}": lambda c, name=name: _fit(name, c) for name in ("ols", "nlls")}
+CALLS |= {f"fit_tensor-{name}": partial(_fit, name) for name in ("ols", "nlls")}
 
 
 def _named(result: Any) -> dict[str, Any]:

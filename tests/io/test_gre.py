@@ -1,5 +1,6 @@
 import json
 import math
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -26,7 +27,7 @@ def files(save, truth):
     """Echoes as 3-D files with sidecars, given in the order 3, 1, 2 by name."""
 
     def _files(**changes):
-        out = {"magnitude": [], "phase": []}
+        out: dict[str, Any] = {"magnitude": [], "phase": []}
         for echo in (2, 0, 1):
             sidecar = {"EchoTime": TIMES[echo], "MagneticFieldStrength": 3} | changes.get("sidecar", {})
             for part, array in zip(("magnitude", "phase"), truth, strict=True):
@@ -78,9 +79,9 @@ def test_a_4d_file_may_list_its_times_in_the_sidecar(save, truth):
 
 def test_complex_and_real_imaginary_files_give_magnitude_and_phase(save, truth):
     signal = (truth[0] * np.exp(1j * truth[1])).astype(np.complex64)
-    facts = {"echo_times": TIMES, "field_strength": 3.0}
+    facts: dict[str, Any] = {"echo_times": TIMES, "field_strength": 3.0}
     check(load_gre(save("c.nii.gz", signal), **facts), truth)
-    parts = {"real": save("r.nii", signal.real), "imag": save("i.nii", signal.imag)}
+    parts: dict[str, Any] = {"real": save("r.nii", signal.real), "imag": save("i.nii", signal.imag)}
     check(load_gre(**parts, **facts), truth)
     flipped = load_gre(**parts, **facts, phase_sign=-1)
     np.testing.assert_allclose(flipped.series.phase, -truth[1], atol=1e-5)
@@ -99,8 +100,8 @@ def test_alternating_slices_are_corrected_in_every_form(save, form):
     signal = (50 * np.exp(1j * phase)).astype(np.complex64)
     turned = signal.copy()
     turned[:, :, 1::2] *= -1
-    facts = {"echo_times": TIMES[:2], "field_strength": 3.0}
-    given = {
+    facts: dict[str, Any] = {"echo_times": TIMES[:2], "field_strength": 3.0}
+    given: dict[str, Any] = {
         "real and imaginary": {"real": save("r.nii", turned.real), "imag": save("i.nii", turned.imag)},
         "complex": {"magnitude": save("c.nii", turned)},
         "phase": {"magnitude": save("m.nii", np.abs(turned)), "phase": save("p.nii", np.angle(turned))},
@@ -221,7 +222,7 @@ def test_grids_that_differ_are_refused_with_both(files, save, truth):
 
 
 def test_a_few_unusable_values_become_zero_and_many_stop_the_session(save, truth):
-    facts = {"echo_times": TIMES, "field_strength": 3}
+    facts: dict[str, Any] = {"echo_times": TIMES, "field_strength": 3}
     magnitude, phase = (array.copy() for array in truth)
     magnitude[0, 0, :3, 0] = np.nan, np.inf, -1.0
     phase[1, 1, 1, 2] = np.nan
@@ -245,7 +246,7 @@ def test_a_few_unusable_values_become_zero_and_many_stop_the_session(save, truth
 
 
 def test_no_signal_is_refused(save, truth):
-    facts = {"echo_times": TIMES, "field_strength": 3}
+    facts: dict[str, Any] = {"echo_times": TIMES, "field_strength": 3}
     magnitude, phase = (array.copy() for array in truth)
     magnitude[..., 1] = 0
     with pytest.raises(InputError, match=r"m\.nii: every value of echo 2 is 0"):

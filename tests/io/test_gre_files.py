@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_voxels_are_not_read(files, monkeypatch):
 def test_all_problems_are_gathered_and_the_first_is_raised(files):
     for path in (*files["mag"], *files["phase"]):
         path.with_name(path.name.replace(".nii.gz", ".json")).unlink()
-    problems = []
+    problems: list[Any] = []
     with pytest.raises(InputError) as caught:
         open_gre(files["mag"], files["phase"], problems=problems)
     assert [problem.field for problem in problems] == ["EchoTime", "MagneticFieldStrength"]
@@ -44,7 +45,7 @@ def test_all_problems_are_gathered_and_the_first_is_raised(files):
 def test_every_file_that_cannot_be_read_is_named(files):
     files["mag"][0].unlink()
     files["phase"][2].write_bytes(files["phase"][2].read_bytes()[:100])
-    problems = []
+    problems: list[Any] = []
     with pytest.raises(InputError):
         open_gre(files["mag"], files["phase"], problems=problems)
     assert [problem.source for problem in problems] == [str(files["mag"][0]), str(files["phase"][2])]
@@ -71,7 +72,7 @@ def test_an_unknown_unit_of_phase_is_refused_unless_overridden(files):
     for path in files["phase"]:
         sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
         sidecar.write_text(sidecar.read_text().replace('"rad"', '"turns"'))
-    problems = []
+    problems: list[Any] = []
     with pytest.raises(InputError, match="'turns'"):
         open_gre(files["mag"], files["phase"], problems=problems)
     assert len(problems) == 3
@@ -96,7 +97,7 @@ def difference(files, **fields):
 )
 def test_a_phase_difference_is_used_with_the_difference_of_its_echo_times(files, fields):
     opened = open_gre(*difference(files, **fields))
-    assert opened.echo_times == (pytest.approx(0.00246),)
+    assert opened.echo_times == pytest.approx((0.00246,))
     assert "phase difference" in opened.notes[0]
 
 

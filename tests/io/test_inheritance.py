@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,10 @@ def test_shared_listings_give_what_single_calls_give(root):
 
 
 def test_every_folder_is_listed_once(root, monkeypatch):
-    import qsmengine.io.inheritance as module
 
     listed = []
-    scandir = module.os.scandir
-    monkeypatch.setattr(module.os, "scandir", lambda path: listed.append(Path(path)) or scandir(path))
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path)) or scandir(path))
     folders = Folders()
     for echo in range(1, 9):
         read_sidecar(root / "sub-1" / "dwi" / f"sub-1_echo-{echo}_dwi.nii.gz", folders)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_small_packed_and_misaligned_images_are_read_and_so_are_those_that_canno
         raise OSError("no such device")
 
     monkeypatch.setattr(_stream, "MAP_FROM", array.nbytes)
-    monkeypatch.setattr(_stream.mmap, "mmap", cannot_map)
+    monkeypatch.setattr(mmap, "mmap", cannot_map)
     for name in ("small.nii", "packed.nii.gz", "shifted.nii", "plain.nii"):
         expected = array[..., 1:] if name == "small.nii" else array
         np.testing.assert_array_equal(read_image(tmp_path / name, mapped=True).array, expected)

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nibabel.eulerangles import euler2mat
 
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io import read_image, read_stored, write_image
 from qsmengine.io.nifti import BLOCK, scale_stored
 
-OBLIQUE = nib.affines.from_matvec(
-    nib.eulerangles.euler2mat(0.3, -0.2, 0.1) @ np.diag([-0.8, 0.9, 2.5]), [3.0, -20.0, 11.0]
-)
+OBLIQUE = nib.affines.from_matvec(euler2mat(0.3, -0.2, 0.1) @ np.diag([-0.8, 0.9, 2.5]), [3.0, -20.0, 11.0])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.spatialimages import HeaderDataError
 
 from qsmengine.io._nifti_header import INTENTS, NiftiHeader
 
@@ -66,7 +67,7 @@ def test_quaternions_that_nibabel_refuses_are_refused(rng, name, value):
     theirs.set_qform(affine(rng), code=1)
     theirs[name] = value
     ours = NiftiHeader(theirs.binaryblock, 1, theirs.endianness)
-    with pytest.raises((ValueError, nib.spatialimages.HeaderDataError)):
+    with pytest.raises((ValueError, HeaderDataError)):
         theirs.get_qform()
     with pytest.raises(ValueError, match=r"exceed 1|negative voxel sizes|pixdim\[0\]"):
         ours.qform()

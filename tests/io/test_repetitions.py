@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def write(tmp_path, ball):
     def files(drifts, offsets, sigma=0.0, seed=0):
         rng = np.random.default_rng(seed)
         clean = ball.series.magnitude * np.exp(1j * ball.series.phase)
-        out = {"magnitude": [], "phase": []}
+        out: dict[str, Any] = {"magnitude": [], "phase": []}
         for e, time in enumerate(ECHO_TIMES):
             turned = [np.exp(1j * (o + 2 * np.pi * d * time)) for d, o in zip(drifts, offsets, strict=True)]
             signal = np.stack([clean[..., e] * t for t in turned], axis=-1)

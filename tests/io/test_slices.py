@@ -33,7 +33,8 @@ def distance(a, b):
 
 def test_alternation_is_found_and_undone(series):
     magnitude, phase = series
-    turned, notes = alternating(phase), []
+    turned = alternating(phase)
+    notes: list[str] = []
     correct_slices(magnitude, turned, None, notes)
     assert distance(turned, phase) < 1e-5
     assert np.abs(turned).max() <= np.pi + 1e-6
@@ -42,7 +43,8 @@ def test_alternation_is_found_and_undone(series):
 
 def test_ordinary_phase_stays(series):
     magnitude, phase = series
-    before, notes = phase.copy(), []
+    before = phase.copy()
+    notes: list[str] = []
     correct_slices(magnitude, phase, None, notes)
     np.testing.assert_array_equal(phase, before)
     assert notes == []
@@ -50,7 +52,8 @@ def test_ordinary_phase_stays(series):
 
 def test_setting_wins_over_detection(series):
     magnitude, phase = series
-    forced, notes = phase.copy(), []
+    forced = phase.copy()
+    notes: list[str] = []
     correct_slices(magnitude, forced, True, notes)
     assert distance(forced, alternating(phase)) < 1e-5
     assert "on request" in notes[0]

@@ -21,10 +21,7 @@ def test_laplacian_is_the_sum_of_wrapped_steps_inside_the_mask(shape):
     )  # fmt: skip
     expected = np.zeros(shape)
     for axis, weight in enumerate(weights):
-        here = [slice(None)] * 3
-        there = [slice(None)] * 3
-        here[axis], there[axis] = slice(None, -1), slice(1, None)
-        here, there = tuple(here), tuple(there)
+        here, there = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (slice(1, None),)
         step = weight * wrapped(phase[there] - phase[here]) * (mask[here] & mask[there])
         expected[here] += step
         expected[there] -= step

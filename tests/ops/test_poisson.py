@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def seven_point(u, boundary, voxel_size):
     total = np.zeros_like(u)
     for axis, h in enumerate(voxel_size):
         widths = [(1, 1) if a == axis else (0, 0) for a in range(3)]
-        padded = np.pad(u, widths, mode=MODES.get(boundary, "symmetric"))
+        padded = np.pad(u, widths, mode=cast("Any", MODES.get(boundary, "symmetric")))
         if boundary == "dirichlet":
             ends = [np.take(padded, [i], axis) for i in (0, -1)]
             middle = np.take(padded, range(1, padded.shape[axis] - 1), axis)

@@ -29,7 +29,7 @@ def test_a_turn_is_undone_by_its_inverse(rng):
     matrix = np.eye(4)
     matrix[:3, :3] = turn([0.05, -0.08, 0.1])
     matrix[:3, 3] = centre - matrix[:3, :3] @ centre + [1.0, 2.0, -1.5]
-    back = resample(resample(image, matrix, VOXEL), np.linalg.inv(matrix), VOXEL)
+    back = resample(resample(image, matrix, VOXEL), np.linalg.inv(matrix).astype(float), VOXEL)
     inner = (slice(8, -8),) * 3
     assert np.abs(back - image)[inner].max() < 0.02 * image.max()
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_a_ball_becomes_rounder_and_keeps_its_volume():
 @pytest.mark.parametrize("axis", range(3))
 def test_sheets_of_one_voxel_survive(axis):
     index = np.zeros((24, 21, 22), np.uint8)
-    sheet = [slice(None)] * 3
+    sheet: list[Any] = [slice(None)] * 3
     sheet[axis] = 10
     index[tuple(sheet)] = 2
     fine = refine_head(head(index), 2).index == 2

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from qsmengine.errors import InputError
@@ -50,7 +52,7 @@ def test_numbers_have_three_digits(text, shown):
 
 def test_scatter_matrix_needs_its_columns(tmp_path):
     write(tmp_path / "t.tsv", ("group", "x", "y"), *[("a", str(i), str(i * i % 7)) for i in range(9)])
-    common = {"outcomes": ["y"], "groups": {"a": "#112233"}}
+    common: dict[str, Any] = {"outcomes": ["y"], "groups": {"a": "#112233"}}
     scatter_matrix(tmp_path / "t.tsv", tmp_path / "t.png", "T", predictors=[("x",)], **common)
     first = (tmp_path / "t.png").read_bytes()
     scatter_matrix(tmp_path / "t.tsv", tmp_path / "t.png", "T", predictors=[("x",)], **common)

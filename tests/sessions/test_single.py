@@ -38,7 +38,7 @@ def test_field_in_hertz_gives_the_same_as_in_ppm(files):
         path = run_stage(request(files, field, force=True), cpu())[0]
         results.append(read_image(path).array)
         assert json.loads((files / "out" / "local.json").read_text())["Units"] == "ppm"
-    np.testing.assert_allclose(*results, atol=1e-6)
+    np.testing.assert_allclose(results[0], results[1], atol=1e-6)
 
 
 def test_field_of_unknown_unit_is_refused_and_the_remedy_works(files):

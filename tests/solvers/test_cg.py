@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -87,7 +89,7 @@ def test_early_iterations_leave_out_what_the_operator_hardly_sees(device, rng):
 def test_status_is_told_at_every_test_and_says_why_it_ended(device, rng):
     apply = multiply(spread_matrix(rng, 30, 1e4), device, (30,))
     b = device.asarray(rng.standard_normal(30))
-    told = []
+    told: list[Any] = []
     result = solve_cg(apply, b, device, Stopping(12, 1e-12, 5, told.append))
     assert [s.iteration for s in told] == [5, 10, 12]
     assert [s.reason for s in told] == [None, None, "iterations"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse.linalg
@@ -11,7 +13,7 @@ from qsmengine.solvers.lsmr import solve_lsmr
 from qsmengine.solvers.stopping import Stopping
 
 
-def operators(a, device):
+def operators(a, device) -> tuple[Any, Any]:
     on_device = device.asarray(a.astype(np.float32))
     return lambda x: on_device @ x, lambda r: on_device.T @ r
 

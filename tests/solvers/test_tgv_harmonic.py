@@ -75,15 +75,18 @@ def test_kspace_step_solves_the_quadratic_problem(device, rng):
         fits = mu["mu2"] * ((ax + h - d) ** 2).sum() + mu["mu3"] * (bend**2).sum()
         return 0.5 * (mu["mu1"] * (rest[:3] ** 2).sum() + mu["mu0"] * twice + fits)
 
-    w = np.stack(w)
-    best = value(x, w, h)
+    slopes = np.stack(w)
+    best = value(x, slopes, h)
     for scale in (1e-3, 1e-1):
         for _ in range(5):
             steps = scale * rng.standard_normal(SHAPE), scale * rng.standard_normal((3, *SHAPE))
-            assert value(x + steps[0], w + steps[1], h + scale * rng.standard_normal(SHAPE)) > best * (1 - 1e-6)
-    for direction in ((0.01 * x, 0 * w, 0 * h), (0 * x, 0.01 * w, 0 * h), (0 * x, 0 * w, 0.01 * h)):
-        up = value(x + direction[0], w + direction[1], h + direction[2])
-        down = value(x - direction[0], w - direction[1], h - direction[2])
+            assert value(x + steps[0], slopes + steps[1], h + scale * rng.standard_normal(SHAPE)) > best * (
+                1 - 1e-6
+            )
+    for dx, dw, dh in ((0.01, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 0.01)):
+        up, down = (
+            value(x * (1 + sign * dx), slopes * (1 + sign * dw), h * (1 + sign * dh)) for sign in (1, -1)
+        )
         assert abs(up - down) <= 1e-3 * (up + down - 2 * best) + 1e-6 * best
 
 

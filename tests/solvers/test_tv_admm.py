@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,7 +190,8 @@ def test_the_result_for_the_phase_error_is_a_minimum(device, rng):
     problem, _, weight, response = small_problem(device, rng, lam=1e-3)
     radians = 40.0
     problem = replace(problem, data_step=PhaseError(radians))
-    stopping, options = Stopping(1500, 0.0), {"mu_gradient": 0.02, "mu_data": 1.0}
+    stopping = Stopping(1500, 0.0)
+    options: dict[str, Any] = {"mu_gradient": 0.02, "mu_data": 1.0}
     x = to_numpy(solve_tv(problem, device, stopping, **options)).astype(float)
 
     def value(x):
@@ -216,7 +218,7 @@ def test_noise_free_truth_is_recovered(device, rng):
 
 def test_it_tells_how_it_stopped_and_can_be_stopped(device, rng):
     problem, *_ = small_problem(device, rng, lam=1e-4)
-    options = {"mu_gradient": 0.02, "mu_data": 0.1}
+    options: dict[str, Any] = {"mu_gradient": 0.02, "mu_data": 0.1}
 
     def run(iterations, tolerance, answer=None):
         seen = []

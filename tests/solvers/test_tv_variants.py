@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -69,7 +71,7 @@ def test_unknown_bins_are_filled_in(device):
 
 def test_it_never_stops_after_a_single_iteration(device):
     problem, _ = spectral_problem(device, 1e-5)
-    seen = []
+    seen: list[Any] = []
     stopping = Stopping(50, 1e9, callback=seen.append)
     _, status = solve_tv_spectral(problem, device, stopping, mu_gradient=1e-3)
     assert status.iteration == 10
@@ -134,7 +136,8 @@ def harmonic_problem(device, rng, lam, data_step=squared_error, shape=SHAPE):
 def test_a_harmonic_remnant_is_taken_away(loss, device, rng):
     step = squared_error if loss == "squared" else PhaseError(16.0)
     problem, region = harmonic_problem(device, rng, 1e-5, step)
-    stopping, options = Stopping(600, 0.0), {"mu_gradient": 5e-3, "mu_data": 0.3}
+    stopping = Stopping(600, 0.0)
+    options: dict[str, Any] = {"mu_gradient": 5e-3, "mu_data": 0.3}
     truth, inside = blocks(), to_numpy(region) > 0
 
     def error(x):
@@ -158,7 +161,7 @@ def test_harmonic_result_is_a_minimum_over_x_and_h(device, rng):
     x, other = (to_numpy(r).astype(float) for r in results)
     response, w2 = to_numpy(problem.response).astype(float), to_numpy(problem.weight).astype(float).ravel() ** 2
     unit = np.eye(x.size).reshape(-1, *x.shape)
-    laplacian = sum(
+    laplacian: Any = sum(
         (np.roll(unit, 1, a + 1) + np.roll(unit, -1, a + 1) - 2 * unit) / d**2 for a, d in enumerate(SPACING)
     )
     rows = to_numpy(region).astype(float).ravel()[:, None] * laplacian.reshape(x.size, x.size)

@@ -68,7 +68,7 @@ def laplacian_of_gaussian(values, sigma=1.5, reach=8):
     g /= g.sum()
     second = (r**2 / sigma**4 - 1 / sigma**2) * g
     padded = np.pad(values.astype(float), reach, mode="symmetric")
-    total = 0.0
+    total = np.zeros(values.shape)
     for axis in range(3):
         part = padded
         for other in range(3):

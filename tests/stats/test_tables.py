@@ -18,7 +18,7 @@ def test_formulas_are_text_on_disk_and_numbers_stay_numbers(tmp_path):
             "n": pd.array([-1, 2, pd.NA, 4], dtype="Int64"),
         }
     )
-    write_table(table, path, {name: {"Description": name} for name in table})
+    write_table(table, path, {str(name): {"Description": str(name)} for name in table})
     lines = [line.split("\t") for line in path.read_text().splitlines()]
     assert lines == [
         ["region", "code", "'=value", "n"],

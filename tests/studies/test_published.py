@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_printed_regressions_hold_the_identity_of_f():
 def test_unadjusted_differences_are_welchs_tests_of_the_print():
     table = unadjusted_differences().set_index(["metric", "comparison"])
     assert len(table) == 25
-    row = table.loc[("volume_thalamus", "MS - HC")]
+    row: Any = table.loc[("volume_thalamus", "MS - HC")]
     expected = stats.ttest_ind_from_stats(18.7, 2.6, 77, 21.9, 2.1, 41, equal_var=False)
     assert (row["t"], row["p"]) == pytest.approx((expected.statistic, expected.pvalue))
     assert (row["n1"], row["n2"]) == (77, 41)

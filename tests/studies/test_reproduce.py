@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,7 +78,7 @@ def test_agreement_means_same_side_and_same_sign(cells):
 def test_strong_effects_are_recovered_in_most_cohorts():
     shares = []
     for seed in range(2):
-        table = compare_cells(Fitted.of(*fit_study(draw_cohort(100 + seed)))).set_index(["row", "column"])
+        table: Any = compare_cells(Fitted.of(*fit_study(draw_cohort(100 + seed)))).set_index(["row", "column"])
         shares.append(
             [
                 table.loc[key, "agrees"]

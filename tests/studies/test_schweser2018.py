@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_the_published_pattern_is_found_and_written(tmp_path):
         tmp_path, first_seed=4, permutations=99, device=cpu(1), on_seed=lambda *done: seen.append(done)
     )
     assert seen == [(1, 1)]
-    cells = made.cells.set_index(["table", "row"])
+    cells: Any = made.cells.set_index(["table", "row"])
     assert cells.loc[("RRMS against controls", "thalamus_pulvinar"), "value"] < 0.5
     assert cells.loc[("RRMS against controls", "thalamus_mediodorsal"), "value"] > 0.5
     spms = cells.loc["SPMS against controls", "value"]

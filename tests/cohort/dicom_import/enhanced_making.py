@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 SHAPE = (12, 10, 8)
@@ -35,7 +35,7 @@ class EnhancedStudy:
         """One file of (repetition, part, echo time [ms]) -> stored values, without its last `drop` frames."""
         self.series += 1
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ENHANCED, generate_uid()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(ENHANCED), generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         slices = [(key, z) for key in volumes for z in range(SHAPE[2])]

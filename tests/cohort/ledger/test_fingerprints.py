@@ -13,6 +13,7 @@ from qsmengine.cohort.ledger.fingerprints import (
     input_hashes,
     outputs_intact,
 )
+from qsmengine.pipeline.outputs.provenance import file_digest
 from tests.cohort.small import dti_step, qsm_step, write_cohort
 
 
@@ -81,7 +82,7 @@ def test_engine_and_kernels_decide(bids, monkeypatch):
 
 def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
     reads = []
-    digest = hashing.file_digest
+    digest = file_digest
     monkeypatch.setattr(hashing, "file_digest", lambda path: reads.append(path) or digest(path))
     path, cache = tmp_path / "a", HashCache()
     path.write_text("one")
@@ -94,7 +95,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
 
 def test_outputs_count_only_with_the_contents_they_had(tmp_path):
     (tmp_path / "a").write_text("x")
-    recorded = {"a": hashing.file_digest(tmp_path / "a")}
+    recorded = {"a": file_digest(tmp_path / "a")}
     assert outputs_intact(tmp_path, recorded)
     (tmp_path / "a").write_text("y")
     assert not outputs_intact(tmp_path, recorded)

@@ -9,17 +9,18 @@ import time
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from qsmengine.cohort.ledger.leases import acquire, find, release_gone
+from qsmengine.cohort.ledger.leases import Claim, acquire, find, release_gone
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.io.processes import is_gone, this_process
 
 KEY = "sub-01"
 
 
-def leave_behind(out: Path, *, age: float = 1e4, **changes: object) -> Path:
+def leave_behind(out: Path, *, age: float = 1e4, **changes: Any) -> Path:
     """A claim whose holder does not touch it any more."""
     claim = acquire(out, KEY)
     assert claim is not None
@@ -38,9 +39,10 @@ def dead_process() -> int:
     return child.pid
 
 
-def race(out: Path, takers: int) -> list[object]:
+def race(out: Path, takers: int) -> list[Claim]:
     """Claims that `takers` threads got by asking at once."""
-    barrier, won = threading.Barrier(takers), []
+    barrier = threading.Barrier(takers)
+    won: list[Claim] = []
 
     def take() -> None:
         barrier.wait()

@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +15,7 @@ from qsmengine.errors import UsageError
 def test_sessions_come_in_order_and_are_told_as_they_are_planned(dataset, plan):
     for subject, session in (("02", None), ("01", "b"), ("01", "a"), ("03", None)):
         dataset.gre(subject, session)
-    told = []
+    told: list[Any] = []
     made = plan(on_session=told.append)
     assert isinstance(made, CohortPlan)
     assert [s.key for s in made.sessions] == ["sub-01_ses-a", "sub-01_ses-b", "sub-02", "sub-03"]
@@ -83,7 +84,7 @@ def test_an_error_of_the_file_system_stops_one_session_alone(dataset, plan, monk
 
     for subject in ("01", "02", "03"):
         dataset.gre(subject)
-    open_gre = module.open_gre
+    open_gre = cast("Any", module).open_gre
 
     def fail(magnitude, *arguments, **options):
         if "sub-02" in str(magnitude[0]):

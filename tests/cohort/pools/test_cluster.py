@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import KilledWorker
@@ -50,7 +51,8 @@ def where(session, bids, out, options, ahead):
 
 
 def collect(pool, count):
-    found, deadline = [], time.monotonic() + 60
+    found: list[Any] = []
+    deadline = time.monotonic() + 60
     while len(found) < count and time.monotonic() < deadline:
         found += pool.wait(0.5)
     return found

@@ -150,18 +150,17 @@ def test_names_that_are_no_text_are_noted_readably(dataset):
 
 
 def test_a_folder_that_cannot_be_read_is_noted(dataset, monkeypatch):
-    import qsmengine.cohort.select.dataset as module
 
     dataset.gre("01")
     dataset.dwi("01")
-    scandir = module.os.scandir
+    scandir = os.scandir
 
     def refuse(path):
         if str(path).endswith("dwi"):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr(module.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     (session,) = scan(dataset)
     assert len(session.files) == 6
     assert session.notes == ()

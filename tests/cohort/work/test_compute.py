@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from tests.cohort.small import dti_step
 
 
 def test_too_little_memory_is_met_with_slabs_and_said(bids, out, monkeypatch):
-    real, limits = dwi.run_dti_session, []
+    real: Any = cast("Any", dwi).run_dti_session
+    limits: list[Any] = []
 
     def limited(request, config, device, **more):
         limits.append(request.max_memory)
@@ -47,7 +49,8 @@ def test_too_little_memory_is_met_with_slabs_and_said(bids, out, monkeypatch):
 def test_an_allocation_that_a_library_of_cuda_fails_is_met_with_slabs(
     bids, out, monkeypatch, module, name, code
 ):
-    real, calls = dwi.run_dti_session, []
+    real: Any = cast("Any", dwi).run_dti_session
+    calls: list[Any] = []
 
     def limited(request, config, device, **more):
         calls.append(request.max_memory)
@@ -121,7 +124,8 @@ def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypa
         def __str__(self):
             return "cuda:0"
 
-    real, tried = dwi.run_dti_session, []
+    real: Any = cast("Any", dwi).run_dti_session
+    tried: list[str] = []
 
     def limited(request, config, device, **more):
         tried.append(str(device))
@@ -132,11 +136,11 @@ def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypa
     monkeypatch.setattr(dwi, "run_dti_session", limited)
     monkeypatch.setattr(compute, "free_pool", lambda device: None)
     monkeypatch.setattr(compute, "available_memory", lambda device: 1 << 30)
-    place = compute.Place(bids, out, out / "scratch", Gpu(), fall_back=True)
+    place = compute.Place(bids, out, out / "scratch", cast("Any", Gpu()), fall_back=True)
     result = compute.run_step(dti_step("00"), place, {})
     assert tried == ["cuda:0", "cuda:0", "cpu"]
     assert result.device == "cpu"
     assert "repeated on the CPU" in result.notes
-    place = compute.Place(bids, out, out / "scratch", Gpu(), fall_back=False)
+    place = compute.Place(bids, out, out / "scratch", cast("Any", Gpu()), fall_back=False)
     with pytest.raises(MemoryError):
         compute.run_step(dti_step("00"), place, {})

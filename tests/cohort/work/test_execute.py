@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any, cast
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_changed_configuration_replaces_results_without_leftovers(bids, out):
 def test_what_a_killed_step_had_written_goes_before_another_configuration_runs(bids, out, monkeypatch):
     step = qsm_step("00", "relaxometry=arlo")
     step = step.model_copy(update={"outputs": (*step.outputs, "sub-00/anat/sub-00_R2starmap.nii.gz")})
-    real = execute.run_step
+    real = cast("Any", execute).run_step
 
     def killed(*arguments):
         real(*arguments)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import threading
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.records import read_record
 from qsmengine.cohort.plan.model import Session, Step
 from qsmengine.cohort.work import execute
+from qsmengine.cohort.work.errors import LostDeviceError
 from qsmengine.cohort.work.execute import run_session
 from qsmengine.io.nifti import write_image
 from tests.cohort.one_session import OPTIONS, run
@@ -127,7 +129,7 @@ def test_a_session_held_elsewhere_is_left_alone(bids, out):
 
 
 def test_who_lost_the_session_writes_no_ledger(bids, out, monkeypatch):
-    real = execute.run_step
+    real = cast("Any", execute).run_step
 
     def slow(step, *arguments):
         path = max(Places(out).claim("sub-00").iterdir(), key=lambda p: p.name)
@@ -140,7 +142,7 @@ def test_who_lost_the_session_writes_no_ledger(bids, out, monkeypatch):
 
 
 def test_a_stop_leaves_the_rest_waiting_and_nothing_half_written(bids, out, monkeypatch):
-    stop, real = threading.Event(), execute.run_step
+    stop, real = threading.Event(), cast("Any", execute).run_step
 
     def then_stop(step, *arguments):
         result = real(step, *arguments)
@@ -160,7 +162,7 @@ def test_the_flag_of_a_run_ends_a_step_under_way(bids, out, monkeypatch):
     flag = Places(out).stop(OPTIONS.run)
     flag.parent.mkdir(parents=True)
     flag.touch()
-    real = execute.run_step
+    real = cast("Any", execute).run_step
 
     def wait(step, place, before):
         for _ in range(200):
@@ -190,7 +192,7 @@ def test_a_lost_gpu_ends_the_process_and_not_the_session(bids, out, monkeypatch)
         raise error
 
     monkeypatch.setattr(execute, "run_step", broken)
-    with pytest.raises(execute.LostDeviceError, match="ECC"):
+    with pytest.raises(LostDeviceError, match="ECC"):
         run(bids, out)
     assert read_record(out, "sub-00")[0].steps["qsm"].state == "running"
     monkeypatch.undo()
@@ -199,7 +201,7 @@ def test_a_lost_gpu_ends_the_process_and_not_the_session(bids, out, monkeypatch)
 
 def test_a_failed_call_of_cuda_is_an_error_of_its_step_alone(bids, out, monkeypatch):
     refused = type("CUDARuntimeError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api.runtime"})
-    real = execute.run_step
+    real = cast("Any", execute).run_step
 
     def broken(step, place, before):
         if step.kind == "dti":

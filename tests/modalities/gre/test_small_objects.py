@@ -30,7 +30,7 @@ def shrunk(series: GreSeries, scale: float) -> GreSeries:
 
 
 def quick(preset):
-    section = "single_step" if load_config(preset=preset).single_step is not None else "inversion"
+    section = "single_step" if load_config(preset=preset).method("single_step") is not None else "inversion"
     return load_config(preset=preset, settings=[f"{section}.iterations=20"])
 
 

@@ -1,6 +1,7 @@
 """Kills a publication before each operation and prints what was found; a process without threads, to fork."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ def main(folder: Path, links: str) -> None:
         def refuse(*_: object) -> None:
             raise PermissionError
 
-        renames.os.link = refuse
+        os.link = refuse  # type: ignore[assignment]
 
     def write(version: str) -> None:
         if version == "old":  # from the start: files of the new version only are removed

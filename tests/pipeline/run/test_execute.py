@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_mask_is_computed_where_none_is_given(ball, quick):
 
 
 def test_progress_announces_every_step_and_its_time(ball, quick):
-    heard = []
+    heard: list[Any] = []
     run_qsm(ball.series, quick, cpu(), mask=ball.mask, progress=heard.append)
     done = [p for p in heard if p.seconds is not None]
     assert [p.index for p in done] == list(range(1, done[-1].total + 1))
@@ -107,7 +108,7 @@ def test_solver_tells_its_iterations_and_its_end(ball):
             "background.max_radius=6",
         ]
     )
-    heard = []
+    heard: list[Any] = []
     result = run_qsm(ball.series, config, cpu(), mask=ball.mask, progress=heard.append)
     assert result.record("inversion").solver.iteration == 12
     assert result.record("inversion").solver.reason == "iterations"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage, sparse
@@ -88,7 +90,7 @@ def test_a_mask_of_boundary_only_is_an_error(device):
 
 
 def test_convergence_is_reported(device):
-    told = []
+    told: list[Any] = []
     field = inside_field(GRID) + outside_field(GRID)
     lbv(field, ellipsoid(GRID), GRID, LbvParams(), device=device, callback=told.append)
     assert told[-1].reason == "converged"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -138,7 +140,8 @@ def test_what_lies_outside_the_mask_does_not_matter(device):
 def test_more_iterations_take_more_of_near_sources_and_the_callback_can_stop(device):
     mask = ellipsoid(GRID)
     near = dipole_field(GRID, (0.2, 0.3, 13.3), 5.0)
-    left, told = [], []
+    left: list[Any] = []
+    told: list[Any] = []
     for iterations in (5, 40):
         params = PdfParams(iterations=iterations, tolerance=0)
         left.append(

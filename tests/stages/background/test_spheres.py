@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -145,7 +147,8 @@ def test_resharp_agrees_with_the_dense_regularised_problem(tiny, device):
 
 @pytest.mark.parametrize(("run", "params"), [(resharp, ResharpParams(radius=4)), (ismv, IsmvParams(radius=4))])
 def test_solvers_report_and_can_be_stopped(run, params, device):
-    mask, field, told = ellipsoid(GRID), inside_field(GRID) + outside_field(GRID), []
+    mask, field = ellipsoid(GRID), inside_field(GRID) + outside_field(GRID)
+    told: list[Any] = []
     run(field, mask, GRID, params, device=device, callback=told.append)
     assert told[-1].reason == "converged"
     assert told[-1].residual <= params.tolerance

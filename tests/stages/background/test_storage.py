@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
@@ -25,11 +27,10 @@ def test_order_and_direction_of_the_axes_do_not_matter(method: Method, axes, fli
     def stored(array):
         return np.flip(array.transpose(axes), flips)
 
-    voxel_size = tuple(FLAT.voxel_size[a] for a in axes)
-    direction = tuple(FLAT.b0_direction[a] for a in axes)
-    grid = Grid.from_voxel_size(
-        tuple(FLAT.shape[a] for a in axes), voxel_size, field_strength=3.0, b0_direction=direction
+    shape, voxel_size, direction = (
+        (of[axes[0]], of[axes[1]], of[axes[2]]) for of in (FLAT.shape, FLAT.voxel_size, FLAT.b0_direction)
     )
+    grid = Grid.from_voxel_size(cast("Any", shape), voxel_size, field_strength=3.0, b0_direction=direction)
     params = method.params(**SHORT.get(method.name, {}))
     expected = method({"total_field": field, "mask": mask}, FLAT, params, device=device)
     got = method({"total_field": stored(field), "mask": stored(mask)}, grid, params, device=device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from qsmengine.backend.device import resolve_device
 from tests.stages.denoise.oracle import brute_force_blocks
 from tests.stages.denoise.test_mnlm import noisy, run
 
-CASES = {
+CASES: dict[str, Any] = {
     "one component": (1, (2, 2, 2), (1, 1, 1), {}),
     "two, every voxel a centre": (2, (1, 1, 1), (1, 1, 1), {"stride": 1}),
     "three, anisotropic": (3, (1, 2, 0), (0, 1, 2), {"stride": 3, "h": 1.5}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -45,7 +47,7 @@ def run(signal, mask=None, *, sigma=None, params=None):
 def test_magnitude_and_phase_come_nearer_to_the_truth(given, rng):
     sigma = 0.04
     truth, noisy = echoes(rng, sigma)
-    options = {
+    options: Any = {
         "number": {"params": {"sigma": sigma}},
         "numbers": {"params": {"sigma": (sigma, sigma)}},
         "map": {"sigma": np.full(SHAPE, sigma, np.float32)},

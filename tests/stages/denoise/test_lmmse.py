@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -30,7 +32,7 @@ CASES = {
 @pytest.mark.parametrize("maps", [0, 1, None], ids=["no map", "one map", "a map each"])
 def test_agrees_with_the_definition(case, maps, rng, device):
     count, window, options = CASES[case]
-    options = {"h": 4.0, "floor": 0.0} | options
+    settings: dict[str, Any] = {"h": 4.0, "floor": 0.0} | options
     images, shape = noisy(rng, (7, 6, 5), count), (7, 6, 5)
     guide = images + rng.normal(size=images.shape).astype(np.float32)
     mask = rng.uniform(size=shape) < 0.8
@@ -39,7 +41,7 @@ def test_agrees_with_the_definition(case, maps, rng, device):
     def planes(array):
         return device.asarray(np.moveaxis(array, 3, 0))
 
-    rule = NlmRule(window, (0, 0, 0), lmmse=True, **options)
+    rule = NlmRule(window, (0, 0, 0), lmmse=True, **settings)
     filtered = to_numpy(
         nonlocal_means(
             planes(images), device.asarray(mask, bool), rule, device, guide=planes(guide),
@@ -47,7 +49,7 @@ def test_agrees_with_the_definition(case, maps, rng, device):
         )
     )  # fmt: skip
     noise = sigma if sigma.size else 1.0
-    expected = brute_force_lmmse(images, guide.astype(float), noise, window, candidates=mask, **options)
+    expected = brute_force_lmmse(images, guide.astype(float), noise, window, candidates=mask, **settings)
     found = np.moveaxis(filtered, 0, 3)
     assert np.abs(found - expected)[mask].max() <= 1e-5 * np.abs(expected).max()
     assert not found[~mask].any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
@@ -14,7 +16,7 @@ from qsmengine.ops.nonlocal_means import NlmRule, nonlocal_means
 from qsmengine.stages.denoise.mnlm import MnlmParams, mnlm
 from tests.stages.denoise.oracle import brute_force, by_shifts
 
-CASES = {
+CASES: dict[str, Any] = {
     "one component": (1, (1, 1, 1), (1, 1, 1), {}),
     "two, larger patch": (2, (2, 2, 2), (2, 2, 2), {"d0": 1.0}),
     "three, anisotropic": (3, (1, 2, 0), (0, 1, 2), {"h": 0.8}),

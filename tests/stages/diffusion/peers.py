@@ -33,8 +33,8 @@ def dtifit(signal, b, g, *, weighted):
         y = np.log(np.maximum(s, 0.01 * s0))
         beta = pseudo @ y
         found.append((*beta[1:], max(np.exp(beta[0]), s.mean()), ((y - a @ beta) ** 2).sum()))
-    found = np.array(found)
-    return full(found[:, :6] * 1e-3), found[:, 6], found[:, 7]
+    maps = np.array(found)
+    return full(maps[:, :6] * 1e-3), maps[:, 6], maps[:, 7]
 
 
 def nonlinear(signal, b, g, start, s0, *, positive=False):
@@ -49,12 +49,13 @@ def nonlinear(signal, b, g, start, s0, *, positive=False):
         lower[rows, columns] = theta[1:]
         return np.concatenate([theta[:1], six(lower @ lower.T)])
 
+    def residuals(theta, relative):
+        return relative - np.exp(a @ unpack(theta))
+
     tensors, costs = [], []
     for s, d, s_0 in zip(signal.astype(np.float64), start * 1e3, s0, strict=True):
         first = np.concatenate([[0.0], np.linalg.cholesky(d)[rows, columns] if positive else six(d)])
-        fit = least_squares(
-            lambda t, s=s, s_0=s_0: s / s_0 - np.exp(a @ unpack(t)), first, xtol=1e-14, ftol=1e-14, gtol=1e-14
-        )
+        fit = least_squares(residuals, first, args=(s / s_0,), xtol=1e-14, ftol=1e-14, gtol=1e-14)
         tensors.append(full(unpack(fit.x)[1:] * 1e-3))
         costs.append(2 * fit.cost * s_0**2)
     return np.array(tensors), np.array(costs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 PLACES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
-def gradient_table(rng, directions=32, b_values=(1000.0,), b0=4):
+def gradient_table(rng, directions=32, b_values=(1000.0,), b0=4) -> tuple[Any, Any]:
     """b-values [s/mm^2] and unit directions, b = 0 first."""
     vectors = rng.normal(size=(directions * len(b_values), 3))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -82,7 +82,7 @@ def test_coherence_is_the_sum_over_pairs(rng):
                 u = offset * grid.voxel_size / np.linalg.norm(offset * grid.voxel_size)
                 total += fa[i] * fa[j] * (turned[i] @ u) ** 4 * (turned[j] @ u) ** 4
                 pairs += 1
-    found = check_gradients(np.float32(v1), np.float32(fa), grid)
+    found = check_gradients(v1.astype(np.float32), fa.astype(np.float32), grid)
     assert found.pairs == pairs
     assert found.coherence[candidate] == pytest.approx(total / pairs, rel=1e-5)
     assert not found.doubtful

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import nnls
@@ -24,7 +26,7 @@ CPU = cpu(2)
 TABLE = {"directions": 30, "b_values": (1000.0, 2000.0), "b0": 5}
 
 
-def two_compartments(rng, count):
+def two_compartments(rng, count) -> tuple[Any, Any, Any]:
     """Mean tensors and 3 w (1 - w) (A - B) (x) (A - B), V of two Gaussian compartments A, B."""
     share = rng.uniform(0.2, 0.8, count)
     axes = np.linalg.qr(rng.normal(size=(count, 3, 3)))[0]

@@ -48,7 +48,7 @@ def test_frame_follows_the_handedness(rng, sign):
 
 def test_orders_of_the_programs(rng):
     grid = Grid.from_voxel_size((1, 1, 1), (1.0, 1.0, 1.0))
-    xx, xy, xz, yy, yz, zz = values = np.float32(rng.normal(size=6))
+    xx, xy, xz, yy, yz, zz = values = rng.normal(size=6).astype(np.float32)
     tensor = values.reshape(1, 1, 1, 6)
     np.testing.assert_array_equal(reorder_tensor(tensor, "fsl", grid).ravel(), values)
     for name in ("dipy", "nifti"):

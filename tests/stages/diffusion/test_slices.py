@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from qsmengine.stages.diffusion.slices import SliceParams, b0_mask, outlier_slic
 from tests.stages.diffusion.moving import motions, moved_series, smooth_head
 
 
-def series(rng, degrees=2.0):
+def series(rng, degrees=2.0) -> tuple[Any, Any]:
     grid, mask, s0, tensor = smooth_head(rng)
     b, g = default_scheme(20, 1000.0, 4)
     return moved_series(tensor, s0, b, g, grid, motions(rng, grid, 24, degrees, 2.0), rng, 0.01), mask

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -99,7 +101,7 @@ def test_the_same_seed_gives_the_same_result_on_any_number_of_threads(rng):
 def test_progress_ends_at_one_and_a_constant_voxel_has_no_effect(rng):
     maps, mask, group, age = cohort(rng)
     maps[:, 5] = 0.0
-    seen = []
+    seen: list[Any] = []
     params = PermutationParams(permutations=100)
     result = permutation_test(maps, mask, group, age, params, device=cpu(1), progress=seen.append)
     assert seen == sorted(seen)

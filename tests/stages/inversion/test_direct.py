@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -99,8 +101,8 @@ def test_direct_methods_filter_the_field_inside_the_mask(device, rng):
     regularised = d**2 + 0.01 * energy
     regularised[0, 0, 0] = 1
     kept = np.abs(d) > 0.1
-    filters = {tsvd: kept / np.where(kept, d, 1), closed_form_l2: d / regularised}
-    settings = {
+    filters: dict[Any, Any] = {tsvd: kept / np.where(kept, d, 1), closed_form_l2: d / regularised}
+    settings: dict[Any, Any] = {
         tsvd: TsvdParams(threshold=0.1, rescale=False, margin=0),
         closed_form_l2: ClosedFormL2Params(**{"lambda": 0.01, "margin": 0}),
     }

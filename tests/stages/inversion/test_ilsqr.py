@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator, lsqr
@@ -29,7 +31,7 @@ def laplacian_in(field, mask, voxel):
     for axis, h in enumerate(voxel):
         for shift in (1, -1):
             neighbour, inside = np.roll(field, shift, axis), np.roll(mask, shift, axis).copy()
-            edge = [slice(None)] * 3
+            edge: list[Any] = [slice(None)] * 3
             edge[axis] = 0 if shift == 1 else -1
             inside[tuple(edge)] = False
             total += np.where(mask & inside, neighbour - field, 0) / h**2
@@ -125,7 +127,7 @@ def test_weights_are_believed_and_their_unit_does_not_matter(device, rng):
 
 def test_it_tells_how_both_solvers_stopped_and_can_be_stopped(device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(field, mask, grid, device, callback=seen.append, iterations=7, tolerance=0.0)
     assert [(s.iteration, s.reason) for s in seen] == [(5, None), (7, "iterations")] * 2
     seen = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,7 @@ def test_weights_are_believed_and_their_unit_does_not_matter(device, rng):
 
 def test_it_tells_how_it_stopped_and_can_be_stopped(device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(field, mask, grid, device, callback=seen.append, iterations=400, tolerance=1e-3)
     assert seen[-1].reason == "converged"
     assert seen[-1].residual <= 1e-3 < seen[-2].residual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_small_phases_do_not_feel_field_strength_and_echo_time(device, rng):
 
 def test_every_solution_is_reported_and_can_be_stopped(device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(field, mask, grid, device, callback=seen.append, iterations=15, tolerance=0.0, merit=1)
     assert [(s.iteration, s.reason) for s in seen] == [(10, None), (15, "iterations")] * 2
     seen = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from qsmengine.stages.inversion.ndi import NdiParams, ndi
 from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
 from tests.stages.inversion.heads import SHAPE, convolve, dipole, head, nrmse
 
-METHODS = {
+METHODS: dict[str, Any] = {
     "ndi": (ndi, NdiParams),
     "fansi_tv": (fansi_tv, FansiTvParams),
     "fansi_tgv": (fansi_tgv, FansiTgvParams),
@@ -134,7 +136,7 @@ def test_fansi_tv_ignores_voxels_that_are_wrong_by_whole_turns_where_weighted_tv
 @every
 def test_it_tells_how_it_stopped_and_can_be_stopped(name, device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(name, field, mask, grid, device, callback=seen.append, iterations=25, tolerance=0.0)
     assert [(s.iteration, s.reason) for s in seen] == [(10, None), (20, None), (25, "iterations")]
     seen = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from qsmengine.stages.inversion.l1_qsm import L1QsmParams, l1_qsm
 from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
 from tests.stages.inversion.heads import SHAPE, convolve, dipole, gradient, gradient_energy, head, nrmse
 
-METHODS = {"l1_qsm": (l1_qsm, L1QsmParams), "hd_qsm": (hd_qsm, HdQsmParams)}
+METHODS: dict[str, Any] = {"l1_qsm": (l1_qsm, L1QsmParams), "hd_qsm": (hd_qsm, HdQsmParams)}
 every = pytest.mark.parametrize("name", METHODS)
 ECHO_TIME = 0.02
 """[s]: strongly nonlinear at the fields of these tests."""
@@ -164,7 +166,7 @@ def test_l1_qsm_does_not_mind_whole_turns_and_the_size_of_the_field(device, rng)
 @every
 def test_it_tells_how_it_stopped_and_can_be_stopped(name, device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(name, field, mask, grid, device, callback=seen.append, iterations=15, tolerance=0.0)
     assert [(s.iteration, s.reason) for s in seen][-2:] == [(10, None), (15, "iterations")]
     seen = []

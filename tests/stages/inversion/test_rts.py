@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def test_delta_and_lambda_change_the_result(device, rng):
 
 def test_both_steps_report_and_the_second_never_stops_after_one_iteration(device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(field, mask, grid, device, callback=seen.append, first_iterations=4, tolerance=1e9)
     assert [(s.iteration, s.reason) for s in seen] == [(4, "iterations"), (10, "converged")]
     seen = []

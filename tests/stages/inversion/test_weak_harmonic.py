@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -65,7 +67,7 @@ def test_weights_are_believed_and_their_unit_does_not_matter(device, rng):
 
 def test_it_tells_how_it_stopped_and_needs_a_field_strength(device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(field, mask, grid, device, callback=seen.append, iterations=15, tolerance=0.0)
     assert [(s.iteration, s.reason) for s in seen] == [(10, None), (15, "iterations")]
     with pytest.raises(InputError, match="field strength"):

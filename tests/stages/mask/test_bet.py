@@ -40,7 +40,7 @@ def phantom(voxel_size, *, fluid=0.0, seed=0):
     """Ellipsoids of skin, bone, bright fluid of that width, and brain with a cavity; brain mask, grid."""
     rng = np.random.default_rng(seed)
     shape = tuple(int((2 * (a + BONE + SKIN) + 20) / h) for a, h in zip(BRAIN, voxel_size, strict=True))
-    grid = Grid.from_voxel_size(shape, voxel_size)
+    grid = Grid.from_voxel_size((shape[0], shape[1], shape[2]), voxel_size)
     axes = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, voxel_size, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"))
 
@@ -122,7 +122,7 @@ def test_surface_is_filled_as_a_ball_is():
     shape, centre, radius = (41, 37, 45), np.array([20.3, 18.1, 21.7]), 14.6
     mesh = unit_sphere(4)
     mask = inside(centre + radius * mesh.vertices, mesh.triangles, shape)
-    distance = np.linalg.norm(np.stack(np.indices(shape), axis=-1) - centre, axis=-1)
+    distance = np.linalg.norm(np.moveaxis(np.indices(shape), 0, -1) - centre, axis=-1)
     np.testing.assert_array_equal(mask[distance < 0.995 * radius], 1)
     np.testing.assert_array_equal(mask[distance > radius], 0)
 

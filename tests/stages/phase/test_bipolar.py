@@ -30,8 +30,8 @@ def bipolar_series(times, constant, slopes, *, sigma=0.0, rng=None):
 
 def estimate(magnitude, phase, mask, times, device):
     grid = grid_of(SHAPE)
-    series = (echo_first(a, device) for a in (phase, magnitude))
-    return polarity_phase(*series, checked_mask(mask, grid, device), times, device)
+    wrapped_phase, weights = (echo_first(a, device) for a in (phase, magnitude))
+    return polarity_phase(wrapped_phase, weights, checked_mask(mask, grid, device), times, device)
 
 
 @pytest.mark.parametrize("times", [EQUAL, UNEQUAL])

@@ -61,7 +61,7 @@ def test_what_is_lost_in_a_mask_is_harmonic(boundary, voxel_size):
     found = unwrap(simulate(field, TIMES)[1], mask, voxel_size=voxel_size, boundary=boundary)
     lost = (found - truth_of(field))[..., 0]
     inner = mask.copy()
-    total, strength = 0.0, 0.0
+    total, strength = np.zeros(shape), np.zeros(shape)
     for axis, h in enumerate(voxel_size):
         for step in (1, -1):
             inner &= np.roll(mask, step, axis)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
@@ -11,7 +13,10 @@ from tests.stages.gre import DEVICE, grid_of
 
 TIMES = (0.003, 0.0075, 0.0121, 0.019, 0.028)
 SHAPE = (9, 10, 11)
-METHODS = {"log_linear": (log_linear, LogLinearParams), "nonlinear": (nonlinear, NonlinearParams)}
+METHODS: dict[str, Any] = {
+    "log_linear": (log_linear, LogLinearParams),
+    "nonlinear": (nonlinear, NonlinearParams),
+}
 both = pytest.mark.parametrize("method", METHODS)
 
 
@@ -58,6 +63,10 @@ def test_log_linear_equals_numpys_weighted_line():
         assert result.r2star_sd[index] == pytest.approx(expected, rel=1e-3)
 
 
+def exponential(t, amplitude, rate):
+    return amplitude * np.exp(-rate * t)
+
+
 def test_nonlinear_equals_scipys_curve_fit():
     rng = np.random.default_rng(3)
     rate = rng.uniform(10, 90, (3, 4, 5))
@@ -65,7 +74,7 @@ def test_nonlinear_equals_scipys_curve_fit():
     result = fit("nonlinear", magnitude, noise=0.03, steps=40)
     for index in np.ndindex(3, 4, 5):
         (s0, best), covariance = curve_fit(
-            lambda t, a, r: a * np.exp(-r * t), TIMES, magnitude[index], p0=(1, rate[index]),
+            exponential, TIMES, magnitude[index], p0=(1.0, float(rate[index])),
             sigma=np.full(5, 0.03), absolute_sigma=True,
         )  # fmt: skip
         assert result.r2star[index] == pytest.approx(best, rel=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -110,7 +112,7 @@ def test_magnitude_lowers_the_weight_of_noisy_voxels(device, rng):
 
 def test_it_tells_how_it_stopped_and_names_what_is_missing(device, rng):
     _, mask, field, grid = head(rng)
-    seen = []
+    seen: list[Any] = []
     invert(wrapped(field), mask, grid, device, callback=seen.append, iterations=15, tolerance=0.0)
     assert [(s.iteration, s.reason) for s in seen] == [(10, None), (15, "iterations")]
     seen = []

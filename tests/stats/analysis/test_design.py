@@ -37,4 +37,4 @@ def test_a_design_is_frozen_and_takes_numbers_as_names(tmp_path):
     design = load_design(design_file(tmp_path, groups={"column": "code", "reference": 0, "levels": [0, 1]}))
     assert (design.groups.reference, design.groups.levels) == ("0", ("0", "1"))
     with pytest.raises(ValueError, match="frozen"):
-        design.correction = "none"
+        setattr(design, "correction", "none")  # noqa: B010

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def test_a_missing_modality_shrinks_only_the_models_that_need_it(bids, make_coho
 
 def test_rows_that_a_model_does_not_ask_for_are_listed_too(bids, make_cohort):
     people = make_cohort(bids, n=24)
-    where = {"where": {"sex": "F"}} | {"groups": GROUPS | {"levels": ["HC", "MS"]}}
+    where: dict[str, Any] = {"where": {"sex": "F"}} | {"groups": GROUPS | {"levels": ["HC", "MS"]}}
     where["where"] = {"sex": ["F"]}
     result = run(bids, {"name": "t", "kind": "welch_t", "outcome": "chi", **where})
     out = people[(people["sex"] != "F") | (people["group"] == "CIS")]
