@@ -1,17 +1,17 @@
 // Mono-exponential decay s(t) = s0 exp(-R2* t) from gradient echoes, without iteration.
 #include "decay.h"
 
-// R2* from sums I = integral over three echoes and d = s_first - s_last by auto-regression on linear
-// operations (ARLO, 10.1002/mrm.25137); from two echoes the exact log ratio.
+// R2* from the integrals I over three echoes and the differences d = s_first - s_last by auto-regression on linear
+// operations (ARLO, 10.1002/mrm.25137); for two echoes, from the exact log ratio.
 FN float clamped_rate(float numerator, float denominator, float largest) {
   float rate = numerator > 0.0f ? largest : 0.0f;
   rate = denominator > 0.0f ? numerator / denominator : rate;
   return clampf(rate, 0.0f, largest);
 }
 
-// coefficients[j, 0..2]: weights of echoes j, j+1, j+2 in the integral of the parabola through them; the last
-// two rows are not used.
-// R2* = sum(I d + c2 d^2) / sum(I^2 + c2 I d), clamped to 0 .. largest [1/s]; 0 outside and without signal.
+// coefficients[j, 0..2]: weights of echoes j, j+1, j+2 in the integral of the parabola through them; the last two
+// rows are unused.
+// R2* = sum(I d + c2 d^2) / sum(I^2 + c2 I d), clamped to 0 .. largest [1/s]; 0 outside the mask and without signal.
 KERNEL(arlo_decay,
        (const float* RESTRICT magnitude, const u8* RESTRICT mask, const float* RESTRICT times,
         const float* RESTRICT coefficients, float* RESTRICT r2star, float* RESTRICT t2star, float* RESTRICT s0,
@@ -57,7 +57,7 @@ KERNEL(arlo_decay,
   }
 }
 
-// R2* = log(s1 / s2) / spacing, clamped to 0 .. largest; s0 by least squares at that rate.
+// R2* = log(s1 / s2) / spacing, clamped to 0 .. largest; s0 is the least-squares fit at that rate.
 KERNEL(two_echo_decay,
        (const float* RESTRICT first, const float* RESTRICT second, const u8* RESTRICT mask,
         float* RESTRICT r2star, float* RESTRICT t2star, float* RESTRICT s0, float time1, float time2,

@@ -1,13 +1,13 @@
-// Erosion of a mask by a ball, exactly and axis by axis, with bytes.
+// Exact erosion of a mask by a ball, axis by axis, on bytes.
 //
-// The ball is a table: a voxel outside takes away the voxels dx, dy, dz from it where |dz| < width[|dy|][|dx|].
-// `width` may only fall with |dx| and |dy|. Nothing lies beyond the image.
+// The ball is a table: a voxel outside the mask removes the voxels at offset (dx, dy, dz) with
+// |dz| < width[|dy|][|dx|]. `width` must not increase with |dx| or |dy|. The image border removes nothing.
 #include "tile.h"
 
 #define LINE 256
-#define REACH 254  // the farthest voxel a byte can tell, 255 is none
+#define REACH 254  // largest distance that a byte can hold; 255 means none
 
-// gap = distance along z [voxels] from the next voxel outside, up to `reach`; 255 where there is none.
+// gap = distance along z [voxels] to the nearest voxel outside the mask, up to `reach`; 255 if there is none.
 KERNEL(ball_gaps, (const u8* RESTRICT mask, u8* RESTRICT gap, int reach, Index nx, Index ny, Index nz),
        (mask, gap, reach, nx, ny, nz)) {
   TILE_SHARED(u8, line, LINE + 2 * REACH);
@@ -33,7 +33,8 @@ KERNEL(ball_gaps, (const u8* RESTRICT mask, u8* RESTRICT gap, int reach, Index n
   }
 }
 
-// taken = number of offsets dx = 0, 1, .. along x that a voxel outside in this plane of y and z takes away.
+// taken = number of offsets dx = 0, 1, .. along x that some voxel outside the mask, in this plane of y and z,
+// removes.
 KERNEL(ball_planes,
        (const u8* RESTRICT gap, const u8* RESTRICT width, u8* RESTRICT taken, Index nx, Index ny, Index nz,
         Index wy, Index wx),
@@ -60,7 +61,7 @@ KERNEL(ball_planes,
   }
 }
 
-// kept = 1 where no plane within reach along x takes the voxel away, else 0.
+// kept = 1 if no plane within reach along x removes the voxel, else 0.
 KERNEL(ball_keep, (const u8* RESTRICT taken, u8* RESTRICT kept, int reach, Index nx, Index ny, Index nz),
        (taken, kept, reach, nx, ny, nz)) {
   FOR_ROWS(row, nx * ny) {

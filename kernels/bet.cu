@@ -1,11 +1,11 @@
-// A closed surface of triangles that grows onto the brain, as in BET (10.1002/hbm.10062), and the voxels inside it.
+// Evolution of a closed triangulated surface onto the brain, as in BET (10.1002/hbm.10062), and the voxels inside it.
 //
-// Positions are in mm, voxel (i, j, k) lies at (i hx, j hy, k hz); the image counts as 0 outside. One tile moves the
-// whole surface: every step needs the one before, and a few thousand vertices do not fill more.
+// Positions are in mm; voxel (i, j, k) lies at (i hx, j hy, k hz). The image is 0 outside its grid. One tile moves
+// the whole surface: each step depends on the previous one, and a few thousand vertices do not fill more tiles.
 #include "vmath.h"
 
 #define RING 6
-#define PARTS 256  // partial sums of the edges' lengths
+#define PARTS 256  // partial sums of the edge lengths
 
 struct Vector {
   float x, y, z;
@@ -26,7 +26,7 @@ struct Image {
   float px, py, pz;  // voxels per mm
 };
 
-// The voxel next to x, y, z, in voxels; 0 outside.
+// Value of the voxel nearest to (x, y, z), given in voxels; 0 outside the grid.
 FN float sample(Image v, float x, float y, float z) {
   int inside = x > -0.5f && y > -0.5f && z > -0.5f && x < v.nx - 0.5f && y < v.ny - 0.5f && z < v.nz - 0.5f;
   Index at = ((Index)(int)(x + 0.5f) * v.ny + (int)(y + 0.5f)) * v.nz + (int)(z + 0.5f);
@@ -35,13 +35,13 @@ FN float sample(Image v, float x, float y, float z) {
 
 struct Surface {
   const Vector* vertices;
-  const int* ring;  // the neighbours in order; the last is -1 where there are five
+  const int* ring;  // neighbours in order; the last is -1 for a vertex with five
 };
 
 FN int valence_of(Surface s, Index v) { return s.ring[RING * v + RING - 1] < 0 ? RING - 1 : RING; }
 FN Vector neighbour(Surface s, Index v, int i) { return s.vertices[s.ring[RING * v + i]]; }
 
-// Unit normal: the mean over the triangles around, by area.
+// Unit normal: area-weighted mean over the adjacent triangles.
 FN Vector normal_of(Surface s, Index v) {
   int count = valence_of(s, v);
   Vector sum = {0.0f, 0.0f, 0.0f}, p = s.vertices[v], last = neighbour(s, v, count - 1) - p;
@@ -55,14 +55,14 @@ FN Vector normal_of(Surface s, Index v) {
 }
 
 struct Rules {
-  float low, threshold, middle;  // intensities of the background, above it, and of the brain
-  float spacing;  // of the points below a vertex, `far` in all, `near` for the brightest
+  float low, threshold, middle;  // intensities: background, lower bound of the maximum, brain
+  float spacing;  // of the samples below a vertex: `far` of them, the maximum over the first `near`
   int near, far;
-  float slope, centre;  // of the stiffness, in terms of the curvature
+  float slope, centre;  // of the stiffness as a function of curvature
 };
 
-// Step along the normal in units of 0.05 edge lengths: positive inside the brain. `part`: intensity of the edge
-// between `low` and the local maximum.
+// Step along the normal in units of 0.05 edge lengths, positive inside the brain. `part`: intensity of the edge as a
+// fraction of the range from `low` to the local maximum.
 FN float pull(Image image, Rules rules, Vector p, Vector inwards, float part) {
   float lowest = rules.middle, highest = rules.threshold;
   float x = p.x * image.px, dx = rules.spacing * inwards.x * image.px;
@@ -79,7 +79,7 @@ FN float pull(Image image, Rules rules, Vector p, Vector inwards, float part) {
   return highest > rules.low ? 2.0f * (lowest - edge) / (highest - rules.low) : 0.0f;
 }
 
-// Share of the bend that a step removes: almost none for radii above the largest, all below the smallest.
+// Fraction of the bend that a step removes: almost none above the largest radius, all of it below the smallest.
 FN float stiffness(Rules rules, float bend, float edge_length) {
   float curvature = 2.0f * bend / (edge_length * edge_length);
   return 1.0f - 1.0f / (1.0f + fexp(2.0f * rules.slope * (curvature - rules.centre)));  // (1 + tanh) / 2
@@ -97,7 +97,8 @@ FN Vector moved(Surface s, Image image, Rules rules, float part, float edge_leng
   return p + 0.5f * tangential + along * normal;
 }
 
-// Moves the vertices [mm] by `iterations` steps; `next` is scratch. per_edge: 1 / number of entries of the ring.
+// Moves the vertices [mm] by `iterations` steps; `next` is scratch. per_edge: 1 / number of entries in the ring
+// table.
 KERNEL(bet_evolve,
        (const float* RESTRICT image, const int* RESTRICT ring, const float* RESTRICT fraction,
         float* RESTRICT vertices, float* RESTRICT next, float px, float py, float pz, float low,
@@ -144,7 +145,8 @@ FN Corner corner_of(const float* vertices, int v) {
   return {vertices[3 * (Index)v], vertices[3 * (Index)v + 1], vertices[3 * (Index)v + 2]};
 }
 
-// Twice the area of (a, b, (y, z)) seen along x, the same number but for its sign whichever way the edge is given.
+// Twice the area of the triangle (a, b, (y, z)) projected along x. Reversing the edge changes only the sign of the
+// result, exactly.
 FN double side(const float* vertices, int a, int b, double y, double z) {
   int low = a < b ? a : b, high = a < b ? b : a;
   Corner p = corner_of(vertices, low), q = corner_of(vertices, high);
@@ -152,10 +154,10 @@ FN double side(const float* vertices, int a, int b, double y, double z) {
   return a < b ? area : -area;
 }
 
-// A point on an edge belongs to the triangle that runs along it from the lower to the higher vertex.
+// A point on an edge belongs to the triangle that traverses the edge from the lower to the higher vertex.
 FN int on_left(double area, int a, int b) { return a < b ? area >= 0.0f : area > 0.0f; }
 
-// The first voxel from x on and the last up to x, between 0 and n - 1 as far as there is one.
+// First voxel at or after x, and last voxel at or before x; n or -1 if there is none on the grid.
 FN Index first_voxel(double x, Index n) {
   if (!(x > 0.0f)) return 0;
   if (x > (double)n) return n;
@@ -167,8 +169,8 @@ FN Index last_voxel(double x, Index n) { return !(x >= 0.0f) ? -1 : (x < (double
 FN double least(double a, double b, double c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
 FN double most(double a, double b, double c) { return a > b ? (a > c ? a : c) : (b > c ? b : c); }
 
-// crossings: at the first voxel after each crossing of a line along x with the closed surface, +1 where the line enters
-// and -1 where it leaves; zeros before. vertices in voxels, triangles anticlockwise seen from outside.
+// crossings: +1 at the first voxel after a line along x enters the closed surface, -1 at the first voxel after it
+// leaves; zero before the launch. vertices in voxels, triangles anticlockwise seen from outside.
 KERNEL(bet_cross,
        (const float* RESTRICT vertices, const int* RESTRICT triangles, int* RESTRICT crossings, Index nv,
         Index nt, Index nx, Index ny, Index nz),
@@ -192,7 +194,7 @@ KERNEL(bet_cross,
   }
 }
 
-// mask = 1 where a line along x has entered the surface more often than left it.
+// mask = 1 where the line along x has entered the surface more often than it has left it.
 KERNEL(bet_inside, (const int* RESTRICT crossings, u8* RESTRICT mask, Index nx, Index ny, Index nz),
        (crossings, mask, nx, ny, nz)) {
   TILE_SHARED(int, winding, PARTS);

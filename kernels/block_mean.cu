@@ -127,7 +127,7 @@ FN Between between(Lattice a, Index voxel, Index blocks) {
   return Between{low < 0 ? 0 : low, low + 1 < blocks ? low + 1 : blocks - 1, 2 * f - weight, weight};
 }
 
-// mask = 1 where the mask of blocks, interpolated linearly, is at least one half; else 0. Exact: in integers.
+// mask = 1 where the linearly interpolated block mask is at least one half, else 0; exact integer arithmetic.
 KERNEL(block_spread,
        (const u8* RESTRICT blocks, u8* RESTRICT mask, int fx, int fy, int fz, Index bx, Index by, Index bz,
         Index nx, Index ny, Index nz),

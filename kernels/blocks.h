@@ -1,24 +1,24 @@
-// Blocks of volumes in and out of memory, and sums over volumes: what every fit to a diffusion series shares.
+// Loading and storing of blocks of volumes, and sums over volumes, shared by all fits to a diffusion series.
 //
 // A block holds BLOCK volumes of TILE_LANES voxels.
 #pragma once
 #include "vmath.h"
 
-#define BLOCK 8  // volumes handled together; the host pads to whole blocks with zeros in the coefficients
-#define KEPT TILE_PICK(32, 0)  // blocks that are kept for later passes, others are loaded again
+#define BLOCK 8  // volumes processed together; the host pads the coefficients with zeros to whole blocks
+#define KEPT TILE_PICK(32, 0)  // number of blocks kept for later passes; the others are reloaded
 #define LOWER(i, j) \
-  ((i) * ((i) + 1) / 2 + (j))  // place of an entry of a symmetric matrix, lower triangle row by row
-#define SMALL_PIVOT 1e-6f  // a pivot that lost this much of its diagonal is rounding error
+  ((i) * ((i) + 1) / 2 + (j))  // index of an entry of a symmetric matrix, lower triangle by rows
+#define SMALL_PIVOT 1e-6f  // a pivot below this fraction of its diagonal entry is rounding error
 
 FN int slot_of(int block) { return block < KEPT ? block : KEPT; }
 
-// How many of the block's volumes are real, not padding.
+// Number of volumes of a block that are real, not padding.
 FN int volumes_of(int block, int volumes) {
   return volumes - block * BLOCK < BLOCK ? volumes - block * BLOCK : BLOCK;
 }
 
-// Signals of one block of volumes into s; `peak` keeps the largest seen. `index`: the voxels of this tile,
-// ascending; `run`: consecutive.
+// Load the signals of one block of volumes into s and update their running maximum `peak`. `index`: voxels of the
+// tile, ascending; `run`: whether they are consecutive.
 FN void load_block(float* s, float* peak, const float* signal, const int* index, int run, int block,
                    int volumes, Index n) {
   for (int j = 0; j < BLOCK; ++j) {
@@ -33,8 +33,8 @@ FN void load_block(float* s, float* peak, const float* signal, const int* index,
   }
 }
 
-// Ask for one block of volumes of the next tile (voxels `next`) while this one is worked on: more streams than a
-// CPU's prefetcher follows. A GPU hides the latency by itself.
+// Prefetch one block of volumes of the next tile (voxels `next`) during work on the current one: there are more
+// streams than a CPU's prefetcher can follow. On a GPU, other warps hide the latency.
 FN void fetch_block(const float* signal, const int* next, int block, int volumes, Index n) {
   for (int j = 0; j < TILE_PICK(BLOCK, 0); ++j) {
     int v = block * BLOCK + j;
@@ -44,7 +44,7 @@ FN void fetch_block(const float* signal, const int* next, int block, int volumes
   }
 }
 
-// x = S times `scale`, where S > 0, else `lift`; not less than `least`.
+// x = `scale` S if S > 0, else `lift`; at least `least`.
 FN void raise_block(float* s, const float* scale, const float* lift, const float* least) {
   for (int j = 0; j < BLOCK; ++j)
     FOR_LANES(l) {
@@ -58,7 +58,7 @@ FN void log_block(float* y, const float* x) {
     FOR_LANES(l) { AT(y, j, l) = flog(AT(x, j, l)); }
 }
 
-// total_row += sum_j coefficients_row,j x_j for row < rows: the inner kernel of every sum over volumes.
+// total_row += sum_j coefficients_row,j x_j for row < rows: inner loop of every sum over volumes.
 #define ADD_BLOCK(total, rows, coefficients, x)                                                   \
   for (int row = 0; row < (rows); ++row) {                                                        \
     const float* f = (coefficients) + row * BLOCK;                                                \
@@ -87,8 +87,8 @@ FN void put_maps(float* maps, const float* out, int count, const int* index, int
   }
 }
 
-// S is divided by the power of two at or below its largest value: exact, and the logarithms stay small. `top`: that
-// power; it and `scale` are 0 where no signal is positive and finite.
+// S is divided by the power of two at or below its largest value: the division is exact and keeps the logarithms
+// small. `top` is that power; `top` and `scale` are 0 where no signal is positive and finite.
 FN void scale_tile(float* scale, float* top, const float* peak) {
   FOR_LANES(l) {
     float largest = AT(peak, 0, l);
@@ -99,7 +99,7 @@ FN void scale_tile(float* scale, float* top, const float* peak) {
   }
 }
 
-// A tile of a series: where its signals are, by what they are multiplied, and room for the largest seen.
+// A tile of a series: location of its signals, their scale factor, and room for the largest signal.
 struct Series {
   const float *signal, *scale;
   const int* index;
@@ -108,7 +108,7 @@ struct Series {
   Index n;
 };
 
-// Scaled signals of one block, kept from the first time on where there is room; NaN becomes 0.
+// Scaled signals of one block, kept after the first pass if there is room; NaN becomes 0.
 FN float* block_of(float* kept, const Series t, int block, int again) {
   float* x = &AT(kept, slot_of(block) * BLOCK, 0);
   if (!again || block >= KEPT) {

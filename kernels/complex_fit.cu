@@ -1,15 +1,15 @@
-// Nonlinear fit of the complex signal over echo time: phase that is linear in time, magnitudes as measured.
+// Nonlinear fit of the complex signal over echo time: phase linear in time, magnitudes as measured.
 #include "vmath.h"
 
-// Sine of a misfit, defined for phases that are no numbers too (voxels outside the mask).
+// Sine of a misfit, finite also for non-finite phases (voxels outside the mask).
 FN float pull_of(float misfit) { return fsin(clampf(misfit, -1e4f, 1e4f)); }
 
 // Per voxel, with weights w_e = max(scale m_e, floor)^2: minimise
 //   sum_e w_e |exp(i phase_e) - exp(i (offset + slope TE_e))|^2 = sum_e 2 w_e (1 - cos(misfit_e)),
-// offset = 0 unless with_offset. Gauss-Newton from the linear fit of the phase; each step is that of the linear
-// fit with sin(misfit) for the misfit, a majorisation, so no step raises the sum. Times in any unit t.
-// slope [rad/t]; information = 1 / variance of the slope for unit noise of the scaled magnitude [t^2];
-// residual = the sum at the end. All 0 outside the mask.
+// offset = 0 unless with_offset. Gauss-Newton, starting from the linear fit of the phase. Each step is that of the
+// linear fit with sin(misfit) in place of the misfit; this is a majorisation, so no step increases the sum. Times in
+// any unit t. slope [rad/t]; information = 1 / variance of the slope for unit noise of the scaled magnitude [t^2];
+// residual = the final sum. All 0 outside the mask.
 KERNEL(complex_field_fit,
        (const float* RESTRICT phase, const float* RESTRICT magnitude, const u8* RESTRICT mask,
         const float* RESTRICT times, float* RESTRICT slope, float* RESTRICT information,
@@ -17,7 +17,7 @@ KERNEL(complex_field_fit,
         Index n),
        (phase, magnitude, mask, times, slope, information, residual, scale, floor, with_offset, iterations,
         echo, n)) {
-  // Sums and unknowns of a voxel: the phase is offset + slope (TE - centre), centre the weighted mean time.
+  // Sums and unknowns of a voxel: the phase is offset + slope (TE - centre) with the weighted mean time as centre.
   enum { WEIGHT, CENTRE, OFFSET, SPREAD, SLOPE, STEP, TURN, NUMBERS };
   PRIVATE(float, s, NUMBERS);
   float offset = with_offset ? 1.0f : 0.0f;

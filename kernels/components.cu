@@ -1,14 +1,14 @@
-// Parts of a mask connected across faces, by union-find on runs of voxels along z.
+// Connected components of a mask (face neighbours) by union-find on runs of voxels along z.
 //
-// A row is cut into chunks of LINE voxels; a run is a stretch of voxels inside the mask within a chunk. Its
-// first voxel stands for it: back[i] is the distance of voxel i from there, 0 outside the mask. parent[first] is a voxel of the
-// same part with a smaller index, or first itself; the smallest index of a part is its root. Tiles join runs in
-// any order: the trees differ, the roots do not.
+// A row is cut into chunks of LINE voxels; a run is a maximal sequence of mask voxels within a chunk, represented by
+// its first voxel. back[i] is the distance of voxel i from the first voxel of its run, 0 outside the mask.
+// parent[first] is a voxel of the same component with a smaller index, or first itself; the smallest index of a
+// component is its root. Tiles join runs in any order: the trees depend on it, the roots do not.
 #include "tile.h"
 
 #define LINE 256
 
-// The root of voxel i's part; on the way every other voxel is hung one step higher.
+// Root of voxel i's component; on the way, every other voxel is attached to its grandparent (path halving).
 FN int root_of(int* parent, int i) {
   int up = atomic_load(parent + i);
   while (up != i) {
@@ -20,7 +20,7 @@ FN int root_of(int* parent, int i) {
   return i;
 }
 
-// Joins the parts of a and b. A root is replaced only while it is one; what another tile did first is taken up.
+// Joins the components of a and b. A root is replaced only while it is a root; concurrent changes are followed.
 FN void unite(int* parent, int a, int b) {
   a = root_of(parent, a);
   b = root_of(parent, b);
@@ -33,7 +33,7 @@ FN void unite(int* parent, int a, int b) {
   }
 }
 
-// Every run by itself: the length of the run that ends at each voxel, up to lengths of 1, 2, 4, .. LINE.
+// Finds the runs: the length of the run that ends at each voxel, for maximum lengths 1, 2, 4, .. LINE.
 KERNEL(components_runs,
        (const u8* RESTRICT mask, u8* RESTRICT back, int* RESTRICT parent, Index nx, Index ny, Index nz),
        (mask, back, parent, nx, ny, nz)) {
@@ -64,7 +64,7 @@ KERNEL(components_runs,
   }
 }
 
-// Runs that touch across a face are joined, once for each stretch along which they do.
+// Joins runs that touch across a face, once per contiguous contact.
 KERNEL(components_join, (const u8* mask, const u8* back, int* parent, Index nx, Index ny, Index nz),
        (mask, back, parent, nx, ny, nz)) {
   FOR_ROWS(row, nx * ny) {
@@ -83,7 +83,7 @@ KERNEL(components_join, (const u8* mask, const u8* back, int* parent, Index nx, 
   }
 }
 
-// Size [voxels] of every part, at its root; afterwards the parent of each run's first voxel is its root.
+// Size [voxels] of every component, at its root; afterwards the parent of each run's first voxel is its root.
 KERNEL(components_sizes, (const u8* mask, const u8* back, int* parent, int* size, Index nx, Index ny, Index nz),
        (mask, back, parent, size, nx, ny, nz)) {
   FOR_ROWS(row, nx * ny) {
@@ -98,7 +98,7 @@ KERNEL(components_sizes, (const u8* mask, const u8* back, int* parent, int* size
   }
 }
 
-// chosen = 1 at the root of every part that reaches the border of the image; parents as in components_sizes.
+// chosen = 1 at the root of every component that reaches the image border; parents as left by components_sizes.
 KERNEL(components_border,
        (const u8* mask, const u8* back, int* parent, u8* chosen, Index nx, Index ny, Index nz),
        (mask, back, parent, chosen, nx, ny, nz)) {
@@ -116,7 +116,7 @@ KERNEL(components_border,
   }
 }
 
-// kept = voxels whose part is chosen at its root. Parents as components_sizes leaves them.
+// kept = 1 in voxels whose component is chosen at its root; parents as left by components_sizes.
 KERNEL(components_pick,
        (const u8* RESTRICT mask, const u8* RESTRICT back, const int* RESTRICT parent, const u8* RESTRICT chosen,
         u8* RESTRICT kept, Index n),

@@ -1,14 +1,14 @@
-// Linear systems of TERMS unknowns, voxels side by side, and the nearest point of a polyhedral cone.
+// Linear systems of TERMS unknowns, one voxel per lane, and projection onto a polyhedral cone.
 //
-// The file that includes this defines TERMS.
+// The including file defines TERMS.
 #pragma once
 #include "blocks.h"
 
 #define MOST_ACTIVE (TERMS - 1)
 #define CONE_STEPS (3 * TERMS)
-#define CONE_SLACK 3e-6f  // a constraint counts as kept down to minus this part of the length of c
+#define CONE_SLACK 3e-6f  // tolerance of a constraint relative to the length of c
 
-// M = L L' in place, the diagonal replaced by 1 / L_ii; `lost` = 1 where a pivot drowned in rounding.
+// M = L L' in place, with 1 / L_ii on the diagonal; `lost` = 1 if a pivot is lost to rounding.
 FN void factorise(float* m, float* whole, float* lost) {
   for (int i = 0; i < TERMS; ++i)
     FOR_LANES(l) { AT(whole, i, l) = AT(m, LOWER(i, i), l); }
@@ -45,8 +45,8 @@ FN void backward(float* x, const float* m) {
   }
 }
 
-// What a search for the nearest point keeps for each voxel: normals H of the active constraints and their orthonormal
-// basis (H = U R), multipliers, the point z = L'c it starts from, the constraints' numbers.
+// State of the projection, per voxel: normals H of the active constraints and their orthonormal basis (H = U R),
+// multipliers, the initial point z = L'c, and the numbers of the constraints.
 struct Search {
   float *normals, *ortho, *triangle, *multiplier, *trial, *origin;
   int *active, *count;
@@ -78,7 +78,7 @@ FN void equalise(const Search s, int l) {
   }
 }
 
-// Give up the constraints whose multiplier has become 0; returns the place of the first.
+// Remove the constraints whose multiplier has become 0; return the position of the first.
 FN int release(const Search s, int l) {
   int kept = 0, first = MOST_ACTIVE;
   for (int i = 0; i < AT(s.count, 0, l); ++i) {
@@ -95,8 +95,8 @@ FN int release(const Search s, int l) {
   return first;
 }
 
-// Take the constraint whose normal lies at the end of `normals` in, and others out, until all multipliers are positive.
-// Returns 1 where the new constraint stayed.
+// Add the constraint whose normal is last in `normals`, and remove others until all multipliers are positive. Returns
+// 1 if the new constraint stays.
 FN int take_in(const Search s, int number, int l) {
   int newest = AT(s.count, 0, l), first = newest;
   AT(s.active, newest, l) = number;
@@ -123,7 +123,7 @@ FN int take_in(const Search s, int number, int l) {
   return last >= 0 && AT(s.active, last, l) == number;
 }
 
-// Number and value of the constraint that c breaks most, rows of `cone` having length 1.
+// Number and value of the constraint that c violates most; rows of `cone` have length 1.
 FN void worst_constraint(int* which, float* worst, const float* cone, int rows, const float* c) {
   FOR_LANES(l) { AT(which, 0, l) = -1, AT(worst, 0, l) = 0.0f; }
   for (int r = 0; r < rows; ++r) {
@@ -139,9 +139,9 @@ FN void worst_constraint(int* which, float* worst, const float* cone, int rows, 
   }
 }
 
-// Move c to the nearest point with cone c >= 0 in the metric of M = L L' (m as `factorise` leaves it), by Lawson and
-// Hanson's active sets for the multipliers. `open` stays above 0 where the steps allowed did not
-// suffice; voxels that are `lost` are left as they are. x: scratch.
+// Move c to the nearest point with cone c >= 0 in the metric of M = L L' (m as `factorise` leaves it), by an
+// active-set method for the multipliers (Lawson and Hanson). `open` remains above 0 if the iteration limit was
+// reached; voxels that are `lost` are unchanged. x: scratch.
 FN void nearest(float* c, float* x, float* worst, int* which, float* open, const float* lost, const Search s,
                 const float* m, const float* cone, int rows) {
   FOR_LANES(l) {

@@ -1,14 +1,14 @@
-// Least-squares fits of s(t) = s0 exp(-R2* t) to magnitudes, with or without their noise floor.
+// Least-squares fits of s(t) = s0 exp(-R2* t) to magnitudes, with or without a noise floor.
 #include "decay.h"
 
-// Power below which an echo holds no signal, that of the image's largest magnitude being 1. As a weight it is
-// still above what is lost in the sum over echoes that do.
+// Power below which an echo contains no signal, relative to the largest magnitude of the image. Used as a weight, it
+// is still above the rounding error of the sum over echoes with signal.
 #define FAINT 1e-12f
 
-// Weighted fit of a line to log s: with p_e = (scale m_e)^2 - noise_power, the signal's power without that of
-// the noise, y_e = log(p_e) / 2 and weights p_e^2 / (scale m_e)^2, the inverse variance of y_e for unit noise;
-// echoes below the noise have weight 0. R2* is clamped to 0 .. largest [1/s]; information = 1 / its variance
-// for unit noise of the scaled magnitude [s^2]; residual = sum_e w_e (y_e - fit)^2. All 0 outside the mask.
+// Weighted linear fit to log s: p_e = (scale m_e)^2 - noise_power is the signal's power without that of the noise,
+// y_e = log(p_e) / 2, and the weights p_e^2 / (scale m_e)^2 are the inverse variances of y_e for unit noise; echoes
+// below the noise have weight 0. R2* is clamped to 0 .. largest [1/s]; information = 1 / variance of R2* for unit
+// noise of the scaled magnitude [s^2]; residual = sum_e w_e (y_e - fit)^2. All 0 outside the mask.
 KERNEL(log_linear_decay,
        (const float* RESTRICT magnitude, const u8* RESTRICT mask, const float* RESTRICT times,
         float* RESTRICT r2star, float* RESTRICT t2star, float* RESTRICT s0, float* RESTRICT information,
@@ -79,15 +79,15 @@ KERNEL(log_linear_decay,
   }
 }
 
-// Part of a Rician magnitude's mean that is due to noise: mean^2 = signal^2 + noise^2 (1 + excess(y)) with
-// y = (signal / noise)^2; excess is pi/2 - 1 at 0 and 1 / (2 y) far away. The mean's error is < 0.0011 noise.
+// Contribution of the noise to the mean of a Rician magnitude: mean^2 = signal^2 + noise^2 (1 + excess(y)) with
+// y = (signal / noise)^2; excess is pi/2 - 1 at 0 and tends to 1 / (2 y). The error of the mean is < 0.0011 noise.
 #define EXCESS (PI_F / 2.0f - 1.0f)
 FN float rician_numerator(float y) { return 1.0f + 0.131721f * y; }
 FN float rician_denominator(float y) { return 1.0f + y * (0.473976f + y * 0.150382f); }
 
 // Fit of the mean magnitude sqrt(s^2 + noise^2 (1 + excess)), s = s0 exp(-R2* t), to the scaled magnitudes by
-// Gauss-Newton from the r2star and s0 given; noise = 0 fits s itself. A step that does not lower the sum of
-// squares is not made, and a quarter of it tried instead; `iterations` steps are tried. Results as those of
+// Gauss-Newton, starting from the given r2star and s0; noise = 0 fits s itself. A step that does not decrease the sum
+// of squares is rejected and a quarter of it is tried next; `iterations` steps are tried. Results as in
 // log_linear_decay.
 KERNEL(nonlinear_decay,
        (const float* RESTRICT magnitude, const u8* RESTRICT mask, const float* RESTRICT times,

@@ -1,12 +1,12 @@
-// The unit dipole in k-space on the half spectrum of a real transform.
+// The unit dipole in k-space, on the half spectrum of a real transform.
 #include "tile.h"
 
 // Signed frequency index of bin i of n.
 FN float frequency(Index i, Index n) { return (float)(2 * i > n ? i - n : i); }
 
-// D(k) = 1/3 - (k.b)^2 / |k|^2, D(0) = 0. dkx = 1 / (nx voxel_x) [1/mm] and so on; b unit B0 direction.
-// A bin at an axis' Nyquist frequency stands for +f and -f at once. The mean over both signs drops the products
-// of that axis with the others from (k.b)^2: so the kernel is real and mirrored with the image for any b.
+// D(k) = 1/3 - (k.b)^2 / |k|^2, D(0) = 0. dkx = 1 / (nx voxel_x) [1/mm] and so on; b: unit vector of B0. A bin at an
+// axis' Nyquist frequency represents both +f and -f. Averaging over the two signs removes the products of this axis
+// with the others from (k.b)^2, so the kernel is real and flips with the image for every b.
 KERNEL(dipole_kspace,
        (float* dipole, float bx, float by, float bz, float dkx, float dky, float dkz, Index nz_real, Index nx,
         Index ny, Index nh),

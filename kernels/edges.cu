@@ -1,4 +1,4 @@
-// Weighted periodic forward differences and their adjoint: one value for each edge between two voxels.
+// Weighted periodic forward differences and their adjoint: one value per edge between two voxels.
 #include "tile.h"
 
 // d = w E x: component a holds w_a(i) (x(i + 1 along a) - x(i)) h_a, h = 1 / voxel [1/mm].
@@ -26,7 +26,7 @@ KERNEL(edge_differences,
   }
 }
 
-// E^T w d at voxel i; dx, dy, dz are the distances to the voxels before.
+// E^T w d at voxel i; dx, dy, dz are the distances to the preceding voxels.
 FN float edge_adjoint_voxel(const float* d, const float* w, Index i, Index dx, Index dy, Index dz, float hx,
                             float hy, float hz, Index n) {
   Index j = n + i, l = 2 * n + i;

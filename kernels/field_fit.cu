@@ -1,9 +1,9 @@
-// Weighted linear fit of unwrapped phase over echo time, in closed form; any number of echoes.
+// Closed-form weighted linear fit of unwrapped phase over echo time, for any number of echoes.
 #include "vmath.h"
 
-// Per voxel, with weights w_e = max(scale m_e, floor)^2: minimise  sum_e w_e (phase_e - offset - slope TE_e)^2,
-// offset = 0 unless with_offset. Times in any unit t. slope [rad/t]; information = 1 / variance of the slope
-// for unit noise of the scaled magnitude [t^2]; residual = that sum at its minimum. All 0 outside the mask.
+// Per voxel, with weights w_e = max(scale m_e, floor)^2: minimise sum_e w_e (phase_e - offset - slope TE_e)^2,
+// offset = 0 unless with_offset. Times in any unit t. slope [rad/t]; information = 1 / variance of the slope for unit
+// noise of the scaled magnitude [t^2]; residual = minimum of the sum. All 0 outside the mask.
 KERNEL(weighted_field_fit,
        (const float* RESTRICT phase, const float* RESTRICT magnitude, const u8* RESTRICT mask,
         const float* RESTRICT times, float* RESTRICT slope, float* RESTRICT information,

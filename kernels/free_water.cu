@@ -1,27 +1,27 @@
-// Free-water tensor of a voxel: tissue with a tensor beside water of known diffusivity, from the signals themselves.
+// Free-water model of a voxel, fitted to the signals: a tissue tensor and water of known diffusivity.
 //
 //   minimise sum_v (S_v - e_v)^2,   e_v = exp((Qc)_v) + a w_v,   w_v = exp(-b_v D_water),   a >= 0
 //
-// Gauss-Newton from the best of several water fractions, each with the log-linear fit of what is left; a step that
-// does not lower the sum is shortened. In a step the amplitude a of water is eliminated first, so that its bound is
-// kept exactly. The fraction of water is a / (a + exp(log S0 of the tissue)).
+// Gauss-Newton from the best of several water fractions, each with the log-linear fit to the remaining signal; a step
+// that does not decrease the sum is shortened. In each step the amplitude a of water is eliminated first, so that its
+// bound holds exactly. The fraction of water is a / (a + exp(log S0 of the tissue)).
 #define TILE_THREADS 128
 #define TILE_LIMITS TILE_THREADS, 3
 #include "tensor_sums.h"
 
 #define WATER_MAPS 27
 #define OUT_WATER 26
-#define WATER_ONLY 6.0f  // what is beside the water is as fast, or too little to describe
-#define MOST_WATER 0.95f  // a smaller share of tissue cannot be described
+#define WATER_ONLY 6.0f  // the tissue component is as fast as water, or too small to describe
+#define MOST_WATER 0.95f  // a smaller fraction of tissue cannot be described
 #define STARTS 10  // fractions 0, 0.1, ... 0.9
-#define LEFT_OVER 1e-3f  // what is left after water is not taken below this part of the largest signal
+#define LEFT_OVER 1e-3f  // lower bound of the signal without water, relative to the largest signal
 #define SMALL_STEP 3e-6f
 #define SMALL_GAIN 1e-9f
 #define LONGEST_STEP 3.0f
 #define SHORTER 0.3f
-#define SLACK 1.000002f  // rounding of the sum
+#define SLACK 1.000002f  // allows for rounding of the sum
 
-// c of the log-linear fit to what amplitude a of water leaves.
+// c of the log-linear fit to the signal minus water of amplitude a.
 FN void linear_fit(float* c, float* y, float* kept, const float* a, const float* least, const float* basis,
                    const float* water, const Series t) {
   clear(c, UNKNOWNS);
@@ -35,7 +35,8 @@ FN void linear_fit(float* c, float* y, float* kept, const float* a, const float*
   }
 }
 
-// Sum of squares at (c, a) and, for the step from there, sums over volumes: m, tissue times water, and right sides.
+// Sum of squares at (c, a) and the sums over volumes for the next step: m, tissue times water, and the right-hand
+// sides.
 FN void sums_at(float* loss, float* m, float* cross, float* rhs, float* push, float* w, float* r, float* kept,
                 const float* c, const float* a, const float* basis, const float* products, const float* water,
                 const Series t, int all) {
@@ -68,7 +69,7 @@ FN void sums_at(float* loss, float* m, float* cross, float* rhs, float* push, fl
   }
 }
 
-// Best of the starting fractions: c and a. `log_s0` row of R^-1 gives log S0 of c.
+// Best of the initial fractions: c and a. Row `log_s0` of R^-1 gives log S0 from c.
 FN void best_start(float* c, float* a, float* cost, float* trial, float* amount, float* loss, float* m,
                    float* cross, float* rhs, float* push, float* w, float* r, float* kept, const float* least,
                    const float* whole, const float* basis, const float* water, const Series t) {
@@ -87,7 +88,8 @@ FN void best_start(float* c, float* a, float* cost, float* trial, float* amount,
   }
 }
 
-// Step of (c, a) in `x` and `change` from the sums: water eliminated, not below 0. Returns what the sum should fall by.
+// Step of (c, a) in `x` and `change` from the sums: water is eliminated and bounded by 0. Returns the predicted
+// decrease of the sum.
 FN float water_step(float* x, float* change, const float* with_water, const float* rhs, const float* cross,
                     const float* push, const float* a, float square, int l) {
   float across = AT(push, 0, l), left = square, gain = 0.0f;
@@ -105,8 +107,8 @@ FN float water_step(float* x, float* change, const float* with_water, const floa
   return gain + AT(push, 0, l) * step;
 }
 
-// Take the trial where it is better, and make the next one: a whole step from there, or a shorter one from before.
-// state: cost, a, trial a, its step, active, lost.
+// Accept the trial if it is better, and prepare the next one: a full step from it, or a shorter step from the
+// previous point. state: cost, a, trial a, its step, active, lost.
 FN void advance(float* best, float* trial, float* step, float* state, const float* x, const float* change,
                 const float* loss, const float* lost_now, float gain, int l) {
   int search = AT(state, 4, l) > 0.0f, better = search && AT(loss, 0, l) <= AT(state, 0, l) * SLACK;
@@ -130,7 +132,8 @@ FN void advance(float* best, float* trial, float* step, float* state, const floa
 }
 
 // maps[:, voxel_index] of the model fitted to signal[:, voxel_index]; voxel_index and coefficients as in tensor_fit.
-// water: w, blocked as the basis. free_md: mean diffusivity of the tissue [mm^2/s] from which on a voxel is all water.
+// water: w, in blocks like the basis. free_md: mean diffusivity of the tissue [mm^2/s] above which a voxel is pure
+// water.
 KERNEL(free_water_fit,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, const float* RESTRICT water,

@@ -1,4 +1,4 @@
-// What the CPU library says of itself.
+// Identification of the CPU library.
 
 extern "C" __attribute__((visibility("default"))) const char* qsmengine_sources_hash() {
   return QSMENGINE_SOURCES_HASH;

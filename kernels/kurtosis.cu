@@ -1,13 +1,13 @@
-// Diffusion kurtosis of a voxel: 22 unknowns by log-linear least squares, unweighted or weighted by squared predicted
-// signals, free or within linear constraints, and all maps, in one pass over the image.
+// Diffusion kurtosis of a voxel: 22 unknowns by log-linear least squares, unweighted or weighted by the squared
+// predicted signals, unconstrained or within linear constraints, and all maps, in one pass over the image.
 //
 //   y_v = log S_v = log S0 - b D(g) + b^2 V(g) / 6 = (A beta)_v,   A = Q R,   beta = R^-1 c
 //
-// As in tensor.cu the fit is for a correction to c in the orthonormal basis; a second correction with the same
-// factors takes rounding away.
+// As in tensor.cu, the fit solves for a correction to c in the orthonormal basis; a second correction with the same
+// factors removes rounding errors.
 #define TILE_THREADS 128
 #define TILE_LIMITS TILE_THREADS, 3
-#define TERMS 22  // log S0, 6 of the tensor, 15 of V
+#define TERMS 22  // log S0, 6 tensor elements, 15 elements of V
 #include "cone.h"
 #include "kurtosis.h"
 
@@ -22,7 +22,7 @@ struct Volumes {
   Index n;
 };
 
-// Signals of one block over `scale`, raised to `least`.
+// Signals of one block divided by `scale`, at least `least`.
 FN void scaled_block(float* x, const Volumes t, int block) {
   load_block(x, t.peak, t.signal, t.index, t.run, block, t.volumes, t.n);
   for (int j = 0; j < BLOCK; ++j)
@@ -49,7 +49,7 @@ FN void predict_block(float* p, const float* c, const float* q) {
     }
 }
 
-// Weights of one block as `base` predicts them, and r = w (y - Qc).
+// Weights of one block predicted from `base`, and r = w (y - Qc).
 FN void weigh_block(float* w, float* r, const float* y, const float* base, const float* c, const float* q,
                     int weighted) {
   predict_block(w, base, q);
@@ -81,8 +81,8 @@ FN void residuals(float* sums, float* logs, float* x, float* p, const float* c, 
 }
 
 // maps[:, voxel_index] of the kurtosis fitted to signal[:, voxel_index]; voxel_index and signals as in tensor_fit.
-// reweightings: 0 OLS, else how many weighted fits follow. cone: rows of length 1 with cone c >= 0 in the last fit.
-// nodes: as describe_kurtosis takes them.
+// reweightings: 0 for OLS, else the number of weighted fits that follow. cone: rows of length 1; cone c >= 0 holds in
+// the last fit. nodes: as in describe_kurtosis.
 KERNEL(kurtosis_fit,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, const float* RESTRICT cone,

@@ -1,12 +1,13 @@
-// Kurtosis of a tensor's voxel: its fourth-order tensor along the principal axes, and the scalars that follow.
+// Kurtosis of a voxel: its fourth-order tensor along the principal axes, and the scalar maps derived from it.
 //
-// V = MD^2 W in the order xxxx yyyy zzzz xxxy xxxz xyyy yyyz xzzz yzzz xxyy xxzz yyzz xxyz xyyz xyzz; apparent kurtosis
-// along n is V(n) / D(n)^2. Means over directions are Gaussian integrals: with 1 / q^2 = int t exp(-t q) dt,
+// V = MD^2 W in the order xxxx yyyy zzzz xxxy xxxz xyyy yyyz xzzz yzzz xxyy xxzz yyzz xxyz xyyz xyzz; the apparent
+// kurtosis along n is V(n) / D(n)^2. Means over directions are Gaussian integrals: with 1 / q^2 = int t exp(-t q) dt,
 //
 //   < n_i^2 n_j^2 / D(n)^2 > = (1 + 2 d_ij) / (2 s^2) int_0^1 z^2 (1 - z^2) / (a_i a_j sqrt(a_1 a_2 a_3)) dz,
 //   a_k = z^2 + (1 - z^2) L_k / s,
 //
-// for any s > 0: smooth also where eigenvalues L are equal, so Gauss-Legendre nodes do (s^2 = L_1 L_3).
+// for any s > 0. The integrand is smooth even if eigenvalues L are equal, so Gauss-Legendre nodes suffice (s^2 = L_1
+// L_3).
 #pragma once
 #include "tensor_maps.h"
 
@@ -18,7 +19,7 @@
 #define OUT_KFA 44
 #define OUT_MKT 45
 #define KURTOSIS_MAPS 46
-#define FLATTEST 1e-3f  // for apparent kurtosis an eigenvalue is not taken below this part of the largest
+#define FLATTEST 1e-3f  // lower bound of an eigenvalue, relative to the largest, for apparent kurtosis
 
 // sum_kl V_ijkl n_k n_l as xx xy xz yy yz zz.
 FN void contract(float* t, const float* v, float x, float y, float z) {
@@ -34,7 +35,8 @@ FN float along(const float* t, float x, float y, float z) {
   return t[0] * x * x + t[3] * y * y + t[5] * z * z + 2.0f * (t[1] * x * y + t[2] * x * z + t[4] * y * z);
 }
 
-// |V|^2 and |V - mean I|^2 over all 81 entries, I the isotropic tensor of mean 1; KFA is the root of their ratio.
+// |V|^2 and |V - mean I|^2 over all 81 entries, with I the isotropic tensor of mean 1; KFA is the root of their
+// ratio.
 FN float fourth_order_anisotropy(const float* v, float mean) {
   float all = 0.0f, deviation = 0.0f;
 #pragma GCC unroll 15
@@ -47,8 +49,8 @@ FN float fourth_order_anisotropy(const float* v, float mean) {
   return all > 0.0f ? fsqrt(deviation / all) : 0.0f;
 }
 
-// Maps of lane l from V (times b_max^2) and the tensor's eigenpairs in `out`; zeros where keep is 0. `unit`: 1 / b_max;
-// `nodes`: z^2 and weight z^2 (1 - z^2) of each node; apparent kurtosis is kept within lowest..highest.
+// Maps of lane l from V (times b_max^2) and the eigenpairs of the tensor in `out`; zeros where keep is 0. `unit`:
+// 1 / b_max; `nodes`: z^2 and weight z^2 (1 - z^2) of each node; apparent kurtosis is clamped to lowest..highest.
 FN void describe_kurtosis(float* out, const float* quartic, float keep, float unit, const float* nodes,
                           int count, float lowest, float highest, int l) {
   float v[QUARTIC], t[6], main[3], mixed[3];
@@ -78,7 +80,7 @@ FN void describe_kurtosis(float* out, const float* quartic, float keep, float un
     mean += nodes[2 * k + 1] * fsqrt(whole) * terms;
   }
   mean *= 0.5f * inverse * inverse;
-  // The mean over the circle across has a closed form in the roots of its eigenvalues.
+  // The mean over the circle perpendicular to v1 has a closed form in the square roots of its eigenvalues.
   float a = fsqrt(l2), b = fsqrt(l3), both = 1.0f / ((a + b) * (a + b));
   float radial =
       (main[1] * (2.0f * a + b) / (a * a * a) + main[2] * (2.0f * b + a) / (b * b * b) + mixed[1] / (a * b)) *

@@ -1,7 +1,7 @@
-// The Laplacian of an unwrapped phase, from the wrapped one.
+// Laplacian of the unwrapped phase, computed from the wrapped phase.
 #include "vmath.h"
 
-// The step from a voxel to a neighbour, wrapped; 0 unless both exist and lie in the mask.
+// Wrapped step from a voxel to a neighbour; 0 unless both exist and lie in the mask.
 FN float inner_step(const float* p, const u8* mask, int k, Index offset, int exists) {
   const float* q = p + offset;
   const u8* inside = mask + offset;
@@ -9,8 +9,8 @@ FN float inner_step(const float* p, const u8* mask, int k, Index offset, int exi
   return (exists & mask[k] & inside[k]) != 0 ? step : 0.0f;
 }
 
-// Sum over the six face neighbours in the mask of the wrapped step to them times 1 / h^2 on that axis [mm^-2];
-// 0 outside the mask: the 7-point Laplacian with no gradient across the mask's surface.
+// Sum over the six face neighbours in the mask of the wrapped step to them, times 1 / h^2 of the axis [mm^-2]; 0
+// outside the mask. This is the 7-point Laplacian with zero gradient across the surface of the mask.
 KERNEL(wrapped_laplacian,
        (const float* RESTRICT phase, const u8* RESTRICT mask, float* RESTRICT laplacian, float wx, float wy,
         float wz, Index nx, Index ny, Index nz),

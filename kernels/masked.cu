@@ -1,4 +1,4 @@
-// Masked convolutions: the passes around the FFTs of operators W conv(x) and (1 - M) conv(W r).
+// Masked convolutions: passes around the FFTs of the operators W conv(x) and (1 - M) conv(W r).
 #include "tile.h"
 
 // out = a b.
@@ -14,7 +14,7 @@ KERNEL(masked_scale, (float* RESTRICT y, const float* RESTRICT w, Index nx, Inde
   FOR_VOXELS(i, nx * ny * nz) { y[i] *= w[i]; }
 }
 
-// spectrum *= response scale: a convolution with a real, symmetric kernel; `scale` is that of the inverse FFT.
+// spectrum *= response scale: convolution with a real, symmetric kernel; `scale` is that of the inverse FFT.
 KERNEL(masked_filter,
        (Complex* RESTRICT spectrum, const float* RESTRICT response, float scale, Index nx, Index ny, Index nh),
        (spectrum, response, scale, nx, ny, nh)) {

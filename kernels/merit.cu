@@ -1,4 +1,4 @@
-// MERIT: weights of data that a model does not explain are lowered.
+// MERIT: reduces the weight of data that the model does not explain.
 #include "vmath.h"
 
 // ax <- W |exp(i r ax) - exp(i r f)| / r = 2 W |sin(r (ax - f) / 2)| / r. w2 = W^2, r = `radians`.
@@ -13,7 +13,7 @@ KERNEL(merit_residual,
   }
 }
 
-// w2 <- w2 / max(residual `inverse_cut`, 1)^4: the standard deviation grows by the square of the excess.
+// w2 <- w2 / max(residual `inverse_cut`, 1)^4: the standard deviation grows with the square of the excess.
 KERNEL(merit_weight,
        (float* RESTRICT w2, const float* RESTRICT residual, float inverse_cut, Index nx, Index ny, Index nz),
        (w2, residual, inverse_cut, nx, ny, nz)) {

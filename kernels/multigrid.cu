@@ -1,8 +1,8 @@
-// Multigrid for the Laplacian on a mask: A v = sum over axes of (2 v - v_before - v_after) / h^2 at voxels
-// inside (inside == 1), v = 0 at all others. Voxels at the ends of the grid count as outside, whatever
-// `inside` says, so no neighbour lies beyond it. Jacobi sweeps: the order of voxels does not matter.
+// Multigrid for the Laplacian on a mask: A v = sum over axes of (2 v - v_before - v_after) / h^2 at voxels inside
+// (inside == 1), v = 0 elsewhere. Voxels at the ends of the grid count as outside regardless of `inside`, so every
+// voxel inside has all its neighbours. Jacobi sweeps: the order of voxels does not matter.
 //
-// Along an axis of factor 2 coarse voxel c lies at fine voxel 2 c, along one of factor 1 at c.
+// Coarse voxel c lies at fine voxel 2 c along an axis of factor 2, and at c along an axis of factor 1.
 #include "tile.h"
 
 FN int least(int i, int j) { return i < j ? i : j; }
@@ -35,8 +35,8 @@ KERNEL(mg_combine,
   }
 }
 
-// out = centre v + sum of weight times neighbours, inside, 0 elsewhere: fx weighs the two neighbours along x,
-// exy the four diagonal ones in planes of x and y, and so on.
+// out = centre v + weighted sum of the neighbours, inside; 0 elsewhere: fx weights the two neighbours along x, exy
+// the four diagonal ones in planes of x and y, and so on.
 KERNEL(mg_compact,
        (const float* RESTRICT v, const u8* RESTRICT inside, float* RESTRICT out, float centre, float fx,
         float fy, float fz, float exy, float exz, float eyz, Index nx, Index ny, Index nz),
@@ -65,7 +65,7 @@ KERNEL(mg_compact,
   }
 }
 
-// coarse = linear weights around each coarse voxel inside, applied to fine; 0 elsewhere.
+// coarse = weighted sum of `fine` around each coarse voxel inside (linear weights); 0 elsewhere.
 KERNEL(mg_restrict,
        (const float* RESTRICT fine, const u8* RESTRICT inside, float* RESTRICT coarse, int fx, int fy, int fz,
         Index nx, Index ny, Index nz, Index cx, Index cy, Index cz),
@@ -89,7 +89,7 @@ KERNEL(mg_restrict,
   }
 }
 
-// fine += coarse, interpolated linearly, inside.
+// fine += linearly interpolated coarse, inside.
 KERNEL(mg_prolong,
        (float* RESTRICT fine, const u8* RESTRICT inside, const float* RESTRICT coarse, int fx, int fy, int fz,
         Index nx, Index ny, Index nz, Index cx, Index cy, Index cz),

@@ -1,5 +1,5 @@
 // One step of nonlinear dipole inversion: gradient descent on
-// sum W^2 (1 - cos(r (A x - f))) / r^2 + alpha / 2 ||x||^2, A a convolution, x kept as its spectrum.
+// sum W^2 (1 - cos(r (A x - f))) / r^2 + alpha / 2 ||x||^2, with A a convolution and x stored as its spectrum.
 #include "vmath.h"
 
 // ax <- W^2 sin(r (ax - f)) / r, the gradient of the data term in A x. w2 = W^2, r = `radians`.
@@ -11,7 +11,7 @@ KERNEL(ndi_residual,
   FOR_VOXELS(i, nx * ny * nz) { ax[i] = w2[i] * fsin(wrap(radians * (ax[i] - f[i]))) * inverse_radians; }
 }
 
-// x^ <- x^ - step (A residual^ + alpha x^); residual^ <- A x^ times `scale`, for the transform back.
+// x^ <- x^ - step (A residual^ + alpha x^); residual^ <- A x^ `scale`, ready for the inverse transform.
 KERNEL(ndi_update,
        (Complex* RESTRICT x, Complex* RESTRICT residual, const float* RESTRICT response, float step,
         float alpha, float scale, Index nx, Index ny, Index nh),

@@ -1,12 +1,12 @@
-// The nearest known voxel of every voxel in a gap, axis by axis, exact in steps of voxels.
+// Nearest known voxel of every voxel in a gap, axis by axis; exact for distances in voxels.
 //
-// source[i] is the index of the voxel nearest to i among those along the axes done so far, square[i] its squared
-// distance; source is -1 where there is none. Among several at the same distance the one with the lowest z
-// counts, then lowest y, then lowest x. Gaps are enclosed by known voxels, so every voxel nearer to a gap's
-// voxel than its nearest known one lies in the same gap: voxels that are neither known nor in a gap are skipped.
+// source[i] is the index of the voxel nearest to i among those along the axes processed so far, square[i] its squared
+// distance; source is -1 if there is none. Among equally distant voxels the one with the lowest z wins, then lowest
+// y, then lowest x. Gaps are enclosed by known voxels: every voxel nearer to a gap voxel than its nearest known voxel
+// lies in the same gap. Voxels that are neither known nor in a gap are therefore skipped.
 #include "tile.h"
 
-// One axis: the best of the sources of all voxels on the line through each voxel of a gap.
+// One axis: the best source among those of all voxels on the line through each gap voxel.
 KERNEL(nearest_along,
        (const u8* RESTRICT gap, const int* RESTRICT source, const int* RESTRICT square, int* RESTRICT found,
         int* RESTRICT distance, int axis, Index nx, Index ny, Index nz),

@@ -1,7 +1,7 @@
 // Joint non-local means of several components, shift by shift.
 //
 //   d2(i, j) = 1 / (C |P|) sum_c sum_p q_c(i+p) (g_c(i+p) - g_c(j+p))^2        p over the patch
-//   w(i, j)  = 2^-t, t = max(0, scale C |P| d2 - offset)      j over the search window; 0 where t > `most`
+//   w(i, j)  = 2^-t, t = max(0, scale C |P| d2 - offset)      j over the search window; 0 if t > `most`
 //   out_c(i) = (w_0 v_c(i) + sum_j w(i, j) m(j) v_c(j)) / (w_0 + sum_j w(i, j) m(j)),   j other than i
 #include "nlm.h"
 
@@ -11,7 +11,7 @@
 #define STRIDE TILE_PICK(184, 40)
 #define PLANE (ROWS * STRIDE)
 
-// Weights of a plane from the 2R + 1 planes of sums around it; `first` is the slot of the lowest one.
+// Weights of a plane from the sums of the 2R + 1 planes around it; `first` is the slot of the lowest one.
 template <int R>
 FN void weigh(float* w, const float* ring, int first, Rule rule, const float* candidate, Index row,
               float* total, Index out_row, int rows, int width) {
@@ -52,12 +52,12 @@ FN void add_block(int n, float* out, Index out_next, const float* w, Block v, In
 
 // Joint non-local means of `values` v with weights from `guide` g (see the top of the file).
 //
-// guide, values, candidate, precision are padded: voxel (0, 0, 0) lies at (margin_x, margin_y, margin_z), margin
-// = search + patch radius; after each row of nz + 2 margin_z lie 12 voxels more. candidate m: weight of a voxel
-// as candidate, 0 outside image and mask. precision q: one map for all components, one for each, or none
-// (q = 1). mask: voxels to filter; 0 elsewhere.
-// filtered: result; total: sum of the weights, w_0 among them; peak: largest weight but w_0.
-// self_peak: w_0 is 1 (0), or the largest other weight (1), 1 where every other weight is 0.
+// guide, values, candidate, precision are padded: voxel (0, 0, 0) lies at (margin_x, margin_y, margin_z), margin =
+// search + patch radius; each row of nz + 2 margin_z is followed by 12 more voxels. candidate m: weight of a voxel as
+// a candidate, 0 outside image and mask. precision q: one map for all components, one per component, or none (q = 1).
+// mask: voxels to filter; the result is 0 elsewhere.
+// filtered: result; total: sum of the weights including w_0; peak: largest weight other than w_0.
+// self_peak: w_0 is 1 (0), or the largest other weight (1), 1 if all other weights are 0.
 KERNEL(nlm,
        (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
         const float* RESTRICT candidate, const u8* RESTRICT mask, float* RESTRICT filtered,
@@ -78,9 +78,9 @@ KERNEL(nlm,
   FOR_TILES(number, tiles) {
     Tile t = tile_at(number, nx, ny, nz, DEPTH, ROWS, COLUMNS);
     int depth = t.depth, rows = t.rows, width = t.width;
-    int wide = (width + 2 * patch_z + 7) / 8 * 8;  // whole vectors
+    int wide = (width + 2 * patch_z + 7) / 8 * 8;  // rounded up to whole vectors
     Index origin = (t.x * ny + t.y) * nz + t.z;
-    // the tile's first voxel in the padded arrays
+    // first voxel of the tile in the padded arrays
     Index corner =
         (t.x + search_x + patch_x) * in.x + (t.y + search_y + patch_y) * in.y + t.z + search_z + patch_z;
     find_filled(filled, mask + origin, t, out);
@@ -112,7 +112,7 @@ KERNEL(nlm,
         TILE_SYNC();
         box_of(patch_z, ring + (x + patch_x) % slots * PLANE, columns, STRIDE, 1, rows, width);
         if (x < patch_x) continue;
-        int centre = x - patch_x;  // planes centre - patch_x .. centre + patch_x lie in the ring
+        int centre = x - patch_x;  // the ring holds planes centre - patch_x .. centre + patch_x
         Index own = origin + centre * out.x, other = corner + centre * in.x + shift;
         weigh_by(patch_x, weights, ring, centre, rule, candidate + other, in.y, total + own, out.y, rows,
                  width);

@@ -1,9 +1,9 @@
-// What the forms of non-local means share: differences, sums over patches, weights, the mean at the end.
+// Shared by the variants of non-local means: differences, sums over patches, weights, and the final mean.
 //
-// For one shift s = j - i the squared differences of a plane are summed over the patch axis by axis in
-// scratch, so a pair of voxels costs three short sums whatever its patch holds. Sums are taken anew for
-// every voxel, never carried along a row: a voxel's bytes do not depend on the tile it lies in.
-// Components go in blocks of up to four, each a loop of its own that the compiler vectorises.
+// For one shift s = j - i the squared differences of a plane are summed over the patch, axis by axis, in scratch
+// memory, so a pair of voxels costs three short sums regardless of the size of its patch. Sums are recomputed for
+// every voxel instead of being updated along a row, so the result of a voxel does not depend on its tile. Components
+// are processed in blocks of up to four, each in a loop that the compiler vectorises.
 #pragma once
 #include "vmath.h"
 
@@ -11,7 +11,7 @@
 #define MAX_RADIUS 3
 
 // 2^-t for 0 <= t <= 120, relative error <= 3e-7: -t = n + r, 2^r by a minimax polynomial, n into the exponent.
-// Subtracting from 1.5 2^23 rounds to the nearest integer and leaves it in the low bits.
+// Subtraction from 1.5 2^23 rounds to the nearest integer and leaves it in the low bits.
 FN float exp2_minus(float t) {
   float shifted = 12582912.0f - t;
   float r = (12582912.0f - shifted) - t;
@@ -21,10 +21,10 @@ FN float exp2_minus(float t) {
   return bits_float((int)((unsigned)float_bits(p) + ((unsigned)float_bits(shifted) << 23)));
 }
 
-// 2^-t as the machine does it fastest: a GPU has an instruction for it, relative error <= 2e-7.
+// 2^-t by the fastest means of the machine: a GPU has an instruction for it, relative error <= 2e-7.
 FN float power_minus(float t) { return TILE_PICK(exp2_minus(t), exp2f(-t)); }
 
-// The same for any t >= 0: nothing where that is less than 2^-119, a GPU: less than its smallest number.
+// 2^-t for any t >= 0: 0 below 2^-119, on a GPU below its smallest number.
 FN float power_or_nothing(float t) { return TILE_PICK(t <= 119.0f ? exp2_minus(t) : 0.0f, exp2f(-t)); }
 
 struct Rule {
@@ -95,7 +95,7 @@ struct Tile {
   int depth, rows, width;
 };
 
-// Tile `number` of those that divide (nx, ny, nz), the last on each axis cut at the volume's end.
+// Tile `number` of the tiles that cover (nx, ny, nz); the last one along each axis ends with the volume.
 FN Tile tile_at(Index number, Index nx, Index ny, Index nz, int depth, int rows, int columns) {
   Index tiles_y = (ny + rows - 1) / rows, tiles_z = (nz + columns - 1) / columns;
   Tile t;
@@ -108,7 +108,7 @@ FN Tile tile_at(Index number, Index nx, Index ny, Index nz, int depth, int rows,
   return t;
 }
 
-// found[j] = 1 where row j of the tile has voxels of the mask in any plane; the tile's first voxel is `mask`.
+// found[j] = 1 if row j of the tile has voxels of the mask in any plane; `mask` points to the tile's first voxel.
 FN void find_filled(int* found, const u8* mask, Tile t, Volume v) {
   TILE_FOR(j, t.rows) {
     int any = 0;
@@ -117,7 +117,7 @@ FN void find_filled(int* found, const u8* mask, Tile t, Volume v) {
   }
 }
 
-// Zeros in the tile of `count` components; its first voxel is `out`.
+// Fill the tile of `count` components with zeros; `out` points to its first voxel.
 FN void clear(float* out, int count, Tile t, Volume v) {
   for (int c = 0; c < count; ++c)
     for (int x = 0; x < t.depth; ++x) {
@@ -126,8 +126,8 @@ FN void clear(float* out, int count, Tile t, Volume v) {
     }
 }
 
-// Weighted means of a tile from its weighted sums, with the voxels' own values; 0 outside the mask. The tile's
-// first voxel is `out`, in the padded values `values`.
+// Weighted means of a tile from its weighted sums and the voxels' own values; 0 outside the mask. `out`, and `values`
+// in the padded values, point to the tile's first voxel.
 FN void finish(float* filtered, float* total, const float* peak, const float* values, const u8* mask, int count,
                int self_peak, Tile t, Volume out, Volume in) {
   for (int x = 0; x < t.depth; ++x) {

@@ -1,10 +1,10 @@
 // Blockwise non-local means with preselection by mean and variance (Coupe et al. 2008, 10.1109/TMI.2007.906087).
 //
 //   e_b(p) = (w_0 v(b+p) + sum_j w(b, j) v(j+p)) / (w_0 + sum_j w(b, j))     p over the patch: block b
-//   out(i) = mean of e_b(i - b) over the blocks b that hold i
+//   out(i) = mean of e_b(i - b) over the blocks b that contain i
 //
-// Centres b lie on a lattice. w is that of nlm.cu, and 0 unless the patches' means m (vectors of components)
-// and variances s (sums over components) agree:
+// Centres b lie on a lattice. w is that of nlm.cu, and 0 unless the patches' means m (vectors of components) and
+// variances s (sums over components) agree:
 //
 //   |m_b - m_j| <= (1 - mean_ratio) max(|m_b|, |m_j|),   variance_ratio <= s_b / s_j <= 1 / variance_ratio
 #include "nlm.h"
@@ -13,15 +13,15 @@ struct Box {
   int x, y, z;
 };
 
-// Voxel `at` of each position (p counts them) of a box around a voxel.
+// Loop over the positions p of a box around a voxel; `at` is the voxel.
 #define FOR_BOX(at, p, box, v)                                                                      \
   for (int at##_x = -(box).x, p = 0; at##_x <= (box).x; ++at##_x)                                   \
     for (int at##_y = -(box).y; at##_y <= (box).y; ++at##_y)                                        \
       for (Index at = at##_x * (v).x + at##_y * (v).y - (box).z, at##_z = 0; at##_z <= 2 * (box).z; \
            ++at, ++at##_z, ++p)
 
-// statistics of the patch around each voxel: means of the components, their sum of squares, the components'
-// summed variance; 0 where the patch leaves the padded array.
+// Statistics of the patch around each voxel: means of the components, their sum of squares, and the variance summed
+// over components; 0 where the patch extends beyond the padded array.
 KERNEL(nlm_statistics,
        (const float* RESTRICT guide, float* RESTRICT statistics, int patch_x, int patch_y, int patch_z,
         Index components, Index px, Index py, Index pz, Index numbers),
@@ -51,7 +51,7 @@ KERNEL(nlm_statistics,
   }
 }
 
-// 1 where the statistics of patches i and j agree.
+// 1 if the statistics of patches i and j agree.
 FN int agree(const float* statistics, Index i, Index j, Index components, Index next, float mean_part,
              float variance_ratio) {
   const float *power = statistics + components * next, *variance = power + next;
@@ -64,10 +64,10 @@ FN int agree(const float* statistics, Index i, Index j, Index components, Index 
          variance[i] >= variance_ratio * variance[j] && variance[j] >= variance_ratio * variance[i];
 }
 
-// Padded arrays, scale, offset, most and self_peak as in nlm.cu, the margin being search + 2 patch radius.
-// Block (0, 0, 0) has its centre at `first` from voxel (0, 0, 0), the others lie `stride` apart; centres lie in the
+// Padded arrays, scale, offset, most and self_peak as in nlm.cu, with the margin search + 2 patch radius. Block
+// (0, 0, 0) is centred at `first` relative to voxel (0, 0, 0), and the blocks are `stride` apart; centres lie in the
 // image. mean_part: 1 - mean_ratio.
-// estimates: blocks with a candidate in them; those of other blocks are 0.
+// estimates: result of the blocks that contain a candidate; 0 for the others.
 KERNEL(nlm_blocks,
        (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
         const float* RESTRICT candidate, const float* RESTRICT statistics, float* RESTRICT estimates,
@@ -121,13 +121,13 @@ KERNEL(nlm_blocks,
   }
 }
 
-// First block of a row of blocks whose end on the high side reaches voxel i.
+// First block of a row of blocks whose upper end reaches voxel i.
 FN Index first_block(Index i, int first, int stride, int radius) {
   Index low = i - radius - first;
   return low <= 0 ? 0 : (low + stride - 1) / stride;
 }
 
-// Mean of the blocks that hold a voxel, 0 outside the mask.
+// Mean of the blocks that contain a voxel, 0 outside the mask.
 KERNEL(nlm_block_means,
        (const float* RESTRICT estimates, const u8* RESTRICT mask, float* RESTRICT filtered, int patch_x,
         int patch_y, int patch_z, int first_x, int first_y, int first_z, int stride_x, int stride_y,

@@ -1,22 +1,23 @@
-// Linear estimate of least mean square error (LMMSE) from the voxels that look alike.
+// Linear minimum mean squared error (LMMSE) estimate from similar voxels.
 //
 //   w(i, j) = 2^-t, t = scale C d2 of nlm.cu with patches of one voxel      j over the window; w(i, i) = 1
 //   m, S    = weighted mean and covariance of v(j) sqrt(q(i)), whose noise has the variance 1
 //   out(i)  = m + ((S - b) (S + b)^-1)^2 (v(i) - m)      b = 0.4
 //
-// The best factor for a direction in which v varies by S is 1 - 1 / S, 0 below S = 1. ((S - b) / (S + b))^2 is near
-// it (0.18 at 1, 0.44 at 2, 0.67 at 4), smooth, and needs no eigenvalues: one Cholesky factor, two solutions.
-// Where S < b it rises again, but there v(i) - m is small: v(i) is one of the voxels that S comes from.
+// The optimal factor for a direction in which v has the variance S is 1 - 1 / S, and 0 below S = 1.
+// ((S - b) / (S + b))^2 is close to it (0.18 at 1, 0.44 at 2, 0.67 at 4), smooth, and needs no eigenvalues, only one
+// Cholesky factor and two solutions. It increases again for S < b, but there v(i) - m is small, since v(i) is one of
+// the voxels from which S is computed.
 #include "nlm.h"
 
 #define MAX_COMPONENTS 32
 #define MAX_PAIRS (MAX_COMPONENTS * (MAX_COMPONENTS + 1) / 2)
 #define SHIFT 0.4f  // b
 
-// Place of entry (a, b), b <= a, of a symmetric matrix stored by rows.
+// Index of entry (a, b), b <= a, of a symmetric matrix stored by rows.
 FN int entry(int a, int b) { return a * (a + 1) / 2 + b; }
 
-// Weights of a row of voxels for one shift, and their sums so far.
+// Weights of a row of voxels for one shift, and their running sums.
 FN void weigh(float* weight, float* total, Block g, Block q, int mapped, Rule rule, const float* candidate,
               Index shift, int count, int width) {
   for (int c = 0; c < count; ++c) {
@@ -33,7 +34,7 @@ FN void weigh(float* weight, float* total, Block g, Block q, int mapped, Rule ru
   }
 }
 
-// Adds the differences of the voxels at one shift to their own, first and second powers, to the weighted sums.
+// Adds the first and second powers of the differences between the voxels at one shift and the central ones, weighted.
 FN void add_moments(float* mean, float* second, float* step, const float* weight, Block v, Index shift,
                     int count, int width) {
   for (int a = 0; a < count; ++a) {
@@ -48,8 +49,8 @@ FN void add_moments(float* mean, float* second, float* step, const float* weight
   }
 }
 
-// From the sums: the weighted mean, and the Cholesky factor of S + b with the inverse of its diagonal in place of
-// it; both in units of the noise, `unit` being its inverse.
+// Weighted mean, and Cholesky factor of S + b with the inverse of its diagonal in place, from the sums; both in units
+// of the noise, `unit` being its inverse.
 FN void factorise(float* mean, float* factor, const float* total, const float* unit, int count, int width) {
   for (int a = 0; a < count; ++a) {
     TILE_FOR(l, width) AT(mean, a, l) *= AT(unit, a, l) / AT(total, 0, l);
@@ -64,7 +65,7 @@ FN void factorise(float* mean, float* factor, const float* total, const float* u
         int left = entry(a, k), right = entry(b, k);
         TILE_FOR(l, width) AT(factor, own, l) -= AT(factor, left, l) * AT(factor, right, l);
       }
-      TILE_FOR(l, width) {  // but for rounding no pivot is below b
+      TILE_FOR(l, width) {  // except for rounding, no pivot is below b
         float value = AT(factor, own, l);
         AT(factor, own, l) = a == b ? 1.0f / fsqrt(fmax2(value, SHIFT)) : value * AT(factor, pivot, l);
       }
@@ -96,7 +97,7 @@ FN void shrink(float* x, float* y, const float* factor, int count, int width) {
   }
 }
 
-// Arguments as in nlm.cu, the margin being the window's radius.
+// Arguments as in nlm.cu; the margin is the radius of the window.
 KERNEL(nlm_lmmse,
        (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
         const float* RESTRICT candidate, const u8* RESTRICT mask, float* RESTRICT filtered, float scale,

@@ -1,12 +1,13 @@
-// Joint non-local means of nlm.cu with patches of 3 x 3 x 3 voxels, w_0 = 1: the GPU's form.
+// Joint non-local means of nlm.cu with patches of 3 x 3 x 3 voxels and w_0 = 1, for GPUs.
 //
-// A tile is ROWS rows of DEPTH planes, 30 voxels wide. Each strand of 32 lanes goes through its planes with up to
-// GROUP shifts that follow each other along y; a lane holds one column of ROWS voxels, and the strand's first and
-// last lane are there for their neighbours. The strands of a tile have different shifts: at each plane their
-// weighted sums are added up and go to memory.
+// A tile consists of ROWS rows of DEPTH planes, 30 voxels wide. Each strand of 32 lanes passes through its planes
+// with up to GROUP shifts that are consecutive along y. A lane holds one column of ROWS voxels; the first and last
+// lanes of a strand only provide neighbours. The strands of a tile process different shifts; at each plane their
+// weighted sums are added and written to memory.
 //
-// Sums over the patch run in registers along y (ROWS + 2 differences for ROWS voxels), plane by plane along x, and
-// over neighbouring lanes along z, in one order whatever the tile: a voxel's bytes do not depend on it.
+// Sums over the patch are computed in registers along y (ROWS + 2 differences for ROWS voxels), plane by plane along
+// x, and over adjacent lanes along z. Their order does not depend on the tile, and neither does the result of a
+// voxel.
 #include "nlm.h"
 
 #define STRAND 32
@@ -25,12 +26,12 @@ struct alignas(4 * N) Pack {
   float at[N];
 };
 
-// A column's voxels.
+// Voxels of a column.
 struct alignas(8) Rows {
   float at[ROWS];
 };
 
-// The sums over y of the squared differences of a plane, for K shifts along y: sum (j, k) for voxel j and shift k.
+// Sums over y of the squared differences of a plane, for K shifts along y: sum (j, k) for voxel j and shift k.
 template <int N, int K, bool FIRST, bool MAPPED>
 FN void add_differences(float* sums, const Pack<N>* own, const Pack<N>* other, const float* precision,
                         Index row, int l) {
@@ -62,13 +63,13 @@ FN void add_differences(float* sums, const Pack<N>* own, const Pack<N>* other, c
   }
 }
 
-// Weighted sums of a lane's voxels over K shifts: N components, then the sum of the weights. PLAIN: all K shifts count,
-// no cost is negative, and small weights are kept.
+// Weighted sums of a lane's voxels over K shifts: N components, then the sum of the weights. PLAIN: all K shifts
+// count, no cost is negative, and small weights are kept.
 template <int N, int K, bool PLAIN>
 FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const float* shift, Index row,
                      int count, Rule rule) {
   Rows sum[N + 1] = {};
-  float most[K];  // no weight comes below it where there is no shift
+  float most[K];  // where there is no shift, no cost is below it
   for (int k = 0; k < K; ++k) most[k] = k < count ? rule.most : -1.0f;
 #pragma unroll
   for (int r = 0; r < ROWS - 1 + K; ++r) {
@@ -92,13 +93,14 @@ FN void add_weighted(Rows* parts, const float* t, const Pack<N>* values, const f
   for (int c = 0; c <= N; ++c) parts[c * STRAND] = sum[c];
 }
 
-// Shifts that a strand has at a time: `count` of them along y from the one that leads from voxel i to i + shift, of
-// K, `full` for GROUP.
+// Shifts that a strand processes together: `count` of K along y, starting with the shift that leads from voxel i to i
+// + shift. `full` stands for GROUP.
 struct Shifts {
   int shift, count, full;
 };
 
-// Group `number` of the search window's shifts: the first along y hold GROUP, the last GROUP - 1. None after the last.
+// Group `number` of the shifts in the search window: the first along y hold GROUP, the last GROUP - 1; empty after
+// the last.
 FN Shifts shifts_of(int number, int search_x, int search_y, int search_z, Volume in) {
   int wide_y = 2 * search_y + 1, wide_z = 2 * search_z + 1, groups = (wide_y + GROUP - 1) / GROUP;
   int last = (2 * search_x + 1) * groups * wide_z - 1, n = number < last ? number : last;
@@ -113,13 +115,13 @@ FN Shifts shifts_of(int number, int search_x, int search_y, int search_z, Volume
   return s;
 }
 
-// Where a lane is: `from` its first row in a padded volume, `to` in an image, and how many of its rows the image has,
-// 0 for a lane that is there for its neighbours.
+// Position of a lane: `from` its first row in a padded volume, `to` its first row in an image, and the number of its
+// rows inside the image, 0 for a lane that only provides neighbours.
 struct Place {
   int from, to, rows;
 };
 
-// Lanes follow each other along rows of nz + 2 voxels, those of all groups of ROWS rows one behind the other.
+// Lanes are consecutive along rows of nz + 2 voxels; the rows of all groups of ROWS rows follow one another.
 FN Place place_of(Index tile, int lane, int search_y, int search_z, Index pz, Index ny, Index nz) {
   Index last = (ny + ROWS - 1) / ROWS * (nz + 2) - 1, at = tile * USED + lane, inner = at < last ? at : last;
   Index y = inner / (nz + 2) * ROWS, z = inner % (nz + 2) - 1;
@@ -146,8 +148,8 @@ FN void add_pack(float* sums, Images v, Index at, Shifts s, int pack, int l) {
   if (!s.full) add_differences<N, GROUP - 1, FIRST, MAPPED>(sums, own, own + s.shift, q, v.in.y, l);
 }
 
-// Sums of squared differences over y at the plane that begins with voxel `at`, and from them, over x, those around the
-// plane before it.
+// Sums of squared differences over y for the plane that begins with voxel `at`; from them, over x, the sums around
+// the preceding plane.
 template <int N>
 FN void measure(float* sums, float* ring, Images v, Index at, Shifts s, int l) {
   if (v.mapped) add_pack<N, true, true>(sums, v, at - v.in.y, s, 0, l);
@@ -178,7 +180,7 @@ FN void weigh(Rows* parts, const float* sums, Images v, Index at, Shifts s, int 
   add_weighted<N, K, PLAIN>(parts, near, values, v.offset + at + s.shift, v.in.y, s.count, rule);
 }
 
-// A strand's part of a plane by the form that its shifts allow.
+// A strand's contribution to a plane, in the variant that its shifts allow.
 template <int N>
 FN void weigh_shifts(Rows* parts, const float* sums, Images v, Index at, Shifts s, int pack, Rule rule, int l) {
   if (v.plain && s.full) return weigh<N, GROUP, true>(parts, sums, v, at, s, pack, rule, l);
@@ -187,14 +189,15 @@ FN void weigh_shifts(Rows* parts, const float* sums, Images v, Index at, Shifts 
   weigh<N, GROUP - 1, false>(parts, sums, v, at, s, pack, rule, l);
 }
 
-// Where the sums of a plane lie: component `c` of a pack of N, or after them the weights; null if there is no such sum.
+// Address of the sums of a plane: component `c` of a pack of N, or after these the weights; null if there is no such
+// sum.
 template <int N>
 FN float* sums_of(Images v, int pack, int c, Index at) {
   if (c > N || (c < N && pack * N + c >= v.count)) return nullptr;
   return (c < N ? v.filtered + (pack * N + c) * v.out.next : v.total) + at;
 }
 
-// The sums of a column's voxels from the rounds before: loaded early, so that they are there at the barrier's end.
+// Sums of a column's voxels from earlier rounds; loaded early, so that they have arrived when the barrier ends.
 FN Rows sums_before(const float* from, Index row, int rows, int first) {
   Rows sum = {};
 #pragma unroll
@@ -203,7 +206,7 @@ FN Rows sums_before(const float* from, Index row, int rows, int first) {
   return sum;
 }
 
-// Adds the strands' parts of a plane to `sum`, for the voxels of a column, `row` apart in memory.
+// Adds the strands' contributions to a plane to `sum`, for the voxels of a column, `row` apart in memory.
 FN void collect(float* to, Rows sum, Index row, const Rows* parts, int strand, int rows) {
   if (!to) return;
   for (int s = 0; s < STRANDS; ++s) {
@@ -269,7 +272,7 @@ FN void filter(Rows* parts, Rows* before, float* sums, float* ring, Place* place
   }
 }
 
-// Zeros in a tile without a voxel to filter.
+// Writes zeros to a tile without voxels to filter.
 FN void clear_tile(Images v, Place* place, int start, int depth) {
   for (int c = 0; c <= v.count; ++c)
     for (int x = 0; x < depth; ++x) {
@@ -281,10 +284,11 @@ FN void clear_tile(Images v, Place* place, int start, int depth) {
     }
 }
 
-// Padded arrays as in nlm.cu but for rows: their number is that of the image, made a multiple of ROWS, with the
-// margins and GROUP - 2 more. A voxel holds `pack` components, 1, 2 or 4, and there are as many volumes as needed, the
-// last filled up with 0; precision is that of each component, or none.
-// offset: the rule's, negative, for candidates; 1e30 elsewhere. plain: the rule's is 0, and no weight is cut off.
+// Padded arrays as in nlm.cu except for the number of rows: that of the image, rounded up to a multiple of ROWS, plus
+// the margins and GROUP - 2. A voxel holds `pack` components (1, 2 or 4); there are as many volumes as needed, and
+// the last is filled up with 0. precision: one map per component, or none.
+// offset: that of the rule, negated, for candidates; 1e30 elsewhere. plain: the rule's offset is 0 and no weight is
+// cut off.
 KERNEL(nlm_packed,
        (const float* RESTRICT guide, const float* RESTRICT values, const float* RESTRICT precision,
         const float* RESTRICT offset, const u8* RESTRICT mask, float* RESTRICT filtered, float* RESTRICT total,

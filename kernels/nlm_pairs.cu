@@ -1,12 +1,13 @@
-// Joint non-local means where the difference of two patches is the same from either side: without a map of
-// the noise. Each pair of voxels is weighed once and serves both.
+// Joint non-local means for the case that the difference of two patches is symmetric, that is, without a noise map.
+// Each pair of voxels is weighted once for both.
 //
 //   w(i, i + s) = w(i + s, i):   sum(i) += w v(i + s),   sum(i + s) += w v(i)
 //
-// for the shifts s of half the search window; up to GROUP of them that follow each other along a row go
-// together. A shift's weights are made for the tile and for the tile moved by -s, so no tile writes into
-// another; a voxel's sums run over the shifts in one order whatever its tile. It halves the work on the
-// distances at the price of a wider tile, and goes row by row: for a CPU's caches. nlm.cu is the GPU's form.
+// s runs over half of the search window; up to GROUP shifts that are consecutive along a row are processed together.
+// The weights of a shift are computed for the tile and for the tile moved by -s, so no tile writes to another, and
+// the sums of a voxel run over the shifts in an order that does not depend on its tile. This halves the work on the
+// distances at the price of a wider tile, and proceeds row by row, which suits the caches of a CPU. nlm.cu is the
+// variant for GPUs.
 #include "nlm.h"
 
 #define MAX_SEARCH 15
@@ -69,7 +70,7 @@ FN void sum_rows_of(int radius, float* fresh, const float* sums, int first, int 
   if (radius == 3) sum_rows<3>(fresh, sums, first, width);
 }
 
-// Weights of a row from the 2R + 1 rows of sums around it, `step` apart; slot `first` holds the lowest one.
+// Weights of a row from the sums of the 2R + 1 rows around it, `step` apart; slot `first` holds the lowest one.
 template <int R>
 FN void weigh(float* w, const float* ring, int first, int step, Rule rule, const int* own, const int* other,
               int width) {
@@ -88,7 +89,7 @@ FN void weigh_by(int radius, float* w, const float* ring, int first, int step, R
   if (radius == 3) weigh<3>(w, ring, first, step, rule, own, other, width);
 }
 
-// out_b(i) += sum_k w_k(i) v_b(i + k), or w_k(i - k) v_b(i - k) where BACK, over K shifts in a row.
+// out_b(i) += sum_k w_k(i) v_b(i + k), or w_k(i - k) v_b(i - k) if BACK, over K consecutive shifts.
 template <int N, int K, bool BACK>
 FN void add_weighted(float* out, Index next, const float* w, Block v, int width) {
   TILE_FOR(i, width) {
@@ -117,7 +118,7 @@ struct Sums {
   int count, self_peak;
 };
 
-// Adds K weights of each voxel of a row to its sums; `values` is the row that they weigh.
+// Adds K weights of each voxel of a row to its sums; the weights apply to the row `values`.
 template <int K, bool BACK>
 FN void add_row(Sums s, const float* w, const float* values, Index next, int width) {
   TILE_FOR(i, width) {
@@ -147,7 +148,7 @@ FN void add_rows(int n, Sums s, const float* w, const float* values, Index next,
   if (GROUP >= 6 && n == 6) add_row<6, BACK>(s, w, values, next, width);
 }
 
-// Arguments as in nlm.cu but for `candidate`: all bits set for candidates, none elsewhere.
+// Arguments as in nlm.cu except for `candidate`: all bits set for candidates, none elsewhere.
 KERNEL(nlm_pairs,
        (const float* RESTRICT guide, const float* RESTRICT values, const int* RESTRICT candidate,
         const u8* RESTRICT mask, float* RESTRICT filtered, float* RESTRICT total, float* RESTRICT peak,
@@ -188,7 +189,7 @@ KERNEL(nlm_pairs,
       if (sx == 0 && sy == 0 && sz < 1) sz = 1;
       int n = end - sz;
       if (n <= 0) continue;
-      // rows and columns, from the tile's first ones, of weights that the tile needs
+      // rows and columns of weights that the tile needs, relative to its first ones
       int low_y = sy > 0 ? -sy : 0, high_y = sy < 0 ? t.rows - sy : t.rows;
       if (t.y + low_y < 0) low_y = (int)-t.y;
       if (t.y + high_y > ny) high_y = (int)(ny - t.y);

@@ -1,7 +1,7 @@
-// Phase arithmetic of MCPC-3D-S (10.1002/mrm.26963): the phase that is there at echo time 0.
+// Phase arithmetic of MCPC-3D-S (10.1002/mrm.26963): the phase at echo time 0.
 #include "vmath.h"
 
-// Hermitian product of two echoes: its angle, and the root of its modulus as a magnitude; 0 outside.
+// Hermitian product of two echoes: its phase, and the square root of its modulus as a magnitude; 0 outside the mask.
 KERNEL(hermitian_product,
        (const float* RESTRICT phase1, const float* RESTRICT phase2, const float* RESTRICT magnitude1,
         const float* RESTRICT magnitude2, const u8* RESTRICT mask, float* RESTRICT angle,
@@ -15,7 +15,7 @@ KERNEL(hermitian_product,
   }
 }
 
-// exp(i offset) with offset = phase1 - ratio * difference, ratio = TE1 / (TE2 - TE1); 0 outside.
+// exp(i offset) with offset = phase1 - ratio * difference, ratio = TE1 / (TE2 - TE1); 0 outside the mask.
 KERNEL(offset_phasor,
        (const float* RESTRICT phase1, const float* RESTRICT difference, const u8* RESTRICT mask,
         float* RESTRICT re, float* RESTRICT im, float ratio, Index n),
@@ -28,7 +28,7 @@ KERNEL(offset_phasor,
   }
 }
 
-// Phase without the angle of (re, im), wrapped again; 0 outside.
+// Phase minus the angle of (re, im), wrapped; 0 outside the mask.
 KERNEL(subtract_offset,
        (const float* RESTRICT phase, const float* RESTRICT re, const float* RESTRICT im,
         const u8* RESTRICT mask, float* RESTRICT corrected, Index n),

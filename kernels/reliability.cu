@@ -1,17 +1,17 @@
-// Where a field map can be believed.
+// Detection of implausible voxels in a field map.
 #include "tile.h"
 
 FN int differs(float a, float b, float limit) { return fabs1(a - b) > limit; }
 
-// kept = 1 where the field differs by more than the limit from less than half of the face neighbours in the
-// mask. The limit is rim_limit for voxels with a neighbour outside the mask, else inner_limit.
+// kept = 1 if the field differs by more than the limit from less than half of the face neighbours in the mask. The
+// limit is rim_limit for voxels with a neighbour outside the mask, else inner_limit.
 KERNEL(field_jumps,
        (const float* RESTRICT field, const u8* RESTRICT mask, u8* RESTRICT kept, float rim_limit,
         float inner_limit, Index nx, Index ny, Index nz),
        (field, mask, kept, rim_limit, inner_limit, nx, ny, nz)) {
   FOR_ROWS(row, nx * ny) {
     Index x = row / ny, y = row % ny, start = row * nz;
-    // A row outside the volume is replaced by this row and not counted.
+    // A row outside the volume is replaced by this row and does not count.
     int has[4] = {x > 0, x + 1 < nx, y > 0, y + 1 < ny};
     Index offset[4] = {has[0] ? -ny * nz : 0, has[1] ? ny * nz : 0, has[2] ? -nz : 0, has[3] ? nz : 0};
     const float* f = field + start;

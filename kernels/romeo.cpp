@@ -1,6 +1,6 @@
-// The minimum spanning forest that ROMEO (10.1002/mrm.28563) unwraps along, on the CPU, by Kruskal's algorithm.
-// Edges are ordered by cost, edges of equal cost by 3 voxel + axis. The forest is therefore unique, and each of
-// the 255 costs is one sweep through memory. kernels/romeo_forest.cu finds the same forest on a GPU.
+// The minimum spanning forest along which ROMEO (10.1002/mrm.28563) unwraps, by Kruskal's algorithm, on the CPU.
+// Edges are ordered by cost, and edges of equal cost by 3 voxel + axis. The forest is therefore unique, and each of
+// the 255 costs takes one pass through memory. kernels/romeo_forest.cu finds the same forest on a GPU.
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -14,11 +14,11 @@ typedef std::uint32_t Edge;  // 4 voxel + axis
 
 const float kPerTurn = 0.15915494309189533577f;
 const int kCosts = 256;
-const Index kAhead = 16;  // edges whose memory is requested in advance
+const Index kAhead = 16;  // distance of prefetching [edges]
 
 enum Status { kDone = 0, kOutOfMemory = 1, kTooLarge = 2 };
 
-struct Node {  // of the union-find: a voxel's turns are these and those of its parent
+struct Node {  // of the union-find: the turns of a voxel are these plus those of its parent
   int parent, turns;
 };
 
@@ -27,8 +27,8 @@ struct Volume {
   const u8 *cost, *state;
   Index nx, ny, nz, n, stride[3];
 
-  // Calls visit(voxel, axis, cost) for every edge in order of 3 voxel + axis. Edges between two settled voxels
-  // cannot change anything and are left out.
+  // Calls visit(voxel, axis, cost) for every edge in order of 3 voxel + axis. Edges between two settled voxels cannot
+  // change anything and are skipped.
   template <class Visit>
   void for_edges(Visit visit) const {
     for (Index x = 0, i = 0; x < nx; ++x)
@@ -46,7 +46,7 @@ struct Volume {
   }
 };
 
-// The edges in ascending order, by counting sort; null without memory.
+// Edges in ascending order, by counting sort; null if memory is insufficient.
 std::unique_ptr<Edge[]> sorted_edges(const Volume& v, Index& count) {
   Index place[kCosts + 1] = {0};
   v.for_edges([&](Index, int, int cost) { ++place[cost + 1]; });
@@ -57,7 +57,7 @@ std::unique_ptr<Edge[]> sorted_edges(const Volume& v, Index& count) {
   return edges;
 }
 
-// Root of a voxel's tree; adds the turns on the way there. Halves the path.
+// Root of a voxel's tree; adds the turns along the path to `turns` and halves the path.
 int find(Node* nodes, int i, int& turns) {
   Node here = nodes[i];
   while (here.parent != i) {
@@ -70,7 +70,7 @@ int find(Node* nodes, int i, int& turns) {
   return i;
 }
 
-// Joins the trees at both ends of an edge; the root with the larger number remains one.
+// Joins the trees at both ends of an edge; the root with the larger number remains.
 void join(const float* phase, Node* nodes, int i, int j) {
   int to_i = 0, to_j = 0, a = find(nodes, i, to_i), b = find(nodes, j, to_j);
   if (a == b) return;
@@ -97,7 +97,7 @@ void join_all(const Volume& v, Node* nodes, const Edge* edges, Index count) {
     int i = (int)(edges[k] >> 2);
     join(v.phase, nodes, i, i + (int)v.stride[edges[k] & 3]);
   }
-  for (Index i = v.n - 1; i >= 0; --i) {  // parents come later in memory and point to their roots already
+  for (Index i = v.n - 1; i >= 0; --i) {  // parents come later in memory and already point to their roots
     if (v.state[i] == 0 || nodes[i].parent == i) continue;
     Node above = nodes[nodes[i].parent];
     nodes[i] = Node{above.parent, nodes[i].turns + above.turns};
@@ -108,9 +108,8 @@ void join_all(const Volume& v, Node* nodes, const Edge* edges, Index count) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-// The minimum spanning forest of the voxels whose state is 1 (to unwrap) or 2 (settled: all of them are one tree
-// with the root n). tree[i] = root + 2^32 turns: the turns that make voxel i continue its root. tree[i] is not
-// written where the state is 0.
+// The minimum spanning forest of the voxels in state 1 (to unwrap) or 2 (settled: together one tree with root n).
+// tree[i] = root + 2^32 turns: the turns that make voxel i continue its root. tree[i] is not written in state 0.
 EXPORT int romeo_forest(const float* phase, const u8* cost, const u8* state, Index* tree, Index nx, Index ny,
                         Index nz, Index nodes) {
   Volume volume = {phase, cost, state, nx, ny, nz, nx * ny * nz, {ny * nz, nz, 1}};

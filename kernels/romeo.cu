@@ -1,18 +1,18 @@
-// ROMEO (10.1002/mrm.28563): weights of the edges between neighbouring voxels, their mean per voxel, and
-// unwrapping along the echoes. The growth over the edges is in romeo.cpp.
+// ROMEO (10.1002/mrm.28563): weights of the edges between adjacent voxels, their mean per voxel, and unwrapping along
+// the echoes. The growth over the edges is in romeo.cpp and romeo_forest.cu.
 #include "vmath.h"
 
-// What the weights of an image's edges depend on. The gradient's term is left out by a lowest value of 1:
-// selecting by a condition that is the same for all voxels would keep the loops from being vectorised.
+// Parameters of the edge weights of an image. A lowest value of 1 disables the gradient's term: selecting it by a
+// condition that is equal for all voxels would prevent vectorisation of the loops.
 struct EdgeTerms {
   float ratio, lowest_gradient, bright;
   int magnitude_weights;  // known at compile time
 };
 
-// Distance from whole turns, -1/2 .. 1/2.
+// Distance from the nearest whole turn, -1/2 .. 1/2.
 FN float rest(float turns) { return turns - fround(turns); }
 
-// A triplet of voxels in line, given its two steps [turns]: 1 where the phase is linear, 0.9 if not known.
+// Linearity of three voxels in line, given their two steps [turns]: 1 if the phase is linear, 0.9 if unknown.
 FN float linearity(float step1, float step2, int known) {
   float bend = PI_F * fabs1(rest(step2 - step1));
   return known ? fmax2(0.0f, 1.0f - bend) : 0.9f;
@@ -20,16 +20,15 @@ FN float linearity(float step1, float step2, int known) {
 
 FN float term(float quality) { return 0.1f + 0.9f * quality; }
 
-// Weight of magnitudes that are neither low nor as high as in flowing blood; `bright` is half the 95th
-// percentile.
+// Weight of magnitudes: reduced if low, or as high as in flowing blood; `bright` is half the 95th percentile.
 FN float magnitude_term(float low, float high, float bright) {
   float dark = 0.5f + 0.5f * fmin2(1.0f, low / bright);
   float flow = 0.5f + 0.5f * fmin2(1.0f, bright / fmax2(high, bright));
   return term(dark) * term(flow);
 }
 
-// Cost 1 (best) .. 255 of the edge from voxel k to k + next, with outer neighbours k + before and k + after;
-// 0 where it does not exist. Offsets of neighbours that are not there are 0.
+// Cost 1 (best) .. 255 of the edge from voxel k to k + next, with outer neighbours k + before and k + after; 0 if the
+// edge does not exist. Offsets of missing neighbours are 0.
 FN u8 edge_cost(const float* p, const float* q, const float* m, const u8* mask, Index before, Index next,
                 Index after, int has_before, int has_next, int has_after, int k, EdgeTerms terms) {
   const float *p0 = p + before, *p2 = p + next, *p3 = p + after, *q2 = q + next, *m2 = m + next;
@@ -47,7 +46,7 @@ FN u8 edge_cost(const float* p, const float* q, const float* m, const u8* mask, 
   return (u8)((has_next & mask[k] & mask2[k]) != 0 ? cost : 0);
 }
 
-// The edges of a row of nz voxels on all three axes.
+// Edges of a row of nz voxels on all three axes.
 FN void row_costs(const float* p, const float* q, const float* m, const u8* mask, u8* cost, Index row, Index nx,
                   Index ny, Index nz, EdgeTerms terms) {
   for (int axis = 0; axis < 2; ++axis) {
@@ -62,7 +61,7 @@ FN void row_costs(const float* p, const float* q, const float* m, const u8* mask
   }
   u8* out = cost + 2 * nx * ny * nz;
   ROW_FOR(k, (int)nz - 3) { out[k + 1] = edge_cost(p, q, m, mask, -1, 1, 2, 1, 1, 1, k + 1, terms); }
-  ROW_FOR(end, 3) {  // the ends of the row: its first voxel and its last two
+  ROW_FOR(end, 3) {  // ends of the row: its first voxel and its last two
     int k = end == 0 ? 0 : (int)nz - 3 + end, taken = end > 0 && k <= 0;
     int has_before = k > 0, has_next = k + 1 < (int)nz, has_after = k + 2 < (int)nz;
     if (!taken)
@@ -71,8 +70,9 @@ FN void row_costs(const float* p, const float* q, const float* m, const u8* mask
   }
 }
 
-// cost[axis, x, y, z]: the edge from (x, y, z) to its next voxel on the axis. ratio = TE(phase) / TE(other);
-// second = 0 leaves the term of the other echo out, magnitude_weights = 0 those of low and high magnitude.
+// cost[axis, x, y, z]: cost of the edge from (x, y, z) to the next voxel along the axis.
+// ratio = TE(phase) / TE(other); second = 0 omits the term of the other echo, magnitude_weights = 0 those of low and
+// high magnitude.
 KERNEL(romeo_weights,
        (const float* RESTRICT phase, const float* RESTRICT other, const float* RESTRICT magnitude,
         const u8* RESTRICT mask, u8* RESTRICT cost, float ratio, float bright, int second,
@@ -89,7 +89,7 @@ KERNEL(romeo_weights,
   }
 }
 
-// Adds an edge's weight in 254ths, and one to the number of edges in the upper half: both at once.
+// Weight of an edge in 1/254, plus the edge count in the upper half: both in one sum.
 FN int edge_weight(int cost, int inside) { return inside & (cost > 0) ? 255 - cost + 0x10000 : 0; }
 
 // Mean weight, 0 (worst) .. 1, of the up to six edges of a voxel; 0 for a voxel without edges.
@@ -100,7 +100,7 @@ KERNEL(romeo_quality, (const u8* RESTRICT cost, float* RESTRICT quality, Index n
     int has_x = row >= ny, has_y = row % ny > 0;
     const u8 *on_x = cost + row * nz, *on_y = on_x + n, *on_z = on_y + n;
     const u8 *before_x = on_x - (has_x ? ny * nz : 0), *before_y = on_y - (has_y ? nz : 0);
-    const u8* before_z = on_z - 1;  // of the row's first voxel another number, which does not count
+    const u8* before_z = on_z - 1;  // for the row's first voxel an unrelated value, which is masked out
     float* out = quality + row * nz;
     ROW_FOR(k, (int)nz) {
       int sum = edge_weight(on_x[k], 1) + edge_weight(on_y[k], 1) + edge_weight(on_z[k], 1) +
@@ -112,8 +112,8 @@ KERNEL(romeo_quality, (const u8* RESTRICT cost, float* RESTRICT quality, Index n
   }
 }
 
-// Phase of an echo brought to within pi of `ratio` times the unwrapped reference, ratio = TE / TE(reference).
-// state: 2 = settled; 1 = further than `limit` [rad] from the prediction, to be grown again; 0 = outside.
+// Phase of an echo, shifted to within pi of `ratio` times the unwrapped reference, ratio = TE / TE(reference). state:
+// 2 = settled; 1 = further than `limit` [rad] from the prediction, to be grown again; 0 = outside.
 KERNEL(romeo_temporal,
        (const float* RESTRICT phase, const float* RESTRICT reference, const u8* RESTRICT mask,
         float* RESTRICT unwrapped, u8* RESTRICT state, float ratio, float limit, Index n),

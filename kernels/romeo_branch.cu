@@ -1,19 +1,19 @@
-// Which multiple of 2 pi each tree of ROMEO's forest gets as a whole: its median is brought to the branch around 0,
-// then a few turns are added where another echo fits better to a phase that is linear in time through 0. Sums are
-// integers, so neither their order nor the machine matters.
+// Offset of each tree of ROMEO's forest, as a multiple of 2 pi: the median of the tree is shifted to the branch
+// around 0, then a few turns are added if this improves the agreement of another echo with a phase that is linear in
+// time through 0. Sums are integers, so their order and the machine do not matter.
 #include "romeo_tree.h"
 
 #define LANES 256
 #define SEGMENT 2048
-#define ANGLES 65536  // of one turn
+#define ANGLES 65536  // per turn
 #define ANGLES_PER_RADIAN 10430.3783505f
 #define MOST_TURNS 2
-#define PENALTY 1043  // angles (0.1 rad) for each turn away from the branch around 0
+#define PENALTY 1043  // angles (0.1 rad) per turn away from the branch around 0
 
-// Turns of voxel i, counted from the branch around 0, up to those of its tree.
+// Branch of voxel i: its turns from the branch around 0, not counting those of its tree.
 FN int branch_of(const float* phase, Index node, Index i) { return turns_of(node) + whole_turns(phase[i]); }
 
-// roots = 1 at the root of each tree; range, 0 before, becomes the lowest branch of a voxel and minus the highest.
+// roots = 1 at the root of each tree; range (initially 0): the lowest branch of a voxel, and minus the highest.
 KERNEL(romeo_roots,
        (const float* RESTRICT phase, const u8* RESTRICT state, const Index* RESTRICT tree, u8* RESTRICT roots,
         Index* RESTRICT range, Index n),
@@ -28,7 +28,7 @@ KERNEL(romeo_roots,
   }
 }
 
-// number[roots[k]] = k; every median begins at the lowest branch, every sum at 0.
+// number[roots[k]] = k; medians start at the lowest branch, sums at 0.
 KERNEL(romeo_reset,
        (const Index* RESTRICT roots, int* RESTRICT number, Index* RESTRICT median, Index* RESTRICT counts,
         Index* RESTRICT sine, int lowest, Index trees, Index n),
@@ -41,8 +41,8 @@ KERNEL(romeo_reset,
   }
 }
 
-// Adds value(voxel, number of its tree) to sums[number] for the waiting voxels of segment t. One tree, that of the
-// first such voxel among 256 spread over the segment, is summed by lanes; most voxels belong to it.
+// Adds value(voxel, number of its tree) to sums[number] for the waiting voxels of segment t. The tree of the first
+// such voxel among 256 spread over the segment, to which most voxels belong, is summed across lanes.
 template <class Value>
 FN void add_by_tree(const u8* state, const Index* tree, const int* number, Index* sums, Index t, Index n,
                     Index* lanes, Index* probe, Value value) {
@@ -81,7 +81,7 @@ FN void add_by_tree(const u8* state, const Index* tree, const int* number, Index
   TILE_SYNC();
 }
 
-// counts[k] += 2^32 for each voxel of tree k, and 1 if its branch is below median[k] + step.
+// counts[k] += 2^32 for each voxel of tree k, plus 1 if its branch is below median[k] + step.
 KERNEL(romeo_count,
        (const float* RESTRICT phase, const u8* RESTRICT state, const Index* RESTRICT tree,
         const int* RESTRICT number, const Index* RESTRICT median, Index* RESTRICT counts, int step, Index n,
@@ -95,8 +95,8 @@ KERNEL(romeo_count,
   }
 }
 
-// Raises a median by `step` if less than half of the tree's voxels lie below the result. Over halving steps it
-// becomes the lower median. Empties the counts.
+// Raises a median by `step` if less than half of the tree's voxels lie below the result, and resets the counts. Over
+// halving steps this yields the lower median.
 KERNEL(romeo_narrow, (Index* RESTRICT median, Index* RESTRICT counts, int step, Index trees),
        (median, counts, step, trees)) {
   FOR_VOXELS(k, trees) {
@@ -114,7 +114,8 @@ FN int wave(int angle) {
 }
 
 // sums[k] += sine of (misfit of the other echo + shift) over tree k, misfit = other - ratio (phase + 2 pi turns).
-// ratio counts 2^-16, the expected phase 2^-16 turns: their product is a fraction of a turn in 32 bits.
+// ratio is in units of 2^-16, the expected phase in units of 2^-16 turns: their product is a 32-bit fraction of a
+// turn.
 KERNEL(romeo_misfit,
        (const float* RESTRICT phase, const float* RESTRICT other, const u8* RESTRICT state,
         const Index* RESTRICT tree, const int* RESTRICT number, Index* RESTRICT sums, Index ratio, int shift,
@@ -142,7 +143,7 @@ FN int angle_of(Index re, Index im) {
   return im < 0 ? -angle : angle;
 }
 
-// Turns to add to each tree: minus its median, and those that make the other echo fit.
+// Turns to add to each tree: minus its median, plus those for the best agreement of the other echo.
 KERNEL(romeo_branch,
        (const Index* RESTRICT median, const Index* RESTRICT cosine, const Index* RESTRICT sine,
         Index* RESTRICT added, Index ratio, Index trees),
@@ -163,14 +164,14 @@ KERNEL(romeo_branch,
   }
 }
 
-// Phase plus 2 pi times `turns`; 2 pi as two floats, so that both products are exact, fused or not.
+// Phase plus 2 pi times `turns`; 2 pi is split into two floats, so that both products are exact, fused or not.
 FN float turned(float phase, Index turns) {
   double t = (double)turns, value = phase;
   value = value + (double)TWO_PI_F * t;
   return (float)(value - (double)TWO_PI_EXCESS_F * t);
 }
 
-// Phase with the turns of each voxel and of its tree added; 0 outside.
+// Phase plus the turns of each voxel and of its tree; 0 outside the mask.
 KERNEL(romeo_turn,
        (const float* RESTRICT phase, const u8* RESTRICT state, const Index* RESTRICT tree,
         const int* RESTRICT number, const Index* RESTRICT added, float* RESTRICT unwrapped, Index n,
@@ -183,7 +184,7 @@ KERNEL(romeo_turn,
   }
 }
 
-// Phase with the turns of the waiting voxels added that the settled ones reach: the root of their tree is n.
+// Adds the turns of the waiting voxels connected to settled ones, that is, those of the tree with root n.
 KERNEL(romeo_continue,
        (const float* RESTRICT phase, const u8* RESTRICT state, const Index* RESTRICT tree,
         float* RESTRICT unwrapped, Index n),

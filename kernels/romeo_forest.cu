@@ -1,15 +1,15 @@
-// The minimum spanning forest that ROMEO (10.1002/mrm.28563) unwraps along, by Boruvka's algorithm: in each round
-// every tree finds the first edge that leaves it, and all trees join along theirs. Edges are ordered by cost, edges
-// of equal cost by 3 voxel + axis. The forest is therefore unique: it is that of kernels/romeo.cpp.
+// The minimum spanning forest along which ROMEO (10.1002/mrm.28563) unwraps, by Boruvka's algorithm: in each round
+// every tree finds the first edge that leaves it, and all trees join along these edges. Edges are ordered by cost,
+// and edges of equal cost by 3 voxel + axis. The forest is therefore unique: it equals that of kernels/romeo.cpp.
 //
-// State of a voxel: 0 outside, 1 to be unwrapped, 2 settled. All settled voxels are one tree with the root n, which
-// joins no other: the trees that border on it do. cost[axis, voxel] must be 0 on the last plane of the axis. A
-// round is three launches, which do nothing where done[round] = 1, so that the host need not watch each round.
+// State of a voxel: 0 outside, 1 to be unwrapped, 2 settled. All settled voxels form one tree with root n, which
+// joins no other; its neighbours join it. cost[axis, voxel] must be 0 on the last plane of the axis. A round consists
+// of three launches, which do nothing if done[round] = 1, so the host need not check each round.
 #include "romeo_tree.h"
 
 #define NO_EDGE 0x7fffffffffffffffLL
 
-// Every waiting voxel is a tree of its own.
+// Initially, every waiting voxel is a tree.
 KERNEL(romeo_start, (const u8* RESTRICT state, Index* RESTRICT tree, Index* RESTRICT first, Index n),
        (state, tree, first, n)) {
   FOR_VOXELS(i, n) {
@@ -18,7 +18,7 @@ KERNEL(romeo_start, (const u8* RESTRICT state, Index* RESTRICT tree, Index* REST
   }
 }
 
-// The smaller of `key` and the key of the edge from `lower` on the axis, if that edge leads out of the tree `root`
+// The smaller of `key` and the key of the edge from `lower` along the axis, if this edge leads from the tree `root`
 // to voxel `end`. Keys are ordered like the edges.
 FN Index smaller_key(Index key, const u8* cost, const u8* state, const Index* tree, Index root, Index lower,
                      Index end, int axis, Index n) {
@@ -46,8 +46,8 @@ KERNEL(romeo_first,
   }
 }
 
-// link[root] = the root that the tree joins and the turns between both; itself for a tree that stays. Of two trees
-// with the same first edge, that with the larger root stays.
+// link[root] = the root that the tree joins and the turns between the two; the root itself for a tree that stays. Of
+// two trees with the same first edge, the one with the larger root stays.
 KERNEL(romeo_link,
        (const float* RESTRICT phase, const u8* RESTRICT state, const Index* RESTRICT tree,
         const Index* RESTRICT first, Index* RESTRICT link, Index* RESTRICT done, int round, Index nx, Index ny,
@@ -76,7 +76,7 @@ KERNEL(romeo_link,
   }
 }
 
-// Every voxel follows the links from its root to one that stays.
+// Every voxel follows the links from its root to a root that stays.
 KERNEL(romeo_follow,
        (const u8* RESTRICT state, const Index* RESTRICT link, const Index* RESTRICT done, Index* RESTRICT tree,
         Index* RESTRICT first, int round, Index n),

@@ -1,4 +1,4 @@
-// Series of volumes: bringing them into the order that voxel kernels read; medians over volumes.
+// Series of volumes: conversion to the memory order of voxel kernels, and medians over volumes.
 #include "tile.h"
 
 #define VOXELS 64
@@ -22,8 +22,8 @@ KERNEL(series_to_planes, (const float* RESTRICT series, float* RESTRICT planes, 
   }
 }
 
-// Median over the volumes of each voxel, NaN where a value is NaN; 1 where every value is positive.
-// The largest values are sorted to the end of `planes` until those in the middle are known.
+// Median over the volumes of each voxel, NaN if any value is NaN; `positive` is 1 if every value is positive. The
+// largest values are sorted to the end of `planes` until the middle ones are known.
 KERNEL(series_median,
        (float* RESTRICT planes, float* RESTRICT median, u8* RESTRICT positive, Index volumes, Index n),
        (planes, median, positive, volumes, n)) {

@@ -1,10 +1,10 @@
-// Polynomials up to second order in each coordinate, as sums and as fields. Coordinates are
-// x = x0 + i dx and so on; coefficient [j][a][b] belongs to x^j y^a z^b.
+// Polynomials up to second order in each coordinate: their moments and their fields. Coordinates are x = x0 + i dx
+// and so on; coefficient [j][a][b] belongs to x^j y^a z^b.
 #include "tile.h"
 
 #define ROWS 8
 #define LANES 32
-#define STRIDE TILE_PICK(LANES, LANES + 1)  // on a GPU the sums of one lane lie in different banks
+#define STRIDE TILE_PICK(LANES, LANES + 1)  // on a GPU, puts the sums of one lane into different banks
 
 // moments[b] = sum over z of weight field z^b, for b = 0, 1, 2, per (x, y).
 KERNEL(shim_moments,

@@ -1,8 +1,8 @@
 // Spherical mean values: the passes of SHARP-type background removal between its FFTs.
 #include "tile.h"
 
-// mean_field = field * mean, mean_mask = mask * sphere, all spectra; those of the sphere and of the mean over it
-// are real, as both are symmetric. `scale` is that of the inverse FFT.
+// mean_field = field * mean, mean_mask = mask * sphere, all of them spectra; those of the sphere and of the mean over
+// it are real, since both are symmetric. `scale` is that of the inverse FFT.
 KERNEL(smv_spectra,
        (const Complex* RESTRICT field, const Complex* RESTRICT mask, const float* RESTRICT mean,
         const float* RESTRICT sphere, Complex* RESTRICT mean_field, Complex* RESTRICT mean_mask, float scale,
@@ -17,7 +17,7 @@ KERNEL(smv_spectra,
   }
 }
 
-// Where the whole sphere lies in the mask (mean_mask >= full) and no larger sphere did (inside == 0):
+// If the sphere lies entirely in the mask (mean_mask >= full) and no larger sphere did (inside == 0):
 // filtered = field - mean_field, inside = 1.
 KERNEL(smv_select,
        (const float* RESTRICT field, const float* RESTRICT mean_field, const float* RESTRICT mean_mask,
@@ -30,7 +30,7 @@ KERNEL(smv_select,
   }
 }
 
-// Deconvolution by 1 - mean: spectrum / (1 - mean) where that is at least `threshold`, else 0.
+// Deconvolution by 1 - mean: spectrum / (1 - mean) where the divisor is at least `threshold`, else 0.
 KERNEL(smv_deconvolve,
        (Complex* RESTRICT spectrum, const float* RESTRICT mean, float threshold, float scale, Index nx,
         Index ny, Index nh),

@@ -1,22 +1,22 @@
-// Diffusion tensor of a voxel from its signals: log-linear least squares, unweighted or weighted by squared
-// signals, then eigen-decomposition and scalar maps, in one pass over the image.
+// Diffusion tensor of a voxel from its signals: log-linear least squares, unweighted or weighted by squared signals,
+// followed by eigen-decomposition and scalar maps, in one pass over the image.
 //
 //   y_v = log S_v = log S0 - b_v g_v' D g_v = (A beta)_v,   A = Q R  (Q with orthonormal columns)
 //   OLS: c = Q'y;   weighted: c += (Q'WQ)^-1 Q'W (y - Qc);   beta = R^-1 c
-//   W = S^2 as measured, or exp(2 Qc) as the fit before predicts
+//   W = S^2 as measured, or exp(2 Qc) as predicted by the previous fit
 //
 // Solving for the correction to c in the orthonormal basis keeps float32 normal equations accurate.
 #define TILE_THREADS 128
 #define TILE_LIMITS TILE_THREADS, 3
 #include "tensor_sums.h"
 
-#define FSL_FLOOR 0.01f  // part of S0 below which FSL raises signals
-#define FSL_LARGEST 23.0f  // logarithm of the largest S0 that FSL believes
-#define NOTHING 1e-30f  // least number whose logarithm is taken
+#define FSL_FLOOR 0.01f  // fraction of S0 below which FSL raises signals
+#define FSL_LARGEST 23.0f  // logarithm of the largest S0 that FSL accepts
+#define NOTHING 1e-30f  // smallest number whose logarithm is taken
 #define DOUBT 20.0f  // above this a solution is refined: its error exceeds about 1e-6
 #define REFINEMENTS 3
 
-// A tile of voxels: where its signals are and how they become logarithms.
+// A tile of voxels: location of its signals and how they become logarithms.
 struct Tile {
   const float* signal;
   const int* index;
@@ -24,19 +24,18 @@ struct Tile {
   Index n;
 };
 
-// The limits of a tile's signals: scale, and what those <= 0 are lifted to and all are raised to; the same for
-// measured weights.
+// Limits of a tile's signals: scale, replacement of values <= 0, and lower bound; the same for measured weights.
 struct Limits {
   float *scale, *lift, *least, *weight_lift, *weight_least;
 };
 
-// x of one block: the signals that a fit sees (weights: 0) or takes as weights (1).
+// x of one block: the signals as a fit uses them (weights: 0), or as weights (1).
 FN void signals_of(float* x, float* peak, const Tile t, const Limits e, int block, int weights) {
   load_block(x, peak, t.signal, t.index, t.run, block, t.volumes, t.n);
   raise_block(x, e.scale, weights ? e.weight_lift : e.lift, weights ? e.weight_least : e.least);
 }
 
-// Logarithms of one block, at their place in `logs`; kept from the pass before where `again` is 1.
+// Logarithms of one block, at their position in `logs`; kept from the previous pass if `again` is 1.
 FN const float* logs_of(float* logs, float* x, float* peak, const Tile t, const Limits e, int block,
                         int again) {
   float* y = &AT(logs, slot_of(block) * BLOCK, 0);
@@ -47,7 +46,7 @@ FN const float* logs_of(float* logs, float* x, float* peak, const Tile t, const 
   return y;
 }
 
-// p = Qc of one block, and in place of the measured signals in s what the fit predicts unless `measured`.
+// p = Qc of one block; s receives the signals predicted by the fit unless `measured`.
 FN void predict_block(float* p, float* s, const float* c, const float* q, int measured) {
   for (int j = 0; j < BLOCK; ++j) {
     FOR_LANES(l) {
@@ -59,7 +58,7 @@ FN void predict_block(float* p, float* s, const float* c, const float* q, int me
   }
 }
 
-// Weights of one block (in place of the measured signals in w, or predicted) and r = w (y - Qc).
+// Weights of one block (w holds the measured signals, or they are predicted) and r = w (y - Qc).
 FN void weigh_block(float* w, float* r, const float* y, const float* c, const float* q, int measured) {
   predict_block(r, w, c, q, measured);
   for (int j = 0; j < BLOCK; ++j)
@@ -81,7 +80,7 @@ FN void weigh_again(float* r, float* w, const float* y, const float* base, const
     }
 }
 
-// FSL's second look at the signals: limits from the S0 of the first fit. `facts`: mean and largest absolute signal.
+// FSL's second pass over the signals: limits from the S0 of the first fit. `facts`: mean and largest absolute signal.
 FN void fsl_limits(const Limits e, float* facts, float* x, float* peak, const float* c, const float* up,
                    const Tile t) {
   clear(facts, 2);
@@ -126,11 +125,11 @@ FN void residuals(float* sums, float* logs, float* x, float* peak, const float* 
   }
 }
 
-// maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are not touched.
-// voxel_index ascends and is padded to whole tiles by repeating its last entry. reweightings: 0 OLS, else how many
-// weighted fits follow; measured: the first of them takes the measured signals as weights. Signals below
-// min_signal times the voxel's largest, below lowest, zero, negative and NaN are raised to the larger of these;
-// fsl: FSL's rule instead. Voxels without a positive finite largest signal give 0 and status 3.
+// maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are unchanged.
+// voxel_index ascends and is padded to whole tiles by repeating its last entry. reweightings: 0 for OLS, else the
+// number of weighted fits that follow; measured: the first of them uses the measured signals as weights. Signals
+// below min_signal times the voxel's largest, below lowest, zero, negative, or NaN are raised to the larger of the
+// two bounds; fsl: FSL's rule instead. Voxels without a positive finite largest signal give 0 and status 3.
 KERNEL(tensor_fit,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, float* RESTRICT maps, float min_signal,
@@ -165,7 +164,7 @@ KERNEL(tensor_fit,
     scale_tile(e.scale, top, peak);
     FOR_LANES(l) {
       float scale = AT(e.scale, 0, l), least = fmax2(AT(peak, 0, l) * min_signal, lowest) * scale;
-      // FSL takes log S = 0 where S <= 0, which is S = 1.
+      // FSL sets log S = 0 for S <= 0, that is, S = 1.
       AT(e.lift, 0, l) = AT(e.weight_lift, 0, l) = fsl ? scale : 0.0f;
       AT(e.least, 0, l) = AT(e.weight_least, 0, l) = AT(top, 0, l) > 0.0f ? (fsl ? NOTHING : least) : 1.0f;
     }
@@ -226,8 +225,8 @@ KERNEL(tensor_fit,
 }
 
 // Maps of D = K' D_apparent K, K = (I + L)^-1, in place of those of D_apparent, whose tensor is given: with the
-// gradients that a voxel really got, (I + L) g, the signal is that of D_apparent = (I + L)' D (I + L) for the
-// nominal table. deviation: L column by column; where I + L cannot be inverted the status is RANK_LOST.
+// actual gradients of a voxel, (I + L) g, the signal equals that of D_apparent = (I + L)' D (I + L) for the nominal
+// table. deviation: L column by column; if I + L cannot be inverted, the status is RANK_LOST.
 KERNEL(tensor_deviation,
        (const int* RESTRICT voxel_index, const float* RESTRICT deviation, const float* RESTRICT tensor,
         float* RESTRICT maps, Index fitted, Index n),
@@ -240,7 +239,7 @@ KERNEL(tensor_deviation,
       float a[9], k[9], t[6];
 #pragma GCC unroll 9
       for (int j = 0; j < 9; ++j) a[j] = deviation[j * n + i] + (j % 4 == 0 ? 1.0f : 0.0f);
-      // a and k hold columns; k = a^-1.
+      // a and k are stored by columns; k = a^-1.
       k[0] = a[4] * a[8] - a[7] * a[5], k[1] = a[7] * a[2] - a[1] * a[8], k[2] = a[1] * a[5] - a[4] * a[2];
       k[3] = a[6] * a[5] - a[3] * a[8], k[4] = a[0] * a[8] - a[6] * a[2], k[5] = a[3] * a[2] - a[0] * a[5];
       k[6] = a[3] * a[7] - a[6] * a[4], k[7] = a[6] * a[1] - a[0] * a[7], k[8] = a[0] * a[4] - a[3] * a[1];

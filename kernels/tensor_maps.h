@@ -1,8 +1,8 @@
-// Maps of a diffusion tensor: eigenpairs and scalars, shared by every kernel that makes one.
+// Maps of a diffusion tensor: eigenpairs and scalars, shared by all kernels that produce one.
 #pragma once
 #include "vmath.h"
 
-// Plane numbers of the output: tensor xx xy xz yy yz zz, eigenvalues, eigenvectors, scalars.
+// Output planes: tensor xx xy xz yy yz zz, eigenvalues, eigenvectors, scalars.
 #define MAPS 26
 #define OUT_VALUES 6
 #define OUT_VECTORS 9
@@ -15,12 +15,12 @@
 #define OUT_SSE 24  // sum of squared residuals of the logarithms
 #define OUT_SIGMA 25  // standard deviation of the signal around the model
 
-// What the status map says of a voxel; 0 is left to voxels that are not fitted.
+// Values of the status map; 0 marks voxels that are not fitted.
 #define FITTED 1.0f
 #define FITTED_NEGATIVE 2.0f  // fitted; the smallest eigenvalue is negative
 #define NO_SIGNAL 3.0f  // no positive finite signal
-#define RANK_LOST 4.0f  // what is left of the measurements does not determine a tensor
-#define NOT_CONVERGED 5.0f  // the iterations allowed did not suffice; the last estimate is given
+#define RANK_LOST 4.0f  // the remaining measurements do not determine a tensor
+#define NOT_CONVERGED 5.0f  // iteration limit reached; the last estimate is given
 
 struct Vector {
   float x, y, z;
@@ -45,17 +45,17 @@ struct Eigen {
   Vector v1, v2, v3;
 };
 
-// Eigenpairs, descending, of C = [xx xy xz; xy yy yz; xz yz zz] with trace 0, |C|^2 = 6 and determinant 2 r
-// (or C = 0, r = 0). The values solve x^3 - 3 x = 2 r. For r >= 0 the largest lies in [sqrt 3, 2], at least
-// sqrt 3 from the others: root and vector are well conditioned however close the other two are. These
-// follow from the 2 x 2 problem in the plane across. For r < 0 the same is done with -C.
+// Eigenpairs, descending, of C = [xx xy xz; xy yy yz; xz yz zz] with trace 0, |C|^2 = 6 and determinant 2 r (or
+// C = 0, r = 0). The eigenvalues solve x^3 - 3 x = 2 r. For r >= 0 the largest lies in [sqrt 3, 2], at least sqrt 3
+// from the others: eigenvalue and eigenvector are well conditioned however close the other two are. These follow from
+// the 2 x 2 problem in the perpendicular plane. For r < 0 the same is done with -C.
 FN Eigen eigenpairs(float xx, float xy, float xz, float yy, float yz, float zz, float r) {
   int flip = r < 0.0f;
   float sign = flip ? -1.0f : 1.0f, q = fabs1(r);
   float x = 1.73205081f + q * (0.32141f - 0.05346f * q);
   x -= (x * (x * x - 3.0f) - 2.0f * q) / (3.0f * x * x - 3.0f);
   x -= (x * (x * x - 3.0f) - 2.0f * q) / (3.0f * x * x - 3.0f);
-  // Every row of C - x is perpendicular to the vector: take the longest of their cross products.
+  // Every row of C - x is perpendicular to the eigenvector: take the longest of their cross products.
   Vector row1 = {sign * xx - x, sign * xy, sign * xz}, row2 = {sign * xy, sign * yy - x, sign * yz};
   Vector row3 = {sign * xz, sign * yz, sign * zz - x};
   Vector a = cross(row1, row2), b = cross(row1, row3), c = cross(row2, row3);
@@ -65,7 +65,7 @@ FN Eigen eigenpairs(float xx, float xy, float xz, float yy, float yz, float zz, 
   Vector v = pick(best > cc, pick(ab, a, b), c);
   float inverse = 1.0f / fsqrt(fmax2(best, cc));
   v = mix(inverse, v, 0.0f, v);
-  // u, w: the plane across v.
+  // u, w span the plane perpendicular to v.
   int wide = fabs1(v.x) > fabs1(v.y);
   float across = 1.0f / fsqrt(v.z * v.z + (wide ? v.x * v.x : v.y * v.y));
   Vector u = {wide ? -v.z * across : 0.0f, wide ? 0.0f : v.z * across, (wide ? v.x : -v.y) * across};
@@ -74,7 +74,7 @@ FN Eigen eigenpairs(float xx, float xy, float xz, float yy, float yz, float zz, 
   Vector cw = {xx * w.x + xy * w.y + xz * w.z, xy * w.x + yy * w.y + yz * w.z, xz * w.x + yz * w.y + zz * w.z};
   float half = 0.5f * (dot(u, cu) - dot(w, cw)), off = dot(u, cw);
   float radius = fsqrt(half * half + off * off);
-  // Twice the angle of the larger vector of the plane has cosine half / radius and sine off / radius.
+  // Twice the angle of the first eigenvector in the plane has cosine half / radius and sine off / radius.
   float along = half < 0.0f ? off : radius + half, beside = half < 0.0f ? radius - half : off;
   float length = along * along + beside * beside;
   int turned = length > 0.0f;

@@ -1,31 +1,31 @@
-// Diffusion tensor of a voxel from its signals themselves, not their logarithms: nonlinear least squares, robust or
-// not, with the tensor free or kept positive semidefinite.
+// Diffusion tensor of a voxel from its signals instead of their logarithms: nonlinear least squares, robust or not,
+// with the tensor free or kept positive semidefinite.
 //
 //   minimise sum_v loss(S_v - e_v),  e_v = exp((Qc)_v), or the mean of the Rice distribution around that
 //
-// Gauss-Newton (Newton where the tensor is kept positive) from the weighted linear fit; a step that does not lower
-// the sum is shortened. The normal equations are those of the linear fits with other weights.
+// Gauss-Newton (Newton if the tensor is kept positive) from the weighted linear fit; a step that does not decrease
+// the sum is shortened. The normal equations are those of the linear fits with different weights.
 #define TILE_THREADS 128
 #define TILE_LIMITS TILE_THREADS, 3
 #include "tensor_search.h"
 
-#define SMALL_STEP 1e-5f  // the search ends after a step as small as this in every unknown
-#define SMALL_GAIN 2e-7f  // or when the next one would lower the sum by less than this part
+#define SMALL_STEP 1e-5f  // the search ends after a step below this in every unknown
+#define SMALL_GAIN 2e-7f  // or when the next step would decrease the sum by less than this fraction
 #define LONGEST_STEP 10.0f
-#define WILD 1e4f  // a start that moved so far over so weak a pivot is not taken
+#define WILD 1e4f  // an initial step is rejected if its size over its weakest pivot exceeds this
 #define SHORTER 0.3f
-#define ROBUST_STEPS 5  // of each robust fit, which only has to tell outliers from the rest
-#define SLACK 1.000002f  // rounding of the sum of losses
-#define ROUNDS 2  // robust fits before outliers are left out
-#define HALVINGS 22  // of the bracket around the median, in units of the last place
+#define ROBUST_STEPS 5  // per robust fit, which only has to separate outliers from inliers
+#define SLACK 1.000002f  // allows for rounding of the sum of losses
+#define ROUNDS 2  // robust fits before outliers are excluded
+#define HALVINGS 22  // bisections of the bracket around the median, in units in the last place
 
 struct Model {
   const float *basis, *products, *up, *down;
   int positive, iterations;
 };
 
-// Numbers of each voxel of a tile: signals kept; c, and in its place theta where the tensor is kept positive, best and on
-// trial; sums; and single numbers, one row each.
+// Values per voxel of a tile: kept signals; c, or theta if the tensor is kept positive, best and trial; sums; and
+// single values, one row each.
 struct Work {
   float *kept, *absolute, *c, *best, *trial, *step, *reference, *away, *w, *r, *m, *rhs, *out;
   float *peak, *top, *scale, *noise, *floor_, *limit, *loss, *cost, *active, *lost, *now, *doubt, *length,
@@ -33,7 +33,7 @@ struct Work {
   int* bracket;
 };
 
-// Noise, limits and what signals are raised to for a tile, from its largest signals.
+// Noise, limits, and lower bounds of the signals of a tile, from its largest signals.
 FN void scale_work(const Work k, const Series t, const float* sigma, int sigmas, float min_signal, int rician) {
   clear(k.peak, 1);
   for (int b = 0; b < t.blocks; ++b) load_block(k.w, k.peak, t.signal, t.index, t.run, b, t.volumes, t.n);
@@ -47,7 +47,7 @@ FN void scale_work(const Work k, const Series t, const float* sigma, int sigmas,
   }
 }
 
-// The start in `best`: OLS, then weights that it predicts; OLS where the weighted step runs wild.
+// Initial estimate in `best`: OLS, then weights predicted by it; OLS if the weighted step diverges.
 FN void begin_search(const Work k, const Series t, const Model a) {
   clear(k.c, UNKNOWNS);
   clear(k.m, PRODUCTS);
@@ -111,8 +111,8 @@ FN void linearise(const Work k, const Series t, const Model a, int kind) {
   correct(k.out, k.now, k.doubt, k.m, k.rhs);
 }
 
-// Take the trial of lane l where it is better, and make the next one: a whole step from there, or a shorter one from
-// before. The search of a lane ends with a small step or gain.
+// Accept the trial of lane l if it is better, and prepare the next one: a full step from it, or a shorter step from
+// the previous point. The search of a lane ends with a small step or gain.
 FN void advance(const Work k, const Model a, int l) {
   float gain = a.positive ? root_step(k.out, k.m, k.rhs, k.trial, a.down, l) : 1e30f;
   int search = AT(k.active, 0, l) > 0.0f;
@@ -139,7 +139,7 @@ FN void advance(const Work k, const Model a, int l) {
   AT(k.active, 0, l) = search && !done ? 1.0f : 0.0f;
 }
 
-// One search from `best` with the loss `kind`; c is that of the best found.
+// One search from `best` with the loss `kind`; c is that of the best point found.
 FN void search_from_best(const Work k, const Series t, const Model a, int kind) {
   for (int i = 0; i < UNKNOWNS; ++i)
     FOR_LANES(l) { AT(k.reference, i, l) = AT(k.c, i, l), AT(k.trial, i, l) = AT(k.best, i, l); }
@@ -159,7 +159,7 @@ FN void search_from_best(const Work k, const Series t, const Model a, int kind) 
   }
 }
 
-// Volumes further than `limit` from the reference become 1 in `outliers`; `length`: how many are left.
+// Marks volumes further than `limit` from the reference with 1 in `outliers`; `length`: number of the others.
 FN void mark_outliers(const Work k, const Series t, const Model a, u8* outliers) {
   clear(k.length, 1);
   for (int b = 0; b < t.blocks; ++b) {
@@ -173,7 +173,7 @@ FN void mark_outliers(const Work k, const Series t, const Model a, u8* outliers)
   }
 }
 
-// All maps of lane l from c and the loss found.
+// All maps of lane l from c and the final loss.
 FN void describe_search(const Work k, const Model a, float b_max, int l) {
   describe(k.out, k.c, k.top, k.lost, a.up, 1.0f / b_max, l);
   int good = AT(k.out, OUT_STATUS, l) < NO_SIGNAL;
@@ -187,7 +187,7 @@ FN void describe_search(const Work k, const Model a, float b_max, int l) {
   AT(k.out, OUT_STATUS, l) = good && AT(k.active, 0, l) > 0.0f ? NOT_CONVERGED : status;
 }
 
-// limit = 1.4826 median |d| sqrt(N / (N - 7)) at c, by halving a bracket of float representations.
+// limit = 1.4826 median |d| sqrt(N / (N - 7)) at c, by bisection of the bit representation of floats.
 FN void spread_of(const Work k, const Series t, const Model a) {
   int* bracket = k.bracket;
   FOR_LANES(l) { AT(bracket, 0, l) = 0x2edbe6ff, AT(bracket, 1, l) = 0x7f000000; }
@@ -214,10 +214,10 @@ FN void spread_of(const Work k, const Series t, const Model a) {
   FOR_LANES(l) { AT(k.limit, 0, l) = fmax2(1.4826f * fsqrt(more) * bits_float(AT(bracket, 1, l)), 1e-5f); }
 }
 
-// maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are not touched. sigma: noise of
-// the signal, one number or one a voxel, 0 unknown. rician: the model is the mean of the Rice distribution.
-// robust: losses by Geman and McClure, then volumes further than `threshold` sigma from the model are left out and
-// marked 1 in `outliers`. positive: D = S S, S symmetric. min_signal: see tensor_fit, for the start only.
+// maps[:, voxel_index] of the tensor fitted to signal[:, voxel_index]; other voxels are unchanged. sigma: noise of
+// the signal, one number or one per voxel, 0 if unknown. rician: the model is the mean of the Rice distribution.
+// robust: losses of Geman and McClure, then volumes further than `threshold` sigma from the model are excluded and
+// marked 1 in `outliers`. positive: D = S S, S symmetric. min_signal: see tensor_fit, for the initial estimate only.
 KERNEL(tensor_search,
        (const float* RESTRICT signal, const int* RESTRICT voxel_index, const float* RESTRICT basis,
         const float* RESTRICT products, const float* RESTRICT up, const float* RESTRICT down,

@@ -1,5 +1,5 @@
-// Steps of the tensor fits that search: the signal model, losses, the median of residuals, the step of a tensor
-// that is kept positive.
+// Parts of the iterative tensor fits: signal model, losses, median of residuals, step of a tensor that is kept
+// positive.
 #pragma once
 #include "tensor_sums.h"
 
@@ -34,7 +34,7 @@ FN void misfit_block(float* d, float* slope, const float* x, const float* c, con
     }
 }
 
-// From residuals d and slopes of one block: weights of the normal equations, their right side, and the loss.
+// Weights and right-hand side of the normal equations, and the loss, from residuals d and slopes of one block.
 FN void weigh_misfit(float* w, float* r, float* loss, const float* reference, const float* limit, int kind,
                      int count) {
   for (int j = 0; j < BLOCK; ++j) {
@@ -69,7 +69,7 @@ FN void from_root(float* c, const float* theta, const float* down, int l) {
   }
 }
 
-// theta of the tensor of c with its eigenvalues raised to a part of the mean diffusivity. `out`: scratch for maps.
+// theta of the tensor of c, with eigenvalues raised to a fraction of the mean diffusivity. `out`: scratch for maps.
 FN void to_root(float* theta, float* out, const float* c, const float* up, int l) {
   float beta[UNKNOWNS], root[6];
 #pragma GCC unroll 7
@@ -95,9 +95,9 @@ FN void to_root(float* theta, float* out, const float* c, const float* up, int l
   for (int k = 0; k < 6; ++k) AT(theta, 1 + k, l) = root[k];
 }
 
-// Newton's step x for theta from the sums m, r in the basis of c. H = T'mT less the curvature of S S times the
-// gradient; a pivot that is not positive is replaced, so that the step goes downhill. Returns how much lower the sum
-// of losses gets by the step, as far as its second derivatives tell: near the boundary a long step may change little.
+// Newton step x for theta from the sums m, r in the basis of c. H = T'mT minus the curvature of S S times the
+// gradient; a pivot that is not positive is replaced, so that the step is a descent direction. Returns the decrease
+// of the sum of losses predicted by its second derivatives: near the boundary a long step may change little.
 FN float root_step(float* x_out, const float* m, const float* r, const float* theta, const float* down, int l) {
   float a = AT(theta, 1, l), b = AT(theta, 2, l), d = AT(theta, 3, l), e = AT(theta, 4, l), f = AT(theta, 5, l);
   float g = AT(theta, 6, l);

@@ -1,5 +1,5 @@
-// What the tensor fits share: predictions and the 7 x 7 system. Coefficients come in an orthonormal basis: with the design
-// matrix A = Q R, log S_v = (Q c)_v and the tensor is in beta = R^-1 c.
+// Shared by the tensor fits: predictions and the 7 x 7 system. Coefficients are in an orthonormal basis: with the
+// design matrix A = Q R, log S_v = (Q c)_v, and beta = R^-1 c contains the tensor.
 #pragma once
 #include "blocks.h"
 #include "tensor_maps.h"
@@ -13,8 +13,8 @@
             (q)[3 * BLOCK + (j)] * AT(c, 3, l) + (q)[4 * BLOCK + (j)] * AT(c, 4, l) +                    \
             (q)[5 * BLOCK + (j)] * AT(c, 5, l) + (q)[6 * BLOCK + (j)] * AT(c, 6, l)
 
-// c += x, M x = r, by Cholesky. Directions whose pivot drowned in rounding are left as they are and set `lost` to 1.
-// `doubt`: the size of x over the weakest pivot's share of its diagonal, to which the rounding error is in proportion.
+// c += x, M x = r, by Cholesky. Directions whose pivot is lost to rounding are left unchanged and set `lost` to 1.
+// `doubt`: size of x over the smallest ratio of pivot to diagonal, to which the rounding error is proportional.
 FN void correct(float* c, float* lost, float* doubt, const float* m, const float* r) {
   FOR_LANES(l) {
     float a[PRODUCTS], inverse[UNKNOWNS], x[UNKNOWNS];
@@ -57,8 +57,8 @@ FN void correct(float* c, float* lost, float* doubt, const float* m, const float
   }
 }
 
-// All maps of lane l from its c but the residuals: `up` = R^-1 row by row, `unit` = 1 / b_max; `top` = what S was
-// divided by, 0 where there is nothing to fit; `lost`: the rank was too low.
+// All maps of lane l from its c, except residuals: `up` = R^-1 row by row, `unit` = 1 / b_max; `top` = divisor of S,
+// 0 if there is nothing to fit; `lost`: the rank was insufficient.
 FN void describe(float* out, const float* c, const float* top, const float* lost, const float* up, float unit,
                  int l) {
   float beta[UNKNOWNS];

@@ -1,8 +1,8 @@
-// Threshold-free cluster enhancement (10.1016/j.neuroimage.2008.03.061) without steps: the integral over the
+// Threshold-free cluster enhancement (10.1016/j.neuroimage.2008.03.061) without discrete steps: the integral over the
 // height is a sum over the nodes of the max-tree, which a union-find over the sorted voxels builds
-// (10.1109/TIP.2006.877518). Maps are dealt to threads; each is exact.
+// (10.1109/TIP.2006.877518). Maps are distributed over threads; each result is exact.
 //
-// Voxels are numbered by the mask; voxels[i] is the place of voxel i in a padded box, where offsets[k] lead to
+// Voxels are numbered by the mask; voxels[i] is the position of voxel i in a padded box, in which offsets[k] lead to
 // its neighbours without leaving the box.
 #include <cmath>
 #include <cstdint>
@@ -17,7 +17,7 @@ typedef std::int32_t Place;
 
 const int kRadixBits = 11;
 const int kRadix = 1 << kRadixBits;
-const Index kAhead = 8;  // voxels whose memory is asked for in advance: the sorted order jumps about
+const Index kAhead = 8;  // distance of prefetching [voxels]: the sorted order is irregular in memory
 
 enum Status { kDone = 0, kOutOfMemory = 1, kTooLarge = 2 };
 
@@ -47,7 +47,7 @@ struct Node {
   Place above, area;
 };
 
-// What one thread needs for one map. root (of the union-find) is -1 at places that are not reached yet.
+// Memory of one thread for one map. root (of the union-find) is -1 at positions not yet reached.
 struct Workspace {
   std::vector<std::uint64_t> keys, spare;
   std::vector<Place> root;
@@ -55,7 +55,7 @@ struct Workspace {
 
   explicit Workspace(const Box& box) : keys(box.n), spare(box.n), root(box.size, -1), nodes(box.size) {}
 
-  // Voxels with sign * stat > 0, the highest first, ties in the order of the voxels; returns their number.
+  // Sorts voxels with sign * stat > 0 in descending order, ties in the order of the voxels; returns their number.
   Index sort(const float* stat, Index n, float sign) {
     Index count = 0;
     for (Index i = 0; i < n; ++i) {
@@ -119,7 +119,7 @@ struct Workspace {
       Place p = box.voxels[voxel];
       Node& node = nodes[p];
       const Node& parent = nodes[node.above];
-      // Of equal values the last one carries the whole area; the others take its score.
+      // Among equal values the last one holds the whole area; the others take its score.
       double below = &parent == &node ? 0.0 : shape.raised(parent.value);
       double start = &parent == &node ? 0.0 : parent.score;
       node.score = start + shape.weight(node.area) * (shape.raised(node.value) - below);
@@ -146,7 +146,7 @@ int over_maps(const Box& box, Index n_maps, int threads, Work work) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-// Enhanced maps, negative where the statistic is; 0 where it is 0.
+// Enhanced maps, negative where the statistic is negative, 0 where it is 0.
 EXPORT int tfce_enhance(const float* stat, const int* voxels, const int* offsets, float* enhanced,
                         Index box_size, double extent, double height, int threads, Index maps, Index n,
                         Index neighbours) {
@@ -160,7 +160,7 @@ EXPORT int tfce_enhance(const float* stat, const int* voxels, const int* offsets
   });
 }
 
-// The largest enhanced value of each map among positive statistics and among negative ones.
+// Largest enhanced value of each map among positive statistics and among negative ones.
 EXPORT int tfce_maxima(const float* stat, const int* voxels, const int* offsets, float* maxima, Index box_size,
                        double extent, double height, int threads, Index maps, Index n, Index neighbours) {
   const Box box{voxels, offsets, n, neighbours, box_size};

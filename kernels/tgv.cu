@@ -2,17 +2,17 @@
 // + alpha1 ||grad x - v||_1 + alpha0 ||sym grad v||_1. Splits z1 = grad x - v and z0 = sym grad v with scaled
 // multipliers p and q; periodic forward differences E_a along the axes a.
 //
-// sym grad v has six components: E_x v_x, E_y v_y, E_z v_z, and (E_a v_b + E_b v_a) / sqrt 2 for xy, xz, yz, so
-// the sum of their squares is that of all nine of the symmetric matrix. The sum of absolute values of the nine
-// counts a mixed one sqrt 2 times. Mixed components of a field v on the edges of the grid sit on its faces
-// whatever the direction of an axis, so the result does not depend on how the axes are stored.
+// sym grad v has six components: E_x v_x, E_y v_y, E_z v_z, and (E_a v_b + E_b v_a) / sqrt 2 for xy, xz, yz, so the
+// sum of their squares equals that of all nine entries of the symmetric matrix, whereas the sum of absolute values of
+// the nine counts a mixed one sqrt 2 times. Mixed components of a field v on grid edges lie on grid faces for every
+// direction of an axis, so the result does not depend on how the axes are stored.
 #include "vmath.h"
 
 #define TGV_ROWS 4
 #define SQRT_HALF_F 0.70710678118654752440f
 #define SQRT_TWO_F 1.41421356237309504880f
 
-// Cuts g off at +-t, keeps that as the new multiplier, returns the split minus it.
+// Clamps g to +-t, stores this as the new multiplier, and returns the split minus it.
 FN float tgv_shrink(float* multiplier, float g, float t) {
   float cut = clampf(g, -t, t);
   *multiplier = cut;
@@ -39,8 +39,8 @@ FN void split_voxel(const float* x, const float* v, float* p, float* q, float* r
   s[5 * n + i] = tgv_shrink(q + 5 * n + i, yz + q[5 * n + i], SQRT_TWO_F * t0);
 }
 
-// p, q <- multipliers of grad x - v and sym grad v; r <- z1 - p, s <- z0 - q. h = 1 / voxel [1/mm] per axis.
-// t1, t0: what the shrinkages take off. Components are the leading axis.
+// p, q <- multipliers of grad x - v and sym grad v; r <- z1 - p, s <- z0 - q. h = 1 / voxel [1/mm] per axis. t1, t0:
+// thresholds of the shrinkage. Components are the leading axis.
 KERNEL(tgv_split_step,
        (const float* RESTRICT x, const float* RESTRICT v, float* RESTRICT p, float* RESTRICT q,
         float* RESTRICT r, float* RESTRICT s, float t1, float t0, float hx, float hy, float hz, Index nx,
@@ -62,7 +62,7 @@ KERNEL(tgv_split_step,
   }
 }
 
-// tgv_adjoint at voxel i; dx, dy, dz are the distances to the voxels before.
+// tgv_adjoint at voxel i; dx, dy, dz are the distances to the preceding voxels.
 FN void adjoint_voxel(const float* r, const float* s, float* x, float* v, Index i, Index dx, Index dy, Index dz,
                       float mu1, float mu0, float hx, float hy, float hz, Index n) {
   float gx = mu0 * hx, gy = mu0 * hy, gz = mu0 * hz;
@@ -104,9 +104,9 @@ KERNEL(tgv_adjoint,
   }
 }
 
-// x and v from their right-hand sides g = F grad^T r, v = F of tgv_adjoint's, and data = F (z2 - u2), times
-// `scale`; data becomes A x^. (sym grad)^T sym grad is (|E|^2 + E E^H) / 2, so the part of v across E stands
-// alone and the one along it, v = E w, is coupled with x:
+// x and v from their right-hand sides g = F grad^T r, v = F of tgv_adjoint's, and data = F (z2 - u2), times `scale`;
+// data becomes A x^. (sym grad)^T sym grad is (|E|^2 + E E^H) / 2, so the part of v perpendicular to E decouples, and
+// the parallel part, v = E w, is coupled with x:
 //   (mu1 |E|^2 + mu2 A^2) x - mu1 |E|^2 w = mu1 g + mu2 A data
 //   -mu1 x + (mu1 + mu0 |E|^2) w = E^H v / |E|^2
 // ex, ey, ez are E_a of the axes. The mean of x becomes 0.

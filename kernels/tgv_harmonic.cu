@@ -1,10 +1,10 @@
-// The step in k-space of total generalised variation with a nearly harmonic field in the data; the other steps are
-// those of tgv.cu.
+// The k-space step of total generalised variation with a nearly harmonic field in the data; the other steps are those
+// of tgv.cu.
 #include "tile.h"
 
-// The quadratic problem of x, w and a harmonic field h, times `scale`: least mu1/2 |grad x - w - q1|^2 +
-// mu0/2 |eps w - q0|^2 + mu2/2 |A x + h - d|^2 + mu3/2 |laplace h - c|^2. With e the symbol of grad,
-// eps^H eps = (|e|^2 + e e^H) / 2, so w and h are eliminated in closed form.
+// Solves the quadratic problem of x, w and a harmonic field h, times `scale`: minimise mu1/2 |grad x - w - q1|^2 +
+// mu0/2 |eps w - q0|^2 + mu2/2 |A x + h - d|^2 + mu3/2 |laplace h - c|^2. With the symbol e of grad, eps^H
+// eps = (|e|^2 + e e^H) / 2, so w and h are eliminated in closed form.
 // In: gx to g3 as tgv_adjoint gives x and v, data = d, harmonic = c. Out: gx = x, g1 to g3 = w, data = A x + h,
 // harmonic = laplace h.
 KERNEL(tgv_harmonic_kspace_step,

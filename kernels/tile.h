@@ -8,31 +8,32 @@
 //     TILE_FOR(i, n)              1-D cooperative loop
 //     TILE_FOR2(j, i, nj, ni)     2-D: i runs along contiguous memory
 //     TILE_FOR3(k, j, i, nk, nj, ni)
-//     TILE_SYNC()                 barrier: what was written before it may be read after it
-//   FOR_ROWS(r, count)          row kernels: every r once; rows do not share scratch and have no barrier:
+//     TILE_SYNC()                 barrier: makes earlier writes visible to later reads
+//   FOR_ROWS(r, count)          row kernels: every r once; rows share no scratch and have no barrier:
 //     ROW_FOR(i, n)               loop along the row
-//   FOR_LANES(l)                voxel fits with small matrices: TILE_LANES voxels side by side, one a lane;
-//     PRIVATE(type, m, n)         n numbers of each lane's own (registers on a GPU), declared before it,
-//     AT(m, i, l)                 number i of lane l
-//     ANY_LANE(found, l, test)    found = 1 where the test holds for a lane of those that run together
-//     JOINED(type, m, n)          numbers of each lane that its neighbours read too; OF(m, i, l) is AT for them,
-//     BESIDE(m, i, l, d)          number i of lane l + d, counted round in the 32 lanes that hold l,
-//     LANE_SYNC()                 what OF wrote before it BESIDE may read after it
+//   FOR_LANES(l)                voxel fits with small matrices: TILE_LANES voxels in parallel, one per lane;
+//     PRIVATE(type, m, n)         n values per lane (registers on a GPU), declared before it,
+//     AT(m, i, l)                 value i of lane l
+//     ANY_LANE(found, l, test)    found = 1 if the test holds for any of the lanes that run together
+//     JOINED(type, m, n)          values per lane that its neighbours read too; OF(m, i, l) is AT for them,
+//     BESIDE(m, i, l, d)          value i of lane l + d, cyclic in the 32 lanes that contain l,
+//     LANE_SYNC()                 makes writes through OF visible to BESIDE
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
-//   atomic_load, atomic_store,  integers that several tiles use at once, without any order between them; only for
-//   atomic_add, atomic_min,     results that do not depend on that order (sums, the smallest number, the root of a
-//   atomic_swap                 union-find tree)
+//   atomic_load, atomic_store,  integers that several tiles access concurrently and without order; only for results
+//   atomic_add, atomic_min,     that do not depend on the order (sums, the smallest number, the root of a union-find
+//   atomic_swap                 tree)
 //
 // 1. GPU (nvcc, NVRTC): a tile is a thread block of 32 x 8 threads; a row is one warp of it, so that short rows
-//    leave no threads idle. A source whose kernels need many registers defines before its includes TILE_THREADS,
-//    fewer threads (its signatures give the same number), and TILE_LIMITS: these, and how many blocks a
-//    multiprocessor must have room for.
-// 2. CPU: tiles and rows are dealt to OpenMP tasks; inside one, loops run in order, the innermost vectorised.
-// 3. CPU, -DTILE_TEST_THREADS: each tile is run by eight real threads with strided loops and a real
-//    barrier, tiles in shuffled order. Only tests use it: it shows a missing TILE_SYNC to ThreadSanitizer.
+//    leave no threads idle. A source whose kernels need many registers defines, before its includes, a smaller
+//    TILE_THREADS (its signatures state the same number) and TILE_LIMITS: this number and the number of blocks
+//    that must fit on a multiprocessor.
+// 2. CPU: tiles and rows are distributed over OpenMP tasks; inside a task, loops run in order, the innermost
+//    vectorised.
+// 3. CPU, -DTILE_TEST_THREADS: each tile is run by eight real threads with strided loops and a real barrier,
+//    tiles in shuffled order. Only tests use it: it reveals a missing TILE_SYNC to ThreadSanitizer.
 //
-// Rules: no standard headers, no static state, float unless said otherwise, 64-bit indices (Index),
-// arrays C-contiguous with the last axis fastest, and aligned to their elements: 8 bytes for Complex.
+// Rules: no standard headers, no static state, float unless stated otherwise, 64-bit indices (Index), arrays
+// C-contiguous with the last axis fastest, and aligned to their elements: 8 bytes for Complex.
 #pragma once
 
 typedef long long Index;
@@ -125,7 +126,7 @@ FN void atomic_min(Index* p, Index value) {
   while (value < seen &&
          !__atomic_compare_exchange_n(p, &seen, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
 }
-FN int atomic_swap(int* p, int expected, int value) {  // value where expected stands; returns what stood there
+FN int atomic_swap(int* p, int expected, int value) {  // returns the previous *p
   __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
 }
@@ -139,7 +140,7 @@ FN int atomic_swap(int* p, int expected, int value) {  // value where expected s
 #define LANE_SYNC() ((void)0)
 
 struct TileTask {
-  Index task, tasks;  // this task's number and how many there are: items are dealt in contiguous ranges
+  Index task, tasks;  // number of this task and of all tasks: items are distributed in contiguous ranges
 };
 #define KERNEL(name, parameters, arguments)                                                             \
   static void name##_task(TileTask tile_task, TILE_ARGS parameters);                                    \

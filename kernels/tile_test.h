@@ -1,8 +1,8 @@
-// The third meaning of the dialect, for tests (-DTILE_TEST_THREADS): work is done by teams of eight real
-// threads, each thread taking every eighth item of a cooperative loop, with a real barrier at TILE_SYNC and
-// scratch that the eight threads share. Two teams share out the tiles, in a shuffled but fixed order, and never
-// wait for each other. Under ThreadSanitizer a missing TILE_SYNC, and tiles or voxels that touch each other's
-// data, are reported as races; the results must be the bytes of the ordinary build.
+// The third meaning of the dialect, for tests (-DTILE_TEST_THREADS): work is done by teams of eight real threads,
+// each thread taking every eighth item of a cooperative loop, with a real barrier at TILE_SYNC and scratch that the
+// eight threads share. Two teams divide the tiles, in a shuffled but fixed order, and never wait for each other.
+// ThreadSanitizer reports a missing TILE_SYNC, and tiles or voxels that access each other's data, as races; the
+// results must equal those of the ordinary build byte for byte.
 #pragma once
 #include <pthread.h>
 #include <string.h>
@@ -24,7 +24,7 @@ struct TileThread {
 
 static thread_local TileThread* tile_self;
 
-// Every team member asks for the same scratch in the same order, so each gets the same addresses.
+// All members of a team request the same scratch in the same order, so each gets the same addresses.
 static inline void* tile_scratch(size_t bytes) {
   void* scratch = tile_self->team->arena + tile_self->arena_used;
   tile_self->arena_used += (bytes + 127) / 64 * 64;
@@ -32,7 +32,7 @@ static inline void* tile_scratch(size_t bytes) {
   return scratch;
 }
 
-// A permutation of 0..n-1: position -> position * step + offset (mod n), step and n without a common factor.
+// A permutation of 0..n-1: position -> position * step + offset (mod n), with step and n coprime.
 struct TileOrder {
   Index n, step;
   explicit TileOrder(Index count) : n(count), step(count * 5 / 8 + 1) {
@@ -61,7 +61,7 @@ static void tile_run(const Body& body) {
   pthread_t threads[TILE_TEAMS * TILE_TEAM_SIZE];
   for (int t = 0; t < TILE_TEAMS; ++t) {
     pthread_barrier_init(&teams[t].barrier, nullptr, TILE_TEAM_SIZE);
-    memset(teams[t].arena, 0xff, TILE_ARENA);  // NaNs: scratch read before it is written shows
+    memset(teams[t].arena, 0xff, TILE_ARENA);  // NaNs: reveals scratch that is read before it is written
   }
   for (int i = 0; i < TILE_TEAMS * TILE_TEAM_SIZE; ++i) {
     int t = i / TILE_TEAM_SIZE;

@@ -1,22 +1,22 @@
 // One ADMM iteration for   min_x  1/2 ||W (A x - f)||^2 + lambda ||grad x||_1,   A a convolution.
 // Splits z1 = grad x and z2 = A x with scaled multipliers u1 and u2; periodic forward differences.
-// Over-relaxed by 1 + `relax`: where the method adds A x to a multiplier, (1 + relax) A x - relax z is added, z
-// being the split before it is updated (Eckstein & Bertsekas 1992, 10.1007/BF01581204). 0: plain ADMM.
+// Over-relaxation by 1 + `relax`: (1 + relax) A x - relax z takes the place of A x in the update of a multiplier,
+// with the split z before its update (Eckstein & Bertsekas 1992, 10.1007/BF01581204). relax = 0: plain ADMM.
 #include "vmath.h"
 
 #define ROWS 8
 
 FN Index wrapped(Index i, Index n) { return i + (i < 0) * n - (i >= n) * n; }
 
-// The difference plus the multiplier, over-relaxed: g = (1 + relax) (difference + cut g) - relax g, g from the last
-// iteration; the cut at +-t is the multiplier, and the rest is z1.
+// Over-relaxed sum of the difference and the multiplier: g = (1 + relax) (difference + clamp(g)) - relax g, with g on
+// the right-hand side from the last iteration; g clamped to +-t is the multiplier, and the rest is z1.
 FN float relaxed(float difference, float g, float t, float relax) {
   return (1.0f + relax) * (difference + clampf(g, -t, t)) - relax * g;
 }
 
-// One axis at voxel k of a row. Stores the new g, returns grad^T of z1 minus the multiplier, g - 2 cut g. `before`
-// and `after` are the distances to the neighbours; the step of the one before is done again, not waited for.
-// `t_other` is the t of the one before.
+// One axis at voxel k of a row. Stores the new g, returns grad^T of z1 minus the multiplier, g - 2 clamp(g). `before`
+// and `after` are the distances to the neighbours; the step of the preceding voxel is recomputed, so that none waits
+// for another. `t_other` is the t of the preceding voxel.
 FN float axis_step(const float* x, const float* g, float* g_out, int k, Index before, Index after, float h,
                    float t, float t_other, float relax) {
   float own = relaxed((x[k + after] - x[k]) * h, g[k], t, relax);
@@ -25,14 +25,14 @@ FN float axis_step(const float* x, const float* g, float* g_out, int k, Index be
   return ((other - own) - 2.0f * (clampf(other, -t_other, t_other) - clampf(own, -t, t))) * h;
 }
 
-// The same where t counts only for faces whose bit `axis` is set; 0 stands for the others.
+// The same, with t only for faces whose bit `axis` is set, and 0 for the others.
 FN float face_step(const float* x, const float* g, float* g_out, const u8* faces, int axis, int k, Index before,
                    Index after, float h, float t, float relax) {
   float own = (float)(faces[k] >> axis & 1), other = (float)(faces[k + before] >> axis & 1);
   return axis_step(x, g, g_out, k, before, after, h, own * t, other * t, relax);
 }
 
-// g_out = grad x + u1, over-relaxed, with u1 = g cut at +-t;  adjoint = grad^T (z1 - new u1).
+// g_out = grad x + u1, over-relaxed, with u1 = g clamped to +-t;  adjoint = grad^T (z1 - new u1).
 // hx = 1 / voxel_x [1/mm] and so on.
 KERNEL(tv_gradient_step,
        (const float* RESTRICT x, const float* RESTRICT g, float* RESTRICT g_out, float* RESTRICT adjoint,
@@ -65,8 +65,8 @@ KERNEL(tv_gradient_step,
   }
 }
 
-// tv_gradient_step with a penalty for some faces only: bit a of `faces` is set where the difference to the
-// next voxel along axis a counts; elsewhere the split follows the gradient and u1 = 0.
+// tv_gradient_step with a penalty for some faces only: bit a of `faces` is set if the difference to the next voxel
+// along axis a is penalised; elsewhere the split follows the gradient and u1 = 0.
 KERNEL(tv_gradient_step_faces,
        (const float* RESTRICT x, const float* RESTRICT g, const u8* RESTRICT faces, float* RESTRICT g_out,
         float* RESTRICT adjoint, float t, float hx, float hy, float hz, float relax, Index nx, Index ny,
@@ -101,8 +101,8 @@ KERNEL(tv_gradient_step_faces,
   }
 }
 
-// z2 = argmin 1/2 w2 (z - f)^2 + mu/2 (z - s)^2, s = ax + u;  u <- s - z2;  ax <- z2 - u (new). w2 = W^2.
-// Over-relaxed, `ax` comes as (1 + relax) A x - relax (z2 - u) and lacks - relax u, which is added here.
+// z2 = argmin 1/2 w2 (z - f)^2 + mu/2 (z - s)^2, s = ax + u;  u <- s - z2;  ax <- z2 - u (new). w2 = W^2. With
+// over-relaxation, `ax` is (1 + relax) A x - relax (z2 - u); the missing term - relax u is added here.
 KERNEL(tv_data_step,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
         float relax, Index nx, Index ny, Index nz),
@@ -124,13 +124,13 @@ FN float newton_step(float theta, float kappa, float target) {
   return clampf(theta + (target - theta - kappa * sine) / slope, 0.0f, fmin2(target, PI_F));
 }
 
-// The same for the loss w2 (1 - cos(r (z - f))) / r^2, r = `radians`. With theta = r (z - f) the stationary
-// points obey theta + kappa sin theta = r (s - f), kappa = w2 / mu. Taken is the first one from the middle of
-// the turn in which ax lies: the multiplier then grows to the slope of the loss however large kappa is, where
-// the turn of s would confine it to half a turn. The left side is concave there, so Newton's method from the
-// middle rises to it monotonically; the first step, in closed form, is that of tv_data_step. It is the turn
-// of s where the right-hand side exceeds what the left side reaches (a bound of it for kappa > 1), and where
-// ax is beyond a quarter of a turn, so that a wrong turn is left.
+// The same for the loss w2 (1 - cos(r (z - f))) / r^2, r = `radians`. With theta = r (z - f), the stationary points
+// satisfy theta + kappa sin theta = r (s - f), kappa = w2 / mu. The solution is the first one from the middle of the
+// turn that contains ax: the multiplier then grows to the slope of the loss however large kappa is, whereas the turn
+// of s would confine it to half a turn. The left-hand side is concave there, so Newton's method from the middle
+// increases to the solution monotonically; its first step, in closed form, is that of tv_data_step. The turn of s is
+// used instead where the right-hand side exceeds the range of the left-hand side (a bound of it for kappa > 1), and
+// where ax is beyond a quarter of a turn, so that a wrong turn is left.
 KERNEL(tv_data_step_nonlinear,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
         float relax, float radians, Index nx, Index ny, Index nz),
@@ -185,7 +185,7 @@ KERNEL(tv_kspace_step,
 }
 
 // The same with a second unknown h: splits z1 = grad x, z2 = A x + h, z3 = -grad^T grad h, multipliers u1..u3.
-// Least mu1/2 |grad x - z1 + u1|^2 + mu2/2 |A x + h - z2 + u2|^2 + mu3/2 |grad^T grad h + z3 - u3|^2.
+// Minimises mu1/2 |grad x - z1 + u1|^2 + mu2/2 |A x + h - z2 + u2|^2 + mu3/2 |grad^T grad h + z3 - u3|^2.
 // In: gradient = F grad^T(z1 - u1), data = F (z2 - u2), harmonic = F (z3 - u3).
 // With a split of x itself, of penalty mu1 `pull`, its target times `pull` is part of `gradient`.
 // Out, times `scale`: gradient = x^, data = A x^ + h^, harmonic = -|E|^2 h^, the last two over-relaxed as in

@@ -26,11 +26,11 @@ FN float absolute_newton_step(float theta, float kappa, float target) {
   return clampf(theta + (target - theta - kappa * cosine) / slope, 0.0f, target);
 }
 
-// loss(e) = |exp(i r e) - 1| / r = 2 |sin(r e / 2)| / r, r = `radians`. With theta = r (z - f) >= 0 and
-// target = r (s - f) in [0, pi] (the other turns and signs follow) the derivative of the sum is
-// theta + kappa cos(theta / 2) - target, kappa = r w / mu: concave, and not negative at theta = target. So
-// the least value is at 0 where target <= kappa, else at its only zero, to which Newton's method rises
-// monotonically from 0; the first step from there, target - kappa, is that of tv_data_step_absolute.
+// loss(e) = |exp(i r e) - 1| / r = 2 |sin(r e / 2)| / r, r = `radians`. With theta = r (z - f) >= 0 and target = r
+// (s - f) in [0, pi] (the other turns and signs follow by symmetry) the derivative of the sum is theta + kappa
+// cos(theta / 2) - target, kappa = r w / mu: concave, and not negative at theta = target. The minimum is therefore at
+// 0 if target <= kappa, else at its only zero, which Newton's method approaches monotonically from 0; the first step
+// from there, target - kappa, is that of tv_data_step_absolute.
 KERNEL(tv_data_step_absolute_phase,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
         float relax, float radians, Index nx, Index ny, Index nz),

@@ -1,11 +1,11 @@
-// Vector operations of Krylov solvers. Sums are double; one number a block of elements comes out, so the
-// order of summation does not depend on the machine. Step lengths are read from memory: a GPU need not wait
-// for them.
+// Vector operations of Krylov solvers. Sums are in double precision, with one partial sum per block of elements, so
+// the order of summation does not depend on the machine. Step lengths are read from memory, so the host does not wait
+// for the GPU.
 #include "tile.h"
 
 #define LANES 256
 
-// partial[t] = sum of a b over the t-th of `blocks` runs of elements.
+// partial[t] = sum of a b over the t-th of `blocks` segments of elements.
 KERNEL(vec_dot,
        (const float* RESTRICT a, const float* RESTRICT b, double* RESTRICT partial, Index n, Index blocks),
        (a, b, partial, n, blocks)) {
@@ -27,7 +27,7 @@ KERNEL(vec_dot,
   }
 }
 
-// y += sign step x;  partial[t] = sum of the new y^2 over the t-th of `blocks` runs.
+// y += sign step x;  partial[t] = sum of the new y^2 over the t-th of `blocks` segments.
 KERNEL(vec_step,
        (float* RESTRICT y, const float* RESTRICT x, const double* RESTRICT step, float sign,
         double* RESTRICT partial, Index n, Index blocks),

@@ -1,5 +1,5 @@
-// Elementary functions with one text for both machines, made of operations that every compiler
-// vectorises. Accuracy was measured against double precision; see tests/kernels/test_vmath.py.
+// Elementary functions with one source for both machines, composed of operations that every compiler vectorises.
+// Accuracy was measured against double precision; see tests/kernels/test_vmath.py.
 #pragma once
 #include "tile.h"
 
@@ -40,12 +40,12 @@ FN float fexp(float x) {
   return x < -87.0f ? 0.0f : scaled;
 }
 
-// x - n pi for |n| <= 4096, n a multiple of 1/2: pi in three parts; n times the first two is exact.
+// x - n pi for |n| <= 4096, n a multiple of 1/2: pi in three parts; the products of n with the first two are exact.
 FN float reduce_pi(float x, float n) {
   return ((x - n * 3.140625f) - n * 0.0009670257568359375f) - n * 6.27832957e-7f;
 }
 
-// Phase [rad] wrapped to [-pi, pi], error <= 3e-7 for |x| <= 1e4; x itself where it lies there already.
+// Phase [rad] wrapped to [-pi, pi], error <= 3e-7 for |x| <= 1e4; x itself if already in that range.
 FN float wrap(float x) { return reduce_pi(x, 2.0f * fround(x * INV_TWO_PI_F)); }
 
 // Sine of |r| <= pi/2.

@@ -1,10 +1,10 @@
-// Sums under a symmetric window along one axis, in double precision.
+// Weighted sums under a symmetric window along one axis, in double precision.
 #include "tile.h"
 
 #define LINE 256
 
-// sum(i) = weights[0] x(i) + sum over d of weights[d] (x(i - d) + x(i + d)) along `axis`, d largest first.
-// places[taps - 1 + i] is the voxel that stands at place i of the axis, also beyond its ends.
+// sum(i) = weights[0] x(i) + sum over d of weights[d] (x(i - d) + x(i + d)) along `axis`, largest d first.
+// places[taps - 1 + i] is the voxel used for position i of the axis, also beyond its ends.
 KERNEL(window_sum,
        (const float* RESTRICT x, const double* RESTRICT weights, const int* RESTRICT places,
         float* RESTRICT sum, int axis, Index nx, Index ny, Index nz, Index taps, Index reached),

@@ -1,8 +1,8 @@
-// The Laplacian of a field, straight from the wrapped phase of any number of echoes.
+// Laplacian of a field, directly from the wrapped phase of any number of echoes.
 #include "vmath.h"
 
-// Step of the field from one voxel to another: the slope over time of the wrapped steps of the echoes, each
-// unwrapped by what those before predict. Weights are the inverse variances m^2 r^2 / (m^2 + r^2).
+// Step of the field between two voxels: slope over time of the echoes' wrapped steps, each unwrapped by the
+// prediction from the preceding echoes. Weights are the inverse variances m^2 r^2 / (m^2 + r^2).
 FN float step_weight(float m, float r) {
   float a = m * m, b = r * r;
   return a * b / fmax2(a + b, 1e-30f);
@@ -13,10 +13,9 @@ FN float unwrapped_step(float step, float predicted) {
   return d + 6.283185307f * fround((predicted - d) * 0.159154943f);
 }
 
-// sources = sum over the 18 neighbours across faces and edges of weight times the field's step to them, where
-// inside == 1, else 0; voxels at the ends of the grid count as outside. fx weighs the two neighbours along x,
-// exy the four in planes of x and y, and so on. times [rad per unit of the field]; scale times the magnitude is
-// of the order of 1.
+// sources = sum over the 18 neighbours across faces and edges of weight times the field's step to them where inside
+// == 1, else 0; voxels at the ends of the grid count as outside. fx weights the two neighbours along x, exy the four
+// in planes of x and y, and so on. times [rad per unit of the field]; scale times the magnitude is of the order of 1.
 KERNEL(wrapped_sources,
        (const float* RESTRICT phase, const float* RESTRICT magnitude, const u8* RESTRICT inside,
         const float* RESTRICT times, float* RESTRICT sources, float scale, float fx, float fy, float fz,

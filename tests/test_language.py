@@ -11,6 +11,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ BANNED = {
 }
 PHRASES = [(re.compile(rf"\b{words}\b", re.IGNORECASE), instead) for words, instead in BANNED.items()]
 OPENING = re.compile(r"(What|Where|Who|Whose|How|Which)\b(?!.*\?)")
+NAMES = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
 CODE = re.compile(r"^ *```.*?^ *```|``[^`]*``|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
@@ -113,6 +115,21 @@ def pages() -> list[str]:
     return sorted(p.relative_to(ROOT).as_posix() for p in paths)
 
 
+def kernel_sources() -> list[str]:
+    """All sources of kernels and of the emulator that runs them, those of tests included."""
+    folders = ("kernels", "bench/emulator/runtime", "tests/emulator", "tests/kernels")
+    paths = (path for folder in folders for path in (ROOT / folder).iterdir())
+    return sorted(p.relative_to(ROOT).as_posix() for p in paths if p.suffix in {".cpp", ".cu", ".h"})
+
+
+def kernel_comments(source: str) -> Iterator[str]:
+    """Yield the comments of C++ text without names of macros, consecutive lines as one."""
+    lines = [line.partition("//")[2].strip() if "//" in line else None for line in source.splitlines()]
+    for is_comment, group in groupby(lines, key=lambda line: line is not None):
+        if is_comment:
+            yield NAMES.sub("", "\n".join(line for line in group if line))
+
+
 def modules() -> list[str]:
     return sorted(p.relative_to(ROOT).as_posix() for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
 
@@ -125,6 +142,16 @@ def test_documents_are_plain_english(name: str) -> None:
 @pytest.mark.parametrize("name", texts())
 def test_texts_of_the_package_are_plain_english(name: str) -> None:
     assert not faults((ROOT / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", kernel_sources())
+def test_comments_of_kernels_are_plain_english(name: str) -> None:
+    found = []
+    for text in kernel_comments((ROOT / name).read_text("utf-8")):
+        found += faults(text)
+        if OPENING.match(text):
+            found.append(f"{text.splitlines()[0]!r}: open with what the thing is or does")
+    assert not found
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if name.startswith("qsmengine/")])
@@ -164,6 +191,11 @@ def test_messages_are_found_in_f_strings_and_calls_only() -> None:
         '''"""A module beside others."""\nraise ValueError(f"{path} stands in the {n} rows", "told again")\n'''
     )
     assert [text for _, text in messages(source)] == ["... stands in the ... rows", "told again"]
+
+
+def test_consecutive_comment_lines_of_kernels_are_one_text() -> None:
+    source = "// Sums are put\n// back.\nint n;\nint m;  // BESIDE mended\n"
+    assert list(kernel_comments(source)) == ["Sums are put\nback.", " mended"]
 
 
 def test_code_is_left_out_and_openings_are_found() -> None:

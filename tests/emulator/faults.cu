@@ -136,7 +136,7 @@ KERNEL(barrier_for_some, (const float* x, float* y, Index rows, Index n), (x, y,
   }
 }
 
-// The last array of the source: what follows it is no scratch at all.
+// The last array of the source: it is followed by memory that is not scratch.
 KERNEL(past_the_last_scratch, (const float* x, float* y, Index rows, Index n), (x, y, rows, n)) {
   TILE_SHARED(float, row, 300);
   FOR_TILES(t, rows) {

@@ -11,6 +11,7 @@ import pytest
 
 from qsmengine.api import derived as api_derived
 from qsmengine.api import reconstruct as api
+from qsmengine.api.denoising import denoise
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.stages.registry import methods_of
 from tests.contract.running import difference, tolerance
@@ -56,7 +57,7 @@ def _denoise(name: str, c: Convert) -> Any:
     head = small_head()
     assert head.dwi is not None
     images = head.dwi.signal[..., :6]
-    return api.denoise(c(images), head.grid, mask=c(head.mask), method=name)
+    return denoise(c(images), head.grid, mask=c(head.mask), method=name)
 
 
 def _fit(name: str, c: Convert) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qsmengine.api import reconstruct as api
+from qsmengine.api.denoising import denoise
 from qsmengine.backend.device import Device, cpu, resolve_device
 from qsmengine.modalities.dwi.run import run_dti
 from qsmengine.modalities.gre.run import run_qsm
@@ -38,7 +39,7 @@ def test_fits_and_filters_run_on_the_second_gpu(second: Device) -> None:
     config = load_config(settings=["diffusion=nlls"])
     maps = run_dti(head.dwi, config, second, mask=head.mask).maps
     images = second.asarray(head.dwi.signal[..., :4])
-    filtered = api.denoise(images, head.grid, mask=head.mask, sigma="local")
+    filtered = denoise(images, head.grid, mask=head.mask, sigma="local")
     assert {cast("Any", array).device.id for array in [*maps.values(), filtered]} == {1}
     predicted = predict(head.dwi, 5, head.mask, second)
     np.testing.assert_allclose(predicted, predict(head.dwi, 5, head.mask, cpu(1)), rtol=1e-3)

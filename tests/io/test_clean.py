@@ -24,7 +24,8 @@ def test_one_value_that_is_not_finite_is_set_to_zero_with_a_note(rng, layout, ba
 
 def test_large_values_are_finite_though_their_squares_overflow(rng):
     array = (1e30 * rng.normal(size=(5, 6, 7))).astype(np.float32)
-    before, notes = array.copy(), []
+    before = array.copy()
+    notes: list[str] = []
     zero_nonfinite(array, "signal", "a.nii", notes)
     np.testing.assert_array_equal(array, before)
     assert not notes

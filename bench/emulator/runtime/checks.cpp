@@ -1,5 +1,5 @@
-// Answers the calls that -fsanitize=thread puts before every access to memory: races between barriers, reads of
-// what nobody wrote, accesses outside the buffers. ThreadSanitizer's own runtime is not linked.
+// Implements the calls that -fsanitize=thread inserts before every memory access, to detect races between barriers,
+// reads of unwritten memory, and accesses outside the buffers. ThreadSanitizer's runtime is not linked.
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -19,7 +19,7 @@ namespace {
 constexpr int NONE = -1, SEVERAL = -2;
 constexpr int PAGE = 256;
 
-// Who touched one element last.
+// Last accesses to one element.
 struct Cell {
   int write_block = NONE, write_thread = NONE, read_block = NONE, read_thread = NONE;
   unsigned write_interval = 0, read_interval = 0;
@@ -30,15 +30,15 @@ enum Role { IN, OUT, INOUT };
 struct Buffer {
   std::string name;
   uintptr_t start, end;
-  int unit;  // bytes of an element: neighbours of less than a word are elements of their own
+  int unit;  // bytes per element: neighbours within a word are separate elements
   Role role;
-  bool paired;  // complex numbers that a GPU moves whole
+  bool paired;  // complex numbers, both parts of which a GPU moves at once
   std::vector<Cell> cells;
 };
 
 std::vector<Buffer> buffers;
 uintptr_t arena_start, arena_end;
-std::vector<int> page_owner;  // buffer that begins or goes on in each page of the arena
+std::vector<int> page_owner;  // buffer that begins or continues in each page of the arena
 
 std::vector<Cell> shared_cells;
 std::vector<bool> shared_guard;
@@ -182,7 +182,7 @@ using namespace emulator;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-// Forgets all buffers and takes accesses within this range for accesses to the next ones.
+// Forgets all buffers; accesses in this range then count as accesses to the buffers declared next.
 EXPORT void emulator_arena(uintptr_t start, uintptr_t end) {
   arena_start = start, arena_end = end;
   page_owner.assign((end - start + PAGE - 1) / PAGE, NONE);
@@ -195,7 +195,7 @@ EXPORT void emulator_buffer(const char* name, uintptr_t start, uintptr_t end, in
   buffers.push_back(Buffer{name, start, end, unit, (Role)role, paired != 0, {}});
 }
 
-// The problems since the last call, one a line: offset in the library, tab, text.
+// Problems since the last call, one per line: offset in the library, tab, text.
 EXPORT const char* emulator_problems() {
   static std::string text;
   text.clear();
@@ -205,7 +205,7 @@ EXPORT const char* emulator_problems() {
   return text.c_str();
 }
 
-// An atomic access: it must lie in an array that is written in any order, and races with nothing.
+// An atomic access: it must lie in an array that may be written in any order, and it races with nothing.
 extern "C" __attribute__((visibility("hidden"))) void emulated_atomic(const void* place, int size, bool write) {
   if (thread < 0) return;
   uintptr_t address = (uintptr_t)place, pc = (uintptr_t)__builtin_return_address(0);
@@ -233,7 +233,7 @@ INSTRUMENTED(2)
 INSTRUMENTED(4)
 INSTRUMENTED(8)
 INSTRUMENTED(16)
-// clang calls these where it clears or copies; g++ does not.
+// clang calls these to clear or copy memory; g++ does not.
 void* __tsan_memset(void* to, int byte, unsigned long n) {
   access(to, (int)n, true, PC);
   return memset(to, byte, n);

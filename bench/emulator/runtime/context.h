@@ -23,7 +23,7 @@ emulated_switch:
 
 inline void prepare(Context& context, char* stack, size_t size, void (*entry)()) {
   void** top = reinterpret_cast<void**>(stack + size - 64);
-  *--top = nullptr;  // entry finds the stack aligned as after a call
+  *--top = nullptr;  // aligns the stack at entry as after a call
   *--top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; ++i) *--top = nullptr;
   context.stack_pointer = top;

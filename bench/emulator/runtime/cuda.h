@@ -1,4 +1,5 @@
-// CUDA's words for a CPU, included before a kernel source. A block's threads are fibers of one thread.
+// Definitions of CUDA's keywords for a CPU, included before a kernel source. The threads of a block are fibers of one
+// thread.
 #pragma once
 
 #include "guard.h"
@@ -24,7 +25,7 @@ extern EmulatedDim threadIdx, blockIdx, gridDim;
 extern "C" void emulated_barrier(const char* file, int line);
 #define __syncthreads() emulated_barrier(__FILE__, __LINE__)
 
-// Integers that several blocks use at once: checked for their place, not for races. Not instrumented.
+// Integers that several blocks access concurrently: their addresses are checked, races are not. Not instrumented.
 extern "C" void emulated_atomic(const void* place, int size, bool write);
 #define EMULATED_ATOMIC static __attribute__((noinline, unused, no_sanitize("thread")))
 EMULATED_ATOMIC int __ldcg(const int* p) { return emulated_atomic(p, 4, false), *p; }
@@ -60,6 +61,6 @@ static inline int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
 static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
 static inline float floorf(float x) { return __builtin_floorf(x); }
 static inline float rintf(float x) { return __builtin_rintf(x); }
-// A GPU has an instruction for it; the polynomial that the CPU takes gives the CPU's bytes.
+// A GPU has an instruction for this; the CPU's polynomial reproduces the bytes of the CPU build.
 #define exp2f(x) exp2_minus(-(x))
 static inline float fabsf(float x) { return __builtin_fabsf(x); }

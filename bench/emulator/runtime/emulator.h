@@ -1,4 +1,4 @@
-// What the parts of the runtime share: which thread runs, and what was found.
+// Shared by the parts of the runtime: the running thread, and the problems found.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,9 +10,9 @@ constexpr int MOST_THREADS = 256, WARP = 32;
 
 extern int thread;  // running thread of the block, -1 outside a launch
 extern unsigned block;  // running block
-extern unsigned interval;  // barriers the block has passed
+extern unsigned interval;  // number of barriers that the block has passed
 
-// One line for each kind of problem and each place in the code.
+// Records a problem: one line per kind and place in the code.
 void report(const std::string& what, uintptr_t pc = 0);
 void forget_problems();
 

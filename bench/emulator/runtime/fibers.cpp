@@ -31,7 +31,7 @@ struct Fiber {
   State state;
   Place at;  // the barrier it waits at
   unsigned exchanges;
-  float given[2];  // to the warp in the last two exchanges
+  float given[2];  // values given to the warp in the last two exchanges
 };
 Fiber fibers[MOST_THREADS];
 int threads;  // of the running block
@@ -80,7 +80,7 @@ std::vector<int> sequence_of(int n, int order) {
   return sequence;
 }
 
-// The processor's control word with or without flushing of subnormals, as GPUs do it with -ftz=true.
+// The processor's control word with or without flushing of subnormals, which GPUs do with -ftz=true.
 struct Rounding {
 #if defined(__x86_64__)
   unsigned saved = __builtin_ia32_stmxcsr();
@@ -117,7 +117,7 @@ int run_pass(const std::vector<int>& sequence) {
   return exchanging;
 }
 
-// Runs every thread to its next barrier or its end; returns how many go on.
+// Runs every thread to its next barrier or its end; returns how many continue.
 int run_interval(int order) {
   std::vector<int> sequence = sequence_of(threads, order);
   for (Fiber& fiber : fibers)
@@ -139,7 +139,7 @@ int run_interval(int order) {
 
 void run_block(int order) {
   begin_block();
-  for (Fiber& fiber : fibers) fiber.state = ENDED;  // of those beyond the block, if it is small
+  for (Fiber& fiber : fibers) fiber.state = ENDED;  // fibers beyond a small block
   for (int i = 0; i < threads; ++i) {
     prepare(fibers[i].context, stacks + i * STACK, STACK, enter);
     fibers[i].state = RUNNING;
@@ -182,7 +182,7 @@ void emulated_barrier(const char* file, int line) {
   to_scheduler();
 }
 
-// The value that lane `from` of the warp gives. The warp's threads meet, but not at a barrier: others go on.
+// The value that lane `from` of the warp provides. The threads of the warp meet, but other warps do not wait.
 float emulated_exchange(float value, unsigned from) {
   Fiber& fiber = fibers[thread];
   unsigned slot = fiber.exchanges++ % 2;
@@ -192,7 +192,7 @@ float emulated_exchange(float value, unsigned from) {
   return fibers[thread / WARP * WARP + (int)(from % WARP)].given[slot];
 }
 
-// order: 0 ascending threads and blocks, 1 descending, 2 shuffled, threads anew in every interval.
+// order: 0 ascending threads and blocks, 1 descending, 2 shuffled, threads reshuffled in every interval.
 void emulator_run(long grid, int block_threads, int order, void (*function)(const void*), const void* data,
                   size_t size) {
   if (!stacks) stacks = static_cast<char*>(aligned_alloc(4096, MOST_THREADS * STACK));
@@ -212,7 +212,7 @@ void emulator_run(long grid, int block_threads, int order, void (*function)(cons
   if (!stopped) end_launch();
 }
 
-// The barrier that threads pass without waiting; line 0: none.
+// Sets the barrier that threads pass without waiting; line 0: none.
 __attribute__((visibility("default"))) void emulator_skip(const char* file, int line) {
   skipped_file = file;
   skipped_line = line;
@@ -220,7 +220,7 @@ __attribute__((visibility("default"))) void emulator_skip(const char* file, int 
 
 __attribute__((visibility("default"))) void emulator_flush_subnormals(int on) { flush_subnormals = on != 0; }
 
-// The barriers reached since the last call, one "file:line" a line.
+// Barriers reached since the last call, one "file:line" per line.
 __attribute__((visibility("default"))) const char* emulator_barriers() {
   static std::string text;
   text.clear();

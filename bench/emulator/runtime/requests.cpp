@@ -1,6 +1,6 @@
-// Puts the accesses of a warp's lanes together to the requests a GPU would make: 32-byte sectors of global memory,
-// passes over the 32 banks of shared memory. The n-th time that each lane comes to a place within an interval
-// belongs to one request. A place is a source line once emulator_place has named it, an instruction before.
+// Combines the accesses of a warp's lanes into the requests that a GPU would make: 32-byte sectors of global memory,
+// passes over the 32 banks of shared memory. The n-th access of each lane to a place within an interval belongs to
+// one request. A place is a source line once emulator_place has named it, and an instruction before that.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -34,7 +34,7 @@ struct Row {
   long requests;  // of lanes that ask for different addresses
   long scalars;  // of lanes that all ask for one address
   long units;  // sectors, or passes over the banks
-  long useful;  // bytes asked for, or the fewest passes
+  long useful;  // bytes requested, or the smallest number of passes
 };
 
 std::vector<Access> warp_accesses;
@@ -56,8 +56,8 @@ void add_global(Row& row, const Access* from, const Access* to) {
   row.useful += (long)bytes.size();
 }
 
-// Passes over the banks: the words of one bank are read one after the other. Lanes with 8 or 16 bytes go in halves
-// or quarters of a warp.
+// Passes over the banks: the words of one bank are read one after the other. Accesses of 8 or 16 bytes are made by
+// halves or quarters of a warp.
 void add_shared(Row& row, const Access* from, const Access* to) {
   int lanes = std::max(1, WARP * WORD / std::max(from->size, WORD));
   for (const Access* part = from; part < to; part += lanes) {
@@ -150,10 +150,10 @@ EXPORT void emulator_trace(int on) {
   if (!on) names.clear();
 }
 
-// Counts an instruction to a place from now on.
+// Assigns an instruction to a place.
 EXPORT void emulator_place(uintptr_t offset, uintptr_t place) { names[offset] = place; }
 
-// Copies the rows found; with nullptr returns their number.
+// Copies the rows; with nullptr returns their number.
 EXPORT long emulator_rows(Row* out) {
   for (const auto& entry : rows)
     if (out) *out++ = entry.second;

@@ -28,7 +28,7 @@ def numeric_options():
 
 def required_values(name, option):
     """Values for all that the command requires; none of the files exists."""
-    values = []
+    values: list[str] = []
     for parameter in load_command(name).params:
         if parameter.required and option not in parameter.opts:
             kind = typed(parameter)
