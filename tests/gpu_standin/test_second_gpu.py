@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from qsmengine.api import reconstruct as api
 from qsmengine.api.denoising import denoise
 from qsmengine.backend.device import Device, cpu, resolve_device
 from qsmengine.modalities.dwi.run import run_dti

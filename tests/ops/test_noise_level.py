@@ -16,7 +16,9 @@ def brain_field(rng):
         *(np.fft.fftfreq(n) for n in SHAPE[:2]), np.fft.rfftfreq(SHAPE[2]), indexing="ij", sparse=True
     )
     smooth = np.exp(-0.5 * sum((2 * np.pi * a * 1.5) ** 2 for a in k))
-    tissue = np.where(np.fft.irfftn(spectrum * smooth, SHAPE, axes=(0, 1, 2)) > 0, 0.03, -0.02).astype(np.float32)
+    tissue = np.where(np.fft.irfftn(spectrum * smooth, SHAPE, axes=(0, 1, 2)) > 0, 0.03, -0.02).astype(
+        np.float32
+    )
     chi = np.fft.irfftn(
         np.fft.rfftn(tissue) * np.exp(-0.5 * sum((2 * np.pi * a) ** 2 for a in k)), SHAPE, axes=(0, 1, 2)
     )
