@@ -187,7 +187,7 @@ def _inversion(folder: Path, device: Device) -> Callable[[int], object]:
     images = {"magnitude": series.magnitude, "weight": series.magnitude[..., 0], "noise": noise}
 
     def invert(iterations: int) -> object:
-        params = tfi.params(iterations=iterations, tolerance=0.0)
+        params = tfi.params.model_validate({"iterations": iterations, "tolerance": 0.0})
         return tfi.run(field, mask, series.grid, params, device=device, **images)
 
     return invert

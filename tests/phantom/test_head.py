@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -81,7 +83,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not():
 
 
 def test_deformation_moves_the_brain_and_a_close_skull_does_not(head):
-    plain = {"voxel_size": COARSE, "modalities": ()}
+    plain: dict[str, Any] = {"voxel_size": COARSE, "modalities": ()}
     moved, close = virtual_head(**plain, deformation=4.0), virtual_head(**plain, close_skull=True)
     assert (moved.mask != head.mask).sum() > 0.05 * head.mask.sum()
     assert 0.6 < moved.mask.sum() / head.mask.sum() < 1.6

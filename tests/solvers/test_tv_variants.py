@@ -153,7 +153,8 @@ def test_a_harmonic_remnant_is_taken_away(loss, device, rng):
 
 def test_harmonic_result_is_a_minimum_over_x_and_h(device, rng):
     problem, region = harmonic_problem(device, rng, 1e-3, shape=(8, 8, 10))
-    stopping, options = Stopping(1200, 0.0), {"mu_data": 0.3, "mu_harmonic": 1.0}
+    stopping = Stopping(1200, 0.0)
+    options: dict[str, Any] = {"mu_data": 0.3, "mu_harmonic": 1.0}
     results = [
         solve_tv_harmonic(problem, HarmonicTerm(region, 5.0), device, stopping, mu_gradient=mu, **options)
         for mu in (0.02, 0.05)
