@@ -7,7 +7,10 @@ of diffusion series and of a single volume are left to dcm2niix.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +45,10 @@ _LEFT_OUT = (
     "DimensionIndexSequence",
     "DimensionOrganizationSequence",
 )
+_MALFORMED = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
+    RuntimeError, TypeError, ValueError, struct.error,
+)  # fmt: skip
 REPETITION = 100
 """Added to the series number for every repetition after the first."""
 
@@ -73,19 +80,36 @@ def divide_enhanced(folder: Path, target: Path) -> tuple[Path, list[str]]:
             continue
         if header.get("SOPClassUID") != ENHANCED_MR:
             continue
-        dataset = pydicom.dcmread(path)
-        if len(set(_volumes(dataset))) > 1 and not _is_diffusion(dataset):
-            divided[path] = dataset
+        with _readable(path):
+            dataset = pydicom.dcmread(path)
+            if len(set(_volumes(dataset))) > 1 and not _is_diffusion(dataset):
+                divided[path] = dataset
     if not divided:
         return folder, []
     target.mkdir(parents=True)
     notes = []
     for number, path in enumerate(files):
         if path in divided:
-            notes.append(_divide(path, divided[path], target / f"divided-{number}"))
+            with _readable(path):
+                notes.append(_divide(path, divided[path], target / f"divided-{number}"))
         else:
             (target / f"file-{number}").symlink_to(path.resolve())
     return target, notes
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what pydicom raises for missing, misplaced and malformed elements into an InputError."""
+    try:
+        yield
+    except _MALFORMED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(
+            f"not a complete enhanced DICOM file ({type(error).__name__}: {str(error)[:120]}); export the "
+            "series again, or as classic DICOM",
+            source=path,
+        ) from error
 
 
 def _frames(dataset: Any) -> Iterator[Any]:
@@ -111,6 +135,8 @@ def _volumes(dataset: Any) -> list[_Volume]:
     for frame in _frames(dataset):
         echo, kind = (_group(dataset, frame, name) for name in ("MREchoSequence", "MRImageFrameTypeSequence"))
         time = float(echo.get("EffectiveEchoTime") or 0.0) if echo is not None else 0.0
+        if not math.isfinite(time):
+            raise ValueError(f"echo time {time}")
         part = str(kind.get("ComplexImageComponent") or "MAGNITUDE") if kind is not None else "MAGNITUDE"
         place = _group(dataset, frame, "PlanePositionSequence")
         where = tuple(place.ImagePositionPatient) if place is not None else ()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fuzz import images, texts
+from tests.fuzz import images, scans, texts
 
-TARGETS = {target.name: target for target in (*images.TARGETS, *texts.TARGETS)}
+TARGETS = {target.name: target for target in (*images.TARGETS, *scans.TARGETS, *texts.TARGETS)}

@@ -15,7 +15,7 @@ from tests.fuzz.long_run import LONGEST_INPUT
 from tests.fuzz.targets import TARGETS
 
 EXAMPLES = Path(__file__).parent / "examples"
-CASES = {"yaml": 12, "tables": 12, "dicom": 25}
+CASES = {"yaml": 12, "tables": 12, "dicom": 25, "enhanced": 25}
 """Cases of targets that take long; 40 of the others."""
 KEPT = sorted(place for place in EXAMPLES.glob("*/*") if place.is_dir())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pydicom
 import pytest
 
 from qsmengine.cohort.dicom_import.convert import import_dicom
@@ -53,5 +54,19 @@ def test_frames_that_form_no_volumes_are_refused(tmp_path, rng):
     study = EnhancedStudy(tmp_path / "dicom", "Philips")
     study.write(volumes(rng), drop=3)
     with pytest.raises(InputError, match=r"do not form complete volumes .* classic DICOM"):
+        import_dicom(study.folder, tmp_path / "bids", "01")
+    assert not (tmp_path / "bids").exists()
+
+
+@pytest.mark.parametrize(
+    "missing", ["PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "PixelData"]
+)
+def test_an_incomplete_enhanced_file_is_refused_with_a_way_on(tmp_path, rng, missing):
+    study = EnhancedStudy(tmp_path / "dicom", "Philips")
+    path = study.write(volumes(rng))
+    dataset = pydicom.dcmread(path)
+    del dataset[missing]
+    dataset.save_as(path)
+    with pytest.raises(InputError, match=r"s3\.dcm: .*export"):
         import_dicom(study.folder, tmp_path / "bids", "01")
     assert not (tmp_path / "bids").exists()
