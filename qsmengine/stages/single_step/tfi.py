@@ -14,6 +14,8 @@ but 1 on the surface and outside.
   noise: near bone and air, ringing, partial volume and dephasing exceed it.
 - Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
   susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more.
+- One echo does not determine the phase offset of the coils, which is smooth but not harmonic. With a smaller
+  beta, `beta_one_echo`, it becomes part of h.
 - chi of the outer `rim` [mm] stays close to the mean beneath it, the closer the less W is: bone and air in
   these voxels have strong fields, but their chi is not that of the brain.
 
@@ -81,6 +83,9 @@ class TfiParams(WeakHarmonicParams):
     field_error: float = Field(
         0.07, ge=0, description="error of the field as a share of its change from voxel to voxel"
     )
+    beta_one_echo: Mm4 = Field(
+        20.0, gt=0, description="beta for one echo, whose field contains the phase offset of the coils [mm^4]"
+    )
     lambda_csf: float = Field(0.1, ge=0, description="weight of uniform CSF; 0: none")
     csf_decay: float = Field(
         0.3, gt=0, lt=1, description="largest decay over the echoes in CSF, relative to the mask's median"
@@ -91,6 +96,10 @@ class TfiParams(WeakHarmonicParams):
         ge=0,
         description="largest difference of chi in the rim from the mean beneath it, where data are good [ppm]",
     )
+
+    def beta_of(self, magnitude: Array | None) -> float:
+        """Return the weight of the Laplacian of h for a magnitude (x, y, z, echo), None: of several echoes."""
+        return self.beta_one_echo if magnitude is not None and magnitude.shape[3] == 1 else self.beta
 
 
 def tfi(
@@ -144,13 +153,13 @@ def tfi(
     problem = replace(problem, faces=penalised_faces(magnitude, region, domain, grid, params.edges))
     chi = solve_tv_harmonic(
         problem,
-        HarmonicTerm(region, params.beta),
+        HarmonicTerm(region, params.beta_of(magnitude)),
         device,
         Stopping(params.iterations, params.tolerance, callback=callback),
         mu_gradient=params.mu_gradient,
         mu_data=params.mu_data,
         mu_harmonic=params.mu_harmonic,
-        uniform=uniform_fluid(magnitude, inner, domain, params),
+        uniform=uniform_fluid(magnitude, known, domain, params),
     )
     whole = domain.insert(mask)
     limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
