@@ -116,25 +116,32 @@ def mcpc3ds(
     sigma = params.sigma if params.unit == "voxel" else _in_voxels(params.sigma, grid)
     ratio = times[0] / (times[1] - times[0])
     smoothing = _Smoothing(inside, sigma, device)
-    for _ in range(params.passes):
-        re, im = smoothing.apply(*_phasor(wrapped[0], difference, inside, ratio, device))
-        wrapped = _without_offset(wrapped, re, im, inside, device)
-    return echo_last(wrapped)
-
-
-def _without_offset(wrapped: Array, re: Array, im: Array, inside: Array, device: Device) -> Array:
+    first, buffers = wrapped[0], [device.empty(tuple(inside.shape)) for _ in range(2)]
+    for number in range(params.passes):
+        offset = smoothing.apply(*_phasor(first, difference, inside, ratio, device))
+        before, first = first, buffers[number % 2]
+        _subtract(before, offset, inside, first, device)
+    del smoothing, difference, offset, before, buffers
     corrected = device.empty(tuple(wrapped.shape))
-    for before, after in zip(wrapped, corrected, strict=True):
-        launch(
-            SUBTRACT_OFFSET,
-            device,
-            phase=before.reshape(-1),
-            re=re.reshape(-1),
-            im=im.reshape(-1),
-            mask=inside.reshape(-1),
-            corrected=after.reshape(-1),
-        )
-    return corrected
+    corrected[0] = first
+    whole = _phasor(wrapped[0], first, inside, 1.0, device)
+    for before, after in zip(wrapped[1:], corrected[1:], strict=True):
+        _subtract(before, whole, inside, after, device)
+    return echo_last(corrected)
+
+
+def _subtract(phase: Array, offset: tuple[Array, Array], inside: Array, out: Array, device: Device) -> None:
+    """Write `phase` minus the angle of a phasor to `out`, wrapped, 0 outside the mask."""
+    re, im = offset
+    launch(
+        SUBTRACT_OFFSET,
+        device,
+        phase=phase.reshape(-1),
+        re=re.reshape(-1),
+        im=im.reshape(-1),
+        mask=inside.reshape(-1),
+        corrected=out.reshape(-1),
+    )
 
 
 def _unwrapped_difference(wrapped: Array, weights: Array, inside: Array, device: Device) -> Array:
@@ -207,6 +214,6 @@ METHODS = (
         stage="phase-offset", name="mcpc3ds", run=mcpc3ds, params=Mcpc3dsParams,
         inputs=("phase", "magnitude", "mask", "echo_times"), outputs={"phase": "rad"},
         summary="offset at echo time 0 from the first two echoes, smoothed", doi="10.1002/mrm.26963",
-        bytes_per_voxel=64, bytes_per_volume=8,
+        bytes_per_voxel=80, bytes_per_volume=8,
     ),
 )  # fmt: skip
