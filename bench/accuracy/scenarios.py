@@ -65,14 +65,14 @@ KINDS = (
     HeadKind("mask with holes", mask_error="holes"),
     HeadKind("mask with dura", mask_error="dura"),
     HeadKind("flow", ("veins",), artefacts=Artefacts(flow=0.5)),
-    HeadKind("ghosts", artefacts=Artefacts(ghost=0.2)),
+    HeadKind("ghosts", artefacts=Artefacts(ghost=0.05)),
     HeadKind("uneven coil", artefacts=Artefacts(unevenness=4.0)),
     HeadKind(
         "everything",
         ("veins", "calcifications", "lesions"),
         texture=0.2,
         close_skull=True,
-        artefacts=Artefacts(0.3, 0.1, 2.0),
+        artefacts=Artefacts(0.3, 0.03, 2.0),
         mask_error="holes",
     ),
 )
