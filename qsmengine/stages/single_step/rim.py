@@ -89,7 +89,9 @@ def limit_rim(
     deviation `depth`; without any in its reach it is 0.
     """
     xp = device.xp
-    deep = eroded(mask, depth, voxel_size, device) & without_layer(mask)
+    inner = (slice(1, -1),) * 3
+    padded = xp.pad(mask, 1)  # voxels beyond the array are outside
+    deep = eroded(padded, depth, voxel_size, device)[inner] & without_layer(mask)
     sigma = max(depth, *voxel_size)
     share = gaussian_filter(deep.astype(np.float32), voxel_size, sigma, device, mirror=False)
     mean = gaussian_filter(xp.where(deep, chi, np.float32(0)), voxel_size, sigma, device, mirror=False)

@@ -78,3 +78,17 @@ def test_chi_of_the_rim_stays_near_the_mean_beneath_and_the_inside_is_unchanged(
     assert found[deep] == pytest.approx(chi[deep], abs=1e-6)
     assert np.abs(found[outliers] - 0.2).max() <= 0.032
     assert np.abs(found[outliers] - 0.2).min() >= 0.028
+
+
+def test_the_rim_lies_at_the_ends_of_the_array_too(device, rng):
+    mask = np.zeros((14, 13, 12), bool)
+    mask[:11, :10, :9] = True
+    chi = np.where(mask, 0.5 * rng.standard_normal(mask.shape), 0).astype(np.float32)
+    limit = device.zeros(mask.shape) + np.float32(0.01)
+
+    def limited(image, inside):
+        array = device.asarray(image)
+        return to_numpy(limit_rim(array, device.asarray(inside, bool), 2.5, limit, (1.0, 1.0, 1.0), device))
+
+    found, mirrored = limited(chi, mask), limited(np.flip(chi), np.flip(mask))
+    assert np.abs(np.flip(mirrored) - found).max() <= 1e-5
