@@ -57,6 +57,8 @@ ACCEPTED = {
         "bet_evolve",
         "image",
     ): "each vertex looks along its own normal; the caches hold what lies around",
+    ("uniform_step", "x"): "the region's voxels lie anywhere",
+    ("uniform_step", "total"): "the region's voxels lie anywhere",
     ("bet_cross", "vertices"): "corners lie anywhere; the caches hold the whole surface",
     ("ball_keep", "kept"): "only lanes that keep their voxel read it: their counts of reads drift apart",
     ("kurtosis_fit", "cone"): "each voxel takes its own constraint; the caches hold the rest of its row",

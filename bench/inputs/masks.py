@@ -95,7 +95,17 @@ def window_sum(values: Values, sizes: Mapping[str, int], rng: np.random.Generato
     values["places"] = rng.integers(0, length, values["places"].shape).astype(np.int32)
 
 
+def uniform(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Places in ascending order, each at most once, in an image that has room for them."""
+    n = max(sizes["n"], sizes["m"])
+    values["place"] = np.sort(rng.permutation(n)[: sizes["m"]]).astype(np.int64)
+    for name in {"x", "total"} & values.keys():
+        values[name] = np.resize(values[name], n)
+
+
 CONSTRAINTS = {
+    "uniform_sums": uniform,
+    "uniform_step": uniform,
     "components_join": unjoined,
     "components_sizes": joined,
     "components_border": joined,

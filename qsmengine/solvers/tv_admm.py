@@ -230,7 +230,7 @@ class GradientSplit:
         )  # fmt: skip
         if self.pull is not None:
             region, factor = self.pull
-            region.add_target(self.x, self.adjoint, factor, self.relax)
+            region.add_target(self.x, self.adjoint, factor, self.device, self.relax)
         return self.fft.forward(self.adjoint, self.spectrum)
 
 

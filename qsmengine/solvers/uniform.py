@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from qsmengine.backend.device import Device, array_module
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.uniform import UNIFORM_ADD, UNIFORM_MEAN, UNIFORM_STEP, UNIFORM_SUMS
 from qsmengine.data import Array
+
+_RUN = 16384
+"""Number of voxels summed by one tile."""
 
 
 class UniformRegion:
@@ -24,28 +30,33 @@ class UniformRegion:
     """
 
     def __init__(self, region: Array, weight: float, mu: float) -> None:
-        self.mu, self._share = mu, np.float32(weight / (mu + weight))
-        self._index = region.reshape(-1).nonzero()[0]
-        self._multiplier: Array | None = None
-        self._target: Array | None = None
+        xp = array_module(region)
+        self.mu, self._share = mu, weight / (mu + weight)
+        self._index = region.reshape(-1).nonzero()[0].astype(np.int64)
+        shape = self._index.shape
+        self._multiplier, self._target = xp.zeros(shape, np.float32), xp.zeros(shape, np.float32)
+        self._v = xp.empty(shape, np.float32)
+        self._partial, self._mean = xp.empty(-(-shape[0] // _RUN), np.float64), xp.empty(1, np.float64)
 
     def mean(self, x: Array) -> Array:
         """Return the mean of x over the region, float32 and on the device of x."""
         value: Array = x.reshape(-1)[self._index].mean(dtype=np.float64).astype(np.float32)
         return value
 
-    def add_target(self, x: Array, total: Array, factor: float, relax: float = 0.0) -> None:
+    def add_target(self, x: Array, total: Array, factor: float, device: Device, relax: float = 0.0) -> None:
         """Update split and multiplier; add `factor` times the target of x to `total`.
 
-        Over-relaxed by 1 + `relax`, as the other splits: z of the last call takes part of the place of x.
+        Over-relaxed by 1 + `relax`, as the other splits: z of the last call takes part of the place of x, which
+        must be 0 at the first call then.
         """
-        own = x.reshape(-1)[self._index]
-        v = own if self._multiplier is None else own + self._multiplier
-        if relax and self._target is not None:
-            v += np.float32(relax) * (own - self._target - self._multiplier)
-        mean = v.mean(dtype=np.float64).astype(np.float32)
-        self._multiplier = (v - mean) * self._share
-        self._target = v - 2 * self._multiplier
-        scale = np.float32(factor)
-        total += scale * x
-        total.reshape(-1)[self._index] += scale * (self._target - own)
+        flat, sums = x.reshape(-1), total.reshape(-1)
+        split = {"multiplier": self._multiplier, "target": self._target, "v": self._v}
+        launch(UNIFORM_ADD, device, total=sums, x=flat, scale=factor)
+        launch(
+            UNIFORM_SUMS, device, x=flat, place=self._index, partial=self._partial, relax=relax, **split
+        )  # fmt: skip
+        launch(UNIFORM_MEAN, device, partial=self._partial, mean=self._mean, size=float(self._index.size))
+        launch(
+            UNIFORM_STEP, device, x=flat, place=self._index, mean=self._mean, total=sums, share=self._share,
+            scale=factor, **split,
+        )  # fmt: skip

@@ -79,7 +79,7 @@ def test_steps_of_a_chain_are_counted_under_the_standin():
     assert single["called"] < single["kernel"]["times"]  # graphs are replayed
     assert single["graph"]["times"] > 30
     gradient = single["kernels"]["tv_gradient_step_faces"]
-    assert gradient["items"] % 40 == 0
+    assert gradient["items"] % gradient["times"] == 0
     assert 8 * gradient["items"] < gradient["bytes"] < 60 * gradient["items"]
     for row in rows:
         assert 0 <= row["host_seconds"] <= row["seconds"]
