@@ -5,8 +5,8 @@
 2. Phase quality: mean ROMEO edge weight of each voxel, from the first one or two echoes. It is high in
    brain; it drops in air, bone and vessels, at the skull's fat-water border and near sinuses.
 3. Score = magnitude * quality^2, thresholded by Otsu's method.
-4. Erosion by `opening` mm cuts the bridges to scalp, eyes and neck. The largest component is dilated by 1 mm
-   more than it was eroded and intersected with the score above 0.8 times the threshold.
+4. Erosion by `opening` mm cuts the bridges to scalp, eyes and neck. The component with the deepest part of the
+   head is dilated by 1 mm more than it was eroded and intersected with the score above 0.8 times the threshold.
 5. Closing by `closing` mm, then filling of holes.
 
 All steps use the mean complex signal over blocks of voxels with edges up to `resolution`, so that the quality
@@ -50,6 +50,9 @@ from qsmengine.stages.params import Length, Params
 _MAX_SCORE = 2.0
 _LOWERED = 0.8
 _REGROWN = 1.0
+_VOTE = 0.5
+"""Standard deviation of the vote's Gaussian, divided by the resolution."""
+_CANDIDATES = 4
 
 
 class PhaseMagnitudeParams(Params):
@@ -139,10 +142,30 @@ def _score(image: Array, quality: Array, size: Vector3, params: PhaseMagnitudePa
 
 def _clean(score: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
     threshold = params.threshold or min(otsu(score[score > 0], device), 0.5)
-    core = _largest(eroded(score > np.float32(threshold), params.opening, size, device), device)
+    core = _thickest(score > np.float32(threshold), size, params, device)
     grown = dilated(core, params.opening + _REGROWN, size, device)
     brain = _largest(grown & (score > np.float32(_LOWERED * threshold)), device)
     return filled(closed(brain, params.closing, size, device), device)
+
+
+def _thickest(bright: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
+    """Return the component of `bright`, eroded by `opening`, that holds most of the deepest part of the head.
+
+    Noise makes holes in the brain, by which erosion can leave less of it than of the muscles of face and neck.
+    The depth, twice `opening`, is therefore measured after a vote of neighbours.
+    """
+    parts = eroded(bright, params.opening, size, device)
+    votes = gaussian_filter(bright.astype(np.float32), size, _VOTE * params.resolution, device)
+    deep = largest_component(eroded(votes > np.float32(0.5), 2 * params.opening, size, device), device) & parts
+    best = largest = _largest(parts, device)
+    for _ in range(_CANDIDATES):
+        if 2 * int((best & deep).sum()) >= int(deep.sum()):
+            return best
+        parts = parts & ~best
+        if not bool(parts.any()):
+            break
+        best = largest_component(parts, device)
+    return largest
 
 
 def _largest(mask: Array, device: Device) -> Array:

@@ -8,6 +8,7 @@ from qsmengine.demo_data import demo_path
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io import load_gre
+from qsmengine.phantom import virtual_head
 from qsmengine.stages.mask.phase_magnitude import PhaseMagnitudeParams, phase_magnitude
 from tests.stages.gre import DEVICE
 
@@ -87,3 +88,10 @@ def test_no_signal_is_an_error(head):
 
 def _twice(image):
     return ndimage.zoom(image, 2, order=1, mode="nearest", grid_mode=True)
+
+
+def test_noise_does_not_turn_the_neck_into_the_brain():
+    made = virtual_head(subject=1, voxel_size=(2.0, 2.0, 2.0), snr=25.0, seed=3)
+    series = made.gre
+    mask = make(series.magnitude, series.phase, series.echo_times, made.grid)
+    assert dice(mask, made.mask) > 0.9
