@@ -4,6 +4,9 @@ Fluid decays several times more slowly than tissue. With m1 and m2 the sums of t
 the second half of the echoes, the decay is d = log(m1 / m2); a voxel is fluid where d is less than a share of
 its median in the mask. The share depends neither on the echo times nor on the field strength.
 
+Inflow, fat, and noise at the surface also look like slow decay, as scattered voxels and thin sheets. The
+ventricles are wide: unless some fluid is far from other tissue, none is returned.
+
 The susceptibility of fluid varies little within a brain, in the ventricles as in the sulci: Dimov et al. 2022,
 10.1111/jon.12963.
 """
@@ -14,14 +17,20 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
+from qsmengine.grid import Vector3
+from qsmengine.ops.morphology import eroded
 from qsmengine.ops.order_statistics import median
 
-LEAST_SHARE = 1e-3
-"""Smallest share of the mask that counts as fluid; a smaller one is left to chance."""
+CORE_DEPTH = 2.0
+"""Distance of the core of the fluid from other tissue [mm], at least a voxel."""
+LEAST_CORE = 0.01
+"""Smallest share of the fluid that must lie in its core; brains have 0.03 to 0.2, inflow and fat none."""
 
 
-def fluid_region(magnitude: Array, inside: Array, decay: float, device: Device) -> Array | None:
-    """Return the fluid (x, y, z) bool in the mask, or None if there is none or only one echo.
+def fluid_region(
+    magnitude: Array, inside: Array, decay: float, voxel_size: Vector3, device: Device
+) -> Array | None:
+    """Return the fluid (x, y, z) bool in the mask, or None without a core or with one echo only.
 
     Parameters
     ----------
@@ -31,8 +40,8 @@ def fluid_region(magnitude: Array, inside: Array, decay: float, device: Device) 
         (x, y, z) bool.
     decay
         Largest d of fluid as a share of the median d in the mask.
-    device
-        Device of the result.
+    voxel_size, device
+        Voxel edges [mm], and the device of the result.
     """
     echoes = magnitude.shape[3]
     if echoes < 2:
@@ -45,7 +54,8 @@ def fluid_region(magnitude: Array, inside: Array, decay: float, device: Device) 
     if typical <= 0:
         return None
     found: Array = signal & (d < np.float32(decay * typical))
-    return found if int(found.sum()) >= LEAST_SHARE * int(inside.sum()) else None
+    core = int(eroded(found, max(CORE_DEPTH, *voxel_size), voxel_size, device).sum())
+    return found if core > 0 and core >= LEAST_CORE * int(found.sum()) else None
 
 
 def _sum(magnitude: Array, echoes: range, device: Device) -> Array:

@@ -13,7 +13,8 @@ but 1 on the surface and outside.
 - W is 1 / noise of the field, where a share `field_error` of the field's change from voxel to voxel counts as
   noise: near bone and air, ringing, partial volume and dephasing exceed it.
 - Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
-  susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more.
+  susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more
+  and wide ventricles.
 - One echo does not determine the phase offset of the coils, which is smooth but not harmonic. With a smaller
   beta, `beta_one_echo`, it becomes part of h.
 - chi of the outer `rim` [mm] stays close to the mean beneath it, the closer the less W is: bone and air in
@@ -159,7 +160,7 @@ def tfi(
         mu_gradient=params.mu_gradient,
         mu_data=params.mu_data,
         mu_harmonic=params.mu_harmonic,
-        uniform=uniform_fluid(magnitude, known, domain, params),
+        uniform=uniform_fluid(magnitude, known, domain, grid, params),
     )
     whole = domain.insert(mask)
     limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
@@ -186,12 +187,12 @@ def penalised_faces(magnitude: Array | None, region: Array, domain: Domain, grid
 
 
 def uniform_fluid(
-    magnitude: Array | None, inside: Array, domain: Domain, params: TfiParams
+    magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, params: TfiParams
 ) -> UniformRegion | None:
     """Return the term of uniform CSF on the solver's grid, or None without CSF."""
     if magnitude is None or params.lambda_csf == 0:
         return None
-    fluid = fluid_region(magnitude, inside, params.csf_decay, domain.device)
+    fluid = fluid_region(magnitude, inside, params.csf_decay, grid.voxel_size, domain.device)
     return None if fluid is None else UniformRegion(domain.insert(fluid) > 0, params.lambda_csf, MU_CSF)
 
 

@@ -122,9 +122,10 @@ def test_fluid_of_the_whole_brain_is_uniform_and_takes_the_shading_away(device, 
     chi, mask, field, grid = head(rng)
     centred = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in SHAPE], indexing="ij"))
     radius = np.sqrt(((centred / np.array([16, 15, 13])[:, None, None, None]) ** 2).sum(0))
-    fluid = mask & (chi == 0) & ((radius > 0.85) | (radius < 0.2))
-    chi = chi + np.where(mask & ~fluid, 0.02, 0)
-    field = field + convolve(np.where(mask & ~fluid, 0.02, 0), dipole(SHAPE, grid.voxel_size, (0, 0, 1)))
+    fluid = mask & ((radius < 0.4) | ((chi == 0) & (radius > 0.85)))
+    change = np.where(fluid, -chi, np.where(mask, 0.02, 0))
+    chi = chi + change
+    field = field + convolve(change, dipole(SHAPE, grid.voxel_size, (0, 0, 1)))
     total = field + background(grid) + 0.001 * rng.standard_normal(SHAPE)
     rate = np.where(fluid, 2.0, 20.0)
     magnitude = np.stack([100 * np.exp(-rate * t) for t in (0.005, 0.02)], -1).astype(np.float32)
