@@ -11,6 +11,7 @@ from typing import Any
 
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names, read_preset
 from qsmengine.pipeline.configuration.model import section_of
+from qsmengine.sessions.qsm_ci import SPANS
 from qsmengine.stages.registry import all_methods, methods_of
 
 Section = Mapping[str, Any]
@@ -159,7 +160,10 @@ def _before(first: str) -> dict[str, Section]:
 
 
 def preset_chains(start: str, echoes: int, *, own_mask: bool = False) -> list[Chain]:
-    """Presets that are meant for this number of echoes: whole, or their steps from `start` on."""
+    """Presets that are meant for this number of echoes: whole, or their steps from `start` on.
+
+    From the true local field the default preset runs what `qsm-ci dipole` runs.
+    """
     chains = []
     for preset in preset_names():
         wanted = {"single-echo": 1, "double-echo-flash": 2}.get(preset)
@@ -171,7 +175,8 @@ def preset_chains(start: str, echoes: int, *, own_mask: bool = False) -> list[Ch
             continue
         tree = load_config(preset=preset).as_tree()
         if start == "local":
-            sections = {"inversion": {"method": tree["inversion"]["method"]}}
+            default = SPANS["dipole"].methods if preset == DEFAULT_PRESET else ()
+            sections = {"inversion": {"method": next(iter(default), tree["inversion"]["method"])}}
         else:
             names = ("single_step",) if tree["single_step"] is not None else ("background", "inversion")
             sections = {name: tree[name] for name in names}
