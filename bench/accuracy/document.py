@@ -91,8 +91,8 @@ def _goals(study: Study) -> str:
     size = study.goals[0].scenario.voxel_size
     low, high = DGM_SLOPE
     note = (
-        f"Goals for DGM at SNR 100: slope {low:g} to {high:g}, error at most {DGM_ERROR:g} ppb. From the local field "
-        f"preset {DEFAULT_PRESET} stands for what `qsm-ci dipole` runs."
+        f"Goals for DGM at SNR 100: slope {low:g} to {high:g}, error at most {DGM_ERROR:g} ppb. From the local "
+        f"field preset {DEFAULT_PRESET} stands for what `qsm-ci dipole` runs."
     )
     return (
         f"Voxels of {size:g} mm; nrmse of chi in the whole mask.\n\n{tables.markdown(titles, rows)}\n\n{note}"
