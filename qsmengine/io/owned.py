@@ -1,4 +1,4 @@
-"""Temporary folders named after their owner process, so that leftovers of killed processes can be removed."""
+"""Temporary files and folders named after their process: those that killed processes left can be removed."""
 
 from __future__ import annotations
 
@@ -39,11 +39,25 @@ def make_owned(where: Path, purpose: str, mode: int = 0o777, *, owner: Process |
     OSError
         From the file system.
     """
-    owner = owner or this_process()
-    mark = f"{_space(owner)}-{owner.pid}-{owner.started}-{secrets.token_hex(8)}"
-    folder = where / f".qsmengine-{purpose}.{mark}.tmp"
+    folder = where / owned_name(purpose, owner=owner)
     folder.mkdir(mode)
     return folder
+
+
+def owned_name(purpose: str, *, owner: Process | None = None) -> str:
+    """Return a new name ``.qsmengine-PURPOSE.OWNER-RANDOM.tmp`` for a temporary file or folder."""
+    owner = owner or this_process()
+    return f".qsmengine-{purpose}.{_space(owner)}-{owner.pid}-{owner.started}-{secrets.token_hex(8)}.tmp"
+
+
+def is_left_behind(name: str) -> bool:
+    """Return whether `name` is one of :func:`owned_name` whose process ran on this machine and has ended."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return False
+    here = this_process()
+    owner = replace(here, pid=int(match["pid"]), started=match["started"])
+    return match["space"] == _space(here) and is_gone(owner)
 
 
 def abandoned(where: Path) -> list[Path]:
@@ -86,14 +100,11 @@ def private_folder(purpose: str, where: Path | None = None) -> Iterator[Path]:
 
 
 def _is_abandoned(entry: os.DirEntry[str]) -> bool:
-    match = _NAME.fullmatch(entry.name)
-    if match is None or not entry.is_dir(follow_symlinks=False):
+    if _NAME.fullmatch(entry.name) is None or not entry.is_dir(follow_symlinks=False):
         return False
     if hasattr(os, "getuid") and entry.stat(follow_symlinks=False).st_uid != os.getuid():
         return False
-    here = this_process()
-    owner = replace(here, pid=int(match["pid"]), started=match["started"])
-    return match["space"] == _space(here) and is_gone(owner)
+    return is_left_behind(entry.name)
 
 
 def _space(process: Process) -> str:

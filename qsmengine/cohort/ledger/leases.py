@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.io.owned import is_left_behind, owned_name
 from qsmengine.io.processes import Process, is_gone, this_process
 
 EXPIRY = 60.0
@@ -82,13 +83,8 @@ class Claim:
         return found is not None and found.number == int(self._path.name) and found.token == self._token
 
     def sweep(self) -> None:
-        """Remove temporary files of killed processes that tried to take this session."""
-        with suppress(OSError):
-            now = self._path.stat().st_mtime
-            for left in self._path.parent.glob(".*.tmp"):
-                owner = _read(left)[0]
-                if (owner is not None and is_gone(owner)) or now - left.stat().st_mtime > self._expiry:
-                    left.unlink()
+        """Remove temporary files of killed processes that tried to take or release this session."""
+        sweep(self._path.parent, self._expiry)
 
     def release(self) -> None:
         """Release the claim if it is still held."""
@@ -169,6 +165,19 @@ def find(folder: Path) -> Standing | None:
     return None
 
 
+def sweep(folder: Path, expiry: float) -> None:
+    """Remove temporary files of killed processes from the claims of a session.
+
+    They are those whose process ran on this machine and has ended, or that are older than `expiry` [s].
+    """
+    with suppress(OSError):
+        left = list(folder.glob(".*.tmp"))
+        now = _now(folder) if left else 0.0
+        for path in left:
+            if is_left_behind(path.name) or now - path.stat().st_mtime > expiry:
+                path.unlink()
+
+
 def release_gone(out: Path, run: str) -> None:
     """Release the claims of processes of `run` that ended on this machine without releasing them."""
     for folder in sorted(Places(out).claims.glob("*")):
@@ -234,7 +243,7 @@ def _mark_released(path: Path, token: str) -> None:
 
 
 def _temporary(path: Path, content: object) -> Path:
-    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(owned_name("claim"))
     try:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     except OSError:

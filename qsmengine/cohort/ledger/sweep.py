@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from qsmengine.cohort.ledger.leases import acquire
+from qsmengine.cohort.ledger.leases import acquire, sweep
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.pipeline.outputs.staging import clear_scratch
 
@@ -14,8 +14,13 @@ _TEMPORARY = re.compile(r"\.(.+)\.json\.[0-9a-f]+\.tmp")
 
 
 def remove_leftovers(out: Path, *, run: str, expiry: float) -> None:
-    """Remove leftovers, each under a claim on its session so that other runs are not disturbed."""
+    """Remove leftovers, those of outputs and records under a claim on their session.
+
+    Other runs are not disturbed.
+    """
     places = Places(out)
+    for folder in places.claims.glob("*"):
+        sweep(folder, expiry)
     left: dict[str, list[Path]] = {}
     for path in places.sessions.glob(".*.tmp"):
         match = _TEMPORARY.fullmatch(path.name)

@@ -71,9 +71,7 @@ class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic` and of the morphology prior."""
 
     lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: Mm = Field(
-        0.1, ge=0, description="added to lambda per ppm of the field's median noise, if known [mm]"
-    )
+    noise_gain: Mm = Field(0.1, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
     edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")

@@ -158,6 +158,8 @@ class _Chain:
             inputs = {**extra, state.name: state.image, "mask": state.mask}
             if "weight?" in method.inputs:
                 inputs["weight"] = field_weight(self.spread, state.mask)
+            if "noise?" in method.inputs:
+                inputs["noise"] = self.spread
             results = method(inputs, self.grid, params, device=self.device)
             name = "chi" if "chi" in results else "local_field"
             state = _State(results[name], results.get("mask", state.mask), name)

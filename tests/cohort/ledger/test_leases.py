@@ -15,6 +15,8 @@ import pytest
 
 from qsmengine.cohort.ledger.leases import Claim, acquire, find, release_gone
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.cohort.ledger.sweep import remove_leftovers
+from qsmengine.io.owned import owned_name
 from qsmengine.io.processes import is_gone, this_process
 
 KEY = "sub-01"
@@ -213,3 +215,16 @@ def test_nothing_but_numbers_stays_in_the_folder(tmp_path):
         with acquire(tmp_path, KEY):
             pass
     assert [path.name for path in Places(tmp_path).claim(KEY).iterdir()] == ["3"]
+
+
+def test_a_run_removes_temporary_files_of_killed_processes_from_finished_sessions(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = Places(tmp_path).claim("sub-01")
+    folder.mkdir(parents=True)
+    dead = folder / owned_name("claim", owner=replace(this_process(), pid=ended.pid, started="1"))
+    living = folder / owned_name("claim")
+    for path in (dead, living):
+        path.touch()
+    remove_leftovers(tmp_path, run="r", expiry=60.0)
+    assert list(folder.iterdir()) == [living]

@@ -23,11 +23,12 @@ def step(stage, name, **params):
 
 
 VSHARP = step("background", "vsharp", max_radius=6.0)
+TV = {
+    "lambda": 4e-5, "noise_gain": 0.0, "mu_gradient": 2e-2, "mu_data": 0.05, "iterations": 30, "margin": 12.0,
+}  # fmt: skip
 CHAINS = {
     "linear": (VSHARP, step("inversion", "tkd", margin=20.0)),
-    "total variation": (
-        VSHARP, step("inversion", "weighted_tv", **{"lambda": 4e-5, "iterations": 30, "margin": 12.0})
-    ),
+    "total variation": (VSHARP, step("inversion", "weighted_tv", **TV)),
 }  # fmt: skip
 
 
@@ -46,6 +47,8 @@ def reconstruct(chain, field, mask, noise, grid=GRID):
     if "weight?" in chain[1].method.inputs:
         weight = np.where(noise > 0, np.median(noise[inside]) / np.where(noise > 0, noise, 1), 0)
         inputs["weight"] = np.minimum(weight, 5).astype(np.float32)
+    if "noise?" in chain[1].method.inputs:
+        inputs["noise"] = noise
     chi = chain[1].method(inputs, grid, chain[1].params, device=DEVICE)["chi"]
     return (chi - chi[inside].mean()) * inside, inside
 
