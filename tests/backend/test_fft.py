@@ -175,7 +175,7 @@ def test_the_plans_of_both_directions_share_one_work_area_which_goes_with_them(g
     engine: Any = fft._engine
     areas = [plan.work_area.mem.size for plan in (engine._forward, engine._inverse)]
     assert 0 < pool.used_bytes() - before <= max(areas) + 512
-    del fft
+    del fft, engine
     assert pool.used_bytes() == before
 
 

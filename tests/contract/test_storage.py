@@ -25,7 +25,7 @@ from qsmengine.stages.single_step.tfi import TfiParams, tfi
 from qsmengine.stages.single_step.tgv import TgvParams, tgv
 from qsmengine.units import rad_per_ppm
 
-TOLERANCE = 1e-5
+TOLERANCE = 3e-5
 """[ppm]"""
 FEW: dict[str, Any] = {"iterations": 20, "tolerance": 0.0}
 ITERATIVE: dict[str, tuple[Callable[..., Array], Any]] = {
