@@ -5,9 +5,9 @@ Public names are imported on first use, so that ``import qsmengine`` is fast.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from qsmengine.on_demand import names_on_demand
 from qsmengine.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -73,14 +73,4 @@ _HOMES = {
     "unwrap": "api.reconstruct",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_on_demand(__name__, _HOMES)

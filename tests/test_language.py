@@ -194,8 +194,8 @@ def test_messages_are_found_in_f_strings_and_calls_only() -> None:
 
 
 def test_consecutive_comment_lines_of_kernels_are_one_text() -> None:
-    source = "// Sums are put\n// back.\nint n;\nint m;  // BESIDE mended\n"
-    assert list(kernel_comments(source)) == ["Sums are put\nback.", " mended"]
+    source = "// The sum of all\n// voxels.\nint n;\nint m;  // LANES per block\n"
+    assert list(kernel_comments(source)) == ["The sum of all\nvoxels.", " per block"]
 
 
 def test_code_is_left_out_and_openings_are_found() -> None:

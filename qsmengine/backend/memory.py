@@ -1,4 +1,4 @@
-"""Memory that a run may use, per device."""
+"""Memory: what a run may use on a device, and what is kept for reuse."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ Public names are imported on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from qsmengine.on_demand import names_on_demand
 
 if TYPE_CHECKING:
     from qsmengine.io.atomic import write_atomic, write_json, write_text, write_together
@@ -82,14 +83,4 @@ _HOMES = {
     "write_together": "atomic",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_on_demand(__name__, _HOMES)

@@ -80,12 +80,22 @@ class FieldModel:
         InputError
             If `chi` has another shape.
         """
-        if chi.shape != self.shape:
-            raise InputError(f"chi has shape {chi.shape}, the field model {self.shape}", field="chi")
-        box = tuple(slice(0, n) for n in self.shape)
-        padded = self.device.zeros(self._fft.shape)
-        padded[box] = chi
-        return np.ascontiguousarray(self._fft.filter(padded, self._response)[box])
+        check_sources(chi, self.shape)
+        return convolve(chi, self._response, self._fft)
+
+
+def check_sources(chi: FloatImage, shape: tuple[int, int, int]) -> None:
+    """Raise InputError if `chi` does not have the `shape` of the field model."""
+    if chi.shape != shape:
+        raise InputError(f"chi has shape {chi.shape}, the field model {shape}", field="chi")
+
+
+def convolve(image: FloatImage, response: FloatImage, fft: RealFFT) -> FloatImage:
+    """Return the convolution of `image` (x, y, z), padded with zeros to the grid of `fft`, at its voxels."""
+    box = tuple(slice(0, n) for n in image.shape)
+    padded = fft.device.zeros(fft.shape)
+    padded[box] = image
+    return np.ascontiguousarray(fft.filter(padded, response)[box])
 
 
 def fill_box_dipole(

@@ -28,7 +28,7 @@ from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.fft import RealFFT, fast_size
 from qsmengine.errors import InputError
 from qsmengine.grid import Vector3
-from qsmengine.phantom.field import Octant, Octants, box_octants, fill_octants
+from qsmengine.phantom.field import Octant, Octants, box_octants, check_sources, convolve, fill_octants
 from qsmengine.phantom.resample import FloatImage, interpolate, interpolate_adjoint
 
 Shape = tuple[int, int, int]
@@ -92,19 +92,12 @@ class SplitFieldModel:
         InputError
             If `chi` has another shape.
         """
-        if chi.shape != self.shape:
-            raise InputError(f"chi has shape {chi.shape}, the field model {self.shape}", field="chi")
+        check_sources(chi, self.shape)
         coarse = interpolate_adjoint(chi, self._coarse_shape, (RATIO,) * 3)
-        far = self._convolve(coarse, self._far_response, self._far_fft)
-        total = self._convolve(chi, self._near_response, self._near_fft)
+        far = convolve(coarse, self._far_response, self._far_fft)
+        total = convolve(chi, self._near_response, self._near_fft)
         total += interpolate(far, self.shape, (RATIO,) * 3)
         return total
-
-    def _convolve(self, image: FloatImage, response: FloatImage, fft: RealFFT) -> FloatImage:
-        box = tuple(slice(0, n) for n in image.shape)
-        padded = self.device.zeros(fft.shape)
-        padded[box] = image
-        return np.ascontiguousarray(fft.filter(padded, response)[box])
 
     @property
     def _coarse_shape(self) -> Shape:

@@ -46,8 +46,8 @@ class UniformRegion:
     def add_target(self, x: Array, total: Array, factor: float, device: Device, relax: float = 0.0) -> None:
         """Update split and multiplier; add `factor` times the target of x to `total`.
 
-        Over-relaxed by 1 + `relax`, as the other splits: z of the last call takes part of the place of x, which
-        must be 0 at the first call then.
+        With `relax` above 0 the split is over-relaxed: (1 + relax) x - relax z, with z of the last call, takes
+        the place of x, which must be 0 at the first call.
         """
         flat, sums = x.reshape(-1), total.reshape(-1)
         split = {"multiplier": self._multiplier, "target": self._target, "v": self._v}

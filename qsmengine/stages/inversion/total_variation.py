@@ -10,6 +10,7 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.domain import Domain
+from qsmengine.ops.noise_level import noise_level
 from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
@@ -51,8 +52,24 @@ def noisy_weight(lam: float, noise_gain: float, noise: Array | None, mask: Array
     """
     if noise is None or noise_gain == 0:
         return lam
+    return lam + noise_gain * _median_noise(noise, mask)
+
+
+def typical_noise(
+    noise: Array | None, field: Array, mask: Array, device: Device, *, weight: Array | None = None
+) -> float:
+    """Return the median of `noise` in `mask`, or without it the noise level of `field`; all [ppm].
+
+    Voxels of unknown noise (0) do not count. `weight` as in :func:`~qsmengine.ops.noise_level.noise_level`.
+    """
+    if noise is None:
+        return noise_level(field, mask, device, weight=weight)
+    return _median_noise(device.asarray(noise), mask)
+
+
+def _median_noise(noise: Array, mask: Array) -> float:
     known = mask & (noise > 0)
-    return lam + noise_gain * (median(noise[known]) if bool(known.any()) else 0.0)
+    return median(noise[known]) if bool(known.any()) else 0.0
 
 
 def tv_problem(

@@ -18,14 +18,13 @@ from pydantic import Field
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.ops.noise_level import noise_level
 from qsmengine.solvers.stopping import SolverCallback
 from qsmengine.solvers.tv_admm import squared_error
 from qsmengine.stages.inversion.total_variation import (
     NoiseGainParams,
     TvParams,
     invert_tv,
-    noisy_weight,
+    typical_noise,
 )
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Mm
@@ -57,13 +56,10 @@ def weighted_tv(
     without it the noise is estimated from the field. `callback` receives the solver's status and may stop it.
     """
     mask = device.asarray(mask, bool)
-    if noise is None:
-        lam = params.lam + params.noise_gain * noise_level(local_field, mask, device, weight=weight)
-    else:
-        lam = noisy_weight(params.lam, params.noise_gain, noise, mask)
+    typical = typical_noise(noise, local_field, mask, device, weight=weight)
     return invert_tv(
         local_field, mask, grid, params, squared_error,
-        lam=lam, device=device, weight=weight, callback=callback,
+        lam=params.lam + params.noise_gain * typical, device=device, weight=weight, callback=callback,
     )  # fmt: skip
 
 

@@ -46,15 +46,13 @@ from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
 from qsmengine.ops.faces import faces_within
 from qsmengine.ops.nearest import nearest_known
-from qsmengine.ops.noise_level import noise_level
-from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.uniform import UniformRegion
 from qsmengine.stages.background.lbv import interior, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
-from qsmengine.stages.inversion.total_variation import tv_problem
+from qsmengine.stages.inversion.total_variation import tv_problem, typical_noise
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Mm, Mm4
@@ -164,18 +162,6 @@ def tfi(
     limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
     chi = limit_rim(chi, whole > 0, params.rim, limit, grid.voxel_size, device)
     return single_step_result(chi, whole, domain, grid)
-
-
-def typical_noise(noise: Array | None, local_field: Array, inside: Array, device: Device) -> float:
-    """Return the median of `noise` (x, y, z) in a mask, or the noise level of the local field without a map.
-
-    Both [ppm]. Voxels of unknown noise (0) do not count.
-    """
-    if noise is None:
-        return noise_level(local_field, inside, device)
-    noise = device.asarray(noise)
-    known = inside & (noise > 0)
-    return median(noise[known]) if bool(known.any()) else 0.0
 
 
 def penalised_faces(magnitude: Array | None, region: Array, domain: Domain, grid: Grid, edges: float) -> Array:

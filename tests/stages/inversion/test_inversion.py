@@ -80,7 +80,7 @@ def test_lambda_is_given_by_its_name():
 
 
 @pytest.mark.parametrize("sigma", [0.002, 0.01])
-def test_weighted_tv_finds_the_noise_that_nobody_told(sigma, device, rng):
+def test_weighted_tv_estimates_noise_that_is_not_given(sigma, device, rng):
     _, mask, field, grid = head(rng)
     noisy = field + sigma * rng.standard_normal(SHAPE)
     noise = device.asarray(np.full(SHAPE, sigma))
