@@ -147,8 +147,8 @@ def _wanted(keys: Sequence[str], chosen: Iterable[str] | None) -> dict[str, None
     """Return the chosen keys as an ordered set; None chooses all."""
     if chosen is None:
         return dict.fromkeys(keys)
-    wanted = dict.fromkeys(chosen)
-    missing = next((key for key in wanted if key not in keys), None)
+    wanted, known = dict.fromkeys(chosen), set(keys)
+    missing = next((key for key in wanted if key not in known), None)
     if missing is not None:
         raise UsageError(f"no session {missing} in the folder (there are {len(keys)})")
     return wanted
