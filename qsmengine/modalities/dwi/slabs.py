@@ -90,14 +90,17 @@ def run_slabs(
     seconds, bad = 0.0, 0
     notes: list[str] = []
     with mapped_voxels(file.path, folder) as image:
-        if mask is None and fit_parameters(config)[1].mask == "brain":
-            mask, notes = _brain(file, image.array, volumes, slabs, device)
+        given, brain = mask, None
+        if given is None and fit_parameters(config)[1].mask == "brain":
+            brain, notes = _brain(file, image.array, volumes, slabs, device)
         for number, (start, stop) in enumerate(slabs.ranges, start=1):
             if progress is not None:
                 progress(Progress(f"slices {start + 1} to {stop}", number, len(slabs.ranges)))
             series, lost = _slab(file, image.array, start, stop, volumes)
             bad += lost
-            inside = _inside(series, None if mask is None else mask[:, :, start:stop])
+            inside = _with_signal(series) if given is None else np.asarray(given)[:, :, start:stop] != 0
+            if brain is not None:
+                inside = inside & brain[:, :, start:stop]
             if not inside.any():
                 continue
             part = None if deviation is None else deviation[:, :, start:stop]
@@ -109,16 +112,24 @@ def run_slabs(
                 maps[name][:, :, start:stop] = to_numpy(array)
     if last is None:
         raise InputError("the mask is empty", field="mask")
+    notes += _broken_notes(file, bad)
+    records = (Record(last.records[0].step, seconds),)
+    return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), notes
+
+
+def _broken_notes(file: DwiFile, bad: int) -> list[str]:
+    """Return a note on `bad` non-finite values; raises InputError if they are too many."""
+    if bad == 0:
+        return []
     total = file.grid.size * len(file.b_values)
     if bad > MAX_BAD_FRACTION * total:
         raise InputError(f"{bad} of {total} signal values are NaN or infinite", source=file.path)
-    if bad:
-        notes.append(
+    return [
+        (
             f"{file.path}: {bad} of {total} signal values are NaN or infinite; their voxels are set to 0 in "
             "every volume"
         )
-    records = (Record(last.records[0].step, seconds),)
-    return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), notes
+    ]
 
 
 def _brain(
@@ -150,11 +161,8 @@ def _slab(
     return file.series(signal, volumes), lost
 
 
-def _inside(series: DwiSeries, mask: Array | None) -> Array:
-    """Return the mask of a slab; without one, every voxel with signal in all b = 0 volumes, as in `run_dti`."""
-    if mask is not None:
-        given: Array = np.asarray(mask) != 0
-        return given
+def _with_signal(series: DwiSeries) -> Array:
+    """Return the voxels of a slab with signal in all b = 0 volumes, as `run_dti` fits without a mask."""
     inside: Array = np.all(series.signal[..., np.flatnonzero(series.b0_volumes)] > 0, axis=3)
     return inside
 

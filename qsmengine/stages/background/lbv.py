@@ -80,7 +80,8 @@ def interior(mask: Array, peel: int) -> Array:
         mask = without_layer(mask)
     mask = without_boundary(mask)
     if not bool(mask.any()):
-        raise InputError(f"nothing is left of the mask without {peel + 1} layers", field="mask")
+        taken = "its outermost layer" if peel == 0 else f"its {peel + 1} outermost layers"
+        raise InputError(f"nothing is left of the mask after removing {taken}", field="mask")
     return mask
 
 

@@ -72,6 +72,29 @@ def test_mask_may_miss_a_slab(tmp_path, series, rng):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "slabs" / name).read_bytes()
 
 
+def test_voxel_without_signal_in_one_unweighted_volume_is_left_out_of_the_slabs_too(tmp_path, rng):
+    shape = (30, 32, 26)
+    b, g = gradient_table(rng, 12, (1000.0,), b0=3)
+    axes = [np.linspace(-1.2, 1.2, n) for n in shape]
+    head = sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij")) < 1
+    count = int(head.sum())
+    image = rng.uniform(1, 4, (*shape, len(b)))
+    image[head] = signals(random_tensors(rng, count), rng.uniform(800, 1200, count), b, g)
+    dark = np.flatnonzero(b == 0)[0]
+    image[15, 16, 9:17, dark] = 0
+    affine = np.diag([-5.0, 5.0, 5.0, 1.0])
+    nib.save(nib.Nifti1Image(image.astype(np.float32), affine), tmp_path / "dwi.nii.gz")
+    np.savetxt(tmp_path / "dwi.bval", b[None], fmt="%g")
+    np.savetxt(tmp_path / "dwi.bvec", g.T)
+    assert fit(tmp_path / "dwi.nii.gz", tmp_path / "whole" / "x") == 0
+    assert fit(tmp_path / "dwi.nii.gz", tmp_path / "slabs" / "x", "--max-memory", "0.002") == 0
+    fitted = read_image(tmp_path / "whole" / "x_mask.nii.gz").array
+    assert 0.5 * count < fitted.sum() < 1.5 * count, "the brain mask was used"
+    assert not fitted[15, 16, 9:17].any()
+    for name in ("x_FA.nii.gz", "x_mask.nii.gz"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "slabs" / name).read_bytes()
+
+
 def test_depth_follows_from_the_memory(tmp_path, series):
     file = open_dwi(series((".nii", "<f4")))
     config = load_config()
