@@ -5,109 +5,116 @@ A summary is the first paragraph of the command function's docstring.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from qsmengine.modalities.command import Command
+from qsmengine.modalities.registry import commands as modality_commands
+
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-class Entry(NamedTuple):
-    """Module of a command below `qsmengine.cli`, and its line in the list of commands."""
-
-    module: str
-    summary: str
-
-    @property
-    def function(self) -> Any:
-        """Import the command function, which is named like its module."""
-        return getattr(import_module(f"qsmengine.cli.{self.module}"), self.module.rpartition(".")[2])
-
-
-COMMANDS = {
-    "qsm": Entry(
-        "commands.qsm",
-        "Compute total and local field, R2*, T2* and susceptibility maps from raw gradient echoes.",
-    ),
-    "dti": Entry(
-        "commands.dti",
-        "Fit the diffusion tensor: FA, colour FA, MD, eigenvalues, eigenvectors, mode, S0, noise, status.",
-    ),
-    "preproc": Entry(
-        "commands.preproc",
+_OTHERS = (
+    Command(
+        "preproc",
+        "qsmengine.cli.commands.preproc",
         "Align the volumes of a diffusion series, rotate the gradient directions and flag outlier slices.",
     ),
-    "denoise": Entry(
-        "commands.denoise",
+    Command(
+        "denoise",
+        "qsmengine.cli.commands.denoise",
         "Denoise images jointly: each voxel becomes a mean of voxels with similar patches in all images.",
+        pairs=("--set",),
     ),
-    "regions": Entry(
-        "commands.regions",
+    Command(
+        "regions",
+        "qsmengine.cli.commands.regions",
         "Measure the volume of every structure and the mean, median, SD, percentiles and coverage of each map.",
+        pairs=("--map", "--unit"),
     ),
-    "group": Entry(
-        "commands.group",
+    Command(
+        "group",
+        "qsmengine.cli.commands.group",
         "Fit group models of regional values: one analysis of covariance, or the models of an analysis file.",
     ),
-    "report": Entry(
-        "commands.report",
+    Command(
+        "report",
+        "qsmengine.cli.commands.report",
         "Write a page per session, a cohort page (index.html), methods and references (logs/CITATION.md).",
     ),
-    "volumes": Entry(
-        "commands.volumes",
+    Command(
+        "volumes",
+        "qsmengine.cli.commands.volumes",
         "Read volumes of FreeSurfer, SynthSeg or FIRST, normalise them for head size, write a region table.",
     ),
-    "tfce": Entry(
-        "commands.tfce",
+    Command(
+        "tfce",
+        "qsmengine.cli.commands.tfce",
         "Test a design column in every voxel of a mask: Freedman-Lane permutation, TFCE, family-wise error.",
     ),
-    "reproduce": Entry(
-        "commands.reproduce",
+    Command(
+        "reproduce",
+        "qsmengine.cli.commands.reproduce",
         "Draw virtual cohorts from a study's published statistics, fit its models, compare with its findings.",
     ),
-    "phantom": Entry(
-        "commands.phantom",
+    Command(
+        "phantom",
+        "qsmengine.cli.commands.phantom",
         "Simulate a virtual head: gradient echoes and diffusion series as from a scanner, and the truth.",
+        several=("--voxel-size", "--echo-times", "--b0-direction", "--modality", "--feature"),
     ),
-    "evaluate": Entry(
-        "commands.evaluate",
+    Command(
+        "evaluate",
+        "qsmengine.cli.commands.evaluate",
         "Score a susceptibility or field map, both where it is nonzero (as QSM-CI does) and in the whole mask.",
     ),
-    "stage": Entry(
-        "commands.stage",
+    Command(
+        "stage",
+        "qsmengine.cli.commands.stage",
         "Run one method of one stage on files; --list shows the available methods.",
+        pairs=("--input", "-i", "--output", "-o", "--unit", "--set"),
     ),
-    "qsm-ci": Entry(
-        "commands.qsm_ci",
+    Command(
+        "qsm-ci",
+        "qsmengine.cli.commands.qsm_ci",
         "Process a QSM-CI input folder and write its result (totalfield, localfield or chimap, in ppm).",
+        pairs=("--set",),
     ),
-    "demo": Entry(
+    Command(
         "demo",
+        "qsmengine.cli.demo",
         "Reconstruct bundled real data and a virtual head with known truth: maps, tables and pictures.",
     ),
-    "plan": Entry(
-        "commands.plan",
+    Command(
+        "plan",
+        "qsmengine.cli.commands.plan",
         "List the sessions of a BIDS dataset with steps, sizes, memory and missing inputs; write nothing.",
     ),
-    "run": Entry(
-        "commands.run",
+    Command(
+        "run",
+        "qsmengine.cli.commands.run",
         "Reconstruct every session of a BIDS dataset; steps that are complete and unchanged are skipped.",
     ),
-    "status": Entry(
-        "commands.status",
+    Command(
+        "status",
+        "qsmengine.cli.commands.status",
         "Show which sessions are done, running, failed or blocked, and why; reads only the ledger.",
     ),
-    "import": Entry(
-        "commands.import_dicom",
+    Command(
+        "import",
+        "qsmengine.cli.commands.import_dicom",
         "Convert DICOM to BIDS with dcm2niix: gradient echoes with phase, diffusion and T1-weighted images.",
     ),
-    "doctor": Entry(
-        "commands.doctor",
+    Command(
+        "doctor",
+        "qsmengine.cli.commands.doctor",
         "Check what is usable on this machine: CPU kernels, threads, FFT, GPUs, CUDA and optional packages.",
     ),
-}
+)
+COMMANDS = {command.name: command for command in (*modality_commands(), *_OTHERS)}
+"""Commands in the order of the help: those of the modalities first."""
 
 
 class LazyGroup(TyperGroup):
@@ -115,7 +122,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = {name: TyperCommand(name, help=entry.summary) for name, entry in COMMANDS.items()}
+        self.commands = {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
         self._listing = False
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

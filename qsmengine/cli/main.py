@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import print_error
-from qsmengine.cli.lazy import CONTEXT, LazyGroup
+from qsmengine.cli.lazy import COMMANDS, CONTEXT, LazyGroup
 from qsmengine.cli.options.multi_value import spread
 from qsmengine.errors import describe
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     log_json = "--log-json" in arguments
     try:
-        code = int(app(spread(arguments), prog_name="qsmengine", standalone_mode=False) or 0)
+        code = int(app(spread(arguments, COMMANDS), prog_name="qsmengine", standalone_mode=False) or 0)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001

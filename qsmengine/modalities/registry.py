@@ -1,26 +1,37 @@
-"""Registry of modalities; a line here adds one to cohorts, region tables, reports and filters."""
+"""Registry of modalities; a line here adds one to cohorts, commands, imports, region tables and reports."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from qsmengine.modalities.modality import Modality
-from qsmengine.pipeline.outputs.products import Product
+if TYPE_CHECKING:
+    from qsmengine.modalities.command import Command
+    from qsmengine.modalities.modality import Modality
+    from qsmengine.pipeline.outputs.products import Product
 
-MODALITIES = ("qsmengine.modalities.gre.description", "qsmengine.modalities.dwi.description")
-"""Modules that define MODALITY, in the order of plans and pages."""
+MODALITIES = {
+    "qsm": "qsmengine.modalities.gre",
+    "dti": "qsmengine.modalities.dwi",
+}
+"""Step -> package with the modules `description` (MODALITY) and `command` (COMMAND), in the order of plans."""
+
+
+def step_names() -> tuple[str, ...]:
+    """Return the names of the modalities' steps."""
+    return tuple(MODALITIES)
+
+
+def commands() -> tuple[Command, ...]:
+    """Return the command of every modality; no description is imported."""
+    return tuple(import_module(f"{package}.command").COMMAND for package in MODALITIES.values())
 
 
 @cache
 def all_modalities() -> tuple[Modality, ...]:
     """Return the description of every modality."""
-    return tuple(import_module(module).MODALITY for module in MODALITIES)
-
-
-def step_names() -> tuple[str, ...]:
-    """Return the names of the modalities' steps."""
-    return tuple(modality.step for modality in all_modalities())
+    return tuple(import_module(f"{package}.description").MODALITY for package in MODALITIES.values())
 
 
 def modality_of(step: str) -> Modality | None:

@@ -4,6 +4,8 @@ from functools import _lru_cache_wrapper
 import numpy as np
 import pytest
 
+from qsmengine.cli import lazy
+from qsmengine.cli.main import main
 from qsmengine.cohort.outputs.reports import write_reports
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.run import run_cohort
@@ -15,7 +17,7 @@ from qsmengine.pipeline.configuration import model as configuration
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages import registry as stages
 from tests.cohort.making import Dataset
-from tests.modalities import toy
+from tests.modalities.toy import description as toy
 
 
 def clear_caches():
@@ -31,7 +33,9 @@ def registered(monkeypatch):
     from qsmengine.report import methods_text
 
     monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, toy.STAGE))
-    monkeypatch.setattr(modalities, "MODALITIES", (*modalities.MODALITIES, "tests.modalities.toy"))
+    monkeypatch.setitem(modalities.MODALITIES, "pd", "tests.modalities.toy")
+    for command in modalities.commands():
+        monkeypatch.setitem(lazy.COMMANDS, command.name, command)
     clear_caches()
     methods_text.sentences.cache_clear()
     yield
@@ -84,6 +88,21 @@ def test_a_modality_of_forty_lines_runs_from_bids_to_its_page(registered, datase
     text = (out / "logs" / "CITATION.md").read_text()
     assert "Proton-density-weighted images of 1 session" in text
     assert "Proton density is the signal over its maximum" in text
+
+
+def test_its_command_is_listed_and_runs(registered, dataset, tmp_path, capsys):
+    assert main(["--help"]) == 0
+    assert "Compute relative proton density." in capsys.readouterr().out
+    image, out = dataset.root / "sub-01" / "anat" / "sub-01_PDw.nii.gz", tmp_path / "out"
+    assert main(["pd", str(image), "--out", str(out)]) == 0
+    made = out / "sub-01" / "anat" / "sub-01_PDmap.nii.gz"
+    assert str(made) in capsys.readouterr().out
+    assert read_image(made).array.max() == 1
+
+
+@pytest.mark.parametrize("step", modalities.step_names())
+def test_a_line_of_the_registry_names_the_step_of_its_description(step):
+    assert modalities.modality_of(step).step == step
 
 
 def test_the_toy_is_gone_with_its_registration():

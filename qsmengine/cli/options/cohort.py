@@ -10,6 +10,7 @@ import typer
 
 from qsmengine.cli.options import bounds
 from qsmengine.cli.options.parsers import parse_numbers
+from qsmengine.modalities.registry import step_names
 
 if TYPE_CHECKING:
     from qsmengine.cohort.plan.build import OnSession
@@ -53,7 +54,9 @@ Derivatives: TypeAlias = Annotated[
 Steps: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--steps", help="steps required of every session: qsm, dti, regions; default: all that its data allow",
+        "--steps",
+        help=f"steps required of every session: {', '.join(step_names())}, regions; "
+        "default: all that its data allow",
         rich_help_panel=_CHOICE, metavar="STEP,...",
     ),
 ]  # fmt: skip

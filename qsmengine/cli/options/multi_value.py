@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-_FILES = {
-    "qsm": {"--magnitude", "-m", "--phase", "-p", "--real", "--imag", "--echo-times"},
-    "phantom": {"--voxel-size", "--echo-times", "--b0-direction", "--modality", "--feature"},
-}
-_PAIRS = {
-    "qsm": {"--set"},
-    "dti": {"--set"},
-    "denoise": {"--set"},
-    "qsm-ci": {"--set"},
-    "stage": {"--input", "-i", "--output", "-o", "--unit", "--set"},
-    "regions": {"--map", "--unit"},
-}
-"""Options with NAME=VALUE values: a following argument without an equals sign is not one of their values."""
+from qsmengine.modalities.command import Command
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
+def spread(arguments: Sequence[str], commands: Mapping[str, Command]) -> list[str]:
     """Insert the option before each additional value of options that take several."""
-    command = next((a for a in arguments if not a.startswith("-")), "")
-    files, pairs = _FILES.get(command, set()), _PAIRS.get(command, set())
+    command = commands.get(next((a for a in arguments if not a.startswith("-")), ""))
+    several, pairs = (set(), set()) if command is None else (set(command.several), set(command.pairs))
     done: list[str] = []
     option, values = "", 0
     for argument in arguments:
         if argument.startswith("-") and not _is_number(argument):
-            option, values = argument if argument in files | pairs else "", 0
+            option, values = argument if argument in several | pairs else "", 0
         elif option:
             values += 1
             if option in pairs and values > 1 and "=" not in argument:

@@ -29,7 +29,7 @@ METHODS = (
         doi="10.1002/mrm.0", bytes_per_voxel=8,
     ),
 )  # fmt: skip
-STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy",), default="relative")
+STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
 MODALITY = simple_modality(
     name="pdw", step="pd", title="Proton density", data="Proton-density-weighted images", datatype="anat",
     suffixes=("PDw",), stages=(Use("proton_density"),),

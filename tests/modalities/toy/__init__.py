@@ -1,0 +1,1 @@
+"""A modality outside the package: its description and its command."""
