@@ -62,7 +62,7 @@ def vein_share(
     radius = np.minimum(LEAF_RADIUS * np.cbrt(upstream), LARGEST_RADIUS)
     position = (nodes + rng.uniform(-0.3, 0.3, nodes.shape)) * LATTICE + LATTICE // 2 + 0.5
     used = np.flatnonzero((upstream > 0) & (parent >= 0))
-    return _draw(position[used], position[parent[used]], radius[used], brain, parts)
+    return draw_segments(position[used], position[parent[used]], radius[used], brain, parts)
 
 
 def _roots(brain: Mask, ventricles: Mask) -> Paths:
@@ -125,7 +125,7 @@ def _count_upstream(parent: Paths, length: Numbers, leaves: Paths) -> Numbers:
     return count
 
 
-def _draw(start: Numbers, stop: Numbers, radius: Numbers, brain: Mask, parts: int) -> FloatImage:
+def draw_segments(start: Numbers, stop: Numbers, radius: Numbers, brain: Mask, parts: int = 1) -> FloatImage:
     """Return the fraction of each part of a voxel of `brain` within `radius` of the segments (n, 3)."""
     points_per_part = math.ceil(SUBDIVISION / parts)
     subdivision = points_per_part * parts
