@@ -1,7 +1,7 @@
 """Cerebral arteries drawn into the label map: the middle and anterior cerebral arteries.
 
 The paths follow landmarks of the labels: from the optic chiasm to the lower front of the putamen (M1), in three
-branches over the insula beside it (M2), and along the midline in front of the corpus callosum (A2). Control
+branches over the insula lateral to it (M2), and along the midline in front of the corpus callosum (A2). Control
 points and radii vary with the random numbers.
 """
 
