@@ -14,6 +14,8 @@ from bench.accuracy.scenarios import Scenario
 from qsmengine.data import Array, GreSeries, Map
 from qsmengine.phantom import VirtualHead
 from qsmengine.phantom.anatomy import head_anatomy
+from qsmengine.phantom.drawing import Drawn
+from qsmengine.phantom.gre import DRAWING
 from qsmengine.phantom.head import tilted_grid
 from qsmengine.phantom.shim import TERMS, Shim
 from qsmengine.phantom.tissue import tissue_table
@@ -49,11 +51,12 @@ def forward_head(scenario: Scenario, person: Person) -> VirtualHead:
         echoes.append(signal)
     stacked = np.stack(echoes, axis=3)
     truth = {"chi": anatomy.chi, "local_field": local, "total_field": total, "background_field": total - local}
+    series = GreSeries(_single(np.abs(stacked)), _single(np.angle(stacked)), scenario.echo_times, grid)
     return VirtualHead(
         grid, anatomy.labels, anatomy.label_names, anatomy.mask,
         {name: Map(_single(array), "ppm", grid) for name, array in truth.items()},
         Shim((0.0,) * len(TERMS), (0.0, 0.0, 0.0)),
-        GreSeries(_single(np.abs(stacked)), _single(np.angle(stacked)), scenario.echo_times, grid),
+        (Drawn(DRAWING, series),),
     )  # fmt: skip
 
 

@@ -12,21 +12,19 @@ from functools import partial
 import numpy as np
 
 from qsmengine.api.denoising import denoise
-from qsmengine.api.reconstruct import fit_tensor
 from qsmengine.backend.device import Device
-from qsmengine.modalities.gre.run import run_qsm
-from qsmengine.phantom.head import virtual_head
-from qsmengine.pipeline.configuration.config import load_config, preset_names
+from qsmengine.data import Array
+from qsmengine.modalities.registry import all_modalities
+from qsmengine.phantom.head import VirtualHead, virtual_head
 
 ECHO_TIMES = (0.005, 0.010, 0.015, 0.020)
-TENSOR_FITS = ("ols", "wls")
 FILTERS = ("mnlm", "mppca")
 IMAGES = 8
-"""Number of volumes of the diffusion series passed to the filters."""
+"""Number of images passed to the filters."""
 
 
 def warm_up(device: Device, announce: Callable[[str], None] | None = None) -> list[str]:
-    """Run every preset, tensor fits, the brain mask and denoising filters on a small head; return their names.
+    """Run the small runs of every modality and the denoising filters on a small head; return their names.
 
     Parameters
     ----------
@@ -49,17 +47,22 @@ def warm_up(device: Device, announce: Callable[[str], None] | None = None) -> li
 
 
 def _runs(device: Device) -> dict[str, Callable[[], object]]:
-    head = virtual_head(voxel_size=(6.0, 6.0, 6.0), snr=60.0, echo_times=ECHO_TIMES, modalities=("gre", "dwi"))
+    modalities = [modality for modality in all_modalities() if modality.warm_up is not None]
+    drawings = [modality.drawing for modality in modalities if modality.drawing is not None]
+    head = virtual_head(voxel_size=(6.0, 6.0, 6.0), snr=60.0, echo_times=ECHO_TIMES, modalities=drawings)
     runs: dict[str, Callable[[], object]] = {}
-    if head.gre is not None:
-        for preset in preset_names():
-            runs[preset] = partial(run_qsm, head.gre, load_config(preset=preset), device)
-    if head.dwi is not None:
-        fit = partial(fit_tensor, head.dwi.signal, head.dwi.b_values, head.dwi.b_vectors, head.grid)
-        for method in TENSOR_FITS:
-            runs[method] = partial(fit, mask=head.mask, method=method, device=device)
-        runs["brain mask"] = partial(fit, params={"mask": "brain"}, method=TENSOR_FITS[0], device=device)
-        images = np.ascontiguousarray(head.dwi.signal[..., :IMAGES])
-        for method in FILTERS:
-            runs[method] = partial(denoise, images, head.grid, mask=head.mask, method=method, device=device)
+    for modality in modalities:
+        if modality.warm_up is not None:
+            runs |= modality.warm_up(head, device)
+    images = _noisy_images(head)
+    for method in FILTERS:
+        runs[method] = partial(denoise, images, head.grid, mask=head.mask, method=method, device=device)
     return runs
+
+
+def _noisy_images(head: VirtualHead) -> Array:
+    """Return proton density (x, y, z, image) with noise, for the denoising filters."""
+    density = head.truth["m0"].array
+    noise = np.random.default_rng(0).standard_normal((*density.shape, IMAGES), dtype=np.float32)
+    images: Array = density[..., np.newaxis] + np.float32(0.02) * noise
+    return images

@@ -12,6 +12,8 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.series import Series
+from qsmengine.phantom.drawing import Drawing
+from qsmengine.phantom.head import VirtualHead
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing
@@ -129,6 +131,7 @@ class Row:
 
 Parts: TypeAlias = Mapping[str, Sequence[Path]]
 Reconstruct: TypeAlias = Callable[[Task, Config, Device, bool, ProgressCallback | None], Outcome]
+WarmUp: TypeAlias = Callable[[VirtualHead, Device], Mapping[str, Callable[[], object]]]
 
 
 def _nothing(_: Mapping[str, object]) -> tuple[str, ...]:
@@ -175,6 +178,10 @@ class Modality:
         Whether `reconstruct` divides a series that exceeds the task's memory.
     sentences
         ``STAGE/METHOD`` -> text for methods sections, in addition to those of :mod:`qsmengine.report`.
+    drawing
+        How virtual heads and cohorts draw its images; None: they cannot.
+    warm_up
+        Virtual head with its images, device -> small runs by name that compile the kernels of its stages.
     """
 
     name: str
@@ -195,3 +202,5 @@ class Modality:
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     in_slabs: bool = False
     sentences: Mapping[str, Any] = field(default_factory=dict)
+    drawing: Drawing | None = None
+    warm_up: WarmUp | None = None

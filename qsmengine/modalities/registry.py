@@ -23,6 +23,11 @@ def step_names() -> tuple[str, ...]:
     return tuple(MODALITIES)
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of the modalities, which are those of their packages."""
+    return tuple(package.rpartition(".")[2] for package in MODALITIES.values())
+
+
 def commands() -> tuple[Command, ...]:
     """Return the command of every modality; no description is imported."""
     return tuple(import_module(f"{package}.command").COMMAND for package in MODALITIES.values())

@@ -15,6 +15,7 @@ from qsmengine.io.header import check_stored_size, read_header
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.modalities.series import Series, by_series
+from qsmengine.phantom.drawing import Drawing
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
 from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
@@ -42,6 +43,7 @@ def simple_modality(
     products: Sequence[Product],
     rows: Sequence[Row] = (),
     sentences: Mapping[str, Any] | None = None,
+    drawing: Drawing | None = None,
 ) -> Modality:
     """Describe a modality with one image per series, (x, y, z[, volume]), passed to its first stage as "image".
 
@@ -106,6 +108,7 @@ def simple_modality(
         products=products,
         rows=tuple(rows),
         sentences=sentences or {},
+        drawing=drawing,
     )
 
 

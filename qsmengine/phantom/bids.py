@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.errors import UsageError
-from qsmengine.grid import Grid
-from qsmengine.io import write_image, write_json, write_text
+from qsmengine.io import write_json, write_text
 from qsmengine.io.bids import BIDS_VERSION, BidsName, write_dataset_description
+from qsmengine.phantom.drawing import TruthFile
 from qsmengine.phantom.head import VirtualHead
 from qsmengine.phantom.shim import SCALE, TERMS
+from qsmengine.phantom.volumes import write_volume
 from qsmengine.units import hz_per_ppm
 from qsmengine.version import __version__
 
-MAPS: Mapping[str, tuple[str, str, dict[str, str], str]] = {
-    "chi": ("anat", "Chimap", {}, "magnetic susceptibility relative to water"),
-    "r2star": ("anat", "R2starmap", {}, "transverse relaxation rate of gradient echoes"),
-    "m0": ("anat", "PDmap", {}, "proton density relative to water"),
-    "total_field": ("anat", "fieldmap", {"desc": "total"}, "field after shimming"),
-    "background_field": (
-        "anat",
-        "fieldmap",
-        {"desc": "background"},
-        "field of all but the brain, after shimming",
+MAPS = {
+    "chi": TruthFile("anat", "Chimap", {}, "magnetic susceptibility relative to water"),
+    "r2star": TruthFile("anat", "R2starmap", {}, "transverse relaxation rate of gradient echoes"),
+    "m0": TruthFile("anat", "PDmap", {}, "proton density relative to water"),
+    "total_field": TruthFile("anat", "fieldmap", {"desc": "total"}, "field after shimming"),
+    "background_field": TruthFile(
+        "anat", "fieldmap", {"desc": "background"}, "field of all but the brain, after shimming"
     ),
-    "local_field": ("anat", "fieldmap", {"desc": "local"}, "field of the susceptibility inside the brain mask"),
-    "fa": ("dwi", "dwimap", {"model": "tensor", "param": "fa"}, "fractional anisotropy"),
-    "md": ("dwi", "dwimap", {"model": "tensor", "param": "md"}, "mean diffusivity"),
-    "v1": ("dwi", "dwimap", {"model": "tensor", "param": "v1"}, "principal direction along the array axes"),
-    "s0": ("dwi", "dwimap", {"model": "tensor", "param": "s0"}, "signal at b = 0"),
+    "local_field": TruthFile(
+        "anat", "fieldmap", {"desc": "local"}, "field of the susceptibility inside the brain mask"
+    ),
 }
-"""Truth map -> folder, suffix, entities, description."""
+"""True map of every head -> its file."""
 
 
 def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = None) -> Path:
@@ -75,41 +69,10 @@ def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = Non
             "GeneratedBy": [{"Name": "qsmengine", "Version": __version__, "Description": "virtual head"}],
         },
     )
-    if head.gre is not None:
-        write_gre(head.gre, folder / "anat", {"sub": subject}, head.settings)
-    if head.dwi is not None:
-        write_dwi(head.dwi, folder / "dwi", {"sub": subject}, head.settings)
+    for drawing, series in head.images:
+        drawing.write(series, folder, {"sub": subject}, head.settings)
     _write_truth(head, root / "derivatives" / "truth", subject)
     return folder
-
-
-def write_gre(
-    gre: GreSeries, folder: Path, entities: Mapping[str, str], settings: Mapping[str, object]
-) -> None:
-    """Write every echo's magnitude and phase [rad] with sidecars into `folder`; `entities` name the session."""
-    for echo, time in enumerate(gre.echo_times):
-        for part, array, units in (("mag", gre.magnitude, "arbitrary"), ("phase", gre.phase, "rad")):
-            name = BidsName({**entities, "echo": str(echo + 1), "part": part}, "MEGRE")
-            sidecar = {
-                "EchoTime": time,
-                "MagneticFieldStrength": gre.grid.required_field_strength,
-                "Units": units,
-                "SimulatedSNR": settings.get("SNR"),
-            }
-            write_volume(folder, name, array[..., echo], gre.grid, sidecar)
-
-
-def write_dwi(
-    dwi: DwiSeries, folder: Path, entities: Mapping[str, str], settings: Mapping[str, object]
-) -> None:
-    """Write a diffusion series with its gradient table into `folder`; `entities` name the session."""
-    name = BidsName(entities, "dwi")
-    sidecar = {"MagneticFieldStrength": dwi.grid.required_field_strength, "SimulatedSNR": settings.get("SNR")}
-    write_volume(folder, name, dwi.signal, dwi.grid, sidecar)
-    stem = str(folder / name.filename).removesuffix(".nii.gz")
-    write_text(f"{stem}.bval", " ".join(f"{b:g}" for b in dwi.b_values) + "\n")
-    rows = (" ".join(f"{value:.8f}" for value in row) for row in dwi.b_vectors.T)
-    write_text(f"{stem}.bvec", "\n".join(rows) + "\n")
 
 
 def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
@@ -119,7 +82,8 @@ def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
     folder = root / f"sub-{subject}"
     shim = dict(zip(TERMS, head.shim.coefficients, strict=True))
     field_factor = hz_per_ppm(head.grid.required_field_strength)
-    for key, (where, suffix, entities, description) in MAPS.items():
+    files = MAPS | {key: file for drawing, _ in head.images for key, file in drawing.truth.items()}
+    for key, (where, suffix, entities, description) in files.items():
         if key not in head.truth:
             continue
         truth = head.truth[key]
@@ -137,10 +101,3 @@ def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
     )
     rows = ["index\tname", *(f"{label}\t{name}" for label, name in head.label_names.items())]
     write_text(folder / "anat" / BidsName({"sub": subject}, "dseg", ".tsv").filename, "\n".join(rows) + "\n")
-
-
-def write_volume(folder: Path, name: BidsName, array: Array, grid: Grid, sidecar: Mapping[str, object]) -> None:
-    """Write an image and its sidecar."""
-    path = folder / name.filename
-    write_image(path, array, grid)
-    write_json(str(path).removesuffix(".nii.gz") + ".json", dict(sidecar))

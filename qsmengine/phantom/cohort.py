@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from qsmengine.data import DwiSeries, GreSeries
 from qsmengine.errors import UsageError
 from qsmengine.io import write_json, write_text
 from qsmengine.io.bids import BIDS_VERSION, BidsName, write_dataset_description
-from qsmengine.phantom.bids import write_dwi, write_gre, write_volume
 from qsmengine.phantom.faults import Fault, damage, fault_kinds
-from qsmengine.phantom.gre import noisy_series
 from qsmengine.phantom.head import VirtualHead
+from qsmengine.phantom.volumes import write_volume
 from qsmengine.version import __version__
 
 WHITE_MATTER = (2, 41)
@@ -78,8 +75,8 @@ def write_cohort(
         For a number of sessions or an SNR out of range, and a head that already has noise.
     """
     root = Path(root)
-    modalities = [name for name, series in (("gre", head.gre), ("dwi", head.dwi)) if series is not None]
-    _check(head, settings, len(fault_kinds(modalities)))
+    drawings = [drawing for drawing, _ in head.images]
+    _check(head, settings, len(fault_kinds(drawings)))
     names = _names(settings)
     plan, people, noise = (np.random.default_rng(s) for s in np.random.SeedSequence(settings.seed).spawn(3))
     _write_dataset(root, names, settings, people)
@@ -89,7 +86,7 @@ def write_cohort(
         if progress is not None:
             progress(_key(name))
     folders = {_key(name): root / name.folder for name in names}
-    faults = damage(root, folders, modalities, plan) if settings.faults else {}
+    faults = damage(root, folders, drawings, plan) if settings.faults else {}
     write_json(
         root / "derivatives" / "truth" / "faults.json",
         {key: {"Fault": one.kind, "Step": one.step, "Files": list(one.files)} for key, one in faults.items()},
@@ -171,34 +168,10 @@ def _write_session(
     settings = {**clean.settings, "SNR": snr}
     reference = np.isin(clean.labels, WHITE_MATTER)
     folder = root / name.folder
-    if clean.gre is not None:
-        write_gre(_noisy_gre(clean.gre, snr, reference, rng), folder / "anat", name.entities, settings)
-    if clean.dwi is not None:
-        write_dwi(_noisy_dwi(clean.dwi, snr, reference, rng), folder / "dwi", name.entities, settings)
+    for drawing, series in clean.images:
+        drawing.write(drawing.add_noise(series, snr, reference, rng), folder, name.entities, settings)
     truth = root / "derivatives" / "truth" / name.folder / "anat"
     chi = clean.truth["chi"]
     write_volume(truth, name.derivative("Chimap"), chi.array, clean.grid, {"Units": chi.unit})
     write_volume(truth, name.derivative("mask", desc="brain"), clean.mask, clean.grid, {"Type": "Brain"})
     write_volume(truth, name.derivative("dseg"), clean.labels, clean.grid, {"Description": "true labels"})
-
-
-def _noisy_gre(
-    series: GreSeries, snr: float, reference: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> GreSeries:
-    echoes = (
-        (series.magnitude[..., echo] * np.exp(1j * series.phase[..., echo])).astype(np.complex64)
-        for echo in range(len(series.echo_times))
-    )
-    return noisy_series(echoes, series.grid, series.echo_times, snr, reference, rng)
-
-
-def _noisy_dwi(
-    series: DwiSeries, snr: float, reference: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> DwiSeries:
-    """Add Rician noise with a standard deviation of the reference's mean at b = 0 over the SNR."""
-    first = series.signal[..., int(np.argmin(series.b_values))]
-    sigma = np.float32(first[reference].mean(dtype=np.float64) / snr)
-    shape = series.signal.shape
-    real = series.signal + sigma * rng.standard_normal(shape, dtype=np.float32)
-    signal = np.hypot(real, sigma * rng.standard_normal(shape, dtype=np.float32))
-    return DwiSeries(signal, series.b_values, series.b_vectors, series.grid)

@@ -7,18 +7,26 @@ an analytic direction field, then averaged over the voxel with the weight m0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.data import DwiSeries
+from qsmengine.data import DwiSeries, Map
 from qsmengine.grid import FloatArray, Grid
+from qsmengine.io import write_text
+from qsmengine.io.bids import BidsName
 from qsmengine.ops.domain import bounding_box
+from qsmengine.phantom.drawing import Drawing, Scene, TruthFile
+from qsmengine.phantom.faults import FaultKind, remove
 from qsmengine.phantom.gre import SIGNAL_SCALE
 from qsmengine.phantom.labels import HeadIndex
 from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.scheme import default_scheme
 from qsmengine.phantom.tissue import region_tissues
+from qsmengine.phantom.volumes import write_volume
 
 ECHO_TIME = 0.08
 """Spin-echo time of the diffusion series [s]."""
@@ -153,3 +161,67 @@ def dwi_signal(
 def s0_image(m0: FloatImage, r2: FloatImage, sensitivity: FloatImage) -> FloatImage:
     """Signal at b = 0 [arbitrary]: m0 c exp(-R2 ECHO_TIME)."""
     return np.asarray(m0 * sensitivity * np.exp(r2 * np.float32(-ECHO_TIME)) * np.float32(SIGNAL_SCALE))
+
+
+def _simulate(scene: Scene) -> tuple[DwiSeries, Mapping[str, Map]]:
+    anatomy, grid = scene.anatomy, scene.grid
+    b_values, b_vectors = default_scheme() if scene.scheme is None else scene.scheme
+    tensors = head_tensors(anatomy.head, anatomy.resampler, anatomy.fine.m0)
+    found = tensor_truth(tensors, anatomy.mask)
+    s0 = s0_image(anatomy.tissue.m0, anatomy.tissue.r2, scene.coil.sensitivity)
+    maps = {
+        "fa": Map(found.fa, "1", grid),
+        "md": Map(found.md, "mm^2/s", grid),
+        "v1": Map(found.v1, "1", grid),
+        "s0": Map(s0, "arbitrary", grid),
+    }
+    series = dwi_signal(
+        tensors=tensors, s0=s0, b_values=b_values, b_vectors=b_vectors, grid=grid, snr=scene.snr,
+        reference=anatomy.reference, rng=scene.rng,
+    )  # fmt: skip
+    return series, maps
+
+
+def _add_noise(
+    series: DwiSeries, snr: float, reference: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> DwiSeries:
+    """Add Rician noise with a standard deviation of the reference's mean at b = 0 over the SNR."""
+    first = series.signal[..., int(np.argmin(series.b_values))]
+    sigma = np.float32(first[reference].mean(dtype=np.float64) / snr)
+    shape = series.signal.shape
+    real = series.signal + sigma * rng.standard_normal(shape, dtype=np.float32)
+    signal = np.hypot(real, sigma * rng.standard_normal(shape, dtype=np.float32))
+    return DwiSeries(signal, series.b_values, series.b_vectors, series.grid)
+
+
+def _write(dwi: DwiSeries, session: Path, entities: Mapping[str, str], settings: Mapping[str, object]) -> None:
+    """Write the series with its sidecar and gradient table."""
+    name, folder = BidsName(entities, "dwi"), session / "dwi"
+    sidecar = {"MagneticFieldStrength": dwi.grid.required_field_strength, "SimulatedSNR": settings.get("SNR")}
+    write_volume(folder, name, dwi.signal, dwi.grid, sidecar)
+    stem = str(folder / name.filename).removesuffix(".nii.gz")
+    write_text(f"{stem}.bval", " ".join(f"{b:g}" for b in dwi.b_values) + "\n")
+    rows = (" ".join(f"{value:.8f}" for value in row) for row in dwi.b_vectors.T)
+    write_text(f"{stem}.bvec", "\n".join(rows) + "\n")
+
+
+def _tensor_file(param: str, description: str) -> TruthFile:
+    return TruthFile("dwi", "dwimap", {"model": "tensor", "param": param}, description)
+
+
+DRAWING = Drawing(
+    name="dwi",
+    step="dti",
+    stream=3,
+    simulate=_simulate,
+    add_noise=_add_noise,
+    write=_write,
+    images="dwi/*_dwi.*",
+    truth={
+        "fa": _tensor_file("fa", "fractional anisotropy"),
+        "md": _tensor_file("md", "mean diffusivity"),
+        "v1": _tensor_file("v1", "principal direction along the array axes"),
+        "s0": _tensor_file("s0", "signal at b = 0"),
+    },
+    faults=(FaultKind("missing directions", lambda session, _: remove(session.glob("dwi/*.bvec"))),),
+)

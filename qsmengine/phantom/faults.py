@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from qsmengine.io import read_image, write_image
 
+if TYPE_CHECKING:
+    from qsmengine.phantom.drawing import Drawing
+
 SHARE = 5
 """Sessions per fault; every kind of fault occurs at least once."""
+MISSING_MODALITY = "missing modality"
+
+
+class FaultKind(NamedTuple):
+    """Kind of fault: its name, and a function that damages a session's folder and returns the faulty files."""
+
+    name: str
+    damage: Callable[[Path, np.random.Generator], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -23,20 +35,14 @@ class Fault:
     files: tuple[str, ...]
 
 
-def fault_kinds(modalities: Sequence[str]) -> tuple[str, ...]:
+def fault_kinds(drawings: Sequence[Drawing]) -> tuple[str, ...]:
     """Return the faults that a cohort of these modalities can have."""
-    kinds: tuple[str, ...] = ()
-    if "gre" in modalities:
-        kinds += ("missing sidecar", "truncated file", "mismatched grid", "missing phase")
-    if "dwi" in modalities:
-        kinds += ("missing directions",)
-    if {"gre", "dwi"} <= set(modalities):
-        kinds += ("missing modality",)
-    return kinds
+    kinds = [fault.name for drawing in drawings for fault in drawing.faults]
+    return (*kinds, *([MISSING_MODALITY] if len(drawings) > 1 else []))
 
 
 def damage(
-    root: Path, folders: Mapping[str, Path], modalities: Sequence[str], rng: np.random.Generator
+    root: Path, folders: Mapping[str, Path], drawings: Sequence[Drawing], rng: np.random.Generator
 ) -> dict[str, Fault]:
     """Damage some of the sessions of a written dataset, each in one way.
 
@@ -46,8 +52,8 @@ def damage(
         Dataset; file names in the result are relative to it.
     folders
         Session -> its folder.
-    modalities
-        Those of "gre" and "dwi" that the sessions have.
+    drawings
+        Modalities of the sessions; "missing modality" removes the first.
     rng
         Chooses sessions, faults and files.
 
@@ -56,41 +62,47 @@ def damage(
     dict
         Session -> fault, in the order of `folders`.
     """
-    kinds = fault_kinds(modalities)
+    kinds = fault_kinds(drawings)
     count = max(len(kinds), len(folders) // SHARE)
     names = list(folders)
     chosen = sorted(rng.choice(len(names), count, replace=False).tolist())
     order = rng.permutation([kinds[index % len(kinds)] for index in range(count)])
     return {
-        names[index]: _break(root, folders[names[index]], str(kind), rng)
+        names[index]: _break(root, folders[names[index]], str(kind), drawings, rng)
         for index, kind in zip(chosen, order, strict=True)
     }
 
 
-def _break(root: Path, folder: Path, kind: str, rng: np.random.Generator) -> Fault:
+def _break(root: Path, folder: Path, kind: str, drawings: Sequence[Drawing], rng: np.random.Generator) -> Fault:
     """Damage a session."""
-    phases = sorted((folder / "anat").glob("*part-phase_MEGRE.nii.gz"))
-    if kind == "missing sidecar":
-        files = sorted((folder / "anat").glob("*_MEGRE.json"))
-    elif kind == "missing directions":
-        files = sorted((folder / "dwi").glob("*.bvec"))
-    elif kind == "missing phase":
-        files = sorted((folder / "anat").glob("*part-phase_MEGRE.*"))
-    elif kind == "missing modality":
-        files = sorted((folder / "anat").glob("*_MEGRE.*"))
+    if kind == MISSING_MODALITY:
+        drawing = drawings[0]
+        files = remove(folder.glob(drawing.images))
+        for parent in {path.parent for path in files}:
+            if not any(parent.iterdir()):
+                parent.rmdir()
     else:
-        files = [phases[int(rng.integers(len(phases)))]]
-    if kind == "truncated file":
-        content = files[0].read_bytes()
-        files[0].write_bytes(content[: int(len(content) * rng.uniform(0.2, 0.8))])
-    elif kind == "mismatched grid":
-        array, grid, _ = read_image(files[0])
-        nx, ny, nz = grid.shape
-        write_image(files[0], array[:, :, : nz - 2], grid.replace(shape=(nx, ny, nz - 2)))
-    else:
-        for path in files:
-            path.unlink()
-        if kind == "missing modality":
-            (folder / "anat").rmdir()
-    step = "dti" if kind == "missing directions" else "qsm"
-    return Fault(kind, step, tuple(path.relative_to(root).as_posix() for path in files))
+        drawing, fault = next((d, f) for d in drawings for f in d.faults if f.name == kind)
+        files = fault.damage(folder, rng)
+    return Fault(kind, drawing.step, tuple(path.relative_to(root).as_posix() for path in files))
+
+
+def remove(paths: Iterable[Path]) -> list[Path]:
+    """Delete files; return them in order."""
+    files = sorted(paths)
+    for path in files:
+        path.unlink()
+    return files
+
+
+def truncate(path: Path, rng: np.random.Generator) -> None:
+    """Cut a file off after 20 to 80 percent of its length."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * rng.uniform(0.2, 0.8))])
+
+
+def crop(path: Path) -> None:
+    """Remove the last two slices of an image."""
+    array, grid, _ = read_image(path)
+    nx, ny, nz = grid.shape
+    write_image(path, array[:, :, : nz - 2], grid.replace(shape=(nx, ny, nz - 2)))

@@ -7,15 +7,20 @@ deviation per channel is the mean magnitude of `reference` voxels at the first e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.data import GreSeries, check_echo_times
+from qsmengine.data import GreSeries, Map, check_echo_times
 from qsmengine.grid import Grid
+from qsmengine.io.bids import BidsName
+from qsmengine.phantom.drawing import Drawing, Scene
+from qsmengine.phantom.faults import FaultKind, crop, remove, truncate
 from qsmengine.phantom.resample import FloatImage
+from qsmengine.phantom.volumes import write_volume
 from qsmengine.units import rad_per_ppm
 
 ComplexImage = npt.NDArray[np.complex64]
@@ -161,3 +166,71 @@ def noisy_series(
             signal + np.complex64(0)
         )  # no negative zeros: without signal the phase is 0
     return GreSeries(magnitude, phase, echo_times, grid)
+
+
+def _simulate(scene: Scene) -> tuple[GreSeries, Mapping[str, Map]]:
+    tissue = scene.anatomy.tissue
+    series = gre_signal(
+        total_field=scene.fields["total_field"], r2star=tissue.r2star, m0=tissue.m0, coil=scene.coil,
+        grid=scene.grid, echo_times=scene.echo_times, snr=scene.snr, reference=scene.anatomy.reference,
+        rng=scene.rng,
+    )  # fmt: skip
+    return series, {}
+
+
+def _add_noise(
+    series: GreSeries, snr: float, reference: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> GreSeries:
+    echoes = (
+        (series.magnitude[..., echo] * np.exp(1j * series.phase[..., echo])).astype(np.complex64)
+        for echo in range(len(series.echo_times))
+    )
+    return noisy_series(echoes, series.grid, series.echo_times, snr, reference, rng)
+
+
+def _write(gre: GreSeries, session: Path, entities: Mapping[str, str], settings: Mapping[str, object]) -> None:
+    """Write every echo's magnitude and phase [rad] with sidecars."""
+    for echo, time in enumerate(gre.echo_times):
+        for part, array, units in (("mag", gre.magnitude, "arbitrary"), ("phase", gre.phase, "rad")):
+            name = BidsName({**entities, "echo": str(echo + 1), "part": part}, "MEGRE")
+            sidecar = {
+                "EchoTime": time,
+                "MagneticFieldStrength": gre.grid.required_field_strength,
+                "Units": units,
+                "SimulatedSNR": settings.get("SNR"),
+            }
+            write_volume(session / "anat", name, array[..., echo], gre.grid, sidecar)
+
+
+def _a_phase(session: Path, rng: np.random.Generator) -> Path:
+    phases = sorted(session.glob("anat/*part-phase_MEGRE.nii.gz"))
+    return phases[int(rng.integers(len(phases)))]
+
+
+def _truncate_phase(session: Path, rng: np.random.Generator) -> list[Path]:
+    path = _a_phase(session, rng)
+    truncate(path, rng)
+    return [path]
+
+
+def _crop_phase(session: Path, rng: np.random.Generator) -> list[Path]:
+    path = _a_phase(session, rng)
+    crop(path)
+    return [path]
+
+
+DRAWING = Drawing(
+    name="gre",
+    step="qsm",
+    stream=2,
+    simulate=_simulate,
+    add_noise=_add_noise,
+    write=_write,
+    images="anat/*_MEGRE.*",
+    faults=(
+        FaultKind("missing sidecar", lambda session, _: remove(session.glob("anat/*_MEGRE.json"))),
+        FaultKind("truncated file", _truncate_phase),
+        FaultKind("mismatched grid", _crop_phase),
+        FaultKind("missing phase", lambda session, _: remove(session.glob("anat/*part-phase_MEGRE.*"))),
+    ),
+)

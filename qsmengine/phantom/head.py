@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +12,26 @@ import numpy.typing as npt
 from qsmengine.data import DwiSeries, GreSeries, Map
 from qsmengine.errors import UsageError
 from qsmengine.grid import FloatArray, Grid, Vector3
-from qsmengine.phantom.anatomy import Anatomy, head_anatomy
-from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
+from qsmengine.phantom import dwi, gre
+from qsmengine.phantom.anatomy import head_anatomy
+from qsmengine.phantom.drawing import Drawing, Drawn, Scene
 from qsmengine.phantom.field import FieldModel
 from qsmengine.phantom.field_split import SplitFieldModel
-from qsmengine.phantom.gre import Coil, gre_signal, smooth_coil
+from qsmengine.phantom.gre import smooth_coil
 from qsmengine.phantom.labels import LabelArray
 from qsmengine.phantom.neck import neck_field
 from qsmengine.phantom.resample import FloatImage
-from qsmengine.phantom.scheme import default_scheme
 from qsmengine.phantom.shim import Shim, fit_shim
 from qsmengine.phantom.tissue import tissue_table
 
 ECHO_TIMES = (0.004, 0.012, 0.020, 0.028)
 """Default echo times [s]."""
+COIL = 1
+"""Random stream of the coil."""
 NECK_LENGTH = 150.0
 """Length of the body below the label map [mm]."""
-MODALITIES = ("gre", "dwi")
+DRAWINGS = {drawing.name: drawing for drawing in (gre.DRAWING, dwi.DRAWING)}
+"""Modalities that :func:`virtual_head` knows by name."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class VirtualHead:
         mask; background and total field are those after shimming, and total = local + background.
     shim
         Shim field that was removed from the total field.
-    gre, dwi
-        Series; None if not requested.
+    images
+        Series of the modalities.
     settings
         Arguments of :func:`virtual_head`.
     """
@@ -64,9 +68,24 @@ class VirtualHead:
     mask: npt.NDArray[np.bool_]
     truth: Mapping[str, Map]
     shim: Shim
-    gre: GreSeries | None = None
-    dwi: DwiSeries | None = None
+    images: tuple[Drawn, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def gre(self) -> GreSeries | None:
+        """Gradient echoes; None if not requested."""
+        series: GreSeries | None = self.series("gre")
+        return series
+
+    @property
+    def dwi(self) -> DwiSeries | None:
+        """Diffusion series; None if not requested."""
+        series: DwiSeries | None = self.series("dwi")
+        return series
+
+    def series(self, modality: str) -> Any:
+        """Return the series of a modality; None if not requested."""
+        return next((series for drawing, series in self.images if drawing.name == modality), None)
 
 
 def virtual_head(
@@ -79,7 +98,7 @@ def virtual_head(
     b0_direction: Vector3 = (0.0, 0.0, 1.0),
     snr: float | None = None,
     seed: int = 0,
-    modalities: Sequence[str] = ("gre",),
+    modalities: Sequence[str | Drawing] = ("gre",),
     texture: float = 0.1,
     scheme: tuple[FloatArray, FloatArray] | None = None,
     deformation: float = 0.0,
@@ -107,7 +126,7 @@ def virtual_head(
     seed
         Seed of texture, features, coil and noise. All but the noise depend on the seed alone.
     modalities
-        Any of "gre", "dwi".
+        Any of "gre", "dwi", or drawings of other modalities.
     texture
         Relative standard deviation of tissue properties inside a label.
     scheme
@@ -124,8 +143,7 @@ def virtual_head(
     InputError
         For an impossible voxel size, field strength, direction or set of echo times.
     """
-    _check(snr, modalities)
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)[1:]]
+    drawings = _drawings(snr, modalities)
     anatomy = head_anatomy(
         subject=subject, features=features, voxel_size=voxel_size, field_strength=field_strength, seed=seed,
         texture=texture, deformation=deformation, close_skull=close_skull,
@@ -136,27 +154,21 @@ def virtual_head(
     truth = {"chi": Map(chi, "ppm", grid)}
     truth |= {name: Map(array, "ppm", grid) for name, array in fields.items()}
     truth |= {"r2star": Map(tissue.r2star, "1/s", grid), "m0": Map(tissue.m0, "1", grid)}
-    coil = smooth_coil(grid, rngs[0])
-    gre = dwi = None
-    if "gre" in modalities:
-        gre = gre_signal(
-            total_field=fields["total_field"], r2star=tissue.r2star, m0=tissue.m0, coil=coil, grid=grid,
-            echo_times=tuple(echo_times), snr=snr, reference=anatomy.reference, rng=rngs[1],
-        )  # fmt: skip
-    if "dwi" in modalities:
-        b_values, b_vectors = default_scheme() if scheme is None else scheme
-        tensors, maps = _diffusion(anatomy, coil, grid)
+    coil = smooth_coil(grid, _stream(seed, COIL))
+    images = []
+    for drawing in drawings:
+        scene = Scene(
+            anatomy, fields, coil, grid, snr, _stream(seed, drawing.stream), tuple(echo_times), scheme
+        )
+        series, maps = drawing.simulate(scene)
+        images.append(Drawn(drawing, series))
         truth |= maps
-        dwi = dwi_signal(
-            tensors=tensors, s0=maps["s0"].array, b_values=b_values, b_vectors=b_vectors, grid=grid, snr=snr,
-            reference=anatomy.reference, rng=rngs[2],
-        )  # fmt: skip
     settings: dict[str, object] = {
         "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr, "Seed": seed,
         "B0Direction": list(grid.b0_direction), "Texture": texture, "Subject": subject,
         "Features": list(features), "Deformation": deformation, "CloseSkull": close_skull,
     }  # fmt: skip
-    return VirtualHead(grid, anatomy.labels, anatomy.label_names, mask, truth, shim, gre, dwi, settings)
+    return VirtualHead(grid, anatomy.labels, anatomy.label_names, mask, truth, shim, tuple(images), settings)
 
 
 def tilted_grid(grid: Grid, b0_direction: Vector3) -> Grid:
@@ -219,19 +231,6 @@ def every(mask: npt.NDArray[np.bool_], step: int) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _diffusion(anatomy: Anatomy, coil: Coil, grid: Grid) -> tuple[FloatImage, dict[str, Map]]:
-    tensors = head_tensors(anatomy.head, anatomy.resampler, anatomy.fine.m0)
-    found = tensor_truth(tensors, anatomy.mask)
-    s0 = s0_image(anatomy.tissue.m0, anatomy.tissue.r2, coil.sensitivity)
-    maps = {
-        "fa": Map(found.fa, "1", grid),
-        "md": Map(found.md, "mm^2/s", grid),
-        "v1": Map(found.v1, "1", grid),
-        "s0": Map(s0, "arbitrary", grid),
-    }
-    return tensors, maps
-
-
 def _rotation_to_z(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the shortest rotation of the unit vector `direction` onto z."""
     axis = np.cross(direction, [0.0, 0.0, 1.0])
@@ -243,9 +242,17 @@ def _rotation_to_z(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return np.asarray(np.eye(3) + skew + skew @ skew / (1.0 + cosine))
 
 
-def _check(snr: float | None, modalities: Sequence[str]) -> None:
-    unknown = [name for name in modalities if name not in MODALITIES]
-    if unknown or isinstance(modalities, str):
-        raise UsageError(f"modalities: {modalities!r} given; a list of {', '.join(MODALITIES)} is needed")
+def _drawings(snr: float | None, modalities: Sequence[str | Drawing]) -> list[Drawing]:
+    """Check the arguments; return the drawings in the order of their random streams."""
+    drawings = [DRAWINGS.get(one) if isinstance(one, str) else one for one in modalities]
+    known = [drawing for drawing in drawings if drawing is not None]
+    if len(known) < len(drawings) or isinstance(modalities, str):
+        raise UsageError(f"modalities: {modalities!r} given; a list of {', '.join(DRAWINGS)} is needed")
     if snr is not None and not snr > 0:
         raise UsageError(f"snr: {snr} is not positive; leave it out for signals without noise")
+    return sorted({drawing.name: drawing for drawing in known}.values(), key=lambda drawing: drawing.stream)
+
+
+def _stream(seed: int, number: int) -> np.random.Generator:
+    """Return an independent random stream of a seed; 0 belongs to the anatomy."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))

@@ -23,9 +23,10 @@ from qsmengine.errors import UsageError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.phantom.anatomy import WHITE_MATTER, Anatomy, head_anatomy
 from qsmengine.phantom.artefacts import NO_ARTEFACTS, REFERENCE_TIME, Artefacts, with_line_phase
+from qsmengine.phantom.drawing import Drawn
 from qsmengine.phantom.features import label_image
 from qsmengine.phantom.field_split import SOURCE_ORDER
-from qsmengine.phantom.gre import ComplexImage, SmoothCoil, clean_echoes, noisy_series
+from qsmengine.phantom.gre import DRAWING, ComplexImage, SmoothCoil, clean_echoes, noisy_series
 from qsmengine.phantom.head import ECHO_TIMES, VirtualHead, head_fields, tilted_grid
 from qsmengine.phantom.refine import SMOOTHING
 from qsmengine.phantom.resample import FloatImage, Resampler
@@ -133,10 +134,11 @@ class Scanner:
             "Splines": self.splines, "Deformation": self.deformation, "CloseSkull": self.close_skull,
             **asdict(artefacts),
         }  # fmt: skip
+        series = self._series(anatomy, sampler, grid, echo_times, snr, reference, artefacts)
         return VirtualHead(
             grid, labels, anatomy.label_names, mask,
             {name: Map(np.asarray(array, np.float32), unit, grid) for name, (array, unit) in maps.items()},
-            shim, self._series(anatomy, sampler, grid, echo_times, snr, reference, artefacts), None, settings,
+            shim, (Drawn(DRAWING, series),), settings,
         )  # fmt: skip
 
     def _anatomy(self, field_strength: float) -> Anatomy:

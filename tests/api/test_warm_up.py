@@ -1,13 +1,12 @@
 """Small runs compile what real ones need."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 
 from qsmengine.api import warm_up as small
 from qsmengine.backend.device import cpu
 from qsmengine.modalities.dwi.run import run_dti
+from qsmengine.modalities.dwi.warm_up import TENSOR_FITS
+from qsmengine.modalities.gre import warm_up as gre_warm_up
 from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names
@@ -22,11 +21,10 @@ def test_runs_are_told_before_they_start(monkeypatch):
     assert events == ["fast", "ran fast", "ols", "ran ols"]
 
 
-def test_every_preset_has_a_run(monkeypatch):
-    dwi = SimpleNamespace(signal=np.ones((2, 2, 2, 9)), b_values=None, b_vectors=None)
-    head = SimpleNamespace(gre=object(), dwi=dwi, grid=None, mask=None)
+def test_every_preset_fit_and_filter_has_a_run(monkeypatch):
+    head = virtual_head(voxel_size=(10.0, 10.0, 10.0), modalities=("gre", "dwi"))
     monkeypatch.setattr(small, "virtual_head", lambda **_: head)
-    fits = {*small.TENSOR_FITS, "brain mask"}
+    fits = {*TENSOR_FITS, "brain mask"}
     assert set(preset_names()) | fits | set(small.FILTERS) == set(small._runs(cpu()))
 
 
@@ -42,7 +40,7 @@ def test_a_chain_needs_no_kernel_that_the_small_runs_have_not_compiled(gpu, monk
         return find(name, operands, dtype)
 
     monkeypatch.setattr(ufuncs, "_loop", note_loop)
-    monkeypatch.setattr(small, "preset_names", lambda: (DEFAULT_PRESET,))
+    monkeypatch.setattr(gre_warm_up, "preset_names", lambda: (DEFAULT_PRESET,))
     with record() as counts:
         small.warm_up(gpu)
     compiled = {(kind, name) for kind, name, _ in counts.events if kind in {"kernel", "operation", "fft"}}

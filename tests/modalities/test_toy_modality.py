@@ -100,9 +100,30 @@ def test_its_command_is_listed_and_runs(registered, dataset, tmp_path, capsys):
     assert read_image(made).array.max() == 1
 
 
-@pytest.mark.parametrize("step", modalities.step_names())
-def test_a_line_of_the_registry_names_the_step_of_its_description(step):
-    assert modalities.modality_of(step).step == step
+def test_the_phantom_command_draws_a_cohort_of_it(registered, tmp_path):
+    out = tmp_path / "bids"
+    arguments = ["phantom", "--modality", "toy", "dwi", "--sessions", "2", "--voxel-size", "8", "--snr", "20"]
+    assert main([*arguments, "--seed", "5", "--out", str(out)]) == 0
+    first, second = (read_image(out / f"sub-{s}" / "anat" / f"sub-{s}_PDw.nii.gz") for s in ("01", "02"))
+    labels = read_image(out / "derivatives/truth/sub-01/anat/sub-01_dseg.nii.gz", dtype=np.int16).array
+    white = np.isin(labels, (2, 41))
+    noise = (first.array - second.array)[white].std() / np.sqrt(2)
+    assert noise == pytest.approx(first.array[white].mean() / 20, rel=0.2)
+    steps = [{step.kind for step in s.steps} for s in plan_cohort(out, tmp_path / "x", load_config()).sessions]
+    assert steps == [{"dti", "pd", "regions"}] * 2
+
+
+@pytest.mark.parametrize(("name", "step"), list(zip(modalities.names(), modalities.step_names(), strict=True)))
+def test_registry_description_command_and_drawing_agree_on_names(name, step):
+    modality = modalities.modality_of(step)
+    assert (modality.name, modality.step) == (name, step)
+    assert modality.drawing is None or (modality.drawing.name, modality.drawing.step) == (name, step)
+
+
+def test_random_streams_of_the_drawings_differ():
+    streams = [one.drawing.stream for one in modalities.all_modalities() if one.drawing is not None]
+    assert len(set(streams)) == len(streams)
+    assert min(streams) > 1
 
 
 def test_the_toy_is_gone_with_its_registration():

@@ -63,7 +63,9 @@ def test_the_same_seed_gives_the_same_bytes(coarse, tmp_path):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_plan_finds_every_fault_and_no_other(coarse, tmp_path, seed):
     faults = write_cohort(tmp_path / "bids", coarse, CohortSettings(sessions=14, seed=seed, faults=True))
-    assert {fault.kind for fault in faults.values()} == set(fault_kinds(("gre", "dwi")))
+    assert {fault.kind for fault in faults.values()} == set(
+        fault_kinds([drawing for drawing, _ in coarse.images])
+    )
     truth = json.loads((tmp_path / "bids" / "derivatives" / "truth" / "faults.json").read_text())
     assert {key: row["Fault"] for key, row in truth.items()} == {key: one.kind for key, one in faults.items()}
     plan = plan_cohort(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,12 @@ import typer
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
 from qsmengine.errors import UsageError
+from qsmengine.modalities.registry import names
 
 if TYPE_CHECKING:
     from qsmengine.phantom import VirtualHead
     from qsmengine.phantom.cohort import CohortSettings
+    from qsmengine.phantom.drawing import Drawing
 
 
 def phantom(
@@ -84,7 +87,9 @@ def phantom(
     modality: Annotated[
         list[str] | None,
         typer.Option(
-            "--modality", help="modalities to simulate: gre, dwi or both [default: gre]", metavar="M..."
+            "--modality",
+            help=f"modalities to simulate, any of {', '.join(names())} [default: {names()[0]}]",
+            metavar="M...",
         ),
     ] = None,
     sessions: Annotated[
@@ -141,7 +146,7 @@ def phantom(
         ),
         snr=snr if single else None,
         seed=seed,
-        modalities=tuple(modality or ("gre",)),
+        modalities=_drawings(modality or names()[:1]),
         texture=texture,
         scheme=None if single else default_scheme(12, b0_volumes=1),
     )
@@ -153,6 +158,16 @@ def phantom(
         settings = CohortSettings(sessions, visits, 100.0 if snr is None else snr, seed, faults)
         _write_many(made, out, settings, reporter)
     reporter.say(str(folder), file=str(folder))
+
+
+def _drawings(modalities: Sequence[str]) -> list[Drawing]:
+    from qsmengine.modalities.registry import all_modalities
+
+    known = {one.name: one.drawing for one in all_modalities() if one.drawing is not None}
+    unknown = [name for name in modalities if name not in known]
+    if unknown:
+        raise UsageError(f"--modality {unknown[0]}: expected any of {', '.join(known)}")
+    return [known[name] for name in modalities]
 
 
 def _check(folder: Path, *, force: bool, subject: str | None, single: bool, faults: bool, visits: int) -> None:

@@ -18,7 +18,9 @@ from qsmengine.modalities.dwi.series import group
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
+from qsmengine.modalities.dwi.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.phantom.dwi import DRAWING
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
@@ -111,4 +113,6 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     in_slabs=True,
+    drawing=DRAWING,
+    warm_up=warm_up,
 )

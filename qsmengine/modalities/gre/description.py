@@ -14,7 +14,9 @@ from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
 from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.modalities.gre.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.phantom.gre import DRAWING
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Naming, product_files
 from qsmengine.pipeline.run.outcome import Outcome
@@ -126,4 +128,6 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     extra_roles=_extra_roles,
+    drawing=DRAWING,
+    warm_up=warm_up,
 )

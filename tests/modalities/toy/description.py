@@ -1,11 +1,16 @@
-"""A modality in forty lines: images of suffix PDw, one stage, one map."""
+"""A modality in sixty lines: images of suffix PDw, one stage, one map, and their drawing in virtual heads."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from qsmengine.data import Map
+from qsmengine.io.bids import BidsName
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.simple import simple_modality
+from qsmengine.phantom.drawing import Drawing
+from qsmengine.phantom.volumes import write_volume
 from qsmengine.pipeline.outputs.products import Product, Support
 from qsmengine.pipeline.run.plan import Use
 from qsmengine.stages.method import Method
@@ -29,9 +34,25 @@ METHODS = (
         doi="10.1002/mrm.0", bytes_per_voxel=8,
     ),
 )  # fmt: skip
+
+
+def simulate(scene):
+    return Map(scene.anatomy.tissue.m0, "1", scene.grid), {}
+
+
+def add_noise(series, snr, reference, rng):
+    sigma = series.array[reference].mean() / snr
+    return replace(series, array=series.array + rng.normal(0, sigma, series.array.shape).astype(np.float32))
+
+
+def write(series, session, entities, settings):
+    write_volume(session / "anat", BidsName(entities, "PDw"), series.array, series.grid, {})
+
+
+DRAWING = Drawing("toy", "pd", 9, simulate, add_noise, write, images="anat/*_PDw.*")
 STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
 MODALITY = simple_modality(
-    name="pdw", step="pd", title="Proton density", data="Proton-density-weighted images", datatype="anat",
+    name="toy", step="pd", title="Proton density", data="Proton-density-weighted images", datatype="anat",
     suffixes=("PDw",), stages=(Use("proton_density"),),
     products=(
         Product("pd", "PDmap", {}, "relative proton density", Support("pd_mask")),
@@ -39,4 +60,5 @@ MODALITY = simple_modality(
     ),
     rows=(Row("PDmap.nii.gz", "proton density", "magnitude"),),
     sentences={"proton-density/relative": {"text": "Proton density is the signal over its maximum"}},
+    drawing=DRAWING,
 )  # fmt: skip
