@@ -25,6 +25,8 @@ _DTYPES = {
 }  # fmt: skip
 _REFUSED = {1: "binary", 128: "RGB", 2304: "RGBA", 1536: "float128", 2048: "complex256"}
 _SIZES = {348: 1, 540: 2}
+_TIME_UNITS = {8: 1.0, 16: 1e-3, 24: 1e-6}
+"""Bits of xyzt_units -> unit of time [s]."""
 _MAGIC = {1: (344, {b"n+1": True, b"ni1": False}), 2: (4, {b"n+2": True, b"ni2": False})}
 
 
@@ -52,6 +54,8 @@ class ImageHeader:
         "sform", "qform", "mgh" or "none" (only if the caller allowed it).
     notes
         Decisions and warnings.
+    frame_time
+        pixdim[4] [s], the time between volumes; None if it is not positive or its unit is not a time.
     """
 
     path: Path
@@ -67,6 +71,7 @@ class ImageHeader:
     qform_code: int
     affine_source: str
     notes: list[str]
+    frame_time: float | None = None
 
     @property
     def is_scaled(self) -> bool:
@@ -206,8 +211,15 @@ def _facts(header: NiftiHeader, path: Path, *, single: bool, allow_no_affine: bo
         qform_code=int(header["qform_code"]),
         affine_source=affine_source,
         notes=notes,
+        frame_time=_frame_time(header),
     )
     return facts, Grid(shape[:3], affine)  # type: ignore[arg-type]
+
+
+def _frame_time(header: NiftiHeader) -> float | None:
+    unit = _TIME_UNITS.get(int(header["xyzt_units"]) & 0x38)
+    time = float(header["pixdim"][4])
+    return time * unit if unit is not None and math.isfinite(time) and time > 0 else None
 
 
 def _shape(header: NiftiHeader) -> tuple[int, ...]:
