@@ -105,7 +105,7 @@ _OTHERS = (
     Command(
         "import",
         "qsmengine.cli.commands.import_dicom",
-        "Convert DICOM to BIDS with dcm2niix: gradient echoes with phase, diffusion and T1-weighted images.",
+        "Convert DICOM to BIDS with dcm2niix: series that qsmengine can process, and T1-weighted images.",
     ),
     Command(
         "doctor",

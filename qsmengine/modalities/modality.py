@@ -11,6 +11,7 @@ from qsmengine.backend.device import Device
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
+from qsmengine.modalities.dicom import DicomSeries
 from qsmengine.modalities.series import Series
 from qsmengine.phantom.drawing import Drawing
 from qsmengine.phantom.head import VirtualHead
@@ -178,6 +179,8 @@ class Modality:
         Whether `reconstruct` divides a series that exceeds the task's memory.
     sentences
         ``STAGE/METHOD`` -> text for methods sections, in addition to those of :mod:`qsmengine.report`.
+    dicom
+        Recognition of its series in an import; None: they are not imported.
     drawing
         How virtual heads and cohorts draw its images; None: they cannot.
     warm_up
@@ -202,5 +205,6 @@ class Modality:
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     in_slabs: bool = False
     sentences: Mapping[str, Any] = field(default_factory=dict)
+    dicom: DicomSeries | None = None
     drawing: Drawing | None = None
     warm_up: WarmUp | None = None

@@ -13,6 +13,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.header import check_stored_size, read_header
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.dicom import DicomSeries
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.modalities.series import Series, by_series
 from qsmengine.phantom.drawing import Drawing
@@ -43,6 +44,7 @@ def simple_modality(
     products: Sequence[Product],
     rows: Sequence[Row] = (),
     sentences: Mapping[str, Any] | None = None,
+    dicom: DicomSeries | None = None,
     drawing: Drawing | None = None,
 ) -> Modality:
     """Describe a modality with one image per series, (x, y, z[, volume]), passed to its first stage as "image".
@@ -108,6 +110,7 @@ def simple_modality(
         products=products,
         rows=tuple(rows),
         sentences=sentences or {},
+        dicom=dicom,
         drawing=drawing,
     )
 

@@ -6,11 +6,14 @@ import pytest
 
 from qsmengine.cli import lazy
 from qsmengine.cli.main import main
+from qsmengine.cohort.dicom_import import convert
 from qsmengine.cohort.outputs.reports import write_reports
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
+from qsmengine.grid import Grid
 from qsmengine.io import write_image
+from qsmengine.io.dicom import Converted
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities import registry as modalities
 from qsmengine.pipeline.configuration import model as configuration
@@ -98,6 +101,21 @@ def test_its_command_is_listed_and_runs(registered, dataset, tmp_path, capsys):
     made = out / "sub-01" / "anat" / "sub-01_PDmap.nii.gz"
     assert str(made) in capsys.readouterr().out
     assert read_image(made).array.max() == 1
+
+
+def test_its_dicom_series_are_imported_beside_those_of_the_package(registered, tmp_path, monkeypatch):
+    grid = Grid.from_voxel_size((6, 6, 6), (1.0, 1.0, 1.0))
+    images = []
+    for number, description in enumerate(("axial proton density", "gre_qsm"), start=1):
+        path = tmp_path / f"{number}.nii"
+        write_image(path, np.full(grid.shape, number, np.float32), grid)
+        fields = {"SeriesNumber": number, "SeriesDescription": description}
+        images.append(Converted(path, fields | {"ScanningSequence": "GR", "EchoTime": 0.01}))
+    monkeypatch.setattr(convert, "convert_dicom", lambda source, scratch: (images, []))
+    done = convert.import_dicom(tmp_path, tmp_path / "bids", "01")
+    names = [name for name in done.files if name.endswith(".nii.gz")]
+    assert names == ["sub-01/anat/sub-01_part-mag_T2starw.nii.gz", "sub-01/anat/sub-01_PDw.nii.gz"]
+    assert done.left_out == ()
 
 
 def test_the_phantom_command_draws_a_cohort_of_it(registered, tmp_path):

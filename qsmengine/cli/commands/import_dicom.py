@@ -29,7 +29,7 @@ def import_dicom(
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:
-    """Convert DICOM to BIDS with dcm2niix: gradient echoes with phase, diffusion and T1-weighted images.
+    """Convert DICOM to BIDS with dcm2niix: series that qsmengine can process, and T1-weighted images.
 
     Names, birth dates and times of day are removed unless --keep-identity is given. Series that are not
     recognised are listed. Needs the extra qsmengine[dicom].

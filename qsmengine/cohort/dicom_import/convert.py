@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from qsmengine.cohort.dicom_import.recognise import Part, Recognised, Unrecognised, recognise
+from qsmengine.cohort.dicom_import.recognise import Unrecognised, all_series, recognise
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.atomic import write_atomic, write_json, write_text
 from qsmengine.io.bids import BIDS_VERSION, BidsName
 from qsmengine.io.dicom import Converted, convert_dicom, store_image, without_identity
-from qsmengine.io.header import read_header
-from qsmengine.io.nifti import read_stored
 from qsmengine.io.owned import private_folder
-from qsmengine.io.phase import PhaseFile, detect_units
+from qsmengine.modalities.dicom import Named, Recognised, Scan
 from qsmengine.pipeline.outputs.staging import staged
 
 _DESCRIPTION = "dataset_description.json"
 _PARTICIPANTS = "participants.tsv"
-_PAIRS = ({"mag", "phase"}, {"real", "imag"})
 
 
 @dataclass(frozen=True)
@@ -30,20 +26,6 @@ class Imported:
     files: tuple[str, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass
-class _Acquisition:
-    """Images of one gradient-echo acquisition, by part."""
-
-    parts: dict[Part, list[Recognised]] = field(default_factory=dict)
-
-    def takes(self, part: Part, images: Sequence[Recognised]) -> bool:
-        """Return whether a part belongs to this acquisition: same echo times and grid, and not yet present."""
-        if part in self.parts:
-            return False
-        own = next(iter(self.parts.values()))
-        return _times(own) == _times(images) and _same_grid(own[0], images[0])
 
 
 def import_dicom(
@@ -87,13 +69,14 @@ def import_dicom(
     with private_folder("dicom") as scratch:
         converted, notes = convert_dicom(Path(folder), scratch)
         _check_one_visit(converted, Path(folder))
-        sorted_out = [recognise(image, converted) for image in converted]
+        scans = [Scan(image) for image in converted]
+        sorted_out = [recognise(scan, scans) for scan in scans]
         left_out = tuple(one.text for one in sorted_out if isinstance(one, Unrecognised))
         found = [one for one in sorted_out if isinstance(one, Recognised)]
         if not found:
             raise InputError(f"no series recognised: {'; '.join(left_out)}", source=folder)
         jobs = list(_named(found, entities, notes))
-        _check_existing(root, [name for name, _, _ in jobs], force=force)
+        _check_existing([root / folder_ / named.name.filename for folder_, named in jobs], force=force)
         with staged(root) as temporary:
             files = [path for job in jobs for path in _store(temporary, *job, keep_identity=keep_identity)]
             _write_dataset(temporary, root, entities["sub"])
@@ -121,115 +104,34 @@ def _check_one_visit(converted: Sequence[Converted], folder: Path) -> None:
 
 
 def _named(
-    found: Sequence[Recognised], entities: dict[str, str], notes: list[str]
-) -> Iterator[tuple[BidsName, Recognised, dict[str, Any]]]:
-    """Return the images' names and the fields to add to their sidecars."""
-    acquisitions = _acquisitions([one for one in found if one.what == "gre"])
-    for run, acquisition in enumerate(acquisitions, start=1):
-        more = {"run": str(run)} if len(acquisitions) > 1 else {}
-        yield from _gre_names(acquisition, {**entities, **more}, notes)
-    for what, suffix in (("dwi", "dwi"), ("sbref", "sbref"), ("T1w", "T1w")):
-        images = [one for one in found if one.what == what]
-        series = list(dict.fromkeys(one.source.image for one in images if one.part == "mag"))
-        split = any(one.part != "mag" for one in images)
-        for one in images:
-            own = dict(entities)
-            if len(series) > 1:
-                own["run"] = str(
-                    series.index(one.source.image) + 1 if one.source.image in series else _run(one, images)
-                )
-            if split:
-                own["part"] = one.part
-            yield BidsName(own, suffix), one, {}
+    found: Sequence[Recognised], entities: Mapping[str, str], notes: list[str]
+) -> Iterator[tuple[Path, Named]]:
+    """Return every image with its name, and its folder relative to the dataset."""
+    for series in all_series():
+        own = [one for kind in series.kinds for one in found if one.kind == kind]
+        for named in series.names(own, entities, notes):
+            yield named.name.folder / series.folder, named
 
 
-def _run(image: Recognised, images: Sequence[Recognised]) -> int:
-    """Return the run of a part other than magnitude: that of the preceding magnitude."""
-    before = [
-        one for one in images if one.part == "mag" and one.source.series_number <= image.source.series_number
-    ]
-    return max(1, len(before))
-
-
-def _acquisitions(images: Sequence[Recognised]) -> list[_Acquisition]:
-    """Group gradient echoes: a part joins the last acquisition with its echoes and grid that still lacks it."""
-    groups: dict[tuple[int, Part], list[Recognised]] = {}
-    for image in images:
-        groups.setdefault((image.source.series_number, image.part), []).append(image)
-    acquisitions: list[_Acquisition] = []
-    for (_, part), members in groups.items():
-        ordered = sorted(members, key=lambda one: one.echo_time)
-        home = next((a for a in reversed(acquisitions) if a.takes(part, ordered)), None)
-        if home is None:
-            home = _Acquisition()
-            acquisitions.append(home)
-        home.parts[part] = ordered
-    return acquisitions
-
-
-def _gre_names(
-    acquisition: _Acquisition, entities: dict[str, str], notes: list[str]
-) -> Iterator[tuple[BidsName, Recognised, dict[str, Any]]]:
-    if not any(pair <= set(acquisition.parts) for pair in _PAIRS):
-        (part, (first, *_)), *_ = acquisition.parts.items()
-        other = "phase" if part == "mag" else "other part"
-        notes.append(f"series {first.source.series_number} ({first.source.description}): no matching {other}")
-    for part, images in acquisition.parts.items():
-        fields = {"Units": _units(images, notes)} if part == "phase" else {}
-        for echo, image in enumerate(images, start=1):
-            own = {**entities, **({"echo": str(echo)} if len(images) > 1 else {}), "part": part}
-            yield BidsName(own, "MEGRE" if len(images) > 1 else "T2starw"), image, fields
-
-
-def _units(images: Sequence[Recognised], notes: list[str]) -> str:
-    """Return the BIDS Units of a phase series: "rad" if its values are radians, else "arbitrary"."""
-    files = []
-    for image in images:
-        stored = read_stored(image.source.image)
-        files.append(PhaseFile(stored.array, stored.header))
-    series = f"series {images[0].source.series_number} ({images[0].source.description})"
-    try:
-        units = detect_units(files)
-    except InputError as error:
-        notes.append(f"{series}: {error.message}")
-        return "arbitrary"
-    notes.append(f"{series}: phase in the range {units}")
-    return "rad" if units in {"rad", "rad-0-2pi"} else "arbitrary"
-
-
-def _times(images: Sequence[Recognised]) -> list[float]:
-    return [round(image.echo_time, 6) for image in images]
-
-
-def _same_grid(one: Recognised, other: Recognised) -> bool:
-    return read_header(one.source.image)[1].matches(read_header(other.source.image)[1])
-
-
-def _check_existing(root: Path, names: Iterable[BidsName], *, force: bool) -> None:
-    paths = [root / _place(name) for name in names]
+def _check_existing(paths: Iterable[Path], *, force: bool) -> None:
     existing = [path for path in paths if path.exists()]
     if existing and not force:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{more} exists already; --force replaces it")
 
 
-def _place(name: BidsName) -> Path:
-    return name.folder / ("dwi" if name.suffix in {"dwi", "sbref"} else "anat") / name.filename
-
-
-def _store(
-    folder: Path, name: BidsName, image: Recognised, fields: dict[str, Any], *, keep_identity: bool
-) -> list[str]:
-    """Write an image and its associated files below `folder`; return their paths relative to it."""
-    place = _place(name)
+def _store(root: Path, folder: Path, named: Named, *, keep_identity: bool) -> list[str]:
+    """Write an image and its associated files below `root`; return their paths relative to it."""
+    name, scan, fields = named
+    source, place = scan.source, folder / name.filename
     stem = place.as_posix().removesuffix(".nii.gz")
-    store_image(image.source.image, folder / place, keep_identity=keep_identity)
-    content = dict(image.source.fields) if keep_identity else without_identity(image.source.fields)
-    write_json(folder / f"{stem}.json", content | fields)
+    store_image(source.image, root / place, keep_identity=keep_identity)
+    content = dict(source.fields) if keep_identity else without_identity(source.fields)
+    write_json(root / f"{stem}.json", content | dict(fields))
     written = [place.as_posix(), f"{stem}.json"]
-    for ending, table in ((".bval", image.source.bval), (".bvec", image.source.bvec)):
-        if table is not None and image.what == "dwi":
-            write_atomic(folder / f"{stem}{ending}", [table.read_bytes()])
+    for ending, table in ((".bval", source.bval), (".bvec", source.bvec)):
+        if table is not None and source.bval is not None:
+            write_atomic(root / f"{stem}{ending}", [table.read_bytes()])
             written.append(f"{stem}{ending}")
     return written
 

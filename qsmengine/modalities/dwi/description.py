@@ -12,6 +12,7 @@ from qsmengine.io.dwi import open_dwi
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import find_inherited
 from qsmengine.io.sidecars import read_sidecar
+from qsmengine.modalities.dwi.dicom import DICOM
 from qsmengine.modalities.dwi.maps import dti_files
 from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.series import group
@@ -113,6 +114,7 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     in_slabs=True,
+    dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,
 )

@@ -10,6 +10,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
 from qsmengine.io.gre_files import GreFiles, open_gre
+from qsmengine.modalities.gre.dicom import DICOM
 from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
@@ -128,6 +129,7 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     extra_roles=_extra_roles,
+    dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,
 )

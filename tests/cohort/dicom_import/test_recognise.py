@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qsmengine.cohort.dicom_import.recognise import Recognised, recognise
+from qsmengine.cohort.dicom_import.recognise import recognise
 from qsmengine.grid import Grid
 from qsmengine.io.dicom import Converted
 from qsmengine.io.nifti import write_image
+from qsmengine.modalities.dicom import Recognised, Scan
 
 PROTOCOL = {"EchoTime1": 0.005, "EchoTime2": 0.010}
 
@@ -28,8 +29,9 @@ def converted(tmp_path):
 
 
 def parts(images):
-    found = [recognise(image, images) for image in images]
-    return [(one.what, one.part) if isinstance(one, Recognised) else one.reason for one in found]
+    scans = [Scan(image) for image in images]
+    found = [recognise(scan, scans) for scan in scans]
+    return [(one.kind, one.scan.part) if isinstance(one, Recognised) else one.reason for one in found]
 
 
 @pytest.mark.parametrize("one_series", [True, False])

@@ -1,4 +1,4 @@
-"""A modality in sixty lines: images of suffix PDw, one stage, one map, and their drawing in virtual heads."""
+"""A modality in sixty lines: images of suffix PDw, one stage, one map, DICOM import and virtual heads."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 
 from qsmengine.data import Map
 from qsmengine.io.bids import BidsName
+from qsmengine.modalities.dicom import DicomSeries, Verdict
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.simple import simple_modality
 from qsmengine.phantom.drawing import Drawing
@@ -49,6 +50,11 @@ def write(series, session, entities, settings):
     write_volume(session / "anat", BidsName(entities, "PDw"), series.array, series.grid, {})
 
 
+def recognise(scan, others):
+    return Verdict("PDw" if "proton density" in scan.names else "")
+
+
+DICOM = DicomSeries(("PDw",), recognise, folder="anat")
 DRAWING = Drawing("toy", "pd", 9, simulate, add_noise, write, images="anat/*_PDw.*")
 STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
 MODALITY = simple_modality(
@@ -60,5 +66,6 @@ MODALITY = simple_modality(
     ),
     rows=(Row("PDmap.nii.gz", "proton density", "magnitude"),),
     sentences={"proton-density/relative": {"text": "Proton density is the signal over its maximum"}},
+    dicom=DICOM,
     drawing=DRAWING,
 )  # fmt: skip
