@@ -1,32 +1,24 @@
 """Three-dimensional real FFTs with one interface for CPU and GPU, planned once and reused.
 
-The spectrum of a real (nx, ny, nz) array is complex64 (nx, ny, nz // 2 + 1). On the CPU FFTW is used
-if pyFFTW is installed (the ``cpu`` extra), else SciPy. FFTW's plans are made without timing
-(FFTW_ESTIMATE), so the same input always gives identical results; on the grids of :func:`fast_shape`
-such plans are nearly as fast as measured ones.
+The spectrum of a real (nx, ny, nz) array is complex64 (nx, ny, nz // 2 + 1). A GPU uses cuFFT, the CPU the
+transforms of :mod:`qsmengine.backend.fft_cpu`. The same input always gives identical results.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
-from importlib.machinery import PathFinder
-from importlib.util import find_spec, module_from_spec
 from itertools import permutations, product
-from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.forking import usable_threads, watch_forks
+from qsmengine.backend.fft_cpu import cpu_engine, radices_of
 from qsmengine.data import Array
 from qsmengine.errors import InputError, OutOfMemoryError
 
 _CUFFT_ALLOC_FAILED = 2
-_EXTENSION = "pyfftw.pyfftw"
-_LOADING = Lock()
 
 
 class _Engine(Protocol):
@@ -117,7 +109,7 @@ def fast_size(n: int) -> int:
     """Return the smallest even m >= n without prime factors above 7, for which every FFT library is fast."""
     m = max(n, 2)
     m += m % 2
-    while not _is_smooth(m):
+    while radices_of(m) is None:
         m += 2
     return m
 
@@ -126,8 +118,8 @@ def fast_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the smallest grid that contains `shape` and is fast to transform on every axis.
 
     In addition to fast sizes, planes of the spectrum must not be a multiple of 1024 bytes apart: the pass
-    along x would then use only a few cache sets, at a third of the speed. The rule applies to every order of
-    the axes, so a permuted image gets the permuted grid.
+    along x would then use only a few sets of the cache. The rule applies to every order of the axes, so a
+    permuted image gets the permuted grid.
     """
     options = [_next_fast(n, 4) for n in shape]
     good = [
@@ -139,10 +131,8 @@ def fast_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def fft_library(device: Device) -> str:
-    """Return the name of the FFT library for `device`: ``cufft``, ``fftw`` or ``scipy``."""
-    if device.kind == "cuda":
-        return "cufft"
-    return "scipy" if _pyfftw() is None else "fftw"
+    """Return the name of the FFT library for `device`: ``cufft``, or ``qsmengine`` on the CPU."""
+    return "cufft" if device.kind == "cuda" else "qsmengine"
 
 
 def _next_fast(n: int, count: int) -> list[int]:
@@ -152,100 +142,11 @@ def _next_fast(n: int, count: int) -> list[int]:
     return sizes
 
 
-def _is_smooth(m: int) -> bool:
-    for prime in (2, 3, 5, 7):
-        while m % prime == 0:
-            m //= prime
-    return m == 1
-
-
 def make_engine(shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device) -> _Engine:
     """Plan transforms with the library of `device`."""
     if device.kind == "cuda":
         return _Cufft(shape, spectrum_shape, device)
-    if _pyfftw() is None:
-        return _Scipy(shape, device.threads)
-    return _Fftw(shape, spectrum_shape, device)
-
-
-def _pyfftw() -> Any:
-    """Return PyFFTW's extension module, or None if it is missing.
-
-    It is loaded without its package, which imports dask.array and scipy.fftpack for unused interfaces. A later
-    ``import pyfftw`` finds the same module.
-    """
-    package = find_spec("pyfftw")
-    if package is None:
-        return None
-    with _LOADING:
-        if _EXTENSION in sys.modules:
-            return sys.modules[_EXTENSION]
-        spec = PathFinder.find_spec(_EXTENSION, package.submodule_search_locations)
-        if spec is None or spec.loader is None:
-            return None
-        module = module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except ImportError:
-            return None
-        sys.modules[_EXTENSION] = module
-        return module
-
-
-class _Fftw:
-    def __init__(
-        self, shape: tuple[int, int, int], spectrum_shape: tuple[int, int, int], device: Device
-    ) -> None:
-        watch_forks()
-        self._shape, self._spectrum_shape, self._device = shape, spectrum_shape, device
-        self._plan(_useful_threads(shape, device))
-
-    def _plan(self, threads: int) -> None:
-        pyfftw, device = _pyfftw(), self._device
-        self._threads = threads
-        real, spectrum = device.empty(self._shape), device.empty(self._spectrum_shape, np.complex64)
-        options: dict[str, Any] = {"axes": (0, 1, 2), "threads": threads}
-        self._forward = pyfftw.FFTW(real, spectrum, flags=("FFTW_ESTIMATE",), **options)
-        flags = ("FFTW_ESTIMATE", "FFTW_DESTROY_INPUT")
-        self._inverse = pyfftw.FFTW(spectrum, real, direction="FFTW_BACKWARD", flags=flags, **options)
-
-    def _check_fork(self) -> None:
-        """Plan again for the threads of a forked process."""
-        threads = usable_threads(self._threads)
-        if threads != self._threads:
-            self._plan(threads)
-
-    def forward(self, x: Array, out: Array) -> None:
-        self._check_fork()
-        self._forward.update_arrays(x, out)
-        self._forward.execute()
-
-    def inverse(self, spectrum: Array, out: Array) -> None:
-        self._check_fork()
-        self._inverse.update_arrays(spectrum, out)
-        self._inverse.execute()
-
-
-def _useful_threads(shape: tuple[int, int, int], device: Device) -> int:
-    """Return one thread for small transforms, for which waking others costs more than they gain."""
-    return usable_threads(device.threads) if math.prod(shape) >= 32**3 else 1
-
-
-class _Scipy:
-    def __init__(self, shape: tuple[int, int, int], threads: int) -> None:
-        self._shape, self._threads = shape, threads
-
-    def forward(self, x: Array, out: Array) -> None:
-        import scipy.fft
-
-        out[...] = scipy.fft.rfftn(x, workers=self._threads)
-
-    def inverse(self, spectrum: Array, out: Array) -> None:
-        import scipy.fft
-
-        out[...] = scipy.fft.irfftn(
-            spectrum, s=self._shape, norm="forward", workers=self._threads, overwrite_x=True
-        )
+    return cpu_engine(shape, device.threads)
 
 
 class _Cufft:

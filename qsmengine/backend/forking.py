@@ -1,7 +1,7 @@
 """CPU threads in a forked process.
 
-``os.fork``, and thus multiprocessing's start method "fork", copies only the calling thread. The thread pools of
-OpenMP and FFTW exist in the child as data without threads, and a child that used them would wait forever. In a
+``os.fork``, and thus multiprocessing's start method "fork", copies only the calling thread. The thread pool of
+OpenMP exists in the child as data without threads, and a child that used it would wait forever. In a
 child that was forked after the libraries were loaded, kernels and transforms therefore run on one thread.
 Processes started by "spawn" or "forkserver" use all their threads.
 """

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.host import HostFunction, hostcall
-from qsmengine.backend.signatures import romeo, tfce
+from qsmengine.backend.signatures import fft, romeo, tfce
 from qsmengine.backend.sources import source_directory
 from qsmengine.errors import InputError
 
-FUNCTIONS = [v for module in (romeo, tfce) for v in vars(module).values() if isinstance(v, HostFunction)]
+FUNCTIONS = [v for module in (fft, romeo, tfce) for v in vars(module).values() if isinstance(v, HostFunction)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.name)

@@ -115,7 +115,7 @@ def test_document_says_which_goals_are_missed():
         "threads": 2,
         "device": "cpu",
         "gpu": None,
-        "fft": "fftw",
+        "fft": "qsmengine",
         "numpy": "2",
         "python": "3.11",
     }

@@ -12,7 +12,6 @@ from qsmengine import version
 from qsmengine.cli.display.reporter import Reporter
 
 _OPTIONAL = {
-    "pyfftw": "faster FFTs on the CPU (extra cpu)",
     "matplotlib": "figures (extra report)",
     "pandas": "tables (extra stats)",
     "statsmodels": "group models (extra stats)",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qsmengine.pipeline.configuration.model import Config
     from qsmengine.pipeline.run.results import Record, RunResult
 
-_PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "pyfftw", "cupy-cuda12x", "cupy-cuda13x")
+_PACKAGES = ("numpy", "scipy", "nibabel", "pydantic", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def software() -> dict[str, str]:
