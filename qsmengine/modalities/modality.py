@@ -13,6 +13,7 @@ from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.dicom import DicomSeries
 from qsmengine.modalities.series import Series
+from qsmengine.modalities.style import Style
 from qsmengine.phantom.drawing import Drawing
 from qsmengine.phantom.head import VirtualHead
 from qsmengine.pipeline.configuration.model import Config
@@ -112,7 +113,7 @@ class Row:
     files
         Ending of the map's file, a glob pattern.
     label, style
-        Label, and key of its style in :mod:`qsmengine.report.panels`.
+        Label, and style: one of the modality, or a key of those in :mod:`qsmengine.report.panels`.
     window
         Limits that replace those of the style.
     half_ppm
@@ -123,7 +124,7 @@ class Row:
 
     files: str
     label: str
-    style: str
+    style: str | Style
     window: tuple[float, float] | None = None
     half_ppm: float | None = None
     mask: str = ""
@@ -179,6 +180,10 @@ class Modality:
         Whether `reconstruct` divides a series that exceeds the task's memory.
     sentences
         ``STAGE/METHOD`` -> text for methods sections, in addition to those of :mod:`qsmengine.report`.
+    references
+        DOI -> authors and year, for sources that :mod:`qsmengine.report` does not know.
+    protocol
+        Acquisition facts of a provenance file -> phrases of a methods section ("2 echoes at 4 to 20 ms").
     dicom
         Recognition of its series in an import; None: they are not imported.
     drawing
@@ -205,6 +210,8 @@ class Modality:
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     in_slabs: bool = False
     sentences: Mapping[str, Any] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    protocol: Callable[[Mapping[str, Any]], tuple[str, ...]] = _nothing
     dicom: DicomSeries | None = None
     drawing: Drawing | None = None
     warm_up: WarmUp | None = None

@@ -44,6 +44,7 @@ def simple_modality(
     products: Sequence[Product],
     rows: Sequence[Row] = (),
     sentences: Mapping[str, Any] | None = None,
+    references: Mapping[str, str] | None = None,
     dicom: DicomSeries | None = None,
     drawing: Drawing | None = None,
 ) -> Modality:
@@ -110,6 +111,7 @@ def simple_modality(
         products=products,
         rows=tuple(rows),
         sentences=sentences or {},
+        references=references or {},
         dicom=dicom,
         drawing=drawing,
     )

@@ -65,7 +65,7 @@ class TruthFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a virtual head draws the images of one modality.
+    """Drawing of the images of one modality in virtual heads.
 
     Parameters
     ----------

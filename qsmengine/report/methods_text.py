@@ -139,7 +139,10 @@ def sentences() -> Mapping[str, Any]:
 def references() -> Mapping[str, str]:
     """Return DOI -> authors and year."""
     lines = (_DATA / "references.tsv").read_text(encoding="utf-8").splitlines()
-    return {row["doi"]: row["reference"] for row in csv.DictReader(lines, delimiter="\t")}
+    found = {row["doi"]: row["reference"] for row in csv.DictReader(lines, delimiter="\t")}
+    for modality in all_modalities():
+        found |= modality.references
+    return found
 
 
 class _Shown(dict[str, str]):
@@ -166,20 +169,16 @@ def _software(entry: ReconstructedSeries, name: str) -> Any:
 
 def _protocols(series: Sequence[ReconstructedSeries]) -> Counter[str]:
     """Return every acquisition protocol with its number of series."""
-    return Counter(text for entry in series if (text := _protocol(entry.record.get("Acquisition") or {})))
+    return Counter(text for entry in series if (text := _protocol(entry)))
 
 
-def _protocol(facts: Mapping[str, Any]) -> str:
+def _protocol(series: ReconstructedSeries) -> str:
+    facts, modality = series.record.get("Acquisition") or {}, modality_of(series.kind)
     parts = []
     if facts.get("MagneticFieldStrength"):
         parts.append(f"{facts['MagneticFieldStrength']:g} T")
-    times = [1000 * t for t in facts.get("EchoTimes") or ()]
-    if times:
-        span = f"{times[0]:.3g} ms" if len(times) == 1 else f"{times[0]:.3g} to {times[-1]:.3g} ms"
-        parts.append(f"{len(times)} echo{'es' if len(times) > 1 else ''} at {span}")
-    shells = facts.get("BValues")
-    if shells:
-        parts.append(f"b = {', '.join(f'{b:g}' for b in shells)} s/mm^2")
+    if modality is not None:
+        parts += modality.protocol(facts)
     size = facts.get("VoxelSize")
     if size:
         parts.append(f"voxels of {' x '.join(f'{s:.3g}' for s in size)} mm")

@@ -12,19 +12,10 @@ import numpy.typing as npt
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.nifti import read_image
+from qsmengine.modalities.style import Style
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Window: TypeAlias = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Style:
-    """Colour map, window (None: from the image) and unit of a kind of map; factor for the file's values."""
-
-    colours: str
-    window: Window | None
-    unit: str
-    factor: float = 1.0
 
 
 STYLES = {
@@ -54,7 +45,7 @@ class Panel:
     label
         Label in the figure.
     kind
-        Key of STYLES.
+        Key of STYLES, or a style.
     window, unit
         Replace the window and unit of the kind.
     scale
@@ -74,7 +65,7 @@ class Panel:
 
     path: Path
     label: str
-    kind: str
+    kind: str | Style
     window: Window | None = None
     unit: str | None = None
     scale: float = 1.0
@@ -85,10 +76,15 @@ class Panel:
     mask: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in STYLES:
+        if isinstance(self.kind, str) and self.kind not in STYLES:
             raise UsageError(f"unknown kind of panel {self.kind!r}; known kinds: {', '.join(STYLES)}")
         if (self.kind == "colour_fa") != (self.vectors is not None):
             raise UsageError(f"panel {self.label!r}: only kind 'colour_fa' takes vectors, and it needs them")
+
+    @property
+    def style(self) -> Style:
+        """Style of the panel's kind."""
+        return STYLES[self.kind] if isinstance(self.kind, str) else self.kind
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ def load_picture(panel: Panel) -> Picture:
         When a file cannot be read, is not on the grid of the panel's image or has no such volume, or when
         the image has no finite value.
     """
-    style = STYLES[panel.kind]
+    style = panel.style
     values, grid = _read_volume(panel.path, panel.volume)
     if panel.subtract is not None:
         values = values - _read_like(panel.subtract, grid, panel)

@@ -32,7 +32,7 @@ class ReconstructedSeries:
     stem
         Prefix of the file names; may be empty.
     kind
-        "qsm" or "dti".
+        Name of the step.
     folder
         Folder of the files.
     record

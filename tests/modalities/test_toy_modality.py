@@ -18,13 +18,14 @@ from qsmengine.io.nifti import read_image
 from qsmengine.modalities import registry as modalities
 from qsmengine.pipeline.configuration import model as configuration
 from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.report import methods_text
 from qsmengine.stages import registry as stages
 from tests.cohort.making import Dataset
 from tests.modalities.toy import description as toy
 
 
 def clear_caches():
-    for module in (modalities, configuration, stages):
+    for module in (modalities, configuration, stages, methods_text):
         for function in vars(module).values():
             if isinstance(function, _lru_cache_wrapper):
                 function.cache_clear()
@@ -33,18 +34,14 @@ def clear_caches():
 @pytest.fixture
 def registered(monkeypatch):
     """The toy modality and its stage beside those of the package."""
-    from qsmengine.report import methods_text
-
     monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, toy.STAGE))
     monkeypatch.setitem(modalities.MODALITIES, "pd", "tests.modalities.toy")
     for command in modalities.commands():
         monkeypatch.setitem(lazy.COMMANDS, command.name, command)
     clear_caches()
-    methods_text.sentences.cache_clear()
     yield
     monkeypatch.undo()
     clear_caches()
-    methods_text.sentences.cache_clear()
 
 
 @pytest.fixture
@@ -61,7 +58,7 @@ def dataset(tmp_path):
     return dataset
 
 
-def test_a_modality_of_forty_lines_runs_from_bids_to_its_page(registered, dataset, tmp_path):
+def test_a_modality_of_sixty_lines_runs_from_bids_to_its_page(registered, dataset, tmp_path):
     config, out = load_config(preset="fast"), tmp_path / "out"
     plan = plan_cohort(dataset.root, out, config, lut="freesurfer-aseg")
     (session,) = plan.sessions
@@ -90,7 +87,7 @@ def test_a_modality_of_forty_lines_runs_from_bids_to_its_page(registered, datase
     assert page.count("<img") >= 2
     text = (out / "logs" / "CITATION.md").read_text()
     assert "Proton-density-weighted images of 1 session" in text
-    assert "Proton density is the signal over its maximum" in text
+    assert "Proton density is the signal over its maximum (Toy and Toy 1999)" in text
 
 
 def test_its_command_is_listed_and_runs(registered, dataset, tmp_path, capsys):

@@ -37,7 +37,7 @@ class Place:
     fall_back
         Whether a step may use the CPU if the GPU's memory is insufficient.
     memory
-        Memory limit of a diffusion fit [bytes]; None for the available memory.
+        Memory limit of a step that divides its series [bytes]; None for the available memory.
     progress
         Called with the progress of the run; may raise to end it.
     """
@@ -68,8 +68,8 @@ class Result:
 def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> Result:
     """Run a step; `before` holds the outputs of the steps that it depends on.
 
-    If memory is insufficient, a diffusion fit is repeated in slabs; then any step is repeated on the CPU,
-    unless the device was requested explicitly. Notes record this.
+    If memory is insufficient, a step that can divide its series is repeated in slabs; then any step is repeated
+    on the CPU, unless the device was requested explicitly. Notes record this.
 
     Raises
     ------

@@ -18,7 +18,7 @@ class Options(BaseModel):
     device, threads
         As ``--device`` and ``--threads`` give them, for each worker.
     memory
-        Memory [bytes] that a diffusion fit may use.
+        Memory [bytes] that a step that divides its series may use.
     force
         Repeat steps whose inputs and configuration are unchanged.
     expiry

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qsmengine.backend.device import Device
 from qsmengine.errors import InputError
@@ -18,7 +20,7 @@ from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.series import group
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.dwi.stages import plan_dti
-from qsmengine.modalities.dwi.volumes import fitted_volumes
+from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
 from qsmengine.modalities.dwi.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.phantom.dwi import DRAWING
@@ -47,7 +49,7 @@ def _open(parts: Parts, opening: Opening) -> Opened:
     if problems:
         return Opened(None, inputs=tables, problems=tuple(problems))
     try:
-        file = open_dwi(image, tables["bval"][0], tables["bvec"][0], b0_threshold=opening.config.b0_threshold)
+        file = open_dwi(image, tables["bval"][0], tables["bvec"][0], b0_threshold=b0_limit(opening.config))
         check_stored_size(file.header)
         table = file.b_values[file.volumes], file.b_vectors[file.volumes]
         volumes, decided = fitted_volumes(opening.config, *table)
@@ -78,6 +80,11 @@ def _prefix(name: BidsName) -> Path:
 
 def _files(plan: Plan, name: BidsName) -> list[Path]:
     return dti_files(plan, _prefix(name), "bids")
+
+
+def _protocol(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    shells = facts.get("BValues")
+    return (f"b = {', '.join(f'{b:g}' for b in shells)} s/mm^2",) if shells else ()
 
 
 def _reconstruct(
@@ -114,6 +121,7 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     in_slabs=True,
+    protocol=_protocol,
     dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,

@@ -13,7 +13,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.io.gradients import LARGE_B_VALUE
 from qsmengine.modalities.dwi.stages import plan_dti
-from qsmengine.modalities.dwi.volumes import fit_parameters
+from qsmengine.modalities.dwi.volumes import b0_limit, fit_parameters
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -47,8 +47,9 @@ def run_dti(
     :func:`qsmengine.stages.diffusion.fitting.correct_deviation`. Parameters and errors as in
     :func:`qsmengine.modalities.gre.run.run_qsm`.
     """
-    if config.b0_threshold is not None:
-        series = replace(series, b0_threshold=config.b0_threshold)
+    limit = b0_limit(config)
+    if limit is not None:
+        series = replace(series, b0_threshold=limit)
     b0 = series.b0_volumes
     if not b0.any():
         raise InputError(

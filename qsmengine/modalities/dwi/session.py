@@ -22,7 +22,7 @@ from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, divide, run_slabs
 from qsmengine.modalities.dwi.stages import plan_dti
-from qsmengine.modalities.dwi.volumes import fitted_volumes
+from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
@@ -98,7 +98,7 @@ def run_dti_session(
         request.dwi,
         request.bval,
         request.bvec,
-        b0_threshold=config.b0_threshold,
+        b0_threshold=b0_limit(config),
         exclude=request.exclude,
     )
     table = file.b_values[file.volumes], file.b_vectors[file.volumes]

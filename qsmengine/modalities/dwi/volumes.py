@@ -35,6 +35,11 @@ class Chosen(NamedTuple):
     notes: list[str]
 
 
+def b0_limit(config: Config) -> float | None:
+    """Return the largest b-value that counts as b = 0 [s/mm^2]; None: from the data."""
+    return config.diffusion.b0_threshold or None  # type: ignore[attr-defined]
+
+
 def fitted_volumes(
     config: Config, b_values: FloatArray, b_vectors: FloatArray, wanted: tuple[float, ...] | None = None
 ) -> Chosen:
@@ -49,7 +54,7 @@ def fitted_volumes(
         For a shell that the series does not have, or a limit that leaves no weighted volume.
     """
     method, params = fit_parameters(config)
-    threshold = config.b0_threshold
+    threshold = b0_limit(config)
     if wanted is not None:
         chosen = chosen_volumes(b_values, wanted, threshold)
         return Chosen(chosen, _beyond_the_tensor(method, b_values[chosen]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qsmengine.backend.device import Device
 from qsmengine.errors import InputError
@@ -90,6 +91,14 @@ def _extra_roles(settings: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
+def _protocol(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    times = [1000 * time for time in facts.get("EchoTimes") or ()]
+    if not times:
+        return ()
+    span = f"{times[0]:.3g} ms" if len(times) == 1 else f"{times[0]:.3g} to {times[-1]:.3g} ms"
+    return (f"{len(times)} echo{'es' if len(times) > 1 else ''} at {span}",)
+
+
 def _reconstruct(
     task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None
 ) -> Outcome:
@@ -129,6 +138,7 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     extra_roles=_extra_roles,
+    protocol=_protocol,
     dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,

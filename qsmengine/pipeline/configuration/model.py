@@ -89,11 +89,6 @@ class Config(BaseModel):
         values = {field.alias or name: getattr(chosen, name) for name, field in fields.items()}
         return method, method.params.model_construct(_fields_set=named, **values)
 
-    @property
-    def b0_threshold(self) -> float | None:
-        """Largest b-value that counts as b = 0 [s/mm^2], if the diffusion section sets one."""
-        return self.diffusion.b0_threshold or None  # type: ignore[attr-defined]
-
     def as_tree(self) -> Tree:
         """Return every value as JSON types, including defaults, under the names used in settings."""
         return self.model_dump(mode="json", by_alias=True)

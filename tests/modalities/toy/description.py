@@ -10,6 +10,7 @@ from qsmengine.io.bids import BidsName
 from qsmengine.modalities.dicom import DicomSeries, Verdict
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.simple import simple_modality
+from qsmengine.modalities.style import Style
 from qsmengine.phantom.drawing import Drawing
 from qsmengine.phantom.volumes import write_volume
 from qsmengine.pipeline.outputs.products import Product, Support
@@ -35,6 +36,14 @@ METHODS = (
         doi="10.1002/mrm.0", bytes_per_voxel=8,
     ),
 )  # fmt: skip
+STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
+
+
+def recognise(scan, others):
+    return Verdict("PDw" if "proton density" in scan.names else "")
+
+
+DICOM = DicomSeries(("PDw",), recognise, folder="anat")
 
 
 def simulate(scene):
@@ -50,13 +59,7 @@ def write(series, session, entities, settings):
     write_volume(session / "anat", BidsName(entities, "PDw"), series.array, series.grid, {})
 
 
-def recognise(scan, others):
-    return Verdict("PDw" if "proton density" in scan.names else "")
-
-
-DICOM = DicomSeries(("PDw",), recognise, folder="anat")
 DRAWING = Drawing("toy", "pd", 9, simulate, add_noise, write, images="anat/*_PDw.*")
-STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
 MODALITY = simple_modality(
     name="toy", step="pd", title="Proton density", data="Proton-density-weighted images", datatype="anat",
     suffixes=("PDw",), stages=(Use("proton_density"),),
@@ -64,7 +67,8 @@ MODALITY = simple_modality(
         Product("pd", "PDmap", {}, "relative proton density", Support("pd_mask")),
         Product("pd_mask", "mask", {"desc": "pd"}, "voxels with signal"),
     ),
-    rows=(Row("PDmap.nii.gz", "proton density", "magnitude"),),
+    rows=(Row("PDmap.nii.gz", "proton density", Style("gray", (0, 1), "")),),
+    references={"10.1002/mrm.0": "Toy and Toy 1999"},
     sentences={"proton-density/relative": {"text": "Proton density is the signal over its maximum"}},
     dicom=DICOM,
     drawing=DRAWING,
