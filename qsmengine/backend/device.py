@@ -21,7 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ALIGNMENT = 64
-"""Alignment of CPU buffers in bytes: a cache line, as assumed by the FFT plans."""
+"""Alignment of CPU buffers in bytes: a cache line."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Device:
         return import_cupy()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
-        """Return an uninitialised C-contiguous array on the device, aligned for kernels and FFTs."""
+        """Return an uninitialised C-contiguous array on the device, aligned for kernels."""
         if self.kind == "cpu":
             return _aligned_empty(shape, np.dtype(dtype))
         with self.current():
@@ -69,16 +69,15 @@ class Device:
         array[...] = 0
         return array
 
-    def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32, *, aligned: bool = True) -> Array:
+    def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32) -> Array:
         """Return `array` on the device, C-contiguous, in `dtype`; copy only if something must change.
 
-        A CPU array that does not start at a multiple of 64 bytes, which FFT plans need, is also copied. With
-        ``aligned=False`` a multiple of its element size is sufficient, as for kernels.
+        A CPU array that does not start at a multiple of its element size, which kernels need, is also copied.
         """
         dtype = np.dtype(dtype)
         if self.kind == "cpu":
             host = to_numpy(array)
-            placed = host.ctypes.data % (ALIGNMENT if aligned else dtype.itemsize) == 0
+            placed = host.ctypes.data % dtype.itemsize == 0
             if host.dtype == dtype and host.flags.c_contiguous and placed:
                 return host
             copy = self.empty(host.shape, dtype)

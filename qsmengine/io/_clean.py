@@ -99,11 +99,10 @@ def _all_finite(array: Array) -> bool:
 
     A finite sum of squares, found in one pass, implies it; the squares of large values overflow.
     """
-    if array.flags.forc:
-        values = array.reshape(-1, order="A")
-        with np.errstate(over="ignore", invalid="ignore"):
-            if math.isfinite(np.dot(values, values)):
-                return True
+    values = array.ravel(order="K")  # a view of an array without gaps
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(np.dot(values, values)):
+            return True
     return math.isfinite(array.min()) and math.isfinite(array.max())
 
 

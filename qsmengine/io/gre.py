@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from qsmengine.io._clean import clear_unknown, zero_negative
 from qsmengine.io._repetitions import Repetitions, average_repetitions
 from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
+from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
 from qsmengine.io.slices import correct_slices
@@ -73,8 +74,8 @@ def load_gre(
     Returns
     -------
     GreLoaded
-        Arrays (x, y, z, echo), C-contiguous float32, phase [rad]. A voxel that is NaN or infinite in one echo
-        is 0 in all, and `series.unknown` marks it.
+        Arrays (x, y, z, echo), views of C-contiguous float32 (echo, x, y, z), phase [rad]. A voxel that is NaN
+        or infinite in one echo is 0 in all, and `series.unknown` marks it.
 
     Raises
     ------
@@ -131,9 +132,9 @@ def _arrays(
     return np.abs(signal), np.angle(signal) * np.float32(sign)
 
 
-def _magnitudes(group: EchoGroup, repetition: int, dtype: npt.DTypeLike = np.float32) -> Iterator[Array]:
-    for file in group.files:
-        yield from _volumes(_chosen(read_image(file.path, dtype=dtype).array, file, repetition))
+def _magnitudes(group: EchoGroup, repetition: int, dtype: npt.DTypeLike = np.float32) -> list[Array]:
+    arrays = in_parallel(lambda file: read_image(file.path, dtype=dtype).array, group.files)
+    return _volumes([_chosen(array, file, repetition) for array, file in zip(arrays, group.files, strict=True)])
 
 
 def _chosen(array: Array, file: SeriesFile, repetition: int) -> Array:
@@ -143,16 +144,15 @@ def _chosen(array: Array, file: SeriesFile, repetition: int) -> Array:
 
 def _phases(
     group: EchoGroup, repetition: int, units: PhaseUnits | None, sign: int, notes: list[str]
-) -> Iterator[Array]:
-    files = []
-    for file in group.files:
-        stored = read_stored(file.path)
-        array = _chosen(stored.array, file, repetition)
-        files.append(PhaseFile(array, stored.header, file.sidecar.text("Units")))
+) -> list[Array]:
+    images = in_parallel(lambda file: read_stored(file.path), group.files)
+    files = [
+        PhaseFile(_chosen(stored.array, file, repetition), stored.header, file.sidecar.text("Units"))
+        for stored, file in zip(images, group.files, strict=True)
+    ]
     arrays, decided = phase_to_radians(files, units=units, sign=sign)
     notes += decided
-    for array in arrays:
-        yield from _volumes(array)
+    return _volumes(arrays)
 
 
 def _from_complex(
@@ -160,23 +160,34 @@ def _from_complex(
 ) -> Array:
     if len(groups) == 1:
         return _stack(_magnitudes(groups[0], repetition, np.complex64), orders[0], shape, np.complex64)
-    signal = np.empty(shape, dtype=np.complex64)
+    signal = _empty(shape, np.complex64)
     signal.real = _stack(_magnitudes(groups[0], repetition), orders[0], shape)
     signal.imag = _stack(_magnitudes(groups[1], repetition), orders[1], shape)
     return signal
 
 
-def _volumes(array: Array) -> list[Array]:
-    return [array] if array.ndim == 3 else [array[..., volume] for volume in range(array.shape[3])]
+def _volumes(arrays: Sequence[Array]) -> list[Array]:
+    """Return the 3-D volumes of arrays (x, y, z) or (x, y, z, volume), in order."""
+    return [volume for array in arrays for volume in (np.moveaxis(array, 3, 0) if array.ndim > 3 else [array])]
+
+
+def _empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return an array (x, y, z, echo) in which every echo is contiguous."""
+    return np.moveaxis(np.empty((shape[3], *shape[:3]), dtype), 0, 3)
 
 
 def _stack(
-    volumes: Iterator[Array], order: list[int], shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
+    volumes: Sequence[Array], order: list[int], shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32
 ) -> Array:
-    """Stack 3-D volumes in one C-contiguous array, the i-th at the position of i in `order`."""
-    out = np.empty(shape, dtype=dtype)
-    for index, volume in enumerate(volumes):
-        out[..., order.index(index)] = volume
+    """Stack 3-D volumes (x, y, z) in one array, the i-th at the position of i in `order`."""
+    out = _empty(shape, dtype)
+
+    def place(index: int) -> None:
+        target, volume = out[..., order.index(index)], volumes[index]
+        for y in range(shape[1]):  # such a part of both fits into the cache, whichever axis is contiguous
+            target[:, y] = volume[:, y]
+
+    in_parallel(place, range(len(volumes)))
     return out
 
 

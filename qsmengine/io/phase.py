@@ -28,6 +28,7 @@ import numpy.typing as npt
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.io.header import ImageHeader
+from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import scale_stored
 
 PhaseUnits: TypeAlias = str
@@ -125,7 +126,7 @@ def phase_to_radians(
     notes = [f"phase: {_text(_union(spans, rule))} taken as {rule.meaning}"]
     if sign == -1:
         notes.append("phase: sign reversed on request")
-    return [_apply(file, rule, sign) for file in files], notes
+    return in_parallel(lambda file: _apply(file, rule, sign), files), notes
 
 
 def detect_units(files: Sequence[PhaseFile]) -> PhaseUnits:

@@ -70,7 +70,7 @@ class _Parts(NamedTuple):
     def of(cls, mask: Array, device: Device) -> _Parts:
         if mask.size >= 1 << 31:
             raise InputError(f"{mask.size} voxels are too many for connected components", field="shape")
-        inside = device.asarray(mask, bool, aligned=False).view(np.uint8)
+        inside = device.asarray(mask, bool).view(np.uint8)
         shape = tuple(inside.shape)
         parts = cls(inside, device.empty(shape, np.uint8), device.empty(shape, np.int32))
         launch(COMPONENTS_RUNS, device, **parts.arrays)

@@ -33,7 +33,7 @@ def eroded(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> A
     """
     if radius == 0:
         return mask
-    inside = device.asarray(mask, bool, aligned=False).view(np.uint8)
+    inside = device.asarray(mask, bool).view(np.uint8)
     widths = _ball(radius, voxel_size, tuple(inside.shape))
     first, second = (device.empty(tuple(inside.shape), np.uint8) for _ in range(2))
     launch(BALL_GAPS, device, mask=inside, gap=first, reach=int(widths[0, 0]) - 1)

@@ -22,7 +22,7 @@ def nearest_known(known: Array, gap: Array, device: Device) -> Array:
     indices = device.xp.arange(known.size, dtype=np.int32).reshape(shape)
     source: Array = device.xp.where(known, indices, np.int32(-1))
     square = device.zeros(shape, np.int32)
-    inside = device.asarray(gap, bool, aligned=False).view(np.uint8)
+    inside = device.asarray(gap, bool).view(np.uint8)
     for axis in range(3):
         found, distance = device.empty(shape, np.int32), device.empty(shape, np.int32)
         launch(

@@ -75,7 +75,7 @@ class Padding:
         low, high = self.span[0] - x, self.span[1] + x
         first, last = max(low, 0), min(high, source.shape[0])
         inner = (slice(first - low, last - low), slice(y, y + source.shape[1]), slice(z, z + source.shape[2]))
-        padded[inner] = self.device.asarray(source[first:last], dtype, aligned=False)
+        padded[inner] = self.device.asarray(source[first:last], dtype)
 
 
 def _mirror(start: int, size: int, depth: int, length: int) -> Iterator[tuple[int, int]]:

@@ -41,7 +41,7 @@ def check(loaded, truth, order=(0, 1, 2)):
     series = loaded.series
     for got, expected in zip((series.magnitude, series.phase), truth, strict=True):
         np.testing.assert_allclose(got, expected[..., list(order)], rtol=1e-5, atol=2e-6)
-        assert got.flags.c_contiguous
+        assert np.moveaxis(got, 3, 0).flags.c_contiguous
         assert got.dtype == np.float32
 
 

@@ -16,6 +16,7 @@ from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.echoes import echo_first, echo_last
 from qsmengine.stages.object_size import sized_grid
 
 
@@ -114,8 +115,8 @@ def run_qsm(
     )  # fmt: skip
     check_memory(plan, device)
     with memory_errors("the images", device):
-        state["magnitude"] = device.asarray(series.magnitude)
-        state["phase"] = device.asarray(series.phase)
+        state["magnitude"] = echo_last(echo_first(series.magnitude, device))
+        state["phase"] = echo_last(echo_first(series.phase, device))
     return run_plan(plan, state, grid, device, progress, kind=QsmResult)
 
 

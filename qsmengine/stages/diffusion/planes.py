@@ -50,16 +50,16 @@ def as_planes(signal: Array, device: Device) -> Planes:
     for order in _ORDERS:
         planes = signal.transpose((3, *order))
         if planes.flags.c_contiguous:
-            array = device.asarray(planes.reshape(volumes, -1), aligned=False)
+            array = device.asarray(planes.reshape(volumes, -1))
             return Planes(array, order, (x, y, z))
     for order in _ORDERS:
         rows = signal.transpose((*order, 3))
         if rows.flags.c_contiguous:
-            source = device.asarray(rows.reshape(-1, volumes), aligned=False)
+            source = device.asarray(rows.reshape(-1, volumes))
             array = device.empty((volumes, x * y * z))
             launch(SERIES_TO_PLANES, device, series=source, planes=array)
             return Planes(array, order, (x, y, z))
-    array = device.asarray(to_numpy(signal).transpose(3, 2, 1, 0), aligned=False).reshape(volumes, -1)
+    array = device.asarray(to_numpy(signal).transpose(3, 2, 1, 0)).reshape(volumes, -1)
     return Planes(array, (2, 1, 0), (x, y, z))
 
 

@@ -104,7 +104,7 @@ def permutation_test(
         raise InputError(f"maps have {n_voxels} voxels, the mask {int(inside.sum())}", field="maps")
     design = _Design.of(n, tested, nuisance)
     around = neighbourhood(mask, params.connectivity)
-    data = device.asarray(maps, aligned=False)
+    data = device.asarray(maps)
     if not bool(device.xp.isfinite(data).all()):
         raise InputError("not all values inside the mask are finite", field="maps")
     residuals, squares = design.residuals(data, device)

@@ -66,7 +66,7 @@ def block_mean(image: Array, factors: Factors, device: Device) -> Array:
 
     Returns an array of :func:`block_grid`'s shape.
     """
-    values = device.asarray(image, aligned=False)
+    values = device.asarray(image)
     mean = device.empty(block_grid(values.shape, factors))
     launch(BLOCK_MEAN, device, image=values, mean=mean, **_named(factors))
     return mean
@@ -76,7 +76,7 @@ def block_signal(magnitude: Array, phase: Array, factors: Factors, device: Devic
     """Return magnitude and phase [rad] of the mean complex signal over blocks; see :func:`block_mean`."""
     if max(factors) == 1:
         return block_mean(magnitude, factors, device), block_mean(phase, factors, device)
-    modulus, angle = (device.asarray(array, aligned=False) for array in (magnitude, phase))
+    modulus, angle = (device.asarray(array) for array in (magnitude, phase))
     re, im = (device.empty(block_grid(modulus.shape, factors)) for _ in range(2))
     launch(BLOCK_PHASOR, device, magnitude=modulus, phase=angle, re=re, im=im, **_named(factors))
     return device.xp.hypot(re, im), device.xp.arctan2(im, re)
@@ -86,7 +86,7 @@ def onto_voxels(mask: Array, factors: Factors, shape: tuple[int, int, int], devi
     """Return a mask of blocks on the grid of voxels: linear interpolation, thresholded at one half."""
     if max(factors) == 1:
         return mask
-    blocks = device.asarray(mask, bool, aligned=False).view(np.uint8)
+    blocks = device.asarray(mask, bool).view(np.uint8)
     spread = device.empty(shape, np.uint8)
     launch(BLOCK_SPREAD, device, blocks=blocks, mask=spread, **_named(factors))
     return spread.view(bool)
@@ -106,7 +106,7 @@ def otsu(values: Array, device: Device) -> float:
     """
     if values.size == 0:
         raise InputError("no voxel has signal and coherent phase", field="phase")
-    ordered = device.xp.sort(device.asarray(values, aligned=False).reshape(-1))
+    ordered = device.xp.sort(device.asarray(values).reshape(-1))
     edges = np.linspace(0.0, max(percentile(ordered, 99.9, ordered=True), 1e-30), _BINS + 1, dtype=np.float32)
     counts = np.diff(_places(ordered, edges, device))
     centres = (edges[1:] + edges[:-1]) / 2

@@ -119,7 +119,7 @@ def _blocks(
     power = device.zeros(block_grid(magnitude.shape[:3], factors))
     signals = []
     for echo in range(magnitude.shape[3]):
-        modulus = device.asarray(magnitude[..., echo], aligned=False)
+        modulus = device.asarray(magnitude[..., echo])
         mean = block_mean(modulus, factors, device)
         power += mean * mean
         if echo < 2:
