@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,12 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.header import check_stored_size, read_header
 from qsmengine.io.nifti import read_image
-from qsmengine.modalities.dicom import DicomSeries
-from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Task
+from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.modalities.series import Series, by_series
-from qsmengine.phantom.drawing import Drawing
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
-from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
+from qsmengine.pipeline.outputs.maps import Described, Naming, product_files
 from qsmengine.pipeline.outputs.products import Product
-from qsmengine.pipeline.outputs.staging import check_not_among_inputs, check_output
 from qsmengine.pipeline.run.execute import run_plan
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan, Use, check_memory, plan_uses
@@ -42,58 +39,14 @@ def simple_modality(
     suffixes: Sequence[str],
     stages: Sequence[Use],
     products: Sequence[Product],
-    rows: Sequence[Row] = (),
-    sentences: Mapping[str, Any] | None = None,
-    references: Mapping[str, str] | None = None,
-    dicom: DicomSeries | None = None,
-    drawing: Drawing | None = None,
+    **more: Any,
 ) -> Modality:
     """Describe a modality with one image per series, (x, y, z[, volume]), passed to its first stage as "image".
 
-    Parameters are those of :class:`qsmengine.modalities.modality.Modality`; `stages` run in their order.
+    Parameters are those of :class:`qsmengine.modalities.modality.Modality`, `more` included; `stages` run in
+    their order.
     """
-    products, stages = tuple(products), tuple(stages)
-
-    def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
-        series = [
-            Series(step, members[0].name, {IMAGE: (members[0].path,)}) for members in by_series(files, set())
-        ]
-        return series, []
-
-    def plan(config: Config, grid: Grid, volumes: int, _roles: frozenset[str]) -> Plan:
-        return plan_uses(config, stages, {IMAGE}, grid, volumes)
-
-    def naming(stem: BidsName) -> Naming:
-        return Naming(stem, datatype=datatype)
-
-    @on_device
-    def run(
-        task: Task, config: Config, device: Device, *, dry_run: bool, progress: ProgressCallback | None
-    ) -> Outcome:
-        path, names = task.files[IMAGE][0], naming(BidsName.parse(task.name))
-        image, grid, _ = read_image(path)
-        made = plan(config, grid, image.shape[3] if image.ndim == 4 else 1, frozenset())
-        files = product_files(made, names, products, step)
-        check_not_among_inputs(task.out, [path])
-        check_output(task.out, files, [path], force=task.force or dry_run)
-        old = obsolete_files(task.out, product_images(names, products), files, [path], force=task.force)
-        notes = [*made.notes, *obsolete_note(old)]
-        check_memory(made, device)
-        if dry_run:
-            return Outcome(made, [task.out / file for file in files], notes)
-        state = {IMAGE: device.asarray(image)}
-        result = run_plan(made, state, grid, device, progress, kind=RunResult)
-        described = Described(step, config, device, [path])
-        written = write_products(
-            result, task.out, names, products, described, replace(task.writing, obsolete=old)
-        )
-        return Outcome(made, written, notes, result)
-
-    def reconstruct(
-        task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None
-    ) -> Outcome:
-        return run(task, config, device, dry_run=dry_run, progress=progress)
-
+    session = _Session(step, datatype, tuple(stages), tuple(products))
     return Modality(
         name=name,
         step=step,
@@ -103,18 +56,65 @@ def simple_modality(
         datatype=datatype,
         suffixes=tuple(suffixes),
         queries={name: tuple(suffixes)},
-        group=group,
+        group=session.group,
         open=_open,
-        plan=plan,
-        files=lambda made, stem: product_files(made, naming(stem), products, step),
-        reconstruct=reconstruct,
-        products=products,
-        rows=tuple(rows),
-        sentences=sentences or {},
-        references=references or {},
-        dicom=dicom,
-        drawing=drawing,
+        plan=session.plan,
+        files=session.files,
+        reconstruct=session.reconstruct,
+        products=session.products,
+        **more,
     )
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Session of a modality: one image in, the maps of the stages out."""
+
+    step: str
+    datatype: str
+    stages: tuple[Use, ...]
+    products: tuple[Product, ...]
+
+    def group(self, files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
+        """Return one series per image."""
+        members = [group[0] for group in by_series(files, set())]
+        return [Series(self.step, file.name, {IMAGE: (file.path,)}) for file in members], []
+
+    def plan(self, config: Config, grid: Grid, volumes: int, _roles: frozenset[str]) -> Plan:
+        """Plan the stages."""
+        return plan_uses(config, self.stages, {IMAGE}, grid, volumes)
+
+    def files(self, plan: Plan, stem: BidsName) -> list[Path]:
+        """Return every output of a plan."""
+        return product_files(plan, self._naming(stem), self.products, self.step)
+
+    def reconstruct(
+        self, task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None
+    ) -> Outcome:
+        """Run a task; with `dry_run`, only plan it."""
+        return self._run(task, config, device, dry_run=dry_run, progress=progress)
+
+    @on_device
+    def _run(
+        self, task: Task, config: Config, device: Device, *, dry_run: bool, progress: ProgressCallback | None
+    ) -> Outcome:
+        path = task.files[IMAGE][0]
+        image, grid, _ = read_image(path)
+        plan = self.plan(config, grid, image.shape[3] if image.ndim == 4 else 1, frozenset())
+        outputs = plan_outputs(
+            plan, self.step, self.products, task.out, self._naming(BidsName.parse(task.name)), [path],
+            force=task.force, dry_run=dry_run,
+        )  # fmt: skip
+        check_memory(plan, device)
+        notes = [*plan.notes, *outputs.notes]
+        if dry_run:
+            return Outcome(plan, outputs.files, notes)
+        result = run_plan(plan, {IMAGE: device.asarray(image)}, grid, device, progress, kind=RunResult)
+        written = outputs.write(result, Described(self.step, config, device, [path]), task.writing)
+        return Outcome(plan, written, notes, result)
+
+    def _naming(self, stem: BidsName) -> Naming:
+        return Naming(stem, datatype=self.datatype)
 
 
 def _open(parts: Parts, _: Opening) -> Opened:

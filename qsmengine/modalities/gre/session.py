@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from qsmengine.backend.device import Device, on_device
-from qsmengine.data import Array
+from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
@@ -19,10 +20,10 @@ from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
-from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
-from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
+from qsmengine.pipeline.outputs.maps import Described, Naming
+from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
@@ -109,6 +110,48 @@ def run_qsm_session(
     InputError, DeviceError
         See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.pipeline.run.execute.run_qsm`.
     """
+    given = _load(request, config)
+    mask = given.mask
+    series = replace(given.series, grid=object_grid(given.series, config, device, mask=mask))
+    plan = plan_qsm(
+        config, series.grid, series.n_echoes,
+        has_mask=mask is not None, has_labels=given.labels is not None, has_r2=given.r2 is not None,
+    )  # fmt: skip
+    inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
+    outputs = plan_outputs(
+        plan, "qsm", PRODUCTS, request.out, Naming.of(*inputs), given.sources,
+        force=request.force, dry_run=dry_run,
+    )  # fmt: skip
+    check_memory(plan, device)
+    notes = [*given.notes, *plan.notes]
+    if dry_run:
+        return Outcome(plan, outputs.files, [*notes, *size_notes(series.grid), *outputs.notes])
+    result = run_qsm(
+        series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress
+    )
+    notes += [note for note in result.notes if note not in notes]
+    notes += sign_notes(result)
+    times = {"EchoTimes": list(series.echo_times)}
+    described = Described(
+        "qsm", config, device, given.sources, notes, times,
+        {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
+    )  # fmt: skip
+    files = outputs.write(result, described, request.writing)
+    return Outcome(plan, files, [*notes, *outputs.notes], result)
+
+
+class _Given(NamedTuple):
+    """Contents of a request's files, and decisions made while reading them."""
+
+    series: GreSeries
+    sources: list[Path]
+    notes: list[str]
+    mask: Array | None = None
+    labels: Array | None = None
+    r2: Array | None = None
+
+
+def _load(request: QsmRequest, config: Config) -> _Given:
     loaded = load_gre(
         request.magnitude or None,
         request.phase or None,
@@ -121,46 +164,18 @@ def run_qsm_session(
         slice_alternation=config.input.slice_alternation,
         repetitions=config.input.repetitions,
     )
-    series, notes = loaded.series, list(loaded.notes)
-    notes += extent_notes(series.grid)
-    extra = (request.mask, request.labels, request.r2)
-    sources = [path for path in (*loaded.sources, *extra) if path is not None]
+    grid = loaded.series.grid
+    notes = [*loaded.notes, *extent_notes(grid)]
+    extra = [path for path in (request.mask, request.labels, request.r2) if path is not None]
     mask = labels = r2 = None
     if request.mask is not None:
-        mask, more = load_mask(request.mask, series.grid)
+        mask, more = load_mask(request.mask, grid)
         notes += more
     if request.labels is not None:
-        labels = _load_beside(request.labels, series.grid, np.int32)
+        labels = _load_beside(request.labels, grid, np.int32)
     if request.r2 is not None:
-        r2 = _load_beside(request.r2, series.grid, np.float32)
-    series = replace(series, grid=object_grid(series, config, device, mask=mask))
-    plan = plan_qsm(
-        config, series.grid, series.n_echoes,
-        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
-    )  # fmt: skip
-    inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
-    naming = Naming.of(*inputs)
-    names = product_files(plan, naming, PRODUCTS, "qsm")
-    check_not_among_inputs(request.out, sources)
-    check_output(request.out, names, sources, force=request.force or dry_run)
-    check_memory(plan, device)
-    old = obsolete_files(request.out, product_images(naming, PRODUCTS), names, sources, force=request.force)
-    notes += plan.notes
-    if dry_run:
-        notes += [*size_notes(series.grid), *obsolete_note(old)]
-        return Outcome(plan, [request.out / name for name in names], notes)
-    result = run_qsm(series, config, device, mask=mask, labels=labels, r2=r2, plan=plan, progress=progress)
-    notes += [note for note in result.notes if note not in notes]
-    notes += sign_notes(result)
-    times = {"EchoTimes": list(series.echo_times)}
-    described = Described(
-        "qsm", config, device, sources, notes, times,
-        {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
-    )  # fmt: skip
-    files = write_products(
-        result, request.out, naming, PRODUCTS, described, replace(request.writing, obsolete=old)
-    )
-    return Outcome(plan, files, [*notes, *obsolete_note(old)], result)
+        r2 = _load_beside(request.r2, grid, np.float32)
+    return _Given(loaded.series, [*loaded.sources, *extra], notes, mask, labels, r2)
 
 
 def _load_beside(path: Path, grid: Grid, dtype: type[np.generic]) -> Array:
