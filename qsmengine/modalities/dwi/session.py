@@ -94,35 +94,22 @@ def run_dti_session(
 
     Raises as :func:`run_qsm_session` does.
     """
-    file = open_dwi(
-        request.dwi,
-        request.bval,
-        request.bvec,
-        b0_threshold=b0_limit(config),
-        exclude=request.exclude,
-    )
-    table = file.b_values[file.volumes], file.b_vectors[file.volumes]
-    chosen, decided = fitted_volumes(config, *table, request.shells)
-    volumes = file.volumes[chosen]
-    notes = [*file.notes, *decided]
+    file, volumes, notes = _choose_volumes(request, config)
     if request.tensor_order not in TENSOR_ORDERS:
         raise UsageError(f"unknown tensor order {near(request.tensor_order, tuple(TENSOR_ORDERS))}")
+    mask, deviation = _load_extra(request, file.grid, notes)
+    plan = plan_dti(config, file.grid, len(volumes), has_deviation=deviation is not None)
     extra = [path for path in (request.mask, request.gradient_deviation) if path is not None]
     sources = [*file.sources, *extra]
-    mask, deviation = _load_extra(request, file.grid, notes)
-    has_deviation = deviation is not None
-    plan = plan_dti(config, file.grid, len(volumes), has_deviation=has_deviation)
     files = dti_files(plan, request.prefix, request.names)
     folder = request.prefix.parent
     root = bids_root(request.prefix, request.names) or folder
     names = [path.relative_to(root) for path in files]
     check_output(root, names, sources, force=request.force or dry_run)
     old = _obsolete(request, plan, root, names, sources)
-    slabs = divide(plan, config, file, len(volumes), device, request.max_memory, deviation=has_deviation)
-    if len(slabs.ranges) > 1:
-        if any(step.section == "denoise" for step in plan.steps):
-            raise UsageError("denoise needs the whole series, which is larger than memory")
-        notes.append(f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices")
+    limit, has_deviation = request.max_memory, deviation is not None
+    slabs = divide(plan, config, file, len(volumes), device, limit, deviation=has_deviation)
+    notes += _slab_notes(plan, slabs)
     if dry_run:
         return Outcome(plan, files, [*notes, *obsolete_note(old)])
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
@@ -144,6 +131,25 @@ def run_dti_session(
             writing=replace(request.writing, obsolete=old),
         )
     return Outcome(plan, written, [*notes, *result.notes, *obsolete_note(old)], result)
+
+
+def _choose_volumes(request: DtiRequest, config: Config) -> tuple[DwiFile, npt.NDArray[np.intp], list[str]]:
+    """Open the series; return it, the volumes to fit, and notes."""
+    file = open_dwi(
+        request.dwi, request.bval, request.bvec, b0_threshold=b0_limit(config), exclude=request.exclude
+    )
+    table = file.b_values[file.volumes], file.b_vectors[file.volumes]
+    chosen, decided = fitted_volumes(config, *table, request.shells)
+    return file, file.volumes[chosen], [*file.notes, *decided]
+
+
+def _slab_notes(plan: Plan, slabs: Slabs) -> list[str]:
+    """Return a note if the series is fitted in slabs; raise UsageError if a step needs all of it."""
+    if len(slabs.ranges) <= 1:
+        return []
+    if any(step.section == "denoise" for step in plan.steps):
+        raise UsageError("denoise needs the whole series, which is larger than memory")
+    return [f"larger than memory: {len(slabs.ranges)} slabs of up to {slabs.depth} slices"]
 
 
 def _obsolete(
