@@ -77,18 +77,22 @@ def main(argv: list[str]) -> int:
     print(f"{time.perf_counter() - begin:.0f} s")
     if options.doc is not None:
         facts = describe(resolve_device(options.device))
-        chosen = {name: getattr(options, name) for name in ("voxel_size", "leading", "max_seconds")}
-        said = "".join(
-            f" --{name.replace('_', '-')} {value:g}"
-            for name, value in chosen.items()
-            if value != parser.get_default(name)
-        )
-        said += " --quick" * options.quick
-        study = Study(store, jobs, lines, facts, said)
+        study = Study(store, jobs, lines, facts, _arguments(options, parser))
         options.doc.parent.mkdir(parents=True, exist_ok=True)
         options.doc.write_text(document(study), encoding="utf-8")
         print(options.doc)
     return 0
+
+
+def _arguments(options: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
+    """Return the arguments that differ from their defaults and that the results depend on."""
+    chosen = {name: getattr(options, name) for name in ("voxel_size", "leading", "max_seconds")}
+    given = "".join(
+        f" --{name.replace('_', '-')} {value:g}"
+        for name, value in chosen.items()
+        if value != parser.get_default(name)
+    )
+    return f"{given} --quick" if options.quick else given
 
 
 def _chosen(job: Job, names: Sequence[str]) -> bool:

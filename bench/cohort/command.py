@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -42,26 +43,7 @@ RENAMES = (
 
 
 def main(argv: list[str]) -> int:
-    arguments = parser(__doc__, "cohort")
-    arguments.add_argument(
-        "--plan", type=int, metavar="N", help="plan N sessions of tiny images: seconds and peak memory"
-    )
-    arguments.add_argument(
-        "--report", type=int, metavar="N", help="report N sessions without images: pages, tables, index"
-    )
-    arguments.add_argument(
-        "--scaling", type=int, metavar="N", help="N virtual sessions with no, one and two workers"
-    )
-    arguments.add_argument("--preset", default="fast", help="of --scaling")
-    arguments.add_argument("--scheduler", type=int, metavar="N", help="N sessions that compute nothing")
-    arguments.add_argument(
-        "--kills", type=int, metavar="N", help="kill the leading process N times, and workers N times"
-    )
-    arguments.add_argument(
-        "--renames", type=int, metavar="N", help="kill `qsm --force` N times as it publishes"
-    )
-    arguments.add_argument("--seed", type=int, default=0, help="of --kills")
-    arguments.add_argument("--folder", type=Path, help="where to make the dataset; a temporary folder")
+    arguments = _parser()
     options = arguments.parse_args(argv)
     if not any(
         (options.plan, options.report, options.scaling, options.scheduler, options.kills, options.renames)
@@ -92,3 +74,27 @@ def main(argv: list[str]) -> int:
             print(RENAMES.format(**rows[-1]))
     write_json(options.json, [report("cohort", resolve_device("cpu", options.threads), rows)])
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    arguments = parser(__doc__, "cohort")
+    arguments.add_argument(
+        "--plan", type=int, metavar="N", help="plan N sessions of tiny images: seconds and peak memory"
+    )
+    arguments.add_argument(
+        "--report", type=int, metavar="N", help="report N sessions without images: pages, tables, index"
+    )
+    arguments.add_argument(
+        "--scaling", type=int, metavar="N", help="N virtual sessions with no, one and two workers"
+    )
+    arguments.add_argument("--preset", default="fast", help="of --scaling")
+    arguments.add_argument("--scheduler", type=int, metavar="N", help="N sessions that compute nothing")
+    arguments.add_argument(
+        "--kills", type=int, metavar="N", help="kill the leading process N times, and workers N times"
+    )
+    arguments.add_argument(
+        "--renames", type=int, metavar="N", help="kill `qsm --force` N times as it publishes"
+    )
+    arguments.add_argument("--seed", type=int, default=0, help="of --kills")
+    arguments.add_argument("--folder", type=Path, help="where to make the dataset; a temporary folder")
+    return arguments
