@@ -1,4 +1,7 @@
-"""Small real images that ship with the package for the demo and the tests, each with its licence."""
+"""Small real images that ship with the package for the demo and the tests, each with its licence.
+
+``demo_path`` returns a folder, whose README.md names the origin of the images.
+"""
 
 from __future__ import annotations
 

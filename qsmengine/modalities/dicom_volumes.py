@@ -51,8 +51,8 @@ def _is_difference(scan: Scan, others: Sequence[Scan]) -> bool:
     if not times or scan.part != "phase" or scan.fields.get("EchoTime") == times[0]:
         return False
     own = scan.fields.get("EchoTime")
-    akin = (other for other in others if other.part == "phase" and _akin(scan, other))
-    return all(other.fields.get("EchoTime") == own for other in akin)
+    related = (other for other in others if other.part == "phase" and _same_series(scan, other))
+    return all(other.fields.get("EchoTime") == own for other in related)
 
 
 def _two_times(fields: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -61,7 +61,7 @@ def _two_times(fields: Mapping[str, Any]) -> tuple[Any, ...]:
     return () if None in times or times[0] == times[1] else times
 
 
-def _akin(scan: Scan, other: Scan) -> bool:
+def _same_series(scan: Scan, other: Scan) -> bool:
     """Return whether two images belong to one series, or to series with the same name."""
     name = scan.fields.get("SeriesDescription")
     return other.source.series_number == scan.source.series_number or (

@@ -46,7 +46,7 @@ def simple_modality(
     Parameters are those of :class:`qsmengine.modalities.modality.Modality`, `more` included; `stages` run in
     their order.
     """
-    session = _Session(step, datatype, tuple(stages), tuple(products))
+    session = _SimpleSession(step, datatype, tuple(stages), tuple(products))
     return Modality(
         name=name,
         step=step,
@@ -67,7 +67,7 @@ def simple_modality(
 
 
 @dataclass(frozen=True)
-class _Session:
+class _SimpleSession:
     """Session of a modality: one image in, the maps of the stages out."""
 
     step: str

@@ -32,11 +32,11 @@ def status(
         return
     counts = ", ".join(f"{number} {name}" for name, number in found.counts.items())
     reporter.say(f"{len(found.sessions)} sessions: {counts or 'none started'}", **found.counts)
-    _say_sessions(reporter, found)
+    _print_sessions(reporter, found)
 
 
-def _say_sessions(reporter: Reporter, found: CohortStatus) -> None:
-    """Return one line for each session that is neither done nor waiting."""
+def _print_sessions(reporter: Reporter, found: CohortStatus) -> None:
+    """Print a line for each session that is neither done nor waiting."""
     for session in found.of("running"):
         where = ", ".join(part for part in (session.step, session.device) if part) or "starting"
         reporter.say(

@@ -1,4 +1,8 @@
-"""``qsmengine demo``: reconstruct bundled real data and a virtual head with known truth."""
+"""``qsmengine demo``: reconstruct bundled real data and a virtual head with known truth.
+
+One module per part; each calls the package as a user's script would and adds its results to the summary.
+Nothing else imports these modules.
+"""
 
 from __future__ import annotations
 

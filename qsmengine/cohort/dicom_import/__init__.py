@@ -1,4 +1,6 @@
-"""DICOM to BIDS: convert a scanner's export and recognise what each series is.
+"""DICOM to BIDS: convert a scanner's export and name every series.
 
-dcm2niix does the conversion. Every series that is left out is reported with the reason.
+dcm2niix does the conversion, and each modality recognises and names its own series. Every series that is left
+out is reported with the reason. Other rooms of the cohort start from the finished dataset and import nothing
+from here.
 """

@@ -66,7 +66,7 @@ class EventLog:
         self._path = path
 
     def write(self, event: Event) -> None:
-        """Append an event, except for beats."""
+        """Append an event, unless it is a heartbeat."""
         if event.kind == "beat":
             return
         entry = {"time": round(time.time(), 3), "event": event.kind, "message": event.text}

@@ -254,7 +254,7 @@ def _temporary(path: Path, content: object) -> Path:
 
 
 def _set_back(path: Path, now: float) -> None:
-    """Date a claim from the future at `now`: a living holder touches it again, that of a dead one expires."""
+    """Set a claim dated in the future back to `now`: a living holder touches it again, a dead one's expires."""
     with suppress(OSError):  # only its user may set a time
         os.utime(path, (now, now))
 

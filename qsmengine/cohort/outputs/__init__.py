@@ -1,4 +1,5 @@
 """Summaries of an output folder: pages, citations and group tables.
 
-They are built from the files of finished sessions, so they can be rebuilt at any time.
+They are built from the files of finished sessions and from the ledger, so they can be rebuilt at any time. No
+image is changed.
 """

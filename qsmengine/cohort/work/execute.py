@@ -139,7 +139,7 @@ class _Execution:
 
     def _step(self, step: Step) -> None:
         known = self.records[step.name]
-        reason = self._hindrance(step)
+        reason = self._obstacle(step)
         if reason:
             self.records[step.name] = _without_result(known, "blocked", reason=reason)
             return
@@ -244,7 +244,7 @@ class _Execution:
             log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         return log.relative_to(self.out).as_posix()
 
-    def _hindrance(self, step: Step) -> str:
+    def _obstacle(self, step: Step) -> str:
         """Reason why a step cannot start; "" if it can."""
         if step.problems:
             return "; ".join(step.problems)
@@ -266,7 +266,9 @@ class _Execution:
         if self.device is None:
             self.device = self._usable_device()
             if self.device.kind == "cuda":
-                limit_pool(self.device, 0)  # the bound of an earlier session would count as the memory at hand
+                limit_pool(
+                    self.device, 0
+                )  # else the limit of an earlier session counts as available memory
                 have = available_memory(self.device)
                 limit_pool(self.device, int((have or 0) * POOL_SHARE))
         return self.device

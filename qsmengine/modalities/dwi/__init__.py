@@ -1,5 +1,5 @@
 """Diffusion-weighted images: tensor, kurtosis and free-water maps.
 
-``MODALITY`` describes the modality; the other modules of this folder implement its session. Only the Python
-interface and the command ``dti`` use them directly.
+``description`` holds ``MODALITY`` and ``command`` the declaration of ``qsmengine dti``; the other modules
+implement the session. Only the Python interface, the commands and the demonstration use them directly.
 """

@@ -96,7 +96,7 @@ def _own_mask(series: DwiSeries, config: Config, device: Device) -> tuple[Array,
 def unweighted_image(series: DwiSeries, device: Device) -> tuple[Array, Array]:
     """Return the median of the volumes that count as b = 0, and where all of them are positive.
 
-    Float32 and bool (x, y, z) as of :func:`qsmengine.stages.diffusion.planes.volume_median`.
+    Float32 and bool (x, y, z), as returned by :func:`qsmengine.stages.diffusion.planes.volume_median`.
     """
     return volume_median(series, np.flatnonzero(series.b0_volumes), device)
 
@@ -117,7 +117,7 @@ def brain_mask(image: Array, grid: Grid, device: Device) -> tuple[Array | None, 
 
 
 def _other_unit(b_values: FloatArray) -> str:
-    """Suggest the unit in which b-values that are all near 0 would be usual ones; nothing if none would."""
+    """Suggest a unit in which b-values that are all near 0 would be typical; empty if there is none."""
     largest = float(b_values.max())
     for unit, factor in (("ms/um^2", 1e3), ("s/um^2", 1e6)):
         if 100 <= largest * factor <= LARGE_B_VALUE:

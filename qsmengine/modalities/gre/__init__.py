@@ -1,5 +1,5 @@
 """Gradient echoes: susceptibility, field and relaxation maps (QSM).
 
-``MODALITY`` describes the modality; the other modules of this folder implement its session. Only the Python
-interface and the command ``qsm`` use them directly.
+``description`` holds ``MODALITY`` and ``command`` the declaration of ``qsmengine qsm``; the other modules
+implement the session. Only the Python interface, the commands and the demonstration use them directly.
 """

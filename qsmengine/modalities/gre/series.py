@@ -22,7 +22,7 @@ def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
         if one not in series:
             notes.append(f"{', '.join(one.parts['magnitude'])}: no phase, not used")
             notes += one.problems
-    return _told_apart(_with_candidates(series)), notes
+    return _with_distinct_names(_with_candidates(series)), notes
 
 
 def _is_phase_series(series: Series, *, beside_complete: bool) -> bool:
@@ -96,7 +96,7 @@ def _with_candidates(series: list[Series]) -> list[Series]:
     return done
 
 
-def _told_apart(series: list[Series]) -> list[Series]:
+def _with_distinct_names(series: list[Series]) -> list[Series]:
     """Add the suffix to ``acq`` of series that differ only in the suffix, so that their outputs differ."""
     order = sorted(series, key=lambda one: SUFFIXES.index(one.name.suffix))
     taken: set[frozenset[tuple[str, str]]] = set()

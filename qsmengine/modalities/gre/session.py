@@ -108,7 +108,7 @@ def run_qsm_session(
     UsageError
         Before any computation, if outputs exist (without force) or would overwrite inputs.
     InputError, DeviceError
-        See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.pipeline.run.execute.run_qsm`.
+        See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.modalities.gre.run.run_qsm`.
     """
     given = _load(request, config)
     mask = given.mask
