@@ -101,18 +101,29 @@ KERNEL(tv_gradient_step_faces,
   }
 }
 
+FN int has_weight(float w2, float u) { return (w2 > 0.0f) | (u != 0.0f); }
+
 // z2 = argmin 1/2 w2 (z - f)^2 + mu/2 (z - s)^2, s = ax + u;  u <- s - z2;  ax <- z2 - u (new). w2 = W^2. With
-// over-relaxation, `ax` is (1 + relax) A x - relax (z2 - u); the missing term - relax u is added here.
+// over-relaxation, `ax` is (1 + relax) A x - relax (z2 - u); the missing term - relax u is added here. Where w2
+// and u are 0, nothing changes.
 KERNEL(tv_data_step,
        (float* RESTRICT ax, float* RESTRICT u, const float* RESTRICT f, const float* RESTRICT w2, float mu,
         float relax, Index nx, Index ny, Index nz),
        (ax, u, f, w2, mu, relax, nx, ny, nz)) {
-  FOR_VOXELS(i, nx * ny * nz) {
-    float s = ax[i] - relax * u[i] + u[i];
-    float z = (w2[i] * f[i] + mu * s) / (w2[i] + mu);
-    float multiplier = s - z;
-    u[i] = multiplier;
-    ax[i] = z - multiplier;
+  Index n = nx * ny * nz;
+  FOR_TILES(tile, (n + TILE_LANES - 1) / TILE_LANES) {
+    Index first = tile * TILE_LANES;
+    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES), changing = count < TILE_LANES;
+    if (!changing) ANY_LANE(changing, l, has_weight(w2[first + l], u[first + l]));
+    if (!changing) continue;
+    TILE_FOR(l, count) {
+      Index i = first + l;
+      float s = ax[i] - relax * u[i] + u[i];
+      float z = (w2[i] * f[i] + mu * s) / (w2[i] + mu);
+      float multiplier = s - z;
+      u[i] = multiplier;
+      ax[i] = z - multiplier;
+    }
   }
 }
 
@@ -136,23 +147,31 @@ KERNEL(tv_data_step_nonlinear,
         float relax, float radians, Index nx, Index ny, Index nz),
        (ax, u, f, w2, mu, relax, radians, nx, ny, nz)) {
   float inverse_radians = 1.0f / radians, inverse_mu = 1.0f / mu;
-  FOR_VOXELS(i, nx * ny * nz) {
-    float value = ax[i] - relax * u[i];
-    float s = value + u[i];
-    float kappa = w2[i] * inverse_mu;
-    float error = wrap(radians * (value - f[i]));
-    float rest = error + radians * u[i];
-    float reach = fmax2(PI_F, 0.5f * PI_F + fsqrt(fmax2(kappa * kappa - 1.0f, 0.0f)));
-    rest = fabs1(error) > 0.5f * PI_F || fabs1(rest) > reach ? wrap(rest) : rest;
-    float target = fabs1(rest);
-    float theta = target / (1.0f + kappa);
-    theta = newton_step(theta, kappa, target);
-    theta = newton_step(theta, kappa, target);
-    theta = newton_step(theta, kappa, target);
-    float multiplier = (target - theta) * inverse_radians;
-    multiplier = rest < 0.0f ? -multiplier : multiplier;
-    u[i] = multiplier;
-    ax[i] = s - 2.0f * multiplier;
+  Index n = nx * ny * nz;
+  FOR_TILES(tile, (n + TILE_LANES - 1) / TILE_LANES) {
+    Index first = tile * TILE_LANES;
+    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES), changing = count < TILE_LANES;
+    if (!changing) ANY_LANE(changing, l, has_weight(w2[first + l], u[first + l]));
+    if (!changing) continue;
+    TILE_FOR(l, count) {
+      Index i = first + l;
+      float value = ax[i] - relax * u[i];
+      float s = value + u[i];
+      float kappa = w2[i] * inverse_mu;
+      float error = wrap(radians * (value - f[i]));
+      float rest = error + radians * u[i];
+      float reach = fmax2(PI_F, 0.5f * PI_F + fsqrt(fmax2(kappa * kappa - 1.0f, 0.0f)));
+      rest = fabs1(error) > 0.5f * PI_F || fabs1(rest) > reach ? wrap(rest) : rest;
+      float target = fabs1(rest);
+      float theta = target / (1.0f + kappa);
+      theta = newton_step(theta, kappa, target);
+      theta = newton_step(theta, kappa, target);
+      theta = newton_step(theta, kappa, target);
+      float multiplier = (target - theta) * inverse_radians;
+      multiplier = rest < 0.0f ? -multiplier : multiplier;
+      u[i] = multiplier;
+      ax[i] = s - 2.0f * multiplier;
+    }
   }
 }
 

@@ -56,6 +56,8 @@ class Method:
         True if the result is linear in the first input.
     iterative
         True if `run` takes ``callback``, which is called after each iteration.
+    within_mask
+        True if a result depends on the image in the argument ``mask`` only, and is 0 outside it.
     """
 
     stage: str
@@ -71,6 +73,7 @@ class Method:
     reach: Callable[[Any], float] | None = None
     linear: bool = False
     iterative: bool = False
+    within_mask: bool = False
 
     @property
     def required_inputs(self) -> tuple[str, ...]:

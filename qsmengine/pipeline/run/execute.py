@@ -10,6 +10,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.pipeline.run.frames import Frame, Frames, Maps
 from qsmengine.pipeline.run.plan import DERIVED, Plan, PlanStep
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record, RunResult
@@ -47,27 +48,30 @@ def run_plan(
         Class of the result.
     """
     given = set(state)
+    frames = Frames(state, grid, device)
     units: dict[str, str] = {}
     facts: dict[str, Any] = {}
     records = []
     for index, step in enumerate(plan.steps, start=1):
+        frame = frames.frame(within_mask=step.method.within_mask)
         for name, sources in step.derived.items():
-            state[name] = DERIVED[name].make(*(state[source] for source in sources))
+            frame[name] = DERIVED[name].make(*(frame[source] for source in sources))
         now = Progress(step.title, index, len(plan.steps))
-        record, results = _run_step(step, state, grid, device, now, progress)
+        record, results = _run_step(step, frame, device, now, progress)
         records.append(record)
         for name, value in results.items():
             unit = step.method.outputs[name]
             if getattr(value, "ndim", 0) >= 3:
-                state[step.outputs[name]] = value
+                frame[step.outputs[name]] = value
                 units[step.outputs[name]] = unit
             else:
                 facts[name] = value
         for name in (n for n in step.outputs.values() if n.endswith("mask")):
-            state[name] = known_part(state[name], state)
-            _check_not_empty(state[name], step)
+            frame[name] = known_part(frame[name], frame)
+            _check_not_empty(frame[name], step)
     facts |= {} if grid.length_scale in {None, 1.0} else {"length_scale": grid.length_scale}
-    maps = {name: array for name, array in state.items() if name in units or name == "brain_mask"}
+    whole = frames.frame(within_mask=False)
+    maps = Maps(whole, tuple(name for name in whole if name in units or name == "brain_mask"))
     if "brain_mask" in given:
         units["brain_mask"] = "1"
     return kind(
@@ -82,8 +86,7 @@ def run_plan(
 
 def _run_step(
     step: PlanStep,
-    state: Mapping[str, Any],
-    grid: Grid,
+    state: Frame,
     device: Device,
     now: Progress,
     progress: ProgressCallback | None,
@@ -104,7 +107,7 @@ def _run_step(
     options: dict[str, Any] = {"callback": listen} if step.method.iterative else {}
     if step.chain:
         options["chain"] = tuple(_chain_step(earlier, state) for earlier in step.chain)
-    results = step.method(inputs, grid, step.params, device=device, **options)
+    results = step.method(inputs, state.grid, step.params, device=device, **options)
     device.synchronize()
     seconds = time.perf_counter() - start
     if progress is not None:

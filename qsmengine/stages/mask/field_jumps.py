@@ -61,6 +61,6 @@ METHODS = (
         stage="reliability", name="field_jumps", run=field_jumps, params=FieldJumpsParams,
         inputs=("total_field", "mask"), outputs={"mask": "1"},
         summary="excludes voxels whose field differs abruptly from their neighbours'", doi="10.1002/mrm.30006",
-        bytes_per_voxel=12,
+        bytes_per_voxel=12, within_mask=True,
     ),
 )  # fmt: skip

@@ -214,6 +214,6 @@ METHODS = (
         stage="phase-offset", name="mcpc3ds", run=mcpc3ds, params=Mcpc3dsParams,
         inputs=("phase", "magnitude", "mask", "echo_times"), outputs={"phase": "rad"},
         summary="offset at echo time 0 from the first two echoes, smoothed", doi="10.1002/mrm.26963",
-        bytes_per_voxel=80, bytes_per_volume=8,
+        bytes_per_voxel=80, bytes_per_volume=8, within_mask=True,
     ),
 )  # fmt: skip

@@ -93,6 +93,6 @@ METHODS = (
         inputs=("unwrapped", "magnitude", "mask", "echo_times"),
         outputs={"total_field": "ppm", "noise": "ppm"},
         summary="Gauss-Newton fit of the complex signal over echo time",
-        doi="10.1002/mrm.24272", bytes_per_voxel=50, bytes_per_volume=8,
+        doi="10.1002/mrm.24272", bytes_per_voxel=50, bytes_per_volume=8, within_mask=True,
     ),
 )  # fmt: skip

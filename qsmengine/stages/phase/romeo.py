@@ -203,6 +203,6 @@ METHODS = (
         inputs=("phase", "magnitude", "mask", "echo_times"),
         outputs={"unwrapped": "rad", "quality": "1"},
         summary="path-based unwrapping in space and along the echoes", doi="10.1002/mrm.28563",
-        bytes_per_voxel=32, bytes_per_volume=8,
+        bytes_per_voxel=32, bytes_per_volume=8, within_mask=True,
     ),
 )  # fmt: skip

@@ -88,6 +88,6 @@ METHODS = (
         inputs=("unwrapped", "magnitude", "mask", "echo_times"),
         outputs={"total_field": "ppm", "noise": "ppm"},
         summary="linear fit of phase over echo time, weighted by squared magnitude",
-        doi="10.1002/mrm.23012", bytes_per_voxel=50, bytes_per_volume=8,
+        doi="10.1002/mrm.23012", bytes_per_voxel=50, bytes_per_volume=8, within_mask=True,
     ),
 )  # fmt: skip

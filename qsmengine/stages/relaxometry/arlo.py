@@ -110,6 +110,6 @@ METHODS = (
         inputs=("magnitude", "mask", "echo_times"),
         outputs={"r2star": "1/s", "t2star": "s", "s0": "arbitrary"},
         summary="R2* by auto-regression on linear operations; exact for two echoes",
-        doi="10.1002/mrm.25137", bytes_per_voxel=10, bytes_per_volume=4,
+        doi="10.1002/mrm.25137", bytes_per_voxel=10, bytes_per_volume=4, within_mask=True,
     ),
 )  # fmt: skip

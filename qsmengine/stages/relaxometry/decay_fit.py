@@ -175,12 +175,12 @@ METHODS = (
         stage="relaxometry", name="log_linear", run=log_linear, params=LogLinearParams,
         inputs=("magnitude", "mask", "echo_times"), outputs=_UNITS,
         summary="weighted linear fit of the log magnitude, with standard deviation",
-        doi="10.1002/mrm.1910360116", bytes_per_voxel=30, bytes_per_volume=4,
+        doi="10.1002/mrm.1910360116", bytes_per_voxel=30, bytes_per_volume=4, within_mask=True,
     ),
     Method(
         stage="relaxometry", name="nonlinear", run=nonlinear, params=NonlinearParams,
         inputs=("magnitude", "mask", "echo_times"), outputs=_UNITS,
         summary="least-squares fit of the magnitude, optionally with noise floor, with standard deviation",
-        doi="10.1002/mrm.24607", bytes_per_voxel=30, bytes_per_volume=4,
+        doi="10.1002/mrm.24607", bytes_per_voxel=30, bytes_per_volume=4, within_mask=True,
     ),
 )  # fmt: skip

@@ -75,7 +75,7 @@ class TfiParams(WeakHarmonicParams):
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     boundary_tolerance: float = Field(
-        1e-5, ge=0, description="relative residual at which to stop solving the boundary-value problem"
+        3e-4, ge=0, description="relative residual at which to stop solving the boundary-value problem"
     )
     field_error: float = Field(
         0.07, ge=0, description="error of the field as a share of its change from voxel to voxel"
@@ -218,6 +218,6 @@ METHODS = (
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
         summary="total field inversion with morphology prior and harmonic background",
         doi="10.1002/mrm.26331",
-        bytes_per_voxel=230, reach=lambda params: params.margin, iterative=True,
+        bytes_per_voxel=230, reach=lambda params: params.margin, iterative=True, within_mask=True,
     ),
 )  # fmt: skip

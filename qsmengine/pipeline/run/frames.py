@@ -1,0 +1,167 @@
+"""Arrays of a run on two grids: the image's, and the box of the brain mask for methods that need no more.
+
+A brain fills half of an image or less. Methods that declare `within_mask` compute in the box, and their results
+are brought to the image's grid only where something asks for them there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import Device
+from qsmengine.data import Array
+from qsmengine.grid import Grid
+from qsmengine.ops.domain import bounding_box
+from qsmengine.stages.echoes import echo_last
+
+MARGIN = 2
+"""Voxels around the mask, so that methods see what lies beside it."""
+WORTHWHILE = 0.8
+"""Largest share of the image that the box may fill."""
+MASK = "brain_mask"
+
+
+class Frames:
+    """The arrays of a run.
+
+    Parameters
+    ----------
+    whole
+        Name -> array on the image's grid, or table; taken over.
+    grid
+        Geometry of the image.
+    device
+        Device of the arrays.
+    """
+
+    def __init__(self, whole: dict[str, Any], grid: Grid, device: Device) -> None:
+        self._whole, self._part = whole, dict[str, Any]()
+        self._grid, self._device = grid, device
+        self._box: tuple[slice, ...] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._whole or name in self._part
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._whole, **self._part})
+
+    def frame(self, *, within_mask: bool) -> Frame:
+        """Return the arrays as a method sees them: in the box of the mask if that is enough and worthwhile."""
+        if within_mask and MASK in self:
+            box = self._mask_box()
+            if math.prod(part.stop - part.start for part in box) <= WORTHWHILE * self._grid.size:
+                return Frame(self, part=True, grid=cropped_grid(self._grid, box))
+        return Frame(self, part=False, grid=self._grid)
+
+    def get(self, name: str, *, part: bool) -> Any:
+        """Return an array on one of the grids, brought there if it is on the other; tables as they are."""
+        mine, other = (self._part, self._whole) if part else (self._whole, self._part)
+        if name not in mine:
+            found = other[name]
+            if getattr(found, "ndim", 0) < 3:
+                return found
+            mine[name] = self._cropped(found) if part else self._pasted(found)
+        return mine[name]
+
+    def put(self, name: str, value: Any, *, part: bool) -> None:
+        """Store an array, in place of what had its name on either grid."""
+        if name == MASK:
+            for other in list(self._part):
+                self.get(other, part=False)
+            self._part, self._box = {}, None
+        (self._part if part else self._whole)[name] = value
+        (self._whole if part else self._part).pop(name, None)
+
+    def _mask_box(self) -> tuple[slice, ...]:
+        if self._box is None:
+            start, stop = bounding_box(self.get(MASK, part=False))
+            self._box = tuple(
+                slice(max(a - MARGIN, 0), min(b + MARGIN, n))
+                for a, b, n in zip(start, stop, self._grid.shape, strict=True)
+            )
+        return self._box
+
+    def _cropped(self, array: Array) -> Array:
+        part = array[self._mask_box()]
+        if part.ndim == 4:  # echoes stay contiguous
+            return echo_last(self._device.asarray(part.transpose(3, 0, 1, 2), array.dtype))
+        return self._device.asarray(part, array.dtype)
+
+    def _pasted(self, array: Array) -> Array:
+        whole = self._device.zeros((*array.shape[3:], *self._grid.shape), array.dtype)
+        if array.ndim == 4:
+            whole = whole.transpose(1, 2, 3, 0)
+        whole[self._mask_box()] = array
+        return whole
+
+
+class Frame(Mapping[str, Any]):
+    """The arrays of a run on one of the two grids.
+
+    Parameters
+    ----------
+    frames
+        Arrays on both grids.
+    part
+        Whether this is the box of the mask.
+    grid
+        Geometry.
+    """
+
+    def __init__(self, frames: Frames, *, part: bool, grid: Grid) -> None:
+        self._frames, self._part, self.grid = frames, part, grid
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._frames:
+            raise KeyError(name)
+        return self._frames.get(name, part=self._part)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._frames.put(name, value, part=self._part)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._frames
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._frames)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._frames)
+
+
+class Maps(Mapping[str, Array]):
+    """Some arrays of a run on the image's grid, brought there when they are asked for.
+
+    Parameters
+    ----------
+    frame
+        All arrays on the image's grid.
+    names
+        Those to show.
+    """
+
+    def __init__(self, frame: Frame, names: tuple[str, ...]) -> None:
+        self._frame, self._names = frame, names
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._names:
+            raise KeyError(name)
+        array: Array = self._frame[name]
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def cropped_grid(grid: Grid, box: tuple[slice, ...]) -> Grid:
+    """Return the geometry of a box of voxels."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array([part.start for part in box], dtype=np.float64)
+    return grid.replace(shape=tuple(part.stop - part.start for part in box), affine=affine)

@@ -1,0 +1,139 @@
+"""Arrays of a run in the box of the mask: the same values as on the whole image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.grid import Grid
+from qsmengine.pipeline.run.frames import MARGIN, Frames, Maps, cropped_grid
+from qsmengine.stages.registry import all_methods
+
+SHAPE, TIMES = (30, 28, 26), (0.004, 0.009, 0.014, 0.019)
+IMAGES = {"magnitude", "phase", "unwrapped", "total_field", "noise", "weight", "mask"}
+WITHIN = [m for m in all_methods() if m.within_mask]
+
+
+def ball(centre=(11, 15, 13), radius=8.0, shape=SHAPE):
+    points = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"))
+    return ((points - np.reshape(centre, (3, 1, 1, 1))) ** 2).sum(0) < radius**2
+
+
+@pytest.fixture
+def grid():
+    affine = np.array([[-1.1, 0, 0, 7.0], [0, 0.9, 0.1, -3.0], [0, -0.1, 1.2, 5.0], [0, 0, 0, 1]])
+    return Grid(SHAPE, affine, 3.0)
+
+
+@pytest.fixture
+def images(grid, rng):
+    """A smooth field with detail, its series of echoes, and noise outside."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+    field = 0.4 * x * y + 0.3 * z + 0.02 * rng.standard_normal(SHAPE)
+    mask = ball()
+    decay = np.exp(-np.array(TIMES) * (20 + 10 * rng.random(SHAPE))[..., None])
+    unwrapped = 2 * np.pi * 42.58 * 3.0 * field[..., None] * np.array(TIMES)
+    phase = np.angle(np.exp(1j * unwrapped))
+    outside = ~mask[..., None]
+    magnitude = np.where(outside, rng.random((*SHAPE, 4)), 100 * decay)
+    found = {"phase": phase, "unwrapped": unwrapped, "magnitude": magnitude, "total_field": field}
+    found |= {"noise": 0.002 + 0.001 * rng.random(SHAPE), "weight": 0.5 + rng.random(SHAPE)}
+    return {name: image.astype(np.float32) for name, image in found.items()} | {"mask": mask}
+
+
+def inputs_of(method, given):
+    names = {name.rstrip("?") for name in method.inputs}
+    assert names <= IMAGES | {"echo_times"}, "an input that this test does not know"
+    return {name: TIMES if name == "echo_times" else given[name] for name in names}
+
+
+@pytest.mark.parametrize("method", WITHIN, ids=lambda m: f"{m.stage}/{m.name}")
+def test_methods_within_the_mask_give_the_same_in_its_box(method, images, grid, device):
+    frames = Frames(
+        {"brain_mask": device.asarray(images["mask"], bool)}
+        | {name: device.asarray(image, image.dtype) for name, image in images.items()},
+        grid,
+        device,
+    )
+    params = method.params(**({"iterations": 12} if method.iterative else {}))
+    results = []
+    for within in (False, True):
+        frame = frames.frame(within_mask=within)
+        assert (frame.grid.shape != SHAPE) == within
+        for name, array in method(inputs_of(method, frame), frame.grid, params, device=device).items():
+            frame[name + "!"] = array
+        whole = frames.frame(within_mask=False)
+        results.append({name: to_numpy(whole[name + "!"]).copy() for name in method.outputs})
+    for name, expected in results[0].items():
+        found = results[1][name]
+        assert found.shape == expected.shape
+        if expected.dtype == bool:
+            assert np.array_equal(found, expected)
+        else:
+            inside = images["mask"]
+            assert not found[~inside].any()
+            scale = np.abs(expected[inside]).max()
+            assert np.abs(found[inside] - expected[inside]).max() <= 1e-4 * scale
+
+
+def test_an_array_is_the_same_on_both_grids(grid, device, rng):
+    field, series = rng.standard_normal(SHAPE), rng.standard_normal((*SHAPE, 3))
+    mask = ball()
+    frames = Frames(
+        {
+            "field": device.asarray(field), "series": device.asarray(series), "times": (1, 2),
+            "brain_mask": device.asarray(mask, bool),
+        },
+        grid, device,
+    )  # fmt: skip
+    whole, part = frames.frame(within_mask=False), frames.frame(within_mask=True)
+    start = [n.min() - MARGIN for n in np.nonzero(mask)]
+    box = tuple(slice(a, a + n) for a, n in zip(start, part.grid.shape, strict=True))
+    for name, image in (("field", field), ("series", series)):
+        assert np.array_equal(to_numpy(part[name]), image[box].astype(np.float32))
+    assert part["series"].transpose(3, 0, 1, 2).flags.c_contiguous
+    assert part["times"] == (1, 2)
+    corner = grid.affine @ [*start, 1]
+    assert np.allclose(part.grid.affine @ [0, 0, 0, 1], corner)
+    part["field"] = 2 * part["field"]
+    part["series"] = 3 * part["series"]
+    outside = np.ones(SHAPE, bool)
+    outside[box] = False
+    maps = Maps(whole, ("field", "series"))
+    for name, factor, image in (("field", 2, field), ("series", 3, series)):
+        assert np.allclose(to_numpy(maps[name])[box], factor * image[box])
+        assert not to_numpy(maps[name])[outside].any()
+    assert sorted(maps) == ["field", "series"]
+    assert "times" not in maps
+    with pytest.raises(KeyError):
+        maps["times"]
+
+
+def test_another_brain_mask_moves_the_box(grid, device, rng):
+    image = rng.standard_normal(SHAPE).astype(np.float32)
+    masks = [device.asarray(ball(centre, 6.0), bool) for centre in ((9, 9, 9), (20, 18, 15))]
+    frames = Frames({"image": device.asarray(image), "brain_mask": masks[0]}, grid, device)
+    part = frames.frame(within_mask=True)
+    part["made"] = part["image"] + 1
+    frames.frame(within_mask=False)["brain_mask"] = masks[1]
+    moved = frames.frame(within_mask=True)
+    assert int(moved["brain_mask"].sum()) == int(masks[1].sum())
+    made = to_numpy(frames.frame(within_mask=False)["made"])
+    inside = to_numpy(masks[0])
+    assert np.array_equal(made[inside], image[inside] + 1)
+    start = [max(n.min() - MARGIN, 0) for n in np.nonzero(to_numpy(masks[1]))]
+    box = tuple(slice(a, a + n) for a, n in zip(start, moved.grid.shape, strict=True))
+    assert np.array_equal(to_numpy(moved["made"]), made[box])
+
+
+def test_a_mask_that_fills_the_image_is_not_cut_out(grid, device):
+    frames = Frames({"brain_mask": device.asarray(np.ones(SHAPE), bool)}, grid, device)
+    assert frames.frame(within_mask=True).grid is grid
+    assert frames.frame(within_mask=True)["brain_mask"].shape == SHAPE
+
+
+def test_the_grid_of_a_box_keeps_its_field_strength_and_scale(grid):
+    box = (slice(2, 9), slice(0, 5), slice(3, 20))
+    found = cropped_grid(grid.replace(length_scale=0.5), box)
+    assert (found.shape, found.field_strength, found.length_scale) == ((7, 5, 17), 3.0, 0.5)
