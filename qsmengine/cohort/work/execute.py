@@ -266,9 +266,7 @@ class _Execution:
         if self.device is None:
             self.device = self._usable_device()
             if self.device.kind == "cuda":
-                limit_pool(
-                    self.device, 0
-                )  # else the limit of an earlier session counts as available memory
+                limit_pool(self.device, 0)  # else the limit of an earlier session counts as available memory
                 have = available_memory(self.device)
                 limit_pool(self.device, int((have or 0) * POOL_SHARE))
         return self.device
