@@ -1,4 +1,4 @@
-"""qsmengine: quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU.
+"""qsmengine: quantitative susceptibility mapping, diffusion and perfusion reconstruction on GPU and CPU.
 
 Public names are imported on first use, so that ``import qsmengine`` is fast.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         separate_chi,
         susceptibility_weighted,
     )
+    from qsmengine.api.perfusion import reconstruct_dsc
     from qsmengine.api.reconstruct import (
         fit_tensor,
         invert_dipole,
@@ -43,6 +44,7 @@ __all__ = [
     "invert_dipole",
     "load_dwi",
     "load_gre",
+    "reconstruct_dsc",
     "reconstruct_qsm",
     "reference_chi",
     "region_table",
@@ -64,6 +66,7 @@ _HOMES = {
     "invert_dipole": "api.reconstruct",
     "load_dwi": "io.dwi",
     "load_gre": "io.gre",
+    "reconstruct_dsc": "api.perfusion",
     "reconstruct_qsm": "api.reconstruct",
     "reference_chi": "api.derived",
     "region_table": "stats.regions.measure",

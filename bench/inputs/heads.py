@@ -81,10 +81,10 @@ def head(name: str, seed: int = 0) -> Head:
         "components": magnitude * (1 + 0.02 * rng.normal(size=magnitude.shape)),
         "reliable_chi": chi, "filled_chi": chi + 0.02 * x,
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
-    } | _optional(mask, x, tissue) | _diffusion(rng, grid)  # fmt: skip
+    } | _optional(mask, x, tissue) | _diffusion(rng, grid) | _perfusion(mask, points, seed)  # fmt: skip
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
     reliable = mask & (np.abs(x - 0.2) > 0.1)
-    masks = {"mask": mask, "reliable_mask": reliable, "field_mask": reliable}
+    masks = {"mask": mask, "reliable_mask": reliable, "field_mask": reliable, "aif_mask": values["aif_mask"]}
     return Head(grid, {**arrays, **masks, "echo_times": ECHO_TIMES})
 
 
@@ -129,3 +129,36 @@ def _diffusion(rng: np.random.Generator, grid: Grid) -> dict[str, Any]:
     diffusivity = mean[..., None] * (0.7 + 0.9 * along)
     signal = 800 * np.exp(-b_values * diffusivity) * (1 + 0.02 * rng.normal(size=along.shape))
     return {"signal": signal, "b_values": b_values, "b_vectors": b_vectors}
+
+
+FRAMES, FRAME_STEP, ARRIVAL = 32, 1.6, 14.0
+
+
+def _perfusion(mask: Image, points: Image, seed: int) -> dict[str, Any]:
+    """Return a bolus series of two echoes, its change of R2*, and an artery whose core saturates."""
+    rng = np.random.default_rng(seed + 200)
+    times = FRAME_STEP * np.arange(FRAMES)
+    after = np.maximum(times - ARRIVAL, 0.0)
+    aif = 12.0 * after**3 * np.exp(-after / 1.4)
+    flow = (0.010 + 0.003 * points[0]) * (1 + 0.1 * rng.normal(size=mask.shape))
+    transit = 4.0 + 2.0 * points[1]
+    change = np.zeros((*mask.shape, FRAMES), np.float32)
+    state = np.zeros(mask.shape)
+    for k in range(FRAMES):
+        state = np.exp(-FRAME_STEP / transit) * state + FRAME_STEP * aif[k]
+        change[..., k] = flow * state * (1.0 + 0.02 * np.sin(7 * points[2]))
+    away = np.abs(points - np.array([0.15, -0.1, 0.05])[:, None, None, None]).max(axis=0)
+    artery = away < 0.2
+    change[artery] = (aif * rng.uniform(0.3, 0.7, (int(artery.sum()), 1))).astype(np.float32)
+    change[away < 0.08] = 3.0 * aif
+    signal = np.where(mask, 600.0, 5.0)[..., None]
+    series = {
+        name: (signal * np.exp(-time * change) + 3.0 * rng.normal(size=change.shape)).clip(0.1)
+        for name, time in (("dynamic", 0.03), ("second_dynamic", 0.05))
+    }
+    noisy = change + 0.1 * rng.normal(size=change.shape)
+    return {
+        **series, "dr2star": noisy, "aif": aif, "aif_mask": artery & mask, "frame_times": tuple(times),
+        "dr2star_sd": np.where(mask, 0.1 + 0.02 * points[0], 0.0), "echo_time": 0.03, "second_echo_time": 0.05,
+        "saturated": np.where(away < 0.08, 3.0, 0.0), "arrival": ARRIVAL,
+    }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.inputs import masks, romeo
+from bench.inputs import masks, perfusion, romeo
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
 from qsmengine.ops.mesh import unit_sphere
 
@@ -167,6 +167,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
     **masks.CONSTRAINTS,
+    **perfusion.CONSTRAINTS,
     **romeo.CONSTRAINTS,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
@@ -201,6 +202,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
         "volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "constraints": 12, "quadrature": 16,
     },
     **masks.DIMENSIONS,
+    **perfusion.DIMENSIONS,
 }  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 
@@ -237,6 +239,8 @@ def _random(arg: Arg, sizes: Mapping[str, int], rng: np.random.Generator) -> Any
 
 
 def outputs(kernel: Kernel, values: Values) -> Values:
-    """Return the outputs of a kernel; of trees that threads build in any order, the roots."""
-    written = {a.name: values[a.name] for a in kernel.arguments if a.role in {"out", "inout"}}
+    """Return the outputs of a kernel, without work space; of trees that threads build, the roots."""
+    written = {
+        a.name: values[a.name] for a in kernel.arguments if a.role in {"out", "inout"} and a.name != "scratch"
+    }
     return {name: masks.roots(a) if name == "parent" else a for name, a in written.items()}

@@ -36,6 +36,17 @@ INPUT_UNITS: Mapping[str, str] = {
     "b_values": "s/mm^2",
     "b_vectors": "1",
     "gradient_deviation": "1",
+    "dynamic": "arbitrary",
+    "second_dynamic": "arbitrary",
+    "frame_times": "s",
+    "echo_time": "s",
+    "second_echo_time": "s",
+    "dr2star": "1/s",
+    "dr2star_sd": "1/s",
+    "saturated": "1",
+    "arrival": "s",
+    "aif_mask": "1",
+    "aif": "1/s",
 }
 """Argument of methods -> unit."""
 

@@ -13,7 +13,10 @@ from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError, NumericalError
 from qsmengine.grid import Grid
 
-SERIES = {"phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values"}
+SERIES = {
+    "phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values",
+    "dynamic": "frame_times", "second_dynamic": "frame_times", "dr2star": "frame_times",
+}  # fmt: skip
 """Series (inputs with a fourth axis), each with the table that has one entry per volume."""
 
 COMPONENTS = frozenset({"components", "gradient_deviation"})
@@ -22,7 +25,9 @@ COMPONENTS = frozenset({"components", "gradient_deviation"})
 LARGEST = 1e15
 """Largest absolute value of an input: sums of squares over a volume stay within float32."""
 
-TABLES = frozenset({"echo_times", "b_values", "b_vectors"})
+TABLES = frozenset({
+    "echo_times", "b_values", "b_vectors", "frame_times", "echo_time", "second_echo_time", "arrival", "aif",
+})  # fmt: skip
 """Inputs that are not images."""
 
 

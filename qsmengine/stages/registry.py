@@ -123,6 +123,31 @@ STAGES = (
         "Diffusion tensor and its maps.",
         (".diffusion.tensor", ".diffusion.search", ".diffusion.kurtosis", ".diffusion.free_water"),
     ),
+    Stage(
+        "contrast",
+        "Change of R2* during the passage of a contrast agent.",
+        (".perfusion.contrast",),
+        default="single_echo",
+    ),
+    Stage(
+        "aif",
+        "Arterial input function of a perfusion series.",
+        (".perfusion.aif",),
+        default="automatic",
+    ),
+    Stage(
+        "leakage",
+        "Corrects perfusion curves for agent that leaves the vessels.",
+        (".perfusion.leakage",),
+        presence="optional",
+        default="bsw",
+    ),
+    Stage(
+        "deconvolution",
+        "Blood volume, blood flow and transit time from perfusion curves.",
+        (".perfusion.truncated",),
+        default="osvd",
+    ),
 )
 """Stages in the order of the pipeline; their modules are imported on first use."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.inputs.heads import Head, Image
 from qsmengine.backend.device import Device, to_numpy
+from qsmengine.stages.checks import TABLES
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import all_methods, get_method
@@ -87,7 +88,7 @@ def run(method: Method, head: Head, device: Device, **changes: Any) -> dict[str,
 
 def array_inputs(method: Method) -> tuple[str, ...]:
     """Names of the required inputs that are images."""
-    return tuple(n for n in method.required_inputs if n not in {"echo_times", "b_values", "b_vectors", "grid"})
+    return tuple(n for n in method.required_inputs if n not in TABLES)
 
 
 def assert_same_bytes(first: Mapping[str, Image], second: Mapping[str, Image]) -> None:

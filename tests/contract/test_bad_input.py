@@ -15,7 +15,8 @@ REQUIRED = [(m, name) for m in METHODS for name in array_inputs(m)]
 OPTIONAL = [(m, name) for m in FULL for name in given(m)]
 CASES = REQUIRED + OPTIONAL
 VALUES = [(m, n) for m, n in CASES if m in MASKED and not n.endswith("mask")]
-SERIES = [(m, n) for m in METHODS for n in m.required_inputs if n in {"echo_times", "b_values", "b_vectors"}]
+TIMES = {"echo_times", "b_values", "b_vectors", "frame_times"}
+SERIES = [(m, n) for m in METHODS for n in m.required_inputs if n in TIMES]
 
 
 def _ids(cases: list[tuple[Method, str]]) -> list[str]:
@@ -58,7 +59,7 @@ def test_value_that_is_no_number_inside_the_mask_is_named(
 @pytest.mark.parametrize(("method", "name"), SERIES, ids=_ids(SERIES))
 def test_wrong_number_of_volumes_is_named(method: Method, name: str, device: Device) -> None:
     case = head("even")
-    with pytest.raises(InputError, match=r"echo|volume|b-value|EchoTime|bval|bvec"):
+    with pytest.raises(InputError, match=r"echo|volume|b-value|EchoTime|bval|bvec|frame"):
         run(method, case, device, **{name: case.values[name][:-1]})
 
 

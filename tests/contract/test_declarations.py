@@ -18,7 +18,7 @@ from tests.contract.pool import pool_use
 from tests.contract.running import EVERY, METHODS, array_inputs, method_id, short_params
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
-UNITS = {"ppm", "rad", "1", "1/s", "s", "mm^2/s", "signal", "arbitrary"}
+UNITS = {"ppm", "rad", "1", "1/s", "s", "mm^2/s", "signal", "arbitrary", "mL/100 g", "mL/100 g/min"}
 
 
 def test_names_are_distinct_and_found() -> None:

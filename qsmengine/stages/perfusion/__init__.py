@@ -1,0 +1,1 @@
+"""Perfusion from dynamic susceptibility contrast: contrast, arterial input, leakage, deconvolution."""

@@ -1,0 +1,165 @@
+"""Features of curves, and voxels that may lie in an artery or a vein."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from qsmengine.backend.device import Device, array_module, to_numpy
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.stages.perfusion.curves import Curves, curves_of
+from qsmengine.stages.perfusion.maps import features_of
+
+BEFORE, AFTER = 5.0, 25.0
+"""Window around the arrival of the bolus [s]."""
+_LARGEST_AREAS = 0.1
+_ROUGHEST = 0.25
+_RIM = 2
+_NEIGHBOURS = np.ones((3, 3, 3), bool)
+
+FloatArray = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Features (x, y, z) of every voxel, on the host, and access to their curves.
+
+    ``inside`` voxels of the mask; ``usable`` those without its rim that never saturate; ``area`` [1],
+    ``peak`` [1/s], ``moment`` m1 [s] from the start of the window, ``width`` [s], ``roughness`` [1]; ``sd``
+    of dR2* at baseline [1/s].
+    """
+
+    curves: Curves
+    grid: Grid
+    inside: npt.NDArray[np.bool_]
+    usable: npt.NDArray[np.bool_]
+    area: FloatArray
+    peak: FloatArray
+    moment: FloatArray
+    width: FloatArray
+    roughness: FloatArray
+    sd: FloatArray
+
+    def likely(self, region: npt.NDArray[np.bool_] | None = None) -> Places:
+        """Return flat indices of voxels of large, smooth area, best score p / (m1 w) first, in a `region`."""
+        usable = (self.usable if region is None else self.usable & region) & (self.area > 0)
+        where = np.flatnonzero(usable)
+        where = where[(self.width.flat[where] > 0) & (self.moment.flat[where] > 0)]
+        if not where.size:
+            return where
+        area = self.area.flat[where]
+        where = where[area >= np.quantile(area, 1.0 - _LARGEST_AREAS)]
+        roughness = self.roughness.flat[where]
+        where = where[roughness <= np.quantile(roughness, 1.0 - _ROUGHEST)]
+        return where[np.argsort(-self.score(where), kind="stable")]
+
+    def score(self, where: Places) -> FloatArray:
+        """Return p / (m1 w) of voxels."""
+        return np.asarray(self.peak.flat[where] / (self.moment.flat[where] * self.width.flat[where]))
+
+    def curves_at(self, where: Places) -> FloatArray:
+        """Return the curves (voxel, frame) [1/s] of voxels given by flat indices."""
+        order, shape = self.curves.planes.order, self.grid.shape
+        points = np.unravel_index(where, shape)
+        flat = np.ravel_multi_index(tuple(points[axis] for axis in order), tuple(shape[axis] for axis in order))
+        planes = self.curves.planes.array
+        return np.asarray(to_numpy(planes[:, array_module(planes).asarray(flat)]).T, dtype=np.float64)
+
+    def mean_curve(self, where: Places) -> FloatArray:
+        """Return the mean curve (frame,) of voxels, weighted by 1 / sigma^2."""
+        floor = 1e-3 * float(self.peak.flat[where].mean())
+        weight = 1.0 / (self.sd.flat[where] ** 2 + floor**2)
+        return np.asarray(weight @ self.curves_at(where) / weight.sum())
+
+    def group(
+        self,
+        where: Places,
+        others: Places,
+        quality: Callable[[Places], FloatArray],
+        radius: float,
+        fewest: int,
+        most: int,
+    ) -> Places:
+        """Return up to `most` of the voxels `where`, those of the largest `quality` in their largest group.
+
+        The group's voxels touch each other and lie within `radius` [mm] of its best; if they are fewer than
+        `fewest`, all of `others` within that distance count.
+        """
+        labels = ndimage.label(self.mask_of(where), _NEIGHBOURS)[0].flat[where]
+        values, sizes = quality(where), np.bincount(labels)
+        largest = max(np.unique(labels), key=lambda k: (sizes[k], values[labels == k].max()))
+        group = where[labels == largest]
+        centre = group[int(np.argmax(values[labels == largest]))]
+        chosen = group[self._distance(group, centre) <= radius]
+        if chosen.size < fewest:
+            chosen = others[self._distance(others, centre) <= radius]
+        best = np.argsort(-quality(chosen), kind="stable")[:most]
+        return np.sort(chosen[best])
+
+    def _distance(self, where: Places, centre: int) -> FloatArray:
+        """Return the distances of voxels from one of them [mm], rounded to 1 nm."""
+        points = np.stack(np.unravel_index(where, self.grid.shape), axis=1)
+        away = (points - np.array(np.unravel_index(centre, self.grid.shape))) * self.grid.voxel_size
+        return np.asarray(np.sqrt((away**2).sum(axis=1)).round(6))
+
+    def mask_of(self, where: Places) -> npt.NDArray[np.bool_]:
+        """Return voxels given by flat indices as a mask (x, y, z)."""
+        image = np.zeros(self.grid.shape, bool)
+        image.flat[where] = True
+        return image
+
+
+def find_candidates(
+    dr2star: Array,
+    dr2star_sd: Array,
+    saturated: Array,
+    mask: Array,
+    frame_times: tuple[float, ...],
+    arrival: float,
+    grid: Grid,
+    device: Device,
+) -> Candidates:
+    """Return the features of every voxel on the window around the `arrival` [s] of the bolus.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not match, an empty mask, and an arrival outside the series.
+    """
+    curves = curves_of(dr2star, mask, frame_times, grid, device)
+    start = frame_times[0]
+    if not start <= arrival <= frame_times[-1]:
+        raise InputError(f"the bolus arrives at {arrival:g} s, outside the series", field="arrival")
+    first = max(math.floor((arrival - BEFORE - start) / curves.step + 0.5), 0)
+    last = min(math.floor((arrival + AFTER - start) / curves.step + 0.5) + 1, curves.frames)
+    found = {
+        name: np.ascontiguousarray(to_numpy(curves.planes.unflatten(image)), dtype=np.float64)
+        for name, image in features_of(curves, device, first, last).items()
+    }
+    inside = np.ascontiguousarray(to_numpy(mask)) != 0
+    usable = _without_rim(inside) & ~(np.ascontiguousarray(to_numpy(saturated)) > 0)
+    return Candidates(
+        curves, grid, inside, usable, found["area"] * curves.step, found["peak"], found["centre"] * curves.step,
+        found["width"] * curves.step, found["roughness"],
+        np.where(inside, np.ascontiguousarray(to_numpy(dr2star_sd), dtype=np.float64), 0.0),
+    )  # fmt: skip
+
+
+def _without_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the mask without its two outer layers; with fewer, or none, if nothing would be left.
+
+    The border of the image is not a border of the brain.
+    """
+    for layers in range(_RIM, 0, -1):
+        inner = ndimage.binary_erosion(mask, iterations=layers, border_value=1)
+        if inner.any():
+            return np.asarray(inner)
+    return mask

@@ -1,0 +1,106 @@
+"""The arterial input function lies in the artery, is the same at every run, and follows its corrections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import Device, cpu, to_numpy
+from qsmengine.errors import InputError
+from qsmengine.stages.perfusion.aif import AifParams, tissue_equivalent
+from qsmengine.stages.registry import get_method
+from tests.stages.perfusion.brain import AIF_AREA, ECHO_TIME, GRID, Brain, brain
+from tests.stages.perfusion.curves import STEP, TIMES
+
+
+@pytest.fixture(scope="module")
+def head() -> Brain:
+    return brain()
+
+
+def choose(head: Brain, method: str, device: Device, seed: int = 1, **settings: Any) -> dict[str, Any]:
+    aif_mask = settings.pop("aif_mask", None)
+    rng = np.random.default_rng(seed)
+    sd = 1.0 / (100.0 * ECHO_TIME)
+    inputs = {
+        "dr2star": (head.change + sd * rng.normal(size=head.change.shape)).astype(np.float32),
+        "dr2star_sd": np.full(GRID.shape, sd, np.float32),
+        "saturated": np.zeros(GRID.shape, np.float32),
+        "mask": head.mask,
+        "frame_times": tuple(TIMES),
+        "arrival": 21.25,
+        **({} if aif_mask is None else {"aif_mask": aif_mask}),
+    }
+    inputs |= settings.pop("inputs", {})
+    chosen = get_method("aif", method)
+    found = chosen(inputs, GRID, chosen.params(**settings), device=device)
+    return {name: to_numpy(value) if hasattr(value, "shape") else value for name, value in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_automatic_choice_lies_in_the_artery_and_is_repeatable(head: Brain, seed: int, device: Device) -> None:
+    found, again = (choose(head, "automatic", device, seed) for _ in range(2))
+    chosen = found["aif_mask"]
+    assert 5 <= chosen.sum() <= 20
+    assert not (chosen & ~head.artery).any()
+    np.testing.assert_array_equal(chosen, again["aif_mask"])
+    np.testing.assert_array_equal(found["aif"], again["aif"])
+    assert np.abs(found["aif"] - 0.8 * head.aif).max() <= 0.05 * head.aif.max()
+
+
+def test_saturated_voxels_are_never_chosen(head: Brain) -> None:
+    saturated = np.zeros(GRID.shape, np.float32)
+    saturated[:, :9] = 2.0
+    found = choose(head, "automatic", cpu(2), inputs={"saturated": saturated})
+    assert found["aif_mask"].any()
+    assert not (found["aif_mask"] & (saturated > 0)).any()
+
+
+def test_voxels_count_by_their_noise(head: Brain, device: Device) -> None:
+    sd = np.full(GRID.shape, 0.5, np.float32)
+    first, second = np.argwhere(head.artery)[:2]
+    sd[tuple(second)] = 0.25
+    mask = np.zeros(GRID.shape, bool)
+    mask[tuple(first)] = mask[tuple(second)] = True
+    change = np.zeros((*GRID.shape, TIMES.size), np.float32)
+    change[tuple(first)], change[tuple(second)] = head.aif, 2 * head.aif
+    found = choose(head, "mask", device, aif_mask=mask, inputs={"dr2star": change, "dr2star_sd": sd})
+    np.testing.assert_allclose(found["aif"], head.aif * (1 * 4 + 2 * 16) / 20, rtol=2e-2)
+    np.testing.assert_array_equal(found["aif_mask"], mask)
+
+
+def test_a_mask_without_usable_voxels_is_refused(head: Brain) -> None:
+    with pytest.raises(InputError, match="saturate"):
+        choose(
+            head, "mask", cpu(1), aif_mask=head.artery, inputs={"saturated": np.ones(GRID.shape, np.float32)}
+        )
+    with pytest.raises(InputError, match="overlap"):
+        choose(head, "mask", cpu(1), aif_mask=~head.mask)
+
+
+def test_vein_gives_the_artery_its_area(head: Brain) -> None:
+    plain = choose(head, "automatic", cpu(2))
+    scaled = choose(head, "automatic", cpu(2), vof=True)
+    assert plain["vof_scale"] == 1.0
+    np.testing.assert_allclose(scaled["aif"], plain["aif"] * scaled["vof_scale"], rtol=1e-6)
+    assert scaled["aif"].sum() == pytest.approx(0.9 * AIF_AREA, rel=0.05)
+
+
+def test_quadratic_relaxivity_inverts_the_blood_s_curve() -> None:
+    params = AifParams(relaxivity="quadratic")
+    concentration = np.linspace(0.0, 8.0, 20)
+    blood = 1e3 * (params.linear * concentration + params.quadratic * concentration**2)
+    np.testing.assert_allclose(tissue_equivalent(blood, params), 1e3 * params.tissue * concentration, rtol=1e-9)
+
+
+def test_arrival_outside_the_series_is_refused(head: Brain) -> None:
+    with pytest.raises(InputError, match="arrives"):
+        choose(head, "automatic", cpu(1), inputs={"arrival": TIMES[-1] + 2 * STEP})
+
+
+def test_a_mask_without_a_passage_is_refused(head: Brain) -> None:
+    change = np.full((*GRID.shape, TIMES.size), -1.0, np.float32)
+    with pytest.raises(InputError, match="qualifies as an artery"):
+        choose(head, "automatic", cpu(1), inputs={"dr2star": change})
