@@ -86,5 +86,5 @@ def curves_of(series: Array, mask: Array, frame_times: tuple[float, ...], grid: 
     if series.shape[3] != len(frame_times):
         raise InputError(f"{series.shape[3]} volumes, {len(frame_times)} frame times", field="frame_times")
     planes = as_planes(series, device)
-    inside = device.asarray(planes.flatten(checked_mask(mask, grid, device)), np.uint8, aligned=False)
+    inside = device.asarray(planes.flatten(checked_mask(mask, grid, device)), np.uint8)
     return Curves(planes, inside, step)
