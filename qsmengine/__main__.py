@@ -6,15 +6,21 @@ import gc
 import os
 import sys
 
-from qsmengine.cli.main import main
-
 
 def run() -> int:
     """Run the command line of this process and return its exit code.
 
+    The help alone is printed without importing the parser of the command line.
     Pydantic searches every installed package for plugins unless that is switched off. The interpreter searches
     every object for cycles when it ends, and does not search frozen ones.
     """
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        from qsmengine.cli.display.overview import overview
+
+        sys.stdout.write(overview())
+        return 0
+    from qsmengine.cli.main import main
+
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     code = main()
     gc.freeze()

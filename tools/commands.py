@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.cli.bids.arguments import ARGUMENTS, Argument
-from qsmengine.cli.lazy import COMMANDS, load_command
+from qsmengine.cli.lazy import load_command
+from qsmengine.cli.listing import COMMANDS
 from tools.markdown import table
 
 HEAD = """\

@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 from qsmengine.cli.display.reporter import print_error
-from qsmengine.cli.lazy import COMMANDS, CONTEXT, LazyGroup
+from qsmengine.cli.lazy import CONTEXT, LazyGroup
+from qsmengine.cli.listing import COMMANDS, DESCRIPTION, VERSION
 from qsmengine.cli.options.multi_value import spread
 from qsmengine.errors import describe
 
@@ -22,7 +23,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="qsmengine",
-    help="Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU.",
+    help=DESCRIPTION,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,9 +45,7 @@ def _options(
     *,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="print version, kernels and CUDA state", callback=_print_version, is_eager=True
-        ),
+        typer.Option("--version", help=VERSION, callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU."""

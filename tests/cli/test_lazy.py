@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from qsmengine.cli.lazy import COMMANDS
+from qsmengine.cli.listing import COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -6,7 +6,7 @@ import pytest
 
 import qsmengine
 from qsmengine.backend.sources import sources_hash
-from qsmengine.cli import lazy
+from qsmengine.cli import listing
 from qsmengine.cli.commands import doctor
 from qsmengine.cli.main import main
 from qsmengine.cli.options.multi_value import spread
@@ -113,7 +113,7 @@ def test_errors_can_be_json_lines(tmp_path, capsys):
     ],
 )
 def test_options_take_several_values(given, expected):
-    assert spread(given.split(), lazy.COMMANDS) == expected.split()
+    assert spread(given.split(), listing.COMMANDS) == expected.split()
 
 
 def test_help_and_package_import_nothing_heavy():

@@ -8,11 +8,13 @@ import subprocess
 import sys
 
 from qsmengine import __main__
+from qsmengine.cli import main
 
 
 def test_run_returns_the_exit_code_and_leaves_no_object_to_search_at_the_end(monkeypatch):
     monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "")
-    monkeypatch.setattr(__main__, "main", lambda: 3)
+    monkeypatch.setattr(sys, "argv", ["qsmengine", "doctor"])
+    monkeypatch.setattr(main, "main", lambda: 3)
     try:
         assert __main__.run() == 3
         assert gc.get_freeze_count() > 1000

@@ -105,7 +105,7 @@ def test_commands_and_files_of_the_documentation_exist():
     import re
     import tomllib
 
-    from qsmengine.cli.lazy import COMMANDS
+    from qsmengine.cli.listing import COMMANDS
 
     text = (ROOT / "docs" / "cohort.md").read_text()
     assert set(re.findall(r"^qsmengine (\w+)", text, flags=re.MULTILINE)) <= set(COMMANDS)

@@ -4,7 +4,7 @@ from functools import _lru_cache_wrapper
 import numpy as np
 import pytest
 
-from qsmengine.cli import lazy
+from qsmengine.cli import listing
 from qsmengine.cli.main import main
 from qsmengine.cohort.dicom_import import convert
 from qsmengine.cohort.outputs.reports import write_reports
@@ -37,7 +37,7 @@ def registered(monkeypatch):
     monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, toy.STAGE))
     monkeypatch.setitem(modalities.MODALITIES, "pd", "tests.modalities.toy")
     for command in modalities.commands():
-        monkeypatch.setitem(lazy.COMMANDS, command.name, command)
+        monkeypatch.setitem(listing.COMMANDS, command.name, command)
     clear_caches()
     yield
     monkeypatch.undo()

@@ -16,7 +16,8 @@ import yaml
 
 import qsmengine
 from qsmengine.cli.bids.arguments import ARGUMENTS
-from qsmengine.cli.lazy import COMMANDS, load_command
+from qsmengine.cli.lazy import load_command
+from qsmengine.cli.listing import COMMANDS
 from tools import tutorial
 from tools.api_pages import api_pages
 from tools.markdown import DOCS, ROOT

@@ -4,7 +4,8 @@ import pytest
 
 from qsmengine.cli.bids.app import main as bids_main
 from qsmengine.cli.bids.arguments import ARGUMENTS
-from qsmengine.cli.lazy import COMMANDS, load_command
+from qsmengine.cli.lazy import load_command
+from qsmengine.cli.listing import COMMANDS
 from qsmengine.cli.main import main
 
 NUMBERS_AS_TEXT = {"S...", "S,...", "MM...", "X Y Z", "B,...", "N,...", "N,N,...", "SIZE"}
