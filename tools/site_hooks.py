@@ -1,4 +1,4 @@
-"""Hook of MkDocs: adds the generated pages to the site."""
+"""Hooks of MkDocs: add the generated pages to the site and its navigation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from tools.site_pages import generated_pages
+from tools.site_pages import complete, generated_pages
+
+
+def on_config(config: Any) -> Any:
+    """Complete the navigation."""
+    config["nav"] = complete(config["nav"])
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:

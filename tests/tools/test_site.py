@@ -21,7 +21,7 @@ from qsmengine.cli.listing import COMMANDS
 from tools import tutorial
 from tools.api_pages import api_pages
 from tools.markdown import DOCS, ROOT
-from tools.site_pages import generated_pages
+from tools.site_pages import complete, generated_pages
 
 SITE = ROOT / "tools" / "mkdocs.yml"
 LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -75,7 +75,7 @@ def _normal(parts: tuple[str, ...]) -> list[str]:
 
 
 def test_every_page_is_in_the_navigation_and_every_entry_is_a_page() -> None:
-    entries = nav_entries(yaml.safe_load(SITE.read_text("utf-8"))["nav"])
+    entries = nav_entries(complete(yaml.safe_load(SITE.read_text("utf-8"))["nav"]))
     assert len(entries) == len(set(entries))
     assert set(entries) == set(pages())
 
