@@ -45,7 +45,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnFeature:
     """Feature on the grid of the head: its fraction `share` (x, y, z) [1], and `chi` (x, y, z) [ppm] inside."""
 
     share: FloatImage
@@ -114,7 +114,7 @@ def add_features(
     if not features:
         return FeaturedHead(head, tissue, {})
     streams = dict(zip(sorted(REGIONS), seeds.spawn(len(REGIONS)), strict=True))
-    draw: Mapping[str, Callable[[HeadIndex, np.random.Generator, int], Drawing]] = {
+    draw: Mapping[str, Callable[[HeadIndex, np.random.Generator, int], DrawnFeature]] = {
         "veins": _veins, "calcifications": _calcifications, "lesions": _lesions,
     }  # fmt: skip
     canvas = canvas or head
@@ -138,7 +138,7 @@ def add_features(
 def _mix(
     tissue: TissueMaps,
     index: npt.NDArray[np.uint8],
-    drawing: Drawing,
+    drawing: DrawnFeature,
     region: Region,
     number: int,
     field_strength: float,
@@ -158,14 +158,14 @@ def _mix(
     index[box][share > 0.5] = number
 
 
-def _veins(head: HeadIndex, rng: np.random.Generator, parts: int) -> Drawing:
+def _veins(head: HeadIndex, rng: np.random.Generator, parts: int) -> DrawnFeature:
     brain = head.lookup([region.brain for region in head.regions], bool)
     tissue = head.lookup([region.tissue in {"white_matter", "cortex"} for region in head.regions], bool)
     share = vein_share(brain, tissue, _select(head, VENTRICLES), rng, parts)
-    return Drawing(share, np.broadcast_to(np.float32(tissue_table()["vein"].chi), share.shape))
+    return DrawnFeature(share, np.broadcast_to(np.float32(tissue_table()["vein"].chi), share.shape))
 
 
-def _calcifications(head: HeadIndex, rng: np.random.Generator, parts: int) -> Drawing:
+def _calcifications(head: HeadIndex, rng: np.random.Generator, parts: int) -> DrawnFeature:
     """Draw one in the choroid plexus of each side, one in the pineal gland, two in white matter."""
     middle, back = _behind_third_ventricle(head)
     centres = [rng.choice(np.argwhere(_select(head, labels))) for labels in (PLEXUS[:2], PLEXUS[2:])]
@@ -175,7 +175,7 @@ def _calcifications(head: HeadIndex, rng: np.random.Generator, parts: int) -> Dr
     return _blobs(brain, np.array(centres), CALCIFICATION_RADIUS, CALCIFICATION_CHI, rng, parts)
 
 
-def _lesions(head: HeadIndex, rng: np.random.Generator, parts: int) -> Drawing:
+def _lesions(head: HeadIndex, rng: np.random.Generator, parts: int) -> DrawnFeature:
     """Draw ellipsoids in white matter, half of them centred within 10 voxels of the ventricles."""
     from scipy.ndimage import distance_transform_edt
 
@@ -196,7 +196,7 @@ def _blobs(
     chi: tuple[float, float],
     rng: np.random.Generator,
     parts: int,
-) -> Drawing:
+) -> DrawnFeature:
     """Draw axis-aligned ellipsoids, half axes from `radius` and chi from `chi`; edges are one part wide.
 
     `parts` of a voxel along each axis are drawn.
@@ -218,7 +218,7 @@ def _blobs(
         chosen = part > share[box]
         value[box][chosen] = rng.uniform(*chi)
         share[box][chosen] = part[chosen]
-    return Drawing(share, value)
+    return DrawnFeature(share, value)
 
 
 def _behind_third_ventricle(head: HeadIndex) -> tuple[int, tuple[int, int]]:

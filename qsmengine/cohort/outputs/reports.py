@@ -35,7 +35,7 @@ CHUNK = 4
 
 
 @dataclass(frozen=True)
-class Work:
+class PageJob:
     """A session to report: key, files, and whether its page is written."""
 
     key: str
@@ -88,7 +88,7 @@ def write_reports(
     if not keys:
         raise InputError("contains no provenance (*_prov.json) and no ledger: nothing to report", source=out)
     wanted = _wanted(keys, sessions)
-    work = [Work(key, files.get(key, ResultFiles()), key in wanted) for key in keys]
+    work = [PageJob(key, files.get(key, ResultFiles()), key in wanted) for key in keys]
     pages, reported = dict[str, Path](), []
     for one in _report(out, work, jobs):
         reported.append(one)
@@ -105,7 +105,7 @@ def write_reports(
     return written
 
 
-def _report(out: Path, work: Sequence[Work], jobs: int | None) -> Iterator[Reported]:
+def _report(out: Path, work: Sequence[PageJob], jobs: int | None) -> Iterator[Reported]:
     """Read the sessions and write their pages; large numbers are divided among several processes."""
     processes = min(jobs or available_threads(), len(work) // PAGES_PER_PROCESS)
     if processes <= 1:
@@ -115,7 +115,7 @@ def _report(out: Path, work: Sequence[Work], jobs: int | None) -> Iterator[Repor
         yield from pool.map(partial(_report_session, out), work, chunksize=CHUNK)
 
 
-def _report_session(out: Path, work: Work) -> Reported:
+def _report_session(out: Path, work: PageJob) -> Reported:
     series = read_series(work.files.provenance)
     tables = [read_table(path) for path in work.files.tables]
     state = read_state(out, work.key) or _state_of(work.key, series)
