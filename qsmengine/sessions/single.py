@@ -145,8 +145,8 @@ def _check_parameters(params: Params) -> None:
     ignored = sorted(params.model_fields_set & params.session_only)
     if ignored:
         raise UsageError(
-            f"--set {ignored[0]}: a single stage uses its inputs as they are; only sessions (`qsmengine run` or "
-            "the command of the modality) have this parameter"
+            f"--set {ignored[0]}: a single stage uses its inputs as they are; only sessions (`qsmengine run` "
+            "or the command of the modality) have this parameter"
         )
 
 
