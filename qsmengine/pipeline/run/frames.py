@@ -1,7 +1,7 @@
 """Arrays of a run on two grids: the image's, and the box of the brain mask for methods that need no more.
 
 A brain fills half of an image or less. Methods that declare `within_mask` compute in the box, and their results
-are brought to the image's grid only where something asks for them there.
+are brought to the image's grid only when a later step needs them there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qsmengine.ops.domain import bounding_box
 from qsmengine.stages.echoes import echo_last
 
 MARGIN = 2
-"""Voxels around the mask, so that methods see what lies beside it."""
+"""Voxels around the mask, so that methods see its surroundings."""
 WORTHWHILE = 0.8
 """Largest share of the image that the box may fill."""
 MASK = "brain_mask"
@@ -58,7 +58,7 @@ class Frames:
         return Frame(self, part=False, grid=self._grid)
 
     def get(self, name: str, *, part: bool) -> Any:
-        """Return an array on one of the grids, brought there if it is on the other; tables as they are."""
+        """Return an array on one of the grids, converted if it is on the other; tables are unchanged."""
         mine, other = (self._part, self._whole) if part else (self._whole, self._part)
         if name not in mine:
             found = other[name]
@@ -68,7 +68,7 @@ class Frames:
         return mine[name]
 
     def put(self, name: str, value: Any, *, part: bool) -> None:
-        """Store an array, in place of what had its name on either grid."""
+        """Store an array; it replaces any array of the same name on either grid."""
         if name == MASK:
             for other in list(self._part):
                 self.get(other, part=False)
@@ -134,7 +134,7 @@ class Frame(Mapping[str, Any]):
 
 
 class Maps(Mapping[str, Array]):
-    """Some arrays of a run on the image's grid, brought there when they are asked for.
+    """Some arrays of a run on the image's grid, brought there on access.
 
     Parameters
     ----------
