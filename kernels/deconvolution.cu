@@ -201,8 +201,8 @@ KERNEL(tikhonov_residue,
   }
 }
 
-// Residue by a matrix: f = response curve, one row after the other; height = max f, place = its row refined by a
-// parabola; missed = |away curve| / |curve|, `away` being the matrix of what f does not explain. All 0 outside the mask.
+// Residue by a matrix: f = response curve, one row after the other; height = largest sample, place = its row refined by
+// a parabola; missed = |away curve| / |curve|, `away` being the matrix of what f does not explain. All 0 outside the mask.
 KERNEL(matrix_residue,
        (const float* RESTRICT change, const u8* RESTRICT mask, const float* RESTRICT response,
         const float* RESTRICT away, float* RESTRICT height, float* RESTRICT place, float* RESTRICT missed,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 Values = dict[str, Any]
 Constraint = Callable[[Values, Mapping[str, int], np.random.Generator], None]
@@ -88,6 +89,22 @@ def _leakage(values: Values, sizes: Mapping[str, int], rng: np.random.Generator)
     values["inverse"] = inverse.astype(np.float32)
 
 
+def _exponential(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    aif = _curves(values, sizes, rng)
+    margin = 6
+    curve = np.concatenate([np.zeros(margin), aif, np.zeros(margin + 1)])
+    values["artery"] = _cubic(curve)
+    values["starts"] = np.array([[1.5, -2.0], [1.5, 0.0], [3.0, 0.0], [3.0, 2.0]], np.float32)
+    values |= {"corner": 0.5, "shortest": 0.3, "longest": 20.0, "earliest": -4.0, "latest": 4.0}
+    values |= {"margin": margin, "iterations": 12}
+
+
+def _cubic(curve: np.ndarray) -> np.ndarray:
+    """Pieces (piece, 4) of a curve, lowest power first."""
+    pieces = CubicSpline(np.arange(curve.size), curve, bc_type="natural").c
+    return np.ascontiguousarray(pieces[::-1].T, np.float32)
+
+
 CONSTRAINTS: dict[str, Constraint] = {
     "log_contrast": _log_contrast,
     "bolus_features": _features,
@@ -95,6 +112,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "tikhonov_residue": _tikhonov,
     "matrix_residue": _matrix,
     "leakage_fit": _leakage,
+    "exponential_transit": _exponential,
 }
 
 _CURVES = {"frame": FRAMES, "n": VOXELS}
@@ -106,4 +124,5 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "tikhonov_residue": _SPECTRA | {"settings": 5},
     "matrix_residue": _CURVES,
     "leakage_fit": _CURVES | {"settings": 4},
+    "exponential_transit": _CURVES | {"pieces": FRAMES + 12, "start": 4},
 }

@@ -145,7 +145,7 @@ STAGES = (
     Stage(
         "deconvolution",
         "Blood volume, blood flow and transit time from perfusion curves.",
-        (".perfusion.truncated",),
+        (".perfusion.truncated", ".perfusion.ssvd", ".perfusion.tikhonov", ".perfusion.exponential"),
         default="osvd",
     ),
 )

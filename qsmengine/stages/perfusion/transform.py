@@ -60,3 +60,9 @@ def work_space(rows: int, voxels: int, device: Device) -> Work:
     at_once = min(most, -(-voxels // _TILE) * _TILE)
     ranges = tuple((begin, min(begin + at_once, voxels)) for begin in range(0, voxels, at_once))
     return Work(device.empty((rows * at_once,)), ranges)
+
+
+def inverse_weights(factors: ComplexArray) -> ComplexArray:
+    """Return weights (..., N + 1) of an inverse transform that sums each bin once, from factors of the bins."""
+    frames = factors.shape[-1] - 1
+    return np.asarray(factors * multiplicity(frames) / (2 * frames))

@@ -33,6 +33,7 @@ from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.maps import INPUTS, OUTPUTS, MapParams, Maps, checked_aif, perfusion_maps
 from qsmengine.stages.perfusion.transform import (
     FloatArray,
+    inverse_weights,
     multiplicity,
     padded_spectrum,
     tables,
@@ -121,8 +122,9 @@ def _truncated(
     order = np.argsort(size, kind="stable")
     dropped = np.unique((size < thresholds[:, np.newaxis]).sum(axis=1))
     kept = order[dropped[0] :]
-    weight = np.zeros(frames + 1, np.complex128)
-    weight[kept] = multiplicity(frames)[kept] / (2 * frames * spectrum[kept])
+    inverse = np.zeros(frames + 1, np.complex128)
+    inverse[kept] = 1.0 / spectrum[kept]
+    weight = inverse_weights(inverse)
     energy = np.zeros(frames + 1)
     energy[kept] = multiplicity(frames)[kept] / np.abs(weight[kept]) ** 2
     found = {name: device.zeros((curves.voxels,)) for name in ("height", "place", "level", "missed")}

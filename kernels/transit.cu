@@ -1,0 +1,147 @@
+// Fits of transit models to perfusion curves. Times are in frames.
+#include "least_squares.h"
+
+// Curve flow sum_j a(i - j - delay) exp(-j / transit), less `corner` of the term j = 0: rectangles of the first value
+// for corner = 0, trapezoids for 1/2. a(x) is piecewise cubic: piece floor(x) + margin holds its four coefficients in
+// the fractional part of x, and zeros where there is no agent. Levenberg-Marquardt in flow, log transit and delay from
+// the best of `starts` (transit, delay). misfit = the final sum of squares, power = that of the curve; variances are those for unit noise, of the
+// logarithm for the transit. All 0 outside the mask, and for curves that no start explains.
+KERNEL(exponential_transit,
+       (const float* RESTRICT change, const u8* RESTRICT mask, const float* RESTRICT artery,
+        const float* RESTRICT starts, float* RESTRICT flow, float* RESTRICT transit, float* RESTRICT delay,
+        float* RESTRICT misfit, float* RESTRICT power, float* RESTRICT flow_variance,
+        float* RESTRICT transit_variance, float* RESTRICT delay_variance, float corner, float shortest,
+        float longest, float earliest, float latest, int margin, int iterations, Index frame, Index n,
+        Index pieces, Index start),
+       (change, mask, artery, starts, flow, transit, delay, misfit, power, flow_variance, transit_variance,
+        delay_variance, corner, shortest, longest, earliest, latest, margin, iterations, frame, n, pieces,
+        start)) {
+  enum { FLOW, TRANSIT, DELAY, UNKNOWNS, MATRIX = UNKNOWNS * (UNKNOWNS + 1) / 2 };
+  enum { KEPT, SLOWED, MOVED, DECAY, RATE, PART, PIECE, SIZE, MOST, POWER, NUMBERS };
+  PRIVATE(float, v, NUMBERS);
+  PRIVATE(float, at, UNKNOWNS);
+  PRIVATE(float, step, UNKNOWNS);
+  PRIVATE(float, next, UNKNOWNS);
+  PRIVATE(float, scale, UNKNOWNS);
+  PRIVATE(float, gradient, UNKNOWNS);
+  PRIVATE(float, pull, UNKNOWNS);
+  PRIVATE(float, normal, MATRIX);
+  PRIVATE(float, known, MATRIX);
+  PRIVATE(float, factor, MATRIX);
+  PRIVATE(float, sum, 1);
+  PRIVATE(float, trial, 1);
+  PRIVATE(float, damping, 1);
+  PRIVATE(float, accepted, 1);
+  PRIVATE(float, variance, UNKNOWNS);
+  float least = flog(shortest), most = flog(longest);
+  FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
+    Index begin = t * TILE_LANES;
+    int count = (int)(n - begin < TILE_LANES ? n - begin : TILE_LANES), any = 0;
+    const float* x = change + begin;
+    const u8* inside = mask + begin;
+    float *to_flow = flow + begin, *to_transit = transit + begin, *to_delay = delay + begin;
+    float *to_misfit = misfit + begin, *to_power = power + begin, *to_flow_variance = flow_variance + begin;
+    float *to_transit_variance = transit_variance + begin, *to_delay_variance = delay_variance + begin;
+    ANY_LANE(any, l, l < count && inside[l]);
+    TILE_FOR(l, count) {
+      AT(sum, 0, l) = 1e30f;
+      AT(damping, 0, l) = 1e-2f;
+      AT(v, POWER, l) = 0.0f;
+      AT(v, MOST, l) = 0.0f;
+    }
+    for (int j = 0; j < UNKNOWNS; ++j)
+      TILE_FOR(l, count) { AT(at, j, l) = AT(step, j, l) = AT(pull, j, l) = AT(variance, j, l) = 0.0f; }
+    for (int j = 0; j < MATRIX; ++j)
+      TILE_FOR(l, count) { AT(known, j, l) = 0.0f; }
+    for (Index i = 0; i < frame && any; ++i)
+      TILE_FOR(l, count) { AT(v, POWER, l) += x[i * n + l] * x[i * n + l]; }
+    for (Index s = 0; s < start && any; ++s) {
+      float keeps = fexp(-1.0f / starts[2 * s]), shift = starts[2 * s + 1], whole = ffloor(-shift);
+      float part = -shift - whole, log_transit = flog(starts[2 * s]);
+      TILE_FOR(l, count) { AT(v, KEPT, l) = AT(trial, 0, l) = AT(v, SIZE, l) = 0.0f; }
+      for (Index i = 0; i < frame; ++i) {
+        const float* c = artery + 4 * (i + (Index)whole + margin);
+        float a = c[0] + part * (c[1] + part * (c[2] + part * c[3]));
+        TILE_FOR(l, count) {
+          AT(v, KEPT, l) = keeps * AT(v, KEPT, l) + a;
+          float z = AT(v, KEPT, l) - corner * a;
+          AT(trial, 0, l) += z * x[i * n + l];
+          AT(v, SIZE, l) += z * z;
+        }
+      }
+      TILE_FOR(l, count) {
+        float along = AT(trial, 0, l), size = fmax2(AT(v, SIZE, l), 1e-30f), explained = along * along / size;
+        int better = along > 0.0f && explained > AT(v, MOST, l);
+        AT(v, MOST, l) = better ? explained : AT(v, MOST, l);
+        AT(at, FLOW, l) = better ? along / size : AT(at, FLOW, l);
+        AT(at, TRANSIT, l) = better ? log_transit : AT(at, TRANSIT, l);
+        AT(at, DELAY, l) = better ? shift : AT(at, DELAY, l);
+      }
+    }
+    for (int iteration = 0; iteration <= iterations && any; ++iteration) {
+      TILE_FOR(l, count) {
+        AT(next, FLOW, l) = AT(at, FLOW, l) + AT(step, FLOW, l);
+        AT(next, TRANSIT, l) =
+            clampf(AT(at, TRANSIT, l) + clampf(AT(step, TRANSIT, l), -1.0f, 1.0f), least, most);
+        AT(next, DELAY, l) =
+            clampf(AT(at, DELAY, l) + clampf(AT(step, DELAY, l), -2.0f, 2.0f), earliest, latest);
+        AT(v, PIECE, l) = ffloor(-AT(next, DELAY, l));
+        AT(v, PART, l) = -AT(next, DELAY, l) - AT(v, PIECE, l);
+        AT(v, RATE, l) = fexp(-AT(next, TRANSIT, l));
+        AT(v, DECAY, l) = fexp(-AT(v, RATE, l));
+        AT(v, KEPT, l) = AT(v, SLOWED, l) = AT(v, MOVED, l) = AT(trial, 0, l) = 0.0f;
+      }
+      for (int j = 0; j < MATRIX; ++j)
+        TILE_FOR(l, count) { AT(normal, j, l) = 0.0f; }
+      for (int j = 0; j < UNKNOWNS; ++j)
+        TILE_FOR(l, count) { AT(gradient, j, l) = 0.0f; }
+      for (Index i = 0; i < frame; ++i) {
+        TILE_FOR(l, count) {
+          const float* c = artery + 4 * (i + (Index)AT(v, PIECE, l) + margin);
+          float w = AT(v, PART, l), decay = AT(v, DECAY, l), height = AT(next, FLOW, l);
+          float a = c[0] + w * (c[1] + w * (c[2] + w * c[3])),
+                slope = c[1] + w * (2.0f * c[2] + w * 3.0f * c[3]);
+          AT(v, SLOWED, l) = decay * (AT(v, SLOWED, l) + AT(v, RATE, l) * AT(v, KEPT, l));
+          AT(v, KEPT, l) = decay * AT(v, KEPT, l) + a;
+          AT(v, MOVED, l) = decay * AT(v, MOVED, l) - slope;
+          float d0 = AT(v, KEPT, l) - corner * a, d1 = height * AT(v, SLOWED, l);
+          float d2 = height * (AT(v, MOVED, l) + corner * slope), error = x[i * n + l] - height * d0;
+          AT(trial, 0, l) += error * error;
+          AT(gradient, FLOW, l) += d0 * error;
+          AT(gradient, TRANSIT, l) += d1 * error;
+          AT(gradient, DELAY, l) += d2 * error;
+          AT(normal, LOWER(0, 0), l) += d0 * d0;
+          AT(normal, LOWER(1, 0), l) += d1 * d0;
+          AT(normal, LOWER(1, 1), l) += d1 * d1;
+          AT(normal, LOWER(2, 0), l) += d2 * d0;
+          AT(normal, LOWER(2, 1), l) += d2 * d1;
+          AT(normal, LOWER(2, 2), l) += d2 * d2;
+        }
+      }
+      judge_trial(normal, gradient, known, pull, trial, sum, damping, accepted, UNKNOWNS, count);
+      for (int j = 0; j < UNKNOWNS; ++j)
+        TILE_FOR(l, count) { AT(at, j, l) = AT(accepted, 0, l) > 0.0f ? AT(next, j, l) : AT(at, j, l); }
+      factor_normal(known, factor, scale, damping, UNKNOWNS, count);
+      solve_normal(factor, scale, pull, step, UNKNOWNS, count);
+    }
+    if (any) {
+      TILE_FOR(l, count) { AT(damping, 0, l) = 0.0f; }
+      factor_normal(known, factor, scale, damping, UNKNOWNS, count);
+      for (int j = 0; j < UNKNOWNS; ++j) {
+        inverse_diagonal(factor, scale, step, trial, j, UNKNOWNS, count);
+        TILE_FOR(l, count) { AT(variance, j, l) = AT(trial, 0, l); }
+      }
+    }
+    TILE_FOR(l, count) {
+      int fitted = inside[l] && AT(v, MOST, l) > 0.0f;
+      to_flow[l] = fitted ? AT(at, FLOW, l) : 0.0f;
+      to_transit[l] = fitted ? fexp(AT(at, TRANSIT, l)) : 0.0f;
+      to_delay[l] = fitted ? AT(at, DELAY, l) : 0.0f;
+      to_misfit[l] = fitted ? AT(sum, 0, l) : 0.0f;
+      to_power[l] = inside[l] ? AT(v, POWER, l) : 0.0f;
+      to_flow_variance[l] = fitted ? AT(variance, FLOW, l) : 0.0f;
+      to_transit_variance[l] = fitted ? AT(variance, TRANSIT, l) : 0.0f;
+      to_delay_variance[l] = fitted ? AT(variance, DELAY, l) : 0.0f;
+    }
+  }
+}
