@@ -4,10 +4,9 @@
 #pragma once
 
 #include "fft_vectors.h"
+#include "tile.h"
 
 namespace {
-
-typedef long long Index;
 
 struct Lines {  // one number of every line
   Vec re, im;

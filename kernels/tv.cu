@@ -2,6 +2,7 @@
 // Splits z1 = grad x and z2 = A x with scaled multipliers u1 and u2; periodic forward differences.
 // Over-relaxation by 1 + `relax`: (1 + relax) A x - relax z takes the place of A x in the update of a multiplier,
 // with the split z before its update (Eckstein & Bertsekas 1992, 10.1007/BF01581204). relax = 0: plain ADMM.
+#include "tv_kspace.h"
 #include "vmath.h"
 
 #define ROWS 8
@@ -215,35 +216,10 @@ KERNEL(tv_harmonic_kspace_step,
         const float* RESTRICT ez, float mu1, float mu2, float mu3, float pull, float relax, float scale,
         Index nx, Index ny, Index nh),
        (gradient, data, harmonic, response, ex, ey, ez, mu1, mu2, mu3, pull, relax, scale, nx, ny, nh)) {
-  float more = 1.0f + relax, less = relax * scale;
+  HarmonicStep step = {mu1, mu2, mu3, pull, relax, scale};
   FOR_ROWS(row, nx * ny) {
-    float exy = ex[row / ny] + ey[row % ny];
-    Complex* g = gradient + row * nh;
-    Complex* d = data + row * nh;
-    Complex* c = harmonic + row * nh;
-    const float* response_row = response + row * nh;
-    ROW_FOR(k, (int)nh) {
-      float a = response_row[k], e = exy + ez[k];
-      float curvature = mu1 * (e + pull) + mu2 * a * a;
-      float determinant = mu1 * mu2 * (e + pull) + mu3 * e * e * curvature;
-      float inverse = determinant > 0.0f ? scale / determinant : 0.0f;
-      float alone = determinant > 0.0f ? 0.0f : scale;
-      float of_g = (mu1 * mu2 + mu3 * e * e * mu1) * inverse;
-      float of_d = mu3 * e * e * mu2 * a * inverse;
-      float of_c = mu3 * e * mu2 * a * inverse;
-      float h_of_g = -mu1 * mu2 * a * inverse;
-      float h_of_d = mu1 * mu2 * (e + pull) * inverse + alone;
-      float h_of_c = -mu3 * e * curvature * inverse;
-      float x_re = of_g * g[k].re + of_d * d[k].re + of_c * c[k].re;
-      float x_im = of_g * g[k].im + of_d * d[k].im + of_c * c[k].im;
-      float h_re = h_of_g * g[k].re + h_of_d * d[k].re + h_of_c * c[k].re;
-      float h_im = h_of_g * g[k].im + h_of_d * d[k].im + h_of_c * c[k].im;
-      g[k].re = x_re;
-      g[k].im = x_im;
-      d[k].re = more * (a * x_re + h_re) - less * d[k].re;
-      d[k].im = more * (a * x_im + h_im) - less * d[k].im;
-      c[k].re = -more * e * h_re - less * c[k].re;
-      c[k].im = -more * e * h_im - less * c[k].im;
-    }
+    Index first = row * nh;
+    tv_harmonic_row(gradient + first, data + first, harmonic + first, response + first,
+                    ex[row / ny] + ey[row % ny], ez, step, (int)nh);
   }
 }

@@ -7,14 +7,16 @@ transforms of :mod:`qsmengine.backend.fft_cpu`. The same input always gives iden
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import permutations, product
 from typing import Any, Protocol
 
 import numpy as np
 
 from qsmengine.backend.device import Device
-from qsmengine.backend.fft_cpu import cpu_engine, radices_of
+from qsmengine.backend.fft_cpu import OwnFft, cpu_engine, radices_of
+from qsmengine.backend.kernel import Kernel
+from qsmengine.backend.launch import launch
 from qsmengine.data import Array
 from qsmengine.errors import InputError, OutOfMemoryError
 
@@ -71,9 +73,36 @@ class RealFFT:
 
     def filter(self, x: Array, response: Array) -> Array:
         """Return the convolution of real `x` with the kernel whose half spectrum is `response`."""
+        if isinstance(self._engine, OwnFft) and response.dtype == np.float32:
+            x, out = self._checked(x, self.shape, np.float32), self.device.empty(self.shape)
+            response = self._checked(response, self.spectrum_shape, np.float32)
+            spectrum = self.device.empty(self.spectrum_shape, np.complex64)
+            self._engine.filter(x, response, spectrum, out, self.scale)
+            return out
         spectrum = self.forward(x)
         spectrum *= response
         return self.inverse(spectrum)
+
+    def through(self, kernel: Kernel, images: Mapping[str, tuple[Array, Array, Array]], **values: Any) -> None:
+        """Transform images, run `kernel` on their spectra, and transform these back, unscaled.
+
+        Parameters
+        ----------
+        kernel
+            Takes the spectra in place, by the names of `images`.
+        images
+            Name -> image, float32 of `shape`; its spectrum, complex64; and the result, float32, which may be
+            the image. All are C-contiguous on the device.
+        values
+            Further arguments of the kernel.
+        """
+        if isinstance(self._engine, OwnFft) and self._engine.through(kernel, images, values):
+            return
+        for image, spectrum, _ in images.values():
+            self.forward(image, spectrum)
+        launch(kernel, self.device, **{name: three[1] for name, three in images.items()}, **values)
+        for _, spectrum, result in images.values():
+            self.inverse(spectrum, result, scaled=False)
 
     def mean(self, response: Array) -> float:
         """Return the mean over the whole spectrum of a real response that is stored as half spectrum."""

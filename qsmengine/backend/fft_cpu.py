@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from qsmengine.backend.forking import usable_threads
 from qsmengine.backend.host import hostcall
-from qsmengine.backend.signatures.fft import FFT_FORWARD, FFT_INVERSE
+from qsmengine.backend.kernel import Kernel
+from qsmengine.backend.signatures.fft import FFT_FILTER, FFT_FORWARD, FFT_INVERSE, FFT_TV_HARMONIC
+from qsmengine.backend.signatures.tv import TV_HARMONIC_KSPACE_STEP
 from qsmengine.data import Array
 
 RADICES = (4, 2, 3, 5, 7)
+WITH_TRANSFORMS = {TV_HARMONIC_KSPACE_STEP.name: FFT_TV_HARMONIC}
+"""Kernel on spectra -> host function that also transforms: its spectra have the kernel's names, the images and
+results end in ``_image`` and ``_result``."""
 _LEAST_PARALLEL = 32**3
 """Voxels below which waking other threads costs more than they gain."""
 
@@ -54,6 +61,28 @@ class OwnFft:
     def inverse(self, spectrum: Array, out: Array) -> None:
         """Write the unscaled inverse into `out`; overwrites `spectrum`."""
         hostcall(FFT_INVERSE, spectrum=spectrum, x=out, threads=usable_threads(self._threads), **self._tables)
+
+    def filter(self, x: Array, response: Array, spectrum: Array, out: Array, scale: float) -> None:
+        """Write `scale` times the unscaled convolution of `x` with the response, float32, into `out`."""
+        hostcall(
+            FFT_FILTER, x=x, response=response, spectrum=spectrum, out=out, scale=scale,
+            threads=usable_threads(self._threads), **self._tables,
+        )  # fmt: skip
+
+    def through(
+        self, kernel: Kernel, images: Mapping[str, tuple[Array, Array, Array]], values: Mapping[str, Any]
+    ) -> bool:
+        """Transform, run `kernel`, and transform back as one function, if there is one for this kernel."""
+        function = WITH_TRANSFORMS.get(kernel.name)
+        if function is None:
+            return False
+        arrays = {
+            name + ending: array
+            for name, three in images.items()
+            for ending, array in zip(("_image", "", "_result"), three, strict=True)
+        }
+        hostcall(function, **arrays, **values, threads=usable_threads(self._threads), **self._tables)
+        return True
 
 
 class ScipyFft:

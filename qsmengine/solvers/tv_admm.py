@@ -216,7 +216,12 @@ class GradientSplit:
         self.spectrum = device.empty(fft.spectrum_shape, np.complex64)
 
     def step(self, turn: int) -> Array:
-        """Shrink the gradient, update the multiplier; the spectrum of grad^T (z1 - p), and of the pull.
+        """Do :meth:`shrink`; return the spectrum of `adjoint`."""
+        self.shrink(turn)
+        return self.fft.forward(self.adjoint, self.spectrum)
+
+    def shrink(self, turn: int) -> None:
+        """Shrink the gradient, update the multiplier; `adjoint` becomes grad^T (z1 - p) and the pull.
 
         The sum grad x + p, which holds both z1 and p, is read from one buffer and written to another. Turns
         alternate between 0 and 1, and with them the buffers.
@@ -231,7 +236,6 @@ class GradientSplit:
         if self.pull is not None:
             region, factor = self.pull
             region.add_target(self.x, self.adjoint, factor, self.device, self.relax)
-        return self.fft.forward(self.adjoint, self.spectrum)
 
 
 class TvAdmm:

@@ -148,16 +148,15 @@ class _HarmonicAdmm:
         self._replay(self._step)
 
     def _step(self, turn: int) -> None:
-        field = self.field
-        gradient = self.split.step(turn)
+        split, field = self.split, self.field
+        split.shrink(turn)
         field.step()
-        self.fft.forward(field.field, self.data_spectrum)
-        self.fft.forward(field.laplacian, self.harmonic_spectrum)
-        launch(
-            TV_HARMONIC_KSPACE_STEP, self.device, gradient=gradient, data=self.data_spectrum,
-            harmonic=self.harmonic_spectrum, response=self.problem.response, relax=RELAX, scale=self.fft.scale,
-            **self.penalties, **self.split.laplacian,
+        images = {
+            "gradient": (split.adjoint, split.spectrum, split.x),
+            "data": (field.field, self.data_spectrum, field.field),
+            "harmonic": (field.laplacian, self.harmonic_spectrum, field.laplacian),
+        }
+        self.fft.through(
+            TV_HARMONIC_KSPACE_STEP, images, response=self.problem.response, relax=RELAX, scale=self.fft.scale,
+            **self.penalties, **split.laplacian,
         )  # fmt: skip
-        self.fft.inverse(gradient, self.split.x, scaled=False)
-        self.fft.inverse(self.data_spectrum, field.field, scaled=False)
-        self.fft.inverse(self.harmonic_spectrum, field.laplacian, scaled=False)

@@ -10,6 +10,8 @@ import pytest
 
 from qsmengine.backend.device import cpu, to_numpy
 from qsmengine.backend.fft import RealFFT, fast_shape, fast_size, fft_library
+from qsmengine.backend.launch import launch
+from qsmengine.backend.signatures.tv import TV_HARMONIC_KSPACE_STEP
 from qsmengine.errors import InputError, OutOfMemoryError
 
 SHAPES = [
@@ -65,6 +67,40 @@ def test_filter_is_circular_convolution(device, rng):
     response = fft.forward(device.asarray(shifted))
     result = to_numpy(fft.filter(device.asarray(x), response))
     assert np.allclose(result, np.roll(x, (2, 3), axis=(0, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20, 18, 16), (6, 11, 8), (34, 36, 40)])
+def test_a_filter_is_a_product_of_spectra_and_keeps_its_input(shape, device, rng):
+    x, fft = device.asarray(rng.standard_normal(shape)), RealFFT(shape, device)
+    before = to_numpy(x).copy()
+    response = device.asarray(rng.standard_normal(fft.spectrum_shape))
+    expected = np.fft.irfftn(np.fft.rfftn(before.astype(float)) * to_numpy(response), s=shape, axes=(0, 1, 2))
+    assert np.abs(to_numpy(fft.filter(x, response)) - expected).max() <= 5e-6 * np.abs(expected).max()
+    assert np.array_equal(to_numpy(x), before)
+
+
+@pytest.mark.parametrize("shape", [(20, 18, 16), (6, 11, 8), (34, 36, 40)])
+def test_a_kernel_between_transforms_gives_what_it_gives_after_them(shape, device, rng):
+    fft = RealFFT(shape, device)
+    names = ("gradient", "data", "harmonic")
+    images = {name: device.asarray(rng.standard_normal(shape)) for name in names}
+    values = {"response": device.asarray(rng.uniform(-0.6, 0.3, fft.spectrum_shape)), "relax": 0.7}
+    values |= {
+        name: device.asarray(rng.uniform(0, 4, n))
+        for name, n in zip(("ex", "ey", "ez"), fft.spectrum_shape, strict=True)
+    }
+    values |= {"mu1": 0.005, "mu2": 0.1, "mu3": 1.0, "pull": 0.2, "scale": fft.scale}
+    spectra = {name: fft.forward(image) for name, image in images.items()}
+    launch(TV_HARMONIC_KSPACE_STEP, device, **spectra, **values)
+    expected = {name: to_numpy(fft.inverse(spectrum, scaled=False)) for name, spectrum in spectra.items()}
+    results = images | {"gradient": device.empty(shape)}
+    work = {name: device.empty(fft.spectrum_shape, np.complex64) for name in names}
+    fft.through(
+        TV_HARMONIC_KSPACE_STEP, {name: (images[name], work[name], results[name]) for name in names}, **values
+    )
+    for name in names:
+        error = np.abs(to_numpy(results[name]) - expected[name]).max()
+        assert error <= 1e-5 * np.abs(expected[name]).max()
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 8), (5, 4, 7)])
