@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import ROOT
+from bench.qsm.whole import SHAPE as COMMAND_SHAPE
 from qsmengine.errors import QsmengineError
 
 PRESETS = {"accurate": 4, "fast": 4, "consensus": 4, "double-echo-flash": 2, "single-echo": 1}
 """Preset -> echoes of the series it gets."""
 SHAPE, QUICK_SHAPE = (256, 256, 160), (128, 128, 80)
-PARTS = ("presets", "methods", "romeo")
+PARTS = ("command", "presets", "methods", "romeo")
+COMMAND_PRESETS = ("accurate", "fast")
+ROUNDS = 3
+"""Of the whole command."""
 
 
 class RunError(QsmengineError):
@@ -56,8 +60,8 @@ def main(argv: list[str]) -> int:
     if options.from_json is not None:
         result = json.loads(options.from_json.read_text(encoding="utf-8"))
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            result = measure(options, Path(folder))
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as files:
+            result = measure(options, Path(folder), Path(files))
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.doc is not None:
@@ -69,14 +73,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run all jobs that `options` ask for."""
+def measure(options: argparse.Namespace, folder: Path, files: Path) -> dict[str, Any]:
+    """Run all jobs that `options` ask for; `folder` and `files` are empty folders."""
     run = Runner(folder, options.device, options.threads)
     shape = QUICK_SHAPE if options.quick else SHAPE
     presets = {name: PRESETS[name] for name in options.preset or PRESETS}
-    run(what="head", shape=shape, echoes=sorted({*presets.values(), 2}))
-    result: dict[str, Any] = {"benchmark": "qsm", "shape": shape, "machine": run(what="machine")}
     parts = options.part or PARTS
+    if set(parts) != {"command"}:
+        run(what="head", shape=shape, echoes=sorted({*presets.values(), 2}))
+    result: dict[str, Any] = {"benchmark": "qsm", "shape": shape, "machine": run(what="machine")}
+    if "command" in parts:
+        result["command"] = _commands(Runner(files, options.device, options.threads), options)
     if "presets" in parts:
         result["presets"] = [_preset(run, name, echoes) for name, echoes in presets.items()]
     if "methods" in parts:
@@ -84,6 +91,23 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if "romeo" in parts:
         result["romeo"] = [_growth(run, region) for region in ("brain", "image")]
     return result
+
+
+def _commands(run: Runner, options: argparse.Namespace) -> dict[str, Any]:
+    shape = QUICK_SHAPE if options.quick else COMMAND_SHAPE
+    run(what="files", shape=shape)
+    rows = []
+    for preset in COMMAND_PRESETS:
+        if options.preset and preset not in options.preset:
+            continue
+        rows.append(run(what="command", preset=preset, rounds=1 if options.quick else ROUNDS))
+        row = rows[-1]
+        print(
+            f"qsmengine qsm, {preset}: {row['seconds']:.1f} s, {row['cpu_seconds']:.1f} CPU s, "
+            f"{row['iterations']} iterations; phase to field {row['field_seconds']:.2f} s",
+            flush=True,
+        )
+    return {"shape": shape, "rounds": 1 if options.quick else ROUNDS, "rows": rows}
 
 
 def _preset(run: Runner, name: str, echoes: int) -> dict[str, Any]:

@@ -12,6 +12,10 @@ GOAL_SHAPE = [256, 256, 160]
 PRESET_GOALS: Mapping[str, tuple[float | None, float | None]] = {"accurate": (240.0, 4.0), "fast": (25.0, None)}
 """Preset -> on two cores: largest seconds, largest memory [GiB]; None: no goal."""
 FACTOR_GOAL = 2.0
+COMMAND_GOALS: Mapping[str, float] = {"accurate": 11.0, "fast": 6.0}
+"""Preset -> on two cores: largest seconds of the whole command at 1 mm with four echoes."""
+FIELD_GOAL = 1.5
+"""Largest seconds of phase offset, unwrapping, and field fit in it."""
 GROWTH_GOAL = 2.0
 """Seconds per ten million voxels."""
 WITH_GOAL = ("background/vsharp",)
@@ -36,6 +40,8 @@ def document(result: Mapping[str, Any]) -> str:
 
     shape, fov = (" x ".join(f"{v:g}" for v in triple) for triple in (result["shape"], FIELD_OF_VIEW))
     parts = [HEAD.format(shape=shape, fov=fov), _machine(result["machine"])]
+    if "command" in result:
+        parts.append(_commands(result["command"]))
     if "presets" in result:
         goals = PRESET_GOALS if list(result["shape"]) == GOAL_SHAPE else {}
         parts += [_presets(result["presets"], goals), _steps(result["presets"])]
@@ -59,6 +65,31 @@ def _machine(facts: Mapping[str, Any]) -> str:
         f"{facts['gpu'] or 'no GPU'};\n{facts['fft']}, NumPy {facts['numpy']}, Python {facts['python']}; "
         f"{facts['date'][:10]}, commit {facts['commit']}, load at the start {facts['load'][0]}.\n"
     )
+
+
+def _commands(result: Mapping[str, Any]) -> str:
+    size = " x ".join(map(str, result["shape"]))
+    lines = [
+        (
+            row["preset"],
+            f"{row['seconds']:.1f}",
+            verdict(row["seconds"], COMMAND_GOALS[row["preset"]]),
+            f"{row['cpu_seconds']:.1f}",
+            str(row["iterations"]),
+            f"{row['field_seconds']:.2f}",
+            verdict(row["field_seconds"], FIELD_GOAL),
+        )
+        for row in result["rows"]
+    ]
+    text = (
+        "## Whole command\n\n"
+        "`qsmengine qsm` as a user types it, from compressed files of four echoes to maps on disk: start of\n"
+        f"Python, reading, all steps, writing, and exit. The head has {size} voxels of 1 mm.\n"
+        f"The smallest of {result['rounds']} runs counts. Phase to field is the time of phase offset, unwrapping, and\n"
+        "field fit in it.\n\n"
+    )
+    head = ("preset", "s", "goal [s]", "CPU s", "iterations", "phase to field [s]", "goal [s]")
+    return text + table(head, lines)
 
 
 def _presets(rows: Sequence[Mapping[str, Any]], goals: Mapping[str, tuple[float | None, float | None]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import describe
-from bench.qsm import heads, runs
+from bench.qsm import heads, runs, whole
 from qsmengine.backend.device import resolve_device
 from qsmengine.errors import QsmengineError
 
@@ -19,9 +19,14 @@ def run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     if job["what"] == "head":
         heads.make_head(folder, tuple(job["shape"]), job["echoes"])
         return {}
+    if job["what"] == "files":
+        whole.write_files(folder, tuple(job["shape"]))
+        return {}
     device = resolve_device(job["device"], job["threads"])
     if job["what"] == "machine":
         return describe(device)
+    if job["what"] == "command":
+        return whole.run_command(folder, job["preset"], job["device"], device.threads, job["rounds"])
     if job["what"] == "preset":
         result = runs.run_preset(folder, job["preset"], job["echoes"], device)
     elif job["what"] == "method":

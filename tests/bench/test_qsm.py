@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from bench.qsm import command, heads, runs, worker
+from bench.qsm import command, heads, runs, whole, worker
 from bench.qsm.clock import timed_ffts
 from bench.qsm.document import document, verdict
 from qsmengine.backend.device import cpu
@@ -89,6 +89,18 @@ def test_preset_reports_every_step_and_growth_every_voxel(folder):
     assert grown["per_ten_million"] == pytest.approx(grown["seconds"] * 1e7 / grown["voxels"])
 
 
+def test_the_whole_command_is_timed_with_its_steps(tmp_path, capfd):
+    whole.write_files(tmp_path, (40, 44, 36))
+    assert len(list(tmp_path.glob("*.nii.gz"))) == 2 * whole.ECHOES
+    row = whole.run_command(tmp_path, "fast", "cpu", 1, rounds=1)
+    stages = [step["stage"] for step in row["steps"]]
+    assert set(whole.FIELD_STEPS) < set(stages)
+    assert 0 < row["field_seconds"] < sum(step["seconds"] for step in row["steps"]) < row["seconds"]
+    assert row["iterations"] == 24
+    assert row["cpu_seconds"] > 0
+    assert "Error" not in capfd.readouterr().err
+
+
 def test_worker_tells_its_memory_and_failures_by_exit_status(folder, capsys):
     job = {"what": "growth", "region": "brain", "device": "cpu", "threads": 1}
     assert worker.main([str(folder), json.dumps(job)]) == 0
@@ -128,7 +140,11 @@ def test_document_says_which_goals_are_missed():
             {"region": "brain", "voxels": 10, "seconds": 1.0, "cpu_seconds": 0.9, "per_ten_million": 1.5}
         ],
     }
+    row = {"preset": "fast", "seconds": 5.94, "cpu_seconds": 9.8, "iterations": 24, "field_seconds": 1.6}
+    result["command"] = {"shape": [184, 222, 198], "rounds": 3, "rows": [row]}
     text = document(result)
+    assert "| fast | 5.9 | 6: met | 9.8 | 24 | 1.60 | 1.5: **missed** |" in text
+    assert "184 x 222 x 198 voxels" in text
     assert "| accurate | 4 | 251.0 | 240: **missed** | 400.0 | 3.00 | 4: met |" in text
     assert "| inversion/x | iteration | 1.000 | 4 | 1.25 | 2: met | 1.00 |" in text
     assert "| brain | 10 | 1.00 | 0.90 | 1.50 | 2: met |" in text
