@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
-from qsmengine.cli.demo.compare import correlation, median_difference
+from qsmengine.cli.demo.compare import median_difference
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.demo_data import demo_path
@@ -16,6 +16,7 @@ from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
+from qsmengine.stages.metrics import correlation
 
 MIN_B0 = 300.0
 """Signal at b = 0 above which a voxel counts as tissue and is compared."""

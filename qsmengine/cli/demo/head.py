@@ -10,7 +10,7 @@ import numpy as np
 
 from qsmengine.api.reconstruct import invert_dipole
 from qsmengine.backend.device import Device, to_numpy
-from qsmengine.cli.demo.compare import correlation, median_difference, nrmse
+from qsmengine.cli.demo.compare import median_difference, relative_error
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.io.nifti import write_image
@@ -22,6 +22,7 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.report.agreement import agreement
 from qsmengine.report.figures import overview
 from qsmengine.report.panels import Panel
+from qsmengine.stages.metrics import correlation
 from qsmengine.stats.labels.tables import load_label_table
 from qsmengine.stats.regions.files import tabulate_regions
 
@@ -140,7 +141,7 @@ def _agreement(
         estimate = estimate - estimate[mask].mean(dtype=np.float64)
         reference = reference - reference[mask].mean(dtype=np.float64)
     return (
-        nrmse(estimate, reference, mask, demean=demean),
+        relative_error(estimate, reference, mask, demean=demean),
         correlation(estimate, reference, mask),
         factor * median_difference(estimate, reference, mask),
         unit,

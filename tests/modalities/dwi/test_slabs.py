@@ -75,8 +75,8 @@ def test_mask_may_miss_a_slab(tmp_path, series, rng):
 def test_voxel_without_signal_in_one_unweighted_volume_is_left_out_of_the_slabs_too(tmp_path, rng):
     shape = (30, 32, 26)
     b, g = gradient_table(rng, 12, (1000.0,), b0=3)
-    axes = [np.linspace(-1.2, 1.2, n) for n in shape]
-    head = sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij")) < 1
+    axes = np.meshgrid(*(np.linspace(-1.2, 1.2, n) for n in shape), indexing="ij")
+    head = np.linalg.norm(axes, axis=0) < 1
     count = int(head.sum())
     image = rng.uniform(1, 4, (*shape, len(b)))
     image[head] = signals(random_tensors(rng, count), rng.uniform(800, 1200, count), b, g)
