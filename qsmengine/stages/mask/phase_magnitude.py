@@ -9,6 +9,11 @@
    head is dilated by 1 mm more than it was eroded and intersected with the score above 0.8 times the threshold.
 5. Closing by `closing` mm, then filling of holes.
 
+Noise punctures the thresholded score, and erosion widens the holes until little is left of the brain. Filling
+them by a vote of neighbours shows how much is lost: if erosion leaves less than 3/4 of what it leaves after the
+vote, magnitude and quality are smoothed by a Gaussian of 0.6 `resolution` and steps 1 to 3 repeated. If holes
+still dominate, the mask is refused.
+
 All steps use the mean complex signal over blocks of voxels with edges up to `resolution`, so that the quality
 depends little on voxel size and noise; distances are in mm. The mask is interpolated linearly to the grid.
 Assumes a head, not a body; a skull-stripped brain keeps its outline within a few mm.
@@ -50,8 +55,10 @@ from qsmengine.stages.params import Length, Params
 _MAX_SCORE = 2.0
 _LOWERED = 0.8
 _REGROWN = 1.0
-_VOTE = 0.5
-"""Standard deviation of the vote's Gaussian, divided by the resolution."""
+_SMOOTHING = 0.6
+"""Standard deviation of the Gaussian against noise, divided by the resolution."""
+_INTACT = 0.75
+"""Least fraction of the eroded vote that erosion leaves of a score that noise does not puncture."""
 _CANDIDATES = 4
 
 
@@ -98,7 +105,8 @@ def phase_magnitude(
     Raises
     ------
     InputError
-        For shapes or echo times that do not match, a magnitude without signal, or if nothing is left.
+        For shapes or echo times that do not match, a magnitude without signal, if noise dominates, or if
+        nothing is left.
     """
     times = check_series(grid, echo_times, magnitude=magnitude, phase=phase)
     factors = block_factors(grid.voxel_size, params.resolution)
@@ -108,7 +116,7 @@ def phase_magnitude(
         raise InputError("no signal: the magnitude is 0 everywhere", field="magnitude")
     quality = image_quality([m for m, _ in signals], [p for _, p in signals], times, device)
     size = block_size(grid.voxel_size, factors)
-    mask = _clean(_score(image, quality, size, params, device), size, params, device)
+    mask = _brain(image, quality, size, params, device)
     return device.asarray(onto_voxels(mask, factors, grid.shape, device), bool)
 
 
@@ -140,12 +148,47 @@ def _score(image: Array, quality: Array, size: Vector3, params: PhaseMagnitudePa
     return score
 
 
-def _clean(score: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
-    threshold = params.threshold or min(otsu(score[score > 0], device), 0.5)
+def _brain(image: Array, quality: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
+    """Return the brain mask; magnitude and quality (x, y, z) are smoothed if noise punctures their score."""
+    score = _score(image, quality, size, params, device)
+    threshold = _threshold(score, params, device)
+    if _left_by_erosion(score, threshold, size, params, device) < _INTACT:
+        sigma = _SMOOTHING * params.resolution
+        image, quality = (gaussian_filter(part, size, sigma, device) for part in (image, quality))
+        score = _score(image, quality, size, params, device)
+        threshold = _threshold(score, params, device)
+        if _left_by_erosion(score, threshold, size, params, device) < _INTACT:
+            raise InputError(
+                "no brain found: noise breaks up magnitude and phase quality; give a mask (--mask)",
+                field="magnitude",
+            )
     core = _thickest(score > np.float32(threshold), size, params, device)
     grown = dilated(core, params.opening + _REGROWN, size, device)
     brain = _largest(grown & (score > np.float32(_LOWERED * threshold)), device)
     return filled(closed(brain, params.closing, size, device), device)
+
+
+def _threshold(score: Array, params: PhaseMagnitudeParams, device: Device) -> float:
+    return params.threshold or min(otsu(score[score > 0], device), 0.5)
+
+
+def _left_by_erosion(
+    score: Array, threshold: float, size: Vector3, params: PhaseMagnitudeParams, device: Device
+) -> float:
+    """Return the size of the eroded score relative to that after a vote of neighbours, 1 if both are empty."""
+    bright = score > np.float32(threshold)
+    left, voted = (
+        int(eroded(mask, params.opening, size, device).sum())
+        for mask in (bright, _vote(bright, size, params, device))
+    )
+    return left / voted if voted else 1.0
+
+
+def _vote(bright: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
+    """Return the voxels around which most of the neighbours are in `bright`."""
+    share = gaussian_filter(bright.astype(np.float32), size, _SMOOTHING * params.resolution, device)
+    votes: Array = share > np.float32(0.5)
+    return votes
 
 
 def _thickest(bright: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
@@ -155,8 +198,8 @@ def _thickest(bright: Array, size: Vector3, params: PhaseMagnitudeParams, device
     The depth, twice `opening`, is therefore measured after a vote of neighbours.
     """
     parts = eroded(bright, params.opening, size, device)
-    votes = gaussian_filter(bright.astype(np.float32), size, _VOTE * params.resolution, device)
-    deep = largest_component(eroded(votes > np.float32(0.5), 2 * params.opening, size, device), device) & parts
+    votes = _vote(bright, size, params, device)
+    deep = largest_component(eroded(votes, 2 * params.opening, size, device), device) & parts
     best = largest = _largest(parts, device)
     for _ in range(_CANDIDATES):
         if 2 * int((best & deep).sum()) >= int(deep.sum()):

@@ -90,8 +90,36 @@ def _twice(image):
     return ndimage.zoom(image, 2, order=1, mode="nearest", grid_mode=True)
 
 
-def test_noise_does_not_turn_the_neck_into_the_brain():
-    made = virtual_head(subject=1, voxel_size=(2.0, 2.0, 2.0), snr=25.0, seed=3)
-    series = made.gre
-    mask = make(series.magnitude, series.phase, series.echo_times, made.grid)
-    assert dice(mask, made.mask) > 0.9
+@pytest.fixture(scope="module", params=[(1, 3.0), (2, 2.0)], ids=["3 mm", "2 mm"])
+def clean(request):
+    subject, edge = request.param
+    return virtual_head(subject=subject, voxel_size=(edge,) * 3, seed=3)
+
+
+def noisy(clean, snr, lowest=0):
+    """Return the mask of the head above a slice, at an SNR of white matter in the first echo, and its truth."""
+    series = clean.gre
+    signal = series.magnitude * np.exp(1j * series.phase)
+    level = np.median(series.magnitude[..., 0][clean.mask])
+    rng = np.random.default_rng(7)
+    signal += level / snr * (rng.standard_normal(signal.shape) + 1j * rng.standard_normal(signal.shape))
+    part = signal[:, :, lowest:].astype(np.complex64)
+    grid = clean.grid.replace(shape=part.shape[:3])
+    mask = make(np.abs(part), np.angle(part), series.echo_times, grid)
+    return np.asarray(mask), clean.mask[:, :, lowest:]
+
+
+@pytest.mark.parametrize("snr", [10.0, 15.0, 25.0, 100.0])
+def test_noise_does_not_turn_the_neck_into_the_brain(clean, snr):
+    assert dice(*noisy(clean, snr)) > 0.9
+
+
+@pytest.mark.parametrize("snr", [10.0, 15.0])
+def test_a_noisy_head_without_neck_keeps_its_brain(clean, snr):
+    lowest = int(np.flatnonzero(clean.mask.any(axis=(0, 1)))[0])
+    assert dice(*noisy(clean, snr, lowest)) > 0.9
+
+
+def test_a_head_lost_in_noise_is_refused(clean):
+    with pytest.raises(InputError, match="no brain found"):
+        noisy(clean, 1.5)
