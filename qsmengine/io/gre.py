@@ -17,6 +17,7 @@ from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import read_image, read_stored
+from qsmengine.io.orientation import check_orientation
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
 from qsmengine.io.slices import correct_slices
 
@@ -81,7 +82,8 @@ def load_gre(
     ------
     InputError
         For a missing echo time or field strength, different grids, equal echo times, an unknown phase range, no
-        signal, or more than 5 % of the object unusable in an echo; the message names file and field.
+        signal, an echo that is mirrored, or more than 5 % of the object unusable in an echo; the message names
+        file and field.
     UsageError
         For an invalid combination of parts.
     """
@@ -103,6 +105,7 @@ def load_gre(
         magnitudes, phases = _arrays(files, repetition, phase_units, phase_sign, notes)
         unknown = _check_signal(magnitudes, phases, files.groups, notes)
         correct_slices(magnitudes, phases, slice_alternation, notes)
+        check_orientation(magnitudes, phases, files.echo_names(0), files.echo_names(-1))
         return magnitudes, phases, unknown
 
     if repetitions == "average":

@@ -60,6 +60,11 @@ class GreFiles:
         """Images and their sidecars."""
         return tuple(path for group in self.groups for path in group.sources)
 
+    def echo_names(self, part: int) -> list[str]:
+        """Return the file of each echo, in the order of `echo_times`, of a part given by its index."""
+        names = [str(file.path) for file in self.groups[part].files for _ in range(file.n_volumes)]
+        return [names[volume] for volume in self.orders[part]]
+
 
 def open_gre(
     magnitude: Paths = None,

@@ -1,0 +1,159 @@
+"""Echoes stored in different orientations under the same affine, found by comparing neighbouring echoes.
+
+Magnitudes of two echoes are compared by their correlation, phases by that of their local gradients
+
+    g = arg(u(x + 1) conj u(x)) - smooth mean,  u = exp(i phase),
+
+which contain tissue borders and veins but neither the coil's phase nor the shim. An echo counts as mirrored
+only if its mirror image agrees clearly better with its neighbour than the echo itself does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from typing import TypeAlias
+
+import numpy as np
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+
+_SAMPLES, _CENTRAL = 128, 72
+"""Greatest number of voxels along each axis of the subsampled images, and of their compared central part."""
+_LEAST_MAGNITUDE, _LEAST_PHASE = 0.5, 0.05
+"""Correlation below which two images show too little of the same structure."""
+_CHANCE = 6.0
+"""Standard deviations, 1 / sqrt(number of voxels), that the correlation of unrelated images does not reach."""
+_UNEXPLAINED, _GAIN = 0.75, 0.01
+"""Greatest part of the disagreement of magnitudes, 1 - r, that an evident orientation leaves; least gain."""
+_RATIO = 1.5
+"""Least ratio of the correlations of phase gradients in an evident orientation and in another."""
+_SMOOTH = 2.0
+"""Standard deviation [compared voxels] of the Gaussian that gives the smooth mean."""
+_COHERENT, _POWER = 1.0, 4
+"""Standard deviation [compared voxels] of the Gaussian that averages u; power of its modulus, the weight."""
+
+_Axes: TypeAlias = tuple[int, ...]
+
+
+def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str], phases: Sequence[str]) -> None:
+    """Check that all echoes are stored in the same orientation.
+
+    Parameters
+    ----------
+    magnitude, phase
+        (x, y, z, echo), finite; phase in radians.
+    magnitudes, phases
+        Name of each echo's file.
+
+    Raises
+    ------
+    InputError
+        If an echo is mirrored, for its file; for both files if two echoes disagree and no third decides.
+    """
+    if magnitude.shape[3] < 2:
+        return
+    part = tuple(_central(n) for n in magnitude.shape[:3])
+    images = [np.ascontiguousarray(magnitude[..., echo][part]) for echo in range(magnitude.shape[3])]
+    centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in images]
+    _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], magnitudes)
+    gradients = [_gradients(phase[..., echo][part]) for echo in range(phase.shape[3])]
+    _refuse([_phase_flip(a, b) for a, b in pairwise(gradients)], phases)
+
+
+def _central(count: int) -> slice:
+    """Return every n-th voxel of the middle of an axis, symmetric to within a voxel."""
+    step = -(-count // _SAMPLES)
+    samples = (count - 1) // step + 1
+    start = (count - 1 - (samples - 1) * step) // 2 + step * (max(0, samples - _CENTRAL) // 2)
+    return slice(start, count - start, step)
+
+
+def _refuse(flips: Sequence[_Axes | None], names: Sequence[str]) -> None:
+    """Raise InputError if neighbouring echoes are mirrored; `flips` are None where the images do not decide."""
+    orientation: list[frozenset[int]] = [frozenset()]
+    for flip in flips:
+        orientation.append(orientation[-1] ^ frozenset(flip or ()))
+    most = max(orientation, key=orientation.count)
+    odd = [echo for echo, found in enumerate(orientation) if found != most]
+    if not odd:
+        return
+    axes = ", ".join("xyz"[axis] for axis in sorted(orientation[odd[0]] ^ most))
+    decided = None not in flips and 2 * len(odd) < len(names)
+    pair = next([echo, echo + 1] for echo, flip in enumerate(flips) if flip)
+    text = (
+        f"echo {', '.join(str(echo + 1) for echo in odd)} is mirrored along {axes} of the array"
+        if decided
+        else f"echoes {pair[0] + 1} and {pair[1] + 1} are mirror images along {axes} of the array"
+    )
+    raise InputError(
+        f"{text}, although the affines agree; store all echoes in the same orientation, or leave out those "
+        "that differ",
+        source=", ".join(dict.fromkeys(names[echo] for echo in (odd if decided else pair))),
+        field="affine",
+    )
+
+
+def _magnitude_flip(first: Sequence[Array], second: Sequence[Array]) -> _Axes | None:
+    """Return the array axes along which a magnitude is mirrored, () for none; None if this is not evident."""
+    best, axes, other = _best(first, second, signed=False)
+    gained = best > other + _GAIN and 1 - best < _UNEXPLAINED * (1 - other)
+    return axes if best > _LEAST_MAGNITUDE and gained else None
+
+
+def _phase_flip(first: Sequence[Array], second: Sequence[Array]) -> _Axes | None:
+    """Return the array axes along which a phase is mirrored, () for none; None if this is not evident."""
+    best, axes, other = _best(first, second, signed=True)
+    return axes if best > max(_LEAST_PHASE, _RATIO * other) else None
+
+
+def _best(first: Sequence[Array], second: Sequence[Array], *, signed: bool) -> tuple[float, _Axes, float]:
+    """Return the best correlation over all orientations, its axes, and the best one of the stored and mirrored.
+
+    That of images as stored is compared with the best mirrored one, a mirrored one with that as stored.
+    """
+    long = [axis for axis, n in enumerate(first[0].shape) if n > 1]
+    flips = [axes for count in range(len(long) + 1) for axes in combinations(long, count)]
+    stored, *others = ((_correlation(first, second, flip, signed=signed), flip) for flip in flips)
+    mirrored = max(others, default=(0.0, ()))
+    chance = _CHANCE / np.sqrt(max(first[0].size, 1))
+    if mirrored[0] > max(stored[0], chance):
+        return (*mirrored, stored[0])
+    return (*stored, mirrored[0])
+
+
+def _gradients(phase: Array) -> list[Array]:
+    """Return the local phase gradients (x, y, z) along each array axis, weighted by the phase's coherence."""
+    from scipy.ndimage import gaussian_filter
+
+    turn = np.exp(np.complex64(1j) * phase)
+    coherence = np.hypot(gaussian_filter(turn.real, _COHERENT), gaussian_filter(turn.imag, _COHERENT))
+    weight = coherence**_POWER
+    found = []
+    for axis in range(3):
+        step = np.angle(_ahead(turn, axis) * _behind(turn, axis).conj())
+        both = np.minimum(_ahead(weight, axis), _behind(weight, axis))
+        share = np.maximum(gaussian_filter(both, _SMOOTH), np.float32(1e-6))
+        found.append(both * (step - gaussian_filter(step * both, _SMOOTH) / share))
+    return found
+
+
+def _correlation(first: Sequence[Array], second: Sequence[Array], flip: _Axes, *, signed: bool) -> float:
+    """Return the correlation of images or of gradients, whose sign changes along mirrored axes."""
+    product = sum(
+        float(np.vdot(a, np.flip(b, flip))) * (-1 if signed and axis in flip else 1)
+        for axis, (a, b) in enumerate(zip(first, second, strict=True))
+    )
+    powers = (sum(float(np.vdot(a, a)) for a in images) for images in (first, second))
+    norm = math.sqrt(math.prod(powers))
+    return product / norm if norm > 0 else 0.0
+
+
+def _ahead(image: Array, axis: int) -> Array:
+    return image[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))]
+
+
+def _behind(image: Array, axis: int) -> Array:
+    return image[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))]
