@@ -1,4 +1,14 @@
-"""Loading of masks."""
+"""Loading of masks: two values, labels, or a probability on any scale.
+
+| values | inside |
+|---|---|
+| 0 and one other | the other |
+| up to 1, or 1.5 with the overshoot of an interpolation | above 0.5 |
+| whole numbers: labels | above 0.5, thus every label |
+| probability in percent, 0 .. 255, ...: most voxels reach 90 % of the largest value | above half of it |
+
+Other values, such as those of a skull-stripped image, do not define a mask and are refused.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +17,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import zero_nonfinite
 from qsmengine.io.nifti import read_image
 
+Mask = npt.NDArray[np.bool_]
+
 SMALL_MASK = 1000
 """Number of voxels below which a mask gets a note."""
+OVERSHOOT = 1.5
+"""Largest value of a mask of 0 and 1 after interpolation with splines or a sinc."""
+EMPTY, FULL = 0.01, 0.9
+"""Fractions of the largest value: below the first a probability is none, above the second it is certainty."""
+LEVELS = 20
+"""Largest value of whole numbers from which they may be a probability instead of labels."""
 
 
-def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list[str]]:
-    """Load a mask on `grid`; values above 0.5 are inside.
+def load_mask(path: str | Path, grid: Grid) -> tuple[Mask, list[str]]:
+    """Load a mask on `grid`.
 
     Returns
     -------
@@ -27,28 +46,79 @@ def load_mask(path: str | Path, grid: Grid) -> tuple[npt.NDArray[np.bool_], list
     Raises
     ------
     InputError
-        If shape or position differ from the grid's, or if the mask is empty.
+        If shape or position differ from the grid's, and as :func:`read_mask` does.
+    """
+    mask, own, notes = read_mask(path)
+    check_same_grid(own, grid, path, "the image")
+    return mask, notes
+
+
+def read_mask(path: str | Path) -> tuple[Mask, Grid, list[str]]:
+    """Load a mask, its grid and notes.
+
+    Raises
+    ------
+    InputError
+        If the image is not three-dimensional, no voxel is inside, or the values do not define a mask.
     """
     path = Path(path)
     image = read_image(path)
-    check_same_grid(image.grid, grid, path, "the image")
     notes = list(image.header.notes)
-    values = image.array
-    if values.ndim != 3:
-        raise InputError(f"a mask has three dimensions, this has shape {values.shape}", source=path)
+    if image.array.ndim != 3:
+        raise InputError(f"a mask has three dimensions, this has shape {image.array.shape}", source=path)
+    return inside_of(image.array, path, notes), image.grid, notes
+
+
+def inside_of(values: Array, source: Path, notes: list[str]) -> Mask:
+    """Return the voxels (x, y, z) inside a mask with the given values, as bool, C-contiguous.
+
+    Raises
+    ------
+    InputError
+        If no voxel is inside, or the values do not define a mask.
+    """
     unknown = np.isnan(values)
     if unknown.any():
-        notes.append(f"{path}: {int(np.count_nonzero(unknown))} NaN values taken as outside the mask")
+        notes.append(f"{source}: {int(np.count_nonzero(unknown))} NaN values taken as outside the mask")
         values = np.where(unknown, np.float32(0), values)
-    zero_nonfinite(values, "mask", path, notes)
-    mask = np.ascontiguousarray(values > 0.5)
-    count = int(np.count_nonzero(mask))
-    if count == 0:
-        raise InputError(f"empty mask: no value above 0.5 (largest {values.max():g})", source=path)
+    zero_nonfinite(values, "mask", source, notes)
+    low, high = float(values.min()), float(values.max())
+    if not high > 0.5:
+        raise InputError(f"empty mask: no value above 0.5 (largest {high:g})", source=source)
+    if low > 0.5 and high > low:
+        raise InputError(
+            f"values {low:g} .. {high:g}: none is outside; store 1 inside and 0 outside", source=source
+        )
+    half = _half(values, high, source)
+    mask = np.ascontiguousarray(values > half)
     if not ((values == 0) | (values == 1)).all():
-        notes.append(f"{path}: values {values.min():g} .. {values.max():g} binarised above 0.5")
+        notes.append(f"{source}: values {low:g} .. {high:g} binarised above {half:g}")
+    count = int(np.count_nonzero(mask))
     if count == mask.size:
-        notes.append(f"{path}: the mask covers the whole image")
+        notes.append(f"{source}: the mask covers the whole image")
     elif count < SMALL_MASK:
-        notes.append(f"{path}: the mask has only {count} voxels")
-    return mask, notes
+        notes.append(f"{source}: the mask has only {count} voxels")
+    return mask
+
+
+def _half(values: Array, high: float, source: Path) -> float:
+    """Return the value above which a voxel is inside; InputError if the values do not define it."""
+    if high <= OVERSHOOT:
+        return 0.5
+    inside = values[values > EMPTY * high]
+    mostly_full = 2 * np.count_nonzero(inside > FULL * high) > inside.size
+    if bool((values == np.rint(values)).all()):
+        levels = np.unique(values[values > 0])
+        if len(levels) == 1 or high < LEVELS:
+            return 0.5
+        if mostly_full and len(levels) > high / 10:
+            return high / 2
+        if len(levels) <= high / 2:
+            return 0.5
+    elif mostly_full:
+        return high / 2
+    raise InputError(
+        f"values up to {high:g} do not tell inside from outside: they are not 0 and 1, a probability, or "
+        "labels; store 1 inside and 0 outside",
+        source=source,
+    )

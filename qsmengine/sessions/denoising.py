@@ -17,6 +17,7 @@ from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
+from qsmengine.io.masks import inside_of
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.configuration.parameters import parse_params
@@ -59,8 +60,10 @@ class DenoiseRequest:
 
 
 @on_device
-def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
+def run_denoising(request: DenoiseRequest, device: Device, notes: list[str] | None = None) -> list[Path]:
     """Denoise the images jointly; write ``NAME_desc-denoised.nii.gz`` and a sidecar for each, or nothing.
+
+    Notes on the mask are appended to `notes`.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def run_denoising(request: DenoiseRequest, device: Device) -> list[Path]:
     volumes = [1 if a.ndim == 3 else a.shape[3] for a in arrays[:count]]
     components = np.concatenate([a.reshape(*grid.shape, -1) for a in arrays[:count]], axis=3)
     sigma: Any = number or (arrays[count] if maps else request.sigma)
-    mask = arrays[-1] > 0.5 if masks else None
+    mask = None if request.mask is None else inside_of(arrays[-1], request.mask, [] if notes is None else notes)
     settings = request.params
     filtered = to_numpy(
         denoise(components, grid, mask=mask, sigma=sigma, method=request.method, params=settings, device=device)

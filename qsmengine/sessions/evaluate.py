@@ -9,6 +9,7 @@ import numpy as np
 
 from qsmengine.data import Array
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.sessions.single import field_in_ppm
@@ -16,9 +17,16 @@ from qsmengine.stages.metrics import DGM_LABELS, Evaluation, evaluate
 
 
 def evaluate_files(
-    estimate: Path, truth: Path, mask: Path, labels: Path | None = None, dgm_labels: Sequence[int] = DGM_LABELS
+    estimate: Path,
+    truth: Path,
+    mask: Path,
+    labels: Path | None = None,
+    dgm_labels: Sequence[int] = DGM_LABELS,
+    notes: list[str] | None = None,
 ) -> Evaluation:
     """Score one map against the truth on the mask's grid (see :mod:`qsmengine.stages.metrics`).
+
+    Notes on the mask are appended to `notes`.
 
     Maps are assumed to be in [ppm]; if their sidecar states [Hz], they are converted with its field strength.
 
@@ -27,11 +35,13 @@ def evaluate_files(
     InputError
         For files that cannot be read or do not share the mask's grid, and units other than ppm and Hz.
     """
-    inside, grid, _ = read_image(mask)
+    inside, grid, found = read_mask(mask)
+    if notes is not None:
+        notes += found
     e, t = (_read_map(path, name, grid) for path, name in ((estimate, "estimate"), (truth, "truth")))
     regions = None if labels is None else _read_on(labels, grid, np.int32)
     volume = float(np.prod(grid.voxel_size))
-    return evaluate(e, t, inside > 0.5, volume, labels=regions, dgm_labels=dgm_labels)
+    return evaluate(e, t, inside, volume, labels=regions, dgm_labels=dgm_labels)
 
 
 def _read_on(path: Path, grid: Grid, dtype: type) -> Array:

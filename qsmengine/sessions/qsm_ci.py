@@ -17,6 +17,7 @@ from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import check_echo_times, check_not_empty
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
+from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.gre.stages import plan_sections
@@ -101,7 +102,7 @@ def run_qsm_ci(
     folder = request.inputs
     check_output(request.outputs, [target], [p for p in folder.glob("*") if p.is_file()], force=request.force)
     config = _config(request, span)
-    mask, mask_grid, _ = read_image(folder / "mask.nii.gz")
+    mask, mask_grid, notes = read_mask(folder / "mask.nii.gz")
     grid, echo_times = read_params(folder / "params.json", mask_grid, needs_echoes="field" in span.sections)
     state = _state(span, folder, mask, echo_times, device)
     if config.input.object_size is not None:
@@ -113,7 +114,7 @@ def run_qsm_ci(
     array = to_numpy(result[_NAMES[span.output]])
     with staged(request.outputs) as out:
         write_image(out / target, np.where(np.isfinite(array), array, np.float32(0)), mask_grid)
-    return request.outputs / target, result.notes
+    return request.outputs / target, (*notes, *result.notes)
 
 
 def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Grid, tuple[float, ...]]:
@@ -220,7 +221,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def _state(
     span: Span, folder: Path, mask: Any, echo_times: tuple[float, ...], device: Device
 ) -> dict[str, Any]:
-    inside = mask > 0.5
+    inside = mask.copy()
     state: dict[str, Any] = {"echo_times": echo_times}
     for name in span.images:
         path = folder / f"{name}.nii.gz"

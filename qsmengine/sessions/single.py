@@ -17,6 +17,7 @@ from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.dwi import open_dwi
 from qsmengine.io.inheritance import image_stem
+from qsmengine.io.masks import inside_of
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.configuration.messages import near
@@ -67,8 +68,10 @@ class StageRequest:
 
 
 @on_device
-def run_stage(request: StageRequest, device: Device) -> list[Path]:
+def run_stage(request: StageRequest, device: Device, notes: list[str] | None = None) -> list[Path]:
     """Run the method on the files, write the requested outputs with sidecars; return the files written.
+
+    Notes on masks are appended to `notes`.
 
     Raises
     ------
@@ -84,6 +87,8 @@ def run_stage(request: StageRequest, device: Device) -> list[Path]:
     sources = [Path(part) for text in files for part in text.split(",")]
     _check_request(request, method, sources)
     arrays, grid = _read_inputs(request, method)
+    for name in [name for name in arrays if name.endswith("mask")]:
+        arrays[name] = inside_of(arrays[name], Path(request.inputs[name]), [] if notes is None else notes)
     values = {name: _on_device(name, value, device) for name, value in arrays.items()}
     sized = sized_grid(grid, values, device=device)
     results = method(values, sized, params, device=device)
@@ -223,5 +228,5 @@ def _on_device(name: str, value: Any, device: Device) -> Any:
     if not isinstance(value, np.ndarray) or name in GRADIENTS:
         return value
     if name.endswith("mask"):
-        return device.asarray(value > 0.5, bool)
+        return device.asarray(value, bool)
     return device.asarray(value, np.int32 if name == "labels" else np.float32)

@@ -14,7 +14,8 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
-from qsmengine.io.nifti import read_image, write_image
+from qsmengine.io.masks import read_mask
+from qsmengine.io.nifti import write_image
 from qsmengine.stages.inference.permutation import PermutationParams, PermutationResult, permutation_test
 from qsmengine.stats.analysis.selection import left_out
 from qsmengine.stats.derivatives.typed_columns import Unread, read_column
@@ -73,6 +74,7 @@ def run_voxelwise(
     *,
     device: Device,
     progress: Callable[[float], None] | None = None,
+    notes: list[str] | None = None,
 ) -> PermutationResult:
     """Test one column in every voxel of a mask and write maps, null distribution and exclusions.
 
@@ -84,7 +86,7 @@ def run_voxelwise(
     table
         TSV with participant_id, map (file, relative to the table), and the columns of the contrast.
     mask
-        Image on the grid of the maps; nonzero voxels are tested.
+        Image on the grid of the maps, see :mod:`qsmengine.io.masks`; voxels inside are tested.
     out
         Output folder.
     contrast, params
@@ -93,6 +95,8 @@ def run_voxelwise(
         See :func:`qsmengine.stages.inference.permutation.permutation_test`.
     progress
         Called with the fraction done.
+    notes
+        List that receives notes on the mask.
 
     Raises
     ------
@@ -101,10 +105,12 @@ def run_voxelwise(
     """
     unread: Unread = {}
     people = _read_people(Path(table), contrast, unread)
-    inside, grid = read_image(mask, dtype=np.float32)[:2]
+    inside, grid, found = read_mask(mask)
+    if notes is not None:
+        notes += found
     chosen, tested, excluded = _choose(people, contrast, table, unread)
     nuisance = code_terms(chosen[list(contrast.covariates)]).predictors
-    maps = _read_maps(chosen["map"].tolist(), Path(table).parent, inside != 0, grid, mask)
+    maps = _read_maps(chosen["map"].tolist(), Path(table).parent, inside, grid, mask)
     result = permutation_test(maps, inside, tested, nuisance, params, device=device, progress=progress)
     folder = Path(out)
     for name, array in zip(OUTPUTS, (result.t, result.tfce, result.p_tfce, result.p_t), strict=True):

@@ -23,7 +23,7 @@ def test_a_mask_loads_and_is_binarised_above_a_half(save, ball):
     soft = np.where(ball, 255, 0.4).astype(np.float32)
     mask, notes = load_mask(save("s.nii", soft, affine=GRID.affine), GRID)
     np.testing.assert_array_equal(mask, ball)
-    assert any("values 0.4 .. 255 binarised above 0.5" in note for note in notes)
+    assert any("values 0.4 .. 255 binarised above 127.5" in note for note in notes)
     _, notes = load_mask(save("f.nii", np.ones(GRID.shape, np.uint8), affine=GRID.affine), GRID)
     assert any("covers the whole image" in note for note in notes)
 
@@ -50,3 +50,44 @@ def test_an_empty_or_misplaced_mask_is_refused(save, ball):
         load_mask(save("a.nii", ball.astype(np.uint8), affine=np.diag([1, 1, 1.01, 1])), GRID)
     with pytest.raises(InputError, match="three dimensions"):
         load_mask(save("d.nii", np.stack([ball, ball], 3).astype(np.uint8), affine=GRID.affine), GRID)
+
+
+@pytest.fixture
+def probability(rng):
+    """A probability, 0 .. 1, most of it 1, with a rim of three voxels."""
+    grid = Grid((40, 40, 40), np.eye(4))
+    distance = np.linalg.norm(np.indices(grid.shape) - 19.5, axis=0)
+    share = np.clip((17 - distance) / 3 + 0.01 * rng.uniform(-1, 1, grid.shape), 0, 1)
+    return share, grid
+
+
+@pytest.mark.parametrize("full", [1, 100, 255, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_a_probability_on_any_scale_is_cut_at_half_of_it(save, probability, full, dtype):
+    share, grid = probability
+    values = (full * share).astype(dtype)
+    mask, notes = load_mask(save("p.nii.gz", values, affine=grid.affine), grid)
+    if full == 1 and dtype is np.int16:
+        assert mask.sum() == (share == 1).sum()
+        return
+    np.testing.assert_array_equal(mask, values > full / 2)
+    assert any(f"binarised above {full / 2:g}" in note for note in notes)
+
+
+def test_labels_are_inside_whatever_their_number(save, rng):
+    grid = Grid((40, 40, 40), np.eye(4))
+    for numbers in ([10, 49, 50], [2, 3, 41, 42], [1001, 1035, 2001, 2035], [2, 4, 10, 251, 255]):
+        labels = rng.choice([0, *numbers], grid.shape).astype(np.int16)
+        mask, _ = load_mask(save("l.nii", labels, affine=grid.affine), grid)
+        np.testing.assert_array_equal(mask, labels > 0)
+
+
+def test_values_that_define_no_mask_are_refused(save, ball, rng):
+    stripped = np.where(ball, rng.normal(300, 60, GRID.shape), 0).astype(np.float32)
+    with pytest.raises(InputError, match=r"s\.nii: values up to .*store 1 inside and 0 outside"):
+        load_mask(save("s.nii", stripped, affine=GRID.affine), GRID)
+    with pytest.raises(InputError, match=r"n\.nii: values 1 \.\. 2: none is outside"):
+        load_mask(save("n.nii", np.where(ball, 2, 1).astype(np.uint8), affine=GRID.affine), GRID)
+    parcels = rng.permutation(np.arange(12**3) % 101).reshape(GRID.shape).astype(np.uint8)
+    with pytest.raises(InputError, match="values up to 100"):
+        load_mask(save("w.nii", parcels, affine=GRID.affine), GRID)

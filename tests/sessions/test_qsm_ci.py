@@ -134,7 +134,7 @@ def test_unknown_stage_suggests_a_near_one(folder):
 def test_empty_mask_is_refused(folder):
     image = read_image(folder / "mask.nii.gz")
     write_image(folder / "mask.nii.gz", image.array * 0, image.grid)
-    with pytest.raises(InputError, match="mask is empty"):
+    with pytest.raises(InputError, match="empty mask"):
         run(folder, "bfr", "a")
 
 

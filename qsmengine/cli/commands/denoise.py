@@ -78,5 +78,8 @@ def denoise(
     params = {"search_radius": search_radius, "patch_radius": patch_radius, "h": h, "rician": rician}
     params |= {"lmmse": lmmse, **given}
     request = DenoiseRequest(images=images, target=out, sigma=sigma, mask=mask, params=params, force=force)
-    for path in run_denoising(request, choose_device(device, threads, reporter)):
+    notes: list[str] = []
+    written = run_denoising(request, choose_device(device, threads, reporter), notes)
+    reporter.notes(notes)
+    for path in written:
         reporter.say(str(path), file=str(path))

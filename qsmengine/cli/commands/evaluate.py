@@ -38,7 +38,9 @@ def evaluate(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     regions = parse_ranges(dgm_labels, "--dgm-labels")
-    result = evaluate_files(estimate, truth, mask, labels, regions)
+    notes: list[str] = []
+    result = evaluate_files(estimate, truth, mask, labels, regions, notes)
+    reporter.notes(notes)
     if as_json:
         facts = {"scored": result.scored._asdict(), "whole": result.whole._asdict()}
         reporter.say(json.dumps({**facts, "dgm_slope": result.dgm_slope}))

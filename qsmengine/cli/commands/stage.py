@@ -78,6 +78,8 @@ def stage(
         field_strength=field_strength,
         force=force,
     )
-    written: list[Path] = run_stage(request, choose_device(device, threads, reporter))
+    notes: list[str] = []
+    written: list[Path] = run_stage(request, choose_device(device, threads, reporter), notes)
+    reporter.notes(notes)
     for path in written:
         reporter.say(str(path), file=str(path))

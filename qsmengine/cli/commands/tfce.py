@@ -80,6 +80,7 @@ def tfce(
             "connectivity": connectivity,
         }
     )
+    notes: list[str] = []
     contrast = Contrast(tested, reference, level, tuple(covariates or ()))
     with staged(out) as folder:
         result = run_voxelwise(
@@ -90,7 +91,9 @@ def tfce(
             params,
             device=choose_device(device, threads, reporter),
             progress=lambda share: reporter.detail(f"{100 * share:.0f} % of the permutations"),
+            notes=notes,
         )
+    reporter.notes(notes)
     reporter.say(
         f"smallest p {result.p_tfce.min():.4g}, {int((result.p_tfce <= 0.05).sum())} voxels at p <= 0.05"
     )

@@ -13,6 +13,7 @@ import pandas as pd
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.stats.labels.tables import LabelTable
 from qsmengine.stats.regions.measure import STATISTICS, region_table
@@ -96,7 +97,7 @@ def tabulate_regions(
     The table holds each map in the unit of its file. Parameters are those of
     :func:`qsmengine.stats.regions.measure.region_table` with files in place of arrays, `units` as in
     :func:`write_region_table`, and `undefined` excludes voxels of a single map, as `mask` does for all
-    maps. Notes on the label image are appended to `notes`.
+    maps. Notes on label image and mask are appended to `notes`.
 
     Raises
     ------
@@ -112,7 +113,12 @@ def tabulate_regions(
     for name, where in (undefined or {}).items():
         out = np.isin(read_on_grid(grid, labels, where.path), where.values)
         arrays[name] = np.where(out, np.float32(np.nan), arrays[name])
-    mask_array = None if mask is None else read_on_grid(grid, labels, mask)
+    mask_array = None
+    if mask is not None:
+        mask_array, mask_grid, found = read_mask(mask)
+        check_same_grid(mask_grid, grid, mask, labels)
+        if notes is not None:
+            notes += found
     try:
         table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
     except InputError as error:

@@ -253,7 +253,7 @@ def test_labels_and_masks_that_cannot_be_used_are_refused_with_the_file_named(he
         tabulate_regions(negative, TABLE, maps, tmp_path / "t.tsv", units={"chi": "ppm"})
     dseg = save(tmp_path / "dseg.nii.gz", labels.astype(np.int32), GRID.affine)
     empty = save(tmp_path / "empty.nii.gz", np.zeros(SHAPE, np.uint8), GRID.affine)
-    with pytest.raises(InputError, match=r"empty\.nii\.gz: mask: the mask is empty"):
+    with pytest.raises(InputError, match=r"empty\.nii\.gz: empty mask"):
         tabulate_regions(dseg, TABLE, maps, tmp_path / "t.tsv", units={"chi": "ppm"}, mask=empty)
 
 
