@@ -85,8 +85,8 @@ def _commands(result: Mapping[str, Any]) -> str:
         "## Whole command\n\n"
         "`qsmengine qsm` as a user types it, from compressed files of four echoes to maps on disk: start of\n"
         f"Python, reading, all steps, writing, and exit. The head has {size} voxels of 1 mm.\n"
-        f"The smallest of {result['rounds']} runs counts. Phase to field is the time of phase offset, unwrapping, and\n"
-        "field fit in it.\n\n"
+        f"The smallest of {result['rounds']} runs counts. Phase to field is the time of phase offset,\n"
+        "unwrapping, and field fit in it.\n\n"
     )
     head = ("preset", "s", "goal [s]", "CPU s", "iterations", "phase to field [s]", "goal [s]")
     return text + table(head, lines)
