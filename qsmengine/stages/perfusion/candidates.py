@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.data import Array
@@ -93,7 +92,9 @@ class Candidates:
         The group's voxels touch each other and lie within `radius` [mm] of its best; if they are fewer than
         `fewest`, all of `others` within that distance count.
         """
-        labels = ndimage.label(self.mask_of(where), _NEIGHBOURS)[0].flat[where]
+        from scipy.ndimage import label
+
+        labels = label(self.mask_of(where), _NEIGHBOURS)[0].flat[where]
         values, sizes = quality(where), np.bincount(labels)
         largest = max(np.unique(labels), key=lambda k: (sizes[k], values[labels == k].max()))
         group = where[labels == largest]
@@ -158,8 +159,10 @@ def _without_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
     The border of the image is not a border of the brain.
     """
+    from scipy.ndimage import binary_erosion
+
     for layers in range(_RIM, 0, -1):
-        inner = ndimage.binary_erosion(mask, iterations=layers, border_value=1)
+        inner = binary_erosion(mask, iterations=layers, border_value=1)
         if inner.any():
             return np.asarray(inner)
     return mask

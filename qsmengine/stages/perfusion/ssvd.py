@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from scipy.linalg import toeplitz
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -51,6 +50,8 @@ def ssvd(
     InputError
         For shapes that do not match, an empty mask, frame times that are not even, an AIF without area.
     """
+    from scipy.linalg import toeplitz
+
     curves = curves_of(dr2star, mask, frame_times, grid, device)
     artery = checked_aif(aif, curves.frames)
     smooth = np.convolve(artery, np.array([1.0, 4.0, 1.0]) / 6.0, mode="same")

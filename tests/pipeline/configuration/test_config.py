@@ -59,6 +59,17 @@ def test_a_configuration_imports_no_method_that_it_does_not_name():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("preset", preset_names())
+def test_no_preset_imports_scipy_before_a_step_needs_it(preset):
+    code = (
+        "import sys; from qsmengine.pipeline.configuration.config import load_config;"
+        f"load_config(preset={preset!r});"
+        "assert not [m for m in sys.modules if m.startswith('scipy.')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_setting_reaches_the_parameter_under_its_written_name():
     _, params = load_config(settings=["inversion.lambda=2e-4"]).method("inversion")
     assert cast("Any", params).lam == pytest.approx(2e-4)
