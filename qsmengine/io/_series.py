@@ -19,6 +19,7 @@ from qsmengine.units import GAMMA_HZ_PER_T
 ECHO_TIME_TOLERANCE = 1e-6
 """Largest difference [s] between echo times of two sidecars that count as equal."""
 _FIELD_MAP = re.compile(r"phase_?diff|field.?map|b0.?map|(^|[^a-z])fmap|fm2d", re.IGNORECASE)
+_ONE_ECHO = re.compile(r"(^|_)phase[12](\.|$)")
 FREQUENCY_RATIO = 1.15
 """Largest ratio of the field strength to that of the imaging frequency; nominal field strengths are rounded."""
 FIELD_TOLERANCE = 0.02
@@ -90,8 +91,9 @@ def common_grid(groups: Sequence[EchoGroup]) -> Grid:
         for file in group.files:
             check_same_grid(file.grid, first.grid, file.path, first.path)
         if group.n_volumes != groups[0].n_volumes:
+            hint = "; the phase difference of a field map takes one magnitude" if group.n_volumes == 1 else ""
             raise InputError(
-                f"{group.n_volumes} volumes, {groups[0].name} has {groups[0].n_volumes}",
+                f"{group.n_volumes} volumes, {groups[0].name} has {groups[0].n_volumes}{hint}",
                 source=group.title,
                 field=group.name,
             )
@@ -149,16 +151,26 @@ def phase_difference(group: EchoGroup) -> float | None:
     Raises
     ------
     InputError
-        For an ambiguous image at EchoTime2.
+        For an ambiguous image at EchoTime2, or the phase of a field map without EchoTime1 and EchoTime2.
     """
     if group.name != "phase" or group.n_volumes != 1:
         return None
     sidecar = group.files[0].sidecar
     first, second, own = (sidecar.number(name) for name in ("EchoTime1", "EchoTime2", "EchoTime"))
+    names = [sidecar.values.get(name, "") for name in ("SeriesDescription", "ProtocolName", "SequenceName")]
+    file = group.files[0].path.name
+    named = any(_FIELD_MAP.search(str(text)) for text in (file, *names)) and not _ONE_ECHO.search(file)
+    if named and own is not None and first is None and second is None:
+        raise InputError(
+            f"by its name or description this is the phase of a field map, the difference of two echoes; "
+            f"EchoTime, {own:g} s, is that of one of them; add EchoTime1 and EchoTime2 to its sidecar, or give "
+            f"the time of the phase with --echo-times: their difference, or {own:g} for the phase of one echo",
+            source=group.files[0].path,
+            field="EchoTime",
+        )
     if first is None or second is None or second <= first or (own is not None and _close(own, first)):
         return None
-    names = [sidecar.values.get(name, "") for name in ("SeriesDescription", "ProtocolName", "SequenceName")]
-    if own is None or any(_FIELD_MAP.search(str(text)) for text in (group.files[0].path.name, *names)):
+    if own is None or named:
         return second - first
     raise InputError(
         f"with EchoTime1 {first:g} s and EchoTime2 {second:g} s this is the difference of two echoes or the "

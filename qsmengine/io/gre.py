@@ -14,6 +14,7 @@ from qsmengine.errors import InputError
 from qsmengine.io._clean import clear_unknown, zero_negative
 from qsmengine.io._repetitions import Repetitions, average_repetitions
 from qsmengine.io._series import EchoGroup, SeriesFile
+from qsmengine.io.echo_order import check_order
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import read_image, read_stored
@@ -82,8 +83,8 @@ def load_gre(
     ------
     InputError
         For a missing echo time or field strength, different grids, equal echo times, an unknown phase range, no
-        signal, an echo that is mirrored, or more than 5 % of the object unusable in an echo; the message names
-        file and field.
+        signal, an echo that is mirrored, given echo times in another order than the files, or more than 5 % of
+        the object unusable in an echo; the message names file and field.
     UsageError
         For an invalid combination of parts.
     """
@@ -105,7 +106,11 @@ def load_gre(
         magnitudes, phases = _arrays(files, repetition, phase_units, phase_sign, notes)
         unknown = _check_signal(magnitudes, phases, files.groups, notes)
         correct_slices(magnitudes, phases, slice_alternation, notes)
-        check_orientation(magnitudes, phases, files.echo_names(0), files.echo_names(-1))
+        if len(files.echo_times) > 1:
+            names = files.echo_names(0), files.echo_names(-1)
+            check_orientation(magnitudes, phases, *names)
+            if echo_times is not None:
+                check_order(magnitudes, phases, *names)
         return magnitudes, phases, unknown
 
     if repetitions == "average":

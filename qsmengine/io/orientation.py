@@ -53,14 +53,17 @@ def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str],
     InputError
         If an echo is mirrored, for its file; for both files if two echoes disagree and no third decides.
     """
-    if magnitude.shape[3] < 2:
-        return
-    part = tuple(_central(n) for n in magnitude.shape[:3])
+    part = central_part(magnitude.shape[:3])
     images = [np.ascontiguousarray(magnitude[..., echo][part]) for echo in range(magnitude.shape[3])]
     centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in images]
     _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], magnitudes)
     gradients = [_gradients(phase[..., echo][part]) for echo in range(phase.shape[3])]
     _refuse([_phase_flip(a, b) for a, b in pairwise(gradients)], phases)
+
+
+def central_part(shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return the indices of a subsampled central part of an image (x, y, z), enough for comparing echoes."""
+    return tuple(_central(count) for count in shape)
 
 
 def _central(count: int) -> slice:

@@ -34,6 +34,7 @@ from qsmengine.io.nifti import scale_stored
 PhaseUnits: TypeAlias = str
 """Name of a known range, or the two values that stand for -pi and pi, such as "-180..180"."""
 _BOUND = r"[+-]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})"
+_FIELD_UNITS = ("Hz", "rad/s", "ppm", "T")
 _ENDS = re.compile(rf"({_BOUND})\.\.({_BOUND})")
 OVERRIDE = (
     "set input.phase_units (phase_units) to rad, stored-rad, rad-0-2pi, siemens, siemens-raw or mrad, or to "
@@ -220,6 +221,12 @@ def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
 
 def check_units(unit: str | None, source: object) -> None:
     """Raise InputError if a sidecar's Units are present but neither "rad" nor "arbitrary"."""
+    if unit in _FIELD_UNITS:
+        raise InputError(
+            f"{unit}: this is a field map, not a phase; give the phase of the echoes",
+            source=source,
+            field="Units",
+        )
     if unit not in {None, "rad", "arbitrary"}:
         raise InputError(f"{unit!r} is neither 'rad' nor 'arbitrary'; {OVERRIDE}", source=source, field="Units")
 

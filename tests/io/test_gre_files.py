@@ -108,6 +108,30 @@ def test_a_phase_that_may_be_a_difference_or_an_echo_is_refused(files):
     assert opened.echo_times == (0.00246,)
 
 
+@pytest.mark.parametrize("name", ["SeriesDescription", "ProtocolName"])
+def test_the_phase_of_a_field_map_without_its_two_echo_times_is_refused(files, name):
+    fields = {"EchoTime": 0.00738, name: "gre_field_mapping", "EchoTime1": None, "EchoTime2": None}
+    with pytest.raises(InputError, match=r"add EchoTime1 and EchoTime2 .* or 0\.00738 for the phase of one"):
+        open_gre(*difference(files, **fields))
+    magnitude, phase = difference(files, **fields)
+    assert open_gre(magnitude, phase, echo_times=[0.00246]).echo_times == (0.00246,)
+    first = phase[0].with_name("sub-01_phase1.nii.gz")
+    first.write_bytes(phase[0].read_bytes())
+    own = {"MagneticFieldStrength": 3, **fields, "EchoTime": ECHO_TIMES[0]}
+    first.with_name("sub-01_phase1.json").write_text(json.dumps(own))
+    assert open_gre(magnitude, [first]).echo_times == ECHO_TIMES[:1]
+
+
+def test_a_field_map_in_hertz_is_not_taken_for_a_phase(files):
+    with pytest.raises(InputError, match=r"Hz: this is a field map"):
+        open_gre(*difference(files, EchoTime1=None, EchoTime=0.004, Units="Hz"))
+
+
+def test_two_magnitudes_with_one_phase_difference_are_refused_with_what_to_do(files):
+    with pytest.raises(InputError, match="takes one magnitude"):
+        open_gre(files["mag"][:2], difference(files)[1])
+
+
 def test_the_first_echo_of_a_multi_echo_protocol_is_an_echo(files):
     magnitude, phase = difference(
         files, EchoTime=ECHO_TIMES[0], EchoTime1=ECHO_TIMES[0], EchoTime2=ECHO_TIMES[1]
