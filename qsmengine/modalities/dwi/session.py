@@ -17,6 +17,7 @@ from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.owned import private_folder
+from qsmengine.io.volume_signal import check_volumes
 from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, dti_images, fit_method, write_dti
 from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
@@ -178,8 +179,10 @@ def _fit(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
         )
     loaded = read_series(file, volumes, mapped=True)
+    signal = loaded.series.signal
+    found = check_volumes(file, volumes, lambda index, part: signal[..., index][part])
     result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
-    return result, loaded.notes[len(file.notes) :]
+    return result, [*loaded.notes[len(file.notes) :], *found]
 
 
 def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Array | None, Array | None]:

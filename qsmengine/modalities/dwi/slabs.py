@@ -19,6 +19,7 @@ from qsmengine.data import Array, DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.io.dwi import DwiFile
 from qsmengine.io.nifti import mapped_voxels, scale_stored
+from qsmengine.io.volume_signal import check_volumes
 from qsmengine.modalities.dwi.run import TensorMaps, brain_mask, run_dti, unweighted_image
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import fit_parameters
@@ -88,11 +89,14 @@ def run_slabs(
     maps: dict[str, Array] = {}
     last: TensorMaps | None = None
     seconds, bad = 0.0, 0
-    notes: list[str] = []
     with mapped_voxels(file.path, folder) as image:
+        notes = check_volumes(
+            file, volumes, lambda index, part: _finite(file, image.array, volumes[index], part)
+        )
         given, brain = mask, None
         if given is None and fit_parameters(config)[1].mask == "brain":
-            brain, notes = _brain(file, image.array, volumes, slabs, device)
+            brain, more = _brain(file, image.array, volumes, slabs, device)
+            notes += more
         for number, (start, stop) in enumerate(slabs.ranges, start=1):
             if progress is not None:
                 progress(Progress(f"slices {start + 1} to {stop}", number, len(slabs.ranges)))
@@ -115,6 +119,15 @@ def run_slabs(
     notes += _broken_notes(file, bad)
     records = (Record(last.records[0].step, seconds),)
     return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), notes
+
+
+def _finite(file: DwiFile, stored: Array, volume: int, part: tuple[slice, ...]) -> Array:
+    """Return a part (x, y, z) of one volume, scaled, unknown values as 0."""
+    found = stored[..., volume][part]
+    native = found.astype(found.dtype.newbyteorder("="))
+    scaled = scale_stored(native, file.header.slope, file.header.intercept)
+    finite: Array = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
+    return finite
 
 
 def _broken_notes(file: DwiFile, bad: int) -> list[str]:

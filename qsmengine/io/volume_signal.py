@@ -1,0 +1,94 @@
+"""Comparison of a diffusion series' signal, volume by volume, with what its table says.
+
+Scanners and converters append maps to a series (an ADC map with b = 0), lose volumes (all 0), or shift the
+table against the image. The mean signal of an object then contradicts the b-values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import B0_THRESHOLD, Array
+from qsmengine.errors import InputError
+from qsmengine.io.dwi import DwiFile
+from qsmengine.io.orientation import central_part
+
+_ALIKE = 0.6
+"""Least ratio of the signals of two volumes with b = 0."""
+_BRIGHTER = 1.4
+"""Largest ratio of the signal of a weighted volume to that at b = 0."""
+_EMPTY = 1e-3
+"""Ratio to the other volumes' signal below which a volume is empty."""
+_NEGATIVE = 0.05
+"""Fraction of negative values in the object from which a note is added."""
+
+
+def check_volumes(
+    file: DwiFile, volumes: npt.NDArray[np.intp], part_of: Callable[[int, tuple[slice, ...]], Array]
+) -> list[str]:
+    """Check the signal of the `volumes` to fit; return notes.
+
+    Parameters
+    ----------
+    file
+        The opened series.
+    volumes
+        Indices of the volumes.
+    part_of
+        Returns the signal of a part of the i-th of `volumes`, finite.
+
+    Raises
+    ------
+    InputError
+        For a volume without signal, volumes with b = 0 of different brightness, or a weighted volume brighter
+        than b = 0; the message names volumes and how to leave them out.
+    """
+    part = central_part(file.grid.shape)
+    signal = np.stack([part_of(index, part) for index in range(len(volumes))], axis=-1)
+    b_values = file.b_values[volumes]
+    unweighted = b_values <= B0_THRESHOLD
+    reference = (signal[..., unweighted] if unweighted.any() else signal).mean(axis=3, dtype=np.float64)
+    if not (reference > 0).any():
+        return []
+    inside = signal[reference > 0.5 * np.percentile(reference[reference > 0], 90)]
+    means = inside.mean(axis=0, dtype=np.float64)
+    numbers = volumes + 1
+    if (means < 0).any():
+        _refuse(file, numbers[means < 0], "a negative mean signal in the object: an offset was subtracted")
+    empty = means <= _EMPTY * np.median(means)
+    if empty.any():
+        _refuse(file, numbers[empty], "no signal in the object")
+    _check_unweighted(file, numbers[unweighted], means[unweighted])
+    if unweighted.any():
+        brighter = ~unweighted & (means > _BRIGHTER * np.median(means[unweighted]))
+        if brighter.any():
+            problem = "b > 0, but more signal than at b = 0: the table may not match the image"
+            _refuse(file, numbers[brighter], problem)
+    share = np.count_nonzero(inside < 0) / inside.size
+    if share <= _NEGATIVE:
+        return []
+    return [f"{file.path}: {share:.0%} of the object's values are negative; diffusivities are unreliable there"]
+
+
+def _check_unweighted(file: DwiFile, numbers: npt.NDArray[np.intp], means: Array) -> None:
+    """Raise InputError if volumes with b = 0 differ in signal; a pair cannot tell which one is wrong."""
+    if len(means) < 2:
+        return
+    typical = float(np.median(means)) if len(means) > 2 else float(means.max())
+    odd = (means < _ALIKE * typical) | (means * _ALIKE > typical)
+    if odd.any():
+        others = "each other" if len(means) == 2 else "the others"
+        chosen = numbers if len(means) == 2 else numbers[odd]
+        _refuse(file, chosen, f"b = 0, but its signal differs from {others}' by more than {1 / _ALIKE - 1:.0%}")
+
+
+def _refuse(file: DwiFile, numbers: npt.NDArray[np.intp], problem: str) -> None:
+    listed = ",".join(map(str, numbers.tolist()))
+    raise InputError(
+        f"volume {listed} has {problem}; `dti --exclude-volumes` leaves out volumes that do not belong",
+        source=file.path,
+        field="bval",
+    )
