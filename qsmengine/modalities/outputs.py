@@ -55,6 +55,7 @@ def plan_outputs(
     *,
     force: bool,
     dry_run: bool,
+    tables: Sequence[Path] = (),
 ) -> Outputs:
     """Return the outputs of a plan.
 
@@ -68,13 +69,15 @@ def plan_outputs(
         Input files.
     force, dry_run
         Replace earlier outputs; only plan.
+    tables
+        Further files, relative to `folder`.
 
     Raises
     ------
     UsageError
         If outputs exist (without force) or would overwrite inputs.
     """
-    names = product_files(plan, naming, products, kind)
+    names = [*product_files(plan, naming, products, kind), *tables]
     check_not_among_inputs(folder, sources)
     check_output(folder, names, sources, force=force or dry_run)
     old = obsolete_files(folder, product_images(naming, products), names, sources, force=force)

@@ -72,6 +72,8 @@ def load_config(
         chosen = merge(chosen, setting)
     tree = read_preset(preset)
     for stage in configured_stages():
+        if stage.default:
+            tree.setdefault(stage.section, {"method": stage.default})
         if {*stage.replaces, *stage.excludes} & set(chosen):
             tree.pop(stage.section, None)
     config = validate(merge(tree, chosen), None if path is None else str(path))

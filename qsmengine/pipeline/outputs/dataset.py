@@ -19,6 +19,7 @@ BIDSIGNORE = """\
 *_swi.*
 *_minIP.*
 *_dwimap.*
+perf
 *_prov.json
 *_stats.tsv
 *_stats.json

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.io.atomic import write_json, write_together
+from qsmengine.io.atomic import write_json, write_text, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.nifti import write_image
@@ -113,6 +113,8 @@ class Described:
         Entries for every sidecar.
     more
         Additional entries for the sidecar of one map.
+    texts
+        Further files, relative to the output folder -> text, or the content of a JSON file.
     """
 
     kind: str
@@ -123,6 +125,7 @@ class Described:
     acquisition: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     more: Callable[[RunResult, str], Mapping[str, Any]] = lambda *_: {}
+    texts: Mapping[Path, str | Mapping[str, Any]] = field(default_factory=dict)
 
 
 def write_products(
@@ -154,11 +157,20 @@ def write_products(
             result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings
         )
         write_json(folder / provenance, record)
-        written.append(provenance)
+        written += [provenance, *_write_texts(folder, d.texts)]
         written += write_shared_files(
             folder, target, raw_dataset_of(d.sources), named=naming.source is not None
         )
     return [target / path for path in written]
+
+
+def _write_texts(folder: Path, texts: Mapping[Path, str | Mapping[str, Any]]) -> list[Path]:
+    for path, content in texts.items():
+        if isinstance(content, str):
+            write_text(folder / path, content)
+        else:
+            write_json(folder / path, dict(content))
+    return list(texts)
 
 
 def _write_maps(

@@ -61,8 +61,8 @@ def run_plan(
         records.append(record)
         for name, value in results.items():
             unit = step.method.outputs[name]
+            frame[step.outputs[name]] = value
             if getattr(value, "ndim", 0) >= 3:
-                frame[step.outputs[name]] = value
                 units[step.outputs[name]] = unit
             else:
                 facts[name] = value

@@ -11,6 +11,7 @@ from qsmengine.data import Array
 from qsmengine.errors import OutOfMemoryError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.model import Config, stage_of
+from qsmengine.stages.checks import SERIES, TABLES
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import field_weight
 from qsmengine.stages.params import Params
@@ -28,8 +29,6 @@ COMPONENTS = {
     "kurtosis_tensor": 15,
 }
 """Number of values per voxel of multi-component arrays without echoes."""
-PER_ECHO = frozenset({"magnitude", "phase", "unwrapped"})
-NOT_IMAGES = frozenset({"echo_times", "b_values", "b_vectors"})
 FALLBACKS = {"field_mask": "brain_mask"}
 """Substitutes for arrays that no step produced."""
 
@@ -215,12 +214,12 @@ def _check_present(section: str, method: Method, inputs: Mapping[str, str], pres
 
 
 def _bytes_per_voxel(name: str, n_volumes: int) -> int:
-    if name in NOT_IMAGES:
+    if name in TABLES:
         return 0
     if name.endswith("mask"):
         return MASK_BYTES
     if name == "outliers":
         return MASK_BYTES * n_volumes
-    if name in PER_ECHO or name == "signal":
+    if name in SERIES:
         return VALUE_BYTES * n_volumes
     return VALUE_BYTES * COMPONENTS.get(name, 1)
