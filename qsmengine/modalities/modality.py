@@ -13,7 +13,7 @@ from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.dicom import DicomSeries
 from qsmengine.modalities.series import Series
-from qsmengine.modalities.style import Style
+from qsmengine.modalities.style import Curve, Style
 from qsmengine.phantom.drawing import Drawing
 from qsmengine.phantom.head import VirtualHead
 from qsmengine.pipeline.configuration.model import Config
@@ -172,8 +172,11 @@ class Modality:
         Runs a task; with the flag, only plans it.
     products
         Maps that it writes.
-    rows
-        Pictures of a session's page.
+    rows, curves
+        Pictures and curves of a session's page.
+    outside_bids
+        Those of its suffixes that BIDS does not define. Datasets list them in ``.bidsignore`` for the
+        validator, which does not exclude these images.
     extra_roles
         Settings -> roles of derivative images that they require ("labels", "r2").
     in_slabs
@@ -206,6 +209,8 @@ class Modality:
     reconstruct: Reconstruct
     products: tuple[Product, ...]
     rows: tuple[Row, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    outside_bids: tuple[str, ...] = ()
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     in_slabs: bool = False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MODALITIES = {
     "qsm": "qsmengine.modalities.gre",
     "dti": "qsmengine.modalities.dwi",
+    "dsc": "qsmengine.modalities.dsc",
 }
 """Step -> package with the modules `description` (MODALITY) and `command` (COMMAND), in the order of plans."""
 
@@ -37,6 +38,11 @@ def commands() -> tuple[Command, ...]:
 def all_modalities() -> tuple[Modality, ...]:
     """Return the description of every modality."""
     return tuple(import_module(f"{package}.description").MODALITY for package in MODALITIES.values())
+
+
+def outside_bids() -> frozenset[str]:
+    """Return the suffixes of raw images that modalities read and BIDS does not define."""
+    return frozenset(suffix for modality in all_modalities() for suffix in modality.outside_bids)
 
 
 def modality_of(step: str) -> Modality | None:

@@ -1,4 +1,4 @@
-"""Appearance of a map on pages."""
+"""Appearance of maps and curves on pages."""
 
 from __future__ import annotations
 
@@ -13,3 +13,24 @@ class Style:
     window: tuple[float, float] | None
     unit: str
     factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Curve over time on a session's page, with the voxels it was measured in.
+
+    Parameters
+    ----------
+    files
+        Ending of its table, a glob pattern; the first two columns are time [s] and value.
+    label, unit
+        Of the value.
+    voxels, under
+        Endings of the mask of its voxels, and of the image over which these are shown.
+    """
+
+    files: str
+    label: str
+    unit: str
+    voxels: str = ""
+    under: str = ""

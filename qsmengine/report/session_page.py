@@ -11,6 +11,7 @@ from qsmengine.errors import InputError
 from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.registry import modality_of
+from qsmengine.report.curves import CurvePanel, draw_curve
 from qsmengine.report.figures import draw_overview
 from qsmengine.report.methods_text import paragraph, plain, rank_of, reference, title_of
 from qsmengine.report.pages import embedded, shown, write_page
@@ -22,10 +23,11 @@ from qsmengine.units import hz_per_ppm
 
 @dataclass(frozen=True)
 class Part:
-    """A series on the page: figure (or the reason for its absence), methods, steps, software and inputs."""
+    """A series on the page: figures (or the reason for their absence), methods, steps, software and inputs."""
 
     title: str
     picture: str
+    curves: Sequence[str]
     problem: str
     methods: str
     steps: Sequence[Mapping[str, str]]
@@ -83,8 +85,10 @@ def write_session_page(
 def _part(series: ReconstructedSeries) -> Part:
     title = f"{title_of(series.kind)}{f', {series.stem}' if series.stem else ''}"
     picture = problem = ""
+    curves: list[str] = []
     try:
         picture = embedded(draw_overview(panels_of(series), title))
+        curves = [embedded(draw_curve(panel, title)) for panel in curves_of(series)]
     except InputError as error:
         problem = f"no figure: {error}"
     software = series.record.get("Software") or {}
@@ -93,6 +97,7 @@ def _part(series: ReconstructedSeries) -> Part:
     return Part(
         title,
         picture,
+        curves,
         problem,
         paragraph([series]),
         [_step(step) for step in series.steps],
@@ -106,6 +111,18 @@ def panels_of(series: ReconstructedSeries) -> list[Panel]:
     modality = modality_of(series.kind)
     rows = () if modality is None else modality.rows
     return [panel for row in rows if (panel := _panel(series, row)) is not None]
+
+
+def curves_of(series: ReconstructedSeries) -> list[CurvePanel]:
+    """Curves of the modality whose tables are there."""
+    modality = modality_of(series.kind)
+    found = []
+    for curve in () if modality is None else modality.curves:
+        table = series.find(curve.files)
+        images = [series.find(pattern) if pattern else None for pattern in (curve.voxels, curve.under)]
+        if table is not None:
+            found.append(CurvePanel(table, curve.label, curve.unit, *images))
+    return found
 
 
 def _panel(series: ReconstructedSeries, row: Row) -> Panel | None:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.bids import BidsFile, BidsName
+from qsmengine.modalities.registry import outside_bids
 
 IMAGES = (".nii.gz", ".nii")
-OTHER_DATATYPES = frozenset(
-    {"func", "fmap", "perf", "pet", "eeg", "ieeg", "meg", "nirs", "beh", "motion", "micr", "mrs"}
-)
+OTHER_DATATYPES = frozenset({"fmap", "pet", "eeg", "ieeg", "meg", "nirs", "beh", "motion", "micr", "mrs"})
 """Datatypes whose folders are not searched; other names are, since real datasets deviate from BIDS."""
+FUNCTIONAL, WITH_AGENT = "func", "_ce-"
+"""Datatype of which only images with a contrast agent are read, and the part of a name that states one."""
 
 _SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
 _SESSION = re.compile(r"ses-[0-9A-Za-z]+")
@@ -75,9 +76,13 @@ class Ignored:
             tuple(line for line in lines if line.startswith("!")),
         )
 
-    def matches(self, path: str) -> bool:
-        """Return whether a file (POSIX path relative to the dataset) or a folder above it is ignored."""
-        return any(_matches(pattern, path) for pattern in self.patterns)
+    def matches(self, path: str, outside: Collection[str] = ()) -> bool:
+        """Return whether a file (POSIX path relative to the dataset) or a folder above it is ignored.
+
+        Patterns that name a suffix `outside` BIDS are for the validator and do not count.
+        """
+        counted = [p for p in self.patterns if not any(f"_{suffix}" in p for suffix in outside)]
+        return any(_matches(pattern, path) for pattern in counted)
 
 
 def _matches(pattern: str, path: str) -> bool:
@@ -156,7 +161,7 @@ def _scan(root: Path, folder: Path, subject: str, session: str | None, ignored: 
     left_out = 0
     for datatype, filename in _images(root, folder, notes, unreadable):
         path = f"{folder.relative_to(root).as_posix()}/{datatype}/{filename}"
-        if ignored.matches(path):
+        if ignored.matches(path, outside_bids()):
             left_out += 1
             continue
         try:
@@ -187,7 +192,8 @@ def _images(
             unreadable[path] = f"{shown(path)}: cannot be read: {error.strerror}"
             continue
         for entry in entries:
-            if entry.name.endswith(IMAGES) and not entry.name.startswith("."):
+            listed = place.name != FUNCTIONAL or WITH_AGENT in entry.name
+            if listed and entry.name.endswith(IMAGES) and not entry.name.startswith("."):
                 yield place.name, entry.name
 
 

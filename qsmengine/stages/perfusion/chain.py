@@ -158,7 +158,7 @@ def run_chain(
     common = {"mask": mask, "frame_times": times}
     contrast = _contrast(signals, echo_times, common, grid, methods.contrast, device)
     artery = _artery(contrast, common, grid, methods.aif, aif, aif_mask, device)
-    curves, k2, notes = contrast["dr2star"], None, _notes(contrast, artery)
+    curves, k2, notes = contrast["dr2star"], None, chain_notes(contrast, artery)
     if methods.leakage is not None:
         method, params = methods.leakage
         inputs = {"dr2star": curves, "dr2star_sd": contrast["dr2star_sd"], **common}
@@ -174,7 +174,7 @@ def run_chain(
         k2=k2,
         quality=maps["residual"],
         errors=errors,
-        relative=_relative(maps, region, mask, device),
+        relative=relative_maps(maps, region, mask, device),
         aif=artery,
         density=params.density,
         dr2star=curves,
@@ -232,7 +232,8 @@ def _artery(
     return Aif(np.asarray(common["frame_times"]), curve, mask, quality)
 
 
-def _notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
+def chain_notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
+    """Return reasons for caution, from the artery and what the stage ``contrast`` found."""
     notes = list(artery.quality.problems)
     count = contrast["baseline_frames"]
     if count < _FEW_BASELINE:
@@ -243,7 +244,9 @@ def _notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _relative(maps: Mapping[str, Array], region: Array | None, mask: Array, device: Device) -> dict[str, Array]:
+def relative_maps(
+    maps: Mapping[str, Array], region: Array | None, mask: Array, device: Device
+) -> dict[str, Array]:
     """Return CBV and CBF over their means in the region.
 
     Raises

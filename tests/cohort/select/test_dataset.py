@@ -175,3 +175,21 @@ def test_files_beside_the_subjects_do_no_harm(dataset):
     labels, notes = list_subjects(dataset.root)
     assert labels == ["01"]
     assert len(notes) == 3
+
+
+def test_suffixes_that_bids_does_not_define_are_read_although_the_validator_ignores_them(dataset):
+    dataset.image("sub-01/perf/sub-01_dsc.nii.gz", volumes=3)
+    dataset.image("sub-01/perf/sub-01_asl.nii.gz", volumes=3)
+    dataset.put(".bidsignore", "*_dsc.*\n*_asl.*\n")
+    paths = {file.path for file in scan(dataset)[0].files}
+    assert "sub-01/perf/sub-01_dsc.nii.gz" in paths
+    assert "sub-01/perf/sub-01_asl.nii.gz" not in paths
+    dataset.put(".bidsignore", "*_dsc.*\nsub-01/perf/\n")
+    assert "sub-01/perf/sub-01_dsc.nii.gz" not in {file.path for file in scan(dataset)[0].files}
+
+
+def test_of_functional_images_only_those_with_a_contrast_agent_are_listed(dataset):
+    dataset.image("sub-01/func/sub-01_ce-gadolinium_bold.nii.gz", volumes=3)
+    dataset.image("sub-01/func/sub-01_task-rest_bold.nii.gz", volumes=3)
+    paths = {file.path for file in scan(dataset)[0].files if file.datatype == "func"}
+    assert paths == {"sub-01/func/sub-01_ce-gadolinium_bold.nii.gz"}

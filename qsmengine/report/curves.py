@@ -1,0 +1,111 @@
+"""Figure of a curve over time, with the voxels it was measured in, from the files of a series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qsmengine.errors import InputError
+from qsmengine.io.nifti import read_image
+from qsmengine.report.canvas import new_figure, text_style
+from qsmengine.report.panels import to_ras
+from qsmengine.report.tsv import read_rows
+
+WHITE, GREY, BLACK, RED = "#f2f2f2", "#9a9a9a", "#000000", "#ff5555"
+HEIGHT, WIDTH = 2.6, 9.0
+_VIEWS = ((2, "axial"), (0, "sagittal"))
+"""Axis along which voxels are projected, and the name of the view."""
+_PLACES = ((0.01, 0.05, 0.24, 0.8), (0.26, 0.05, 0.26, 0.8))
+
+
+class CurvePanel(NamedTuple):
+    """Files of a curve.
+
+    Parameters
+    ----------
+    table
+        TSV whose first two columns are time [s] and value.
+    label, unit
+        Of the value.
+    voxels
+        Mask of the voxels; None: the curve was given.
+    under
+        Image over whose projection the voxels are shown.
+    """
+
+    table: Path
+    label: str
+    unit: str
+    voxels: Path | None = None
+    under: Path | None = None
+
+
+def draw_curve(panel: CurvePanel, title: str) -> Figure:
+    """Return a figure: projections of the voxels over those of an image, and the curve.
+
+    Raises
+    ------
+    InputError
+        For a table or image that cannot be read, and a table without two columns of numbers.
+    """
+    times, values = _columns(panel.table)
+    figure = new_figure(WIDTH, HEIGHT, BLACK)
+    figure.text(0.01, 0.96, title, **text_style(10, WHITE, ha="left", va="top", weight="bold"))
+    left = 0.08
+    if panel.voxels is not None and panel.under is not None:
+        _draw_voxels(figure, panel.voxels, panel.under)
+        left = 0.6
+    axes = figure.add_axes((left, 0.2, 0.98 - left, 0.66))
+    _style(axes)
+    axes.plot(times, values, color=RED, linewidth=1.2)
+    axes.axhline(0.0, color=GREY, linewidth=0.5)
+    axes.set_xlabel("time [s]", **text_style(7.5, WHITE))
+    axes.set_ylabel(f"{panel.label} [{panel.unit}]", **text_style(7.5, WHITE))
+    axes.margins(x=0.0)
+    return figure
+
+
+def _draw_voxels(figure: Figure, voxels: Path, under: Path) -> None:
+    mask, affine = to_ras(*_image(voxels))
+    image, _ = to_ras(*_image(under))
+    if mask.shape != image.shape:
+        raise InputError(f"has shape {mask.shape}, {under} has {image.shape}", source=voxels)
+    size = np.linalg.norm(affine[:3, :3], axis=0)
+    for (axis, name), place in zip(_VIEWS, _PLACES, strict=True):
+        axes = figure.add_axes(place)
+        axes.set_axis_off()
+        axes.set_title(name, **text_style(7, GREY), pad=2)
+        across, up = (a for a in range(3) if a != axis)
+        shown = image.mean(axis=axis, dtype=np.float64).T
+        axes.imshow(shown, cmap="gray", origin="lower", aspect=float(size[up] / size[across]))
+        x, y = np.nonzero((mask > 0.5).any(axis=axis))
+        axes.scatter(x, y, s=4, marker="s", color=RED)
+        axes.invert_xaxis()
+
+
+def _image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    found = read_image(path)
+    return found.array, found.grid.affine
+
+
+def _columns(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    rows = read_rows(path)
+    names = list(rows[0])[:2] if rows else []
+    try:
+        first, second = (np.array([float(row[name]) for row in rows]) for name in names)
+    except ValueError:
+        raise InputError("needs two columns of numbers, time [s] and value", source=path) from None
+    return first, second
+
+
+def _style(axes: Axes) -> None:
+    axes.set_facecolor(BLACK)
+    axes.tick_params(colors=WHITE, labelsize=7, length=2, width=0.5, labelfontfamily="DejaVu Sans")
+    for spine in axes.spines.values():
+        spine.set_edgecolor(GREY)
+        spine.set_linewidth(0.5)

@@ -1,0 +1,116 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from qsmengine.cli.main import main
+from qsmengine.cohort.outputs.reports import write_reports
+from qsmengine.cohort.plan.build import plan_cohort
+from qsmengine.cohort.run import run_cohort
+from qsmengine.cohort.settings import RunSettings
+from qsmengine.io.nifti import read_image
+from qsmengine.phantom import virtual_head
+from qsmengine.phantom.cohort import CohortSettings, write_cohort
+from qsmengine.phantom.dsc_drawing import DRAWING
+from qsmengine.pipeline.configuration.config import load_config
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Two sessions of a virtual head with bolus series, its labels as segmentation."""
+    root = tmp_path_factory.mktemp("bids")
+    head = virtual_head(voxel_size=(4.0, 4.0, 4.0), modalities=(DRAWING,), seed=6)
+    write_cohort(root, head, CohortSettings(sessions=2, snr=100.0, seed=1))
+    return root
+
+
+@pytest.fixture(scope="module")
+def out(dataset, tmp_path_factory):
+    """Derivatives of the dataset, with pages."""
+    folder = tmp_path_factory.mktemp("out")
+    plan = plan_cohort(dataset, folder, load_config(), lut="synthseg")
+    assert [{step.kind for step in session.steps} for session in plan.sessions] == [{"dsc", "regions"}] * 2
+    assert run_cohort(plan, RunSettings(workers=0, device="cpu")).exit_code == 0
+    for session in plan.sessions:
+        (step,) = (step for step in session.steps if step.kind == "dsc")
+        assert all((folder / output).is_file() for output in step.outputs)
+    write_reports(folder)
+    return folder
+
+
+def test_maps_of_a_cohort_have_bids_names(out):
+    folder = out / "sub-01" / "perf"
+    assert {"sub-01_CBV.nii.gz", "sub-01_CBF.json", "sub-01_desc-aif_mask.nii.gz", "sub-01_aif.tsv"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert "perf" in (out / ".bidsignore").read_text().splitlines()
+
+
+def test_region_tables_hold_perfusion_with_its_units(out, dataset):
+    table = next(out.rglob("sub-01*_stats.tsv"))
+    rows = {
+        (row["region"], row["hemisphere"]): row
+        for row in csv.DictReader(table.read_text().splitlines(), delimiter="\t")
+    }
+    units = json.loads(table.with_suffix(".json").read_text())
+    assert units["cbf_mean"]["Units"] == "mL/100 g/min"
+    cbv = read_image(out / "sub-01/perf/sub-01_CBV.nii.gz").array
+    inside = read_image(out / "sub-01/perf/sub-01_desc-brain_mask.nii.gz", dtype=np.uint8).array > 0
+    labels = read_image(dataset / "derivatives/truth/sub-01/anat/sub-01_dseg.nii.gz", dtype=np.int16).array
+    thalamus = rows["thalamus", "left"]
+    assert float(thalamus["cbv_mean"]) == pytest.approx(float(cbv[(labels == 10) & inside].mean()), rel=1e-4)
+
+
+def test_the_page_shows_maps_and_curve_and_the_text_its_methods(out):
+    page = (out / "sub-01.html").read_text()
+    assert "Perfusion, sub-01" in page
+    assert 'alt="curve of Perfusion, sub-01"' in page
+    text = (out / "logs" / "CITATION.md").read_text()
+    assert "Bolus series with contrast agent of 2 sessions" in text
+    assert "10.1002/mrm.10522" in text
+
+
+def test_a_series_that_cannot_be_used_is_reported_in_the_plan(dataset, tmp_path):
+    import shutil
+
+    copy = tmp_path / "bids"
+    shutil.copytree(dataset, copy)
+    path = copy / "sub-02" / "perf" / "sub-02_dsc.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in fields.items() if key != "RepetitionTime"}))
+    plan = plan_cohort(copy, tmp_path / "out", load_config())
+    problems = [problem for session in plan.sessions for step in session.steps for problem in step.problems]
+    assert len(problems) == 1
+    assert "RepetitionTime: not found" in problems[0]
+
+
+def test_the_command_writes_the_maps_of_a_file(dataset, tmp_path, capsys):
+    image = dataset / "sub-01" / "perf" / "sub-01_dsc.nii.gz"
+    arguments = ["dsc", "--dsc", str(image), "--device", "cpu", "--method", "csvd", "--leakage", "none"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    folder = tmp_path / "out" / "sub-01" / "perf"
+    shown = capsys.readouterr().out
+    assert str(folder / "sub-01_CBV.nii.gz") in shown
+    assert str(folder / "sub-01_aif.tsv") in shown
+    assert json.loads((folder / "sub-01_CBF.json").read_text())["EstimationAlgorithm"] == "csvd"
+    assert not (folder / "sub-01_K2.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "code"),
+    [
+        (["--tr", "40"], "--tr 40.0: must be between", 2),
+        (["--te", "0.03", "0.05"], "2 echo times for 1 images", 3),
+        (["--method", "osdv"], "osvd", 2),
+        (["--leakage", "bws"], "bsw", 2),
+        (["--aif", "none.tsv", "--aif-mask", "none.nii.gz"], "not both", 2),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_use_in_one_line(dataset, tmp_path, capsys, change, said, code):
+    image = dataset / "sub-01" / "perf" / "sub-01_dsc.nii.gz"
+    assert main(["dsc", "--dsc", str(image), "--out", str(tmp_path / "out"), *change]) == code
+    message = capsys.readouterr().err.strip()
+    assert said in message
+    assert "\n" not in message
+    assert not (tmp_path / "out").exists()
