@@ -24,7 +24,7 @@ from qsmengine.grid import Vector3
 from qsmengine.ops.gradient import laplacian_spectra
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import Stopping
-from qsmengine.solvers.uniform import UniformRegion
+from qsmengine.solvers.uniform import UniformRegions
 
 
 class DataStep(Protocol):
@@ -184,7 +184,7 @@ class GradientSplit:
     faces
         As in :class:`TvProblem`.
     pull
-        Region in which x should be uniform, and the penalty of its split divided by mu.
+        Regions in each of which x should be uniform, and the penalty of their split divided by mu.
 
     Attributes
     ----------
@@ -200,7 +200,7 @@ class GradientSplit:
         *,
         relax: float = 0.0,
         faces: Array | None = None,
-        pull: tuple[UniformRegion, float] | None = None,
+        pull: tuple[UniformRegions, float] | None = None,
     ) -> None:
         self.fft, self.device, self.threshold, self.relax, self.faces = fft, fft.device, threshold, relax, faces
         self.inverse_spacing = {f"h{axis}": 1.0 / h for axis, h in zip("xyz", spacing, strict=True)}
@@ -246,7 +246,7 @@ class TvAdmm:
     problem, device, mu_gradient, mu_data
         As in :func:`solve_tv`.
     uniform
-        Region in which x should be uniform, or None.
+        Regions in each of which x should be uniform, or None.
 
     Attributes
     ----------
@@ -263,7 +263,7 @@ class TvAdmm:
         *,
         mu_gradient: float,
         mu_data: float,
-        uniform: UniformRegion | None = None,
+        uniform: UniformRegions | None = None,
     ) -> None:
         nx, ny, nz = problem.data.shape
         self.problem, self.device = problem, device

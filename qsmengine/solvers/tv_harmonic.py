@@ -15,7 +15,7 @@ from qsmengine.data import Array
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
-from qsmengine.solvers.uniform import UniformRegion
+from qsmengine.solvers.uniform import UniformRegions
 
 RELAX = 0.7
 """Over-relaxation: steps are 1.7 times those of plain ADMM, which converges for less than 2."""
@@ -46,7 +46,7 @@ def solve_tv_harmonic(
     mu_gradient: float,
     mu_data: float,
     mu_harmonic: float,
-    uniform: UniformRegion | None = None,
+    uniform: UniformRegions | None = None,
 ) -> Array:
     """Solve min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
 
@@ -62,7 +62,7 @@ def solve_tv_harmonic(
     mu_gradient, mu_data, mu_harmonic
         Penalty weights of the splits; they change the speed, not the solution.
     uniform
-        Region in which x should be uniform, or None.
+        Regions in each of which x should be uniform, or None.
 
     References
     ----------
@@ -128,7 +128,7 @@ class _HarmonicAdmm:
         mu_gradient: float,
         mu_data: float,
         mu_harmonic: float,
-        uniform: UniformRegion | None,
+        uniform: UniformRegions | None,
     ) -> None:
         nx, ny, nz = problem.data.shape
         self.problem, self.device = problem, device

@@ -16,7 +16,7 @@ from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem, solve_tv, squared_error
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
-from qsmengine.solvers.uniform import UniformRegion
+from qsmengine.solvers.uniform import UniformRegion, UniformRegions
 
 SHAPE, SPACING = (16, 14, 18), (1.0, 0.8, 2.0)
 
@@ -198,3 +198,21 @@ def test_a_region_is_pulled_to_its_mean_and_the_rest_is_free(device, rng):
     assert tied[part].std() <= 0.1 * free[part].std()
     inside = to_numpy(region) > 0
     assert tied[inside & ~part].std() > 10 * tied[part].std()
+
+
+def test_regions_are_pulled_each_to_its_own_mean(device, rng):
+    problem, region = harmonic_problem(device, rng, 1e-5)
+    parts = np.zeros((2, *SHAPE), bool)
+    parts[0, 5:9, 4:8, 6:11] = True
+    parts[1, 9:12, 9:11, 11:14] = True
+    options = {"mu_gradient": 5e-3, "mu_data": 0.3, "mu_harmonic": 1.0}
+    uniform = UniformRegions([(device.asarray(part, bool), 10.0) for part in parts], 5e-3)
+    term = HarmonicTerm(region, 50.0)
+    free, tied = (
+        to_numpy(solve_tv_harmonic(problem, term, device, Stopping(300, 0.0), uniform=regions, **options))
+        for regions in (None, uniform)
+    )
+    means = [tied[part].mean() for part in parts]
+    for part in parts:
+        assert tied[part].std() <= 0.1 * free[part].std()
+        assert tied[part].std() <= 0.1 * abs(means[1] - means[0])

@@ -8,14 +8,19 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.faces import faces_within, faces_without, smooth_faces
+from qsmengine.ops.order_statistics import median
+
+DARKEST = 0.05
+"""Magnitude below which changes do not count, as a share of the median in the mask."""
 
 
 def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:
     """Return the faces (see :mod:`qsmengine.ops.faces`) in the total variation, on the solver's grid.
 
-    These are the faces within the mask, except for the fraction `edges` of them across which the root sum of
-    squares of the magnitude (x, y, z, echo) changes most, and the faces outside the mask, but none on its
-    surface. Without a magnitude no face within the mask is an edge. `inside` is the mask on the solver's grid.
+    These are the faces within the mask, except for the fraction `edges` of them across which the logarithm of
+    the sum of squares of the magnitude (x, y, z, echo) changes most, and the faces outside the mask, but none
+    on its surface. The logarithm counts relative changes, so that the sensitivity of the coils does not matter.
+    Without a magnitude no face within the mask is an edge. `inside` is the mask on the solver's grid.
     """
     if magnitude is None:
         return faces_within(inside) | faces_without(inside)
@@ -24,5 +29,9 @@ def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: 
     for echo in range(magnitude.shape[3]):
         part = device.asarray(magnitude[..., echo])
         image += part * part
-    image = domain.insert(image ** np.float32(0.5), domain.extract(inside) > 0)
+    mask = domain.extract(inside) > 0
+    floor = DARKEST**2 * median(image[mask]) if bool(mask.any()) else 0.0
+    if floor > 0:
+        image = device.xp.log(device.xp.maximum(image, np.float32(floor)))
+    image = domain.insert(image, mask)
     return smooth_faces(image, inside, grid.voxel_size, edges) | faces_without(inside)

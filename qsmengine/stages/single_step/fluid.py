@@ -2,7 +2,8 @@
 
 Fluid decays several times more slowly than tissue. With m1 and m2 the sums of the magnitude over the first and
 the second half of the echoes, the decay is d = log(m1 / m2); a voxel is fluid where d is less than a share of
-its median in the mask. The share depends neither on the echo times nor on the field strength.
+its median in the mask, the relative decay less than that share. It depends neither on the echo times nor, much,
+on the field strength.
 
 Inflow, fat, and noise at the surface also look like slow decay, as scattered voxels and thin sheets. The
 ventricles are wide: unless some fluid is far from other tissue, none is returned.
@@ -27,21 +28,10 @@ LEAST_CORE = 0.01
 """Smallest share of the fluid that must lie in its core; brains have 0.03 to 0.2, inflow and fat none."""
 
 
-def fluid_region(
-    magnitude: Array, inside: Array, decay: float, voxel_size: Vector3, device: Device
-) -> Array | None:
-    """Return the fluid (x, y, z) bool in the mask, or None without a core or with one echo only.
+def relative_decay(magnitude: Array, inside: Array, device: Device) -> Array | None:
+    """Return d (x, y, z) over its median in the mask; infinite outside and without signal.
 
-    Parameters
-    ----------
-    magnitude
-        (x, y, z, echo), any unit.
-    inside
-        (x, y, z) bool.
-    decay
-        Largest d of fluid as a share of the median d in the mask.
-    voxel_size, device
-        Voxel edges [mm], and the device of the result.
+    `magnitude` (x, y, z, echo), any unit; `inside` (x, y, z) bool. None with one echo, and without decay.
     """
     echoes = magnitude.shape[3]
     if echoes < 2:
@@ -53,7 +43,23 @@ def fluid_region(
     typical = median(d[signal]) if bool(signal.any()) else 0.0
     if typical <= 0:
         return None
-    found: Array = signal & (d < np.float32(decay * typical))
+    share: Array = device.xp.where(signal, d / np.float32(typical), np.float32(np.inf))
+    return share
+
+
+def wide_fluid(decay: Array, limit: float, voxel_size: Vector3, device: Device) -> Array | None:
+    """Return the fluid (x, y, z) bool, or None unless some of it is far from other tissue.
+
+    Parameters
+    ----------
+    decay
+        (x, y, z), of :func:`relative_decay`.
+    limit
+        Largest relative decay of fluid.
+    voxel_size, device
+        Voxel edges [mm], and the device of the result.
+    """
+    found: Array = decay < np.float32(limit)
     core = int(eroded(found, max(CORE_DEPTH, *voxel_size), voxel_size, device).sum())
     return found if core > 0 and core >= LEAST_CORE * int(found.sum()) else None
 

@@ -1,20 +1,24 @@
 """Total field inversion (TFI): joint estimation of susceptibility and background field.
 
-    min_{chi, h} sum W^2 (1 - cos(r (D chi + b + h - total field))) / r^2 + lambda || M grad chi ||_1
-                 + beta / 2 || laplace h ||^2 + lambda_csf / 2 || chi - mean(chi) ||^2 over CSF
+    min_{u, h} sum W^2 (1 - cos(r (D chi + b + h - total field))) / r^2 + lambda || M grad u ||_1
+               + beta / 2 || laplace h ||^2 + sum_i lambda_i / 2 || u - mean_i(u) ||^2 over tissue i;  chi = G u
 
 chi covers the whole grid; the sums of the first and third term run over the voxels of the mask whose
 neighbours across faces and edges also lie in it. b + h is the field of all other sources (air, bone, neck,
 shim), which is harmonic there: b is the harmonic function with the boundary values of the total field, computed
 by multigrid, and h corrects it for the local field on the boundary. r = 2 pi gamma B0 TE is the phase [rad]
 of 1 ppm; lambda has the unit and meaning of `fansi_tv`'s. M is 0 where the magnitude has an edge, as in `medi`,
-but 1 on the surface and outside.
+but 1 on the surface and outside; without known tissue, 1 also where there are no data.
 
+- G is a Gaussian of `point_spread` voxels: tissue has sharp edges, but voxels average it. Without G, total
+  variation makes edges of chi sharper than an image can show, and noise appears as steps between voxels.
 - W is 1 / noise of the field, where a share `field_error` of the field's change from voxel to voxel counts as
   noise: near bone and air, ringing, partial volume and dephasing exceed it.
 - Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
   susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more
   and wide ventricles.
+- Neither data nor total variation determine the two outermost layers well. Brain ends in cortex: voxels there
+  are pulled towards the mean of cortex (`lambda_rim`), except those that may be veins.
 - One echo does not determine the phase offset of the coils, which is smooth but not harmonic. With a smaller
   beta, `beta_one_echo`, it becomes part of h.
 - chi of the outer `rim` [mm] stays close to the mean beneath it, the closer the less W is: bone and air in
@@ -40,38 +44,42 @@ import numpy as np
 from pydantic import Field
 
 from qsmengine.backend.device import Device
+from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
 from qsmengine.ops.faces import faces_within
+from qsmengine.ops.gaussian import gaussian_response
 from qsmengine.ops.nearest import nearest_known
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
-from qsmengine.solvers.uniform import UniformRegion
+from qsmengine.solvers.uniform import UniformRegions
 from qsmengine.stages.background.lbv import interior, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
 from qsmengine.stages.inversion.total_variation import tv_problem, typical_noise
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Mm, Mm4
-from qsmengine.stages.single_step.fluid import fluid_region
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.stages.single_step.rim import limit_rim, trust, weight_of_steepness
+from qsmengine.stages.single_step.tissue import tissue_regions
 from qsmengine.units import rad_per_ppm
 
-MU_CSF = 1e-3
-"""ADMM penalty of the split of the CSF."""
+MU_TISSUE = 1e-4
+"""ADMM penalty of the split of uniform tissue."""
+MIXED_SHARE = 0.1
+"""Weight of uniform voxels that contain CSF and tissue, as a share of that of CSF."""
 
 
 class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic` and of the morphology prior."""
 
-    lam: Mm = Field(3e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    lam: Mm = Field(1.5e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     noise_gain: Mm = Field(0.1, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
     edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
-    mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
+    mu_gradient: float = Field(2.5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     boundary_tolerance: float = Field(
@@ -86,6 +94,12 @@ class TfiParams(WeakHarmonicParams):
     lambda_csf: float = Field(0.1, ge=0, description="weight of uniform CSF; 0: none")
     csf_decay: float = Field(
         0.3, gt=0, lt=1, description="largest decay over the echoes in CSF, relative to the mask's median"
+    )
+    lambda_rim: float = Field(
+        0.003, ge=0, description="weight of uniform tissue in the two outermost layers; 0: none"
+    )
+    point_spread: float = Field(
+        0.5, ge=0, le=2, description="standard deviation of the Gaussian that chi is smooth by [voxels]"
     )
     rim: Length = Field(3.0, ge=0, le=20, description="depth of the rim, which may contain bone and air [mm]")
     rim_limit: float = Field(
@@ -121,8 +135,8 @@ def tfi(
     grid, params, device
         Geometry, parameters, and where to compute.
     magnitude
-        (x, y, z, echo), any unit; the edges are taken from its root sum of squares, CSF from its decay. None:
-        no edges and no CSF.
+        (x, y, z, echo), any unit; the edges are taken from its sum of squares, tissue from its decay. None:
+        no edges and no tissue.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
     noise
@@ -144,10 +158,16 @@ def tfi(
     typical = typical_noise(noise, local, inner, device)
     weight = weight_of_steepness(weight, total_field, mask, typical, params.field_error)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
-    region = domain.insert(inner)
+    region, whole = domain.insert(inner), domain.insert(mask)
+    tissue = uniform_tissue(magnitude, known, domain, grid, params)
     lam = params.lam + params.noise_gain * typical
     problem = tv_problem(local, inner, weight, domain, grid, lam, phase)
-    problem = replace(problem, faces=penalised_faces(magnitude, region, domain, grid, params.edges))
+    spread = gaussian_response(domain.shape, (1.0, 1.0, 1.0), (params.point_spread,) * 3, device)
+    problem = replace(
+        problem,
+        response=problem.response * spread,
+        faces=penalised_faces(magnitude, region if tissue is None else whole, domain, grid, params.edges),
+    )
     chi = solve_tv_harmonic(
         problem,
         HarmonicTerm(region, params.beta_of(magnitude)),
@@ -156,28 +176,28 @@ def tfi(
         mu_gradient=params.mu_gradient,
         mu_data=params.mu_data,
         mu_harmonic=params.mu_harmonic,
-        uniform=uniform_fluid(magnitude, known, domain, grid, params),
+        uniform=tissue,
     )
-    whole = domain.insert(mask)
+    chi = RealFFT(domain.shape, device).filter(chi, spread)
     limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
     chi = limit_rim(chi, whole > 0, params.rim, limit, grid.voxel_size, device)
     return single_step_result(chi, whole, domain, grid)
 
 
-def penalised_faces(magnitude: Array | None, region: Array, domain: Domain, grid: Grid, edges: float) -> Array:
-    """Return all faces except those within `region` at which the magnitude has an edge."""
-    faces: Array = counted_faces(magnitude, region, domain, grid, edges) | ~faces_within(region)
+def penalised_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:
+    """Return all faces except those within `inside` at which the magnitude has an edge."""
+    faces: Array = counted_faces(magnitude, inside, domain, grid, edges) | ~faces_within(inside)
     return faces
 
 
-def uniform_fluid(
+def uniform_tissue(
     magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, params: TfiParams
-) -> UniformRegion | None:
-    """Return the term of uniform CSF on the solver's grid, or None without CSF."""
-    if magnitude is None or params.lambda_csf == 0:
-        return None
-    fluid = fluid_region(magnitude, inside, params.csf_decay, grid.voxel_size, domain.device)
-    return None if fluid is None else UniformRegion(domain.insert(fluid) > 0, params.lambda_csf, MU_CSF)
+) -> UniformRegions | None:
+    """Return the terms of uniform tissue on the solver's grid, or None without any."""
+    tissue = tissue_regions(magnitude, inside, params.csf_decay, grid.voxel_size, domain.device)
+    weights = {"fluid": params.lambda_csf, "mixed": MIXED_SHARE * params.lambda_csf, "rim": params.lambda_rim}
+    found = [(domain.insert(region) > 0, weights[name]) for name, region in tissue.items() if weights[name] > 0]
+    return UniformRegions(found, MU_TISSUE) if found else None
 
 
 def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.stages.single_step.fluid import fluid_region
+from qsmengine.stages.single_step.fluid import relative_decay, wide_fluid
 
 SHAPE, VOXEL = (18, 16, 14), (1.0, 1.0, 1.0)
 
@@ -21,7 +21,8 @@ def series(rng, times, *, share=0.05, ventricle=True):
 
 
 def find(magnitude, inside, device, voxel=VOXEL):
-    found = fluid_region(device.asarray(magnitude), device.asarray(inside, bool), 0.3, voxel, device)
+    decay = relative_decay(device.asarray(magnitude), device.asarray(inside, bool), device)
+    found = None if decay is None else wide_fluid(decay, 0.3, voxel, device)
     return None if found is None else to_numpy(found)
 
 
