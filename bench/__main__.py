@@ -14,6 +14,7 @@ COMMANDS = {
     "startup": "whole commands as users type them, and fixed costs of TFI and MCPC-3D-S",
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
+    "dsc": "perfusion maps from a bolus series, whole chains",
     "nlm": "joint non-local means against DIPY and scikit-image",
     "tfce": "permutation inference with TFCE against nilearn",
     "denoising": "effect of denoising on a virtual head's signal, R2*, and susceptibility",

@@ -99,6 +99,21 @@ def _exponential(values: Values, sizes: Mapping[str, int], rng: np.random.Genera
     values |= {"margin": margin, "iterations": 12}
 
 
+def _gamma(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Starts near the truth; some voxels have none."""
+    spectrum = _spectrum(values, sizes, rng)
+    weights = spectrum / FRAMES
+    weights[[0, -1]] /= 2
+    values["re"], values["im"] = weights.real.astype(np.float32), weights.imag.astype(np.float32)
+    values["noise"] = np.full(sizes["n"], 1e-3, np.float32)
+    values["flow"] = np.where(rng.uniform(size=sizes["n"]) < 0.1, 0.0, 1.0).astype(np.float32)
+    values["transit"] = rng.uniform(1.5, 4.0, sizes["n"]).astype(np.float32)
+    values["delay"] = rng.uniform(-0.5, 0.5, sizes["n"]).astype(np.float32)
+    values |= {"shape_mean": 0.5, "shape_weight": 4.0, "dispersion_mean": -0.7, "dispersion_weight": 4.0}
+    values |= {"dispersed": 1.0, "shortest": 0.3, "longest": 20.0, "earliest": -4.0, "latest": 4.0}
+    values["iterations"] = 8
+
+
 def _cubic(curve: np.ndarray) -> np.ndarray:
     """Pieces (piece, 4) of a curve, lowest power first."""
     pieces = CubicSpline(np.arange(curve.size), curve, bc_type="natural").c
@@ -113,6 +128,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "matrix_residue": _matrix,
     "leakage_fit": _leakage,
     "exponential_transit": _exponential,
+    "gamma_transit": _gamma,
 }
 
 _CURVES = {"frame": FRAMES, "n": VOXELS}
@@ -125,4 +141,5 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "matrix_residue": _CURVES,
     "leakage_fit": _CURVES | {"settings": 4},
     "exponential_transit": _CURVES | {"pieces": FRAMES + 12, "start": 4},
+    "gamma_transit": _SPECTRA | {"room": 10 * (FRAMES + 1) * 768},
 }

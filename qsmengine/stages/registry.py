@@ -145,7 +145,13 @@ STAGES = (
     Stage(
         "deconvolution",
         "Blood volume, blood flow and transit time from perfusion curves.",
-        (".perfusion.truncated", ".perfusion.ssvd", ".perfusion.tikhonov", ".perfusion.exponential"),
+        (
+            ".perfusion.truncated",
+            ".perfusion.ssvd",
+            ".perfusion.tikhonov",
+            ".perfusion.exponential",
+            ".perfusion.gamma",
+        ),
         default="osvd",
     ),
 )

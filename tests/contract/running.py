@@ -29,6 +29,9 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Parameters without which a stage does not look at an optional input."""
 
+FEW = {"gamma": 4}
+"""Steps of methods of which one takes long."""
+
 TOLERANCES = {"ppm": 1e-5, "rad": 1e-4}
 """Largest difference between devices by unit; other units: 1e-4 of the largest value."""
 STEPS = {"quality": 1 / 255, "free_water": 1e-4, "status": 2e-3}
@@ -67,6 +70,7 @@ def short_params(method: Method, iterations: int = 20) -> Params:
     Where optional inputs are given, the parameters that make the method look at them.
     """
     settings: dict[str, Any] = {}
+    iterations = min(iterations, FEW.get(method.name, iterations))
     for name, field in method.params.model_fields.items():
         if name == "iterations":
             settings[name] = iterations

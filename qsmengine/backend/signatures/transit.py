@@ -1,4 +1,4 @@
-"""Signatures of kernels/transit.cu."""
+"""Signatures of kernels/transit.cu and kernels/gamma_transit.cu."""
 
 from __future__ import annotations
 
@@ -27,6 +27,43 @@ EXPONENTIAL_TRANSIT = Kernel(
     latest: f32
     margin: i32
     iterations: i32
+    """,
+    items="n",
+)
+
+GAMMA_TRANSIT = Kernel(
+    "gamma_transit",
+    "gamma_transit.cu",
+    """
+    change: in f32 [frame n]
+    mask: in u8 [n]
+    cosine: in f32 [period]
+    sine: in f32 [period]
+    re: in f32 [bins]
+    im: in f32 [bins]
+    noise: in f32 [n]
+    scratch: inout f32 [room]
+    flow: inout f32 [n]
+    transit: inout f32 [n]
+    delay: inout f32 [n]
+    shape: inout f32 [n]
+    dispersion: inout f32 [n]
+    misfit: inout f32 [n]
+    flow_variance: inout f32 [n]
+    transit_variance: inout f32 [n]
+    delay_variance: inout f32 [n]
+    shape_mean: f32
+    shape_weight: f32
+    dispersion_mean: f32
+    dispersion_weight: f32
+    dispersed: f32
+    shortest: f32
+    longest: f32
+    earliest: f32
+    latest: f32
+    iterations: i32
+    begin: i64
+    end: i64
     """,
     items="n",
 )

@@ -168,7 +168,7 @@ def spline_pieces(curve: FloatArray, margin: int) -> FloatArray:
 def model_maps(
     curves: Curves, artery: FloatArray, found: Fitted, unknowns: int, params: TransitParams, device: Device
 ) -> ModelMaps:
-    """Return the maps of a fit of so many `unknowns`."""
+    """Return the maps of a fit with `unknowns` parameters."""
     xp, step = device.xp, np.float32(curves.step)
     seconds = found.delay * step
     share = found.misfit / xp.where(found.power > 0, found.power, np.float32(1))

@@ -15,8 +15,8 @@ ComplexArray = npt.NDArray[np.complex128]
 
 _TILE = 256
 """Voxels that share a tile on a GPU; a multiple of those on a CPU."""
-_WORK = {"cpu": 1 << 22, "cuda": 1 << 28}
-"""Largest work space [bytes] by kind of device: on a CPU it stays in its caches."""
+_WORK = {"cpu": 1 << 24, "cuda": 1 << 28}
+"""Largest work space [bytes] by kind of device."""
 
 
 class Tables(NamedTuple):

@@ -15,10 +15,10 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.grid import Grid
 from qsmengine.stages.registry import get_method
 
-Curve = np.ndarray[Any, np.dtype[np.float64]]
+Curve = np.ndarray[Any, np.dtype[Any]]
 DATA = Path(__file__).resolve().parents[2] / "data" / "osipi-dsc" / "dsc_data.csv"
 STEP, FRAMES = 1.25, 72
-TIMES = STEP * np.arange(FRAMES)
+TIMES: Curve = STEP * np.arange(FRAMES, dtype=np.float64)
 SHAPE, SCALE = 3.0, 1.5
 PLAIN = {"haematocrit_factor": 1.0, "density": 1.0}
 """Parameters with which CBF is 6000 F and CBV 100 F M."""
