@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from annotated_types import Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from qsmengine.errors import UsageError
 
+SMALLEST, LARGEST = 1e-12, 1e12
+"""Least and greatest size of a number other than 0."""
 MAX_LENGTH = 300.0
 """Largest length of a method [mm]: more than an adult's head."""
 
@@ -47,6 +49,15 @@ class Params(BaseModel):
 
     # Validators are built at first use: a configuration builds its own for the methods that it names.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    @field_validator("*")
+    @classmethod
+    def _of_usable_size(cls, value: Any) -> Any:
+        """Refuse numbers whose squares or ratios exceed single precision."""
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and number and not SMALLEST <= abs(number) <= LARGEST:
+                raise ValueError(f"size should be 0 or between {SMALLEST:g} and {LARGEST:g}")
+        return value
 
     session_only: ClassVar[frozenset[str]] = frozenset()
     """Parameters by which a session prepares the inputs of the method; the method itself ignores them."""

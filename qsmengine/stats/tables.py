@@ -86,13 +86,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def read_text(path: str | Path) -> str:
     """Read a UTF-8 text file, with or without a byte-order mark; InputError when that fails."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError("no such file", source=path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", source=path) from None
     except UnicodeDecodeError as error:
         raise InputError(f"not a text file ({error.reason})", source=path) from None
+    if "\0" in text:
+        raise InputError("not a text file (it contains NUL)", source=path)
+    return text
 
 
 def read_rows(path: str | Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -42,6 +42,7 @@ def test_formulas_are_text_on_disk_and_numbers_stay_numbers(tmp_path):
         (b"a\ta \n1\t2\n", "column 'a' appears twice"),
         (b"a\t\n1\t2\n", "column 2 has values and no name"),
         (b"a\tb\n\xff\xfe\n", "not a text file"),
+        (b"a\tb\n1\0\t2\n", "not a text file"),
         (b'a\tb\n"1\t2\n', "not a tab-separated table"),
     ],
 )

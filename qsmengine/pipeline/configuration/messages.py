@@ -34,7 +34,8 @@ def explain(
         return f"{section}.method: unknown method {near(str(method), _expected(error))}"
     if kind in {"union_tag_not_found", "missing"}:
         return f"{key if kind == 'missing' else section + '.method'} is missing"
-    return f"{key}: {error['msg'][:1].lower()}{error['msg'][1:]}, got {error['input']!r}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}, got {error['input']!r}"
 
 
 def _suggest(section: str, name: str, known: tuple[str, ...]) -> str:
