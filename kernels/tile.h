@@ -18,6 +18,13 @@
 //     JOINED(type, m, n)          values per lane that its neighbours read too; OF(m, i, l) is AT for them,
 //     BESIDE(m, i, l, d)          value i of lane l + d, cyclic in the 32 lanes that contain l,
 //     LANE_SYNC()                 makes writes through OF visible to BESIDE
+//   TILE_STRIPS(i, from, to)    loop along contiguous memory whose body needs to keep values in registers over
+//                               inner loops: i = from, from + STRIP, ... < to, with STRIP floats in a Strip;
+//     strip_at, put_strip         load from and store to any address; arithmetic as on float,
+//     strip_of(x)                 x in all places, lesser(a, b), strip_where(test, s): s where a comparison holds, 0
+//                                 elsewhere, strip_bits, bits_strip: reinterpretation as integers
+//     FETCH_EARLY(p)              hint that *p is read soon, where the machine cannot foresee it
+//   FN, FN_APART                functions, inlined or not: a loop that fills the registers is better off alone
 //   TILE_PICK(cpu, gpu)         a compile-time size that differs between the machines
 //   atomic_load, atomic_store,  integers that several tiles access concurrently and without order; only for results
 //   atomic_add, atomic_min,     that do not depend on the order (sums, the smallest number, the root of a union-find
@@ -48,6 +55,7 @@ struct alignas(8) Complex {  // a GPU loads and stores both parts at once
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 
 #define FN __device__ __forceinline__
+#define FN_APART __device__ __noinline__
 #define RESTRICT __restrict__
 #define TILE_PICK(cpu, gpu) (gpu)
 #ifndef TILE_THREADS
@@ -74,6 +82,9 @@ struct alignas(8) Complex {  // a GPU loads and stores both parts at once
     for (int j = threadIdx.y; j < (nj); j += TILE_ROWS) \
       for (int i = threadIdx.x; i < (ni); i += 32)
 #define TILE_SYNC() __syncthreads()
+#define STRIP 1
+#define TILE_STRIPS(i, from, to) for (int i = (from) + TILE_THREAD; i < (to); i += TILE_THREADS)
+#define FETCH_EARLY(p) ((void)0)
 #define TILE_LANES TILE_THREADS
 #define PRIVATE(type, name, n) type name[n]
 #define AT(m, i, l) m[i]
@@ -91,6 +102,14 @@ FN float fsqrt(float x) { return sqrtf(x); }
 FN float ffloor(float x) { return floorf(x); }
 FN float fround(float x) { return rintf(x); }
 FN float fabs1(float x) { return fabsf(x); }
+typedef float Strip;
+typedef int StripBits;
+FN Strip strip_at(const float* p) { return *p; }
+FN void put_strip(float* p, Strip s) { *p = s; }
+FN Strip strip_of(float x) { return x; }
+FN StripBits strip_bits(Strip s) { return float_bits(s); }
+FN Strip bits_strip(StripBits b) { return bits_float(b); }
+FN Strip strip_where(bool test, Strip s) { return test ? s : 0.0f; }
 FN int atomic_load(const int* p) { return __ldcg(p); }
 FN void atomic_store(int* p, int value) { __stcg(p, value); }
 FN void atomic_store(u8* p, u8 value) { __stcg(p, value); }
@@ -104,6 +123,7 @@ FN int atomic_swap(int* p, int expected, int value) { return atomicCAS(p, expect
 #else
 
 #define FN static inline __attribute__((always_inline))
+#define FN_APART static __attribute__((noinline))
 #define RESTRICT __restrict__
 #define TILE_PICK(cpu, gpu) (cpu)
 #define INFINITY_F __builtin_inff()
@@ -116,6 +136,29 @@ FN float fsqrt(float x) { return __builtin_sqrtf(x); }
 FN float ffloor(float x) { return __builtin_floorf(x); }
 FN float fround(float x) { return __builtin_rintf(x); }
 FN float fabs1(float x) { return __builtin_fabsf(x); }
+#if defined(__AVX512F__)
+#define STRIP 16
+#elif defined(__AVX__)
+#define STRIP 8
+#else
+#define STRIP 4
+#endif
+typedef float Strip __attribute__((vector_size(4 * STRIP)));
+typedef int StripBits __attribute__((vector_size(4 * STRIP)));
+typedef float StripAnywhere __attribute__((vector_size(4 * STRIP), aligned(4), may_alias));
+FN Strip strip_at(const float* p) { return *(const StripAnywhere*)p; }
+FN void put_strip(float* p, Strip s) { *(StripAnywhere*)p = s; }
+FN Strip strip_of(float x) {
+  Strip s = x - Strip{};
+#ifdef __x86_64__
+  __asm__("" : "+v"(s));  // no constant to the compiler, which would load it at every use
+#endif
+  return s;
+}
+FN StripBits strip_bits(Strip s) { return (StripBits)s; }
+FN Strip bits_strip(StripBits b) { return (Strip)b; }
+FN Strip strip_where(StripBits test, Strip s) { return (Strip)((StripBits)s & test); }
+#define FETCH_EARLY(p) __builtin_prefetch(p)
 FN int atomic_load(const int* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 FN void atomic_store(int* p, int value) { __atomic_store_n(p, value, __ATOMIC_RELAXED); }
 FN void atomic_store(u8* p, u8 value) { __atomic_store_n(p, value, __ATOMIC_RELAXED); }
@@ -169,6 +212,7 @@ struct TileTask {
 #define TILE_FOR3(k, j, i, nk, nj, ni) \
   for (int k = 0; k < (nk); ++k)       \
     TILE_FOR2(j, i, nj, ni)
+#define TILE_STRIPS(i, from, to) for (int i = (from); i < (to); i += STRIP)
 #define TILE_SYNC() ((void)0)
 #define FOR_LANES(l) TILE_FOR(l, TILE_LANES)
 #define ANY_LANE(found, l, test) \
@@ -180,3 +224,4 @@ struct TileTask {
 
 #endif
 #endif
+FN Strip lesser(Strip a, Strip b) { return a < b ? a : b; }

@@ -95,6 +95,8 @@ static void tile_run(const Body& body) {
 #define TILE_FOR3(k, j, i, nk, nj, ni) \
   for (int k = 0; k < (nk); ++k)       \
     TILE_FOR2(j, i, nj, ni)
+#define TILE_STRIPS(i, from, to) \
+  for (int i = (from) + tile_self->rank * STRIP; i < (to); i += TILE_TEAM_SIZE * STRIP)
 #define TILE_SYNC() ((void)pthread_barrier_wait(&tile_self->team->barrier))
 #define TILE_LANES 64
 #define FOR_LANES(l) TILE_FOR(l, TILE_LANES)

@@ -122,8 +122,12 @@ def _log_linear(values: Values, _sizes: Mapping[str, int], _rng: np.random.Gener
     values["scale"], values["noise_power"] = 1.0, 1e-3
 
 
-def _nlm_pairs(values: Values, _sizes: Mapping[str, int], rng: np.random.Generator) -> None:
-    values["candidate"] = np.where(rng.uniform(size=values["candidate"].shape) < 0.8, -1, 0).astype(np.int32)
+def _nlm_pairs(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Search and patch radius are 1; no candidate lies outside the image."""
+    reach = np.full(values["reach"].shape, -1.0, np.float32)
+    inner = tuple(slice(2, 2 + sizes[d]) for d in ("nx", "ny", "nz"))
+    reach[inner] = np.where(rng.uniform(size=reach[inner].shape) < 0.8, 9.0, -1.0)
+    values["reach"] = reach
 
 
 def _nlm_packed(values: Values, _sizes: Mapping[str, int], _rng: np.random.Generator) -> None:
@@ -182,7 +186,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
         "components": 5,
     },
     "nlm_pairs": {
-        "components": 5, "px": 54, "py": 37, "pz": 181, "nx": 50, "ny": 33, "nz": 165,
+        "components": 5, "px": 54, "py": 37, "pz": 208, "nx": 50, "ny": 33, "nz": 176,
     },
     "nlm_lmmse": {  # window of radius 1; two chunks of a row
         "components": 5, "px": 6, "py": 7, "pz": 84, "maps": 5, "nx": 4, "ny": 5, "nz": 70,

@@ -23,6 +23,7 @@ from qsmengine.backend.signatures.nlm import (
     NO_CANDIDATE,
     PACKED_ROWS,
     PACKED_SLACK,
+    PAIRS_COLUMNS,
     TILE_DEPTH,
 )
 from qsmengine.data import Array
@@ -171,15 +172,20 @@ def _filter_slab(
     kernel = _kernel(rule, precision, device)
     count, rows = len(values), mask.shape[1]
     packed = kernel is NLM_PACKED
-    pad = Padding(span, rule.margin, rule.patch, device, PACKED_SLACK - rows % -PACKED_ROWS if packed else 0)
+    spare_rows = PACKED_SLACK - rows % -PACKED_ROWS if packed else 0
+    spare_columns = -mask.shape[2] % PAIRS_COLUMNS if kernel is NLM_PAIRS else 0
+    slack = spare_columns + PAIRS_COLUMNS if kernel is NLM_PAIRS else 0
+    pad = Padding(span, rule.margin, rule.patch, device, spare_rows, slack)
     pack = (4 if count > 2 else count) if packed else 0
     padded = pad.images(values, pack)
-    inner: tuple[int, int, int] = (span[1] - span[0], rows, mask.shape[2])
+    inner: tuple[int, int, int] = (span[1] - span[0], rows, mask.shape[2] + spare_columns)
     result = device.empty((count + sums, *inner))
+    chosen = device.zeros(inner, np.uint8)
+    chosen[..., : mask.shape[2]] = device.asarray(mask[slice(*span)], np.uint8)
     shared: dict[str, Any] = dict(
         guide=padded if guide is None else pad.images(guide, pack),
         values=padded,
-        mask=device.asarray(mask[slice(*span)], np.uint8),
+        mask=chosen,
         filtered=result[:count],
         scale=rule.scale / (count * math.prod(2 * r + 1 for r in rule.patch)),
         most=-math.log2(max(rule.floor, _SMALLEST)),
@@ -199,7 +205,11 @@ def _filter_slab(
         return result
     shared |= {"peak": device.empty(inner), "offset": rule.scale * rule.d0, "self_peak": int(rule.self_peak)}
     shared |= {f"patch_{axis}": r for axis, r in zip("xyz", rule.patch, strict=True)}
-    candidate = pad.bits(mask) if kernel is NLM_PAIRS else pad.candidates(mask)
+    if kernel is NLM_PAIRS:
+        reach = (shared["most"] + shared["offset"]) / shared["scale"]
+        launch(kernel, device, **shared, reach=pad.candidates(mask, no=-1.0, yes=reach))
+        return result[..., : mask.shape[2]]
+    candidate = pad.candidates(mask)
     if rule.blocks is None:
         launch(kernel, device, **shared, candidate=candidate)
     else:

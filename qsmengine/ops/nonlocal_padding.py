@@ -27,6 +27,8 @@ class Padding:
         Depth to which images are mirrored at their faces (the outermost voxel is not repeated); 0 beyond.
     rows
         Rows of zeros after the margin of each plane.
+    columns
+        Further columns of zeros after the margin of each row, which has ROW_SLACK of them.
     """
 
     span: tuple[int, int]
@@ -34,6 +36,7 @@ class Padding:
     patch: tuple[int, int, int]
     device: Device
     rows: int = 0
+    columns: int = 0
 
     def images(self, array: Array, pack: int = 0) -> Array:
         """Return (component, x, y, z) mirrored at the faces; nonzero `pack` interleaves components of a voxel.
@@ -59,16 +62,10 @@ class Padding:
         found: Array = self.device.xp.where(padded > 0, np.float32(yes), np.float32(no))
         return found
 
-    def bits(self, mask: Array) -> Array:
-        """Return (x, y, z) int32: all bits set in the mask, none elsewhere."""
-        padded = self.device.zeros(self._shape(mask.shape), np.int32)
-        self._fill(padded, mask, np.int32)
-        return np.negative(padded, out=padded)
-
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         x, y, z = self.margin
         planes = self.span[1] - self.span[0]
-        return planes + 2 * x, shape[1] + 2 * y + self.rows, shape[2] + 2 * z + ROW_SLACK
+        return planes + 2 * x, shape[1] + 2 * y + self.rows, shape[2] + 2 * z + ROW_SLACK + self.columns
 
     def _fill(self, padded: Array, source: Array, dtype: npt.DTypeLike) -> None:
         x, y, z = self.margin

@@ -7,6 +7,9 @@ from qsmengine.backend.kernel import Kernel
 ROW_SLACK = 12
 """Voxels after each padded row that the kernels may read: they work in whole vectors, on up to six shifts."""
 
+PAIRS_COLUMNS = 16
+"""Columns of nlm_pairs come in multiples of this number, the most that a vector holds."""
+
 TILE_DEPTH = 48
 """Largest number of planes along x in a tile."""
 
@@ -60,7 +63,7 @@ self_peak: i32
 NLM = Kernel("nlm", "nlm.cu", _IMAGES + _MAPS + _MEANS, items="nx ny nz")
 
 NLM_PAIRS = Kernel(
-    "nlm_pairs", "nlm_pairs.cu", _IMAGES + "candidate: in i32 [px py pz]\n" + _MEANS, items="nx ny nz"
+    "nlm_pairs", "nlm_pairs.cu", _IMAGES + "reach: in f32 [px py pz]\n" + _MEANS, items="nx ny nz"
 )
 
 NLM_PACKED = Kernel(
