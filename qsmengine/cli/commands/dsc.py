@@ -69,6 +69,12 @@ def dsc(
             metavar="F",
         ),
     ] = None,
+    denoise: Annotated[
+        str | None,
+        typer.Option(
+            "--denoise", help="denoising, after the artery is chosen: mppca; default: none", metavar="METHOD"
+        ),
+    ] = None,
     motion: Annotated[
         bool,
         typer.Option(
@@ -100,6 +106,8 @@ def dsc(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     methods = [] if method is None else [f"deconvolution.method={method}"]
+    if denoise is not None:
+        methods.append(f"denoise.method={denoise}")
     if leakage is not None:
         methods.append("leakage=none" if leakage == "none" else f"leakage.method={leakage}")
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])

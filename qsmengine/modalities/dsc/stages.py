@@ -15,6 +15,13 @@ STAGES = (
     Use("deconvolution", _BRAIN),
 )
 """Stages in their order; corrected curves replace those measured."""
+DENOISE = Use("denoise", {"components": "dynamic", **_BRAIN}, {"components": "dynamic", "sigma": "noise_map"})
+DENOISE_SECOND = Use(
+    "denoise",
+    {"components": "second_dynamic", **_BRAIN},
+    {"components": "second_dynamic", "sigma": "second_noise_map"},
+)
+"""Denoising of each echo. It comes after the artery, which is chosen by rules for measured noise."""
 TABLES = ("frame_times", "echo_time")
 
 
@@ -22,7 +29,8 @@ def plan_dsc(config: Config, grid: Grid, frames: int, roles: frozenset[str] = fr
     """Plan the steps from a bolus series to its maps.
 
     `roles` of optional inputs: "second_dsc" (a second echo), "aif" (a curve), "aif_mask", "region" (reference
-    of relative maps). The contrast follows the number of echoes, whatever the configuration names.
+    of relative maps). The contrast follows the number of echoes, whatever the configuration names. Denoising
+    comes after the artery is chosen, and the contrast is then computed again.
     """
     present = {"dynamic", "brain_mask", *TABLES, *(roles & {"aif", "aif_mask"})}
     if SECOND in roles:
@@ -31,7 +39,14 @@ def plan_dsc(config: Config, grid: Grid, frames: int, roles: frozenset[str] = fr
     if "aif_mask" in roles:
         config = _with_method(config, "aif", "mask")
     uses = [use for use in STAGES if use.section != "aif" or "aif" not in roles]
-    plan = plan_uses(config, uses, present, grid, frames)
+    notes = []
+    chosen = config.method("denoise")
+    if chosen is not None and "components" in chosen[0].inputs:
+        again = [DENOISE, *([DENOISE_SECOND] if SECOND in roles else []), STAGES[0]]
+        uses = [*uses[:-2], *again, *uses[-2:]]
+    elif chosen is not None:
+        notes.append(f"denoise left out: {chosen[0].name} is for gradient echoes")
+    plan = plan_uses(config, uses, present, grid, frames, notes)
     relative = ("relative_cbv", "relative_cbf") if "region" in roles else ()
     return Plan(plan.steps, plan.notes, (*plan.kept, *relative))
 

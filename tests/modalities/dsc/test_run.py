@@ -111,6 +111,17 @@ def test_a_brain_mask_is_found_or_refused(made, rng):
         brain_mask(replace(made.series, signals=(noise,)), CPU)
 
 
+def test_denoising_comes_after_the_artery_and_brings_the_flow_of_the_model_close_to_the_truth(made, result):
+    config = load_config(settings=["denoise=mppca", "deconvolution=exponential", "leakage=none"])
+    found = run_dsc(made.series, config, CPU, mask=made.mask)
+    assert [record.step.section for record in found.records] == [
+        "contrast", "aif", "denoise", "contrast", "deconvolution"
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found["aif_mask"], result["aif_mask"])
+    for where, tissue in ((made.grey, GREY), (made.white, WHITE)):
+        assert found["cbf"][where].mean() == pytest.approx(60 * tissue.cbv / tissue.mtt, rel=0.12)
+
+
 def test_every_device_gives_the_maps_of_the_cpu(made, result, device):
     found = run_dsc(made.series, load_config(), device, mask=made.mask, region=made.white)
     for name in ("cbv", "cbf", "ttp", "k2", "relative_cbv"):
