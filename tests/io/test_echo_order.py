@@ -23,7 +23,7 @@ def load(save, images, orders):
         part: [save(f"{part}-{echo}.nii", array[..., echo]) for echo in order]
         for part, array, order in zip(("magnitude", "phase"), images[:2], orders, strict=True)
     }
-    return load_gre(**given, echo_times=images[2], field_strength=3)
+    return load_gre(given["magnitude"], given["phase"], echo_times=images[2], field_strength=3)
 
 
 def test_echo_times_given_in_the_order_of_the_files_are_used(save, images):

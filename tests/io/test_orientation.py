@@ -75,4 +75,4 @@ def test_a_mirrored_file_is_named_when_a_series_is_loaded(head, save):
             sidecar = {"EchoTime": 0.004 * (4 - echo), "MagneticFieldStrength": 3}
             given[part].append(save(f"{part}_{echo}.nii", image, sidecar=sidecar))
     with pytest.raises(InputError, match=r"magnitude_2\.nii: affine: echo 2 is mirrored along x"):
-        load_gre(**given)
+        load_gre(*given.values())
