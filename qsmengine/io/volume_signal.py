@@ -22,6 +22,8 @@ _BRIGHTER = 1.4
 """Largest ratio of the signal of a weighted volume to that at b = 0."""
 _EMPTY = 1e-3
 """Ratio to the other volumes' signal below which a volume is empty."""
+_SAMPLES = 36
+"""Voxels along each axis that represent the object."""
 _NEGATIVE = 0.05
 """Fraction of negative values in the object from which a note is added."""
 
@@ -46,15 +48,19 @@ def check_volumes(
         For a volume without signal, volumes with b = 0 of different brightness, or a weighted volume brighter
         than b = 0; the message names volumes and how to leave them out.
     """
-    part = central_part(file.grid.shape)
-    signal = np.stack([part_of(index, part) for index in range(len(volumes))], axis=-1)
+    part = tuple(map(_thinned, central_part(file.grid.shape)))
+    signals = [part_of(index, part) for index in range(len(volumes))]
     b_values = file.b_values[volumes]
     unweighted = b_values <= B0_THRESHOLD
-    reference = (signal[..., unweighted] if unweighted.any() else signal).mean(axis=3, dtype=np.float64)
-    if not (reference > 0).any():
+    chosen = unweighted if unweighted.any() else ~unweighted
+    references = np.stack([signals[index] for index in np.flatnonzero(chosen)])
+    reference: Array = references.mean(axis=0, dtype=np.float64)
+    bright = np.sort(reference[reference > 0])
+    if not bright.size:
         return []
-    inside = signal[reference > 0.5 * np.percentile(reference[reference > 0], 90)]
-    means = inside.mean(axis=0, dtype=np.float64)
+    inside = reference > 0.5 * bright[int(0.9 * (bright.size - 1))]
+    objects = [signal[inside] for signal in signals]
+    means = np.array([values.mean(dtype=np.float64) for values in objects])
     numbers = volumes + 1
     if (means < 0).any():
         _refuse(file, numbers[means < 0], "a negative mean signal in the object: an offset was subtracted")
@@ -67,10 +73,16 @@ def check_volumes(
         if brighter.any():
             problem = "b > 0, but more signal than at b = 0: the table may not match the image"
             _refuse(file, numbers[brighter], problem)
-    share = np.count_nonzero(inside < 0) / inside.size
+    share = float(np.mean([np.count_nonzero(values < 0) for values in objects])) / objects[0].size
     if share <= _NEGATIVE:
         return []
     return [f"{file.path}: {share:.0%} of the object's values are negative; diffusivities are unreliable there"]
+
+
+def _thinned(indices: slice) -> slice:
+    """Return every n-th of the indices, so that _SAMPLES remain at most."""
+    step = -(-(indices.stop - indices.start) // (indices.step * _SAMPLES))
+    return slice(indices.start, indices.stop, indices.step * max(step, 1))
 
 
 def _check_unweighted(file: DwiFile, numbers: npt.NDArray[np.intp], means: Array) -> None:
