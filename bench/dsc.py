@@ -1,24 +1,46 @@
-"""`python -m bench dsc`: perfusion maps from a bolus series, whole chains and their stages.
+"""`python -m bench dsc`: errors of perfusion on OSIPI's curves, and seconds of whole chains.
 
-The series has two tissues, arteries, and noise, in Fortran order as a NIfTI file gives it. A chain is
-`reconstruct_dsc` without motion correction, on a given mask. If osipy is installed (it needs Python 3.12), its
-circulant SVD runs on the same curves and artery in the same rounds.
+The table gives the mean and largest error of CBF and CBV on OSIPI's 14 simulated curves, CBV against the
+areas that their rectangles have. The series of the timings has two tissues, arteries, and noise, in Fortran
+order as a NIfTI file gives it. A chain is `reconstruct_dsc` without motion correction, on a given mask. If
+osipy is installed (it needs Python 3.12), its deconvolutions are in the table, and its oSVD runs on the
+curves and artery of the series in the same rounds.
 """
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from bench.machine import ROOT
 from bench.timing import devices, measure, parser, ratio, report, write_json
 from qsmengine.api.perfusion import reconstruct_dsc
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import Grid
+from qsmengine.stages.registry import get_method
 
 METHODS = ("osvd", "csvd", "ssvd", "tikhonov", "exponential", "gamma")
+SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("ssvd", {}),
+    ("csvd", {"threshold": 0.05}),
+    ("csvd", {}),
+    ("csvd", {"threshold": 0.2}),
+    ("osvd", {}),
+    ("tikhonov", {"choice": "fixed"}),
+    ("tikhonov", {}),
+    ("tikhonov", {"choice": "lcurve"}),
+    ("tikhonov", {"order": 2}),
+    ("exponential", {"rule": "rectangle"}),
+    ("exponential", {}),
+    ("gamma", {}),
+)
+"""Methods and parameters of the table."""
+CURVES = ROOT / "tests" / "data" / "osipi-dsc" / "dsc_data.csv"
 STEP, ECHO_TIME, ARRIVAL, SNR = 1.5, 0.03, 18.0, 100.0
 
 
@@ -31,12 +53,77 @@ def main(argv: list[str]) -> int:
     case = Case((options.shape[0], options.shape[1], options.shape[2]), options.frames)
     results = []
     for device in devices(options):
-        rows = [case.chains(device, options.rounds, tuple(options.method))]
+        rows = [errors_on_curves(device), case.chains(device, options.rounds, tuple(options.method))]
         if device.kind == "cpu" and find_spec("osipy") is not None:
             rows.append(case.against_osipy(device, options.rounds))
         results.append(report("dsc", device, rows, shape=case.grid.shape, frames=options.frames))
     write_json(options.json, results)
     return 0
+
+
+Deconvolve = Callable[[Any, Any, float], tuple[float, float]]
+"""Curve, artery and time between frames -> CBV and CBF."""
+
+
+def errors_on_curves(device: Device) -> dict[str, Any]:
+    """Errors [%] of every method on OSIPI's curves, mean and largest over the curves."""
+    rows: dict[str, Deconvolve] = {
+        " ".join([name, *(f"{k}={v}" for k, v in settings.items())]): _ours(name, settings, device)
+        for name, settings in SETTINGS
+    }
+    if find_spec("osipy") is not None:
+        rows |= {f"osipy {name}": _osipy(name) for name in ("sSVD", "cSVD", "oSVD")}
+    with CURVES.open(encoding="utf-8") as file:
+        curves = list(csv.DictReader(file))
+    found = {name: _errors(deconvolve, curves) for name, deconvolve in rows.items()}
+    for name, (cbf, cbv) in found.items():
+        print(
+            f"{device!s:6} {name:28} CBF {cbf.mean():5.1f} ({cbf.max():5.1f}) %"
+            f"   CBV {cbv.mean():5.1f} ({cbv.max():5.1f}) %"
+        )
+    return {name: {"cbf": float(cbf.mean()), "cbv": float(cbv.mean())} for name, (cbf, cbv) in found.items()}
+
+
+def _errors(deconvolve: Deconvolve, curves: list[dict[str, str]]) -> tuple[Any, Any]:
+    wrong = []
+    for row in curves:
+        tissue, artery = (np.array(row[c].split(), dtype=np.float64) for c in ("C_tis", "C_aif"))
+        cbv, cbf, step = (float(row[c]) for c in ("cbv", "cbf", "tr"))
+        volume, flow = deconvolve(tissue, artery, step)
+        expected = cbv * (1 + step * cbf / cbv / 120)
+        wrong.append((100 * abs(flow / cbf - 1), 100 * abs(volume / expected - 1)))
+    flows, volumes = np.array(wrong).T
+    return flows, volumes
+
+
+def _ours(name: str, settings: Mapping[str, Any], device: Device) -> Deconvolve:
+    method = get_method("deconvolution", name)
+    params = method.params.model_validate({"haematocrit_factor": 1.0, "density": 1.0, **settings})
+    grid = Grid.from_voxel_size((1, 1, 1), (1.0, 1.0, 1.0))
+
+    def deconvolve(tissue: Any, artery: Any, step: float) -> tuple[float, float]:
+        inputs = {
+            "dr2star": tissue[None, None, None].astype(np.float32),
+            "mask": np.ones((1, 1, 1), bool),
+            "frame_times": tuple(step * np.arange(tissue.size)),
+            "aif": artery,
+        }
+        maps = method(inputs, grid, params, device=device)
+        return float(to_numpy(maps["cbv"])[0, 0, 0]), float(to_numpy(maps["cbf"])[0, 0, 0])
+
+    return deconvolve
+
+
+def _osipy(name: str) -> Deconvolve:
+    from osipy.dsc.deconvolution import get_deconvolver
+
+    peer = get_deconvolver(name)
+
+    def deconvolve(tissue: Any, artery: Any, step: float) -> tuple[float, float]:
+        found = peer.deconvolve(tissue[None, None, None], artery, step * np.arange(tissue.size))
+        return 100 * tissue.sum() / artery.sum(), 6000 * float(np.ravel(found.cbf)[0])
+
+    return deconvolve
 
 
 class Case:
@@ -87,14 +174,13 @@ class Case:
         return {name: timing.as_dict() for name, timing in timings.items()}
 
     def against_osipy(self, device: Device, rounds: int) -> dict[str, Any]:
-        """The whole chain, and osipy's deconvolution alone, on the curves of the mask."""
-        from osipy.dsc import deconvolution
+        """The whole chain, and osipy's oSVD alone, on the curves of the mask."""
+        from osipy.dsc.deconvolution import get_deconvolver
 
-        curves = self.change.reshape(-1, self.change.shape[3])[self.mask.ravel()]
-        peer = deconvolution.get_deconvolver("cSVD")
+        peer, times = get_deconvolver("oSVD"), STEP * np.arange(self.aif.size)
         runs = {
-            "chain": lambda: self.reconstruct("csvd", self.signal, device),
-            "osipy": lambda: peer.deconvolve(curves, to_numpy(self.aif), STEP * np.arange(self.aif.size)),
+            "chain": lambda: self.reconstruct("osvd", self.signal, device),
+            "osipy": lambda: peer.deconvolve(self.change, self.aif, times, self.mask),
         }
         timings = measure(runs, device, rounds=rounds, warm_up=1)
         print(f"{device!s:6} osipy / whole chain: {ratio(timings['osipy'], timings['chain']):.1f}")
