@@ -13,16 +13,17 @@ KERNEL(log_contrast,
   PRIVATE(float, s, NUMBERS);
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index start = t * TILE_LANES;
-    int count = (int)(n - start < TILE_LANES ? n - start : TILE_LANES);
+    int count = (int)(n - start < TILE_LANES ? n - start : TILE_LANES), any = 0;
     const float* x = series + start;
     const u8* inside = mask + start;
+    ANY_LANE(any, l, l < count && inside[l]);
     for (int j = 0; j < NUMBERS; ++j)
       FOR_LANES(l) AT(s, j, l) = 0.0f;
     int frames = last - first;
-    for (Index i = first; i < last; ++i)
+    for (Index i = first; i < last && any; ++i)
       TILE_FOR(l, count) { AT(s, MEAN, l) += x[i * n + l]; }
     TILE_FOR(l, count) { AT(s, MEAN, l) = inside[l] ? AT(s, MEAN, l) / (float)frames : 0.0f; }
-    for (Index i = first; i < last; ++i) {
+    for (Index i = first; i < last && any; ++i) {
       TILE_FOR(l, count) {
         AT(s, BELOW, l) = 0.0f;
         AT(s, EQUAL, l) = 0.0f;
@@ -54,6 +55,10 @@ KERNEL(log_contrast,
     for (Index i = 0; i < frame; ++i) {
       float* to = change + i * n + start;
       float used = i < first ? 0.0f : 1.0f, factor = used * scale;
+      if (!any) {
+        TILE_FOR(l, count) { to[l] = 0.0f; }
+        continue;
+      }
       TILE_FOR(l, count) {
         int signal = AT(s, MEAN, l) > 0.0f;
         float value = signal ? x[i * n + l] : 1.0f, mean = signal ? AT(s, MEAN, l) : 1.0f;
@@ -80,16 +85,17 @@ KERNEL(bolus_features,
   PRIVATE(float, s, NUMBERS);
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index start = t * TILE_LANES;
-    int count = (int)(n - start < TILE_LANES ? n - start : TILE_LANES);
+    int count = (int)(n - start < TILE_LANES ? n - start : TILE_LANES), any = 0;
     const float* x = change + start;
     const u8* inside = mask + start;
+    ANY_LANE(any, l, l < count && inside[l]);
     TILE_FOR(l, count) {
       AT(s, AREA, l) = AT(s, MOMENT, l) = AT(s, ROUGH, l) = 0.0f;
       AT(s, PEAK, l) = x[first * n + l];
       AT(s, PLACE, l) = AT(s, LEFT, l) = (float)first;
       AT(s, RIGHT, l) = (float)last;
     }
-    for (Index i = first; i < last; ++i)
+    for (Index i = first; i < last && any; ++i)
       TILE_FOR(l, count) {
         float value = x[i * n + l];
         AT(s, AREA, l) += value;
@@ -97,7 +103,7 @@ KERNEL(bolus_features,
         AT(s, PLACE, l) = value > AT(s, PEAK, l) ? (float)i : AT(s, PLACE, l);
         AT(s, PEAK, l) = fmax2(value, AT(s, PEAK, l));
       }
-    for (Index i = first; i + 1 < last; ++i) {
+    for (Index i = first; i + 1 < last && any; ++i) {
       const float *here = x + i * n, *next = here + n, *before = i > first ? here - n : here;
       float both = i > first ? 1.0f : 0.0f;
       TILE_FOR(l, count) {

@@ -16,12 +16,13 @@ KERNEL(leakage_fit,
   PRIVATE(float, v, NUMBERS);
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index first = t * TILE_LANES;
-    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES);
+    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES), any = 0;
     const float* x = change + first;
     const u8 *inside = mask + first, *leaks = open + first;
+    ANY_LANE(any, l, l < count && inside[l]);
     for (int j = 0; j < NUMBERS; ++j)
       FOR_LANES(l) AT(v, j, l) = 0.0f;
-    for (Index i = 0; i < frame; ++i) {
+    for (Index i = 0; i < frame && any; ++i) {
       float a = reference[i];
       TILE_FOR(l, count) {
         AT(v, POWER, l) += x[i * n + l] * x[i * n + l];
@@ -29,7 +30,7 @@ KERNEL(leakage_fit,
       }
     }
     float freedom = 1.0f / (float)(frame - 2);
-    for (Index s = 0; s < settings; ++s) {
+    for (Index s = 0; s < settings && any; ++s) {
       const float* b = leaked + s * frame;
       TILE_FOR(l, count) AT(v, LEAKED, l) = 0.0f;
       for (Index i = 0; i < frame; ++i) {

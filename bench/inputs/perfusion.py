@@ -80,13 +80,13 @@ def _matrix(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) 
 
 def _leakage(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     aif = _curves(values, sizes, rng)
-    rates = np.linspace(0.0, 0.3, sizes["settings"])
+    rates = np.linspace(0.0, 1.5, sizes["settings"])
     leaked = np.stack([np.convolve(aif, np.exp(-rate * np.arange(aif.size)))[: aif.size] for rate in rates])
     values["reference"], values["leaked"] = aif.astype(np.float32), leaked.astype(np.float32)
-    values["change"] += (leaked[-1][:, None] * rng.normal(0.0, 0.1, sizes["n"])).astype(np.float32)
+    values["change"] += (leaked[-1][:, None] * rng.choice([-0.6, 0.6], sizes["n"])).astype(np.float32)
     n00, n01, n11 = aif @ aif, leaked @ aif, (leaked**2).sum(axis=1)
     inverse = np.stack([n11, -n01, np.full(n11.shape, n00)], axis=1) / (n00 * n11 - n01**2)[:, None]
-    values["inverse"] = inverse.astype(np.float32)
+    values["inverse"], values["significance"] = inverse.astype(np.float32), 0.1
 
 
 def _exponential(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:

@@ -139,8 +139,9 @@ def bidirectional(
 def _fit(
     curves: Curves, deviation: Array, rates: FloatArray, params: LeakageParams, device: Device
 ) -> tuple[Array, Array, Array]:
-    usual = without_leakage(curves, deviation, device)
-    reference = reference_curve(curves, usual, device)
+    area = features_of(curves, device)["area"]
+    usual = without_leakage(curves, area, deviation, device)
+    reference = reference_curve(curves, area, usual)
     leaked = leaked_curves(reference, rates, curves.step)
     corrected = device.empty((curves.frames, curves.voxels))
     k2, setting = device.empty((curves.voxels,)), device.empty((curves.voxels,))
@@ -162,8 +163,8 @@ def _fit(
     return image(corrected), image(k2), image(setting)
 
 
-def without_leakage(curves: Curves, deviation: Array, device: Device) -> Array:
-    """Return the voxels (voxel,) bool of the mask whose tail is typical for their area.
+def without_leakage(curves: Curves, area: Array, deviation: Array, device: Device) -> Array:
+    """Return the voxels (voxel,) bool of the mask whose tail is typical for their `area` (voxel,).
 
     Raises
     ------
@@ -171,7 +172,6 @@ def without_leakage(curves: Curves, deviation: Array, device: Device) -> Array:
         If the median area of the mask is not positive.
     """
     xp = device.xp
-    area = features_of(curves, device)["area"]
     inside = curves.mask != 0
     middle = median(area[inside])
     if not middle > 0:
@@ -193,9 +193,8 @@ def without_leakage(curves: Curves, deviation: Array, device: Device) -> Array:
     return usual
 
 
-def reference_curve(curves: Curves, usual: Array, device: Device) -> FloatArray:
+def reference_curve(curves: Curves, area: Array, usual: Array) -> FloatArray:
     """Return the mean curve Rbar (frame,) [1/s] of the voxels `usual` (voxel,) bool without vessels."""
-    area = features_of(curves, device)["area"]
     return mean_curve(curves, usual & (area <= np.float32(_VESSEL * median(area[usual]))))
 
 
