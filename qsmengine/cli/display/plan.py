@@ -31,6 +31,9 @@ def print_cohort(reporter: Reporter, plan: CohortPlan, device: Device, have: int
     for session in plan.sessions:
         _print_session(reporter, session, have)
     reporter.notes(plan.notes)
+    hidden = sum(len(s.notes) + sum(len(step.notes) for step in s.steps) for s in plan.sessions)
+    if hidden and not reporter.verbose:
+        reporter.note(f"{hidden} more on sessions and steps (parts of series left out, choices); -v lists them")
     totals = cohort_totals(plan, have)
     reporter.say(
         f"{totals['sessions']} sessions, {totals['whole']} can run completely, {totals['partial']} in part, "

@@ -30,7 +30,7 @@ def read_column(
     """Return numbers as float64, and text (or all values, if `categorical`) as categories.
 
     `text` is indexed by participant. Faults are appended to `problems`. A few texts among numbers, and codes
-    for missing values that are far from the others, become NaN and are recorded in `unread`: they exclude
+    for missing values that the other values contradict, become NaN and are recorded in `unread`: they exclude
     their participants, not the column.
     """
     there = text.notna()
@@ -51,7 +51,7 @@ def read_column(
     codes = _far_codes(numbers)
     reasons = {str(participant): f"{value!r}, not a number" for participant, value in text[wrong].items()}
     reasons |= {
-        str(participant): f"{value:g}, a usual code for a missing value and far from the others"
+        str(participant): f"{value:g}, a usual code for a missing value, which the other values contradict"
         for participant, value in numbers[codes].items()
     }
     if reasons:
@@ -60,14 +60,15 @@ def read_column(
 
 
 def _far_codes(numbers: pd.Series) -> pd.Series:
-    """Return where a column has a usual code for a missing value that is far from its other values."""
+    """Return where a usual code for a missing value is far from the other values, or alone negative."""
     coded = numbers.isin(MISSING_CODES)
     others = numbers[~coded].dropna()
     if len(others) < FEWEST:
         return coded & False
     middle = others.median()
     spread = max(float((others - middle).abs().median()), 1e-3 * abs(middle))
-    return coded & ((numbers - middle).abs() > FAR * spread)
+    alone = coded & (numbers < 0) & bool((others >= 0).all())
+    return alone | (coded & ((numbers - middle).abs() > FAR * spread))
 
 
 def odd_levels(values: pd.Series, categorical: bool) -> str:

@@ -142,6 +142,17 @@ def test_the_command_prints_sessions_and_what_is_missing(dataset, tmp_path, caps
     assert run(capsys, dataset.root, tmp_path / "out", "--participant-label", "sub-01")[0] == 0
 
 
+def test_the_command_counts_the_notes_that_it_does_not_print(dataset, tmp_path, capsys):
+    dataset.gre("01")
+    next(dataset.root.glob("sub-01/anat/*echo-2*phase*.nii.gz")).unlink()
+    code, _, err = run(capsys, dataset.root, tmp_path / "out")
+    assert code == 0
+    assert "more on sessions and steps" in err
+    _, _, err = run(capsys, dataset.root, tmp_path / "out", "--verbose")
+    assert "left out, its echo lacks another part" in err
+    assert "more on sessions" not in err
+
+
 def test_the_command_prints_json(dataset, tmp_path, capsys):
     for subject in ("01", "02", "03"):
         dataset.gre(subject)

@@ -41,7 +41,7 @@ def test_levels_that_differ_only_in_case_are_refused(categorical):
     assert problem == "the values 'F' and 'f' differ only in case or blanks: write them alike"
 
 
-@pytest.mark.parametrize("code", [-999, 999, -9999, 9999])
+@pytest.mark.parametrize("code", [-999, 999, -9999, 9999, -9, -99])
 def test_a_far_code_for_a_missing_number_excludes_its_participant(ages, code):
     problems, unread = [], {}
     numbers = read_column("x", column([*ages, str(code)]), False, problems, unread)
