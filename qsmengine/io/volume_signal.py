@@ -64,12 +64,12 @@ def check_volumes(
     numbers = volumes + 1
     if (means < 0).any():
         _refuse(file, numbers[means < 0], "a negative mean signal in the object: an offset was subtracted")
-    empty = means <= _EMPTY * np.median(means)
+    empty = means <= _EMPTY * _median(means)
     if empty.any():
         _refuse(file, numbers[empty], "no signal in the object")
     _check_unweighted(file, numbers[unweighted], means[unweighted])
     if unweighted.any():
-        brighter = ~unweighted & (means > _BRIGHTER * np.median(means[unweighted]))
+        brighter = ~unweighted & (means > _BRIGHTER * _median(means[unweighted]))
         if brighter.any():
             problem = "b > 0, but more signal than at b = 0: the table may not match the image"
             _refuse(file, numbers[brighter], problem)
@@ -89,12 +89,18 @@ def _check_unweighted(file: DwiFile, numbers: npt.NDArray[np.intp], means: Array
     """Raise InputError if volumes with b = 0 differ in signal; a pair cannot tell which one is wrong."""
     if len(means) < 2:
         return
-    typical = float(np.median(means)) if len(means) > 2 else float(means.max())
+    typical = _median(means) if len(means) > 2 else float(means.max())
     odd = (means < _ALIKE * typical) | (means * _ALIKE > typical)
     if odd.any():
         others = "each other" if len(means) == 2 else "the others"
         chosen = numbers if len(means) == 2 else numbers[odd]
         _refuse(file, chosen, f"b = 0, but its signal differs from {others}' by more than {1 / _ALIKE - 1:.0%}")
+
+
+def _median(values: Array) -> float:
+    """Return the median; NumPy's imports masked arrays."""
+    ordered = np.sort(values)
+    return float(ordered[(values.size - 1) // 2] + ordered[values.size // 2]) / 2
 
 
 def _refuse(file: DwiFile, numbers: npt.NDArray[np.intp], problem: str) -> None:
