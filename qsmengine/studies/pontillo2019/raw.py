@@ -31,6 +31,8 @@ from qsmengine.studies.pontillo2019.models import fit_study
 from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS, write_page
 from qsmengine.studies.pontillo2019.published import STRUCTURES
 from qsmengine.studies.pontillo2019.raw_head import RawParticipant, control_mean, native_counts, raw_participant
+from qsmengine.studies.pontillo2019.raw_perfusion import UNITS as PERFUSION_UNITS
+from qsmengine.studies.pontillo2019.raw_perfusion import RawPerfusion, measured_perfusion
 from qsmengine.studies.pontillo2019.reproduce import write_cells
 from qsmengine.version import __version__
 
@@ -39,12 +41,15 @@ WHOLE_OUTPUTS = ("cells.tsv", "recovery.tsv", "unadjusted.tsv", *PAGE_OUTPUTS)
 """Further outputs of the whole cohort."""
 _SUMMARY = (
     "Pontillo et al. 2019, doi:10.3174/ajnr.A5915, from raw signals: 118 virtual heads at {voxel_size:g} mm "
-    "(seed {seed}, SNR {snr:g}), gradient echoes and diffusion volumes reconstructed by qsmengine {engine}, "
-    "measured in the structures; perfusion, lesion load and clinical variables as drawn. A p value agrees "
-    "if it lies on the same side of 0.05 with the same sign; other values agree if the printed one lies in "
-    "their 95 % confidence interval."
+    "(seed {seed}, SNR {snr:g}), gradient echoes, diffusion volumes and bolus series reconstructed by "
+    "qsmengine {engine}, measured in the structures; lesion load and clinical variables as drawn. A p value "
+    "agrees if it lies on the same side of 0.05 with the same sign; other values agree if the printed one "
+    "lies in their 95 % confidence interval."
 )
-MEASURED = tuple(f"{metric}_{s}" for metric in ("volume", "chi", "MD", "FA") for s in STRUCTURES)
+MEASURED = tuple(f"{metric}_{s}" for metric in ("volume", "chi", "MD", "FA", "rCBV") for s in STRUCTURES)
+FLOW = tuple(f"rCBF_{s}" for s in STRUCTURES)
+"""Blood flow, which the paper mentions and does not print; compared with its truth only."""
+ALL_UNITS = UNITS | dict.fromkeys(FLOW, PERFUSION_UNITS["rCBF"])
 BIAS: Dictionary = {
     "metric": {"Description": "Regional metric"},
     "unit": {"Description": "Its unit"},
@@ -123,7 +128,7 @@ def reproduce_raw(
             number = int(str(row["participant_id"]).removeprefix("sub-"))
             found = _measure({str(k): v for k, v in row.items()}, settings, number, device)
             write_json(path, {"settings": settings.model_dump(), **found})
-        for name in MEASURED:
+        for name in (*MEASURED, *FLOW):
             truth.loc[i, name] = _value(found["truth"].get(name))
             measured.loc[i, name] = _value(found["measured"].get(name))
         if on_participant is not None:
@@ -168,7 +173,12 @@ def _measure(
         maps |= {"MD": to_numpy(tensor["md"]) * np.float32(1e3), "FA": to_numpy(tensor["fa"])}
     inside = to_numpy(qsm["local_mask"]) > 0
     chi = person.truth["chi"] - person.truth["chi"][inside].mean(dtype=np.float64)
-    found = {"truth": _regional(person, {**person.truth, "chi": chi}), "measured": _regional(person, maps)}
+    found = {
+        "truth": _regional(person, {**person.truth, "chi": chi})
+        | _regional(person.perfusion, person.perfusion.truth),
+        "measured": _regional(person, maps)
+        | _regional(person.perfusion, measured_perfusion(person.perfusion, device)),
+    }
     counts = {s: float((person.labels == i).sum()) for i, s in enumerate(STRUCTURES, start=1)}
     native = native_counts(settings.voxel_size)
     for s in STRUCTURES:
@@ -177,7 +187,7 @@ def _measure(
     return found
 
 
-def _regional(person: RawParticipant, maps: Mapping[str, Array]) -> dict[str, float | None]:
+def _regional(person: RawParticipant | RawPerfusion, maps: Mapping[str, Array]) -> dict[str, float | None]:
     """Return means over the structures, chi on the scale of the paper; None if no voxel is finite."""
     found: dict[str, float | None] = {}
     for metric, array in maps.items():
@@ -201,16 +211,18 @@ def _value(value: float | None) -> float:
 def _bias(truth: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     patients = (truth["cohort"] == "MS").to_numpy()
     rows = []
-    for name in MEASURED:
+    for name in (*MEASURED, *FLOW):
         a, b = (table[name].to_numpy(np.float64) for table in (truth, measured))
         there = np.isfinite(a) & np.isfinite(b)
+        if not there.any():
+            continue
         error = (b - a)[there]
         varies = there.sum() > 2 and np.ptp(a[there]) > 0 and np.ptp(b[there]) > 0
         means = [v[there & patients].mean() - v[there & ~patients].mean() for v in (a, b)]
         rows.append(
             {
                 "metric": name,
-                "unit": UNITS[name],
+                "unit": ALL_UNITS[name],
                 "n": int(there.sum()),
                 "truth": a[there].mean(),
                 "measured": b[there].mean(),
@@ -226,7 +238,9 @@ def _bias(truth: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 def _dictionary(table: pd.DataFrame) -> Dictionary:
     return {
-        str(name): {"Description": f"{name}, as reconstructed" if name in MEASURED else f"{name}, as drawn"}
-        | ({"Units": UNITS[str(name)]} if name in UNITS else {})
+        str(name): {
+            "Description": f"{name}, as reconstructed" if name in (*MEASURED, *FLOW) else f"{name}, as drawn"
+        }
+        | ({"Units": ALL_UNITS[str(name)]} if name in ALL_UNITS else {})
         for name in table.columns
     }

@@ -1,8 +1,8 @@
-"""Raw gradient echoes and diffusion signals of a participant of the virtual cohort, with the truth.
+"""Raw images of a participant of the virtual cohort, with the truth: gradient echoes, diffusion, perfusion.
 
-The deep grey matter of the bundled head is scaled to the volumes of the participant, and its susceptibility
-and tensors are set to the values of the participant; fields and signals are computed by the phantom. The values
-of the bundled head are those of the average control::
+The deep grey matter of the bundled head is scaled to the volumes of the participant, and its susceptibility,
+tensors and blood volume are set to the values of the participant; fields and signals are computed by the
+phantom. The values of the bundled head are those of the average control::
 
     volume = V_head * value / mean(HC)          chi = chi_head + (value - mean(HC))
 """
@@ -29,6 +29,7 @@ from qsmengine.phantom.resample import FloatImage, Resampler
 from qsmengine.phantom.scheme import default_scheme
 from qsmengine.phantom.tissue import tissue_maps, tissue_table
 from qsmengine.studies.pontillo2019.published import STRUCTURES, rows
+from qsmengine.studies.pontillo2019.raw_perfusion import RawPerfusion, raw_perfusion
 
 ECHO_TIMES = (0.0074, 0.0221)
 """Echo times of the double-echo sequence [s]; assumed."""
@@ -51,6 +52,8 @@ class RawParticipant:
         "chi" [ppm], "MD" [1e-3 mm^2/s], "FA" [1]: (x, y, z).
     volumes
         Structure -> volume on the label grid relative to that of the bundled head [1].
+    perfusion
+        Bolus series on its own grid, with its truth.
     """
 
     gre: GreSeries
@@ -59,6 +62,7 @@ class RawParticipant:
     mask: npt.NDArray[np.bool_]
     truth: Mapping[str, Array]
     volumes: Mapping[str, float]
+    perfusion: RawPerfusion
 
 
 def control_mean(metric: str) -> float:
@@ -107,9 +111,13 @@ def raw_participant(
             tensors=tensors, s0=s0_image(tissue.m0, tissue.r2, coil.sensitivity), b_values=b_values,
             b_vectors=b_vectors, grid=grid, snr=snr, reference=reference, rng=rngs[3],
         )  # fmt: skip
+    perfusion = raw_perfusion(
+        head, fine, values, voxel_size=voxel_size, field_strength=FIELD_STRENGTH, snr=snr,
+        seeds=np.random.SeedSequence([2019, seed, 1]),
+    )  # fmt: skip
     bundled = load_head_index(head_number)
     volumes = {s: float(_inside(head, s).sum() / _inside(bundled, s).sum()) for s in STRUCTURES}
-    return RawParticipant(gre, dwi, names[majority].astype(np.int16), mask, truth, volumes)
+    return RawParticipant(gre, dwi, names[majority].astype(np.int16), mask, truth, volumes, perfusion)
 
 
 def _inside(head: HeadIndex, structure: str) -> npt.NDArray[np.bool_]:
