@@ -10,9 +10,10 @@ roughness q = sum of squared second differences / area^2.
 3. Ward's clustering of the curves, each divided by its area, gives five clusters. Of those with at least
    `fewest` voxels whose mean peak is at least the median of theirs, that of the earliest mean m1 is the
    artery.
-4. In it, the largest group of voxels that touch each other (26 neighbours) is taken, up to `radius` from its
-   best voxel, or, if it has fewer than `fewest` voxels, all candidates within that distance; of these the
-   best `most`.
+4. In it, the group of voxels that touch each other (26 neighbours) with the largest mean score of its best
+   `fewest` voxels is taken, up to `radius` from its best voxel, or, if there are fewer than `fewest`, all
+   candidates within that distance; of these the best `most`, without those whose peak is below 0.8 of the
+   best ones', which lie only partly in the artery.
 5. The AIF is their mean, weighted by 1 / sigma^2 with the standard deviation sigma of dR2* at baseline.
 
 `mask` takes the weighted mean over a given mask. Two options correct the curve of either method:

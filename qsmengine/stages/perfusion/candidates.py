@@ -21,6 +21,7 @@ BEFORE, AFTER = 5.0, 25.0
 _LARGEST_AREAS = 0.1
 _ROUGHEST = 0.25
 _RIM = 2
+_PURE = 0.8
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 FloatArray = npt.NDArray[np.float64]
@@ -87,23 +88,28 @@ class Candidates:
         fewest: int,
         most: int,
     ) -> Places:
-        """Return up to `most` of the voxels `where`, those of the largest `quality` in their largest group.
+        """Return up to `most` of the voxels `where`, those of the largest `quality` in their best group.
 
-        The group's voxels touch each other and lie within `radius` [mm] of its best; if they are fewer than
+        Voxels of a group touch each other. The best group has the largest mean quality of its best `fewest`
+        voxels; smaller groups count if there are no others. Of the voxels within `radius` [mm] of its best one,
+        those with a peak of at least `_PURE` of the best `fewest` ones' mean are taken. If they are fewer than
         `fewest`, all of `others` within that distance count.
         """
-        from scipy.ndimage import label
+        from scipy import ndimage
 
-        labels = label(self.mask_of(where), _NEIGHBOURS)[0].flat[where]
-        values, sizes = quality(where), np.bincount(labels)
-        largest = max(np.unique(labels), key=lambda k: (sizes[k], values[labels == k].max()))
-        group = where[labels == largest]
-        centre = group[int(np.argmax(values[labels == largest]))]
+        labels = ndimage.label(self.mask_of(where), _NEIGHBOURS)[0].flat[where]
+        groups = [where[labels == k] for k in np.unique(labels)]
+        groups = [group for group in groups if group.size >= fewest] or groups
+        group = max(groups, key=lambda group: float(np.sort(quality(group))[-fewest:].mean()))
+        centre = int(group[np.argmax(quality(group))])
         chosen = group[self._distance(group, centre) <= radius]
         if chosen.size < fewest:
             chosen = others[self._distance(others, centre) <= radius]
-        best = np.argsort(-quality(chosen), kind="stable")[:most]
-        return np.sort(chosen[best])
+        best = chosen[np.argsort(-quality(chosen), kind="stable")[:most]]
+        peaks = self.peak.flat[best]
+        pure = peaks >= _PURE * peaks[:fewest].mean()
+        pure[:fewest] = True
+        return np.sort(best[pure])
 
     def _distance(self, where: Places, centre: int) -> FloatArray:
         """Return the distances of voxels from one of them [mm], rounded to 1 nm."""
