@@ -12,6 +12,7 @@ Other values, such as those of a skull-stripped image, do not define a mask and 
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ EMPTY, FULL = 0.01, 0.9
 """Fractions of the largest value: below the first a probability is none, above the second it is certainty."""
 LEVELS = 20
 """Largest value of whole numbers from which they may be a probability instead of labels."""
+
+SAMPLES = 64
+"""Greatest number of voxels along each axis in which a mask is compared with an image."""
+REVERSED, BETTER = -0.2, 0.05
+"""Correlation with the magnitude below which a mask is reversed; gain from which its mirror image is better."""
 
 
 def load_mask(path: str | Path, grid: Grid) -> tuple[Mask, list[str]]:
@@ -122,3 +128,36 @@ def _half(values: Array, high: float, source: Path) -> float:
         "labels; store 1 inside and 0 outside",
         source=source,
     )
+
+
+def check_placement(mask: Mask, magnitude: Array, source: Path) -> list[str]:
+    """Compare a mask with the magnitude (x, y, z) of its object; return a note if it seems to be mirrored.
+
+    Raises
+    ------
+    InputError
+        If the mask and the square root of the magnitude are clearly anticorrelated: inside and outside are
+        exchanged.
+    """
+    step = tuple(slice(None, None, -(-n // SAMPLES)) for n in mask.shape)
+    inside, image = mask[step].astype(np.float32), np.sqrt(magnitude[step]).astype(np.float32)
+    inside, image = inside - inside.mean(), image - image.mean()
+    norm = float(np.linalg.norm(inside) * np.linalg.norm(image))
+    if not norm > 0:
+        return []
+    stored = float(np.vdot(inside, image)) / norm
+    if stored < REVERSED:
+        raise InputError(
+            f"inside and outside seem to be exchanged: the magnitude is low inside (correlation {stored:.2f}); "
+            "store 1 inside the object and 0 outside",
+            source=source,
+        )
+    flips = (axes for count in (1, 2, 3) for axes in combinations(range(3), count))
+    best, axes = max((float(np.vdot(np.flip(inside, axes), image)) / norm, axes) for axes in flips)
+    if best < stored + BETTER:
+        return []
+    along = ", ".join("xyz"[axis] for axis in axes)
+    note = f"fits the magnitude better if mirrored along {along} of the array"
+    return [
+        f"{source}: the mask {note} (correlation {best:.2f}, as stored {stored:.2f}); check its orientation"
+    ]

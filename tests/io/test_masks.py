@@ -4,6 +4,7 @@ import pytest
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io import load_mask
+from qsmengine.io.masks import check_placement
 
 GRID = Grid((12, 12, 12), np.diag([1.0, 1.0, 1.0, 1.0]))
 
@@ -91,3 +92,25 @@ def test_values_that_define_no_mask_are_refused(save, ball, rng):
     parcels = rng.permutation(np.arange(12**3) % 101).reshape(GRID.shape).astype(np.uint8)
     with pytest.raises(InputError, match="values up to 100"):
         load_mask(save("w.nii", parcels, affine=GRID.affine), GRID)
+
+
+@pytest.fixture
+def lopsided(probability, rng):
+    """A mask, and the magnitude of an object with that outline and noise around it."""
+    mask = probability[0] > 0.5
+    mask[:, 24:] = False
+    return mask, np.where(mask, 100, 0) + np.abs(rng.normal(0, 5, mask.shape))
+
+
+def test_a_mask_of_the_outside_is_refused(lopsided, tmp_path):
+    mask, image = lopsided
+    assert check_placement(mask, image, tmp_path / "m.nii") == []
+    assert check_placement(np.ones_like(mask), image, tmp_path / "m.nii") == []
+    with pytest.raises(InputError, match=r"m\.nii: inside and outside seem to be exchanged"):
+        check_placement(~mask, image, tmp_path / "m.nii")
+
+
+def test_a_mirrored_mask_gets_a_note(lopsided, tmp_path):
+    mask, image = lopsided
+    (note,) = check_placement(np.flip(mask, 1), image, tmp_path / "m.nii")
+    assert "fits the magnitude better if mirrored along y" in note

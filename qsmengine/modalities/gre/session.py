@@ -13,7 +13,7 @@ from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
-from qsmengine.io.masks import load_mask
+from qsmengine.io.masks import check_placement, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS
@@ -170,7 +170,7 @@ def _load(request: QsmRequest, config: Config) -> _Given:
     mask = labels = r2 = None
     if request.mask is not None:
         mask, more = load_mask(request.mask, grid)
-        notes += more
+        notes += [*more, *check_placement(mask, loaded.series.magnitude[..., 0], request.mask)]
     if request.labels is not None:
         labels = _load_beside(request.labels, grid, np.int32)
     if request.r2 is not None:

@@ -54,7 +54,8 @@ class Naming:
             name = BidsName.parse(path)
         except InputError:
             name = None
-        if name is not None and "sub" in name.entities:
+        alike = {"", _subject(path)}
+        if name is not None and "sub" in name.entities and all(_subject(other) in alike for other in others):
             return cls(name, datatype=datatype)
         shared = [set(_tokens(other)) for other in others]
         return cls(None, "_".join(t for t in _tokens(path) if all(t in tokens for tokens in shared)))
@@ -66,6 +67,11 @@ class Naming:
             return name.folder / self.datatype / name.filename
         product = BidsName(entities, suffix, extension).filename
         return Path(f"{self.prefix}_{product}" if self.prefix else product)
+
+
+def _subject(path: Path) -> str:
+    """Return the parts of a BIDS name that identify subject and session."""
+    return "_".join(part for part in path.name.split("_") if part.startswith(("sub-", "ses-")))
 
 
 def _tokens(path: Path) -> list[str]:

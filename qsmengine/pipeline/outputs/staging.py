@@ -52,6 +52,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
     force
         Whether earlier outputs may be replaced.
     """
+    _check_link(target)
     resolved = {path.resolve() for path in sources}
     outputs = [target / name for name in names]
     clash = next((path for path in outputs if path.resolve() in resolved), None)
@@ -71,6 +72,12 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
         raise UsageError(f"{existing[0]}{others} exists already; --force replaces it")
 
 
+def _check_link(target: Path) -> None:
+    """Raise UsageError if the output folder is a link that leads nowhere, or to itself."""
+    if target.is_symlink() and not target.exists():
+        raise UsageError(f"output {target} is a broken link; remove it, or create the folder that it names")
+
+
 def check_inside(target: Path, outputs: Iterable[Path]) -> None:
     """Raise UsageError if a link below the output folder `target` leads an output out of it."""
     root = target.resolve()
@@ -84,6 +91,7 @@ def check_inside(target: Path, outputs: Iterable[Path]) -> None:
 
 def check_not_among_inputs(target: Path, sources: Iterable[Path]) -> None:
     """Raise UsageError if the output folder is the folder of an input."""
+    _check_link(target)
     folder = target.resolve()
     if any(path.resolve().parent == folder for path in sources):
         raise UsageError(f"output folder {target} contains the inputs; choose another")

@@ -142,6 +142,8 @@ def test_outputs_are_named_after_the_input(name, chi):
         (("magnitude_1.nii.gz", "magnitude_2.nii.gz", "phase_1.nii.gz", "phase_2.nii.gz"), "Chimap.nii.gz"),
         (("head_mag_1.nii.gz", "head_mag_2.nii.gz", "head_phase_1.nii.gz"), "head_Chimap.nii.gz"),
         (("gre7_e1.nii.gz", "gre7_e2.nii.gz", "gre8_e1_ph.nii.gz"), "Chimap.nii.gz"),
+        (("sub-01_mag.nii.gz", "sub-02_mag.nii.gz"), "Chimap.nii.gz"),
+        (("sub-01_mag.nii.gz", "phase.nii.gz"), "sub-01/anat/sub-01_Chimap.nii.gz"),
         (("run_1_mag.nii.gz", "run_1_phase.nii.gz"), "run_1_Chimap.nii.gz"),
     ],
 )

@@ -73,6 +73,17 @@ def test_output_path_that_is_a_file_is_refused(tmp_path):
         check_output(tmp_path / "f", [Path("x")], [], force=True)
 
 
+@pytest.mark.parametrize("aim", ["out", "missing"])
+def test_output_folder_that_is_a_broken_link_is_refused(tmp_path, aim):
+    (tmp_path / "out").symlink_to(aim)
+    for check in (
+        lambda: check_output(tmp_path / "out", [], [], force=False),
+        lambda: check_not_among_inputs(tmp_path / "out", []),
+    ):
+        with pytest.raises(UsageError, match="out is a broken link"):
+            check()
+
+
 def test_folder_of_the_inputs_is_refused_and_one_below_is_not(tmp_path):
     check_not_among_inputs(tmp_path / "out", [tmp_path / "mag.nii.gz"])
     with pytest.raises(UsageError, match="contains the inputs"):
