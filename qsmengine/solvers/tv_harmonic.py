@@ -17,8 +17,8 @@ from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
 from qsmengine.solvers.uniform import UniformRegions
 
-RELAX = 0.7
-"""Over-relaxation: steps are 1.7 times those of plain ADMM, which converges for less than 2."""
+RELAX = 0.85
+"""Over-relaxation: steps are 1.85 times those of plain ADMM, which converges for less than 2."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class TfiParams(WeakHarmonicParams):
     mu_gradient: float = Field(2.5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
+    iterations: int = Field(40, ge=1, description="iteration limit")
     boundary_tolerance: float = Field(
         3e-4, ge=0, description="relative residual at which to stop solving the boundary-value problem"
     )
