@@ -10,8 +10,8 @@ by multigrid, and h corrects it for the local field on the boundary. r = 2 pi ga
 of 1 ppm; lambda has the unit and meaning of `fansi_tv`'s. M is 0 where the magnitude has an edge, as in `medi`,
 but 1 on the surface and outside; without known tissue, 1 also where there are no data.
 
-- G is a Gaussian of `point_spread` voxels: tissue has sharp edges, but voxels average it. Without G, total
-  variation makes edges of chi sharper than an image can show, and noise appears as steps between voxels.
+- G is a Gaussian of `point_spread` voxels, at most 0.75 mm: tissue has sharp edges, but voxels average it.
+  Without G, total variation makes edges sharper than an image can show, and noise appears as steps.
 - W is 1 / noise of the field, where a share `field_error` of the field's change from voxel to voxel counts as
   noise: near bone and air, ringing, partial volume and dephasing exceed it.
 - Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
@@ -50,7 +50,6 @@ from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
 from qsmengine.ops.faces import faces_within
-from qsmengine.ops.gaussian import gaussian_response
 from qsmengine.ops.nearest import nearest_known
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError
@@ -58,7 +57,7 @@ from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.uniform import UniformRegions
 from qsmengine.stages.background.lbv import interior, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces
-from qsmengine.stages.inversion.total_variation import tv_problem, typical_noise
+from qsmengine.stages.inversion.total_variation import point_spread_of, tv_problem, typical_noise
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Mm, Mm4
@@ -100,11 +99,14 @@ class TfiParams(WeakHarmonicParams):
         0.003, ge=0, description="weight of uniform tissue in the two outermost layers; 0: none"
     )
     point_spread: float = Field(
-        0.5, ge=0, le=2, description="standard deviation of the Gaussian that chi is smooth by [voxels]"
+        0.5,
+        ge=0,
+        le=2,
+        description="standard deviation of the Gaussian that chi is smooth by [voxels], at most 0.75 mm",
     )
     rim: Length = Field(3.0, ge=0, le=20, description="depth of the rim, which may contain bone and air [mm]")
     rim_limit: float = Field(
-        0.15,
+        0.08,
         ge=0,
         description="largest difference of chi in the rim from the mean beneath it, where data are good [ppm]",
     )
@@ -163,7 +165,7 @@ def tfi(
     tissue = uniform_tissue(magnitude, known, domain, grid, params)
     lam = params.lam + params.noise_gain * typical
     problem = tv_problem(local, inner, weight, domain, grid, lam, phase)
-    spread = gaussian_response(domain.shape, (1.0, 1.0, 1.0), (params.point_spread,) * 3, device)
+    spread = point_spread_of(params.point_spread, domain, grid)
     problem = replace(
         problem,
         response=problem.response * spread,

@@ -13,6 +13,9 @@ from qsmengine.stages.inversion.tkd import TkdParams, tkd
 from qsmengine.stages.inversion.weighted_tv import WeightedTvParams, weighted_tv
 from tests.stages.inversion.heads import SHAPE, convolve, dipole, head, nrmse
 
+SHARP = WeightedTvParams(point_spread=0.0)
+"""For heads whose voxels are of one tissue each."""
+
 
 def test_tkd_equals_its_formula(device, rng):
     field = rng.standard_normal((12, 14, 18))
@@ -48,7 +51,7 @@ def test_rescaling_undoes_the_underestimation(device, rng):
 )
 def test_weighted_tv_recovers_a_noise_free_head(device, rng, voxel, b0):
     chi, mask, field, grid = head(rng, voxel, b0)
-    tv = to_numpy(weighted_tv(field, mask, grid, WeightedTvParams(), device=device))
+    tv = to_numpy(weighted_tv(field, mask, grid, SHARP, device=device))
     direct = to_numpy(tkd(field, mask, grid, TkdParams(), device=device))
     assert nrmse(tv, chi, mask) <= 0.08
     assert nrmse(tv, chi, mask) <= 0.3 * nrmse(direct, chi, mask)
@@ -59,8 +62,8 @@ def test_weighted_tv_believes_its_weights(device, rng):
     chi, mask, field, grid = head(rng)
     noise = np.where(rng.random(SHAPE) < 0.3, 0.02, 0.0005)
     noisy = field + noise * rng.standard_normal(SHAPE)
-    flat = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device))
-    weighted = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device, weight=1 / noise))
+    flat = to_numpy(weighted_tv(noisy, mask, grid, SHARP, device=device))
+    weighted = to_numpy(weighted_tv(noisy, mask, grid, SHARP, device=device, weight=1 / noise))
     assert nrmse(weighted, chi, mask) < 0.5 * nrmse(flat, chi, mask)
 
 
@@ -84,6 +87,28 @@ def test_weighted_tv_estimates_noise_that_is_not_given(sigma, device, rng):
     _, mask, field, grid = head(rng)
     noisy = field + sigma * rng.standard_normal(SHAPE)
     noise = device.asarray(np.full(SHAPE, sigma))
-    told = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device, noise=noise))
-    found = to_numpy(weighted_tv(noisy, mask, grid, WeightedTvParams(), device=device))
+    told = to_numpy(weighted_tv(noisy, mask, grid, SHARP, device=device, noise=noise))
+    found = to_numpy(weighted_tv(noisy, mask, grid, SHARP, device=device))
     assert nrmse(found, told, mask) < 0.1
+
+
+def test_the_point_spread_lowers_noise_between_voxels_and_keeps_contrast(device, rng):
+    chi, mask, field, grid = head(rng)
+    noisy = field + 0.004 * rng.standard_normal(SHAPE)
+    k = np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(n) for n in SHAPE], indexing="ij")))
+    energy, contrast = [], []
+    for params in (SHARP, WeightedTvParams()):
+        found = to_numpy(weighted_tv(noisy, mask, grid, params, device=device))
+        energy.append((np.abs(np.fft.fftn(found))[k > 0.4] ** 2).sum())
+        contrast.append(found[chi > 0.1].mean() - found[mask & (chi == 0)].mean())
+    assert energy[1] < 0.5 * energy[0]
+    assert contrast[1] == pytest.approx(contrast[0], rel=0.1)
+
+
+def test_the_point_spread_of_large_voxels_is_limited(device, rng):
+    _, mask, field, grid = head(rng, (3.0, 3.0, 3.0))
+    one, other = (
+        to_numpy(weighted_tv(field, mask, grid, WeightedTvParams(point_spread=s), device=device))
+        for s in (0.25, 1.0)
+    )
+    assert np.abs(one - other).max() <= 1e-5
