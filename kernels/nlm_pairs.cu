@@ -57,7 +57,7 @@ FN Span pairs_of(Extents e, Tile t, Shifts s, int x, Rows band) {
   return from < to ? whole_strips(from, to) : Span{0, 0};
 }
 
-// What a group needs while its band passes through the planes.
+// State of a group while its band passes through the planes.
 struct Pass {
   Shifts shifts;
   Span* spans;  // of the planes from -shifts.x on

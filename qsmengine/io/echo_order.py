@@ -1,4 +1,4 @@
-"""Check that echo times given by hand belong to the files in their order.
+"""Check that echo times given by the user belong to the files in their order.
 
 The magnitude of tissue decreases with echo time, and the phase between neighbouring voxels increases. If one of
 them does the opposite from echo to echo, the files were given in the reverse order.

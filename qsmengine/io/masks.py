@@ -124,7 +124,7 @@ def _half(values: Array, high: float, source: Path) -> float:
     elif mostly_full:
         return high / 2
     raise InputError(
-        f"values up to {high:g} do not tell inside from outside: they are not 0 and 1, a probability, or "
+        f"values up to {high:g} do not separate inside from outside: they are not 0 and 1, a probability, or "
         "labels; store 1 inside and 0 outside",
         source=source,
     )

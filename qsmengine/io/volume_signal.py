@@ -86,7 +86,7 @@ def _thinned(indices: slice) -> slice:
 
 
 def _check_unweighted(file: DwiFile, numbers: npt.NDArray[np.intp], means: Array) -> None:
-    """Raise InputError if volumes with b = 0 differ in signal; a pair cannot tell which one is wrong."""
+    """Raise InputError if volumes with b = 0 differ in signal; a pair does not show which one is wrong."""
     if len(means) < 2:
         return
     typical = _median(means) if len(means) > 2 else float(means.max())

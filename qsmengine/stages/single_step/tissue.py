@@ -1,6 +1,6 @@
 """Tissue of about one susceptibility: fluid, voxels that contain fluid and tissue, and the brain's surface.
 
-An inversion of the total field cannot tell some patterns of chi from background. Tissue that is known to be
+An inversion of the total field cannot separate some patterns of chi from background. Tissue that is known to be
 uniform excludes them. Which voxels these are follows from the decay of the magnitude, relative to its median
 in the mask (:mod:`qsmengine.stages.single_step.fluid`).
 """
