@@ -242,9 +242,12 @@ def unweighted_volumes(b_values: FloatArray, threshold: float | None = None) -> 
 SHORTEST_ECHO_TIME = 2e-5
 """Shorter echo times [s] than those of ultra-short sequences are taken for another unit in advice."""
 
+LEAST_LONGEST = 1e-4
+"""Least value of the longest echo time [s]; below it the field hardly changes the phase."""
+
 
 def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
-    """Return echo times as a tuple of floats [s]; raises InputError unless positive, ascending, below 1 s."""
+    """Return echo times as floats [s]; raises InputError unless positive, ascending, of plausible length."""
     times = tuple(float(t) for t in echo_times)
     if not times:
         raise InputError("no echo time", field="EchoTime")
@@ -253,6 +256,11 @@ def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
     if max(times) > 1.0:
         raise InputError(
             f"{times} exceeds 1 s: echo times are in seconds{_in_seconds(times)}", field="EchoTime"
+        )
+    if max(times) < LEAST_LONGEST:
+        raise InputError(
+            f"{times} are below {LEAST_LONGEST:g} s, too short for a phase to form: echo times are in seconds",
+            field="EchoTime",
         )
     if any(b <= a for a, b in pairwise(times)):
         raise InputError(f"{times} are not ascending and distinct", field="EchoTime")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, get_args
 
 from annotated_types import Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qsmengine.errors import UsageError
 
@@ -49,6 +49,16 @@ class Params(BaseModel):
 
     # Validators are built at first use: a configuration builds its own for the methods that it names.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_values(cls, values: Any) -> Any:
+        """Refuse true and false where a number is meant."""
+        kinds = {field.alias or name: field.annotation for name, field in cls.model_fields.items()}
+        for key, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool) and key in kinds and bool not in (kinds[key], *get_args(kinds[key])):
+                raise ValueError(f"{key}: {str(value).lower()} is not a value of this parameter")
+        return values
 
     @field_validator("*")
     @classmethod

@@ -156,3 +156,8 @@ def test_repetitions_of_an_echo_are_refused_with_what_to_do(files, times):
         write_image(path, np.repeat(image.array[..., None], 3, axis=3), image.grid)
     with pytest.raises(InputError, match=r"each of the 3 files holds 3 repetitions of one echo; .*=average"):
         open_gre(files["mag"], files["phase"], echo_times=times)
+
+
+def test_echo_times_in_a_larger_unit_are_refused(files):
+    with pytest.raises(InputError, match="too short for a phase to form: echo times are in seconds"):
+        open_gre(files["mag"], files["phase"], echo_times=[1e-6 * time for time in ECHO_TIMES])

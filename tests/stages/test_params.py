@@ -48,6 +48,16 @@ def test_numbers_beyond_single_precision_are_refused_by_name(value):
         assert any(error["loc"][: len(path)] == path for error in caught.value.errors()), (method.name, path)
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_truth_values_are_no_numbers(value):
+    for method, path, _ in CASES:
+        tree: Any = value
+        for name in reversed(path):
+            tree = {name: tree}
+        with pytest.raises(ValidationError, match="is not a value of this parameter"):
+            method.params.model_validate(tree)
+
+
 def test_the_message_names_the_parameter_and_its_bounds():
     with pytest.raises(
         UsageError, match=r"mask\.bias_sigma: size should be 0 or between 1e-12 and 1e\+12, got"
