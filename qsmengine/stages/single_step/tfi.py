@@ -78,7 +78,7 @@ class TfiParams(WeakHarmonicParams):
     lam: Mm = Field(1.5e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
     noise_gain: Mm = Field(0.1, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
     edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
-    mu_gradient: float = Field(2.5e-3, gt=0, description="ADMM penalty of the gradient split")
+    mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
     iterations: int = Field(40, ge=1, description="iteration limit")
