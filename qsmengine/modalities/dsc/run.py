@@ -147,7 +147,8 @@ def _artery(found: PerfusionMaps, series: DscSeries, given: FloatArray | None, d
     voxels = 0 if mask is None else int(mask.sum())
     arrival, steady = (float(found.facts[name]) for name in ("arrival", "steady"))
     quality = aif_quality(curve, mean_curve(curves), series.repetition_time, arrival, voxels, steady)
-    return Aif(series.times, curve, mask, quality)
+    scale = float(found.facts.get("vof_scale", 1.0))
+    return Aif(series.times, curve, mask, quality, scale)
 
 
 def _slice_corrected(maps: dict[str, Array], series: DscSeries, device: Device) -> dict[str, Array]:

@@ -5,7 +5,9 @@ before the arrival of the bolus to 25 s after it: area, peak p, first moment m1,
 roughness q = sum of squared second differences / area^2.
 
 1. Candidates lie in the mask without its two outer layers of voxels, never saturate, and have an area among the
-   largest 10 %; the quarter of them with the largest q is dropped (Mouridsen et al. 2006).
+   largest 10 %. Of these, the earlier half by m1 is kept. Dropped are spikes of a frame (q area^2 > 3 p^2), and
+   curves of less than 0.6 times the mean of the five largest areas left: these voxels lie only partly in an
+   artery, or in tissue. The limits do not depend on the noise, so they suit denoised series.
 2. The 200 candidates of the largest score p / (m1 w) are kept, ties in the order of the voxels.
 3. Ward's clustering of the curves, each divided by its area, gives five clusters. Of those with at least
    `fewest` voxels whose mean peak is at least the median of theirs, that of the earliest mean m1 is the
@@ -14,18 +16,20 @@ roughness q = sum of squared second differences / area^2.
    `fewest` voxels is taken, up to `radius` from its best voxel, or, if there are fewer than `fewest`, all
    candidates within that distance; of these the best `most`, without those whose peak is below 0.8 of the
    best ones', which lie only partly in the artery.
-5. The AIF is their mean, weighted by 1 / sigma^2 with the standard deviation sigma of dR2* at baseline.
+5. The AIF is their mean, weighted by 1 / sigma^2 with the standard deviation sigma of dR2* at baseline. It is
+   refused if its area is less than 5 times that of the mask's mean curve, about 20 in healthy people.
 
 `mask` takes the weighted mean over a given mask. Two options correct the curve of either method:
 
 - `vof`: partial volume in the artery lowers the AIF. It is scaled to the area of a venous output function,
   chosen as in step 4 among the 200 curves of the largest area whose first moment lies after the mask's
-  median.
+  median. It is not scaled down: a venous area below the arterial one shows that the veins, too, lie only
+  partly in their voxels.
 - `relaxivity: quadratic`: in large vessels dR2* = b C + a C^2 in the concentration C, but r C in tissue. The
   AIF becomes the dR2* that tissue would have, r C with C = (-b + sqrt(b^2 + 4 a dR2*)) / (2 a), dR2* in 1/ms.
 
-References: Mouridsen et al. 2006, 10.1002/mrm.20759; Yin et al. 2014, 10.1371/journal.pone.0100308
-(agglomerative clustering is reproducible).
+References: Mouridsen et al. 2006, 10.1002/mrm.20759 (largest areas);
+Yin et al. 2014, 10.1371/journal.pone.0100308 (agglomerative clustering is reproducible).
 """
 
 from __future__ import annotations
@@ -43,12 +47,15 @@ from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Params
 from qsmengine.stages.perfusion.candidates import Candidates, FloatArray, Places, find_candidates
+from qsmengine.stages.perfusion.maps import mean_curve
 
 INPUTS = ("dr2star", "dr2star_sd", "saturated", "mask", "frame_times", "arrival")
 OUTPUTS = {"aif": "1/s", "aif_mask": "1", "vof_scale": "1"}
 BEST = 200
 """Number of candidates that are clustered."""
 _CLUSTERS = 5
+_SMALLEST = 5.0
+"""Smallest area of the AIF over that of the mask's mean curve: a mean blood volume of 14 mL/100 g."""
 
 
 class AifParams(Params):
@@ -69,12 +76,15 @@ class AutomaticParams(AifParams):
     radius: Length = Field(
         6.0, gt=0, description="largest distance of the chosen voxels from the best one [mm]"
     )
-    fewest: int = Field(5, ge=1, le=100, description="fewest voxels of the artery")
+    fewest: int = Field(3, ge=1, le=100, description="fewest voxels of the artery")
     most: int = Field(20, ge=1, le=200, description="most voxels of the artery")
 
 
 class AifResult(NamedTuple):
-    """``aif`` (frame,) [1/s], ``aif_mask`` (x, y, z) bool, and ``vof_scale``, the venous factor [1]."""
+    """``aif`` (frame,) [1/s], ``aif_mask`` (x, y, z) bool, and ``vof_scale`` [1].
+
+    ``vof_scale`` is the venous over the arterial area; it is 1 without `vof`, and not applied below 1.
+    """
 
     aif: Array
     aif_mask: Array
@@ -101,11 +111,18 @@ def automatic(
     Raises
     ------
     InputError
-        For shapes that do not match, an empty mask, and if no voxel qualifies.
+        For shapes that do not match, an empty mask, if no voxel qualifies, and if the area is too small.
     """
     found = find_candidates(dr2star, dr2star_sd, saturated, mask, frame_times, arrival, grid, device)
-    chosen = artery(found, params)
-    return _corrected(found, chosen, params, device)
+    result = _corrected(found, artery(found, params), params, device)
+    area, brain = float(result.aif.sum()), float(mean_curve(found.curves).sum())
+    if area < _SMALLEST * brain:
+        raise InputError(
+            f"no artery found: the area of the best curve is only {area / brain:.1f} times that of the "
+            "brain's mean curve, so its voxels lie mostly in tissue; give an AIF mask or curve",
+            field="aif",
+        )
+    return result
 
 
 def from_mask(
@@ -182,8 +199,9 @@ def _corrected(found: Candidates, chosen: Places, params: AifParams, device: Dev
     curve = found.mean_curve(chosen)
     if params.relaxivity == "quadratic":
         curve = tissue_equivalent(curve, params)
-    scale = _vein_area(found) / float(curve.sum()) if params.vof else 1.0
-    return AifResult(curve * scale, device.asarray(found.mask_of(chosen), bool), scale)
+    area = float(curve.sum())
+    scale = _vein_area(found) / area if params.vof and area > 0 else 1.0
+    return AifResult(curve * max(scale, 1.0), device.asarray(found.mask_of(chosen), bool), scale)
 
 
 def tissue_equivalent(curve: FloatArray, params: AifParams) -> FloatArray:

@@ -19,7 +19,11 @@ from qsmengine.stages.perfusion.maps import features_of
 BEFORE, AFTER = 5.0, 25.0
 """Window around the arrival of the bolus [s]."""
 _LARGEST_AREAS = 0.1
-_ROUGHEST = 0.25
+_SPIKE = 3.0
+"""Largest sum of squared second differences over peak^2: that of a passage is below, of a single frame 6."""
+_SHARE = 0.6
+"""Smallest area of a candidate, over the mean of the `_LARGEST` largest."""
+_LARGEST = 5
 _RIM = 2
 _PURE = 0.8
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
@@ -49,7 +53,7 @@ class Candidates:
     sd: FloatArray
 
     def likely(self, region: npt.NDArray[np.bool_] | None = None) -> Places:
-        """Return flat indices of voxels of large, smooth area, best score p / (m1 w) first, in a `region`."""
+        """Return flat indices of early curves of large area, best score p / (m1 w) first, in a `region`."""
         usable = (self.usable if region is None else self.usable & region) & (self.area > 0)
         where = np.flatnonzero(usable)
         where = where[(self.width.flat[where] > 0) & (self.moment.flat[where] > 0)]
@@ -57,8 +61,16 @@ class Candidates:
             return where
         area = self.area.flat[where]
         where = where[area >= np.quantile(area, 1.0 - _LARGEST_AREAS)]
-        roughness = self.roughness.flat[where]
-        where = where[roughness <= np.quantile(roughness, 1.0 - _ROUGHEST)]
+        moment = self.moment.flat[where]
+        where = where[moment <= np.median(moment)]
+        jagged = (
+            self.roughness.flat[where] * (self.area.flat[where] / self.curves.step / self.peak.flat[where]) ** 2
+        )
+        where = where[jagged <= _SPIKE]
+        if not where.size:
+            return where
+        area = self.area.flat[where]
+        where = where[area >= _SHARE * float(np.sort(area)[-_LARGEST:].mean())]
         return where[np.argsort(-self.score(where), kind="stable")]
 
     def score(self, where: Places) -> FloatArray:

@@ -59,12 +59,15 @@ class Aif:
         (x, y, z) bool, its voxels; None for a given curve.
     quality
         Figures by which to judge it.
+    vof_scale
+        Area of the venous curve over its own [1]; 1 without `vof`, and not applied below 1.
     """
 
     times: FloatArray
     curve: FloatArray
     mask: Array | None
     quality: AifQuality
+    vof_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,7 @@ def _artery(
     device: Device,
 ) -> Aif:
     mask: Array | None = None
+    scale = 1.0
     curves = curves_of(contrast["dr2star"], common["mask"], common["frame_times"], grid, device)
     if chosen is None:
         if given is None:
@@ -225,11 +229,12 @@ def _artery(
         inputs = {n: v for n, v in {**contrast, **common, "aif_mask": given_mask}.items() if n in names}
         found = method(inputs, grid, params, device=device)
         curve, mask = checked_aif(found["aif"], curves.frames), found["aif_mask"]
+        scale = float(found["vof_scale"])
     voxels = 0 if mask is None else int(mask.sum())
     quality = aif_quality(
         curve, mean_curve(curves), curves.step, contrast["arrival"], voxels, contrast["steady"]
     )
-    return Aif(np.asarray(common["frame_times"]), curve, mask, quality)
+    return Aif(np.asarray(common["frame_times"]), curve, mask, quality, scale)
 
 
 def chain_notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
@@ -241,6 +246,9 @@ def chain_notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
     saturated = int((contrast["saturated"] > 0).sum())
     if saturated:
         notes.append(f"{saturated} voxels fall to the noise during the passage; their values are lower bounds")
+    scale = artery.vof_scale
+    if scale < 1.0:
+        notes.append(f"vof: not applied, the venous curve has only {scale:.2f} times the arterial area")
     return tuple(notes)
 
 

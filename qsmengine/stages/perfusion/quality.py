@@ -8,6 +8,9 @@ import numpy as np
 
 from qsmengine.stages.perfusion.transform import FloatArray
 
+_LARGEST_SHARE = 0.12
+"""Mean blood volume of 8 mL/100 g."""
+
 
 @dataclass(frozen=True)
 class AifQuality:
@@ -25,6 +28,8 @@ class AifQuality:
         First moment of the brain's mean curve minus that of the artery [s]; positive for an artery.
     voxels
         Number of voxels; 0 for a given curve.
+    brain_share
+        Area of the brain's mean curve over that of the artery [1]; about 0.05 in healthy people.
     """
 
     peak: float
@@ -32,6 +37,7 @@ class AifQuality:
     width: float
     lead: float
     voxels: int
+    brain_share: float
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -43,6 +49,11 @@ class AifQuality:
             found.append(f"the AIF's peak is only {self.peak_to_noise:.1f} times its noise")
         if self.width > 12:
             found.append(f"the AIF is {self.width:.1f} s wide at half height")
+        if self.brain_share > _LARGEST_SHARE:
+            found.append(
+                f"the AIF's area is only {1.0 / self.brain_share:.1f} times that of the brain's mean curve "
+                "(healthy: about 20): it lies partly in tissue, and blood volume and flow are too large"
+            )
         return tuple(found)
 
 
@@ -63,6 +74,7 @@ def aif_quality(
         _width(curve) * step,
         (_moment(brain) - _moment(curve)) * step,
         voxels,
+        float(brain.sum() / curve.sum()),
     )
 
 

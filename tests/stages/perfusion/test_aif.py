@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from qsmengine.backend.device import Device, cpu, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.stages.perfusion.aif import AifParams, tissue_equivalent
+from qsmengine.stages.perfusion.chain import Aif, chain_notes
+from qsmengine.stages.perfusion.quality import aif_quality
 from qsmengine.stages.registry import get_method
 from tests.stages.perfusion.brain import AIF_AREA, ECHO_TIME, GRID, Brain, brain
 from tests.stages.perfusion.curves import STEP, TIMES
@@ -23,9 +26,10 @@ def head() -> Brain:
 def choose(head: Brain, method: str, device: Device, seed: int = 1, **settings: Any) -> dict[str, Any]:
     aif_mask = settings.pop("aif_mask", None)
     rng = np.random.default_rng(seed)
-    sd = 1.0 / (100.0 * ECHO_TIME)
+    sd = settings.pop("sd", 1.0 / (100.0 * ECHO_TIME))
+    clean = settings.pop("change", head.change)
     inputs = {
-        "dr2star": (head.change + sd * rng.normal(size=head.change.shape)).astype(np.float32),
+        "dr2star": (clean + sd * rng.normal(size=clean.shape)).astype(np.float32),
         "dr2star_sd": np.full(GRID.shape, sd, np.float32),
         "saturated": np.zeros(GRID.shape, np.float32),
         "mask": head.mask,
@@ -43,11 +47,56 @@ def choose(head: Brain, method: str, device: Device, seed: int = 1, **settings: 
 def test_automatic_choice_lies_in_the_artery_and_is_repeatable(head: Brain, seed: int, device: Device) -> None:
     found, again = (choose(head, "automatic", device, seed) for _ in range(2))
     chosen = found["aif_mask"]
-    assert 5 <= chosen.sum() <= 20
+    assert 3 <= chosen.sum() <= 20
     assert not (chosen & ~head.artery).any()
     np.testing.assert_array_equal(chosen, again["aif_mask"])
     np.testing.assert_array_equal(found["aif"], again["aif"])
     assert np.abs(found["aif"] - 0.8 * head.aif).max() <= 0.05 * head.aif.max()
+
+
+def partly_in_vessels(head: Brain, rng: np.random.Generator) -> Any:
+    """dR2* with voxels around the vessels that lie in them by random fractions below 0.5."""
+    change = head.change.copy()
+    for vessel in (head.artery, head.vein):
+        curve = change[vessel][0]
+        ring = binary_dilation(vessel, np.ones((3, 3, 3), bool)) & head.tissue
+        share = rng.uniform(0.0, 0.5, (int(ring.sum()), 1))
+        signal = (1 - share) * np.exp(-ECHO_TIME * change[ring]) + share * np.exp(-ECHO_TIME * curve)
+        change[ring] = -np.log(signal) / ECHO_TIME
+    return change
+
+
+@pytest.mark.parametrize("snr", [np.inf, 300.0, 50.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_voxels_only_partly_in_the_artery_are_left_out_at_any_noise(head: Brain, seed: int, snr: float) -> None:
+    change = partly_in_vessels(head, np.random.default_rng(40 + seed))
+    found = choose(head, "automatic", cpu(2), seed, change=change, sd=1.0 / (snr * ECHO_TIME))
+    assert not (found["aif_mask"] & ~head.artery).any()
+    assert found["aif"].sum() == pytest.approx(0.8 * AIF_AREA, rel=0.06)
+
+
+def test_curves_of_a_single_frame_are_not_an_artery(head: Brain) -> None:
+    change = head.change.copy()
+    change[16:19, 5:8, 5:8] = 0.0
+    change[16:19, 5:8, 5:8, np.searchsorted(TIMES, 22.0)] = AIF_AREA
+    found = choose(head, "automatic", cpu(2), change=change)
+    assert not (found["aif_mask"] & ~head.artery).any()
+
+
+def test_a_brain_without_an_artery_is_refused(head: Brain) -> None:
+    change = head.change.copy()
+    change[head.artery | head.vein] = change[head.grey & head.tissue][0]
+    for sd in (0.0, 0.1):
+        with pytest.raises(InputError, match="no artery found: the area of the best curve"):
+            choose(head, "automatic", cpu(2), change=change, sd=sd)
+
+
+@pytest.mark.parametrize(("factor", "count"), [(1.0, 0), (0.2, 1)])
+def test_an_artery_of_too_small_an_area_is_noted(head: Brain, factor: float, count: int) -> None:
+    mean = head.change[head.mask].mean(axis=0)
+    quality = aif_quality(factor * head.aif, mean, STEP, 20.0, 4)
+    assert quality.brain_share == pytest.approx(mean.sum() / (factor * head.aif.sum()), rel=1e-6)
+    assert sum("lies partly in tissue" in problem for problem in quality.problems) == count
 
 
 def test_saturated_voxels_are_never_chosen(head: Brain) -> None:
@@ -86,6 +135,20 @@ def test_vein_gives_the_artery_its_area(head: Brain) -> None:
     assert plain["vof_scale"] == 1.0
     np.testing.assert_allclose(scaled["aif"], plain["aif"] * scaled["vof_scale"], rtol=1e-6)
     assert scaled["aif"].sum() == pytest.approx(0.9 * AIF_AREA, rel=0.05)
+
+
+def test_a_vein_of_small_area_does_not_scale_the_artery_down(head: Brain) -> None:
+    change = head.change.copy()
+    change[head.vein] *= 0.5
+    plain = choose(head, "automatic", cpu(2), change=change)
+    scaled = choose(head, "automatic", cpu(2), change=change, vof=True)
+    assert scaled["vof_scale"] == pytest.approx(0.5 * 0.9 / 0.8, rel=0.05)
+    np.testing.assert_array_equal(scaled["aif"], plain["aif"])
+    quality = aif_quality(plain["aif"], head.change[head.mask].mean(axis=0), STEP, 20.0, 4)
+    facts = {"baseline_frames": 10, "saturated": np.zeros(GRID.shape)}
+    for found, count in ((plain, 0), (scaled, 1)):
+        notes = chain_notes(facts, Aif(TIMES, found["aif"], None, quality, found["vof_scale"]))
+        assert sum("vof: not applied" in note for note in notes) == count
 
 
 def test_quadratic_relaxivity_inverts_the_blood_s_curve() -> None:
