@@ -76,7 +76,7 @@ class AutomaticParams(AifParams):
     radius: Length = Field(
         6.0, gt=0, description="largest distance of the chosen voxels from the best one [mm]"
     )
-    fewest: int = Field(3, ge=1, le=100, description="fewest voxels of the artery")
+    fewest: int = Field(3, ge=1, le=100, description="fewest voxels of the artery, with those of low peak")
     most: int = Field(20, ge=1, le=200, description="most voxels of the artery")
 
 

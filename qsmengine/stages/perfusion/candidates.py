@@ -104,8 +104,8 @@ class Candidates:
 
         Voxels of a group touch each other. The best group has the largest mean quality of its best `fewest`
         voxels; smaller groups count if there are no others. Of the voxels within `radius` [mm] of its best one,
-        those with a peak of at least `_PURE` of the best `fewest` ones' mean are taken. If they are fewer than
-        `fewest`, all of `others` within that distance count.
+        all count, or all of `others` if they are fewer than `fewest`. Voxels with a peak below `_PURE` of the
+        mean of the best `fewest` are left out.
         """
         from scipy import ndimage
 
@@ -119,9 +119,7 @@ class Candidates:
             chosen = others[self._distance(others, centre) <= radius]
         best = chosen[np.argsort(-quality(chosen), kind="stable")[:most]]
         peaks = self.peak.flat[best]
-        pure = peaks >= _PURE * peaks[:fewest].mean()
-        pure[:fewest] = True
-        return np.sort(best[pure])
+        return np.sort(best[peaks >= _PURE * peaks[:fewest].mean()])
 
     def _distance(self, where: Places, centre: int) -> FloatArray:
         """Return the distances of voxels from one of them [mm], rounded to 1 nm."""

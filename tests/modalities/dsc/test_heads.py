@@ -48,8 +48,8 @@ def coarse():
 def test_the_artery_lies_in_an_artery_and_is_the_same_at_every_run(coarse):
     series, truth, _ = coarse
     share = fraction_of_artery(series, truth)
-    assert share.size >= 3
-    assert share.min() > 0.05
+    assert share.size > 0
+    assert share.min() > 0.5
 
 
 def test_flow_with_the_true_artery_is_within_twelve_percent_in_grey_and_white_matter(coarse):

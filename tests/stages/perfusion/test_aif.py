@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation
 from qsmengine.backend.device import Device, cpu, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.stages.perfusion.aif import AifParams, tissue_equivalent
+from qsmengine.stages.perfusion.candidates import find_candidates
 from qsmengine.stages.perfusion.chain import Aif, chain_notes
 from qsmengine.stages.perfusion.quality import aif_quality
 from qsmengine.stages.registry import get_method
@@ -73,6 +74,15 @@ def test_voxels_only_partly_in_the_artery_are_left_out_at_any_noise(head: Brain,
     found = choose(head, "automatic", cpu(2), seed, change=change, sd=1.0 / (snr * ECHO_TIME))
     assert not (found["aif_mask"] & ~head.artery).any()
     assert found["aif"].sum() == pytest.approx(0.8 * AIF_AREA, rel=0.06)
+
+
+def test_few_pure_voxels_are_not_diluted(head: Brain) -> None:
+    change = 0.7 * head.change.astype(np.float32)
+    where = np.flatnonzero(head.artery)
+    change.reshape(-1, TIMES.size)[where[:2]] /= 0.7
+    none = np.zeros(GRID.shape, np.float32)
+    found = find_candidates(change, none, none, head.mask, tuple(TIMES), 21.25, GRID, cpu(2))
+    np.testing.assert_array_equal(found.group(where, where, found.score, 6.0, 3, 20), where[:2])
 
 
 def test_curves_of_a_single_frame_are_not_an_artery(head: Brain) -> None:
