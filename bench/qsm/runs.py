@@ -117,7 +117,7 @@ def _run_solver(
         marks.append((status.iteration, time.perf_counter(), clock.seconds, clock.count))
         return True
 
-    never = {"tolerance": 1e-30} if "tolerance" in method.params.model_fields else {}
+    never = {"tolerance": 1e-12} if "tolerance" in method.params.model_fields else {}
     params = method.params.model_validate({"iterations": ITERATIONS, **never})
     method(inputs, grid, params, device=device, callback=listen)
     rounds = [m for m in marks if m[0] > marks[0][0]]

@@ -77,7 +77,7 @@ def test_steps_of_a_chain_are_counted_under_the_standin():
     assert single["fft"]["times"] >= 6 * 24
     assert single["peak_bytes"] > 10 * 4 * 40 * 40 * 28
     assert single["called"] < single["kernel"]["times"]  # graphs are replayed
-    assert single["graph"]["times"] > 30
+    assert single["graph"]["times"] > 24  # at least one an iteration
     gradient = single["kernels"]["tv_gradient_step_faces"]
     assert gradient["items"] % gradient["times"] == 0
     assert 8 * gradient["items"] < gradient["bytes"] < 60 * gradient["items"]
