@@ -52,6 +52,8 @@ def check_volumes(
     signals = [part_of(index, part) for index in range(len(volumes))]
     b_values = file.b_values[volumes]
     unweighted = b_values <= B0_THRESHOLD
+    if unweighted.all():
+        return []  # the fit refuses it
     chosen = unweighted if unweighted.any() else ~unweighted
     references = np.stack([signals[index] for index in np.flatnonzero(chosen)])
     reference: Array = references.mean(axis=0, dtype=np.float64)

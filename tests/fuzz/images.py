@@ -64,6 +64,7 @@ def make_header(choices: Choices, folder: Path) -> None:
     version = choices.pick((1, 2))
     volumes = choices.pick((1, 3))
     array = np.rint(_signal(volumes) / 4).astype(choices.pick(TYPES))
+    array[array < np.median(array)] = 0  # also read as a mask
     data = damaged_nifti(
         choices, nifti_bytes(array[..., 0] if volumes == 1 else array, version=version), version
     )
