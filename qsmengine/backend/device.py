@@ -65,8 +65,9 @@ class Device:
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
         """Return an array like :meth:`empty`, filled with zeros."""
-        array = self.empty(shape, dtype)
-        array[...] = 0
+        with self.current():
+            array = self.empty(shape, dtype)
+            array[...] = 0
         return array
 
     def asarray(self, array: Array, dtype: npt.DTypeLike = np.float32) -> Array:

@@ -64,7 +64,8 @@ class Frames:
             found = other[name]
             if getattr(found, "ndim", 0) < 3:
                 return found
-            mine[name] = self._cropped(found) if part else self._pasted(found)
+            with self._device.current():
+                mine[name] = self._cropped(found) if part else self._pasted(found)
         return mine[name]
 
     def put(self, name: str, value: Any, *, part: bool) -> None:
