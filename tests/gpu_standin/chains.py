@@ -17,6 +17,8 @@ from tests.contract.running import difference, tolerance
 
 CHI_TOLERANCE = 1e-5
 """[ppm]"""
+FITTED = dict.fromkeys(("r2star", "s0", "t2star", "r2star_sd"), 3.0)
+"""Factors for maps of a fit that stops where a float32 sum of squares no longer falls: at the root of its rounding."""
 SHORT = 5
 """Iterations of a chain that shows that its methods run on a GPU, and does not wait for convergence."""
 
@@ -87,4 +89,5 @@ def assert_agree(on_gpu: Mapping[str, Array], on_cpu: Mapping[str, Array], units
             np.testing.assert_array_equal(found, expected, err_msg=name)
             continue
         allowed = CHI_TOLERANCE if units.get(name) == "ppm" else tolerance(name, units.get(name), on_cpu)
+        allowed *= FITTED.get(name, 1.0)
         assert difference(name, moved, on_cpu) <= allowed, name
