@@ -18,7 +18,7 @@ from tests.contract.running import difference, tolerance
 CHI_TOLERANCE = 1e-5
 """[ppm]"""
 FITTED = dict.fromkeys(("r2star", "s0", "t2star", "r2star_sd"), 3.0)
-"""Factors for maps of a fit that stops where a float32 sum of squares no longer falls, at the root of its error."""
+"""Factors for maps of a fit that ends where a float32 sum of squares no longer falls: the root of its error."""
 SHORT = 5
 """Iterations of a chain that shows that its methods run on a GPU, and does not wait for convergence."""
 
