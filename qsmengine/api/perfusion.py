@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
-
 from qsmengine.api.calls import device_for
-from qsmengine.backend.device import Device, on_device
-from qsmengine.data import Array
+from qsmengine.backend.device import Device
+from qsmengine.data import Array, DscSeries
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
-from qsmengine.pipeline.configuration.parameters import parse_params
-from qsmengine.stages.mask.unweighted import unweighted_mask
-from qsmengine.stages.method import Method
+from qsmengine.modalities.dsc.run import PerfusionMaps, brain_mask, run_dsc
+from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.pipeline.configuration.model import Config
 from qsmengine.stages.object_size import sized_grid
-from qsmengine.stages.perfusion.chain import Chosen, DscMethods, DscResult, run_chain
+from qsmengine.stages.perfusion.chain import DscResult
 from qsmengine.stages.perfusion.maps import MapParams
 from qsmengine.stages.registry import get_method
 
@@ -49,7 +48,7 @@ def reconstruct_dsc(
     repetition_time
         Time between frames [s].
     mask
-        (x, y, z) brain mask; None: computed from the mean image, by BET.
+        (x, y, z) brain mask; None: computed as by ``qsmengine dsc``, from frames before the bolus.
     aif
         Arterial input function: a curve (frame,) dR2* [1/s], or a method of the stage ``aif``; None:
         ``automatic``, or ``mask`` if `aif_mask` is given.
@@ -81,41 +80,60 @@ def reconstruct_dsc(
     """
     signals = tuple(series) if isinstance(series, list | tuple) else (series,)
     times = (echo_times,) if isinstance(echo_times, int | float) else tuple(echo_times)
-    given = aif if not isinstance(aif, str) else None
-    if given is not None and aif_mask is not None:
+    curve = None if aif is None or isinstance(aif, str) else aif
+    if curve is not None and aif_mask is not None:
         raise UsageError("give a curve or a mask of the AIF, not both")
-    settings = dict(params or {})
-    unknown = settings.keys() - {"contrast", "aif", "leakage", "deconvolution"}
+    methods = {
+        "contrast": "single_echo" if len(signals) == 1 else "dual_echo",
+        "aif": aif if isinstance(aif, str) else "automatic" if aif_mask is None else "mask",
+        "leakage": None if leakage == "none" else leakage,
+        "deconvolution": method,
+    }
+    config = _config(methods, params or {})
+    if any(signal.ndim != 4 for signal in signals):
+        shapes = ", ".join(str(tuple(signal.shape)) for signal in signals)
+        raise InputError(f"the series has shape {shapes}, it needs (x, y, z, frame)", field="shape")
+    where = device_for(device, signals[0])
+    given = DscSeries(signals, times, repetition_time, grid)
+    inside = brain_mask(given, where)[0] if mask is None else mask
+    sized = replace(given, grid=sized_grid(grid, {"mask": inside}, device=where))
+    found = run_dsc(sized, config, where, mask=inside, aif=curve, aif_mask=aif_mask, region=relative_to)
+    return _result(found)
+
+
+def _config(methods: Mapping[str, str | None], params: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Return the configuration of the methods by stage, None for a stage that is left out."""
+    unknown = params.keys() - methods.keys()
     if unknown:
         raise UsageError(f"params: unknown stage {', '.join(sorted(unknown))}")
+    chosen = {
+        stage: None if name is None else {"method": get_method(stage, name).name, **params.get(stage, {})}
+        for stage, name in methods.items()
+    }
+    return load_config(overrides=chosen)
 
-    def choose(stage: str, name: str) -> Chosen:
-        chosen = get_method(stage, name)
-        return chosen, parse_params(chosen, settings.get(stage, {}))
 
-    automatic = aif if isinstance(aif, str) else "automatic" if aif_mask is None else "mask"
-    methods = DscMethods(
-        contrast=choose("contrast", "single_echo" if len(signals) == 1 else "dual_echo"),
-        aif=None if given is not None else choose("aif", automatic),
-        leakage=None if leakage == "none" else choose("leakage", leakage),
-        deconvolution=cast("tuple[Method, MapParams]", choose("deconvolution", method)),
+def _result(found: PerfusionMaps) -> DscResult:
+    """Return the maps under their names, without those that only later steps use."""
+    step = found.records[-1].step
+    own = {name: found[name] for name in step.method.outputs}
+    plain = {name: own.pop(name) for name in ("cbv", "cbf", "mtt", "tmax", "ttp")}
+    quality, delay = own.pop("residual"), own.pop("delay", None)
+    ending = "_sd"
+    return DscResult(
+        **plain,
+        delay=delay,
+        k2=found.maps.get("k2"),
+        quality=quality,
+        errors={name.removesuffix(ending): own[name] for name in own if name.endswith(ending)},
+        relative={
+            name: found[f"relative_{name}"] for name in ("cbv", "cbf") if f"relative_{name}" in found.maps
+        },
+        aif=found.artery,
+        density=cast("MapParams", step.params).density,
+        dr2star=found["dr2star"],
+        arrival=found.facts["arrival"],
+        steady=found.facts["steady"],
+        notes=found.notes,
+        extra={name: own[name] for name in own if not name.endswith(ending)},
     )
-    chosen = device_for(device, signals[0])
-    inside = _brain(signals[0], grid, chosen) if mask is None else mask
-    return run_chain(
-        signals, inside, times, repetition_time, sized_grid(grid, {"mask": inside}, device=chosen), methods,
-        aif=given, aif_mask=aif_mask, region=relative_to, device=chosen,
-    )  # fmt: skip
-
-
-@on_device
-def _brain(signal: Array, grid: Grid, device: Device) -> Array:
-    """Return a brain mask (x, y, z) of the mean of a series (x, y, z, frame)."""
-    if signal.ndim != 4:
-        raise InputError(
-            f"the series has shape {tuple(signal.shape)}, it needs (x, y, z, frame)", field="shape"
-        )
-    found = unweighted_mask(device.asarray(signal.mean(axis=3, dtype=np.float64)), grid, device)
-    if found.mask is None:
-        raise InputError(f"no brain mask can be computed ({found.reason}): give one", field="mask")
-    return found.mask

@@ -34,20 +34,24 @@ MASK_FRAMES = 5
 class PerfusionMaps(RunResult):
     """Maps of a bolus series: ``cbv`` [mL/100 g], ``cbf`` [mL/100 g/min], ``mtt``, ``tmax``, ``ttp`` [s], ...
 
-    `facts` holds ``aif`` (frame,) [1/s], ``arrival`` and ``steady`` [s], and ``aif_quality``.
+    `facts` holds ``arrival`` and ``steady`` [s], and ``artery``.
     """
+
+    @property
+    def artery(self) -> Aif:
+        """Arterial input function."""
+        artery: Aif = self.facts["artery"]
+        return artery
 
     @property
     def aif(self) -> FloatArray:
         """Arterial curve (frame,) [1/s]."""
-        curve: FloatArray = self.facts["aif"]
-        return curve
+        return self.artery.curve
 
     @property
     def aif_quality(self) -> AifQuality:
         """Figures by which to judge the arterial curve."""
-        quality: AifQuality = self.facts["aif_quality"]
-        return quality
+        return self.artery.quality
 
 
 def roles_of(
@@ -134,7 +138,7 @@ def _completed(
     relative = relative_maps(maps, region, maps["brain_mask"], device)
     maps |= {f"relative_{name}": image for name, image in relative.items()}
     units = {**found.units, **{f"relative_{name}": "1" for name in relative}}
-    facts = {**found.facts, "aif": artery.curve, "aif_quality": artery.quality}
+    facts = {**found.facts, "artery": artery}
     notes = (*found.notes, *chain_notes({**found.facts, **maps}, artery))
     return replace(found, maps=maps, units=units, facts=facts, notes=notes)
 

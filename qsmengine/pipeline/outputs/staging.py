@@ -73,7 +73,7 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
 
 
 def _check_link(target: Path) -> None:
-    """Raise UsageError if the output folder is a link that leads nowhere, or to itself."""
+    """Raise UsageError if the output folder is a broken link or a link to itself."""
     if target.is_symlink() and not target.exists():
         raise UsageError(f"output {target} is a broken link; remove it, or create the folder that it names")
 
