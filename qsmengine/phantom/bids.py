@@ -35,7 +35,8 @@ MAPS = {
 def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = None) -> Path:
     """Write `head` as a subject of the BIDS dataset `out_dir`; return the subject's raw folder.
 
-    Raw: `anat/*_MEGRE` magnitude and phase [rad] per echo, `dwi/*_dwi` with its gradient table. Truth under
+    Raw: `anat/*_MEGRE` magnitude and phase [rad] per echo, `dwi/*_dwi` with its gradient table, `anat/*_T1w` and
+    `anat/*_FLAIR`, as far as the head has them. Truth under
     `derivatives/truth`: chi [ppm], R2* [1/s], fields [Hz], brain mask, labels with their table, tensor maps.
 
     Parameters
@@ -92,7 +93,7 @@ def _write_truth(head: VirtualHead, root: Path, subject: str) -> None:
         if suffix == "fieldmap":
             array = array * np.float32(field_factor)
             sidecar |= {"Units": "Hz", "Shim": {"Unit": "ppm", "ScaleInMillimetres": SCALE, "Terms": shim}}
-        write_volume(folder / where, BidsName({"sub": subject, **entities}, suffix), array, head.grid, sidecar)
+        write_volume(folder / where, BidsName({"sub": subject, **entities}, suffix), array, truth.grid, sidecar)
     mask = BidsName({"sub": subject, "desc": "brain"}, "mask")
     write_volume(folder / "anat", mask, head.mask, head.grid, {"Type": "Brain"})
     labels = BidsName({"sub": subject}, "dseg")

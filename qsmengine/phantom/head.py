@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qsmengine.data import DwiSeries, GreSeries, Map
 from qsmengine.errors import UsageError
 from qsmengine.grid import FloatArray, Grid, Vector3
-from qsmengine.phantom import dwi, gre
+from qsmengine.phantom import dwi, gre, structural_drawing
 from qsmengine.phantom.anatomy import head_anatomy
 from qsmengine.phantom.drawing import Drawing, Drawn, Scene
 from qsmengine.phantom.field import FieldModel
@@ -30,7 +30,7 @@ COIL = 1
 """Random stream of the coil."""
 NECK_LENGTH = 150.0
 """Length of the body below the label map [mm]."""
-DRAWINGS = {drawing.name: drawing for drawing in (gre.DRAWING, dwi.DRAWING)}
+DRAWINGS = {drawing.name: drawing for drawing in (gre.DRAWING, dwi.DRAWING, structural_drawing.DRAWING)}
 """Modalities that :func:`virtual_head` knows by name."""
 
 
@@ -126,7 +126,7 @@ def virtual_head(
     seed
         Seed of texture, features, coil and noise. All but the noise depend on the seed alone.
     modalities
-        Any of "gre", "dwi", or drawings of other modalities.
+        Any of "gre", "dwi", "t1w" (T1-weighted and FLAIR images), or drawings of other modalities.
     texture
         Relative standard deviation of tissue properties inside a label.
     scheme

@@ -88,7 +88,7 @@ def phantom(
         list[str] | None,
         typer.Option(
             "--modality",
-            help=f"modalities to simulate, any of {', '.join(names())} [default: {names()[0]}]",
+            help=f"images to simulate, any of {', '.join(names())}, t1w (with FLAIR) [default: {names()[0]}]",
             metavar="M...",
         ),
     ] = None,
@@ -162,8 +162,9 @@ def phantom(
 
 def _drawings(modalities: Sequence[str]) -> list[Drawing]:
     from qsmengine.modalities.registry import all_modalities
+    from qsmengine.phantom.head import DRAWINGS
 
-    known = {one.name: one.drawing for one in all_modalities() if one.drawing is not None}
+    known = DRAWINGS | {one.name: one.drawing for one in all_modalities() if one.drawing is not None}
     unknown = [name for name in modalities if name not in known]
     if unknown:
         raise UsageError(f"--modality {unknown[0]}: expected any of {', '.join(known)}")
