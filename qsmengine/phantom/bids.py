@@ -35,9 +35,9 @@ MAPS = {
 def write_bids(head: VirtualHead, out_dir: str | Path, subject: str | None = None) -> Path:
     """Write `head` as a subject of the BIDS dataset `out_dir`; return the subject's raw folder.
 
-    Raw: `anat/*_MEGRE` magnitude and phase [rad] per echo, `dwi/*_dwi` with its gradient table, `anat/*_T1w` and
-    `anat/*_FLAIR`, as far as the head has them. Truth under
-    `derivatives/truth`: chi [ppm], R2* [1/s], fields [Hz], brain mask, labels with their table, tensor maps.
+    Raw, as far as the head has them: `anat/*_MEGRE` magnitude and phase [rad] per echo, `dwi/*_dwi` with its
+    gradient table, `anat/*_T1w` and `anat/*_FLAIR`. Truth under `derivatives/truth`: chi [ppm], R2* [1/s],
+    fields [Hz], brain mask, labels with their table, tensor maps.
 
     Parameters
     ----------
