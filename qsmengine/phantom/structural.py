@@ -158,7 +158,8 @@ def place(anatomy: Anatomy, gre: Grid, settings: StructuralSettings) -> Placemen
     x, y, z = (int(n) for n in np.ceil((high - low) / sizes - 1e-6))
     affine = np.diag([*sizes, 1.0])
     affine[:3, 3] = low + sizes / 2
-    return Placement(Grid((x, y, z), affine, gre.field_strength), motion, np.linalg.inv(from_labels) @ affine)
+    to_labels = np.asarray(np.linalg.solve(from_labels, affine), dtype=np.float64)
+    return Placement(Grid((x, y, z), affine, gre.field_strength), motion, to_labels)
 
 
 def rotation_matrix(degrees: Vector3) -> FloatArray:
