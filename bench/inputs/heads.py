@@ -81,7 +81,8 @@ def head(name: str, seed: int = 0) -> Head:
         "components": magnitude * (1 + 0.02 * rng.normal(size=magnitude.shape)),
         "reliable_chi": chi, "filled_chi": chi + 0.02 * x,
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
-    } | _optional(mask, x, tissue) | _diffusion(rng, grid) | _perfusion(mask, points, seed)  # fmt: skip
+    } | _optional(mask, x, tissue) | _diffusion(rng, grid)  # fmt: skip
+    values |= _perfusion(mask, points, seed) | _spoiled(mask, points, seed)
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
     reliable = mask & (np.abs(x - 0.2) > 0.1)
     masks = {"mask": mask, "reliable_mask": reliable, "field_mask": reliable, "aif_mask": values["aif_mask"]}
@@ -161,4 +162,26 @@ def _perfusion(mask: Image, points: Image, seed: int) -> dict[str, Any]:
         **series, "dr2star": noisy, "aif": aif, "aif_mask": artery & mask, "frame_times": tuple(times),
         "dr2star_sd": np.where(mask, 0.1 + 0.02 * points[0], 0.0), "echo_time": 0.03, "second_echo_time": 0.05,
         "saturated": np.where(away < 0.08, 3.0, 0.0), "arrival": ARRIVAL,
+    }  # fmt: skip
+
+
+FLIP_ANGLES, REPETITION_TIME = (4.0, 4.0, 22.0, 22.0), 0.024
+
+
+def _spoiled(mask: Image, points: Image, seed: int) -> dict[str, Any]:
+    """Return spoiled gradient echoes at two flip angles with two echoes each, and B1."""
+    rng = np.random.default_rng(seed + 300)
+    times = (0.003, 0.011, 0.003, 0.011)
+    b1 = 1.0 + 0.1 * points[0] - 0.1 * points[1] ** 2
+    r1, r2star = 1.0 + 0.3 * points[2], 25.0 + 8.0 * points[1]
+    amplitude = np.where(mask, 800.0, 10.0)
+    e1 = np.exp(-REPETITION_TIME * r1)
+    volumes = []
+    for flip, time in zip(FLIP_ANGLES, times, strict=True):
+        angle = b1 * np.radians(flip)
+        size = amplitude * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle)) * np.exp(-r2star * time)
+        volumes.append(np.abs(size + 0.3 * rng.normal(size=mask.shape)))
+    return {
+        "spoiled": np.stack(volumes, axis=-1), "b1": b1, "flip_angles": FLIP_ANGLES,
+        "repetition_times": (REPETITION_TIME,) * len(times), "spoiled_times": times,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.inputs import masks, perfusion, romeo
+from bench.inputs import masks, perfusion, romeo, spoiled
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
 from qsmengine.ops.mesh import unit_sphere
 
@@ -173,6 +173,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     **masks.CONSTRAINTS,
     **perfusion.CONSTRAINTS,
     **romeo.CONSTRAINTS,
+    **spoiled.CONSTRAINTS,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
@@ -207,6 +208,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     },
     **masks.DIMENSIONS,
     **perfusion.DIMENSIONS,
+    **spoiled.DIMENSIONS,
 }  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 

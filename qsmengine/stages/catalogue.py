@@ -47,6 +47,11 @@ INPUT_UNITS: Mapping[str, str] = {
     "arrival": "s",
     "aif_mask": "1",
     "aif": "1/s",
+    "spoiled": "arbitrary",
+    "flip_angles": "deg",
+    "repetition_times": "s",
+    "spoiled_times": "s",
+    "b1": "1",
 }
 """Argument of methods -> unit."""
 

@@ -28,7 +28,7 @@ class Method:
     stage
         Stage it belongs to: ``phase-offset``, ``unwrap``, ``field``, ``mask``, ``background``,
         ``inversion``, ``relaxometry``, ``reference``, ``uncertainty``, ``swi``, ``chi-separation``,
-        ``diffusion``.
+        ``diffusion``, ``flip-angles``.
     name
         Name that users type.
     run

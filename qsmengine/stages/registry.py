@@ -154,6 +154,19 @@ STAGES = (
         ),
         default="osvd",
     ),
+    Stage(
+        "common-decay",
+        "R2* of spoiled gradient echoes, common to all flip angles.",
+        (".relaxometry.common_decay",),
+        presence="optional",
+        default="estatics",
+    ),
+    Stage(
+        "flip-angles",
+        "R1, T1 and amplitude from spoiled gradient echoes at several flip angles.",
+        (".relaxometry.variable_flip_angle",),
+        default="linear",
+    ),
 )
 """Stages in the order of the pipeline; their modules are imported on first use."""
 

@@ -22,7 +22,7 @@ class Tolerance:
 
 USUAL = Tolerance(1e-5)
 LARGER = {
-    "nonlinear_decay": Tolerance(3e-4),  # an iteration stops one step earlier or later
+    **dict.fromkeys(("nonlinear_decay", "spoiled_fit"), Tolerance(3e-4)),  # a step more or less
     # voxels on the edge of a constraint; kurtoses are quotients by the square of a small diffusivity
     "kurtosis_fit": Tolerance(1e-3, 0.01),
     # elements of the tensor that are 0 but for noise; the kind of fit of a voxel
