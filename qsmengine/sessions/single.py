@@ -33,6 +33,8 @@ from qsmengine.units import ppm_per_hz
 FIELDS = frozenset({"total_field", "local_field", "noise"})
 """Inputs that the engine needs in [ppm] and that files may store in [Hz]."""
 GRADIENTS = ("b_values", "b_vectors")
+VOLUME_TABLES = ("flip_angles", "repetition_times", "spoiled_times")
+"""Inputs with a number for each volume, separated by commas."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class StageRequest:
     stage, method
         Names in the registry.
     inputs
-        Input -> file; ``echo_times`` takes numbers instead. Several files of one input are stacked as echoes.
+        Input -> file; ``echo_times`` and `VOLUME_TABLES` take numbers instead. Several files of one input are
+        stacked as echoes.
     outputs
         Output -> file.
     settings
@@ -83,7 +86,7 @@ def run_stage(request: StageRequest, device: Device, notes: list[str] | None = N
     method = get_method(request.stage, request.method)
     params = parse_params(method, request.settings)
     _check_parameters(params)
-    files = [text for name, text in request.inputs.items() if name != "echo_times"]
+    files = [text for name, text in request.inputs.items() if name not in {"echo_times", *VOLUME_TABLES}]
     sources = [Path(part) for text in files for part in text.split(",")]
     _check_request(request, method, sources)
     arrays, grid = _read_inputs(request, method)
@@ -165,7 +168,7 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
     images = {
         n: [Path(p) for p in text.split(",")]
         for n, text in request.inputs.items()
-        if n not in {"echo_times", *GRADIENTS}
+        if n not in {"echo_times", *VOLUME_TABLES, *GRADIENTS}
     }
     grid: Grid | None = None
     arrays: dict[str, Any] = {}
@@ -186,8 +189,10 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
         arrays[name] = field_in_ppm(arrays[name], images[name][0], name, units=unit, grid=grid)
     if "echo_times" in method.required_inputs:
         arrays["echo_times"] = _echo_times(request.inputs.get("echo_times"), images)
-    for name in {"phase", "magnitude", "unwrapped", "components"} & set(arrays):
+    for name in {"phase", "magnitude", "unwrapped", "components", "spoiled"} & set(arrays):
         arrays[name] = arrays[name].reshape(*grid.shape, -1)
+    tables = {name: request.inputs[name] for name in VOLUME_TABLES if name in request.inputs}
+    arrays |= {name: _numbers(name, text) for name, text in tables.items()}
     if set(GRADIENTS) <= set(request.inputs):
         arrays |= _gradients(images["signal"][0], *(Path(request.inputs[name]) for name in GRADIENTS))
     return arrays, grid
@@ -199,17 +204,20 @@ def _sidecar_field_strength(paths: Sequence[Path]) -> float | None:
 
 def _echo_times(text: str | None, images: Mapping[str, Sequence[Path]]) -> tuple[float, ...]:
     if text is not None:
-        try:
-            return check_echo_times(tuple(float(part) for part in text.split(",")))
-        except ValueError:
-            raise UsageError(
-                f"--input echo_times={text}: need numbers of seconds separated by commas"
-            ) from None
+        return check_echo_times(_numbers("echo_times", text))
     for paths in images.values():
         times = [read_sidecar(path).echo_time for path in paths]
         if all(time is not None for time in times):
             return check_echo_times(tuple(time for time in times if time is not None))
     raise UsageError("the sidecars of the inputs contain no echo times; add --input echo_times=0.004,0.008")
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        unit = "degrees" if name == "flip_angles" else "seconds"
+        raise UsageError(f"--input {name}={text}: need numbers of {unit} separated by commas") from None
 
 
 def _gradients(signal: Path, bval: Path, bvec: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,27 @@ def test_missing_echo_times_are_asked_for(tmp_path):
     asked = StageRequest("relaxometry", "arlo", inputs, {"r2star": tmp_path / "r.nii.gz"})
     with pytest.raises(UsageError, match="add --input echo_times="):
         run_stage(asked, cpu())
+
+
+def test_flip_angles_and_times_are_given_as_numbers(tmp_path):
+    rng, grid = np.random.default_rng(5), make_ball(9).series.grid
+    r1 = rng.uniform(0.5, 2.0, grid.shape).astype(np.float32)
+    paths = []
+    for flip in (4.0, 20.0):
+        angle, e1 = np.radians(flip), np.exp(-0.02 * r1)
+        paths.append(tmp_path / f"flip-{flip:g}.nii.gz")
+        write_image(paths[-1], 1000 * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle)), grid)
+    write_image(tmp_path / "mask.nii.gz", np.ones(grid.shape, bool), grid)
+    inputs = {
+        "spoiled": ",".join(map(str, paths)), "mask": str(tmp_path / "mask.nii.gz"), "flip_angles": "4,20",
+        "repetition_times": "0.02,0.02", "spoiled_times": "0.003,0.003",
+    }  # fmt: skip
+    asked = StageRequest("flip-angles", "linear", inputs, {"r1": tmp_path / "r1.nii.gz"})
+    run_stage(asked, cpu())
+    np.testing.assert_allclose(read_image(tmp_path / "r1.nii.gz").array, r1, rtol=1e-4)
+    wrong = replace(asked, inputs={**inputs, "flip_angles": "4,x"}, force=True)
+    with pytest.raises(UsageError, match="numbers of degrees"):
+        run_stage(wrong, cpu())
 
 
 def diffusion_inputs(folder):
