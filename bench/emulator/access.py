@@ -41,6 +41,11 @@ OWN: dict[str, dict[str, int]] = {
     "nlm_block_means": {
         "components": 2, "voxels": 27, "bx": 2, "by": 2, "bz": 80, "nx": 5, "ny": 5, "nz": 160,
     },
+    # Four warps, few volumes, or one pack of images: the pattern of a warp does not depend on their number.
+    "gamma_transit": DIMENSIONS["gamma_transit"] | {"n": 128},
+    "nlm_packed": DIMENSIONS["nlm_packed"] | {"packs": 1, "py": 16, "pack": 2, "ny": 3, "components": 2},
+    "series_median": {"volumes": 9, "n": 1024},
+    "tensor_search": DIMENSIONS["tensor_search"] | {"n": 128, "fitted": 128, "sigmas": 128},
 }  # fmt: skip
 
 
