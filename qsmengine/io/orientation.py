@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations, pairwise
 from typing import TypeAlias
 
@@ -34,6 +35,9 @@ _SMOOTH = 2.0
 """Standard deviation [compared voxels] of the Gaussian that gives the smooth mean."""
 _COHERENT, _POWER = 1.0, 4
 """Standard deviation [compared voxels] of the Gaussian that averages u; power of its modulus, the weight."""
+_TURN = np.float32(2 * np.pi)
+_REACH = 4.0
+"""Standard deviations at which a Gaussian is truncated."""
 
 _Axes: TypeAlias = tuple[int, ...]
 
@@ -53,12 +57,16 @@ def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str],
     InputError
         If an echo is mirrored, for its file; for both files if two echoes disagree and no third decides.
     """
-    part = central_part(magnitude.shape[:3])
-    images = [np.ascontiguousarray(magnitude[..., echo][part]) for echo in range(magnitude.shape[3])]
-    centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in images]
+    centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in _echoes(magnitude)]
     _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], magnitudes)
-    gradients = [_gradients(phase[..., echo][part]) for echo in range(phase.shape[3])]
+    gradients = [_gradients(image) for image in _echoes(phase)]
     _refuse([_phase_flip(a, b) for a, b in pairwise(gradients)], phases)
+
+
+def _echoes(images: Array) -> list[Array]:
+    """Return the central part of each echo of `images` (x, y, z, echo)."""
+    part = central_part(images.shape[:3])
+    return [np.ascontiguousarray(images[..., echo][part]) for echo in range(images.shape[3])]
 
 
 def central_part(shape: Sequence[int]) -> tuple[slice, ...]:
@@ -129,18 +137,38 @@ def _best(first: Sequence[Array], second: Sequence[Array], *, signed: bool) -> t
 
 def _gradients(phase: Array) -> list[Array]:
     """Return the local phase gradients (x, y, z) along each array axis, weighted by the phase's coherence."""
-    from scipy.ndimage import gaussian_filter
-
-    turn = np.exp(np.complex64(1j) * phase)
-    coherence = np.hypot(gaussian_filter(turn.real, _COHERENT), gaussian_filter(turn.imag, _COHERENT))
-    weight = coherence**_POWER
+    squares = [smoothed(part, _COHERENT) ** 2 for part in (np.cos(phase), np.sin(phase))]
+    weight = (squares[0] + squares[1]) ** (_POWER // 2)
     found = []
     for axis in range(3):
-        step = np.angle(_ahead(turn, axis) * _behind(turn, axis).conj())
+        step = _ahead(phase, axis) - _behind(phase, axis)
+        step -= _TURN * np.rint(step / _TURN)
         both = np.minimum(_ahead(weight, axis), _behind(weight, axis))
-        share = np.maximum(gaussian_filter(both, _SMOOTH), np.float32(1e-6))
-        found.append(both * (step - gaussian_filter(step * both, _SMOOTH) / share))
+        share = np.maximum(smoothed(both, _SMOOTH), np.float32(1e-6))
+        found.append(both * (step - smoothed(step * both, _SMOOTH) / share))
     return found
+
+
+def smoothed(image: Array, sigma: float) -> Array:
+    """Return `image` (x, y, z) smoothed by a Gaussian, as products of matrices, for images this small."""
+    if not image.size:
+        return image
+    along_x, along_y, along_z = (_gaussian(n, sigma) for n in image.shape)
+    in_planes = along_y @ image @ along_z.T
+    mean: Array = (along_x @ in_planes.swapaxes(0, 1)).swapaxes(0, 1)
+    return mean
+
+
+@cache
+def _gaussian(n: int, sigma: float) -> Array:
+    """Return the float32 matrix (n, n) of a Gaussian of sum 1, truncated and mirrored at the ends."""
+    reach = math.ceil(_REACH * sigma)
+    window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    rows, places = np.arange(n), np.pad(np.arange(n), reach, mode="symmetric")
+    matrix = np.zeros((n, n))
+    for shift, weight in enumerate(window / window.sum()):
+        matrix[rows, places[shift : shift + n]] += weight
+    return matrix.astype(np.float32)
 
 
 def _correlation(first: Sequence[Array], second: Sequence[Array], flip: _Axes, *, signed: bool) -> float:

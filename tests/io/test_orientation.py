@@ -1,10 +1,14 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from qsmengine.demo_data import demo_path
 from qsmengine.errors import InputError
 from qsmengine.io import load_gre
-from qsmengine.io.orientation import check_orientation
+from qsmengine.io.orientation import check_orientation, smoothed
 from qsmengine.phantom import virtual_head
 
 PARTS = ("magnitude", "phase")
@@ -76,3 +80,21 @@ def test_a_mirrored_file_is_named_when_a_series_is_loaded(head, save):
             given[part].append(save(f"{part}_{echo}.nii", image, sidecar=sidecar))
     with pytest.raises(InputError, match=r"magnitude_2\.nii: affine: echo 2 is mirrored along x"):
         load_gre(*given.values())
+
+
+@pytest.mark.parametrize("shape", [(30, 17, 22), (3, 40, 1), (5, 0, 6)])
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_the_smooth_mean_is_that_of_scipys_filter(rng, shape, sigma):
+    image = rng.normal(size=shape).astype(np.float32)
+    np.testing.assert_allclose(smoothed(image, sigma), gaussian_filter(image, sigma), atol=1e-5)
+
+
+def test_echoes_are_compared_without_scipy():
+    code = (
+        "import sys; import numpy as np; from qsmengine.io.orientation import check_orientation;"
+        "images = np.random.default_rng(1).normal(size=(2, 9, 8, 7, 2)).astype(np.float32);"
+        "check_orientation(*images, 'ab', 'cd');"
+        "assert not [m for m in sys.modules if m.startswith('scipy')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
