@@ -55,6 +55,17 @@ def closed(mask: Array, radius: float, voxel_size: Vector3, device: Device) -> A
     return eroded(dilated(mask, radius, voxel_size, device), radius, voxel_size, device) | mask
 
 
+def without_layer(mask: Array) -> Array:
+    """Return the voxels of `mask` (x, y, z) whose six face neighbours lie in it."""
+    return _within(mask, 0) & _within(mask, 1) & _within(mask, 2)
+
+
+def without_boundary(mask: Array) -> Array:
+    """Return the voxels of `mask` (x, y, z) whose neighbours across faces and edges lie in it."""
+    x, y = _within(mask, 0), _within(mask, 1)
+    return _within(x, 1) & _within(x, 2) & _within(y, 2)
+
+
 def _ball(radius: float, voxel_size: Vector3, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """Return the number of offsets dz = 0, 1, .. in the ball, for offsets (dy, dx) >= 0 [voxels]."""
     reach = [min(math.floor(radius / h + 1e-6), n - 1) for h, n in zip(voxel_size, shape, strict=True)]
@@ -63,3 +74,14 @@ def _ball(radius: float, voxel_size: Vector3, shape: tuple[int, ...]) -> npt.NDA
     x, y, z = ((np.arange(n + 1) * h) ** 2 for n, h in zip(reach, voxel_size, strict=True))
     distance = np.sqrt((x[None, :, None] + y[:, None, None]) + z[None, None, :])
     return np.asarray((distance <= radius * (1 + 1e-6)).sum(axis=2), dtype=np.uint8)
+
+
+def _within(mask: Array, axis: int) -> Array:
+    """Return the voxels set in `mask` with both neighbours along `axis`; beyond the array nothing is set."""
+    inner: Array = mask.copy()
+    target, source = inner.swapaxes(0, axis), mask.swapaxes(0, axis)
+    target[0] = False
+    target[-1] = False
+    target[1:] &= source[:-1]
+    target[:-1] &= source[1:]
+    return inner

@@ -25,6 +25,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain
+from qsmengine.ops.morphology import without_boundary, without_layer
 from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.multigrid import MaskedLaplacian
 from qsmengine.solvers.stopping import SolverCallback, Stopping
@@ -95,28 +96,6 @@ def without_harmonic(
     laplacian = MaskedLaplacian(inside, voxel_size, device)
     sources = laplacian.apply(field).copy()
     return solve_cg(laplacian.apply, sources, device, stopping, laplacian.precondition).x
-
-
-def without_layer(mask: Array) -> Array:
-    """Return the voxels of `mask` (x, y, z) whose six face neighbours lie in it."""
-    return _eroded(mask, 0) & _eroded(mask, 1) & _eroded(mask, 2)
-
-
-def without_boundary(mask: Array) -> Array:
-    """Return the voxels of `mask` (x, y, z) whose neighbours across faces and edges lie in it."""
-    x, y = _eroded(mask, 0), _eroded(mask, 1)
-    return _eroded(x, 1) & _eroded(x, 2) & _eroded(y, 2)
-
-
-def _eroded(mask: Array, axis: int) -> Array:
-    """Return the voxels set in `mask` with both neighbours along `axis`; beyond the array nothing is set."""
-    inner: Array = mask.copy()
-    target, source = inner.swapaxes(0, axis), mask.swapaxes(0, axis)
-    target[0] = False
-    target[-1] = False
-    target[1:] &= source[:-1]
-    target[:-1] &= source[1:]
-    return inner
 
 
 METHODS = (

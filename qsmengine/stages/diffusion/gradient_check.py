@@ -8,11 +8,12 @@ Candidates are the six permutations of the axes with one axis, or none, flipped.
 not matter, so these are all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices contain all
 the information about the image.
 
-For images with many anisotropic voxels the pairs of a random sample of `SAMPLE` voxels are evaluated first; the
-same image gives the same sample. The standard error of the ratio of two coherences is that of the jackknife
+For images with many anisotropic voxels the pairs of random samples of `SAMPLES` voxels are evaluated first; the
+same image gives the same samples. The standard error of the ratio of two coherences is that of the jackknife
 over `GROUPS` random parts of the sample, times sqrt(1 - sampled / all). If the largest ratio is within
-`CONFIDENCE` standard errors of `MARGIN`, all pairs are evaluated. A candidate is therefore put on the wrong
-side of the margin with a probability below 0.005 (Student's t with `GROUPS` - 1 degrees of freedom).
+`CONFIDENCE` standard errors of `MARGIN`, the next sample is evaluated, and in the end all pairs. A candidate is
+therefore put on the wrong side of the margin with a probability below 0.005 (Student's t with `GROUPS` - 1
+degrees of freedom). Smaller samples than the last only clear a table: a doubt needs the last one or all pairs.
 
 The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018; the candidates are
 those of MRtrix3's dwigradcheck (Jeurissen et al. 2014, 10.1016/j.media.2014.05.012, which counts the length of
@@ -34,14 +35,14 @@ from qsmengine.backend.device import array_module, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.stages.background.lbv import without_layer
+from qsmengine.ops.morphology import without_layer
 
 MIN_PAIRS = 500
 """Number of pairs of neighbours needed for a conclusion."""
 MARGIN = 1.05
 """Ratio of coherences, candidate over given table, from which the candidate is trusted."""
-SAMPLE = 32768
-"""Size of the sample of voxels whose neighbours are evaluated first; a multiple of `GROUPS`."""
+SAMPLES = (8192, 32768)
+"""Sizes of the samples of voxels whose neighbours are evaluated, one after the other; multiples of `GROUPS`."""
 GROUPS = 16
 """Number of parts of the sample that the jackknife omits in turn."""
 CONFIDENCE = 3.0
@@ -144,8 +145,11 @@ def check_gradients(
     if mask is not None:
         wanted &= without_layer(mask != 0)
     places = xp.flatnonzero(wanted)
-    found, clear = _compared(v1, fa, grid, wanted, _sampled(places))
-    return found if clear else _compared(v1, fa, grid, wanted, places)[0]
+    for count in SAMPLES:
+        found, clear = _compared(v1, fa, grid, wanted, _sampled(places, count))
+        if clear and (count == SAMPLES[-1] or not found.doubtful):
+            return found
+    return _compared(v1, fa, grid, wanted, places)[0]
 
 
 def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) -> tuple[GradientCheck, bool]:
@@ -168,11 +172,11 @@ def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) ->
     return GradientCheck(coherence, pairs, error), bool(off > CONFIDENCE * error or error == 0.0)
 
 
-def _sampled(places: Array) -> Array:
-    """Return at most `SAMPLE` of the voxels (n,), in random order."""
-    if places.size <= SAMPLE:
+def _sampled(places: Array, count: int) -> Array:
+    """Return at most `count` of the voxels (n,), in random order."""
+    if places.size <= count:
         return places
-    chosen = np.random.default_rng(0).choice(places.size, SAMPLE, replace=False)
+    chosen = np.random.default_rng(0).choice(places.size, count, replace=False)
     sampled: Array = places[array_module(places).asarray(chosen)]
     return sampled
 
@@ -182,7 +186,7 @@ def _forms(v1: Array, fa: Array, wanted: Array, places: Array) -> tuple[FloatArr
     xp, shape = array_module(fa), tuple(fa.shape)
     images = [image.transpose(2, 1, 0).reshape(-1) for image in (*(v1[..., axis] for axis in range(3)), fa)]
     chosen, strides = wanted.transpose(2, 1, 0).reshape(-1), (1, shape[0], shape[0] * shape[1])
-    groups = len(_QUARTIC), GROUPS if places.size == SAMPLE else 1, -1
+    groups = len(_QUARTIC), GROUPS if places.size in SAMPLES else 1, -1
     position = xp.unravel_index(places, shape)
     first = sum(p * stride for p, stride in zip(position, strides, strict=True))
     before = _features(images, first, 1.0).reshape(groups).swapaxes(0, 1)

@@ -16,9 +16,8 @@ from qsmengine.backend.device import Device, array_module
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
 from qsmengine.ops.gaussian import gaussian_filter
-from qsmengine.ops.morphology import eroded
+from qsmengine.ops.morphology import eroded, without_layer
 from qsmengine.ops.order_statistics import median
-from qsmengine.stages.background.lbv import without_layer
 
 
 def weight_of_steepness(weight: Array, field: Array, inside: Array, noise: float, share: float) -> Array:

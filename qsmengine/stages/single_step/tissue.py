@@ -12,7 +12,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
-from qsmengine.stages.background.lbv import without_layer
+from qsmengine.ops.morphology import without_layer
 from qsmengine.stages.single_step.fluid import relative_decay, wide_fluid
 
 MIXED = 0.5

@@ -61,7 +61,8 @@ def test_wrong_tables_are_found_with_what_mends_them(name, change):
 
 
 @pytest.mark.parametrize("change", [Candidate((0, 1, 2), 0), Candidate((1, 0, 2), 2)], ids=str)
-def test_refitting_and_turning_the_directions_are_the_same(change):
+def test_refitting_and_turning_the_directions_are_the_same(monkeypatch, change):
+    monkeypatch.setattr(gradient_check, "SAMPLES", ())  # all pairs
     turned, given = check("siemens", change), check("siemens", AS_GIVEN)
     assert turned.coherence[AS_GIVEN] == pytest.approx(given.coherence[change], rel=1e-3)
 
@@ -101,9 +102,9 @@ def bundle(rng, shape=(48, 44, 40)):
 def test_a_sample_agrees_with_all_pairs_within_its_standard_error(monkeypatch, seed):
     v1, fa = bundle(np.random.default_rng(seed))
     grid = Grid.from_voxel_size(fa.shape, (2.0, 2.0, 2.5))
-    monkeypatch.setattr(gradient_check, "SAMPLE", 4096)
+    monkeypatch.setattr(gradient_check, "SAMPLES", (4096,))
     sampled = check_gradients(v1, fa, grid)
-    monkeypatch.setattr(gradient_check, "SAMPLE", fa.size)
+    monkeypatch.setattr(gradient_check, "SAMPLES", ())
     whole = check_gradients(v1, fa, grid)
     assert whole.error == 0.0
     assert 4 * 4096 < sampled.pairs < whole.pairs
@@ -116,7 +117,7 @@ def test_a_sample_agrees_with_all_pairs_within_its_standard_error(monkeypatch, s
 def test_all_pairs_decide_where_the_sample_does_not(monkeypatch, rng):
     v1, fa = bundle(rng)
     grid = Grid.from_voxel_size(fa.shape, (2.0, 2.0, 2.5))
-    monkeypatch.setattr(gradient_check, "SAMPLE", 2048)
+    monkeypatch.setattr(gradient_check, "SAMPLES", (2048,))
     sampled = check_gradients(v1, fa, grid)
     other = next(value for candidate, value in sampled.coherence.items() if candidate != AS_GIVEN)
     ratio = other / sampled.coherence[AS_GIVEN]
@@ -126,6 +127,17 @@ def test_all_pairs_decide_where_the_sample_does_not(monkeypatch, rng):
     assert whole.pairs > sampled.pairs
     monkeypatch.setattr(gradient_check, "MARGIN", ratio + 4 * sampled.error)
     assert check_gradients(v1, fa, grid).pairs == sampled.pairs
+
+
+def test_a_small_sample_clears_a_table_and_a_large_one_doubts_it(monkeypatch, rng):
+    v1, fa = bundle(rng)
+    fa[:, 1::2] = fa[:, :, 1::2] = 0.1  # fibres along x in separate lines
+    grid = Grid.from_voxel_size(fa.shape, (2.0, 2.0, 2.5))
+    monkeypatch.setattr(gradient_check, "SAMPLES", (512, 8192))
+    cleared, doubted = check_gradients(v1, fa, grid), check_gradients(v1[..., [1, 0, 2]], fa, grid)
+    assert not cleared.doubtful
+    assert doubted.doubtful
+    assert 0 < cleared.pairs <= 512 < doubted.pairs <= 8192
 
 
 def test_arrays_of_a_gpu_give_the_same_coherences(gpu, rng):

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.errors import InputError
-from qsmengine.stages.background.lbv import LbvParams, lbv, without_boundary, without_layer
+from qsmengine.ops.morphology import without_boundary, without_layer
+from qsmengine.stages.background.lbv import LbvParams, lbv
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams, weak_harmonic
 from qsmengine.stages.single_step.tfi import TfiParams, tfi
 from tests.stages.inversion.heads import SHAPE, convolve, dipole, head, nrmse

@@ -9,7 +9,7 @@ import pytest
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.errors import InputError
-from qsmengine.stages.background.lbv import without_boundary
+from qsmengine.ops.morphology import without_boundary
 from qsmengine.stages.single_step.tgv import TgvParams, field_laplacian, tgv
 from tests.stages.inversion.heads import SHAPE, head, nrmse
 from tests.stages.single_step.test_tfi import TILTED, background
