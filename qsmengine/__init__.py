@@ -1,4 +1,4 @@
-"""qsmengine: quantitative susceptibility mapping, diffusion and perfusion reconstruction on GPU and CPU.
+"""qsmengine: quantitative susceptibility mapping, diffusion, perfusion and relaxometry on GPU and CPU.
 
 Public names are imported on first use, so that ``import qsmengine`` is fast.
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         remove_background,
         unwrap,
     )
+    from qsmengine.api.relaxometry import reconstruct_vfa
     from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
     from qsmengine.grid import Grid
     from qsmengine.io.dwi import load_dwi
@@ -46,6 +47,7 @@ __all__ = [
     "load_gre",
     "reconstruct_dsc",
     "reconstruct_qsm",
+    "reconstruct_vfa",
     "reference_chi",
     "region_table",
     "remove_background",
@@ -68,6 +70,7 @@ _HOMES = {
     "load_gre": "io.gre",
     "reconstruct_dsc": "api.perfusion",
     "reconstruct_qsm": "api.reconstruct",
+    "reconstruct_vfa": "api.relaxometry",
     "reference_chi": "api.derived",
     "region_table": "stats.regions.measure",
     "remove_background": "api.reconstruct",

@@ -15,6 +15,7 @@ MODALITIES = {
     "qsm": "qsmengine.modalities.gre",
     "dti": "qsmengine.modalities.dwi",
     "dsc": "qsmengine.modalities.dsc",
+    "vfa": "qsmengine.modalities.vfa",
 }
 """Step -> package with the modules `description` (MODALITY) and `command` (COMMAND), in the order of plans."""
 

@@ -22,7 +22,7 @@ LARGEST_ANGLE = 180.0
 """Flip angles lie below it [deg]."""
 DISTINCT = 1.02
 """Ratio of two flip angles from which on they count as different."""
-LONGEST = 30.0
+LONGEST = 2.0
 """Longest repetition time [s]; longer ones are in milliseconds."""
 SHORTEST = 5e-4
 """Shortest repetition time [s]; shorter ones are in another unit."""

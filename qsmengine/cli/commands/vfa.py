@@ -1,0 +1,112 @@
+"""``qsmengine vfa``: R1, T1, R2* and proton density from several flip angles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options import bounds, shared
+
+
+def vfa(
+    *,
+    magnitude: Annotated[
+        list[Path],
+        typer.Option(
+            "--magnitude",
+            help="one image per flip angle and echo, or per flip angle with its echoes as volumes",
+            metavar="F...",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    flip_angles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--flip-angles",
+            help="nominal flip angle [deg], one per image; default: from the sidecars",
+            metavar="DEG...",
+            callback=bounds.bounded(0.01, 179),
+        ),
+    ] = None,
+    repetition_times: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--repetition-times",
+            help="time between pulses [s], one per image or one for all; default: from the sidecars",
+            metavar="S...",
+            callback=bounds.bounded(5e-4, 2),
+        ),
+    ] = None,
+    echo_times: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--echo-times",
+            help="echo time [s], one per volume; default: from the sidecars",
+            metavar="S...",
+            callback=bounds.bounded(*bounds.ECHO_TIME),
+        ),
+    ] = None,
+    b1: Annotated[
+        Path | None,
+        typer.Option(
+            "--b1",
+            help="transmit field on the grid of the images, relative to nominal or in percent; default: 1",
+            metavar="F",
+        ),
+    ] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="fit of R1: linear or nonlinear; default: linear", metavar="METHOD"),
+    ] = None,
+    device: shared.Device = "auto",
+    threads: shared.Threads = None,
+    config: shared.ConfigFile = None,
+    settings: shared.Settings = None,
+    preset: shared.Preset = "accurate",
+    dry_run: shared.DryRun = False,
+    force: shared.Force = False,
+    verbose: shared.Verbose = False,
+    quiet: shared.Quiet = False,
+    log_json: shared.LogJson = False,
+) -> None:
+    """Compute R1, T1, R2* and proton density from spoiled gradient echoes at several flip angles.
+
+    Two flip angles or more are needed; R2* needs two echoes. Without a map of the transmit field R1 contains
+    the error of the flip angle, squared.
+
+    Flip angles, repetition times and echo times are read from the JSON sidecars if present.
+    """
+    from qsmengine.cli.options.devices import choose_device
+    from qsmengine.cli.options.parsers import parse_numbers
+    from qsmengine.modalities.vfa.session import VfaRequest, run_vfa_session
+    from qsmengine.pipeline.configuration.config import load_config
+
+    reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
+    methods = [] if method is None else [f"flip_angles.method={method}"]
+    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
+    request = VfaRequest(
+        magnitude=tuple(magnitude),
+        out=out,
+        flip_angles=parse_numbers(flip_angles, "--flip-angles"),
+        repetition_times=parse_numbers(repetition_times, "--repetition-times"),
+        echo_times=parse_numbers(echo_times, "--echo-times"),
+        b1=b1,
+        mask=mask,
+        force=force,
+    )
+    chosen = choose_device(device, threads, reporter)
+    with reporter.progress():
+        outcome = run_vfa_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+    reporter.notes(outcome.notes)
+    if dry_run:
+        from qsmengine.cli.display.plan import print_plan
+
+        print_plan(reporter, outcome.plan, chosen, outcome.files)
+        return
+    for path in outcome.files:
+        if path.name.endswith(".nii.gz"):
+            reporter.say(str(path), file=str(path))

@@ -1,0 +1,250 @@
+"""Loading of spoiled gradient echoes at several flip angles, and of maps of the transmit field B1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qsmengine.data import Array, VfaSeries
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io._clean import clear_unknown, zero_negative
+from qsmengine.io._series import SeriesFile, open_file
+from qsmengine.io.header import check_stored_size
+from qsmengine.io.inheritance import Folders
+from qsmengine.io.nifti import read_image
+from qsmengine.io.sidecars import read_sidecar
+
+REPETITION = ("RepetitionTimeExcitation", "RepetitionTime")
+"""Fields of the time between pulses [s], the one that BIDS prescribes first."""
+RATIOS, PERCENTS = (0.2, 3.0), (20.0, 300.0)
+"""Ranges of the median of a B1 map that is a ratio to the nominal flip angle, or percent of it."""
+
+
+@dataclass(frozen=True)
+class VfaFile:
+    """Series on disk with consistent headers and sidecars; the voxels are not read.
+
+    Parameters
+    ----------
+    files
+        One per flip angle and echo, or one per flip angle with its echoes as volumes.
+    grid
+        Geometry.
+    flip_angles, repetition_times, echo_times
+        (volume,) [deg] and [s].
+    notes
+        Decisions.
+    """
+
+    files: tuple[SeriesFile, ...]
+    grid: Grid
+    flip_angles: tuple[float, ...]
+    repetition_times: tuple[float, ...]
+    echo_times: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def n_volumes(self) -> int:
+        """Number of volumes."""
+        return len(self.flip_angles)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Images and their sidecars."""
+        return tuple(path for file in self.files for path in (file.path, *file.sidecar.files))
+
+
+@dataclass(frozen=True)
+class VfaLoaded:
+    """Series, decisions made while loading it, and voxels without usable values.
+
+    `unknown` (x, y, z) bool marks voxels that were not finite in a volume; None: there are none.
+    """
+
+    series: VfaSeries
+    notes: list[str]
+    unknown: Array | None = None
+
+
+def open_vfa(
+    images: Sequence[str | Path],
+    *,
+    flip_angles: Sequence[float] | None = None,
+    repetition_times: Sequence[float] | None = None,
+    echo_times: Sequence[float] | None = None,
+    folders: Folders | None = None,
+    problems: list[InputError] | None = None,
+) -> VfaFile:
+    """Read headers and sidecars of a series; no voxel is read.
+
+    Parameters
+    ----------
+    images
+        One image per flip angle and echo, or one per flip angle with its echoes as fourth dimension.
+    flip_angles, repetition_times
+        [deg] and [s], one per image, or one repetition time for all; override the sidecars.
+    echo_times
+        [s], one per volume in the order of the images; override the sidecars.
+    folders
+        Listings shared by calls for many series.
+    problems
+        List that receives every problem; the first one is raised.
+
+    Raises
+    ------
+    InputError
+        For a missing flip angle, repetition time or echo time, images that differ in grid, and numbers of
+        values that do not match the images; the message names file and field.
+    """
+    problems = [] if problems is None else problems
+    files: list[SeriesFile] = []
+    for path in images:
+        try:
+            file = open_file(Path(path), folders)
+            check_stored_size(file.header)
+            if files:
+                check_same_grid(file.grid, files[0].grid, file.path, files[0].path)
+            files.append(file)
+        except InputError as error:
+            problems.append(error)
+    if not images:
+        problems.append(InputError("no image", field="magnitude"))
+    if problems:
+        raise problems[0]
+    notes: list[str] = []
+    tables: dict[str, tuple[float, ...]] = {}
+    requests = {
+        "flip": (flip_angles, ("FlipAngle",), "--flip-angles"),
+        "repetition": (repetition_times, REPETITION, "--repetition-times"),
+        "echo": (echo_times, ("EchoTime",), "--echo-times"),
+    }
+    for name, (given, fields, option) in requests.items():
+        try:
+            tables[name] = _table(files, given, fields, option, notes)
+        except InputError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    for file in files:
+        notes += [f"{file.path}: {note}" for note in file.header.notes] + file.sidecar.notes
+    distinct = tuple(dict.fromkeys(notes))
+    return VfaFile(tuple(files), files[0].grid, tables["flip"], tables["repetition"], tables["echo"], distinct)
+
+
+def read_vfa(file: VfaFile) -> VfaLoaded:
+    """Read the voxels of an opened series.
+
+    Returns
+    -------
+    VfaLoaded
+        Signal (x, y, z, volume) float32. A voxel that is NaN or infinite in one volume is 0 in all.
+
+    Raises
+    ------
+    InputError
+        For a volume without signal, and for more than 5 % unusable values in a volume.
+    """
+    notes = list(file.notes)
+    volumes = np.empty((file.n_volumes, *file.grid.shape), np.float32)
+    at = 0
+    for one in file.files:
+        array = read_image(one.path).array.reshape(*file.grid.shape, -1)
+        for k in range(array.shape[3]):
+            volumes[at] = array[..., k]
+            if not volumes[at].any():
+                raise InputError("every value is 0: no signal", source=one.path)
+            at += 1
+    signal = volumes.transpose(1, 2, 3, 0)
+    source = file.files[0].path
+    unknown = clear_unknown([("signal", signal, source)], "volume", notes)
+    zero_negative(signal, "signal", source, notes)
+    series = VfaSeries(signal, file.flip_angles, file.repetition_times, file.echo_times, file.grid)
+    return VfaLoaded(series, notes, unknown)
+
+
+def load_b1(path: str | Path, grid: Grid) -> tuple[Array, list[str]]:
+    """Load a B1 map on `grid` as a ratio (x, y, z) to the nominal flip angle, 0 where it is unknown.
+
+    Values in percent are recognised by the sidecar's ``Units``, or else by their median, with a note.
+
+    Raises
+    ------
+    InputError
+        If shape or position differ from the grid's, and for values that are neither ratios nor percent.
+    """
+    path = Path(path)
+    array, own, header = read_image(path)
+    check_same_grid(own, grid, path, "the images")
+    ratio = np.array(array.reshape(grid.shape), np.float32, order="C")
+    ratio[~np.isfinite(ratio)] = 0
+    known = ratio[ratio > 0]
+    typical = float(np.median(known)) if known.size else 0.0
+    unit = (read_sidecar(path).text("Units") or "").strip().lower()
+    notes = [f"{path}: {note}" for note in header.notes]
+    percent = PERCENTS[0] < typical < PERCENTS[1]
+    if not percent and not RATIOS[0] < typical < RATIOS[1]:
+        raise InputError(
+            f"the median is {typical:g}; a B1 map is about 1 (ratio to nominal) or 100 (percent)",
+            source=path,
+            field="b1",
+        )
+    if unit in {"percent", "%", "1", "ratio"} and percent != (unit in {"percent", "%"}):
+        raise InputError(
+            f"{unit!r}, but the median is {typical:g}: B1 is about 1 as a ratio and about 100 in percent",
+            source=path,
+            field="Units",
+        )
+    if percent:
+        ratio *= np.float32(0.01)
+        notes.append(f"{path}: B1 in percent (median {typical:.3g}), divided by 100")
+    return ratio, notes
+
+
+def _table(
+    files: Sequence[SeriesFile],
+    given: Sequence[float] | None,
+    fields: Sequence[str],
+    option: str,
+    notes: list[str],
+) -> tuple[float, ...]:
+    """Return a value per volume: `given`, else that of the first of `fields` in the sidecars."""
+    per_volume = fields == ("EchoTime",)
+    if given is None:
+        return tuple(v for file in files for v in _from_sidecar(file, fields, option, per_volume=per_volume))
+    counts = [file.n_volumes for file in files]
+    values = [float(value) for value in given]
+    if len(values) == 1 and fields == REPETITION:
+        values *= len(files)
+    if per_volume and len(values) == sum(counts):
+        return tuple(values)
+    if len(values) != len(files) or (per_volume and sum(counts) > len(files)):
+        what = "volumes" if per_volume else "images"
+        count = sum(counts) if per_volume else len(files)
+        raise InputError(f"{option}: {len(values)} values for {count} {what}", field=fields[0])
+    for file, value in zip(files, values, strict=True):
+        other = next((file.sidecar.values[f] for f in fields if f in file.sidecar.values), None)
+        if isinstance(other, int | float) and abs(other - value) > 1e-6 * abs(value):
+            notes.append(f"{file.path}: {option} {value:g} overrides {fields[0]} {other:g} of the sidecar")
+    return tuple(value for value, count in zip(values, counts, strict=True) for _ in range(count))
+
+
+def _from_sidecar(file: SeriesFile, fields: Sequence[str], option: str, *, per_volume: bool) -> Sequence[float]:
+    """Return the values of the volumes of one file."""
+    field = next((f for f in fields if f in file.sidecar.values), fields[0])
+    unit = "degrees" if field == "FlipAngle" else "seconds"
+    values = file.sidecar.numbers(field)
+    if values is None:
+        file.sidecar.missing(field, f"give {option} in {unit}")
+    if len(values) == file.n_volumes:
+        return values
+    if len(values) > 1 or per_volume:
+        raise InputError(
+            f"{len(values)} values for {file.n_volumes} volumes; give {option} in {unit}",
+            source=file.sidecar.origin[field],
+            field=field,
+        )
+    return values * file.n_volumes

@@ -1,0 +1,18 @@
+"""Maps of a series with several flip angles and their files."""
+
+from __future__ import annotations
+
+from qsmengine.pipeline.outputs.products import Product, Support
+
+_BRAIN, _KNOWN = Support("brain_mask"), Support("r1")
+
+PRODUCTS = (
+    Product("r1", "R1map", {}, "longitudinal relaxation rate", _KNOWN),
+    Product("t1", "T1map", {}, "longitudinal relaxation time", _KNOWN),
+    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate of all flip angles", _BRAIN),
+    Product("amplitude", "M0map", {}, "equilibrium magnetisation times the receive field", _KNOWN),
+    Product("r1_sd", "R1map", {"desc": "sd"}, "standard deviation of R1"),
+    Product("r2star_sd", "R2starmap", {"desc": "sd"}, "standard deviation of R2*"),
+    Product("amplitude_sd", "M0map", {"desc": "sd"}, "standard deviation of the magnetisation"),
+    Product("brain_mask", "mask", {"desc": "brain"}, "voxels in which maps were computed"),
+)
