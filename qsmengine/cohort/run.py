@@ -25,6 +25,7 @@ from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.work.exchange import Options
 from qsmengine.errors import UsageError
 from qsmengine.io.sidecars import read_json
+from qsmengine.modalities.registry import ignored
 from qsmengine.pipeline.outputs.dataset import raw_dataset, write_shared_files
 from qsmengine.pipeline.outputs.staging import check_output
 
@@ -161,7 +162,7 @@ def prepare_output(out: Path, bids: str | Path, *, force: bool = False) -> None:
                 f"{out} holds results of qsmengine {found}, but this is {version.__version__}; "
                 "choose another folder, or recompute everything with --force"
             )
-    write_shared_files(out, out, raw_dataset(Path(bids) / "any"), named=True, replace=True)
+    write_shared_files(out, out, raw_dataset(Path(bids) / "any"), ignored, named=True, replace=True)
 
 
 @contextmanager

@@ -177,6 +177,8 @@ class Modality:
     outside_bids
         Those of its suffixes that BIDS does not define. Datasets list them in ``.bidsignore`` for the
         validator, which does not exclude these images.
+    ignored
+        Patterns of those of its maps that BIDS does not define, for the ``.bidsignore`` of derivative datasets.
     extra_roles
         Settings -> roles of derivative images that they require ("labels", "r2").
     in_slabs
@@ -211,6 +213,7 @@ class Modality:
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
     outside_bids: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     in_slabs: bool = False

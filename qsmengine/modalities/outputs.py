@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qsmengine.modalities.registry import ignored
 from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
 from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
 from qsmengine.pipeline.outputs.products import Product
@@ -42,7 +43,7 @@ class Outputs:
     def write(self, result: RunResult, described: Described, writing: Writing) -> list[Path]:
         """Write the maps of a run with sidecars and provenance; return their files."""
         chosen = replace(writing, obsolete=self.obsolete)
-        return write_products(result, self.folder, self.naming, self.products, described, chosen)
+        return write_products(result, self.folder, self.naming, self.products, described, chosen, ignored)
 
 
 def plan_outputs(

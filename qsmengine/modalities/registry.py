@@ -46,6 +46,11 @@ def outside_bids() -> frozenset[str]:
     return frozenset(suffix for modality in all_modalities() for suffix in modality.outside_bids)
 
 
+def ignored() -> tuple[str, ...]:
+    """Return the patterns of the modalities' maps that BIDS does not define."""
+    return tuple(pattern for modality in all_modalities() for pattern in modality.ignored)
+
+
 def modality_of(step: str) -> Modality | None:
     """Return the modality whose step has this name, None if there is none."""
     return next((modality for modality in all_modalities() if modality.step == step), None)

@@ -71,6 +71,9 @@ def test_a_modality_of_sixty_lines_runs_from_bids_to_its_page(registered, datase
     image = read_image(dataset.root / "sub-01" / "anat" / "sub-01_PDw.nii.gz").array
     np.testing.assert_allclose(made, image / image.max(), rtol=1e-6)
 
+    ignored = (out / ".bidsignore").read_text().splitlines()
+    assert set(ignored) >= {"*_PDmap.*", "*_dwimap.*", "*_prov.json"}
+
     table = next(out.rglob("*_stats.tsv"))
     rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
     found = sorted(

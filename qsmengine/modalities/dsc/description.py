@@ -100,6 +100,7 @@ MODALITY = Modality(
     rows=ROWS,
     curves=CURVES,
     outside_bids=("dsc", "perf"),
+    ignored=(DATATYPE,),
     protocol=_protocol,
     dicom=DICOM,
     drawing=DRAWING,

@@ -120,6 +120,7 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    ignored=("*_dwimap.*",),
     in_slabs=True,
     protocol=_protocol,
     dicom=DICOM,

@@ -16,6 +16,7 @@ from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.modalities.dwi.products import PRODUCTS, DiffusionProduct
 from qsmengine.modalities.dwi.stages import FIT
+from qsmengine.modalities.registry import ignored
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
 from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map
@@ -118,7 +119,7 @@ def write_dti(
             write_json(folder / _provenance_path(local), record)
             written.append(_provenance_path(local))
         if dataset is not None:
-            written += write_shared_files(folder, root, raw_dataset_of(sources), named=True)
+            written += write_shared_files(folder, root, raw_dataset_of(sources), ignored, named=True)
     return [root / path for path in written]
 
 

@@ -137,6 +137,7 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    ignored=("*_fieldmap.*", "*_swi.*", "*_minIP.*"),
     extra_roles=_extra_roles,
     protocol=_protocol,
     dicom=DICOM,

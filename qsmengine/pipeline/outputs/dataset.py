@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from qsmengine import version
@@ -13,20 +13,8 @@ from qsmengine.io.sidecars import read_json
 
 DESCRIPTION, IGNORE = Path("dataset_description.json"), Path(".bidsignore")
 TITLE = "Susceptibility and diffusion maps by qsmengine"
-BIDSIGNORE = """\
-# qsmengine: files that BIDS does not define yet
-*_fieldmap.*
-*_swi.*
-*_minIP.*
-*_dwimap.*
-perf
-*_prov.json
-*_stats.tsv
-*_stats.json
-*.html
-figures
-group
-"""
+_IGNORED = ("*_prov.json", "*_stats.tsv", "*_stats.json", "*.html", "figures", "group")
+"""Patterns of files other than maps that BIDS does not define."""
 CONTAINER = {
     "Type": "QSMENGINE_CONTAINER_TYPE",
     "Tag": "QSMENGINE_CONTAINER_TAG",
@@ -41,7 +29,13 @@ def shared_files(*, named: bool) -> tuple[Path, ...]:
 
 
 def write_shared_files(
-    folder: Path, target: Path, raw: Path | None, *, named: bool, replace: bool = False
+    folder: Path,
+    target: Path,
+    raw: Path | None,
+    ignored: Callable[[], Iterable[str]],
+    *,
+    named: bool,
+    replace: bool = False,
 ) -> list[Path]:
     """Write the shared files that the dataset `target` lacks into `folder`; return paths relative to it.
 
@@ -53,6 +47,8 @@ def write_shared_files(
         Folder in which the files are written, and their final location.
     raw
         Root of the raw dataset; None if there is none.
+    ignored
+        Returns the patterns of all modalities' maps that BIDS does not define.
     named
         Whether the outputs have BIDS names.
     replace
@@ -71,7 +67,8 @@ def write_shared_files(
         )
         written.append(DESCRIPTION)
     if named and not (target / IGNORE).is_file():
-        write_text(folder / IGNORE, BIDSIGNORE)
+        lines = ("# qsmengine: files that BIDS does not define yet", *ignored(), *_IGNORED)
+        write_text(folder / IGNORE, "".join(f"{line}\n" for line in lines))
         written.append(IGNORE)
     return written
 

@@ -140,11 +140,13 @@ def write_products(
     naming: Naming,
     products: Sequence[Product],
     described: Described,
-    writing: Writing | None = None,
+    writing: Writing,
+    ignored: Callable[[], Iterable[str]],
 ) -> list[Path]:
     """Write the maps of a run with sidecars, provenance and dataset description; all files or none.
 
-    Fields are written in [Hz], other maps in the unit of the run; float32, zero outside the mask.
+    Fields are written in [Hz], other maps in the unit of the run; float32, zero outside the mask. `ignored` is as in
+    :func:`~qsmengine.pipeline.outputs.dataset.write_shared_files`.
 
     Returns
     -------
@@ -152,7 +154,6 @@ def write_products(
         Files written.
     """
     target = Path(target)
-    writing = writing or Writing()
     d = described
     shared = common_metadata(result, d.config, d.device, d.sources, timings=writing.timings)
     shared |= d.metadata
@@ -165,7 +166,7 @@ def write_products(
         write_json(folder / provenance, record)
         written += [provenance, *_write_texts(folder, d.texts)]
         written += write_shared_files(
-            folder, target, raw_dataset_of(d.sources), named=naming.source is not None
+            folder, target, raw_dataset_of(d.sources), ignored, named=naming.source is not None
         )
     return [target / path for path in written]
 

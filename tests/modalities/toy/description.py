@@ -68,6 +68,7 @@ MODALITY = simple_modality(
         Product("pd_mask", "mask", {"desc": "pd"}, "voxels with signal"),
     ),
     rows=(Row("PDmap.nii.gz", "proton density", Style("gray", (0, 1), "")),),
+    ignored=("*_PDmap.*",),
     references={"10.1002/mrm.0": "Toy and Toy 1999"},
     sentences={"proton-density/relative": {"text": "Proton density is the signal over its maximum"}},
     dicom=DICOM,
