@@ -11,7 +11,7 @@ from qsmengine.backend.signatures import all_kernels
 
 REQUIRED = ("sm_75", "sm_80", "sm_90")
 LIKE_SM_80 = {"sm_86", "sm_89"}
-"""Left to `python -m bench cubin`: they have the registers of sm_80, and a third of the compiler's time is saved."""
+"""Left to `python -m bench cubin`: they have the registers of sm_80."""
 
 
 @pytest.fixture(scope="module")
