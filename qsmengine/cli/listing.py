@@ -42,6 +42,11 @@ _OTHERS = (
         "Write a page per session, a cohort page (index.html), methods and references (logs/CITATION.md).",
     ),
     Command(
+        "quality",
+        "qsmengine.cli.commands.quality",
+        "Collect the quality measures of all sessions into one table and list those that need attention.",
+    ),
+    Command(
         "volumes",
         "qsmengine.cli.commands.volumes",
         "Read volumes of FreeSurfer, SynthSeg or FIRST, normalise them for head size, write a region table.",

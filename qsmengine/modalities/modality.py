@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.dicom import DicomSeries
+from qsmengine.modalities.quality import Measure
 from qsmengine.modalities.series import Series
 from qsmengine.modalities.style import Curve, Style
 from qsmengine.phantom.drawing import Drawing
@@ -174,6 +175,8 @@ class Modality:
         Maps that it writes.
     rows, curves
         Pictures and curves of a session's page.
+    measures
+        Quality measures of a session.
     outside_bids
         Those of its suffixes that BIDS does not define. Datasets list them in ``.bidsignore`` for the
         validator, which does not exclude these images.
@@ -212,6 +215,7 @@ class Modality:
     products: tuple[Product, ...]
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
+    measures: tuple[Measure, ...] = ()
     outside_bids: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

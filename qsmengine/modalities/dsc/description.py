@@ -13,6 +13,7 @@ from qsmengine.io.bids import BidsName
 from qsmengine.io.dsc import open_dsc
 from qsmengine.modalities.dsc.dicom import DICOM
 from qsmengine.modalities.dsc.products import PRODUCTS
+from qsmengine.modalities.dsc.quality import MEASURES
 from qsmengine.modalities.dsc.series import FIRST, SECOND, STEP, SUFFIXES, group
 from qsmengine.modalities.dsc.session import DATATYPE, DscRequest, dsc_files, run_dsc_session
 from qsmengine.modalities.dsc.stages import plan_dsc
@@ -98,6 +99,7 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    measures=MEASURES,
     curves=CURVES,
     outside_bids=("dsc", "perf"),
     ignored=(DATATYPE,),

@@ -19,10 +19,12 @@ from qsmengine.io.masks import load_mask
 from qsmengine.modalities.dsc.aif_file import COLUMNS, aif_table, read_aif
 from qsmengine.modalities.dsc.motion import Motion, correct_motion
 from qsmengine.modalities.dsc.products import PRODUCTS
+from qsmengine.modalities.dsc.quality import MEASURES, DscEvidence
 from qsmengine.modalities.dsc.run import PerfusionMaps, brain_mask, run_dsc
 from qsmengine.modalities.dsc.series import SECOND, STEP
 from qsmengine.modalities.dsc.stages import plan_dsc
 from qsmengine.modalities.outputs import plan_outputs
+from qsmengine.modalities.quality import quality_files, quality_texts
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming, product_files
 from qsmengine.pipeline.outputs.staging import Writing
@@ -92,7 +94,12 @@ class DscRequest:
 
 def dsc_files(plan: Plan, naming: Naming) -> list[Path]:
     """Return every file that a session writes, relative to its output folder."""
-    return [*product_files(plan, naming, PRODUCTS, STEP), *_curve_files(naming)]
+    return [*product_files(plan, naming, PRODUCTS, STEP), *_tables(naming)]
+
+
+def _tables(naming: Naming) -> tuple[Path, ...]:
+    """Return tables and sidecars: the arterial curve, and the quality measures."""
+    return *_curve_files(naming), *quality_files(naming, STEP)
 
 
 def _curve_files(naming: Naming) -> tuple[Path, Path]:
@@ -129,17 +136,18 @@ def run_dsc_session(
     sources = [*file.sources, *request.extra]
     outputs = plan_outputs(
         plan, STEP, PRODUCTS, request.out, naming, sources, force=request.force, dry_run=dry_run,
-        tables=_curve_files(naming),
+        tables=_tables(naming),
     )  # fmt: skip
     check_memory(plan, device)
     notes = [*file.notes, *plan.notes]
     if dry_run:
         return Outcome(plan, outputs.files, [*notes, *outputs.notes])
-    result, motion = _run(request, file, config, device, notes, progress)
+    result, series, motion = _run(request, file, config, device, notes, progress)
     times = {"EchoTimes": list(file.echo_times), "RepetitionTime": file.repetition_time}
     described = Described(
         STEP, config, device, sources, notes, times | _facts(result, motion), times,
-        texts=_curve_texts(naming, result, file),
+        texts=_curve_texts(naming, result, file)
+        | quality_texts(naming, STEP, MEASURES, DscEvidence(result, series, motion)),
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
     notes += [note for note in result.notes if note not in notes]
@@ -153,8 +161,11 @@ def _run(
     device: Device,
     notes: list[str],
     progress: ProgressCallback | None,
-) -> tuple[PerfusionMaps, Motion | None]:
-    """Load the images, correct motion on request, and compute the maps; extend `notes`."""
+) -> tuple[PerfusionMaps, DscSeries, Motion | None]:
+    """Load the images, correct motion on request, and compute the maps; extend `notes`.
+
+    Return the maps, the series that they were computed from, and the motion.
+    """
     loaded = read_dsc(file)
     notes += [note for note in loaded.notes if note not in notes]
     series = loaded.series
@@ -178,7 +189,7 @@ def _run(
         if error.source is None:
             raise error.at(file.files[0].path) from error
         raise
-    return result, motion
+    return result, series, motion
 
 
 def _mask(

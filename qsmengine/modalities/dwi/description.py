@@ -17,6 +17,7 @@ from qsmengine.io.sidecars import read_sidecar
 from qsmengine.modalities.dwi.dicom import DICOM
 from qsmengine.modalities.dwi.maps import dti_files
 from qsmengine.modalities.dwi.products import PRODUCTS
+from qsmengine.modalities.dwi.quality import MEASURES
 from qsmengine.modalities.dwi.series import group
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.dwi.stages import plan_dti
@@ -121,6 +122,7 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     ignored=("*_dwimap.*",),
+    measures=MEASURES,
     in_slabs=True,
     protocol=_protocol,
     dicom=DICOM,

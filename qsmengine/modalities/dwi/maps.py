@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,13 @@ from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json, write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.modalities.dwi.products import PRODUCTS, DiffusionProduct
+from qsmengine.modalities.dwi.quality import MEASURES
 from qsmengine.modalities.dwi.stages import FIT
+from qsmengine.modalities.quality import Value, quality_dictionary, quality_table
 from qsmengine.modalities.registry import ignored
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
-from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map
+from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map, write_texts
 from qsmengine.pipeline.outputs.provenance import session_record
 from qsmengine.pipeline.outputs.staging import Writing, staged
 from qsmengine.pipeline.run.plan import Plan, PlanStep
@@ -37,7 +39,7 @@ def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[
     images = dti_images(prefix, [product for product in PRODUCTS if product.map in plan.kept], names, method)
     files = [path for image in images for path in (image, sidecar_of(image))]
     if names == "bids":
-        files.append(_provenance_path(prefix))
+        files += [_provenance_path(prefix), *quality_paths(prefix)]
     root = bids_root(prefix, names)
     return files if root is None else [*files, *(root / path for path in shared_files(named=True))]
 
@@ -74,13 +76,15 @@ def write_dti(
     names: NameStyle = "fsl",
     masked: bool = False,
     notes: Iterable[str] = (),
+    quality: Mapping[str, Value] | None = None,
     writing: Writing | None = None,
 ) -> list[Path]:
     """Write the maps of a fit with sidecars; either all files are written or none.
 
     Names follow dtifit (``PREFIX_FA.nii.gz``) or BIDS derivatives
     (``PREFIX_model-tensor_param-fa_dwimap.nii.gz``). The latter include provenance and, inside a dataset, its
-    description. `masked`: whether voxels outside a mask were excluded.
+    description. `masked`: whether voxels outside a mask were excluded. `quality`: measures to
+    write with BIDS names.
     """
     prefix = Path(prefix)
     dataset = bids_root(prefix, names)
@@ -118,9 +122,23 @@ def write_dti(
             )
             write_json(folder / _provenance_path(local), record)
             written.append(_provenance_path(local))
+            written += write_texts(folder, _quality_texts(local, quality))
         if dataset is not None:
             written += write_shared_files(folder, root, raw_dataset_of(sources), ignored, named=True)
     return [root / path for path in written]
+
+
+def quality_paths(prefix: Path) -> tuple[Path, Path]:
+    """Return the table of quality measures and its dictionary, with BIDS names."""
+    stem = f"{prefix.name}_desc-quality_dti"
+    return prefix.with_name(f"{stem}.tsv"), prefix.with_name(f"{stem}.json")
+
+
+def _quality_texts(prefix: Path, quality: Mapping[str, Value] | None) -> dict[Path, str | Mapping[str, Any]]:
+    if quality is None:
+        return {}
+    table, dictionary = quality_paths(prefix)
+    return {table: quality_table(MEASURES, quality), dictionary: quality_dictionary(MEASURES)}
 
 
 def _provenance_path(prefix: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import Device, on_device
-from qsmengine.data import Array
+from qsmengine.data import Array, DwiSeries
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
@@ -20,10 +20,12 @@ from qsmengine.io.owned import private_folder
 from qsmengine.io.volume_signal import check_volumes
 from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, dti_images, fit_method, write_dti
 from qsmengine.modalities.dwi.products import PRODUCTS
+from qsmengine.modalities.dwi.quality import MEASURES, DwiEvidence
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, divide, run_slabs
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
+from qsmengine.modalities.quality import evaluate
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
@@ -31,7 +33,7 @@ from qsmengine.pipeline.outputs.staging import Writing, check_output
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
-from qsmengine.stages.diffusion.gradient_check import check_gradients
+from qsmengine.stages.diffusion.gradient_check import GradientCheck, check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
 
@@ -114,10 +116,10 @@ def run_dti_session(
     if dry_run:
         return Outcome(plan, files, [*notes, *obsolete_note(old)])
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
-        result, more = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
+        result, series, more = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
         notes += more
-        if request.check_gradients:
-            notes += gradient_notes(result)
+        check = _check(result) if request.check_gradients else None
+        notes += gradient_notes(check)
         written = write_dti(
             result,
             request.prefix,
@@ -129,6 +131,7 @@ def run_dti_session(
             names=request.names,
             masked=request.mask is not None or not bool(result["brain_mask"].all()),
             notes=notes,
+            quality=evaluate(MEASURES, DwiEvidence(result, series, check)) if request.names == "bids" else None,
             writing=replace(request.writing, obsolete=old),
         )
     return Outcome(plan, written, [*notes, *result.notes, *obsolete_note(old)], result)
@@ -172,17 +175,18 @@ def _fit(
     mask: Array | None,
     deviation: Array | None,
     progress: ProgressCallback | None,
-) -> tuple[TensorMaps, list[str]]:
-    """Return maps and notes, computed from the whole series or slab by slab."""
+) -> tuple[TensorMaps, DwiSeries | None, list[str]]:
+    """Return maps and notes, computed from the whole series, or from slabs; the series is then None."""
     if len(slabs.ranges) > 1:
-        return run_slabs(
+        result, notes = run_slabs(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
         )
+        return result, None, notes
     loaded = read_series(file, volumes, mapped=True)
     signal = loaded.series.signal
     found = check_volumes(file, volumes, lambda index, part: signal[..., index][part])
     result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
-    return result, [*loaded.notes[len(file.notes) :], *found]
+    return result, loaded.series, [*loaded.notes[len(file.notes) :], *found]
 
 
 def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Array | None, Array | None]:
@@ -201,10 +205,13 @@ def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else _existing(folder.resolve().parent)
 
 
-def gradient_notes(result: TensorMaps) -> list[str]:
+def _check(result: TensorMaps) -> GradientCheck:
+    return check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
+
+
+def gradient_notes(check: GradientCheck | None) -> list[str]:
     """Return a note if fibres are more continuous with a modified gradient table, else none."""
-    check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
-    if not check.doubtful:
+    if check is None or not check.doubtful:
         return []
     better = f"fibres are {check.ratio:.2f} times more continuous with {check.best}"
     return [f"gradient table: {better} ({check.pairs} pairs of neighbours); the table may not match the image"]

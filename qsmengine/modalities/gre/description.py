@@ -13,11 +13,13 @@ from qsmengine.io.bids import BidsName
 from qsmengine.io.gre_files import GreFiles, open_gre
 from qsmengine.modalities.gre.dicom import DICOM
 from qsmengine.modalities.gre.products import PRODUCTS
+from qsmengine.modalities.gre.quality import MEASURES
 from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.modalities.gre.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.modalities.quality import quality_files
 from qsmengine.phantom.gre import DRAWING
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Naming, product_files
@@ -78,7 +80,8 @@ def _plan(config: Config, grid: Grid, echoes: int, roles: frozenset[str]) -> Pla
 
 
 def _files(plan: Plan, name: BidsName) -> list[Path]:
-    return product_files(plan, Naming(name), PRODUCTS, MODALITY.step)
+    naming = Naming(name)
+    return [*product_files(plan, naming, PRODUCTS, MODALITY.step), *quality_files(naming, MODALITY.step)]
 
 
 def _extra_roles(settings: Mapping[str, object]) -> tuple[str, ...]:
@@ -138,6 +141,7 @@ MODALITY = Modality(
     products=PRODUCTS,
     rows=ROWS,
     ignored=("*_fieldmap.*", "*_swi.*", "*_minIP.*"),
+    measures=MEASURES,
     extra_roles=_extra_roles,
     protocol=_protocol,
     dicom=DICOM,

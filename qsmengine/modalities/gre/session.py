@@ -17,10 +17,12 @@ from qsmengine.io.masks import check_placement, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS
+from qsmengine.modalities.gre.quality import MEASURES, GreEvidence
 from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.modalities.outputs import plan_outputs
+from qsmengine.modalities.quality import quality_files, quality_texts
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming
 from qsmengine.pipeline.outputs.staging import Writing
@@ -118,9 +120,10 @@ def run_qsm_session(
         has_mask=mask is not None, has_labels=given.labels is not None, has_r2=given.r2 is not None,
     )  # fmt: skip
     inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
+    naming = Naming.of(*inputs)
     outputs = plan_outputs(
-        plan, "qsm", PRODUCTS, request.out, Naming.of(*inputs), given.sources,
-        force=request.force, dry_run=dry_run,
+        plan, "qsm", PRODUCTS, request.out, naming, given.sources,
+        force=request.force, dry_run=dry_run, tables=quality_files(naming, "qsm"),
     )  # fmt: skip
     check_memory(plan, device)
     notes = [*given.notes, *plan.notes]
@@ -135,6 +138,7 @@ def run_qsm_session(
     described = Described(
         "qsm", config, device, given.sources, notes, times,
         {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
+        quality_texts(naming, "qsm", MEASURES, GreEvidence(result, series)),
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
     return Outcome(plan, files, [*notes, *outputs.notes], result)

@@ -39,6 +39,22 @@ def iron_contrast(result: RunResult) -> float | None:
 
     None without R2*, with too few deep voxels, or if the difference is below three standard errors.
     """
+    pair = deep_values(result)
+    if pair is None:
+        return None
+    chi, r2star = pair
+    high = r2star > np.percentile(r2star, 100 - _HIGHEST)
+    fast, others = chi[high], chi[~high]
+    difference = float(fast.mean(dtype=np.float64) - others.mean(dtype=np.float64))
+    error = float(fast.std(dtype=np.float64)) / math.sqrt(len(fast))
+    return difference if abs(difference) > 3 * error else None
+
+
+def deep_values(result: RunResult) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return chi [ppm] and R2* [1/s] (voxel,) of voxels sampled deep in the mask.
+
+    None without R2*, or with too few voxels for a conclusion.
+    """
     if not {"chi", "r2star", "local_mask"} <= set(result.maps):
         return None
     grid = result.grid.replace(length_scale=result.facts.get("length_scale"))
@@ -49,11 +65,7 @@ def iron_contrast(result: RunResult) -> float | None:
     deep &= np.isfinite(r2star) & (r2star > 0)
     if np.count_nonzero(deep) < _LEAST * 100 / _HIGHEST:
         return None
-    high = r2star[deep] > np.percentile(r2star[deep], 100 - _HIGHEST)
-    fast, others = chi[deep][high], chi[deep][~high]
-    difference = float(fast.mean(dtype=np.float64) - others.mean(dtype=np.float64))
-    error = float(fast.std(dtype=np.float64)) / math.sqrt(len(fast))
-    return difference if abs(difference) > 3 * error else None
+    return chi[deep], r2star[deep]
 
 
 def _deep(mask: np.ndarray, spacing: list[float]) -> np.ndarray:

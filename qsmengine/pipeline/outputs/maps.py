@@ -164,14 +164,15 @@ def write_products(
             result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings
         )
         write_json(folder / provenance, record)
-        written += [provenance, *_write_texts(folder, d.texts)]
+        written += [provenance, *write_texts(folder, d.texts)]
         written += write_shared_files(
             folder, target, raw_dataset_of(d.sources), ignored, named=naming.source is not None
         )
     return [target / path for path in written]
 
 
-def _write_texts(folder: Path, texts: Mapping[Path, str | Mapping[str, Any]]) -> list[Path]:
+def write_texts(folder: Path, texts: Mapping[Path, str | Mapping[str, Any]]) -> list[Path]:
+    """Write texts, or the content of JSON files, to paths below `folder`; return the paths."""
     for path, content in texts.items():
         if isinstance(content, str):
             write_text(folder / path, content)

@@ -8,8 +8,12 @@ import numpy as np
 
 from qsmengine.stages.perfusion.transform import FloatArray
 
-_LARGEST_SHARE = 0.12
-"""Mean blood volume of 8 mL/100 g."""
+LARGEST_SHARE = 0.12
+"""Largest plausible share of the brain in the area of the artery: a mean blood volume of 8 mL/100 g."""
+LEAST_PEAK_TO_NOISE = 10.0
+"""Peak of the AIF over its noise below which the curve is distrusted."""
+WIDEST = 12.0
+"""Width of the AIF [s] above which the curve is distrusted."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ class AifQuality:
         found = []
         if self.lead <= 0:
             found.append(f"the AIF passes {-self.lead:.1f} s later than the brain's mean curve")
-        if 0 < self.peak_to_noise < 10:
+        if 0 < self.peak_to_noise < LEAST_PEAK_TO_NOISE:
             found.append(f"the AIF's peak is only {self.peak_to_noise:.1f} times its noise")
-        if self.width > 12:
+        if self.width > WIDEST:
             found.append(f"the AIF is {self.width:.1f} s wide at half height")
-        if self.brain_share > _LARGEST_SHARE:
+        if self.brain_share > LARGEST_SHARE:
             found.append(
                 f"the AIF's area is only {1.0 / self.brain_share:.1f} times that of the brain's mean curve "
                 "(healthy: about 20): it lies partly in tissue, and blood volume and flow are too large"

@@ -1,0 +1,161 @@
+"""Quality measures of a diffusion fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.data import DwiSeries
+from qsmengine.modalities.quality import Measure, Range
+from qsmengine.modalities.shifts import largest_translation
+from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.diffusion.gradient_check import MARGIN, MIN_PAIRS, GradientCheck
+from qsmengine.stages.diffusion.slices import SliceParams, outlier_slices, same_b
+
+PARAMETERS = 7
+"""Number of parameters of a tensor with its signal at b = 0."""
+NORMAL = 1.4826
+"""Standard deviation of normal values over their median absolute deviation."""
+
+
+@dataclass(frozen=True)
+class DwiEvidence:
+    """Result of a fit, its series (None: fitted in slabs), and the check of the table (None: not made)."""
+
+    result: RunResult
+    series: DwiSeries | None
+    check: GradientCheck | None
+
+    @cached_property
+    def fitted(self) -> npt.NDArray[np.bool_]:
+        """Voxels of the mask with a fit."""
+        return np.asarray((to_numpy(self.result["brain_mask"]) > 0) & (to_numpy(self.result["status"]) > 0))
+
+    def median(self, name: str) -> float | None:
+        """Return the median of a map over the fitted voxels."""
+        if name not in self.result.maps or not self.fitted.any():
+            return None
+        return float(np.median(to_numpy(self.result[name])[self.fitted]))
+
+
+def snr(evidence: DwiEvidence) -> float | None:
+    """Return the median SNR at b = 0, with the noise from the difference of the first two such volumes."""
+    series = evidence.series
+    volumes = [] if series is None else np.flatnonzero(series.b0_volumes)[:2].tolist()
+    if series is None or len(volumes) < 2 or not evidence.fitted.any():
+        return None
+    first, second = (to_numpy(series.signal[..., k])[evidence.fitted].astype(np.float64) for k in volumes)
+    apart = second - first
+    noise = NORMAL * float(np.median(np.abs(apart - np.median(apart)))) / np.sqrt(2.0)
+    return float(np.median(first + second)) / 2 / noise if noise > 0 else None
+
+
+def lost_slices(evidence: DwiEvidence) -> float | None:
+    """Return the share [%] of slices inside the mask that lost signal."""
+    series = evidence.series
+    if series is None:
+        return None
+    found = outlier_slices(series, evidence.fitted, SliceParams())
+    judged = np.count_nonzero(found.score)
+    return 100.0 * float(np.count_nonzero(found.outlier)) / judged if judged else None
+
+
+def translation(evidence: DwiEvidence) -> float | None:
+    """Return the largest translation [mm] of a volume from the median image of its shell."""
+    series = evidence.series
+    if series is None:
+        return None
+    return largest_translation(
+        series.signal, series.grid.voxel_size, same_b(series.b_values, series.b0_volumes)
+    )
+
+
+def residual(evidence: DwiEvidence) -> float | None:
+    """Return the median residual [%] of the log signal per degree of freedom."""
+    squares = evidence.median("sse")
+    volumes = 0 if evidence.series is None else len(evidence.series.b_values)
+    return (
+        100.0 * float(np.sqrt(squares / (volumes - PARAMETERS))) if squares and volumes > PARAMETERS else None
+    )
+
+
+def axis_ratio(evidence: DwiEvidence) -> float | None:
+    """Return the coherence of fibres with the best gradient table over that with the given one."""
+    check = evidence.check
+    return None if check is None or check.pairs < MIN_PAIRS else check.ratio
+
+
+def best_table(evidence: DwiEvidence) -> str | None:
+    """Return the change of the gradient table that fits the image best."""
+    check = evidence.check
+    return None if check is None or check.pairs < MIN_PAIRS else str(check.best)
+
+
+def volume(evidence: DwiEvidence) -> float:
+    """Return the volume [mL] of the mask."""
+    voxel = float(np.prod(evidence.result.grid.voxel_size)) / 1000.0
+    return float(np.count_nonzero(to_numpy(evidence.result["brain_mask"]))) * voxel
+
+
+MEASURES = (
+    Measure(
+        "snr_b0",
+        "SNR at b = 0",
+        "1",
+        "Median signal over noise at b = 0, with the noise from the difference of two volumes; n/a with one",
+        snr,
+        Range(20),
+        Range(10),
+        "low signal, or motion between the volumes",
+    ),
+    Measure(
+        "lost_slices",
+        "slices with signal loss",
+        "%",
+        "Share of the slices of all volumes whose signal is more than four standard deviations and 10 % below "
+        "that of their neighbours and of volumes of the same b-value",
+        lost_slices,
+        Range(high=1),
+        Range(high=5),
+        "motion during diffusion encoding",
+    ),
+    Measure(
+        "translation",
+        "motion",
+        "mm",
+        "Largest translation of a volume from the median image of its shell, by phase correlation",
+        translation,
+        Range(high=1),
+        Range(high=4),
+        "motion or eddy currents; qsmengine preproc aligns the volumes",
+    ),
+    Measure(
+        "axis_ratio",
+        "gradient table",
+        "1",
+        "Coherence of neighbouring fibres with the best flip or permutation of the gradient table over that "
+        "with the given table",
+        axis_ratio,
+        Range(high=MARGIN),
+        None,
+        "axes of the gradient table are swapped or flipped, or motion",
+    ),
+    Measure(
+        "best_table", "best gradient table", "", "Change of the table with the most coherent fibres", best_table
+    ),
+    Measure(
+        "residual",
+        "residual of the fit",
+        "%",
+        "Median over voxels of the residual of the log signal, per degree of freedom of a tensor",
+        residual,
+    ),
+    Measure("fa_median", "median FA", "1", "Median fractional anisotropy", lambda e: e.median("fa")),
+    Measure("md_median", "median MD", "mm^2/s", "Median mean diffusivity", lambda e: e.median("md")),
+    Measure("mask_volume", "volume of the mask", "mL", "Volume of the fitted mask", volume),
+)
+"""Quality measures of diffusion maps."""
