@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qsmengine.backend.device import cpu
 from qsmengine.cli.main import main
 from qsmengine.cohort.outputs.quality_tables import write_quality_table
 from qsmengine.errors import InputError
+from qsmengine.modalities.dsc import quality as dsc
+from qsmengine.modalities.dsc.run import run_dsc
+from qsmengine.modalities.gre import quality as gre
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.modalities.quality import (
     Measure,
     Range,
@@ -21,8 +26,10 @@ from qsmengine.modalities.quality import (
     quality_table,
 )
 from qsmengine.modalities.registry import all_modalities
+from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.report.quality import find_quality, worst_light
 from tests.made_sessions import make_ball, qsm_arguments, write_ball, write_dwi
+from tests.modalities.dsc.making import brain
 
 LOW = Measure("low", "low one", "ppb", "d", lambda e: e, Range(high=1.0), Range(high=2.0), "a cause")
 HIGH = Measure("high", "high one", "1", "d", lambda e: -e, Range(-1.0), Range(-2.0), "another")
@@ -145,3 +152,31 @@ def test_quality_collects_all_sessions_in_one_table(results, capsys):
 def test_a_folder_without_measures_is_refused(tmp_path):
     with pytest.raises(InputError, match="desc-quality"):
         write_quality_table(tmp_path)
+
+
+def about(values):
+    """Values within the rounding of another device."""
+    return {n: pytest.approx(v, rel=0.02, abs=0.1) if isinstance(v, float) else v for n, v in values.items()}
+
+
+def test_measures_of_echoes_do_not_depend_on_the_device(device):
+    ball, config = make_ball(2, shape=(24, 22, 20)), load_config(settings=["inversion=tkd"])
+    found, expected = (
+        evaluate(gre.MEASURES, gre.GreEvidence(run_qsm(ball.series, config, on, mask=ball.mask), ball.series))
+        for on in (device, cpu(2))
+    )
+    assert found == about(expected)
+
+
+def test_measures_of_a_bolus_do_not_depend_on_the_device(device):
+    made, config = brain(np.random.default_rng(7)), load_config(settings=["deconvolution=csvd", "leakage=none"])
+    found, expected = (
+        evaluate(
+            dsc.MEASURES,
+            dsc.DscEvidence(
+                run_dsc(made.series, config, on, mask=made.mask, aif_mask=made.artery), made.series
+            ),
+        )
+        for on in (device, cpu(2))
+    )
+    assert found == about(expected)
