@@ -13,7 +13,7 @@ from qsmengine.io.sidecars import read_json
 
 DESCRIPTION, IGNORE = Path("dataset_description.json"), Path(".bidsignore")
 TITLE = "Susceptibility and diffusion maps by qsmengine"
-_IGNORED = ("*_prov.json", "*_stats.tsv", "*_stats.json", "*.html", "figures", "group")
+_IGNORED = ("*_prov.json", "*_stats.tsv", "*_stats.json", "*_desc-quality_*", "*.html", "figures", "group")
 """Patterns of files other than maps that BIDS does not define."""
 CONTAINER = {
     "Type": "QSMENGINE_CONTAINER_TYPE",

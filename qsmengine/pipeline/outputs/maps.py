@@ -145,8 +145,8 @@ def write_products(
 ) -> list[Path]:
     """Write the maps of a run with sidecars, provenance and dataset description; all files or none.
 
-    Fields are written in [Hz], other maps in the unit of the run; float32, zero outside the mask. `ignored` is as in
-    :func:`~qsmengine.pipeline.outputs.dataset.write_shared_files`.
+    Fields are written in [Hz], other maps in the unit of the run; float32, zero outside the mask. `ignored` is
+    as in :func:`~qsmengine.pipeline.outputs.dataset.write_shared_files`.
 
     Returns
     -------
