@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -30,8 +31,19 @@ class LazyGroup(TyperGroup):
         typer.echo(overview(), nl=False)
 
 
+class Command(TyperCommand):
+    """Command whose help texts are not markup: the unit of "echo times [s]" is printed."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        for option in self.params:
+            if text := getattr(option, "help", None):
+                option.help = re.sub(r"\[(?=[a-z/#@])", r"\[", text)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
 def load_command(name: str) -> Any:
     """Import a command and build it from its options."""
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT)
-    alone.command(name)(COMMANDS[name].function)
+    alone.command(name, cls=Command)(COMMANDS[name].function)
     return typer.main.get_command(alone)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 
 import pytest
 
+from qsmengine.cli.lazy import load_command
 from qsmengine.cli.listing import COMMANDS
+from qsmengine.cli.main import main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,3 +37,11 @@ def test_a_command_imports_no_other_command():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_prints_units_and_defaults_in_brackets(name, capsys):
+    written = {part for p in load_command(name).params for part in re.findall(r"\[[^][]+\]", p.help or "")}
+    assert main([name, "--help"]) == 0
+    printed = re.sub(r"[\s│]+", "", capsys.readouterr().out)
+    assert {part for part in written if re.sub(r"\s+", "", part) not in printed} == set()
