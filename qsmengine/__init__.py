@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         remove_background,
         unwrap,
     )
+    from qsmengine.api.registration import register
     from qsmengine.api.relaxometry import reconstruct_vfa
     from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
     from qsmengine.grid import Grid
@@ -50,6 +51,7 @@ __all__ = [
     "reconstruct_vfa",
     "reference_chi",
     "region_table",
+    "register",
     "remove_background",
     "separate_chi",
     "susceptibility_weighted",
@@ -73,6 +75,7 @@ _HOMES = {
     "reconstruct_vfa": "api.relaxometry",
     "reference_chi": "api.derived",
     "region_table": "stats.regions.measure",
+    "register": "api.registration",
     "remove_background": "api.reconstruct",
     "separate_chi": "api.derived",
     "susceptibility_weighted": "api.derived",

@@ -18,6 +18,8 @@ SAME_VOXEL = 0.01
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Vector3: TypeAlias = tuple[float, float, float]
 
+LPS: FloatArray = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""Between scanner coordinates (RAS+) and those of ITK, which point left, back and up (LPS+)."""
 MIN_VOXEL_SIZE, MAX_VOXEL_SIZE = 0.01, 10.0
 """Plausible range of voxel edges [mm]; values outside indicate a wrong unit."""
 

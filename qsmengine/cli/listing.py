@@ -20,6 +20,12 @@ _OTHERS = (
         "Align the volumes of a diffusion series, rotate the gradient directions and flag outlier slices.",
     ),
     Command(
+        "register",
+        "qsmengine.cli.commands.register",
+        "Align an image with another of any contrast, check the result, bring further images and labels along.",
+        several=("--apply", "--labels"),
+    ),
+    Command(
         "denoise",
         "qsmengine.cli.commands.denoise",
         "Denoise images jointly: each voxel becomes a mean of voxels with similar patches in all images.",

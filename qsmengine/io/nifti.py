@@ -30,6 +30,9 @@ WHOLE = 0.05
 SYMMETRIC_MATRIX = "symmetric matrix"
 """Intent of an image with six components per voxel, (x, y, z, 1, 6) on disk, of a symmetric 3 x 3 matrix."""
 
+DISPLACEMENT = "vector"
+"""Intent of an image with a vector per voxel, (x, y, z, 1, 3) on disk, as ITK stores displacement fields."""
+
 
 class Image(NamedTuple):
     """Image in memory: `array` (x, y, z[, volume]) in Fortran order, `grid` and `header`."""
@@ -169,8 +172,8 @@ def write_image(
     grid
         Geometry; its affine is written as sform, and also as qform if a quaternion can express it.
     intent, description
-        NIfTI intent name and up to 79 ASCII characters. For `SYMMETRIC_MATRIX` an array (x, y, z, 6) is written
-        with five dimensions.
+        NIfTI intent name and up to 79 ASCII characters. For `SYMMETRIC_MATRIX` and `DISPLACEMENT` an array
+        (x, y, z, component) is written with five dimensions.
     xform_code
         Meaning of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI).
 
@@ -265,7 +268,8 @@ def _make_header(
     shape: tuple[int, ...], dtype: np.dtype[Any], grid: Grid, intent: str | None, description: str, code: int
 ) -> NiftiHeader:
     header = NiftiHeader.empty()
-    header.set_image((*shape[:3], 1, shape[3]) if intent == SYMMETRIC_MATRIX else shape, dtype, intent)
+    components = intent in {SYMMETRIC_MATRIX, DISPLACEMENT}
+    header.set_image((*shape[:3], 1, shape[3]) if components else shape, dtype, intent)
     if intent == SYMMETRIC_MATRIX:
         header["intent_p"] = (3, 0, 0)
     header.set_affines(grid.affine, code)

@@ -1,24 +1,30 @@
-"""Rigid and affine registration of volumes through ANTs, and resampling. The only home of `ants`.
+"""Registration of volumes through ANTs, and resampling on one grid. The only home of `ants`.
 
-A transform is a (4, 4) matrix [mm] between points along the array axes, the origin in the centre of voxel
-(0, 0, 0): it maps a point of the fixed image to the corresponding point of the moving image.
+A transform maps a point of the fixed image to the corresponding point of the moving image. :func:`register`
+finds a (4, 4) matrix [mm] between points along the array axes of one grid, the origin in the centre of voxel
+(0, 0, 0); :func:`find_transform` works in scanner coordinates, between images of different geometry.
 
-Mattes' mutual information at four resolutions; Avants et al. 2011, 10.1016/j.neuroimage.2010.09.025.
+Mattes' mutual information at four resolutions; Avants et al. 2011, 10.1016/j.neuroimage.2010.09.025. SyN:
+Avants et al. 2008, 10.1016/j.media.2007.06.004.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qsmengine.errors import DeviceError
-from qsmengine.grid import FloatArray, Vector3
+from qsmengine.grid import LPS, FloatArray, Grid, Vector3
 from qsmengine.io.owned import private_folder
+from qsmengine.ops.transforms import Transform, Warp
 
 Kind = Literal["rigid", "affine"]
+AnyKind = Literal["rigid", "affine", "syn"]
 Volume = npt.NDArray[np.float32]
 SEED = 1
 SAMPLING = 0.5
@@ -54,13 +60,73 @@ def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> 
             aff_iterations=ITERATIONS,
             random_seed=SEED,
         )
-        steps = [ants.read_transform(name) for name in reversed(found["fwdtransforms"])]
+        return _matrix(ants, found["fwdtransforms"])
+
+
+def find_transform(
+    fixed: Volume, fixed_grid: Grid, moving: Volume, moving_grid: Grid, kind: AnyKind, start: FloatArray
+) -> Transform:
+    """Return the transform from `fixed` to `moving` in scanner coordinates.
+
+    Parameters
+    ----------
+    fixed, moving
+        Images (x, y, z), each on its grid, whose voxel axes are perpendicular.
+    kind
+        "rigid" (6 parameters), "affine" (12), or "syn": affine, then a diffeomorphism on the grid of `fixed`.
+    start
+        (4, 4) [mm] transform from which the search starts.
+
+    Raises
+    ------
+    DeviceError
+        If the package antspyx is not installed.
+    """
+    ants = _ants()
+    images = [_placed(ants, fixed, fixed_grid), _placed(ants, moving, moving_grid)]
+    with private_folder("registration") as folder:
+        first = folder / "start.mat"
+        ants.write_transform(_affine(ants, LPS @ start @ LPS), str(first))
+        found = ants.registration(
+            *images,
+            type_of_transform="SyN" if kind == "syn" else kind.capitalize(),
+            initial_transform=str(first),
+            outprefix=str(folder / "found"),
+            aff_metric="mattes",
+            aff_random_sampling_rate=SAMPLING,
+            random_seed=SEED,
+        )
+        steps = [name for name in found["fwdtransforms"] if name.endswith(".mat")]
+        matrix = LPS @ _matrix(ants, steps) @ LPS
+        if kind != "syn":
+            return Transform(matrix)
+        forward = next(name for name in found["fwdtransforms"] if not name.endswith(".mat"))
+        back = next(name for name in found["invtransforms"] if not name.endswith(".mat"))
+        return Transform(matrix, _warp(ants, Path(forward), fixed_grid), _warp(ants, Path(back), fixed_grid))
+
+
+def _matrix(ants: Any, files: Sequence[str]) -> FloatArray:
+    """Return the product of affine transforms, listed as ANTs does: the first is applied last."""
     points = np.concatenate([np.zeros((1, 3)), np.eye(3)])
-    for step in steps:
+    for name in reversed(files):
+        step = ants.read_transform(name)
         points = np.array([step.apply_to_point(tuple(point)) for point in points])
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = (points[1:] - points[0]).T, points[0]
     return matrix
+
+
+def _affine(ants: Any, matrix: FloatArray) -> Any:
+    numbers = [*matrix[:3, :3].ravel(), *matrix[:3, 3]]
+    return ants.create_ants_transform(
+        transform_type="AffineTransform", precision="float", dimension=3, parameters=numbers
+    )
+
+
+def _warp(ants: Any, path: Path, grid: Grid) -> Warp:
+    """Read a displacement field and turn its components to the axes of scanner coordinates (RAS+)."""
+    field = np.asarray(ants.image_read(str(path)).numpy(), dtype=np.float32)
+    return Warp(field * np.diag(LPS)[:3].astype(np.float32), grid)
 
 
 def resample(image: Volume, matrix: FloatArray, voxel_size: Vector3) -> Volume:
@@ -95,3 +161,14 @@ def _ants() -> Any:
 
 def _image(ants: Any, array: npt.NDArray[Any], voxel_size: Vector3) -> Any:
     return ants.from_numpy(np.asarray(array, dtype=np.float32), spacing=tuple(float(h) for h in voxel_size))
+
+
+def _placed(ants: Any, array: npt.NDArray[Any], grid: Grid) -> Any:
+    """Return an image in ITK's coordinates, whose first two axes point left and back."""
+    affine = LPS @ grid.affine
+    return ants.from_numpy(
+        np.asarray(array, dtype=np.float32),
+        origin=tuple(float(x) for x in affine[:3, 3]),
+        spacing=grid.voxel_edges,
+        direction=affine[:3, :3] / np.asarray(grid.voxel_edges),
+    )

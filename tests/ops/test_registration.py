@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from qsmengine.errors import DeviceError
+from qsmengine.ops.alignment import align
 from qsmengine.ops.registration import register, resample, rotation_of
+from qsmengine.phantom import virtual_head
 from tests.stages.diffusion.moving import turn
 
 VOXEL = (2.0, 1.5, 3.0)
@@ -50,3 +54,33 @@ def test_a_missing_library_is_named(monkeypatch):
     image = np.ones((4, 4, 4), np.float32)
     with pytest.raises(DeviceError, match=r"antspyx.*qsmengine\[registration\]"):
         register(image, image, VOXEL, "rigid")
+
+
+@pytest.mark.slow
+def test_a_moved_head_of_another_contrast_is_found_and_wrong_pairs_are_refused():
+    pytest.importorskip("ants", reason="antspyx is not installed")
+    from qsmengine.phantom.drawing import Drawing
+    from qsmengine.phantom.structural import StructuralSettings
+    from qsmengine.phantom.structural_drawing import DRAWING, simulate
+
+    settings = StructuralSettings(suffixes=("T1w",), voxel_size=(2.5, 2.5, 2.5), rotation=(9.0, -8.0, 9.0),
+                                  shift=(9.0, -8.0, 9.0))  # fmt: skip
+    drawing: Drawing = replace(DRAWING, simulate=partial(simulate, settings=settings))
+    voxel = (3.0, 3.0, 3.0)
+    first, second = (
+        virtual_head(subject=n, voxel_size=voxel, modalities=("gre", drawing), echo_times=(0.01,), snr=50.0)
+        for n in (1, 2)
+    )
+    t1, gre = first.series("t1w"), first.gre.magnitude[..., 0]
+    grid = t1.placement.grid
+    found = align(gre, first.grid, t1.images["T1w"], grid)
+    assert not found.problems
+    voxels = np.argwhere(np.isin(first.labels, (10, 11, 12, 13, 49, 50, 51, 52)))
+    points = np.asarray(voxels @ first.grid.affine[:3, :3].T + first.grid.affine[:3, 3], dtype=np.float64)
+    true = points @ t1.placement.motion[:3, :3].T + t1.placement.motion[:3, 3]
+    assert np.linalg.norm(found.transform(points) - true, axis=1).max() <= 0.5
+    flipped = align(gre, first.grid, t1.images["T1w"][::-1].copy(), grid)
+    other = second.series("t1w")
+    two = align(gre, first.grid, other.images["T1w"], other.placement.grid)
+    for wrong in (flipped, two):
+        assert any("two heads, or one of them is mirrored" in problem for problem in wrong.problems)
