@@ -182,6 +182,17 @@ def _spoiled(mask: Image, points: Image, seed: int) -> dict[str, Any]:
         size = amplitude * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle)) * np.exp(-r2star * time)
         volumes.append(np.abs(size + 0.3 * rng.normal(size=mask.shape)))
     return {
+        **_transmit(amplitude, b1), "r1": r1 / b1**2, "amplitude": amplitude * b1,
         "spoiled": np.stack(volumes, axis=-1), "b1": b1, "flip_angles": FLIP_ANGLES,
         "repetition_times": (REPETITION_TIME,) * len(times), "spoiled_times": times,
+    }  # fmt: skip
+
+
+def _transmit(amplitude: Image, b1: Image) -> dict[str, Any]:
+    """Return pairs of images from which B1 is computed: actual flip-angle imaging and double angle."""
+    angle = np.radians(60.0) * b1
+    cosine = np.cos(angle)
+    return {
+        "afi_short": amplitude, "afi_long": amplitude * (1 + 5.0 * cosine) / (5.0 + cosine),
+        "angle_single": amplitude * np.sin(angle), "angle_double": amplitude * np.sin(2 * angle),
     }  # fmt: skip

@@ -28,6 +28,10 @@ class VfaResult:
     amplitude
         (x, y, z) equilibrium magnetisation times the receive field [unit of the signal]; with one echo per flip
         angle also times the decay up to it.
+    pd
+        (x, y, z) proton density relative to water [1]; None if the step is switched off.
+    b1
+        (x, y, z) estimated ratio of the actual to the nominal flip angle; None if none was estimated.
     r2star
         (x, y, z) [1/s]; None if no flip angle has two echoes.
     errors
@@ -41,6 +45,8 @@ class VfaResult:
     r1: Array
     t1: Array
     amplitude: Array
+    pd: Array | None
+    b1: Array | None
     r2star: Array | None
     errors: Mapping[str, Array]
     mask: Array
@@ -55,7 +61,7 @@ def reconstruct_vfa(
     repetition_times: float | Sequence[float],
     echo_times: float | Sequence[float],
     mask: Array | None = None,
-    b1: Array | None = None,
+    b1: Array | str | None = None,
     method: str = "linear",
     params: Mapping[str, Mapping[str, Any]] | None = None,
     device: str | Device | None = None,
@@ -75,7 +81,8 @@ def reconstruct_vfa(
     mask
         (x, y, z) brain mask; None: computed as by ``qsmengine vfa``.
     b1
-        (x, y, z) ratio of the actual to the nominal flip angle; None: 1.
+        (x, y, z) ratio of the actual to the nominal flip angle, or a method that estimates it,
+        ``minimum_entropy``; None: 1.
     method
         ``linear`` or ``nonlinear``, see ``qsmengine stage flip-angles --list``.
     params
@@ -90,7 +97,12 @@ def reconstruct_vfa(
     UsageError
         For an unknown method or parameter.
     """
-    sections = {"flip_angles": {"method": get_method("flip-angles", method).name}, "common_decay": {}}
+    sections: dict[str, dict[str, Any]] = {
+        "flip_angles": {"method": get_method("flip-angles", method).name},
+        "common_decay": {},
+        "proton_density": {},
+        "transmit_field": {"method": get_method("transmit-field", b1).name} if isinstance(b1, str) else {},
+    }  # fmt: skip
     unknown = (params or {}).keys() - sections.keys()
     if unknown:
         raise UsageError(f"params: unknown stage {', '.join(sorted(unknown))}")
@@ -109,14 +121,16 @@ def reconstruct_vfa(
     where = device_for(device, signal)
     inside = brain_mask(series, where)[0] if mask is None else mask
     sized = replace(series, grid=sized_grid(grid, {"mask": inside}, device=where))
-    found = run_vfa(sized, config, where, mask=inside, b1=b1)
+    found = run_vfa(sized, config, where, mask=inside, b1=None if isinstance(b1, str) else b1)
     maps, ending = found.maps, "_sd"
     return VfaResult(
         r1=maps["r1"],
         t1=maps["t1"],
         amplitude=maps["amplitude"],
+        pd=maps.get("pd"),
+        b1=maps.get("b1") if isinstance(b1, str) else None,
         r2star=maps.get("r2star"),
-        errors={name.removesuffix(ending): maps[name] for name in maps if name.endswith(ending)},
+        errors={name: maps[name + ending] for name in ("r1", "amplitude", "r2star") if name + ending in maps},
         mask=maps["brain_mask"],
         notes=found.notes,
     )

@@ -52,6 +52,12 @@ INPUT_UNITS: Mapping[str, str] = {
     "repetition_times": "s",
     "spoiled_times": "s",
     "b1": "1",
+    "r1": "1/s",
+    "amplitude": "arbitrary",
+    "afi_short": "arbitrary",
+    "afi_long": "arbitrary",
+    "angle_single": "arbitrary",
+    "angle_double": "arbitrary",
 }
 """Argument of methods -> unit."""
 

@@ -167,6 +167,19 @@ STAGES = (
         (".relaxometry.variable_flip_angle",),
         default="linear",
     ),
+    Stage(
+        "transmit-field",
+        "Transmit field B1 relative to its nominal value.",
+        (".relaxometry.transmit_field",),
+        presence="extra",
+    ),
+    Stage(
+        "proton-density",
+        "Proton density from the amplitude of spoiled gradient echoes.",
+        (".relaxometry.proton_density",),
+        presence="optional",
+        default="pseudo_density",
+    ),
 )
 """Stages in the order of the pipeline; their modules are imported on first use."""
 

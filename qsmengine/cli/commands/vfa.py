@@ -57,6 +57,14 @@ def vfa(
             metavar="F",
         ),
     ] = None,
+    b1_method: Annotated[
+        str | None,
+        typer.Option(
+            "--b1-method",
+            help="estimate of the transmit field if there is no map: minimum_entropy; default: none",
+            metavar="METHOD",
+        ),
+    ] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
     method: Annotated[
         str | None,
@@ -76,7 +84,7 @@ def vfa(
     """Compute R1, T1, R2* and proton density from spoiled gradient echoes at several flip angles.
 
     Two flip angles or more are needed; R2* needs two echoes. Without a map of the transmit field R1 contains
-    the error of the flip angle, squared.
+    the error of the flip angle, squared; --b1-method estimates the field from R1 itself, except for its mean.
 
     Flip angles, repetition times and echo times are read from the JSON sidecars if present.
     """
@@ -87,6 +95,8 @@ def vfa(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     methods = [] if method is None else [f"flip_angles.method={method}"]
+    if b1_method is not None:
+        methods.append(f"transmit_field.method={b1_method}")
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
     request = VfaRequest(
         magnitude=tuple(magnitude),

@@ -11,6 +11,8 @@ PRODUCTS = (
     Product("t1", "T1map", {}, "longitudinal relaxation time", _KNOWN),
     Product("r2star", "R2starmap", {}, "effective transverse relaxation rate of all flip angles", _BRAIN),
     Product("amplitude", "M0map", {}, "equilibrium magnetisation times the receive field", _KNOWN),
+    Product("pd", "PDmap", {}, "proton density relative to water", _KNOWN),
+    Product("b1", "TB1map", {}, "transmit field relative to its nominal value", _BRAIN),
     Product("r1_sd", "R1map", {"desc": "sd"}, "standard deviation of R1"),
     Product("r2star_sd", "R2starmap", {"desc": "sd"}, "standard deviation of R2*"),
     Product("amplitude_sd", "M0map", {"desc": "sd"}, "standard deviation of the magnetisation"),

@@ -9,19 +9,35 @@ from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
 
 _BRAIN = {"mask": "brain_mask"}
 DECAY, FIT = Use("common_decay", _BRAIN), Use("flip_angles", _BRAIN)
+_MAPS = ("r1", "t1", "amplitude", "r1_sd", "amplitude_sd")
+APPARENT = Use("flip_angles", _BRAIN, {name: f"apparent_{name}" for name in _MAPS})
+"""Fit with the nominal flip angles, from whose R1 the transmit field is estimated."""
+TRANSMIT = Use("transmit_field", {"r1": "apparent_r1", **_BRAIN})
+DENSITY = Use("proton_density", _BRAIN)
 TABLES = ("flip_angles", "repetition_times", "spoiled_times")
-ONE_ECHO = "common decay left out: one echo per flip angle"
+ONE_ECHO = "common decay left out: one echo per flip angle; M0 and proton density contain the decay up to it"
 NO_B1 = "no B1 map: flip angles are taken as nominal; an error of 1 % in B1 makes R1 wrong by 2 %"
+GIVEN_B1 = "transmit field left out: a B1 map is given"
 
 
 def plan_vfa(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = frozenset()) -> Plan:
     """Plan the steps from a series to its maps.
 
     `roles` are "later_echoes" if a flip angle has more than one echo, and "b1" for a map of the transmit field.
+    Without a map, a method of the transmit field that the configuration names estimates it from R1 at nominal
+    flip angles.
     """
     present = {"spoiled", "brain_mask", *TABLES, *(roles & {"b1"})}
-    notes = [] if "b1" in roles else [NO_B1]
-    uses = [DECAY, FIT] if LATER in roles else [FIT]
-    if LATER not in roles:
+    uses, notes = [], []
+    if LATER in roles:
+        uses.append(DECAY)
+    else:
         notes.append(ONE_ECHO)
-    return plan_uses(config, uses, present, grid, volumes, notes)
+    estimated = config.method(TRANSMIT.section) is not None
+    if "b1" in roles:
+        notes += [GIVEN_B1] if estimated else []
+    elif estimated:
+        uses += [APPARENT, TRANSMIT]
+    else:
+        notes.append(NO_B1)
+    return plan_uses(config, [*uses, FIT, DENSITY], present, grid, volumes, notes)

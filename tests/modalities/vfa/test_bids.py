@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
+from qsmengine import reconstruct_vfa
 from qsmengine.cli.main import main
 from qsmengine.cohort.outputs.reports import write_reports
 from qsmengine.cohort.plan.build import plan_cohort
@@ -81,6 +82,24 @@ def test_with_the_true_b1_tissue_rates_are_within_two_percent(head, dataset, tmp
     for label in (2, 41, 3, 42, 10, 49):
         region = (head.labels == label) & mask & head.mask
         assert r1[region].mean() == pytest.approx(truth[region].mean(), rel=0.02)
+
+
+def test_entropy_finds_the_shape_of_b1_and_density_follows_from_r1(head):
+    images = head.series("vfa")
+    series, reference = images.series, head.mask & np.isin(head.labels, (2, 41))
+    noisy = DRAWING.add_noise(images, 60.0, reference, np.random.default_rng(7)).series.signal
+    mean = float(np.exp(np.log(images.b1[head.mask]).mean()))
+    result = reconstruct_vfa(
+        noisy, head.grid, flip_angles=series.flip_angles, repetition_times=series.repetition_times,
+        echo_times=series.echo_times, mask=head.mask, b1="minimum_entropy",
+        params={"transmit_field": {"mean": mean}}, device="cpu",
+    )  # fmt: skip
+    error = np.log(result.b1[head.mask] / images.b1[head.mask])
+    assert error.std() < 0.8 * np.log(images.b1[head.mask]).std()
+    truth = head.truth["m0"].array
+    for label in (2, 41, 3, 42, 10, 49):
+        region = (head.labels == label) & head.mask
+        assert result.pd[region].mean() == pytest.approx(truth[region].mean(), rel=0.03)
 
 
 def test_a_series_that_cannot_be_used_is_reported_in_the_plan(dataset, tmp_path):

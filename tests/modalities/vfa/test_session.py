@@ -41,7 +41,16 @@ def outcome(files, tmp_path_factory):
 def test_a_session_writes_the_true_maps(outcome, made):
     folder = outcome.files[0].parent
     names = {path.name for path in outcome.files}
-    maps = ["R1map", "T1map", "R2starmap", "M0map", "desc-sd_R1map", "desc-sd_R2starmap", "desc-brain_mask"]
+    maps = [
+        "R1map",
+        "T1map",
+        "R2starmap",
+        "M0map",
+        "PDmap",
+        "desc-sd_R1map",
+        "desc-sd_R2starmap",
+        "desc-brain_mask",
+    ]
     assert {f"vfa_{name}.{end}" for name in maps for end in ("nii.gz", "json")} <= names
     r1 = read_image(folder / "vfa_R1map.nii.gz").array
     np.testing.assert_allclose(r1[made.mask], made.r1[made.mask], rtol=1e-4)
@@ -111,6 +120,27 @@ def test_values_that_are_not_finite_leave_the_mask(files, made, tmp_path):
     assert r1[10, 10, 6] == 0
     assert np.isfinite(r1).all()
     assert any("NaN or infinite" in note for note in outcome.notes)
+
+
+def test_b1_is_estimated_on_request(files, made, tmp_path):
+    images, mask, _ = files
+    config = load_config(settings=["transmit_field.method=minimum_entropy", "transmit_field.order=2"])
+    outcome = run_vfa_session(VfaRequest(images, tmp_path / "out", mask=mask), config, CPU)
+    b1 = read_image(tmp_path / "out" / "vfa_TB1map.nii.gz").array
+    assert np.log(b1[made.mask]).mean() == pytest.approx(0.0, abs=1e-3)
+    assert not any("no B1 map" in note for note in outcome.notes)
+    names = {path.name for path in outcome.files}
+    assert {"vfa_R1map.nii.gz", "vfa_TB1map.json"} <= names
+    assert not any("apparent" in name for name in names)
+
+
+def test_a_given_b1_is_preferred_to_an_estimate(files, tmp_path):
+    images, mask, b1 = files
+    config = load_config(settings=["transmit_field.method=minimum_entropy"])
+    request = VfaRequest(images, tmp_path / "out", mask=mask, b1=b1)
+    outcome = run_vfa_session(request, config, CPU, dry_run=True)
+    assert [step.section for step in outcome.plan.steps] == ["common_decay", "flip_angles", "proton_density"]
+    assert any("a B1 map is given" in note for note in outcome.notes)
 
 
 def test_earlier_outputs_are_kept_without_force(files, outcome):
