@@ -49,20 +49,20 @@ def check_volumes(
         than b = 0; the message names volumes and how to leave them out.
     """
     part = tuple(map(_thinned, central_part(file.grid.shape)))
-    signals = [part_of(index, part) for index in range(len(volumes))]
+    parts = [part_of(index, part).T for index in range(len(volumes))]  # files store x as the fastest axis
+    signals = np.stack(parts).reshape(len(volumes), -1)
     b_values = file.b_values[volumes]
     unweighted = b_values <= B0_THRESHOLD
     if unweighted.all():
         return []  # the fit refuses it
     chosen = unweighted if unweighted.any() else ~unweighted
-    references = np.stack([signals[index] for index in np.flatnonzero(chosen)])
-    reference: Array = references.mean(axis=0, dtype=np.float64)
+    reference: Array = signals[chosen].mean(axis=0, dtype=np.float64)
     bright = np.sort(reference[reference > 0])
     if not bright.size:
         return []
-    inside = reference > 0.5 * bright[int(0.9 * (bright.size - 1))]
-    objects = [signal[inside] for signal in signals]
-    means = np.array([values.mean(dtype=np.float64) for values in objects])
+    inside = np.flatnonzero(reference > 0.5 * bright[int(0.9 * (bright.size - 1))])
+    objects = signals.take(inside, axis=1)
+    means = objects.mean(axis=1, dtype=np.float64)
     numbers = volumes + 1
     if (means < 0).any():
         _refuse(file, numbers[means < 0], "a negative mean signal in the object: an offset was subtracted")
@@ -75,7 +75,7 @@ def check_volumes(
         if brighter.any():
             problem = "b > 0, but more signal than at b = 0: the table may not match the image"
             _refuse(file, numbers[brighter], problem)
-    share = float(np.mean([np.count_nonzero(values < 0) for values in objects])) / objects[0].size
+    share = np.count_nonzero(objects < 0) / objects.size
     if share <= _NEGATIVE:
         return []
     return [f"{file.path}: {share:.0%} of the object's values are negative; diffusivities are unreliable there"]

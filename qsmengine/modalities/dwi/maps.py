@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -95,7 +96,7 @@ def write_dti(
     shared = common_metadata(result, config, device, sources, timings=writing.timings)
     shared |= {"SkullStripped": masked, "BValues": shells}
     written: list[Path] = []
-    jobs: list[Callable[[], None]] = []
+    jobs: list[tuple[int, Callable[[], None]]] = []
     with staged(root, writing.scratch, writing.obsolete) as folder:
         for product in PRODUCTS:
             name, description = product.map, product.description
@@ -113,9 +114,10 @@ def write_dti(
                 metadata["Description"] = f"{description}: {' '.join(order.components)}, {frame}"
             shown = metadata["Description"]
             target, text = folder / path, {"description": shown, "intent": intent}
-            jobs.append(partial(write_map, target, array, result.grid, metadata, **text))
+            jobs.append((array.nbytes, partial(write_map, target, array, result.grid, metadata, **text)))
             written += [path, sidecar_of(path)]
-        write_together(jobs)
+        # the largest first, so that no thread is left with it at the end
+        write_together(job for _, job in sorted(jobs, key=itemgetter(0), reverse=True))
         if names == "bids":
             record = session_record(
                 result, config, device, sources, notes, {"BValues": shells}, timings=writing.timings

@@ -51,14 +51,19 @@ def publish(place: Path, target: Path, obsolete: Iterable[Path] = ()) -> None:
     """
     names = files_below(place / NEW)
     removed = [name for name in obsolete if name not in names and os.path.lexists(target / name)]
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
+    folders = {name.parent for name in (*names, *removed)}
+    for folder in folders:
+        (target / folder).mkdir(parents=True, exist_ok=True)
     if len(names) + len(removed) > 1 and _link_to_old(place):
+        for folder in folders:
+            (place / OLD / folder).mkdir(parents=True, exist_ok=True)
         for name in (*names, *removed):
             if os.path.lexists(target / name):
                 _twin(target / name, place / OLD / name)
+        current = place.resolve() / CURRENT
+        links = {folder: os.path.relpath(current / folder, (target / folder).resolve()) for folder in folders}
         for name in (*names, *removed):
-            _replace_by_link(place, target / name, name)
+            _replace_by_link(place, target / name, Path(links[name.parent]) / name.name)
         switch = place / _TWIN
         switch.symlink_to(NEW)
         switch.replace(place / CURRENT)
@@ -82,13 +87,13 @@ def settle(place: Path, target: Path) -> None:
     """
     current = place / CURRENT
     if current.is_symlink():
+        twin = place / _TWIN
+        twin.unlink(missing_ok=True)
         for name in dict.fromkeys([*files_below(place / OLD), *files_below(place / NEW)]):
             final = target / name
             if not final.is_symlink() or place.name not in final.readlink().parts:
                 continue
             if os.path.lexists(current / name):
-                twin = place / _TWIN
-                twin.unlink(missing_ok=True)
                 _twin(current / name, twin)
                 twin.replace(final)
             else:
@@ -115,7 +120,6 @@ def _link_to_old(place: Path) -> bool:
 
 def _twin(path: Path, twin: Path) -> None:
     """Give a file a second name: a hard link, else a copy. A link is repeated as a link to the same file."""
-    twin.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         twin.symlink_to(path.resolve())
         return
@@ -125,8 +129,7 @@ def _twin(path: Path, twin: Path) -> None:
         shutil.copy2(path, twin)
 
 
-def _replace_by_link(place: Path, final: Path, name: Path) -> None:
-    text = os.path.relpath(place.resolve() / CURRENT / name, final.parent.resolve())
+def _replace_by_link(place: Path, final: Path, text: Path) -> None:
     link = place / _TWIN
     link.symlink_to(text)
     link.replace(final)
