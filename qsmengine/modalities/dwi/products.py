@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qsmengine.pipeline.outputs.products import Product, Support
 from qsmengine.stages.diffusion.fitting import STATUS
-from qsmengine.stages.diffusion.kurtosis import COMPONENTS
+from qsmengine.stages.diffusion.orders import KURTOSIS_ORDER
 
 UNFITTED = (0, 3, 4)
 """Status values where the other maps are zero; tissue maps are also zero where the status is 6."""
@@ -46,7 +46,7 @@ PRODUCTS = (
     _product("rk", "RK", "radial kurtosis"),
     _product("kfa", "KFA", "kurtosis fractional anisotropy"),
     _product("mkt", "MKT", "mean of the kurtosis tensor"),
-    _product("kurtosis_tensor", "DKT", f"kurtosis tensor: {' '.join(COMPONENTS)}, FSL frame"),
+    _product("kurtosis_tensor", "DKT", f"kurtosis tensor: {' '.join(KURTOSIS_ORDER)}, FSL frame"),
     _product("free_water", "FW", "fraction of free water", FLUID_SUPPORT),
     _product("sse", "sse", "sum of squared residuals of the log signal"),
     _product("sigma", "sigma", "standard deviation of the signal around the model"),

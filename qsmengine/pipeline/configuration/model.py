@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from qsmengine.errors import UsageError
-from qsmengine.io.phase import OVERRIDE, is_unit
 from qsmengine.stages import registry
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -26,6 +25,8 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def _known_units(text: str) -> str:
+    from qsmengine.io.phase import OVERRIDE, is_unit
+
     if not is_unit(text):
         raise ValueError(OVERRIDE)
     return text

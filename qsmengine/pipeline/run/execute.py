@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array, check_not_empty
@@ -16,7 +16,9 @@ from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record, RunResult
 from qsmengine.solvers.stopping import SolverStatus
 from qsmengine.stages.object_size import size_notes
-from qsmengine.stages.uncertainty.monte_carlo import ChainStep
+
+if TYPE_CHECKING:
+    from qsmengine.stages.uncertainty.monte_carlo import ChainStep
 
 Result = TypeVar("Result", bound=RunResult)
 
@@ -117,6 +119,8 @@ def _run_step(
 
 def _chain_step(step: PlanStep, state: Mapping[str, Any]) -> ChainStep:
     """Step to be repeated on other fields; inputs other than field, weight and mask are unchanged."""
+    from qsmengine.stages.uncertainty.monte_carlo import ChainStep
+
     changing = {"total_field", "local_field", "weight", "mask"}
     kept = {a: state[name] for a, name in step.inputs.items() if a not in changing and name in state}
     return ChainStep(step.method, step.params, kept)

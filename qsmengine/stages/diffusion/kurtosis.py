@@ -40,13 +40,11 @@ from qsmengine.stages.diffusion.design import (
     shells,
 )
 from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, pose, results
+from qsmengine.stages.diffusion.orders import KURTOSIS_ORDER
 from qsmengine.stages.diffusion.tensor import TensorResult
 from qsmengine.stages.method import Method
 
 UNKNOWNS = 22
-COMPONENTS = ("xxxx", "yyyy", "zzzz", "xxxy", "xxxz", "xyyy", "yyyz", "xzzz", "yzzz", "xxyy", "xxzz", "yyzz",
-              "xxyz", "xyyz", "xyzz")  # fmt: skip
-"""Order of the components of ``kurtosis_tensor``, as in DIPY and MRtrix3's ``dwi2tensor -dkt``."""
 NODES = 16
 """Points of the Gauss rule on the half interval; accurate to 1e-7 for eigenvalue ratios of 500."""
 STEEPEST = 3.0
@@ -80,7 +78,7 @@ class ConstrainedKurtosisParams(KurtosisParams):
 class KurtosisResult(TensorResult):
     """Maps of the tensor and of the kurtosis.
 
-    ``kurtosis_tensor`` W (x, y, z, 15) [1] in the order of COMPONENTS; ``mk``, ``ak``, ``rk``, ``mkt`` mean,
+    ``kurtosis_tensor`` W (x, y, z, 15) [1] in KURTOSIS_ORDER; ``mk``, ``ak``, ``rk``, ``mkt`` mean,
     axial, radial kurtosis and mean of W [1]; ``kfa`` kurtosis fractional anisotropy [1].
     """
 
@@ -132,7 +130,7 @@ def dki_constrained(
 
 
 def kurtosis_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> Design:
-    """Return the coefficients for the unknowns log S0, b_max D (6), b_max^2 V (15, order of COMPONENTS)."""
+    """Return the coefficients for the unknowns log S0, b_max D (6), b_max^2 V (15, order of KURTOSIS_ORDER)."""
     b_values, b_vectors = checked_table(b_values, b_vectors, b0_threshold)
     b_values = np.where(b_values <= b0_threshold, 0.0, b_values)
     b_max = float(b_values.max())
@@ -154,7 +152,7 @@ def kurtosis_design(b_values: Array, b_vectors: Array, b0_threshold: float) -> D
 
 def quartic_terms(directions: FloatArray) -> FloatArray:
     """Return the factors (direction, 15) of the components of W along unit vectors (direction, 3)."""
-    powers = np.array([[name.count(axis) for axis in "xyz"] for name in COMPONENTS])
+    powers = np.array([[name.count(axis) for axis in "xyz"] for name in KURTOSIS_ORDER])
     times = np.array([24 / np.prod([(1, 1, 2, 6, 24)[n] for n in row]) for row in powers])
     return np.asarray(times * np.prod(directions[:, None, :] ** powers, axis=2), dtype=np.float64)
 

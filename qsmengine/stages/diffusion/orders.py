@@ -29,6 +29,11 @@ TENSOR_ORDERS = {
 }
 """fsl: dtifit's ``_tensor``; mrtrix: dwi2tensor's, along the scanner's axes; dipy: lower triangle, as DIPY's
 ``lower_triangular`` for the same table; nifti: that order under the intent SYMMATRIX."""
+KURTOSIS_ORDER = (
+    "xxxx", "yyyy", "zzzz", "xxxy", "xxxz", "xyyy", "yyyz", "xzzz", "yzzz", "xxyy", "xxzz", "yyzz",
+    "xxyz", "xyyz", "xyzz",
+)  # fmt: skip
+"""Order of the components of ``kurtosis_tensor``, as in DIPY and MRtrix3's ``dwi2tensor -dkt``."""
 
 
 def reorder_tensor(tensor: Array, order: str, grid: Grid) -> Array:

@@ -12,7 +12,6 @@ from qsmengine.backend.device import cpu, to_numpy
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.diffusion.kurtosis import (
-    COMPONENTS,
     ConstrainedKurtosisParams,
     KurtosisParams,
     dki,
@@ -20,6 +19,7 @@ from qsmengine.stages.diffusion.kurtosis import (
     limits,
     quartic_terms,
 )
+from qsmengine.stages.diffusion.orders import KURTOSIS_ORDER
 from tests.stages.diffusion.tensors import PLACES, gradient_table, six
 
 CPU = cpu(2)
@@ -197,7 +197,7 @@ def test_components_are_those_of_a_symmetric_tensor(rng):
     full = np.zeros((20, 3, 3, 3, 3, 15))
     for place in np.ndindex(3, 3, 3, 3):
         name = "".join(sorted("xyz"[i] for i in place))
-        full[(slice(None), *place, COMPONENTS.index(name))] = np.prod(n[:, place], axis=1)
+        full[(slice(None), *place, KURTOSIS_ORDER.index(name))] = np.prod(n[:, place], axis=1)
     np.testing.assert_allclose(quartic_terms(n), full.sum(axis=(1, 2, 3, 4)), atol=1e-12)
 
 
