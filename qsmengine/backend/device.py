@@ -58,13 +58,15 @@ class Device:
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
         """Return an uninitialised C-contiguous array on the device, aligned for kernels."""
         if self.kind == "cpu":
-            return _aligned_empty(shape, np.dtype(dtype))
+            return _aligned(np.empty, shape, np.dtype(dtype))
         with self.current():
             array: Array = self.xp.empty(shape, dtype)
         return array
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Array:
         """Return an array like :meth:`empty`, filled with zeros."""
+        if self.kind == "cpu":  # pages new from the system are zero, cleared by the thread that first uses them
+            return _aligned(np.zeros, shape, np.dtype(dtype))
         with self.current():
             array = self.empty(shape, dtype)
             array[...] = 0
@@ -206,9 +208,10 @@ def _found_gpus() -> tuple[int, str]:
     return count, "" if count else "CUDA finds no GPU"
 
 
-def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _aligned(make: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array made by np.empty or np.zeros whose data start at a multiple of `ALIGNMENT` bytes."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    raw = make(size + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     aligned: Array = raw[start : start + size].view(dtype).reshape(shape)
     return aligned

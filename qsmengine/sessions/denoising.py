@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
-from qsmengine.io.atomic import write_json
+from qsmengine.io.atomic import write_together
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.masks import inside_of
-from qsmengine.io.nifti import read_image, write_image
+from qsmengine.io.nifti import read_image
 from qsmengine.io.sidecars import read_sidecar
 from qsmengine.pipeline.configuration.parameters import parse_params
+from qsmengine.pipeline.outputs.maps import write_map
 from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged
 from qsmengine.stages.registry import get_method
@@ -100,14 +102,15 @@ def run_denoising(request: DenoiseRequest, device: Device, notes: list[str] | No
         "Software": software(),
         **machine(device),
     }
-    start = 0
+    first, jobs = 0, []
     with staged(request.target) as folder:
-        for path, name, sidecar, size in zip(request.images, names, sidecars, volumes, strict=True):
-            part = filtered[..., start : start + size]
-            start += size
-            write_image(folder / name, part[..., 0] if size == 1 else part, grid)
+        for path, name, size in zip(request.images, names, volumes, strict=True):
+            part = filtered[..., first : first + size]
+            first += size
             own = read_sidecar(path).values
-            write_json(folder / sidecar, {**{k: own[k] for k in _KEPT if k in own}, **shared})
+            metadata = {**{k: own[k] for k in _KEPT if k in own}, **shared}
+            jobs.append(partial(write_map, folder / name, part[..., 0] if size == 1 else part, grid, metadata))
+        write_together(jobs)
     return [request.target / name for name in names]
 
 

@@ -112,7 +112,7 @@ def test_a_method_on_a_full_device_names_itself(device, monkeypatch, rng):
     if device.kind == "cuda":
         limit_pool(device, 1 << 16)
     else:
-        monkeypatch.setattr("qsmengine.backend.device._aligned_empty", _full)
+        monkeypatch.setattr("qsmengine.backend.device._aligned", _full)
     try:
         with pytest.raises(OutOfMemoryError, match=f"inversion method tkd: out of memory on {device}"):
             run()
@@ -121,5 +121,5 @@ def test_a_method_on_a_full_device_names_itself(device, monkeypatch, rng):
         limit_pool(device, 0)
 
 
-def _full(shape, dtype):
+def _full(make, shape, dtype):
     raise MemoryError("Unable to allocate 9 GiB")

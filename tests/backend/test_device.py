@@ -52,6 +52,16 @@ def test_asarray_does_not_copy_what_fits(device):
     assert device.asarray(x) is x or device.asarray(x).data.ptr == x.data.ptr
 
 
+def test_zeros_are_zero_in_memory_used_before_too(device):
+    for _ in range(3):
+        x = device.zeros((5, 300, 7), np.int16)
+        assert x.dtype == np.int16
+        assert x.flags.c_contiguous
+        assert not to_numpy(x).any()
+        x[...] = 1
+        del x
+
+
 def test_values_at_an_odd_address_are_copied_to_where_a_kernel_can_load_them(rng):
     values = rng.normal(size=11).astype(np.float32)
     unaligned = np.frombuffer(b"x" + values.tobytes(), np.float32, offset=1)

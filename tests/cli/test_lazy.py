@@ -29,6 +29,15 @@ def test_help_imports_no_command():
     assert done.returncode == 0, done.stderr
 
 
+def test_denoising_imports_no_yaml():
+    code = (
+        "import sys; import qsmengine.cli.commands.denoise, qsmengine.sessions.denoising;"
+        "import qsmengine.pipeline.configuration.config; assert 'yaml' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_command_imports_no_other_command():
     code = (
         "import sys; from qsmengine.cli.main import main; main(['dti', '--help']);"

@@ -14,12 +14,15 @@ from qsmengine.cli import main
 def test_run_returns_the_exit_code_and_leaves_no_object_to_search_at_the_end(monkeypatch):
     monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "")
     monkeypatch.setattr(sys, "argv", ["qsmengine", "doctor"])
-    monkeypatch.setattr(main, "main", lambda: 3)
+    before, during = gc.get_threshold(), []
+    monkeypatch.setattr(main, "main", lambda: during.append(gc.get_threshold()[0]) or 3)
     try:
         assert __main__.run() == 3
         assert gc.get_freeze_count() > 1000
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
+    assert during == [__main__.COLLECT_AFTER]
     assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == ""
 
 

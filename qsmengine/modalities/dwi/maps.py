@@ -116,7 +116,7 @@ def write_dti(
             target, text = folder / path, {"description": shown, "intent": intent}
             jobs.append((array.nbytes, partial(write_map, target, array, result.grid, metadata, **text)))
             written += [path, sidecar_of(path)]
-        # the largest first, so that no thread is left with it at the end
+        # the largest map first: no thread is left alone with it at the end
         write_together(job for _, job in sorted(jobs, key=itemgetter(0), reverse=True))
         if names == "bids":
             record = session_record(

@@ -14,7 +14,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from qsmengine.errors import InputError, UsageError
-from qsmengine.io.yaml_text import YamlError, parse_yaml, read_yaml
 from qsmengine.pipeline.configuration.lengths import named_lengths
 from qsmengine.pipeline.configuration.messages import explain, near
 from qsmengine.pipeline.configuration.model import (
@@ -138,6 +137,8 @@ def parse_setting(setting: str) -> Tree:
 
 def parse_value(text: str) -> Any:
     """Parse the value of a setting: YAML, with ``none`` for None."""
+    from qsmengine.io.yaml_text import YamlError, parse_yaml  # slow to import, and not every command reads YAML
+
     try:
         return None if text.strip().lower() == "none" else parse_yaml(text)
     except YamlError:
@@ -168,6 +169,8 @@ def _names_method(setting: Tree) -> bool:
 
 def read_settings(path: Path) -> Any:
     """Return the content of a YAML file of settings; raises UsageError naming the file if it cannot be read."""
+    from qsmengine.io.yaml_text import read_yaml
+
     try:
         return read_yaml(path)
     except InputError as error:

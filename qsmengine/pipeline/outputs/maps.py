@@ -216,7 +216,7 @@ def write_map(
     grid: Grid,
     metadata: Mapping[str, Any],
     *,
-    description: str,
+    description: str = "",
     intent: str | None = None,
 ) -> None:
     """Write an image and its sidecar."""
