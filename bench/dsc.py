@@ -9,6 +9,7 @@ curves and artery of the series in the same rounds.
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import dsc_heads
 from bench.machine import ROOT
 from bench.timing import devices, measure, parser, ratio, report, write_json
 from qsmengine.api.perfusion import reconstruct_dsc
@@ -40,25 +42,44 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gamma", {}),
 )
 """Methods and parameters of the table."""
+PARTS = ("times", "osipy", "curves", "heads")
+"""What is measured; the heads, which are drawn first, only on request."""
 CURVES = ROOT / "tests" / "data" / "osipi-dsc" / "dsc_data.csv"
 STEP, ECHO_TIME, ARRIVAL, SNR = 1.5, 0.03, 18.0, 100.0
 
 
 def main(argv: list[str]) -> int:
     arguments = parser(__doc__, "dsc")
+    arguments.add_argument("--part", nargs="+", choices=PARTS, default=PARTS[:3], help="what is measured")
     arguments.add_argument("--shape", type=int, nargs=3, default=(128, 128, 24), metavar=("NX", "NY", "NZ"))
     arguments.add_argument("--frames", type=int, default=60)
     arguments.add_argument("--method", nargs="*", default=METHODS, help="deconvolutions")
+    arguments.add_argument(
+        "--heads", type=int, nargs="+", default=range(101, 121), help="numbers of drawn heads"
+    )
+    arguments.add_argument("--snr", type=float, nargs="+", default=(100.0,), help="of heads; inf: none")
+    arguments.add_argument("--set", nargs="+", default=(), help="settings of the heads' chain")
     options = arguments.parse_args(argv)
     case = Case((options.shape[0], options.shape[1], options.shape[2]), options.frames)
     results = []
     for device in devices(options):
-        rows = [errors_on_curves(device), case.chains(device, options.rounds, tuple(options.method))]
-        if device.kind == "cpu" and find_spec("osipy") is not None:
-            rows.append(case.against_osipy(device, options.rounds))
+        rows = [_measured(part, case, options, device) for part in PARTS if part in options.part]
         results.append(report("dsc", device, rows, shape=case.grid.shape, frames=options.frames))
     write_json(options.json, results)
     return 0
+
+
+def _measured(part: str, case: Case, options: argparse.Namespace, device: Device) -> Any:
+    if part == "times":
+        return case.chains(device, options.rounds, tuple(options.method))
+    if part == "osipy":
+        if device.kind != "cpu" or find_spec("osipy") is None:
+            print(f"{device!s:6} osipy: not compared; it needs a CPU and Python 3.12")
+            return {}
+        return case.against_osipy(device, options.rounds)
+    if part == "curves":
+        return errors_on_curves(device)
+    return dsc_heads.table(options.heads, options.snr, options.set, device)
 
 
 Deconvolve = Callable[[Any, Any, float], tuple[float, float]]

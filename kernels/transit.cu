@@ -1,21 +1,27 @@
 // Fits of transit models to perfusion curves. Times are in frames.
 #include "least_squares.h"
 
+#define SETTLED 1e-5f
+
 // Curve flow sum_j a(i - j - delay) exp(-j / transit), less `corner` of the term j = 0: rectangles of the first value
 // for corner = 0, trapezoids for 1/2. a(x) is piecewise cubic: piece floor(x) + margin holds its four coefficients in
 // the fractional part of x, and zeros where there is no agent. Levenberg-Marquardt in flow, log transit and delay from
-// the best of `starts` (transit, delay). misfit = the final sum of squares, power = that of the curve; variances are those for unit noise, of the
-// logarithm for the transit. All 0 outside the mask, and for curves that no start explains.
+// the best of `starts` (transit, delay). log transit has a Gaussian prior: the least value of
+// sum of squares * exp(strength (log transit - middle)^2) is found, the mode for noise of unknown size if strength is
+// the inverse variance of the prior over the degrees of freedom; 0 leaves it out. misfit = the final sum of squares,
+// power = that of the curve; variances are those for unit noise, of the logarithm for the transit. All 0 outside the
+// mask, and for curves that no start explains. A voxel is done when a
+// step changes the value by less than SETTLED of it.
 KERNEL(exponential_transit,
        (const float* RESTRICT change, const u8* RESTRICT mask, const float* RESTRICT artery,
         const float* RESTRICT starts, float* RESTRICT flow, float* RESTRICT transit, float* RESTRICT delay,
         float* RESTRICT misfit, float* RESTRICT power, float* RESTRICT flow_variance,
-        float* RESTRICT transit_variance, float* RESTRICT delay_variance, float corner, float shortest,
-        float longest, float earliest, float latest, int margin, int iterations, Index frame, Index n,
-        Index pieces, Index start),
+        float* RESTRICT transit_variance, float* RESTRICT delay_variance, float corner, float middle,
+        float strength, float shortest, float longest, float earliest, float latest, int margin, int iterations,
+        Index frame, Index n, Index pieces, Index start),
        (change, mask, artery, starts, flow, transit, delay, misfit, power, flow_variance, transit_variance,
-        delay_variance, corner, shortest, longest, earliest, latest, margin, iterations, frame, n, pieces,
-        start)) {
+        delay_variance, corner, middle, strength, shortest, longest, earliest, latest, margin, iterations,
+        frame, n, pieces, start)) {
   enum { FLOW, TRANSIT, DELAY, UNKNOWNS, MATRIX = UNKNOWNS * (UNKNOWNS + 1) / 2 };
   enum { KEPT, SLOWED, MOVED, DECAY, RATE, PART, PIECE, SIZE, MOST, POWER, NUMBERS };
   PRIVATE(float, v, NUMBERS);
@@ -30,8 +36,12 @@ KERNEL(exponential_transit,
   PRIVATE(float, factor, MATRIX);
   PRIVATE(float, sum, 1);
   PRIVATE(float, trial, 1);
+  PRIVATE(float, plain, 1);
+  PRIVATE(float, kept_sum, 1);
   PRIVATE(float, damping, 1);
   PRIVATE(float, accepted, 1);
+  PRIVATE(float, moving, 1);
+  PRIVATE(float, before, 1);
   PRIVATE(float, variance, UNKNOWNS);
   float least = flog(shortest), most = flog(longest);
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
@@ -43,10 +53,12 @@ KERNEL(exponential_transit,
     float *to_misfit = misfit + begin, *to_power = power + begin, *to_flow_variance = flow_variance + begin;
     float *to_transit_variance = transit_variance + begin, *to_delay_variance = delay_variance + begin;
     ANY_LANE(any, l, l < count && inside[l]);
+    int some = any;
     TILE_FOR(l, count) {
+      AT(moving, 0, l) = inside[l] ? 1.0f : 0.0f;
       AT(sum, 0, l) = 1e30f;
       AT(damping, 0, l) = 1e-2f;
-      AT(v, POWER, l) = 0.0f;
+      AT(kept_sum, 0, l) = AT(v, POWER, l) = 0.0f;
       AT(v, MOST, l) = 0.0f;
     }
     for (int j = 0; j < UNKNOWNS; ++j)
@@ -118,13 +130,32 @@ KERNEL(exponential_transit,
           AT(normal, LOWER(2, 2), l) += d2 * d2;
         }
       }
+      TILE_FOR(l, count) {
+        float far = AT(next, TRANSIT, l) - middle, held = strength * AT(trial, 0, l);
+        AT(plain, 0, l) = AT(trial, 0, l);
+        AT(before, 0, l) = AT(sum, 0, l);
+        AT(trial, 0, l) *= fexp(fmin2(strength * far * far, 60.0f));
+        AT(gradient, TRANSIT, l) -= held * far;
+        AT(normal, LOWER(TRANSIT, TRANSIT), l) += held;
+      }
       judge_trial(normal, gradient, known, pull, trial, sum, damping, accepted, UNKNOWNS, count);
       for (int j = 0; j < UNKNOWNS; ++j)
         TILE_FOR(l, count) { AT(at, j, l) = AT(accepted, 0, l) > 0.0f ? AT(next, j, l) : AT(at, j, l); }
+      TILE_FOR(l, count) {
+        int better = AT(accepted, 0, l) > 0.0f;
+        float moved = better ? AT(before, 0, l) - AT(sum, 0, l) : AT(trial, 0, l) - AT(sum, 0, l);
+        int going = moved > SETTLED * AT(sum, 0, l) && AT(damping, 0, l) < 1e2f;
+        AT(kept_sum, 0, l) = better ? AT(plain, 0, l) : AT(kept_sum, 0, l);
+        AT(moving, 0, l) = going ? AT(moving, 0, l) : 0.0f;
+      }
       factor_normal(known, factor, scale, damping, UNKNOWNS, count);
       solve_normal(factor, scale, pull, step, UNKNOWNS, count);
+      for (int j = 0; j < UNKNOWNS; ++j)
+        TILE_FOR(l, count) { AT(step, j, l) *= AT(moving, 0, l); }
+      any = 0;
+      ANY_LANE(any, l, l < count && AT(moving, 0, l) > 0.0f);
     }
-    if (any) {
+    if (some) {
       TILE_FOR(l, count) { AT(damping, 0, l) = 0.0f; }
       factor_normal(known, factor, scale, damping, UNKNOWNS, count);
       for (int j = 0; j < UNKNOWNS; ++j) {
@@ -137,7 +168,7 @@ KERNEL(exponential_transit,
       to_flow[l] = fitted ? AT(at, FLOW, l) : 0.0f;
       to_transit[l] = fitted ? fexp(AT(at, TRANSIT, l)) : 0.0f;
       to_delay[l] = fitted ? AT(at, DELAY, l) : 0.0f;
-      to_misfit[l] = fitted ? AT(sum, 0, l) : 0.0f;
+      to_misfit[l] = fitted ? AT(kept_sum, 0, l) : 0.0f;
       to_power[l] = inside[l] ? AT(v, POWER, l) : 0.0f;
       to_flow_variance[l] = fitted ? AT(variance, FLOW, l) : 0.0f;
       to_transit_variance[l] = fitted ? AT(variance, TRANSIT, l) : 0.0f;

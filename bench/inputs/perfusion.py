@@ -96,7 +96,7 @@ def _exponential(values: Values, sizes: Mapping[str, int], rng: np.random.Genera
     values["artery"] = _cubic(curve)
     values["starts"] = np.array([[1.5, -2.0], [1.5, 0.0], [3.0, 0.0], [3.0, 2.0]], np.float32)
     values |= {"corner": 0.5, "shortest": 0.3, "longest": 20.0, "earliest": -4.0, "latest": 4.0}
-    values |= {"margin": margin, "iterations": 12}
+    values |= {"margin": margin, "iterations": 12, "middle": 0.9, "strength": 0.2}
 
 
 def _gamma(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:

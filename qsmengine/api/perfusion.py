@@ -29,7 +29,7 @@ def reconstruct_dsc(
     mask: Array | None = None,
     aif: Array | str | None = None,
     aif_mask: Array | None = None,
-    method: str = "osvd",
+    method: str = "exponential",
     leakage: str = "bsw",
     relative_to: Array | None = None,
     params: Mapping[str, Mapping[str, Any]] | None = None,

@@ -152,7 +152,7 @@ STAGES = (
             ".perfusion.exponential",
             ".perfusion.gamma",
         ),
-        default="osvd",
+        default="exponential",
     ),
     Stage(
         "common-decay",

@@ -21,6 +21,8 @@ EXPONENTIAL_TRANSIT = Kernel(
     transit_variance: out f32 [n]
     delay_variance: out f32 [n]
     corner: f32
+    middle: f32
+    strength: f32
     shortest: f32
     longest: f32
     earliest: f32

@@ -49,7 +49,7 @@ def dsc(
         str | None,
         typer.Option(
             "--method",
-            help="deconvolution; default: osvd; `qsmengine stage deconvolution --list` shows all",
+            help="deconvolution; default: exponential; `qsmengine stage deconvolution --list` shows all",
             metavar="METHOD",
         ),
     ] = None,

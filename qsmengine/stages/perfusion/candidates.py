@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +24,7 @@ _SHARE = 0.6
 """Smallest area of a candidate, over the mean of the `_LARGEST` largest."""
 _LARGEST = 5
 _RIM = 2
-_PURE = 0.8
-_NEIGHBOURS = np.ones((3, 3, 3), bool)
+_PURE = 0.96
 
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -36,7 +34,8 @@ Places = npt.NDArray[np.intp]
 class Candidates:
     """Features (x, y, z) of every voxel, on the host, and access to their curves.
 
-    ``inside`` voxels of the mask; ``usable`` those without its rim that never saturate; ``area`` [1],
+    ``inside`` voxels of the mask; ``unsaturated`` those that never saturate; ``usable`` the latter without the
+    mask's rim; ``area`` [1],
     ``peak`` [1/s], ``moment`` m1 [s] from the start of the window, ``width`` [s], ``roughness`` [1]; ``sd``
     of dR2* at baseline [1/s].
     """
@@ -44,6 +43,7 @@ class Candidates:
     curves: Curves
     grid: Grid
     inside: npt.NDArray[np.bool_]
+    unsaturated: npt.NDArray[np.bool_]
     usable: npt.NDArray[np.bool_]
     area: FloatArray
     peak: FloatArray
@@ -63,15 +63,17 @@ class Candidates:
         where = where[area >= np.quantile(area, 1.0 - _LARGEST_AREAS)]
         moment = self.moment.flat[where]
         where = where[moment <= np.median(moment)]
-        jagged = (
-            self.roughness.flat[where] * (self.area.flat[where] / self.curves.step / self.peak.flat[where]) ** 2
-        )
-        where = where[jagged <= _SPIKE]
+        where = where[self.smooth(where)]
         if not where.size:
             return where
         area = self.area.flat[where]
         where = where[area >= _SHARE * float(np.sort(area)[-_LARGEST:].mean())]
         return where[np.argsort(-self.score(where), kind="stable")]
+
+    def smooth(self, where: Places) -> npt.NDArray[np.bool_]:
+        """Return which voxels do not hold a spike of a single frame."""
+        area = self.area.flat[where] / self.curves.step
+        return np.asarray(self.roughness.flat[where] * area**2 <= _SPIKE * self.peak.flat[where] ** 2)
 
     def score(self, where: Places) -> FloatArray:
         """Return p / (m1 w) of voxels."""
@@ -91,41 +93,16 @@ class Candidates:
         weight = 1.0 / (self.sd.flat[where] ** 2 + floor**2)
         return np.asarray(weight @ self.curves_at(where) / weight.sum())
 
-    def group(
-        self,
-        where: Places,
-        others: Places,
-        quality: Callable[[Places], FloatArray],
-        radius: float,
-        fewest: int,
-        most: int,
-    ) -> Places:
-        """Return up to `most` of the voxels `where`, those of the largest `quality` in their best group.
+    def purest(self, where: Places, fewest: int, most: int) -> Places:
+        """Return the voxels of `where` that lie most completely in a vessel, in their order in memory.
 
-        Voxels of a group touch each other. The best group has the largest mean quality of its best `fewest`
-        voxels; smaller groups count if there are no others. Of the voxels within `radius` [mm] of its best one,
-        all count, or all of `others` if they are fewer than `fewest`. Voxels with a peak below `_PURE` of the
-        mean of the best `fewest` are left out.
+        Purity is the smaller of area and peak, each over the mean of the `fewest` largest. Voxels of a purity
+        of at least `_PURE` are chosen, at least `fewest` and at most `most`.
         """
-        from scipy import ndimage
-
-        labels = ndimage.label(self.mask_of(where), _NEIGHBOURS)[0].flat[where]
-        groups = [where[labels == k] for k in np.unique(labels)]
-        groups = [group for group in groups if group.size >= fewest] or groups
-        group = max(groups, key=lambda group: float(np.sort(quality(group))[-fewest:].mean()))
-        centre = int(group[np.argmax(quality(group))])
-        chosen = group[self._distance(group, centre) <= radius]
-        if chosen.size < fewest:
-            chosen = others[self._distance(others, centre) <= radius]
-        best = chosen[np.argsort(-quality(chosen), kind="stable")[:most]]
-        peaks = self.peak.flat[best]
-        return np.sort(best[peaks >= _PURE * peaks[:fewest].mean()])
-
-    def _distance(self, where: Places, centre: int) -> FloatArray:
-        """Return the distances of voxels from one of them [mm], rounded to 1 nm."""
-        points = np.stack(np.unravel_index(where, self.grid.shape), axis=1)
-        away = (points - np.array(np.unravel_index(centre, self.grid.shape))) * self.grid.voxel_size
-        return np.asarray(np.sqrt((away**2).sum(axis=1)).round(6))
+        parts = (self.area.flat[where], self.peak.flat[where])
+        purity = np.minimum(*(part / np.sort(part)[-fewest:].mean() for part in parts))
+        count = max(int((purity >= _PURE).sum()), fewest)
+        return np.sort(where[np.argsort(-purity, kind="stable")[: min(count, most)]])
 
     def mask_of(self, where: Places) -> npt.NDArray[np.bool_]:
         """Return voxels given by flat indices as a mask (x, y, z)."""
@@ -162,10 +139,11 @@ def find_candidates(
         for name, image in features_of(curves, device, first, last).items()
     }
     inside = np.ascontiguousarray(to_numpy(mask)) != 0
-    usable = _without_rim(inside) & ~(np.ascontiguousarray(to_numpy(saturated)) > 0)
+    unsaturated = inside & ~(np.ascontiguousarray(to_numpy(saturated)) > 0)
+    usable = _without_rim(inside) & unsaturated
     return Candidates(
-        curves, grid, inside, usable, found["area"] * curves.step, found["peak"], found["centre"] * curves.step,
-        found["width"] * curves.step, found["roughness"],
+        curves, grid, inside, unsaturated, usable, found["area"] * curves.step, found["peak"],
+        found["centre"] * curves.step, found["width"] * curves.step, found["roughness"],
         np.where(inside, np.ascontiguousarray(to_numpy(dr2star_sd), dtype=np.float64), 0.0),
     )  # fmt: skip
 

@@ -42,7 +42,7 @@ from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.perfusion.curves import Curves, curves_of
-from qsmengine.stages.perfusion.maps import features_of, mean_curve
+from qsmengine.stages.perfusion.maps import VESSEL, features_of, mean_curve
 from qsmengine.stages.perfusion.transform import FloatArray
 
 INPUTS = ("dr2star", "dr2star_sd", "mask", "frame_times")
@@ -52,7 +52,6 @@ _AFTER = 20.0
 _DEVIATIONS = np.float32(2.5)
 _NEGLIGIBLE = 1.5e-3
 _MAD = 1.4826
-_VESSEL = 3.0
 
 
 class LeakageParams(Params):
@@ -178,7 +177,7 @@ def without_leakage(curves: Curves, area: Array, deviation: Array, device: Devic
         raise InputError(
             "most curves of the mask have a negative area: there is no passage of an agent", field="dr2star"
         )
-    inside &= area <= np.float32(_VESSEL * middle)
+    inside &= area <= np.float32(VESSEL * middle)
     peak = int(mean_curve(curves, inside).argmax())
     count = max(curves.frames - peak - round(_AFTER / curves.step), _TAIL)
     tail = curves.planes.array[-count:].mean(axis=0)
@@ -195,7 +194,7 @@ def without_leakage(curves: Curves, area: Array, deviation: Array, device: Devic
 
 def reference_curve(curves: Curves, area: Array, usual: Array) -> FloatArray:
     """Return the mean curve Rbar (frame,) [1/s] of the voxels `usual` (voxel,) bool without vessels."""
-    return mean_curve(curves, usual & (area <= np.float32(_VESSEL * median(area[usual]))))
+    return mean_curve(curves, usual & (area <= np.float32(VESSEL * median(area[usual]))))
 
 
 def leaked_curves(reference: FloatArray, rates: FloatArray, step: float) -> FloatArray:

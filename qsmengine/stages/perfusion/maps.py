@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.bolus import BOLUS_FEATURES
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.params import Params
 from qsmengine.stages.perfusion.curves import Curves
 
@@ -35,6 +36,8 @@ INPUTS = ("dr2star", "mask", "frame_times", "aif")
 OUTPUTS = {
     "cbv": "mL/100 g", "cbf": "mL/100 g/min", "mtt": "s", "tmax": "s", "ttp": "s", "residual": "1",
 }  # fmt: skip
+VESSEL = 3.0
+"""Smallest area of large vessels, over the median of the mask."""
 FEATURES = ("area", "peak", "place", "centre", "width", "roughness")
 
 
@@ -144,6 +147,14 @@ def cbv_frames(curves: Curves, window: str) -> tuple[int, int]:
 
 def mean_curve(curves: Curves, chosen: Array | None = None) -> npt.NDArray[np.float64]:
     """Return the mean curve (frame,) of the mask, or of the voxels `chosen` (voxel,) bool."""
-    inside = curves.mask != 0 if chosen is None else chosen
-    means = [plane[inside].mean(dtype=np.float64)[np.newaxis] for plane in curves.planes.array]
-    return np.concatenate([to_numpy(mean) for mean in means])
+    xp = array_module(curves.planes.array)
+    where = xp.flatnonzero(curves.mask if chosen is None else chosen)
+    return to_numpy(xp.stack([plane[where].mean(dtype=np.float64) for plane in curves.planes.array]))
+
+
+def without_vessels(curves: Curves, device: Device) -> Array:
+    """Return the voxels (voxel,) bool of the mask up to three times the median area, all if that is not > 0."""
+    inside, area = curves.mask != 0, features_of(curves, device)["area"]
+    middle = median(area[inside])
+    usual: Array = inside & (area <= np.float32(VESSEL * middle)) if middle > 0 else inside
+    return usual

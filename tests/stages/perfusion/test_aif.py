@@ -79,10 +79,10 @@ def test_voxels_only_partly_in_the_artery_are_left_out_at_any_noise(head: Brain,
 def test_few_pure_voxels_are_not_diluted(head: Brain) -> None:
     change = 0.7 * head.change.astype(np.float32)
     where = np.flatnonzero(head.artery)
-    change.reshape(-1, TIMES.size)[where[:2]] /= 0.7
+    change.reshape(-1, TIMES.size)[where[:3]] /= 0.7
     none = np.zeros(GRID.shape, np.float32)
     found = find_candidates(change, none, none, head.mask, tuple(TIMES), 21.25, GRID, cpu(2))
-    np.testing.assert_array_equal(found.group(where, where, found.score, 6.0, 3, 20), where[:2])
+    np.testing.assert_array_equal(found.purest(where, 3, 20), where[:3])
 
 
 def test_curves_of_a_single_frame_are_not_an_artery(head: Brain) -> None:

@@ -44,6 +44,26 @@ def test_standard_errors_are_those_of_repetitions() -> None:
         assert np.median(found[f"{name}_sd"]) == pytest.approx(found[name].std(), rel=0.15)
 
 
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_the_mean_flow_of_noisy_curves_is_not_overestimated(noise: float, device: Device) -> None:
+    rng = np.random.default_rng(12)
+    clean = 0.01 * np.stack([exponential(TIMES, m, 15.5) for m in (3.5, 5.0) for _ in range(1500)])
+    curves = clean + noise * clean.max() * rng.normal(size=clean.shape)
+    found = deconvolve("exponential", curves, artery(TIMES), STEP, device)["cbf"]
+    plain = deconvolve("exponential", curves, artery(TIMES), STEP, device, transit_sd=0.0)["cbf"]
+    for half in (slice(0, 1500), slice(1500, None)):
+        assert found[half].mean() == pytest.approx(60.0, rel=0.12)
+    assert plain.mean() > (1.2 * 60.0 if noise == 0.3 else 60.0)
+
+
+def test_a_curve_that_determines_its_transit_time_overrides_the_prior(device: Device) -> None:
+    usual, long = exponential(TIMES, 4.0), exponential(TIMES, 14.0)
+    curves = 0.01 * np.stack([*[usual] * 20, long])
+    curves += 0.01 * curves.max() * np.random.default_rng(5).normal(size=curves.shape)
+    found = deconvolve("exponential", curves, artery(TIMES), STEP, device)
+    assert found["mtt"][-1] == pytest.approx(14.0, rel=0.1)
+
+
 def test_blood_flow_of_osipi_s_curves() -> None:
     found = osipi().deconvolve("exponential", cpu(2), rule="rectangle")
     assert np.abs(found["cbf"] / osipi().cbf - 1).mean() <= 0.05
