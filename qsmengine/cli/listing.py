@@ -38,6 +38,12 @@ _OTHERS = (
         pairs=("--map", "--unit"),
     ),
     Command(
+        "lesions",
+        "qsmengine.cli.commands.lesions",
+        "Tabulate each lesion: its volume, and maps in its core, rim and surroundings; and the lesion load.",
+        pairs=("--map", "--unit"),
+    ),
+    Command(
         "group",
         "qsmengine.cli.commands.group",
         "Fit group models of regional values: one analysis of covariance, or the models of an analysis file.",
