@@ -12,6 +12,9 @@ all directions, above if there are streaks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,24 +32,26 @@ SHELLS = 20
 
 def streak_score(chi: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], grid: Grid) -> float:
     """Return the streak score [1] of `chi` (x, y, z) inside `mask`; NaN for a small or constant map."""
-    import scipy.fft
-
-    inside = np.argwhere(mask)
-    if not len(inside):
+    if not mask.any():
         return float("nan")
-    box = tuple(slice(low, high) for low, high in zip(inside.min(axis=0), inside.max(axis=0) + 1, strict=True))
+    box = tuple(_extent(np.asarray(mask.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1)))
     part, within = chi[box], mask[box]
     centred = np.where(within, part - part[within].mean(dtype=np.float64), 0).astype(np.float32)
-    energy = np.abs(scipy.fft.rfftn(centred, workers=-1)) ** 2
+    spectrum = np.fft.rfftn(centred)
+    energy = spectrum.real**2 + spectrum.imag**2
     shape = centred.shape
-    dipole = dipole_response(shape, grid.voxel_size, grid.b0_direction, cpu())
-    radius = _radius(shape, grid)
-    shell = (radius * (2.0 * max(grid.voxel_size) * SHELLS)).astype(np.intp)
-    near, away = np.abs(dipole) < CONE, np.abs(dipole) >= AWAY
+    dipole = np.abs(dipole_response(shape, grid.voxel_size, grid.b0_direction, cpu()))
+    shell = (_radius(shape, grid) * (2.0 * max(grid.voxel_size) * SHELLS)).astype(np.intp)
     first, last = (round(edge * SHELLS) for edge in BAND)
-    cone, rest = (_means(energy, shell, chosen, last)[first:] for chosen in (near, away))
+    cone, rest = _means(energy, shell, (dipole < CONE, dipole >= AWAY), last)[:, first:]
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.exp(np.mean(np.log(cone / rest))))
+
+
+def _extent(used: npt.NDArray[np.bool_]) -> slice:
+    """Return the indices from the first to the last used one."""
+    places = np.flatnonzero(used)
+    return slice(places[0], places[-1] + 1)
 
 
 def _radius(shape: tuple[int, ...], grid: Grid) -> npt.NDArray[np.float64]:
@@ -57,11 +62,17 @@ def _radius(shape: tuple[int, ...], grid: Grid) -> npt.NDArray[np.float64]:
 
 
 def _means(
-    energy: npt.NDArray[np.float32], shell: npt.NDArray[np.intp], chosen: npt.NDArray[np.bool_], count: int
+    energy: npt.NDArray[np.floating[Any]],
+    shell: npt.NDArray[np.intp],
+    groups: Sequence[npt.NDArray[np.bool_]],
+    count: int,
 ) -> npt.NDArray[np.float64]:
-    """Return the mean energy of the chosen frequencies in the first `count` shells; NaN for an empty shell."""
-    chosen = chosen & (shell < count)
-    places = shell[chosen]
-    sums = np.bincount(places, energy[chosen], minlength=count)
+    """Return the mean energy (group, shell) in the first `count` shells of disjoint groups; NaN for none."""
+    bins = len(groups) * count
+    place = np.full(shell.shape, bins, np.intp)
+    for number, chosen in enumerate(groups):
+        np.copyto(place, shell + number * count, where=chosen & (shell < count))
+    sums = np.bincount(place.ravel(), energy.ravel(), bins + 1)[:bins]
     with np.errstate(invalid="ignore"):
-        return np.asarray(sums / np.bincount(places, minlength=count))
+        means = sums / np.bincount(place.ravel(), minlength=bins + 1)[:bins]
+    return np.asarray(means.reshape(len(groups), count))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -140,3 +142,16 @@ def test_the_rim_is_counted_in_voxels_across_faces():
     mask[1:8, 1:8, 1:8] = True
     inner = mask & ~near_layers(mask, 3)
     assert np.argwhere(inner).tolist() == [[4, 4, 4]]
+
+
+def test_streaks_are_scored_without_scipy():
+    code = (
+        "import sys; import numpy as np; from qsmengine.grid import Grid;"
+        "from qsmengine.modalities.gre.streaks import streak_score;"
+        "noise = np.random.default_rng(3).normal(size=(48, 44, 40)).astype(np.float32);"
+        "grid = Grid.from_voxel_size(noise.shape, (1.0, 1.0, 1.0), field_strength=3.0);"
+        "assert np.isfinite(streak_score(noise, np.ones(noise.shape, bool), grid));"
+        "assert not [m for m in sys.modules if m.startswith('scipy')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
