@@ -110,6 +110,8 @@ def dsc(
         methods.append(f"denoise.method={denoise}")
     if leakage is not None:
         methods.append("leakage=none" if leakage == "none" else f"leakage.method={leakage}")
+    if motion:
+        methods.append("input.motion=true")
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
     request = DscRequest(
         dsc=tuple(dsc),
@@ -120,7 +122,6 @@ def dsc(
         aif=aif,
         aif_mask=aif_mask,
         relative_to=relative_to,
-        motion=motion,
         force=force,
     )
     chosen = choose_device(device, threads, reporter)

@@ -11,6 +11,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
 from qsmengine.io.dsc import open_dsc
+from qsmengine.modalities.dsc.companions import AIF, AIF_MASK, MASK, REGION, companions
 from qsmengine.modalities.dsc.dicom import DICOM
 from qsmengine.modalities.dsc.products import PRODUCTS
 from qsmengine.modalities.dsc.quality import MEASURES
@@ -46,7 +47,10 @@ def _open(parts: Parts, opening: Opening) -> Opened:
         file = open_dsc(images, folders=opening.folders, problems=found)
     except InputError as error:
         return Opened(None, problems=tuple(str(problem) for problem in found or [error]))
-    return Opened(file.grid, file.n_frames, notes=file.notes)
+    beside, notes = companions(images[0])
+    if {AIF, AIF_MASK} <= beside.keys():
+        return Opened(None, problems=(f"{images[0]}: both a curve and a mask of the artery lie beside it",))
+    return Opened(file.grid, file.n_frames, beside, (*file.notes, *notes))
 
 
 def _protocol(acquisition: Mapping[str, Any]) -> tuple[str, ...]:
@@ -75,7 +79,10 @@ def _reconstruct(
     request = DscRequest(
         dsc=tuple(path for role in (FIRST, SECOND) for path in task.files.get(role, ())),
         out=task.out,
-        mask=task.one("mask"),
+        mask=task.one(MASK),
+        aif=task.one(AIF),
+        aif_mask=task.one(AIF_MASK),
+        relative_to=task.one(REGION),
         force=task.force,
         name=task.name,
         writing=task.writing,

@@ -55,8 +55,6 @@ class DscRequest:
         Arterial curve (tab-separated), or voxels of an artery; None: chosen automatically.
     relative_to
         Region whose mean the relative maps are divided by.
-    motion
-        Whether to register every frame to the baseline.
     force
         Replace earlier outputs.
     name
@@ -73,7 +71,6 @@ class DscRequest:
     aif: Path | None = None
     aif_mask: Path | None = None
     relative_to: Path | None = None
-    motion: bool = False
     force: bool = False
     name: str | None = None
     writing: Writing = field(default_factory=Writing)
@@ -174,7 +171,7 @@ def _run(
     if loaded.unknown is not None:
         mask &= ~loaded.unknown
     motion = None
-    if request.motion:
+    if config.input.motion:
         motion = _still(series, mask, config, progress)
         series = motion.series
         notes.append(motion.note)

@@ -48,6 +48,9 @@ class InputOptions(Params):
         None,
         description="for files with repetitions of one echo: average them, or the number of the one to use",
     )
+    motion: bool = Field(
+        False, description="whether every frame of a bolus series is registered to the frames before the bolus"
+    )
     object_size: float | None = Field(
         None,
         gt=0,

@@ -9,11 +9,13 @@ from qsmengine.cohort.outputs.reports import write_reports
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
+from qsmengine.io.bids import write_dataset_description
 from qsmengine.io.nifti import read_image
 from qsmengine.phantom import virtual_head
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.dsc_drawing import DRAWING
 from qsmengine.pipeline.configuration.config import load_config
+from tests.modalities.dsc.making import write, write_mask
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,41 @@ def test_a_series_that_cannot_be_used_is_reported_in_the_plan(dataset, tmp_path)
     problems = [problem for session in plan.sessions for step in session.steps for problem in step.problems]
     assert len(problems) == 1
     assert "RepetitionTime: not found" in problems[0]
+
+
+@pytest.fixture
+def with_companions(made, tmp_path):
+    """Dataset with one small series, and masks of the brain, an artery, and the white matter beside it."""
+    folder = tmp_path / "bids" / "sub-01" / "perf"
+    write(folder, made, "sub-01_dsc", MagneticFieldStrength=3.0)
+    write_mask(folder / "sub-01_desc-brain_mask.nii.gz", made.mask)
+    artery = made.artery.copy()
+    artery[:10] = False
+    write_mask(folder / "sub-01_desc-aif_mask.nii.gz", artery)
+    write_mask(folder / "sub-01_desc-reference_mask.nii.gz", made.white)
+    write_dataset_description(tmp_path / "bids", name="raw", version="1")
+    return tmp_path / "bids", artery
+
+
+def test_a_cohort_uses_the_artery_region_and_mask_beside_a_series(with_companions, made, tmp_path):
+    dataset, artery = with_companions
+    plan = plan_cohort(dataset, tmp_path / "out", load_config())
+    (step,) = plan.sessions[0].steps
+    assert {"aif_mask", "region", "mask"} <= step.inputs.keys()
+    assert sum("sub-01_desc-aif_mask.nii.gz" in note for note in step.notes) == 1
+    assert run_cohort(plan, RunSettings(workers=0, device="cpu")).exit_code == 0
+    folder = tmp_path / "out" / "sub-01" / "perf"
+    np.testing.assert_array_equal(read_image(folder / "sub-01_desc-aif_mask.nii.gz").array > 0, artery)
+    np.testing.assert_array_equal(read_image(folder / "sub-01_desc-brain_mask.nii.gz").array > 0, made.mask)
+    relative = read_image(folder / "sub-01_desc-relative_CBV.nii.gz").array
+    assert relative[made.white].mean() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_curve_and_a_mask_of_the_artery_beside_a_series_are_a_problem(with_companions, tmp_path):
+    dataset, _ = with_companions
+    (dataset / "sub-01/perf/sub-01_aif.tsv").write_text("time\tdr2star\n")
+    (step,) = plan_cohort(dataset, tmp_path / "out", load_config()).sessions[0].steps
+    assert any("both a curve and a mask" in problem for problem in step.problems)
 
 
 def test_the_command_writes_the_maps_of_a_file(dataset, tmp_path, capsys):

@@ -12,6 +12,7 @@ from qsmengine.pipeline.configuration.config import load_config
 from tests.modalities.dsc.making import BOLUS, GREY, brain, write, write_mask
 
 CPU = Device("cpu", threads=2)
+MOTION = load_config(settings=["input.motion=true"])
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_motion_correction_without_its_library_is_refused_before_maps_are_writte
     monkeypatch.setitem(sys.modules, "ants", None)
     image, mask, _ = files
     with pytest.raises(DeviceError, match=r"pip install 'qsmengine\[registration\]'"):
-        run_dsc_session(DscRequest((image,), tmp_path, mask=mask, motion=True), load_config(), CPU)
+        run_dsc_session(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
     assert not list(tmp_path.iterdir())
 
 
@@ -141,7 +142,7 @@ def test_motion_is_reported_with_the_maps(files, tmp_path, monkeypatch):
     original = motion.correct_motion
     monkeypatch.setattr(session, "correct_motion", lambda *a, **k: original(*a, **{**k, "find": still}))
     image, mask, _ = files
-    found = run_dsc_session(DscRequest((image,), tmp_path, mask=mask, motion=True), load_config(), CPU)
+    found = run_dsc_session(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
     assert any("0.01 mm in the mean" in note for note in found.notes)
     record = json.loads((tmp_path / "perf_desc-dsc_prov.json").read_text())
     assert record["Acquisition"]["FramewiseDisplacement"][1] == pytest.approx(0.01, abs=1e-4)
