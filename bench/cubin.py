@@ -34,6 +34,7 @@ ACCEPTED_SPILLS = {
     "tikhonov_residue": 88,
     "matrix_residue": 40,
     "spoiled_decay": 32,
+    "spin_echo_fit": 24,
 }
 """Kernel -> spilled bytes accepted: nlm spills on sm_75 only, edge_adjoint on sm_90 only, bet_evolve on
 sm_80 only, series_median and tv_gradient_step on sm_100 only, kurtosis_fit on sm_75, sm_100 and sm_120, in

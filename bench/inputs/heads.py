@@ -182,7 +182,8 @@ def _spoiled(mask: Image, points: Image, seed: int) -> dict[str, Any]:
         size = amplitude * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle)) * np.exp(-r2star * time)
         volumes.append(np.abs(size + 0.3 * rng.normal(size=mask.shape)))
     return {
-        **_transmit(amplitude, b1), "r1": r1 / b1**2, "amplitude": amplitude * b1,
+        **_transmit(amplitude, b1), **_spin_echoes(amplitude, r2star, rng),
+        "r1": r1 / b1**2, "amplitude": amplitude * b1,
         "spoiled": np.stack(volumes, axis=-1), "b1": b1, "flip_angles": FLIP_ANGLES,
         "repetition_times": (REPETITION_TIME,) * len(times), "spoiled_times": times,
     }  # fmt: skip
@@ -196,3 +197,14 @@ def _transmit(amplitude: Image, b1: Image) -> dict[str, Any]:
         "afi_short": amplitude, "afi_long": amplitude * (1 + 5.0 * cosine) / (5.0 + cosine),
         "angle_single": amplitude * np.sin(angle), "angle_double": amplitude * np.sin(2 * angle),
     }  # fmt: skip
+
+
+SPIN_ECHO_TIMES = tuple(0.012 * k for k in range(1, 7))
+
+
+def _spin_echoes(amplitude: Image, r2: Image, rng: np.random.Generator) -> dict[str, Any]:
+    """Return six spin echoes whose first is weakened, as by imperfect refocusing."""
+    weight = np.array([0.9, 1.0, 0.97, 1.0, 0.98, 1.0])
+    clean = amplitude[..., None] * weight * np.exp(-np.array(SPIN_ECHO_TIMES) * 0.6 * r2[..., None])
+    noisy = np.abs(clean + 2.0 * rng.normal(size=clean.shape))
+    return {"spin_echoes": noisy, "spin_echo_times": SPIN_ECHO_TIMES}

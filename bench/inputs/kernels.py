@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.inputs import masks, perfusion, romeo, spoiled
+from bench.inputs import masks, perfusion, relaxometry, romeo
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
 from qsmengine.ops.mesh import unit_sphere
 
@@ -172,8 +172,8 @@ CONSTRAINTS: dict[str, Constraint] = {
     "mg_restrict": _coarsening,
     **masks.CONSTRAINTS,
     **perfusion.CONSTRAINTS,
+    **relaxometry.CONSTRAINTS,
     **romeo.CONSTRAINTS,
-    **spoiled.CONSTRAINTS,
 }
 """Kernels some of whose arguments depend on each other or have a narrower range than their type."""
 
@@ -208,7 +208,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     },
     **masks.DIMENSIONS,
     **perfusion.DIMENSIONS,
-    **spoiled.DIMENSIONS,
+    **relaxometry.DIMENSIONS,
 }  # fmt: skip
 """Kernels some of whose dimensions are not free."""
 

@@ -33,7 +33,7 @@ from qsmengine.units import ppm_per_hz
 FIELDS = frozenset({"total_field", "local_field", "noise"})
 """Inputs that the engine needs in [ppm] and that files may store in [Hz]."""
 GRADIENTS = ("b_values", "b_vectors")
-VOLUME_TABLES = ("flip_angles", "repetition_times", "spoiled_times")
+VOLUME_TABLES = ("flip_angles", "repetition_times", "spoiled_times", "spin_echo_times")
 """Inputs with a number for each volume, separated by commas."""
 
 
@@ -189,7 +189,7 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
         arrays[name] = field_in_ppm(arrays[name], images[name][0], name, units=unit, grid=grid)
     if "echo_times" in method.required_inputs:
         arrays["echo_times"] = _echo_times(request.inputs.get("echo_times"), images)
-    for name in {"phase", "magnitude", "unwrapped", "components", "spoiled"} & set(arrays):
+    for name in {"phase", "magnitude", "unwrapped", "components", "spoiled", "spin_echoes"} & set(arrays):
         arrays[name] = arrays[name].reshape(*grid.shape, -1)
     tables = {name: request.inputs[name] for name in VOLUME_TABLES if name in request.inputs}
     arrays |= {name: _numbers(name, text) for name, text in tables.items()}

@@ -54,6 +54,8 @@ INPUT_UNITS: Mapping[str, str] = {
     "b1": "1",
     "r1": "1/s",
     "amplitude": "arbitrary",
+    "spin_echoes": "arbitrary",
+    "spin_echo_times": "s",
     "afi_short": "arbitrary",
     "afi_long": "arbitrary",
     "angle_single": "arbitrary",

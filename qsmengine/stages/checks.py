@@ -16,7 +16,7 @@ from qsmengine.grid import Grid
 SERIES = {
     "phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values",
     "dynamic": "frame_times", "second_dynamic": "frame_times", "dr2star": "frame_times",
-    "spoiled": "flip_angles",
+    "spoiled": "flip_angles", "spin_echoes": "spin_echo_times",
 }  # fmt: skip
 """Series (inputs with a fourth axis), each with the table that has one entry per volume."""
 
@@ -28,7 +28,7 @@ LARGEST = 1e15
 
 TABLES = frozenset({
     "echo_times", "b_values", "b_vectors", "frame_times", "echo_time", "second_echo_time", "arrival", "aif",
-    "flip_angles", "repetition_times", "spoiled_times",
+    "flip_angles", "repetition_times", "spoiled_times", "spin_echo_times",
 })  # fmt: skip
 """Inputs that are not images."""
 

@@ -174,6 +174,12 @@ STAGES = (
         presence="extra",
     ),
     Stage(
+        "spin-echo-decay",
+        "R2 and T2 from a train of spin echoes.",
+        (".relaxometry.spin_echo",),
+        presence="internal",
+    ),
+    Stage(
         "proton-density",
         "Proton density from the amplitude of spoiled gradient echoes.",
         (".relaxometry.proton_density",),

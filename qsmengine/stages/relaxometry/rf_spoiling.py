@@ -20,10 +20,10 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from qsmengine.data import Array
 from qsmengine.grid import FloatArray
+from qsmengine.stages.relaxometry.phase_graph import PhaseGraph
 
 T1_RANGE = (0.5, 2.5)
 """Range of T1 that the correction is fitted to [s]."""
@@ -99,35 +99,13 @@ def spoiled_signal(flip: FloatArray, tr: float, t1: FloatArray, t2: float, incre
         Increment of the pulses' phase [rad].
     """
     orders = 2 + math.ceil(ORDERS * t2 / tr)
-    plus = np.zeros((orders, t1.size), np.complex128)
-    minus, longitudinal = plus.copy(), plus.copy()
-    longitudinal[0] = 1.0
-    e1, e2 = np.exp(-tr / t1), math.exp(-tr / t2)
+    graph = PhaseGraph.equilibrium(orders, t1.size)
+    e1, e2 = np.exp(-tr / t1), np.asarray(math.exp(-tr / t2))
     phase = step = 0.0
     for _ in range(math.ceil(SETTLED * float(t1.max()) / tr)):
-        plus, minus, longitudinal = _pulse(plus, minus, longitudinal, flip, phase)
-        signal = np.abs(plus[0])
-        plus, minus, longitudinal = e2 * plus, e2 * minus, e1 * longitudinal
-        longitudinal[0] += 1.0 - e1
-        plus[1:], minus[:-1], minus[-1] = plus[:-1].copy(), minus[1:].copy(), 0.0
-        plus[0] = minus[0].conj()
+        graph = graph.rotated(flip, phase)
+        signal = np.abs(graph.plus[0])
+        graph = graph.relaxed(e1, e2).dephased()
         step += increment
         phase += step
     return np.asarray(signal)
-
-
-def _pulse(
-    plus: npt.NDArray[np.complex128],
-    minus: npt.NDArray[np.complex128],
-    longitudinal: npt.NDArray[np.complex128],
-    flip: FloatArray,
-    phase: float,
-) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
-    """Rotate the states (order, voxel) by `flip` (voxel,) about an axis at `phase` [rad]."""
-    turn = complex(math.cos(phase), math.sin(phase))
-    kept, swapped, tipped = np.cos(flip / 2) ** 2, np.sin(flip / 2) ** 2, 1j * np.sin(flip)
-    return (
-        kept * plus + turn**2 * swapped * minus - turn * tipped * longitudinal,
-        swapped * plus / turn**2 + kept * minus + tipped * longitudinal / turn,
-        0.5 * tipped * (turn * minus - plus / turn) + np.cos(flip) * longitudinal,
-    )
