@@ -25,7 +25,7 @@ INTERNAL = {stage.name for stage in STAGES if stage.presence == "internal"}
 
 @pytest.mark.parametrize("stage", sorted(INTERNAL))
 def test_stage_that_no_run_takes_as_a_step_has_no_section(stage):
-    with pytest.raises(UsageError, match=stage):
+    with pytest.raises(UsageError, match=section_of(stage)):
         load_config(settings=[f"{section_of(stage)}.h=1"])
 
 
