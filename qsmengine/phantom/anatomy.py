@@ -97,7 +97,22 @@ def head_anatomy(
     canvas, head = _heads(subject, seed, deformation, close_skull, subdivision, smoothing)
     fine = tissue_maps(head, field_strength, texture=texture, rng=np.random.default_rng(streams[0]))
     featured = add_features(head, fine, features, field_strength, streams[4], canvas=canvas)
-    head, fine = featured.head, featured.tissue
+    return anatomy_of(featured.head, featured.tissue, field_strength, voxel_size, shares=featured.shares)
+
+
+def anatomy_of(
+    head: HeadIndex,
+    fine: TissueMaps,
+    field_strength: float,
+    voxel_size: Vector3,
+    *,
+    shares: Mapping[int, FloatImage] | None = None,
+) -> Anatomy:
+    """Return the anatomy of labels and tissue on the grid of `head`, averaged over voxels of `voxel_size` [mm].
+
+    `field_strength` [T]; `shares` are fractions of drawn features on the grid of `head`, by label.
+    """
+    shares = shares or {}
     resampler = Resampler(head.grid, voxel_size)
     brain = head.lookup([region.brain for region in head.regions])
     mask = resampler.average(brain) > 0.5
@@ -105,7 +120,7 @@ def head_anatomy(
     same = resampler.is_identity
     return Anatomy(
         grid=Grid(resampler.shape, resampler.affine, field_strength),
-        labels=label_image(head, featured.shares, resampler),
+        labels=label_image(head, shares, resampler),
         label_names=region_names(head.regions),
         mask=mask,
         tissue=tissue,
@@ -113,7 +128,7 @@ def head_anatomy(
         head=head,
         fine=fine,
         resampler=resampler,
-        shares=featured.shares,
+        shares=shares,
     )
 
 

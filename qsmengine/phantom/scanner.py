@@ -11,26 +11,20 @@ degrees and 2 mm the field of the true chi by the dipole's k-space formula is wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-
-from qsmengine.data import GreSeries, Map, check_echo_times
 from qsmengine.errors import UsageError
-from qsmengine.grid import Grid, Vector3
-from qsmengine.phantom.anatomy import WHITE_MATTER, Anatomy, head_anatomy
-from qsmengine.phantom.artefacts import NO_ARTEFACTS, REFERENCE_TIME, Artefacts, with_line_phase
+from qsmengine.grid import Vector3
+from qsmengine.phantom.anatomy import Anatomy, head_anatomy
+from qsmengine.phantom.artefacts import NO_ARTEFACTS, Artefacts
 from qsmengine.phantom.drawing import Drawn
-from qsmengine.phantom.features import label_image
-from qsmengine.phantom.field_split import SOURCE_ORDER
-from qsmengine.phantom.gre import DRAWING, ComplexImage, SmoothCoil, clean_echoes, noisy_series
-from qsmengine.phantom.head import ECHO_TIMES, VirtualHead, head_fields, tilted_grid
+from qsmengine.phantom.gre import DRAWING
+from qsmengine.phantom.head import ECHO_TIMES, VirtualHead
 from qsmengine.phantom.refine import SMOOTHING
-from qsmengine.phantom.resample import FloatImage, Resampler
-from qsmengine.phantom.sampling import SLAB, KSpaceSampler
+from qsmengine.phantom.resample import FloatImage
+from qsmengine.phantom.scan import Scan, scanned_fields
 from qsmengine.phantom.shim import Shim
 
 
@@ -76,11 +70,7 @@ class Scanner:
     def fields(self) -> tuple[dict[str, FloatImage], Shim]:
         """Return local, background and total field (x, y, z) [ppm] on the simulation's grid (cached)."""
         anatomy = next(iter(self._anatomies.values()), None) or self._anatomy(3.0)  # chi is the same at any B0
-        grid = tilted_grid(anatomy.grid, self.b0_direction)
-        return head_fields(
-            anatomy.tissue.chi, anatomy.brain_chi, anatomy.mask, grid, subdivision=self.subdivision,
-            splines=self.splines,
-        )  # fmt: skip
+        return scanned_fields(anatomy, self.b0_direction, subdivision=self.subdivision, splines=self.splines)
 
     def scan(
         self,
@@ -107,38 +97,19 @@ class Scanner:
             size = anatomy.grid.voxel_size[0]
             raise UsageError(f"voxel_size: {voxel_size} is smaller than the simulation's voxels of {size:g} mm")
         fields, shim = self.fields
-        sampler = KSpaceSampler(anatomy.grid, voxel_size, self.flat)
-        resampler = sampler.resampler
-        grid = tilted_grid(sampler.grid, self.b0_direction)
-        share = resampler.average(anatomy.mask.astype(np.float32))
-        mask = share > 0.5
-        labels = label_image(anatomy.head, anatomy.shares, resampler)
-        chi = np.where(
-            mask,
-            sampler.sample(anatomy.brain_chi, order=SOURCE_ORDER if self.splines else 1),
-            resampler.average(anatomy.tissue.chi),
-        )
-        local = sampler.sample(fields["local_field"])
-        background = _inside_mean(fields["background_field"], anatomy.mask, share, resampler)
-        maps = {
-            "chi": (chi, "ppm"), "local_field": (local, "ppm"), "background_field": (background, "ppm"),
-            "total_field": (local + background, "ppm"), "m0": (resampler.average(anatomy.tissue.m0), "1"),
-            "r2star": (_signal_mean(anatomy, resampler), "1/s"),
-        }  # fmt: skip
-        reference = mask & np.isin(labels, WHITE_MATTER)
+        scan = Scan(anatomy, fields, voxel_size, self.b0_direction, self.flat, self.splines)
         settings: dict[str, object] = {
             "VoxelSize": list(voxel_size), "MagneticFieldStrength": field_strength, "SNR": snr,
-            "Seed": self.seed, "B0Direction": list(grid.b0_direction), "Texture": self.texture,
+            "Seed": self.seed, "B0Direction": list(scan.grid.b0_direction), "Texture": self.texture,
             "Subject": self.subject, "Features": list(self.features), "Sampling": "k-space",
             "Subdivision": self.subdivision, "Smoothing": self.smoothing, "FlatKSpace": self.flat,
             "Splines": self.splines, "Deformation": self.deformation, "CloseSkull": self.close_skull,
             **asdict(artefacts),
         }  # fmt: skip
-        series = self._series(anatomy, sampler, grid, echo_times, snr, reference, artefacts)
+        series = scan.series(echo_times, snr, self.seed, artefacts)
         return VirtualHead(
-            grid, labels, anatomy.label_names, mask,
-            {name: Map(np.asarray(array, np.float32), unit, grid) for name, (array, unit) in maps.items()},
-            shim, (Drawn(DRAWING, series),), settings,
+            scan.grid, scan.labels, anatomy.label_names, scan.mask, scan.truth(), shim,
+            (Drawn(DRAWING, series),), settings,
         )  # fmt: skip
 
     def _anatomy(self, field_strength: float) -> Anatomy:
@@ -155,62 +126,3 @@ class Scanner:
     def _anatomies(self) -> dict[float, Anatomy]:
         """The last anatomy, by field strength."""
         return {}
-
-    def _series(
-        self,
-        anatomy: Anatomy,
-        sampler: KSpaceSampler,
-        grid: Grid,
-        echo_times: Sequence[float],
-        snr: float | None,
-        reference: npt.NDArray[np.bool_],
-        artefacts: Artefacts,
-    ) -> GreSeries:
-        times = check_echo_times(tuple(echo_times))
-        streams = np.random.SeedSequence(self.seed).spawn(6)
-        coil = SmoothCoil.draw(np.random.default_rng(streams[1]), artefacts.unevenness)
-        rng = np.random.default_rng(streams[5])
-        flow = artefacts.flow_phase(anatomy.head, rng)
-        lines = artefacts.line_phase(grid.shape[1], rng)
-
-        def echoes() -> Iterator[ComplexImage]:
-            for time in times:
-                slabs = self._signal(anatomy, coil, flow, time)
-                echo = sampler.sample_slabs(slabs).astype(np.complex64)
-                yield echo if lines is None else with_line_phase(echo, lines, time)
-
-        return noisy_series(echoes(), grid, times, snr, reference, np.random.default_rng(streams[2]))
-
-    def _signal(
-        self, anatomy: Anatomy, coil: SmoothCoil, flow: FloatImage | None, time: float
-    ) -> Iterator[tuple[slice, ComplexImage]]:
-        """Yield the signal of the simulation's grid at the echo time [s] in slabs along x."""
-        total = self.fields[0]["total_field"]
-        for x in range(0, len(total), SLAB):
-            planes = slice(x, x + SLAB)
-            profile = coil.on(anatomy.grid, planes)
-            if flow is not None:
-                profile.phase[...] += flow[planes] * np.float32((time / REFERENCE_TIME) ** 2)
-            echo = clean_echoes(
-                total[planes], anatomy.tissue.r2star[planes], anatomy.tissue.m0[planes], profile,
-                anatomy.grid.required_field_strength, (time,),
-            )  # fmt: skip
-            yield planes, next(echo)
-
-
-def _inside_mean(
-    image: FloatImage, mask: npt.NDArray[np.bool_], share: FloatImage, resampler: Resampler
-) -> FloatImage:
-    """Return the mean of `image` over each target voxel's part in `mask`, or the whole voxel without one."""
-    inside = resampler.average(np.where(mask, image, np.float32(0)))
-    mean = resampler.average(image).copy()
-    np.divide(inside, share, out=mean, where=share > 0)
-    return mean
-
-
-def _signal_mean(anatomy: Anatomy, resampler: Resampler) -> FloatImage:
-    """Return R2* (x, y, z) [1/s], the mean with the weight m0."""
-    m0 = resampler.average(anatomy.tissue.m0)
-    weighted = resampler.average(anatomy.tissue.r2star * anatomy.tissue.m0)
-    mean: FloatImage = np.divide(weighted, m0, out=np.zeros_like(m0), where=m0 > 0)
-    return mean

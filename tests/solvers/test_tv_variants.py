@@ -189,7 +189,7 @@ def test_a_region_is_pulled_to_its_mean_and_the_rest_is_free(device, rng):
     part = np.zeros(SHAPE, bool)
     part[5:9, 4:8, 6:11] = True
     part[9:12, 9:11, 11:14] = True
-    options = {"mu_gradient": 5e-3, "mu_data": 0.3, "mu_harmonic": 1.0}
+    options: dict[str, Any] = {"mu_gradient": 5e-3, "mu_data": 0.3, "mu_harmonic": 1.0}
     term = HarmonicTerm(region, 50.0)
     free, tied = (
         to_numpy(solve_tv_harmonic(problem, term, device, Stopping(300, 0.0), uniform=uniform, **options))
@@ -205,7 +205,7 @@ def test_regions_are_pulled_each_to_its_own_mean(device, rng):
     parts = np.zeros((2, *SHAPE), bool)
     parts[0, 5:9, 4:8, 6:11] = True
     parts[1, 9:12, 9:11, 11:14] = True
-    options = {"mu_gradient": 5e-3, "mu_data": 0.3, "mu_harmonic": 1.0}
+    options: dict[str, Any] = {"mu_gradient": 5e-3, "mu_data": 0.3, "mu_harmonic": 1.0}
     uniform = UniformRegions([(device.asarray(part, bool), 10.0) for part in parts], 5e-3)
     term = HarmonicTerm(region, 50.0)
     free, tied = (

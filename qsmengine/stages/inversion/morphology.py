@@ -33,5 +33,12 @@ def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: 
     floor = DARKEST**2 * median(image[mask]) if bool(mask.any()) else 0.0
     if floor > 0:
         image = device.xp.log(device.xp.maximum(image, np.float32(floor)))
-    image = domain.insert(image, mask)
+    return faces_of_image(domain.insert(image, mask), inside, grid, edges)
+
+
+def faces_of_image(image: Array, inside: Array, grid: Grid, edges: float) -> Array:
+    """Return all faces outside the mask and those within it, without the fraction `edges` of steepest ones.
+
+    `image` and the mask `inside` on the solver's grid.
+    """
     return smooth_faces(image, inside, grid.voxel_size, edges) | faces_without(inside)

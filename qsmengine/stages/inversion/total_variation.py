@@ -99,13 +99,13 @@ def tv_problem(
     )
 
 
-def point_spread_of(share: float, domain: Domain, grid: Grid) -> Array:
+def point_spread_of(share: float, domain: Domain, grid: Grid, largest: float = LARGEST_SPREAD) -> Array:
     """Return the half spectrum of the Gaussian that chi is smooth by, on the solver's grid.
 
     Tissue has sharp edges, but voxels average it. The standard deviation is `share` of a voxel along each axis,
-    at most 0.75 mm: large voxels show edges that are sharper than half a voxel.
+    at most `largest` [mm]: large voxels show edges that are sharper than half a voxel.
     """
-    x, y, z = (min(share * h, LARGEST_SPREAD) for h in grid.voxel_size)
+    x, y, z = (min(share * h, largest) for h in grid.voxel_size)
     return gaussian_response(domain.shape, grid.voxel_size, (x, y, z), domain.device)
 
 

@@ -8,12 +8,16 @@ neighbours across faces and edges also lie in it. b + h is the field of all othe
 shim), which is harmonic there: b is the harmonic function with the boundary values of the total field, computed
 by multigrid, and h corrects it for the local field on the boundary. r = 2 pi gamma B0 TE is the phase [rad]
 of 1 ppm; lambda has the unit and meaning of `fansi_tv`'s. M is 0 where the magnitude has an edge, as in `medi`,
-but 1 on the surface and outside; without known tissue, 1 also where there are no data.
+but 1 on the surface and outside; without known tissue, 1 also where there are no data. Without a magnitude the
+edges are those of a first chi (`own_edges`).
 
-- G is a Gaussian of `point_spread` voxels, at most 0.75 mm: tissue has sharp edges, but voxels average it.
-  Without G, total variation makes edges sharper than an image can show, and noise appears as steps.
+- G is a Gaussian of `point_spread` voxels, at most 1 mm, or 0.75 mm if the noise of the field is not known:
+  tissue has sharp edges, but voxels average it. Without G, total variation makes edges sharper than an image
+  can show, and noise appears as steps.
 - W is 1 / noise of the field, where a share `field_error` of the field's change from voxel to voxel counts as
   noise: near bone and air, ringing, partial volume and dephasing exceed it.
+- Total variation lowers the contrast of all structures. Their field remains in the residual, which is smoothed
+  (`residual_spread`) and added to the data every five iterations (Osher et al. 2005, 10.1137/040605412).
 - Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
   susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more
   and wide ventricles.
@@ -38,7 +42,7 @@ References: Liu et al. 2017, 10.1002/mrm.26331; Dimov et al. 2022, 10.1111/jon.1
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
@@ -50,14 +54,20 @@ from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain, bounding_box
 from qsmengine.ops.faces import faces_within
+from qsmengine.ops.gaussian import gaussian_response
 from qsmengine.ops.nearest import nearest_known
 from qsmengine.solvers.stopping import SolverCallback, Stopping
-from qsmengine.solvers.tv_admm import PhaseError
+from qsmengine.solvers.tv_admm import PhaseError, TvProblem
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.uniform import UniformRegions
 from qsmengine.stages.background.lbv import interior, without_harmonic
-from qsmengine.stages.inversion.morphology import counted_faces
-from qsmengine.stages.inversion.total_variation import point_spread_of, tv_problem, typical_noise
+from qsmengine.stages.inversion.morphology import counted_faces, faces_of_image
+from qsmengine.stages.inversion.total_variation import (
+    LARGEST_SPREAD,
+    point_spread_of,
+    tv_problem,
+    typical_noise,
+)
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Mm, Mm4
@@ -68,6 +78,8 @@ from qsmengine.units import rad_per_ppm
 
 MU_TISSUE = 1e-4
 """ADMM penalty of the split of uniform tissue."""
+LARGEST_NOISY_SPREAD = 1.0
+"""Largest standard deviation of the Gaussian that chi is smooth by, given the noise of the field [mm]."""
 MIXED_SHARE = 0.1
 """Weight of uniform voxels that contain CSF and tissue, as a share of that of CSF."""
 
@@ -75,9 +87,16 @@ MIXED_SHARE = 0.1
 class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic` and of the morphology prior."""
 
-    lam: Mm = Field(1.5e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: Mm = Field(0.1, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
+    lam: Mm = Field(2e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
+    noise_gain: Mm = Field(0.13, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
     edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
+    own_edges: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="without magnitude, share of the faces in the mask that count as edges of a first chi of "
+        "half the iterations; 0: no edges and no first chi",
+    )
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
     mu_harmonic: Mm4 = Field(1.0, gt=0, description="ADMM penalty of the split of the Laplacian [mm^4]")
@@ -102,7 +121,15 @@ class TfiParams(WeakHarmonicParams):
         0.5,
         ge=0,
         le=2,
-        description="standard deviation of the Gaussian that chi is smooth by [voxels], at most 0.75 mm",
+        description="standard deviation of the Gaussian that chi is smooth by [voxels], at most 1 mm; if the "
+        "noise of the field is not known, at most 0.75 mm",
+    )
+    residual_spread: Length = Field(
+        1.7,
+        ge=0,
+        le=20,
+        description="standard deviation of the Gaussian that smooths the residual before it is returned to the "
+        "data [mm], at least a voxel; 0: not returned",
     )
     rim: Length = Field(3.0, ge=0, le=20, description="depth of the rim, which may contain bone and air [mm]")
     rim_limit: float = Field(
@@ -139,7 +166,7 @@ def tfi(
         Geometry, parameters, and where to compute.
     magnitude
         (x, y, z, echo), any unit; the edges are taken from its sum of squares, tissue from its decay. None:
-        no edges and no tissue.
+        edges of a first chi and no tissue.
     weight
         (x, y, z), any unit, best 1 / noise of the field.
     noise
@@ -165,26 +192,59 @@ def tfi(
     tissue = uniform_tissue(magnitude, known, domain, grid, params)
     lam = params.lam + params.noise_gain * typical
     problem = tv_problem(local, inner, weight, domain, grid, lam, phase)
-    spread = point_spread_of(params.point_spread, domain, grid)
-    problem = replace(
-        problem,
-        response=problem.response * spread,
-        faces=penalised_faces(magnitude, region if tissue is None else whole, domain, grid, params.edges),
-    )
-    chi = solve_tv_harmonic(
-        problem,
+    largest = LARGEST_SPREAD if noise is None else LARGEST_NOISY_SPREAD
+    spread = point_spread_of(params.point_spread, domain, grid, largest)
+    joint = _Joint(
+        replace(problem, response=problem.response * spread),
         HarmonicTerm(region, params.beta_of(magnitude)),
-        device,
-        Stopping(params.iterations, params.tolerance, callback=callback),
-        mu_gradient=params.mu_gradient,
-        mu_data=params.mu_data,
-        mu_harmonic=params.mu_harmonic,
-        uniform=tissue,
-    )
-    chi = RealFFT(domain.shape, device).filter(chi, spread)
+        tissue, spread, residual_filter(params.residual_spread, domain, grid), params, device,
+    )  # fmt: skip
+    faces = penalised_faces(magnitude, region if tissue is None else whole, domain, grid, params.edges)
+    if magnitude is None and params.own_edges > 0:
+        first = joint.chi(faces, max(params.iterations // 2, 1))
+        faces = faces_of_image(first, whole, grid, params.own_edges) | ~faces_within(whole)
+    chi = joint.chi(faces, params.iterations, callback)
     limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
     chi = limit_rim(chi, whole > 0, params.rim, limit, grid.voxel_size, device)
     return single_step_result(chi, whole, domain, grid)
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """The joint problem of chi and background on the solver's grid; chi is x, smooth by `spread`."""
+
+    problem: TvProblem
+    harmonic: HarmonicTerm
+    tissue: UniformRegions | None
+    spread: Array
+    smoothing: Array | None
+    params: TfiParams
+    device: Device
+
+    def chi(self, faces: Array, iterations: int, callback: SolverCallback | None = None) -> Array:
+        """Return chi [ppm], with total variation across `faces` alone."""
+        params = self.params
+        stopping = Stopping(iterations, params.tolerance, callback=callback)
+        x = solve_tv_harmonic(
+            replace(self.problem, faces=faces),
+            self.harmonic,
+            self.device,
+            stopping,
+            mu_gradient=params.mu_gradient,
+            mu_data=params.mu_data,
+            mu_harmonic=params.mu_harmonic,
+            uniform=self.tissue,
+            smoothing=self.smoothing,
+        )
+        return RealFFT(self.problem.data.shape, self.device).filter(x, self.spread)
+
+
+def residual_filter(spread: float, domain: Domain, grid: Grid) -> Array | None:
+    """Return the half spectrum of a Gaussian of `spread` [mm], but at least a voxel; None for 0."""
+    if spread == 0:
+        return None
+    x, y, z = (max(spread, h) for h in grid.voxel_size)
+    return gaussian_response(domain.shape, grid.voxel_size, (x, y, z), domain.device)
 
 
 def penalised_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:

@@ -18,14 +18,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from qsmengine.data import Array, DwiSeries, GreSeries
-from qsmengine.grid import Grid
+from qsmengine.grid import Vector3
 from qsmengine.ops.domain import bounding_box
-from qsmengine.phantom.anatomy import average_tissue
-from qsmengine.phantom.dwi import dwi_signal, head_tensors, s0_image, tensor_truth
-from qsmengine.phantom.gre import gre_signal, smooth_coil
-from qsmengine.phantom.head import head_fields
+from qsmengine.phantom.anatomy import Anatomy, anatomy_of, average_tissue
+from qsmengine.phantom.dwi import TensorTruth, dwi_signal, head_tensors, s0_image, tensor_truth
+from qsmengine.phantom.gre import smooth_coil
 from qsmengine.phantom.labels import HeadIndex, load_head_index
 from qsmengine.phantom.resample import FloatImage, Resampler
+from qsmengine.phantom.scan import Scan, scanned_fields
 from qsmengine.phantom.scheme import default_scheme
 from qsmengine.phantom.tissue import tissue_maps, tissue_table
 from qsmengine.studies.pontillo2019.published import STRUCTURES, rows
@@ -34,6 +34,7 @@ from qsmengine.studies.pontillo2019.raw_perfusion import RawPerfusion, raw_perfu
 ECHO_TIMES = (0.0074, 0.0221)
 """Echo times of the double-echo sequence [s]; assumed."""
 FIELD_STRENGTH = 3.0
+AXIAL: Vector3 = (0.0, 0.0, 1.0)
 _REPLACEABLE = frozenset({"white_matter", "cortex"})
 _MARGIN = 6
 
@@ -78,46 +79,51 @@ def raw_participant(
 ) -> RawParticipant:
     """Simulate a participant with these regional values, named as in the cohort; MD and FA may be NaN."""
     head = _scaled(load_head_index(head_number), values)
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence([2019, seed]).spawn(4)]
-    fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=rngs[0])
+    texture, diffusion = np.random.SeedSequence([2019, seed]).spawn(2)
+    fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=np.random.default_rng(texture))
     chi = fine.chi.copy()
     for structure in STRUCTURES:
         shift = 1e-3 * (values[f"chi_{structure}"] - control_mean(f"chi_{structure}"))
         chi[_inside(head, structure)] += np.float32(shift)
     fine = replace(fine, chi=chi)
-    resampler = Resampler(head.grid, (voxel_size,) * 3)
-    grid = Grid(resampler.shape, resampler.affine, FIELD_STRENGTH)
-    brain = head.lookup([region.brain for region in head.regions])
-    mask = resampler.average(brain) > 0.5
-    tissue = average_tissue(fine, resampler)
-    inner = np.where(mask, resampler.average(fine.chi * brain), tissue.chi)
-    fields, _ = head_fields(tissue.chi, np.where(mask, inner, np.float32(0)), mask, grid)
-    coil = smooth_coil(grid, rngs[1])
+    scan = _scanned(anatomy_of(head, fine, FIELD_STRENGTH, head.grid.voxel_size), voxel_size)
+    gre = scan.series(ECHO_TIMES, snr, (2019, seed, 2))
     names = np.array([STRUCTURES.index(r.name) + 1 if r.name in STRUCTURES else 0 for r in head.regions])
-    majority = resampler.majority(head.index)
-    reference = mask & np.array([r.tissue == "white_matter" for r in head.regions])[majority]
-    gre = gre_signal(
-        total_field=fields["total_field"], r2star=tissue.r2star, m0=tissue.m0, coil=coil, grid=grid,
-        echo_times=ECHO_TIMES, snr=snr, reference=reference, rng=rngs[2],
-    )  # fmt: skip
-    truth = {"chi": inner}
+    majority = scan.sampler.resampler.majority(head.index)
+    truth: dict[str, Array] = {"chi": scan.chi()}
     dwi = None
     if np.isfinite(values["MD_thalamus"]):
-        tensors = _tensors(head, values, resampler, fine.m0)
-        found = tensor_truth(tensors, mask)
+        dwi, found = _diffusion(scan, values, snr, np.random.default_rng(diffusion))
         truth |= {"MD": found.md * np.float32(1e3), "FA": found.fa}
-        b_values, b_vectors = default_scheme()
-        dwi = dwi_signal(
-            tensors=tensors, s0=s0_image(tissue.m0, tissue.r2, coil.sensitivity), b_values=b_values,
-            b_vectors=b_vectors, grid=grid, snr=snr, reference=reference, rng=rngs[3],
-        )  # fmt: skip
     perfusion = raw_perfusion(
         head, fine, values, voxel_size=voxel_size, field_strength=FIELD_STRENGTH, snr=snr,
         seeds=np.random.SeedSequence([2019, seed, 1]),
     )  # fmt: skip
     bundled = load_head_index(head_number)
     volumes = {s: float(_inside(head, s).sum() / _inside(bundled, s).sum()) for s in STRUCTURES}
-    return RawParticipant(gre, dwi, names[majority].astype(np.int16), mask, truth, volumes, perfusion)
+    return RawParticipant(gre, dwi, names[majority].astype(np.int16), scan.mask, truth, volumes, perfusion)
+
+
+def _scanned(anatomy: Anatomy, voxel_size: float) -> Scan:
+    """Return the head in voxels of `voxel_size` [mm] that are cut out of k-space, without filter."""
+    fields, _ = scanned_fields(anatomy, AXIAL, splines=True)
+    return Scan(anatomy, fields, (voxel_size,) * 3, AXIAL, flat=1.0, splines=True)
+
+
+def _diffusion(
+    scan: Scan, values: Mapping[str, float], snr: float, rng: np.random.Generator
+) -> tuple[DwiSeries, TensorTruth]:
+    """Return diffusion volumes of the box averages, and their truth."""
+    resampler = scan.sampler.resampler
+    tissue = average_tissue(scan.anatomy.fine, resampler)
+    tensors = _tensors(scan.anatomy.head, values, resampler, scan.anatomy.fine.m0)
+    b_values, b_vectors = default_scheme()
+    coil = smooth_coil(scan.grid, rng)
+    series = dwi_signal(
+        tensors=tensors, s0=s0_image(tissue.m0, tissue.r2, coil.sensitivity), b_values=b_values,
+        b_vectors=b_vectors, grid=scan.grid, snr=snr, reference=scan.reference, rng=rng,
+    )  # fmt: skip
+    return series, tensor_truth(tensors, scan.mask)
 
 
 def _inside(head: HeadIndex, structure: str) -> npt.NDArray[np.bool_]:

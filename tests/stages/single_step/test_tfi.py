@@ -135,6 +135,9 @@ def test_fluid_of_the_whole_brain_is_uniform_and_takes_the_shading_away(device, 
         "magnitude": magnitude,
         "lambda_rim": 0.0,
         "point_spread": 0.0,
+        "residual_spread": 0.0,
+        "lambda": 1.5e-5,
+        "noise_gain": 0.1,
         "iterations": 200,
     }
     free, tied = (invert(total, mask, grid, device, lambda_csf=weight, **options)[0] for weight in (0.0, 0.1))
@@ -225,6 +228,32 @@ def test_the_point_spread_removes_noise_between_voxels_but_no_contrast(device, r
     truth = blurred[deep] - blurred[deep].mean()
     slopes = [(x[deep] - x[deep].mean()) @ truth / (truth @ truth) for x in (sharp, smooth)]
     assert slopes[1] > slopes[0] - 0.02
+
+
+def test_the_returned_residual_restores_contrast_that_total_variation_takes(device, rng):
+    chi, mask, field, grid = head(rng)
+    total = field + background(grid) + 0.002 * rng.standard_normal(SHAPE)
+    inner = to_numpy(without_boundary(device.asarray(mask, bool)))
+    truth = chi[inner] - chi[inner].mean()
+    options: dict[str, Any] = {"lambda": 1e-3, "noise_gain": 0.0, "own_edges": 0.0}
+    maps = [invert(total, mask, grid, device, residual_spread=size, **options)[0] for size in (0.0, 1.7)]
+    without, with_return = (1 - (x[inner] - x[inner].mean()) @ truth / (truth @ truth) for x in maps)
+    assert without > 0.25
+    assert with_return < 0.7 * without
+    assert nrmse(maps[1], chi, inner) < 0.9 * nrmse(maps[0], chi, inner)
+
+
+def test_without_a_magnitude_edges_come_from_a_first_chi(device, rng):
+    chi, mask, field, grid = head(rng)
+    total = field + background(grid) + 0.0005 * rng.standard_normal(SHAPE)
+    inner = to_numpy(without_boundary(device.asarray(mask, bool)))
+    smooth, edged = (
+        nrmse(invert(total, mask, grid, device, own_edges=share)[0], chi, inner) for share in (0.0, 0.2)
+    )
+    assert edged < 0.8 * smooth
+    magnitude = np.full((*SHAPE, 2), 100.0, np.float32)
+    same = [invert(total, mask, grid, device, magnitude=magnitude, own_edges=share)[0] for share in (0.0, 0.2)]
+    assert (same[0] == same[1]).all()
 
 
 def test_the_surface_is_pulled_towards_cortex_except_veins(device, rng):
