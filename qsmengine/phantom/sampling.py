@@ -91,7 +91,8 @@ class KSpaceSampler:
 def _apply(slab: npt.NDArray[Any], *matrices: FloatImage) -> npt.NDArray[Any]:
     """Return `slab` (x, y, z) multiplied by the matrix of every axis."""
     if np.iscomplexobj(slab):
-        real, imaginary = _apply(slab.real, *matrices), _apply(slab.imag, *matrices)
+        parts = (np.ascontiguousarray(part) for part in (slab.real, slab.imag))  # BLAS takes no strided rows
+        real, imaginary = (_apply(part, *matrices) for part in parts)
         return real + np.complex64(1j) * imaginary
     along_x, along_y, along_z = matrices
     across = along_y @ (slab @ along_z.T)
