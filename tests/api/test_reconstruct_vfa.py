@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qsmengine import InputError, UsageError, reconstruct_vfa
+from qsmengine.backend.device import to_numpy
 from tests.modalities.vfa.making import GRID, SETTINGS, brain
 
 FLIPS, REPETITIONS, ECHOES = SETTINGS.tables
@@ -39,6 +42,19 @@ def test_methods_and_parameters_are_chosen_by_name(made):
         reconstruct(made, method="nonlinaer")
     with pytest.raises(UsageError, match="unknown stage"):
         reconstruct(made, params={"flips": {}})
+
+
+def test_arrays_on_a_gpu_give_the_same_maps_there(made, gpu):
+    on_host = reconstruct(made, b1="minimum_entropy")
+    options = {"b1": "minimum_entropy", "mask": gpu.asarray(made.mask, bool), "device": None}
+    moved = made._replace(series=replace(made.series, signal=gpu.asarray(made.series.signal)))
+    on_gpu = reconstruct(moved, **options)
+    for name in ("r1", "t1", "amplitude", "r2star", "pd", "b1"):
+        found, expected = getattr(on_gpu, name), getattr(on_host, name)
+        assert isinstance(found, gpu.xp.ndarray), name
+        np.testing.assert_allclose(
+            to_numpy(found), expected, rtol=1e-3, atol=1e-3 * expected.max(), err_msg=name
+        )
 
 
 def test_one_echo_gives_no_r2star(made):
