@@ -38,6 +38,7 @@ WIDTH = 2.0
 """Default width of the rim and of the surroundings [mm]."""
 
 Mask = npt.NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 
 
 class LesionTable(NamedTuple):
@@ -104,31 +105,45 @@ def lesion_table(
         if np.shape(array) != grid.shape:
             raise InputError(f"{name} has shape {np.shape(array)}, the grid has {grid.shape}", field="shape")
     index, notes = _instances(lesions)
-    rows = []
-    left_out = 0
     volume = grid.replace(length_scale=None).voxel_volume
-    for number, box in _boxes(index, grid, width):
-        inside = index[box] == number
-        count = int(inside.sum())
-        if count * volume < smallest:
-            left_out += 1
-            continue
-        centre = np.argwhere(inside).mean(axis=0) + [part.start for part in box]
-        x, y, z = (grid.affine @ [*centre, 1.0])[:3]
-        parts = _parts(inside, (index[box] > 0), grid, width)
-        row: dict[str, Any] = {"index": number, "x": x, "y": y, "z": z, "n_voxels": count}
-        row["volume_mm3"] = count * volume
-        valid = None if mask is None else np.asarray(mask)[box] != 0
-        for name, array in maps.items():
-            row |= {f"{name}_{key}": value for key, value in _statistics(array[box], parts, valid).items()}
-        rows.append(row)
-    if left_out:
-        notes.append(f"{left_out} lesions smaller than {smallest:g} mm^3 left out")
+    boxes = _boxes(index, grid, width)
+    rows = [
+        _row(number, box, index, maps, grid, mask, volume, width)
+        for number, box in boxes
+        if np.count_nonzero(index[box] == number) * volume >= smallest
+    ]
+    if len(rows) < len(boxes):
+        notes.append(f"{len(boxes) - len(rows)} lesions smaller than {smallest:g} mm^3 left out")
     columns = ["index", "x", "y", "z", "n_voxels", "volume_mm3"]
     columns += [f"{name}_{statistic}" for name in maps for statistic in STATISTICS]
     table = pd.DataFrame(rows, columns=columns).astype({"index": np.int64, "n_voxels": np.int64})
     table = table.sort_values(["volume_mm3", "index"], ascending=[False, True], ignore_index=True)
     return LesionTable(table, _load(table), tuple(notes))
+
+
+def _row(
+    number: int,
+    box: Box,
+    index: npt.NDArray[np.int64],
+    maps: Mapping[str, Array],
+    grid: Grid,
+    mask: Array | None,
+    volume: float,
+    width: float,
+) -> dict[str, Any]:
+    """Return the row of the lesion `number` in its box; `volume` is that of a voxel [mm^3]."""
+    inside = index[box] == number
+    count = int(inside.sum())
+    centre = np.argwhere(inside).mean(axis=0) + [part.start for part in box]
+    x, y, z = (grid.affine @ [*centre, 1.0])[:3]
+    row: dict[str, Any] = {
+        "index": number, "x": x, "y": y, "z": z, "n_voxels": count, "volume_mm3": count * volume,
+    }  # fmt: skip
+    parts = _parts(inside, index[box] > 0, grid, width)
+    valid = None if mask is None else np.asarray(mask)[box] != 0
+    for name, array in maps.items():
+        row |= {f"{name}_{key}": value for key, value in _statistics(array[box], parts, valid).items()}
+    return row
 
 
 def _instances(lesions: Array) -> tuple[npt.NDArray[np.int64], list[str]]:
@@ -145,9 +160,7 @@ def _instances(lesions: Array) -> tuple[npt.NDArray[np.int64], list[str]]:
     return found.astype(np.int64), [f"{count} connected lesions"]
 
 
-def _boxes(
-    index: npt.NDArray[np.int64], grid: Grid, width: float
-) -> list[tuple[int, tuple[slice, slice, slice]]]:
+def _boxes(index: npt.NDArray[np.int64], grid: Grid, width: float) -> list[tuple[int, Box]]:
     """Return each lesion's number and its box, wider than the lesion by its surroundings."""
     from scipy.ndimage import find_objects
 
