@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -146,10 +146,10 @@ def _model(methods: Mapping[str, tuple[Method, ...]]) -> type[Config]:
         union = reduce(or_, members)
         if len(members) > 1:
             union = Annotated[union, Field(discriminator="method")]
-        default = None if stage.presence == "extra" else ...
+        default: Any = None if stage.presence == "extra" else ...
         for method, member in zip(methods[stage.name], members, strict=True):
             if method.name == stage.default:
-                default = member(method=stage.default)
+                default = Field(default_factory=partial(member, method=stage.default))  # validated where needed
         sections[stage.section] = (union if stage.presence == "required" else union | None, default)
     return create_model("Config", __base__=Config, **sections)
 
