@@ -69,10 +69,8 @@ def volume_median(series: DwiSeries, volumes: npt.NDArray[np.intp], device: Devi
     Float32 and bool (x, y, z); the median is NaN where a value is NaN.
     """
     signal = series.signal.transpose(3, 2, 1, 0)
-    first, count = int(volumes[0]), len(volumes)
-    in_a_row = int(volumes[-1]) - first == count - 1  # volumes ascend; those in a row need no copy
-    rows = slice(first, first + count) if in_a_row else array_module(signal).asarray(volumes)
-    chosen = as_planes(signal[rows].transpose(3, 2, 1, 0), device)
+    copy = signal[array_module(signal).asarray(volumes)]  # the kernel sorts the values in place
+    chosen = as_planes(copy.transpose(3, 2, 1, 0), device)
     median = device.empty(chosen.array.shape[1:])
     positive = device.empty(chosen.array.shape[1:], np.uint8)
     launch(SERIES_MEDIAN, device, planes=chosen.array, median=median, positive=positive)

@@ -20,3 +20,12 @@ def test_median_of_volumes_in_a_row_and_apart(device, rng, volumes, order):
     median, positive = volume_median(series, np.array(volumes), device)
     np.testing.assert_allclose(to_numpy(median), np.median(signal[..., volumes], axis=3), rtol=1e-6)
     assert np.array_equal(to_numpy(positive), (signal[..., volumes] > 0).all(axis=3))
+
+
+def test_the_median_leaves_the_series_as_it_was(device, rng):
+    signal = np.asfortranarray(rng.normal(2.0, 1.0, (5, 4, 3, 6)), np.float32)
+    given = signal if device.kind == "cpu" else device.asarray(signal)
+    series = DwiSeries(given, np.zeros(6), np.zeros((6, 3)), Grid.from_voxel_size((5, 4, 3), (2.0, 2.0, 2.0)))
+    before = signal.copy()
+    volume_median(series, np.arange(3), device)
+    assert np.array_equal(to_numpy(series.signal), before)
