@@ -3,8 +3,9 @@
 The table gives the mean and largest error of CBF and CBV on OSIPI's 14 simulated curves, CBV against the
 areas that their rectangles have. The series of the timings has two tissues, arteries, and noise, in Fortran
 order as a NIfTI file gives it. A chain is `reconstruct_dsc` without motion correction, on a given mask. If
-osipy is installed (it needs Python 3.12), its deconvolutions are in the table, and its oSVD runs on the
-curves and artery of the series in the same rounds.
+osipy is installed (it needs Python 3.12), its deconvolutions are in the table, and its pipeline with the
+defaults (signal to curves, artery, leakage, oSVD, maps) runs on the same series in the same rounds.
+`--part heads` draws heads instead, see :mod:`bench.dsc_heads`.
 """
 
 from __future__ import annotations
@@ -195,14 +196,19 @@ class Case:
         return {name: timing.as_dict() for name, timing in timings.items()}
 
     def against_osipy(self, device: Device, rounds: int) -> dict[str, Any]:
-        """The whole chain, and osipy's oSVD alone, on the curves of the mask."""
-        from osipy.dsc.deconvolution import get_deconvolver
+        """Whole chains from signals to maps in one mask: ours with two deconvolutions, and osipy's."""
+        from osipy.pipeline import DSCPipeline, DSCPipelineConfig
 
-        peer, times = get_deconvolver("oSVD"), STEP * np.arange(self.aif.size)
+        first = int(ARRIVAL / STEP) - 1
+        peer = DSCPipeline(DSCPipelineConfig(te=1e3 * ECHO_TIME, baseline_frames=first))
+        signal, times = np.ascontiguousarray(self.signal), STEP * np.arange(self.aif.size)
         runs = {
-            "chain": lambda: self.reconstruct("osvd", self.signal, device),
-            "osipy": lambda: peer.deconvolve(self.change, self.aif, times, self.mask),
+            "osvd": lambda: self.reconstruct("osvd", self.signal, device),
+            "exponential": lambda: self.reconstruct("exponential", self.signal, device),
+            "osipy": lambda: peer.run(signal, times, mask=self.mask),
         }
         timings = measure(runs, device, rounds=rounds, warm_up=1)
-        print(f"{device!s:6} osipy / whole chain: {ratio(timings['osipy'], timings['chain']):.1f}")
+        for name in ("osvd", "exponential"):
+            times_faster = ratio(timings["osipy"], timings[name])
+            print(f"{device!s:6} whole chain, osipy / {name}: {times_faster:.1f}")
         return {name: timing.as_dict() for name, timing in timings.items()}
