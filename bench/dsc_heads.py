@@ -3,7 +3,8 @@
 The number of a head draws its deformation, arteries, texture, and noise. A row gives the number of voxels of
 the artery, the least fraction of artery in them, whether a second run chooses the same, the area of the
 arterial curve over the true one, and the errors of blood flow and volume in grey and white matter outside
-large vessels.
+large vessels. A voxel with a small fraction of artery and an area of 1 lies otherwise in bone, which has no
+signal.
 """
 
 from __future__ import annotations
