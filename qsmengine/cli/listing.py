@@ -59,6 +59,11 @@ _OTHERS = (
         "Collect the quality measures of all sessions into one table and list those that need attention.",
     ),
     Command(
+        "view",
+        "qsmengine.cli.commands.view",
+        "Draw three planes of a map as PNG, with orientation marks, scale bar and colour bar.",
+    ),
+    Command(
         "volumes",
         "qsmengine.cli.commands.volumes",
         "Read volumes of FreeSurfer, SynthSeg or FIRST, normalise them for head size, write a region table.",

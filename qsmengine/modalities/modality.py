@@ -119,6 +119,8 @@ class Row:
         Limits that replace those of the style.
     half_ppm
         Half width of the window [ppm of B0], for maps in Hz.
+    caption
+        Sentence under the picture: what is shown, and what a good one looks like.
     mask, vectors
         Patterns of the mask that crops the picture, and of the directions that colour it.
     """
@@ -130,6 +132,7 @@ class Row:
     half_ppm: float | None = None
     mask: str = ""
     vectors: str = ""
+    caption: str = ""
 
 
 Parts: TypeAlias = Mapping[str, Sequence[Path]]

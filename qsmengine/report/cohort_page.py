@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qsmengine.modalities.quality import LIGHTS, Light, Verdict
 from qsmengine.report.distribution import (
     LEAST,
     LIMIT,
@@ -17,6 +18,7 @@ from qsmengine.report.distribution import (
 )
 from qsmengine.report.methods_text import CITATION
 from qsmengine.report.pages import embedded, shown, write_page
+from qsmengine.report.quality import SeriesQuality, quality_distributions, worst_light
 from qsmengine.report.records import RegionTable
 from qsmengine.report.sessions import STATES, SessionState
 
@@ -46,7 +48,10 @@ class Outlier:
 
 
 def write_cohort_page(
-    out: str | Path, sessions: Sequence[SessionState], tables: Sequence[RegionTable] = ()
+    out: str | Path,
+    sessions: Sequence[SessionState],
+    tables: Sequence[RegionTable] = (),
+    quality: Sequence[SeriesQuality] = (),
 ) -> Path:
     """Write ``OUT/index.html``, with links to the pages of the sessions.
 
@@ -57,6 +62,7 @@ def write_cohort_page(
     """
     out = Path(out)
     found = distributions(tables)
+    lights = {key: _judged(own) for key, own in _by_session(quality).items()}
     counts = Counter(session.state for session in sessions)
     rank = {state: place for place, state in enumerate(STATES)}
     unfinished = sorted((s for s in sessions if s.state != "done"), key=lambda s: (rank.get(s.state, 9), s.key))
@@ -70,11 +76,37 @@ def write_cohort_page(
         unfinished=unfinished,
         figures=[EmbeddedFigure(_title(one), embedded(draw_distribution(one))) for one in found],
         outliers=outliers(found),
+        lights=lights,
+        light_counts=[(light, n) for light in reversed(LIGHTS) if (n := _count(lights.values(), light))],
+        quality_outliers=outliers(quality_distributions(quality)),
         limit=f"{LIMIT:g}",
         least=LEAST,
         notes=notes.most_common(COMMON_NOTES),
-        sessions=sorted(sessions, key=lambda s: s.key),
+        sessions=sorted(sessions, key=lambda s: (_order(lights.get(s.key)), s.key)),
     )
+
+
+def _by_session(quality: Sequence[SeriesQuality]) -> dict[str, list[SeriesQuality]]:
+    found: dict[str, list[SeriesQuality]] = {}
+    for one in quality:
+        found.setdefault(one.session, []).append(one)
+    return found
+
+
+def _judged(own: Sequence[SeriesQuality]) -> Verdict:
+    """Return the worst light of a session's reconstructions, and all reasons."""
+    return Verdict(
+        worst_light(own), tuple(f"{one.step}: {text}" for one in own for text in one.verdict.reasons)
+    )
+
+
+def _count(verdicts: Iterable[Verdict], light: Light) -> int:
+    return sum(verdict.light == light for verdict in verdicts)
+
+
+def _order(verdict: Verdict | None) -> int:
+    """Return the place of a session in the table: red first, sessions without a light last."""
+    return 1 if verdict is None or verdict.light is None else -LIGHTS.index(verdict.light)
 
 
 def outliers(found: Sequence[Distribution]) -> list[Outlier]:

@@ -74,7 +74,7 @@ def distributions(tables: Iterable[RegionTable]) -> list[Distribution]:
         Distribution(
             "volume" if column == "volume_mm3" else column.removesuffix("_mean"),
             units.get(column, ""),
-            tuple(_spread(region, values) for region, values in columns[column].items()),
+            tuple(spread_of(region, values) for region, values in columns[column].items()),
             variant if len(found) > 1 else "",
         )
         for variant, columns in sorted(found.items())
@@ -139,7 +139,8 @@ def _draw_region(axes: Axes, y: float, spread: Spread) -> None:
         text.set_parse_math(False)
 
 
-def _spread(region: str, values: dict[str, float]) -> Spread:
+def spread_of(region: str, values: dict[str, float]) -> Spread:
+    """Return the spread of the values (session -> value) of a region or measure."""
     array = np.array(list(values.values()))
     median = float(np.median(array))
     return Spread(region, values, median, NORMAL * float(np.median(np.abs(array - median))))

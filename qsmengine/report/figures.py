@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from qsmengine.errors import InputError
@@ -64,12 +65,7 @@ def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: V
 
 def draw_overview(panels: Sequence[Panel], title: str, *, centre: Vector3 | None = None) -> Figure:
     """Return the figure that :func:`overview` writes; same parameters and errors."""
-    if not panels:
-        raise InputError("nothing to show in the overview")
-    pictures = [load_picture(panel) for panel in panels]
-    point = np.asarray(_default_centre(pictures) if centre is None else centre, dtype=np.float64)
-    voxels = [_voxel(picture, point, panel) for picture, panel in zip(pictures, panels, strict=True)]
-    box = _shared_box(pictures, voxels)
+    pictures, voxels, box, point = _prepared(panels, centre)
     layout = _Layout.around(box, len(panels))
     figure = new_figure(layout.width, layout.height, BLACK)
     _headline(figure, title, point, layout)
@@ -77,6 +73,40 @@ def draw_overview(panels: Sequence[Panel], title: str, *, centre: Vector3 | None
         bottom = layout.height - TOP - (row + 1) * (ROW_HEIGHT + GAP) + GAP
         _draw_row(figure, layout, bottom, panel.label, picture, voxel, box)
     return figure
+
+
+def draw_rows(panels: Sequence[Panel], *, centre: Vector3 | None = None) -> Iterator[Figure]:
+    """Yield a figure per panel, each a row of the overview; same parameters and errors."""
+    pictures, voxels, box, point = _prepared(panels, centre)
+    layout = _Layout.around(box, 1)
+    for panel, picture, voxel in zip(panels, pictures, voxels, strict=True):
+        figure = new_figure(layout.width, layout.height, BLACK)
+        _headline(figure, panel.label, point, layout)
+        _draw_row(figure, layout, BOTTOM, "", picture, voxel, box)
+        _draw_scale(figure, layout, float(np.ptp(box[0])))
+        yield figure
+
+
+def _draw_scale(figure: Figure, layout: _Layout, extent: float) -> None:
+    """Draw a bar of 1, 2 or 5 times a power of ten [mm], at most a third of the first slice's `extent` [mm]."""
+    power = 10.0 ** np.floor(np.log10(extent / 3))
+    length = max(step * power for step in (1, 2, 5) if step * power <= extent / 3)
+    (x0, y), (x1, _) = (layout.at(x, 0.06) for x in (LEFT, LEFT + layout.columns[0] * length / extent))
+    figure.add_artist(Line2D([x0, x1], [y, y], color=WHITE, linewidth=1.5))
+    x, _ = layout.at(0.05, 0.0)
+    figure.text(x1 + x, y, f"{length:g} mm", **text_style(7, WHITE, ha="left", va="center"))
+
+
+def _prepared(
+    panels: Sequence[Panel], centre: Vector3 | None
+) -> tuple[list[Picture], list[npt.NDArray[np.intp]], Floats, Floats]:
+    """Return the pictures of panels, their voxel at the point, the box that they share, and the point."""
+    if not panels:
+        raise InputError("nothing to show in the overview")
+    pictures = [load_picture(panel) for panel in panels]
+    point = np.asarray(_default_centre(pictures) if centre is None else centre, dtype=np.float64)
+    voxels = [_voxel(picture, point, panel) for picture, panel in zip(pictures, panels, strict=True)]
+    return pictures, voxels, _shared_box(pictures, voxels), point
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["cells"] = cells
+    environment.filters["measured"] = measured
     return environment
 
 
@@ -60,6 +61,11 @@ def cells(texts: Iterable[str]) -> Any:
 
     row = str(escape("\0".join(texts)))
     return Markup("<td>" + row.replace("\0", "</td><td>") + "</td>")  # noqa: S704 (escaped above)
+
+
+def measured(value: float | str | None) -> str:
+    """Return a quality measure as text; a dash if it is missing."""
+    return value if isinstance(value, str) else shown("n/a" if value is None else str(value))
 
 
 def embedded(figure: Figure) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from qsmengine.errors import InputError
 from qsmengine.modalities.quality import LIGHTS, Light, Measure, Value, Verdict, judge
 from qsmengine.modalities.registry import modality_of
+from qsmengine.report.distribution import Distribution, spread_of
 from qsmengine.report.records import session_key
 from qsmengine.report.tsv import read_rows
 
@@ -36,6 +37,11 @@ class SeriesQuality:
     stem: str
     step: str
     values: Mapping[str, Value]
+
+    @property
+    def variant(self) -> str:
+        """Prefix without subject and session, such as ``acq-fine_run-1``; empty for most."""
+        return self.stem.removeprefix(self.session).lstrip("_")
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -110,6 +116,28 @@ def _value(measure: Measure, text: str) -> Value:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def quality_distributions(found: Sequence[SeriesQuality]) -> list[Distribution]:
+    """Return the distribution of every numeric measure over the sessions.
+
+    Modalities, acquisitions and runs are separate distributions.
+    """
+    kinds = {(one.step, one.variant): one for one in found}
+    made = []
+    for (step, variant), first in sorted(kinds.items()):
+        own = [one for one in found if (one.step, one.variant) == (step, variant)]
+        spreads = []
+        for measure in first.measures:
+            values = {
+                one.session: value for one in own if isinstance(value := one.values.get(measure.name), float)
+            }
+            if values:
+                spreads.append(spread_of(measure.label, values))
+        modality = modality_of(step)
+        title = step if modality is None else modality.title
+        made.append(Distribution(title, "", tuple(spreads), variant))
+    return made
 
 
 def worst_light(found: Sequence[SeriesQuality]) -> Light | None:

@@ -12,22 +12,33 @@ from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.registry import modality_of
 from qsmengine.report.curves import CurvePanel, draw_curve
-from qsmengine.report.figures import draw_overview
+from qsmengine.report.figures import draw_rows
 from qsmengine.report.methods_text import paragraph, plain, rank_of, reference, title_of
 from qsmengine.report.pages import embedded, shown, write_page
 from qsmengine.report.panels import Panel
+from qsmengine.report.quality import SeriesQuality, quality_beside, worst_light
 from qsmengine.report.records import ReconstructedSeries, RegionTable, is_key
 from qsmengine.report.sessions import SessionState
 from qsmengine.units import hz_per_ppm
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A figure on the page with its caption and a text in its place."""
+
+    picture: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
 class Part:
-    """A series on the page: figures (or the reason for their absence), methods, steps, software and inputs."""
+    """A series on the page: quality, figures (or the reason for their absence), methods, steps and inputs."""
 
     title: str
-    picture: str
-    curves: Sequence[str]
+    quality: SeriesQuality | None
+    table: str
+    figures: Sequence[Shown]
     problem: str
     methods: str
     steps: Sequence[Mapping[str, str]]
@@ -42,6 +53,7 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    file: str = ""
 
 
 def write_session_page(
@@ -71,24 +83,29 @@ def write_session_page(
     if not is_key(session.key):
         raise InputError(f"{session.key!r} is not the name of a session", source=out)
     series = sorted(series, key=lambda s: rank_of(s.kind))
+    out = Path(out)
     notes = dict.fromkeys([*session.notes, *(note for entry in series for note in entry.notes)])
+    parts = [_part(entry, out) for entry in series]
     return write_page(
-        Path(out) / f"{session.key}.html",
+        out / f"{session.key}.html",
         "session.html",
         session=session,
+        worst=worst_light([part.quality for part in parts if part.quality is not None]),
         notes=list(notes),
-        parts=[_part(entry) for entry in series],
-        tables=[_table(table) for table in tables],
+        parts=parts,
+        tables=[_table(table, out) for table in tables],
     )
 
 
-def _part(series: ReconstructedSeries) -> Part:
-    title = f"{title_of(series.kind)}{f', {series.stem}' if series.stem else ''}"
-    picture = problem = ""
-    curves: list[str] = []
+def _part(series: ReconstructedSeries, out: Path) -> Part:
+    variant = series.stem.removeprefix(series.session).lstrip("_")
+    title = ", ".join(filter(None, (title_of(series.kind), variant)))
+    problem = ""
+    figures: list[Shown] = []
+    quality = None
     try:
-        picture = embedded(draw_overview(panels_of(series), title))
-        curves = [embedded(draw_curve(panel, title)) for panel in curves_of(series)]
+        quality = quality_beside(series.folder, series.stem, series.kind)
+        figures = _figures(series, title)
     except InputError as error:
         problem = f"no figure: {error}"
     software = series.record.get("Software") or {}
@@ -96,8 +113,9 @@ def _part(series: ReconstructedSeries) -> Part:
     facts = [*software.items(), *((n, series.record[n]) for n in names if n in series.record)]
     return Part(
         title,
-        picture,
-        curves,
+        quality,
+        "" if quality is None else _link(quality.path, out),
+        figures,
         problem,
         paragraph([series]),
         [_step(step) for step in series.steps],
@@ -106,11 +124,39 @@ def _part(series: ReconstructedSeries) -> Part:
     )
 
 
+def _figures(series: ReconstructedSeries, title: str) -> list[Shown]:
+    """Return a figure per row and curve."""
+    rows = rows_of(series)
+    figures = draw_rows([panel for _, panel in rows])
+    shown = [
+        Shown(
+            embedded(figure),
+            f"{panel.label}. {row.caption}".strip(),
+            f"axial, coronal and sagittal slices of {panel.label}, {title}",
+        )
+        for (row, panel), figure in zip(rows, figures, strict=True)
+    ]
+    return shown + [
+        Shown(embedded(draw_curve(panel, title)), f"{panel.label}.", f"{panel.label} over time, {title}")
+        for panel in curves_of(series)
+    ]
+
+
+def _link(path: Path, out: Path) -> str:
+    """Return a path relative to the page; "" outside its folder."""
+    return path.relative_to(out).as_posix() if path.is_relative_to(out) else ""
+
+
 def panels_of(series: ReconstructedSeries) -> list[Panel]:
-    """Rows of the overview: those of the maps that are there."""
+    """Return the panels of the maps that are there."""
+    return [panel for _, panel in rows_of(series)]
+
+
+def rows_of(series: ReconstructedSeries) -> list[tuple[Row, Panel]]:
+    """Return the rows of the modality whose maps are there, with their panels."""
     modality = modality_of(series.kind)
     rows = () if modality is None else modality.rows
-    return [panel for row in rows if (panel := _panel(series, row)) is not None]
+    return [(row, panel) for row in rows if (panel := _panel(series, row)) is not None]
 
 
 def curves_of(series: ReconstructedSeries) -> list[CurvePanel]:
@@ -166,7 +212,7 @@ def _input(entry: Mapping[str, Any]) -> dict[str, str]:
     return {"file": str(entry.get("URI") or entry.get("File", "")), "digest": str(entry.get("SHA256", ""))}
 
 
-def _table(table: RegionTable) -> Table:
+def _table(table: RegionTable, out: Path) -> Table:
     """Return volume, and mean and standard deviation of every map, per structure."""
     columns = ["structure", "side", "volume [mm^3]"]
     names = ["volume_mm3"]
@@ -179,4 +225,4 @@ def _table(table: RegionTable) -> Table:
         [row["region"], row["hemisphere"], *(shown(row.get(name, "n/a")) for name in names)]
         for row in table.rows
     ]
-    return Table(table.path.name.removesuffix(".tsv"), columns, rows)
+    return Table(table.path.name.removesuffix(".tsv"), columns, rows, _link(table.path, out))

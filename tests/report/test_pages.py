@@ -26,8 +26,8 @@ def test_session_page_holds_maps_regions_notes_parameters_and_checksums(tmp_path
     text = page_of(tmp_path)
     for part in ("echo 3 left out", "pallidum", "0.125", "threshold 0.2", "0" * 64, "Shmueli et al. 2009"):
         assert part in text
-    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
-    assert len(pictures) == 1
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)" alt="[^"]+"><figcaption>[^<]+<', text)
+    assert len(pictures) == len(panels_of(find_series(tmp_path)[0])) == 3
     assert base64.b64decode(pictures[0]).startswith(b"\x89PNG")
 
 
@@ -35,7 +35,7 @@ def test_page_is_one_file_without_scripts_or_network(tmp_path):
     write_session(tmp_path, "sub-01")
     text = page_of(tmp_path)
     assert "<script" not in text
-    assert not re.search(r'(src|href)="(?!data:|https://doi\.org/|index\.html|[\w.-]+\.html)', text)
+    assert not re.search(r'(src|href)="(?!data:|https://doi\.org/|#[\w-]+"|[\w.-]+\.html|[\w./-]+\.tsv)', text)
     assert re.findall(r"<link|@import|url\(", text) == []
 
 
@@ -102,7 +102,12 @@ def test_a_missing_map_is_reported_in_place_of_the_figure(tmp_path):
 def test_rows_of_the_picture_are_the_maps_that_are_there(tmp_path):
     write_session(tmp_path, "sub-01")
     (series,) = find_series(tmp_path)
-    assert [(p.label, p.kind) for p in panels_of(series)] == [("susceptibility", "chi"), ("R2*", "r2star")]
+    rows = [(panel.label, panel.kind, panel.window) for panel in panels_of(series)]
+    assert rows == [
+        ("chi, ±100 ppb", "chi", None),
+        ("chi, ±300 ppb", "chi", (-0.3, 0.3)),
+        ("R2*", "r2star", None),
+    ]
 
 
 def test_field_window_follows_the_field_strength(tmp_path):
@@ -129,8 +134,8 @@ def test_colour_fa_is_drawn_from_fa_and_direction(tmp_path):
     assert [p.kind for p in panels_of(series)] == ["fa", "colour_fa"]
     write_session(tmp_path, "sub-01")
     text = page_of(tmp_path)
-    assert text.count("data:image/png") == 2
-    assert text.index("Susceptibility mapping, sub-01") < text.index("Diffusion, sub-01")
+    assert text.count("data:image/png") == 5
+    assert text.index(">Susceptibility mapping<") < text.index(">Diffusion<")
 
 
 def test_cohort_page_counts_states_and_gives_reasons(tmp_path):

@@ -16,6 +16,7 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
 from qsmengine.report.distribution import condensed
 from qsmengine.report.methods_text import USED, write_citation
+from qsmengine.report.quality import SeriesQuality, quality_beside
 from qsmengine.report.records import (
     ReconstructedSeries,
     RegionTable,
@@ -50,6 +51,7 @@ class Reported:
     state: SessionState
     series: tuple[ReconstructedSeries, ...]
     tables: tuple[RegionTable, ...]
+    quality: tuple[SeriesQuality, ...]
     page: Path | None
 
 
@@ -101,7 +103,8 @@ def write_reports(
     if series:
         written.append(write_citation(out, series))
     states, tables = [one.state for one in reported], [table for one in reported for table in one.tables]
-    written.append(write_cohort_page(out, states, tables))
+    quality = [entry for one in reported for entry in one.quality]
+    written.append(write_cohort_page(out, states, tables, quality))
     return written
 
 
@@ -120,7 +123,14 @@ def _report_session(out: Path, work: PageJob) -> Reported:
     tables = [read_table(path) for path in work.files.tables]
     state = read_state(out, work.key) or _state_of(work.key, series)
     page = write_session_page(out, state, series, tables) if work.page else None
-    return Reported(state, tuple(entry.reduced(USED) for entry in series), tuple(map(condensed, tables)), page)
+    quality = (quality_beside(entry.folder, entry.stem, entry.kind) for entry in series)
+    return Reported(
+        state,
+        tuple(entry.reduced(USED) for entry in series),
+        tuple(map(condensed, tables)),
+        tuple(one for one in quality if one is not None),
+        page,
+    )
 
 
 def read_state(out: Path, key: str) -> SessionState | None:

@@ -29,9 +29,10 @@ from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
 
 _SECONDS = Style("viridis", (0.0, 10.0), "s")
+_GREY = "Two to three times larger in grey than in white matter; vessels are brightest."
 ROWS = (
-    Row("CBV.nii.gz", "blood volume", Style("inferno", (0.0, 8.0), "mL/100 g")),
-    Row("CBF.nii.gz", "blood flow", Style("inferno", (0.0, 80.0), "mL/100 g/min")),
+    Row("CBV.nii.gz", "blood volume", Style("inferno", (0.0, 8.0), "mL/100 g"), caption=_GREY),
+    Row("CBF.nii.gz", "blood flow", Style("inferno", (0.0, 80.0), "mL/100 g/min"), caption=_GREY),
     Row("MTT.nii.gz", "mean transit time", _SECONDS),
     Row("Tmax.nii.gz", "Tmax", _SECONDS),
     Row("delay.nii.gz", "delay", _SECONDS),

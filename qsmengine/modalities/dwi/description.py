@@ -32,9 +32,20 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 
 _FA = "model-*_param-fa_dwimap.nii.gz"
 ROWS = (
-    Row(_FA, "FA", "fa"),
-    Row(_FA, "colour FA", "colour_fa", vectors="model-*_param-v1_dwimap.nii.gz"),
-    Row("model-*_param-md_dwimap.nii.gz", "MD", "diffusivity"),
+    Row(
+        _FA,
+        "FA",
+        "fa",
+        caption="White matter bright with sharp edges; a bright rim is motion or eddy currents.",
+    ),
+    Row(
+        _FA,
+        "colour FA",
+        "colour_fa",
+        vectors="model-*_param-v1_dwimap.nii.gz",
+        caption="The corpus callosum is red, the cingulum green, the corticospinal tract blue.",
+    ),
+    Row("model-*_param-md_dwimap.nii.gz", "MD", "diffusivity", caption="Even in tissue, bright in fluid."),
 )
 
 

@@ -28,12 +28,35 @@ from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
 
 ROWS = (
-    Row("S0map.nii.gz", "signal at TE = 0", "magnitude"),
+    Row("S0map.nii.gz", "signal at TE = 0", "magnitude", caption="Even signal without ghosts or dropouts."),
     Row(
-        "desc-total_fieldmap.nii.gz", "total field", "field_hz", half_ppm=0.8, mask="desc-reliable_mask.nii.gz"
+        "desc-total_fieldmap.nii.gz",
+        "total field",
+        "field_hz",
+        half_ppm=0.8,
+        mask="desc-reliable_mask.nii.gz",
+        caption="Smooth, without jumps; the line is the rim of the mask in which chi is defined.",
     ),
-    Row("desc-local_fieldmap.nii.gz", "local field", "field_hz", half_ppm=0.05),
-    Row("Chimap.nii.gz", "susceptibility", "chi"),
+    Row(
+        "desc-local_fieldmap.nii.gz",
+        "local field",
+        "field_hz",
+        half_ppm=0.05,
+        caption="Fields of veins, nuclei, and cortex on even ground; a bright or dark rim is background.",
+    ),
+    Row(
+        "Chimap.nii.gz",
+        "chi, ±100 ppb",
+        "chi",
+        caption="Iron-rich nuclei and veins bright, myelin dark; streaks at 55 degrees to B0 are artefacts.",
+    ),
+    Row(
+        "Chimap.nii.gz",
+        "chi, ±300 ppb",
+        "chi",
+        window=(-0.3, 0.3),
+        caption="The wide window shows veins, haemorrhages, calcifications, and errors at the rim.",
+    ),
     Row("desc-sd_Chimap.nii.gz", "its standard deviation", "chi", window=(0.0, 0.02)),
     Row("desc-paramagnetic_Chimap.nii.gz", "paramagnetic part", "chi"),
     Row("desc-diamagnetic_Chimap.nii.gz", "diamagnetic part", "chi"),
