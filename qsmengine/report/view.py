@@ -58,7 +58,7 @@ def view(
 
 
 def row_of(name: str) -> Row | None:
-    """Return the first row of a modality that shows a file of this name with a window of its own."""
+    """Return the first row of a modality that shows a file of this name; None if none does."""
     rows = (row for modality in all_modalities() for row in modality.rows)
     shown = (row for row in rows if not row.vectors and row.half_ppm is None)
     return next(
