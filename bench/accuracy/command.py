@@ -92,6 +92,10 @@ def _arguments(options: argparse.Namespace, parser: argparse.ArgumentParser) -> 
         for name, value in chosen.items()
         if value != parser.get_default(name)
     )
+    for name in ("parts", "heads", "only"):
+        value = getattr(options, name)
+        if value and value != parser.get_default(name):
+            given += f" --{name} {' '.join(map(str, value))}"
     return f"{given} --quick" if options.quick else given
 
 

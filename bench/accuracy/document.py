@@ -9,6 +9,7 @@ from bench.accuracy.chains import names_of
 from bench.accuracy.kinds_table import kind_sections
 from bench.accuracy.people import ROLES
 from bench.accuracy.records import Study
+from bench.accuracy.scenarios import Goal
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET
 
 DGM_SLOPE = (0.98, 1.02)
@@ -75,18 +76,19 @@ def _goals(study: Study) -> str:
         similarity = "" if goal.xsim is None else f", xsim {goal.xsim:g}"
         row = [goal.title, f"{goal.limit:g}{similarity}{stretch}"]
         if not found:
-            rows.append([*row, *["not run"] * 6])
+            rows.append([*row, *["not run"] * 7])
             continue
         usual = next((m for m in found if m.chain == DEFAULT_PRESET), None)
         keys = ("whole", "xsim", "dgm_slope", "dgm_error")
         best = found[0]
         rows.append([
-            *row, *(tables.cell(usual, key) for key in keys), f"{best.values['whole']:.1f} ({best.chain})",
+            *row, *(tables.cell(usual, key) for key in keys), outcome(goal, usual),
+            f"{best.values['whole']:.1f} ({best.chain})",
             f"{best.worst:.1f}",
         ])  # fmt: skip
     titles = [
         "from", "goal [%]", f"preset {DEFAULT_PRESET} [%]", "its xsim", "its DGM slope", "its DGM error [ppb]",
-        "best chain [%]", "worst head [%]",
+        "goal is", "best chain [%]", "worst head [%]",
     ]  # fmt: skip
     size = study.goals[0].scenario.voxel_size
     low, high = DGM_SLOPE
@@ -97,6 +99,16 @@ def _goals(study: Study) -> str:
     return (
         f"Voxels of {size:g} mm; nrmse of chi in the whole mask.\n\n{tables.markdown(titles, rows)}\n\n{note}"
     )
+
+
+def outcome(goal: Goal, found: tables.Median | None) -> str:
+    """Return whether nrmse, and xsim where the goal has one, reach the goal."""
+    if found is None:
+        return "n/a"
+    similar = goal.xsim is None or found.values["xsim"] >= goal.xsim
+    if found.values["whole"] <= goal.limit:
+        return "met" if similar else "met in nrmse"
+    return "missed"
 
 
 def _limits(study: Study) -> str:

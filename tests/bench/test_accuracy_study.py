@@ -5,7 +5,7 @@ import pytest
 
 from bench.accuracy import command, study, tables
 from bench.accuracy.chains import rival_chains
-from bench.accuracy.document import document
+from bench.accuracy.document import document, outcome
 from bench.accuracy.people import DEVELOPMENT, HELD_OUT, PEOPLE
 from bench.accuracy.records import Study
 from bench.accuracy.scenarios import BASE, KINDS, goals, kinds, variations
@@ -169,6 +169,15 @@ def test_the_document_holds_goals_kinds_limits_combinations_and_presets(tmp_path
     store = Store(tmp_path / "none")
     empty = document(Study(store, dict.fromkeys(study_.jobs, ()), study_.goals, study_.machine))
     assert "not run" in empty
+
+
+@pytest.mark.parametrize(
+    ("whole", "xsim", "expected"), [(24.9, 0.86, "met"), (24.9, 0.84, "met in nrmse"), (25.1, 0.9, "missed")]
+)
+def test_a_goal_is_met_by_the_error_and_the_similarity(whole, xsim, expected):
+    goal = next(line for line in goals(1.0) if line.xsim == 0.85)
+    assert outcome(goal, tables.Median("accurate", 1, {"whole": whole, "xsim": xsim}, whole)) == expected
+    assert outcome(goal, None) == "n/a"
 
 
 def test_held_out_heads_share_no_label_map_and_no_seed_with_development_heads():
