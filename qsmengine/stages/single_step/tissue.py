@@ -3,7 +3,7 @@
 An inversion of the total field cannot separate some patterns of chi from background. Tissue that is known to be
 uniform excludes them. Which voxels these are follows from the decay of the magnitude, relative to its median
 in the mask (:mod:`qsmengine.stages.single_step.fluid`). The limits follow from published R2* (Peters et al.
-2007, 10.1016/j.mri.2007.02.014); docs/explanation/tissue-limits.md derives them and shows how little they matter.
+2007, 10.1016/j.mri.2007.02.014); docs/explanation/tissue-limits.md derives them.
 """
 
 from __future__ import annotations
