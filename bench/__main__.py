@@ -22,6 +22,7 @@ COMMANDS = {
     "cubin": "registers and spills of every kernel on every GPU architecture (needs no GPU)",
     "accuracy": "every method and preset against the truth of virtual heads",
     "heads": "make one head of the accuracy study",
+    "uncertainty": "how often intervals of chi contain the truth of virtual heads, and their calibration",
     "cohort": "planning a cohort: seconds and memory",
     "gpu": "tests, checks, and timings on a machine with a GPU, the most important first",
     "gpu-model": "predicted times on an H100 and an H200, and docs/gpu.md (needs no GPU)",

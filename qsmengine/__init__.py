@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         estimate_uncertainty,
         reference_chi,
         separate_chi,
+        susceptibility_intervals,
         susceptibility_weighted,
     )
     from qsmengine.api.perfusion import reconstruct_dsc
@@ -54,6 +55,7 @@ __all__ = [
     "register",
     "remove_background",
     "separate_chi",
+    "susceptibility_intervals",
     "susceptibility_weighted",
     "unwrap",
 ]
@@ -78,6 +80,7 @@ _HOMES = {
     "register": "api.registration",
     "remove_background": "api.reconstruct",
     "separate_chi": "api.derived",
+    "susceptibility_intervals": "api.derived",
     "susceptibility_weighted": "api.derived",
     "unwrap": "api.reconstruct",
 }

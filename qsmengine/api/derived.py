@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.stages.inversion.reference import ReferenceResult
 from qsmengine.stages.separation.voxelwise import SeparationResult
 from qsmengine.stages.swi.images import SwiResult
+from qsmengine.stages.uncertainty.calibrated import Intervals
 
 
 def reference_chi(
@@ -62,12 +63,57 @@ def estimate_uncertainty(
 ) -> Array:
     """Return the standard deviation of chi (x, y, z) [ppm], given the noise (x, y, z) [ppm] of the total field.
 
+    It contains the noise alone; :func:`susceptibility_intervals` contains the errors that every scan has.
+
     The noise is propagated through the methods `background` and `inversion` with their default parameters.
     :func:`reconstruct_qsm` with ``config={"uncertainty": {"method": "monte_carlo"}}`` uses those of the run.
     """
     inputs = {"total_field": total_field, "noise": noise, "mask": mask}
     settings = given({"background": background, "inversion": inversion}) | dict(params or {})
     return run_method("uncertainty", method, inputs, grid, settings, device_for(device, total_field))["chi_sd"]
+
+
+def susceptibility_intervals(
+    chi: Array,
+    total_field: Array,
+    noise: Array,
+    mask: Array,
+    grid: Grid,
+    *,
+    magnitude: Array | None = None,
+    params: Mapping[str, Any] | None = None,
+    device: str | Device | None = None,
+) -> Intervals:
+    """Return half-widths of intervals around `chi` (x, y, z) [ppm] that contain the truth in 68 % and 95 %.
+
+    They are calibrated for the presets' inversions of brains (docs/uncertainty.md). ``params`` may name the
+    `calibration`; by default it is that of preset accurate.
+
+    Parameters
+    ----------
+    chi, total_field, noise
+        (x, y, z) [ppm]: susceptibility, and the field it was computed from with its standard deviation.
+    mask
+        (x, y, z), nonzero where chi is defined.
+    grid
+        Geometry with B0 direction.
+    magnitude
+        (x, y, z, echo), any unit; separates CSF from tissue, given two echoes or more.
+    params, device
+        Parameters, and where to compute; None: where `chi` lies.
+
+    Raises
+    ------
+    UsageError
+        For a calibration that does not exist.
+    InputError
+        For noise that is unknown everywhere in the mask.
+    """
+    inputs = {"chi": chi, "total_field": total_field, "noise": noise, "mask": mask, "magnitude": magnitude}
+    results: dict[str, Any] = run_method(
+        "uncertainty", "calibrated", given(inputs), grid, params, device_for(device, chi)
+    )
+    return Intervals(**results)
 
 
 def susceptibility_weighted(

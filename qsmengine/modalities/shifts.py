@@ -78,11 +78,11 @@ def translations(
     k = fftfreq(shape[0]), fftfreq(shape[1]), rfftfreq(shape[2])
     square = sum((2.0 * part) ** 2 for part in np.meshgrid(*k, indexing="ij", sparse=True))
     weight = np.exp(-SHARP * square).astype(np.float32)
-    base = np.conj(rfftn(reference))
+    base = np.conj(rfftn(reference, workers=-1))
     found = []
     for volume in volumes:
-        product = base * rfftn(volume)
-        peak = irfftn(product / np.maximum(np.abs(product), 1e-30) * weight, shape)
+        product = base * rfftn(volume, workers=-1)
+        peak = irfftn(product / np.maximum(np.abs(product), 1e-30) * weight, shape, workers=-1)
         found.append(_peak(peak) * np.asarray(voxel_size))
     return np.array(found)
 

@@ -56,6 +56,8 @@ class Method:
         True if the result is linear in the first input.
     iterative
         True if `run` takes ``callback``, which is called after each iteration.
+    repeats
+        True if `run` takes ``chain``, earlier steps that it repeats on other data.
     within_mask
         True if a result depends on the image in the argument ``mask`` only, and is 0 outside it.
     """
@@ -73,6 +75,7 @@ class Method:
     reach: Callable[[Any], float] | None = None
     linear: bool = False
     iterative: bool = False
+    repeats: bool = False
     within_mask: bool = False
 
     @property

@@ -104,7 +104,10 @@ STAGES = (
         least_volumes=2,
     ),
     Stage(
-        "uncertainty", "Standard deviation of susceptibility.", (".uncertainty.monte_carlo",), presence="extra"
+        "uncertainty",
+        "Intervals or standard deviation of susceptibility.",
+        (".uncertainty.calibrated", ".uncertainty.monte_carlo"),
+        presence="extra",
     ),
     Stage(
         "swi",

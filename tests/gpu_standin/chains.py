@@ -58,7 +58,7 @@ def short_settings() -> dict[str, list[str]]:
             settings = [f"{section}={name}"]
             if "iterations" in method.params.model_fields:
                 settings.append(f"{section}.iterations={SHORT}")
-            if section == "uncertainty":
+            if "draws" in method.params.model_fields:
                 settings.append(f"{section}.draws=2")
             chains[f"{section}-{name}"] = settings + _shortened(settings)
     return chains

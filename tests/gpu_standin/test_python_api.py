@@ -84,6 +84,15 @@ def _uncertainty(c: Convert) -> Any:
     return api_derived.estimate_uncertainty(c(field()), c(noise), c(head.mask), head.grid, **settings)
 
 
+def _intervals(c: Convert) -> Any:
+    head, gre = small_head(), series()
+    noise = np.full(head.grid.shape, 1e-3, np.float32)
+    chi = c(head.truth["chi"].array)
+    return api_derived.susceptibility_intervals(
+        chi, c(field()), c(noise), c(head.mask), head.grid, magnitude=c(gre.magnitude)
+    )
+
+
 def _weighted(c: Convert) -> Any:
     gre, head = series(), small_head()
     local = c(head.truth["local_field"].array)
@@ -112,6 +121,7 @@ CALLS |= {
     "reconstruct_qsm": _reconstruct,
     "reference_chi": _reference,
     "estimate_uncertainty": _uncertainty,
+    "susceptibility_intervals": _intervals,
     "susceptibility_weighted": _weighted,
     "separate_chi": _separate,
 }

@@ -77,9 +77,9 @@ def qsm(
 ) -> None:
     """Compute total and local field, R2*, T2* and susceptibility maps from raw gradient echoes.
 
-    Optional steps: --set denoise=complex-mnlm or auto (as the first step), --set uncertainty=monte_carlo
-    (standard deviation of chi), --set swi=homodyne or local_field, --set chi_separation=r2star or r2prime,
-    --set reference=csf.
+    Optional steps: --set denoise=complex-mnlm or auto (as the first step), --set uncertainty=calibrated
+    (intervals that contain the true chi) or monte_carlo (its standard deviation by noise), --set swi=homodyne
+    or local_field, --set chi_separation=r2star or r2prime, --set reference=csf.
 
     Echo times and field strength are read from the JSON sidecars if present.
     """

@@ -58,6 +58,8 @@ ROWS = (
         caption="The wide window shows veins, haemorrhages, calcifications, and errors at the rim.",
     ),
     Row("desc-sd_Chimap.nii.gz", "its standard deviation", "chi", window=(0.0, 0.02)),
+    Row("desc-ci68_Chimap.nii.gz", "its 68 % interval (half-width)", "chi", window=(0.0, 0.02)),
+    Row("desc-ci95_Chimap.nii.gz", "its 95 % interval (half-width)", "chi", window=(0.0, 0.05)),
     Row("desc-paramagnetic_Chimap.nii.gz", "paramagnetic part", "chi"),
     Row("desc-diamagnetic_Chimap.nii.gz", "diamagnetic part", "chi"),
     Row("R2starmap.nii.gz", "R2*", "r2star"),

@@ -8,16 +8,34 @@ import numpy as np
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.uncertainty.calibration import INTERVALS, region_factors_of
 
 
 def chi_metadata(result: RunResult, name: str) -> dict[str, Any]:
-    """Return the reference of chi and the offset added by chi separation; empty for other maps."""
+    """Return the reference of chi, levels of its intervals, and the offset added by chi separation.
+
+    Empty for other maps.
+    """
     if name == "chi":
         return {"QSMReference": _reference(result) | {"WholeBrain": _whole_brain(result)}}
+    if name in INTERVALS:
+        return _interval(result, INTERVALS[name])
     separation = result.record("chi_separation")
     if separation is not None and name in separation.step.outputs.values():
         return {"AddedOffset": _plain(result.facts["offset"])}
     return {}
+
+
+def _interval(result: RunResult, level: int) -> dict[str, Any]:
+    record = result.record("uncertainty")
+    if record is None:
+        return {}
+    factors = region_factors_of(record.step.params.model_dump()["calibration"])
+    return {
+        "IntervalLevel": level,
+        "IntervalUnits": "percent of voxels",
+        "RegionMeanFactors": {str(key): value for key, value in factors.items()},
+    }
 
 
 def _whole_brain(result: RunResult) -> dict[str, Any]:

@@ -15,6 +15,19 @@ PRODUCTS = (
         "chi_sd", "Chimap", {"desc": "sd"}, "standard deviation of the susceptibility from the field's noise"
     ),
     Product(
+        "chi_ci68",
+        "Chimap",
+        {"desc": "ci68"},
+        "half-width of an interval around the susceptibility that contains the truth in 68 % of the voxels",
+        CHI_SUPPORT,
+    ),
+    Product(
+        "chi_ci95",
+        "Chimap",
+        {"desc": "ci95"},
+        "half-width of an interval around the susceptibility that contains the truth in 95 % of the voxels",
+    ),
+    Product(
         "chi_positive",
         "Chimap",
         {"desc": "paramagnetic"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
@@ -10,6 +11,7 @@ from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, PlanStep, Use, plan_uses
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_stage
+from qsmengine.stages.uncertainty.calibration import calibration_of, load_calibration
 
 _BRAIN = {"mask": "brain_mask"}
 _LOCAL = {"mask": "local_mask"}
@@ -29,7 +31,7 @@ STAGES = (
     Use("inversion", _LOCAL),
     Use("single_step", {"mask": "field_mask"}, _LOCAL),
     Use("reference", _LOCAL),
-    Use("uncertainty", {"mask": "field_mask"}, reruns=(*REPLACED, "single_step")),
+    Use("uncertainty", _LOCAL, reruns=(*REPLACED, "single_step")),
     Use("swi", _BRAIN),
     Use("chi_separation", _LOCAL),
 )
@@ -86,7 +88,7 @@ def plan_sections(
     if "two_pass" in sections:
         place = [use.section for use in uses].index("background")
         uses[place : place + 2] = _PASSES
-    plan = plan_uses(config, uses, set(present), grid, n_echoes)
+    plan = _with_calibration(plan_uses(config, uses, set(present), grid, n_echoes), n_echoes)
     for step in plan.steps:
         if step.chain:
             _check_chain(step.chain, step.params)
@@ -100,6 +102,27 @@ def _one_or_the_other(sections: Iterable[str], single_step: bool) -> list[str]:
         return names
     first, second = REPLACED
     return ["single_step" if name == second else name for name in names if name != first]
+
+
+def _with_calibration(plan: Plan, n_echoes: int) -> Plan:
+    """Return the plan with the calibration of its inversion in the steps that may have one and name none.
+
+    Raises
+    ------
+    UsageError
+        For an inversion without calibration.
+    """
+    makers = [step.method.name for step in plan.steps if step.section in {"inversion", "single_step"}]
+
+    def calibrated(step: PlanStep) -> PlanStep:
+        if "calibration" not in type(step.params).model_fields:
+            return step
+        chosen: str | None = step.params.model_dump()["calibration"]
+        name = chosen or calibration_of(makers[-1], one_echo=n_echoes == 1)
+        load_calibration(name)
+        return replace(step, params=step.params.model_copy(update={"calibration": name}))
+
+    return replace(plan, steps=tuple(calibrated(step) for step in plan.steps))
 
 
 def _check_chain(chain: Sequence[PlanStep], params: Params) -> None:

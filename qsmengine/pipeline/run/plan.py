@@ -58,7 +58,7 @@ class Use:
     method
         Method of a stage without a section; "" if the configuration selects it.
     reruns
-        Sections of earlier steps that this one repeats on other data: the last two that ran.
+        Sections of earlier steps that a method may repeat on other data: the last two that ran.
     """
 
     section: str
@@ -165,7 +165,7 @@ def _method(config: Config, use: Use) -> tuple[Method, Params] | None:
 
 def _step(use: Use, method: Method, params: Params, earlier: Sequence[PlanStep], present: set[str]) -> PlanStep:
     """Build a step without its memory: name its arguments and results in the run."""
-    chain = tuple(step for step in earlier if step.section in use.reruns)[-2:]
+    chain = tuple(step for step in earlier if step.section in use.reruns)[-2:] if method.repeats else ()
     where = {"mask": chain[0].inputs["mask"]} if chain else {}
     arguments = {name.rstrip("?"): name for name in method.inputs}
     inputs = {a: where.get(a, use.inputs.get(a, a)) for a in arguments}

@@ -197,6 +197,6 @@ METHODS = (
         stage="uncertainty", name="monte_carlo", run=monte_carlo, params=MonteCarloParams,
         inputs=("total_field", "noise", "mask"), outputs={"chi_sd": "ppm"},
         summary="noise of the field propagated through background removal and inversion",
-        doi="10.1214/aos/1176344552", bytes_per_voxel=250, reach=lambda _: MARGIN,
+        doi="10.1214/aos/1176344552", bytes_per_voxel=250, reach=lambda _: MARGIN, repeats=True,
     ),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.registry import get_method
+from qsmengine.stages.uncertainty.calibration import region_factors_of
 from tests.made_sessions import make_ball, write_ball
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
@@ -79,6 +80,45 @@ def test_uncertainty_takes_the_run_s_methods_and_counts_their_memory():
     assert [(s.section, s.method.name) for s in step.chain] == [("background", "lbv"), ("inversion", "tkd")]
     assert cast("Any", step.chain[1].params).threshold == 0.3
     assert step.memory > max(s.method.working_bytes(GRID, s.params, 3) for s in step.chain)
+
+
+@pytest.mark.parametrize(
+    ("settings", "echoes", "calibration"),
+    [
+        ([], 4, "tfi"),
+        ([], 1, "tfi-one-echo"),
+        (["inversion=weak_harmonic"], 4, "weak_harmonic"),
+        (["uncertainty.calibration=weak_harmonic"], 1, "weak_harmonic"),
+    ],
+)
+def test_intervals_are_calibrated_for_the_inversion_and_echoes_of_the_run(settings, echoes, calibration):
+    config = load_config(settings=["uncertainty=calibrated", *settings])
+    step = plan_qsm(config, GRID, echoes).steps[-1]
+    assert step.params.model_dump() == {"calibration": calibration}
+    assert step.inputs["mask"] == "local_mask"
+    assert not step.chain
+
+
+def test_intervals_of_an_inversion_that_was_not_calibrated_are_refused():
+    config = load_config(settings=["uncertainty=calibrated", "inversion=tkd"])
+    with pytest.raises(UsageError, match=r"no calibration for tkd, only for .*tfi.*monte_carlo"):
+        plan_qsm(config, GRID, 3)
+
+
+def test_sidecars_of_intervals_give_level_and_factors_for_regions(tmp_path):
+    ball = make_ball(9)
+    files = write_ball(tmp_path / "in", ball)
+    request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out")
+    settings = ["uncertainty=calibrated", "single_step.iterations=2"]
+    done = run_qsm_session(request, load_config(settings=settings), cpu())
+    factors = region_factors_of("tfi")
+    for level in (68, 95):
+        path = request.out / "sub-01" / "anat" / f"sub-01_desc-ci{level}_Chimap.nii.gz"
+        np.testing.assert_array_equal(read_image(path).array, done.result[f"chi_ci{level}"])
+        facts = json.loads(path.with_name(f"sub-01_desc-ci{level}_Chimap.json").read_text())
+        assert (facts["Units"], facts["IntervalLevel"]) == ("ppm", level)
+        assert facts["Parameters"]["calibration"] == "tfi"
+        assert facts["RegionMeanFactors"] == {str(key): value for key, value in factors.items()}
 
 
 @pytest.mark.parametrize(

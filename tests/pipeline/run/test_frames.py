@@ -11,14 +11,7 @@ from qsmengine.pipeline.run.frames import MARGIN, Frames, Maps, cropped_grid
 from qsmengine.stages.registry import all_methods
 
 SHAPE, TIMES = (30, 28, 26), (0.004, 0.009, 0.014, 0.019)
-TABLES = {
-    "echo_times": TIMES, "flip_angles": (4.0, 4.0, 20.0, 20.0), "repetition_times": (0.02,) * 4,
-    "spoiled_times": (0.003, 0.009, 0.003, 0.009), "spin_echo_times": (0.01, 0.02, 0.03, 0.04, 0.05),
-}  # fmt: skip
-IMAGES = {
-    "magnitude", "phase", "unwrapped", "total_field", "noise", "weight", "mask", "spoiled", "r1", "b1",
-    "r2star", "amplitude", "afi_short", "afi_long", "angle_single", "angle_double", "spin_echoes",
-}  # fmt: skip
+IMAGES = {"magnitude", "phase", "unwrapped", "total_field", "noise", "weight", "mask"}
 WITHIN = [m for m in all_methods() if m.within_mask]
 
 
@@ -46,34 +39,13 @@ def images(grid, rng):
     magnitude = np.where(outside, rng.random((*SHAPE, 4)), 100 * decay)
     found = {"phase": phase, "unwrapped": unwrapped, "magnitude": magnitude, "total_field": field}
     found |= {"noise": 0.002 + 0.001 * rng.random(SHAPE), "weight": 0.5 + rng.random(SHAPE)}
-    found |= relaxing(rng)
     return {name: image.astype(np.float32) for name, image in found.items()} | {"mask": mask}
-
-
-def relaxing(rng):
-    """Images of tissue with random rates, of several flip angles, and of spin echoes."""
-    r1, r2star, amplitude = (
-        low + rng.random(SHAPE) * (high - low) for low, high in ((0.6, 1.2), (20, 30), (80, 120))
-    )
-    b1 = 0.9 + 0.15 * rng.random(SHAPE)
-    volumes = []
-    for flip, tr, te in zip(
-        *(TABLES[n] for n in ("flip_angles", "repetition_times", "spoiled_times")), strict=True
-    ):
-        angle, e1 = b1 * np.radians(flip), np.exp(-tr * r1)
-        volumes.append(amplitude * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle)) * np.exp(-te * r2star))
-    echoes = amplitude[..., None] * np.exp(-np.array(TABLES["spin_echo_times"]) * r2star[..., None])
-    return {
-        "spoiled": np.stack(volumes, axis=-1), "r1": r1, "b1": b1, "r2star": r2star, "amplitude": amplitude,
-        "afi_short": amplitude, "afi_long": 0.6 * amplitude, "angle_single": amplitude,
-        "angle_double": b1 * amplitude, "spin_echoes": echoes * (1 + 0.01 * rng.standard_normal(echoes.shape)),
-    }  # fmt: skip
 
 
 def inputs_of(method, given):
     names = {name.rstrip("?") for name in method.inputs}
-    assert names <= IMAGES | TABLES.keys(), "an input that this test does not know"
-    return {name: TABLES[name] if name in TABLES else given[name] for name in names}
+    assert names <= IMAGES | {"echo_times"}, "an input that this test does not know"
+    return {name: TIMES if name == "echo_times" else given[name] for name in names}
 
 
 @pytest.mark.parametrize("method", WITHIN, ids=lambda m: f"{m.stage}/{m.name}")
