@@ -66,8 +66,8 @@ def test_region_tables_hold_perfusion_with_its_units(out, dataset):
 
 def test_the_page_shows_maps_and_curve_and_the_text_its_methods(out):
     page = (out / "sub-01.html").read_text()
-    assert "Perfusion, sub-01" in page
-    assert 'alt="curve of Perfusion, sub-01"' in page
+    assert "slices of blood volume, Perfusion" in page
+    assert "dR2* of the artery over time, Perfusion" in page
     text = (out / "logs" / "CITATION.md").read_text()
     assert "Bolus series with contrast agent of 2 sessions" in text
     assert "10.1155/2011/467563" in text
