@@ -94,7 +94,8 @@ def _goals(study: Study) -> str:
     low, high = DGM_SLOPE
     note = (
         f"Goals for DGM at SNR 100: slope {low:g} to {high:g}, error at most {DGM_ERROR:g} ppb. From the local "
-        f"field preset {DEFAULT_PRESET} stands for what `qsm-ci dipole` runs."
+        f"field preset {DEFAULT_PRESET} stands for what `qsm-ci dipole` runs. Chains that ran on these lines: "
+        f"{', '.join(sorted({record['chain'] for record in study.records('goals')})) or 'none'}."
     )
     return (
         f"Voxels of {size:g} mm; nrmse of chi in the whole mask.\n\n{tables.markdown(titles, rows)}\n\n{note}"
