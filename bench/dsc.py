@@ -44,7 +44,7 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """Methods and parameters of the table."""
 PARTS = ("times", "osipy", "curves", "heads")
-"""What is measured; the heads, which are drawn first, only on request."""
+"""Parts of the measurement; heads are drawn on request only."""
 CURVES = ROOT / "tests" / "data" / "osipi-dsc" / "dsc_data.csv"
 STEP, ECHO_TIME, ARRIVAL, SNR = 1.5, 0.03, 18.0, 100.0
 

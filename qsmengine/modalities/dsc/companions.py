@@ -1,4 +1,4 @@
-"""Files beside a bolus series in a dataset that give its artery, its reference region, or its brain mask.
+"""Files in the folder of a bolus series that give its artery, its reference region, or its brain mask.
 
 For ``sub-01_dsc.nii.gz`` these are ``sub-01_aif.tsv``, ``sub-01_desc-aif_mask.nii.gz``,
 ``sub-01_desc-reference_mask.nii.gz``, and ``sub-01_desc-brain_mask.nii.gz``: the names of this modality's own

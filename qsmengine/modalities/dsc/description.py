@@ -48,10 +48,10 @@ def _open(parts: Parts, opening: Opening) -> Opened:
         file = open_dsc(images, folders=opening.folders, problems=found)
     except InputError as error:
         return Opened(None, problems=tuple(str(problem) for problem in found or [error]))
-    beside, notes = companions(images[0])
-    if {AIF, AIF_MASK} <= beside.keys():
-        return Opened(None, problems=(f"{images[0]}: both a curve and a mask of the artery lie beside it",))
-    return Opened(file.grid, file.n_frames, beside, (*file.notes, *notes))
+    given, notes = companions(images[0])
+    if {AIF, AIF_MASK} <= given.keys():
+        return Opened(None, problems=(f"{images[0]}: both a curve and a mask of the artery lie in its folder",))
+    return Opened(file.grid, file.n_frames, given, (*file.notes, *notes))
 
 
 def _protocol(acquisition: Mapping[str, Any]) -> tuple[str, ...]:
