@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import math
 import numpy as np
 from pydantic import Field
 
@@ -164,7 +165,7 @@ def _with_known_b1(inside: Array, ratio: Array) -> Array:
 def _result(maps: dict[str, Array], seen: Array, noise: float, grid: Grid) -> SpinEchoResult:
     """Return R2 and its standard deviation from places in the table, for the `noise` of the scaled signal."""
     t2 = maps["decay"] * np.float32(LOG_STEP) + np.float32(np.log(T2_RANGE[0]))
-    t2 = np.float32(np.e) ** t2 * seen
+    t2 = np.float32(math.e) ** t2 * seen
     r2, deviation = t2 * 0, t2 * 0
     r2[seen] = np.float32(1) / t2[seen]
     deviation[seen] = np.float32(noise * LOG_STEP) * r2[seen] * maps["variance"][seen] ** np.float32(0.5)
