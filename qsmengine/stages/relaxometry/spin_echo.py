@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import math
 import numpy as np
 from pydantic import Field
 
