@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from qsmengine.io.bids import BidsFile, BidsName
@@ -66,3 +66,17 @@ def doubles(part: str, files: Sequence[BidsFile]) -> Iterable[str]:
     for one, other in pairwise(files):
         if one.name.entities.get("echo") == other.name.entities.get("echo"):
             yield f"{other.path}: the same echo and part ({part}) as {one.path}; remove one of them"
+
+
+def apart(series: Sequence[Series]) -> list[Series]:
+    """Report series that differ only in their suffix, because their maps would have the same names."""
+    first: dict[frozenset[tuple[str, str]], Series] = {}
+    found = []
+    for one in series:
+        entities = frozenset(one.name.entities.items())
+        other = first.setdefault(entities, one)
+        clash = (
+            f"{one.name.filename}: its maps would be named like those of {other.name.filename}; add acq- to one"
+        )
+        found.append(one if other is one else replace(one, problems=(*one.problems, clash)))
+    return found

@@ -64,15 +64,18 @@ def test_a_modality_of_sixty_lines_runs_from_bids_to_its_page(registered, datase
     (session,) = plan.sessions
     steps = {step.kind: step for step in session.steps}
     assert set(steps) == {"dti", "pd", "regions"}
-    assert set(steps["pd"].outputs) >= {"sub-01/anat/sub-01_PDmap.nii.gz", "sub-01/anat/sub-01_PDmap.json"}
+    assert set(steps["pd"].outputs) >= {
+        "sub-01/anat/sub-01_densitymap.nii.gz",
+        "sub-01/anat/sub-01_densitymap.json",
+    }
 
     assert run_cohort(plan, RunSettings(workers=0, device="cpu")).exit_code == 0
-    made = read_image(out / "sub-01" / "anat" / "sub-01_PDmap.nii.gz").array
+    made = read_image(out / "sub-01" / "anat" / "sub-01_densitymap.nii.gz").array
     image = read_image(dataset.root / "sub-01" / "anat" / "sub-01_PDw.nii.gz").array
     np.testing.assert_allclose(made, image / image.max(), rtol=1e-6)
 
     ignored = (out / ".bidsignore").read_text().splitlines()
-    assert set(ignored) >= {"*_PDmap.*", "*_dwimap.*", "*_prov.json"}
+    assert set(ignored) >= {"*_densitymap.*", "*_dwimap.*", "*_prov.json"}
 
     table = next(out.rglob("*_stats.tsv"))
     rows = list(csv.DictReader(table.read_text().splitlines(), delimiter="\t"))
@@ -86,7 +89,7 @@ def test_a_modality_of_sixty_lines_runs_from_bids_to_its_page(registered, datase
 
     write_reports(out)
     page = (out / "sub-01.html").read_text()
-    assert "Proton density, sub-01" in page
+    assert "<h2>Proton density" in page
     assert page.count("<img") >= 2
     text = (out / "logs" / "CITATION.md").read_text()
     assert "Proton-density-weighted images of 1 session" in text
@@ -98,7 +101,7 @@ def test_its_command_is_listed_and_runs(registered, dataset, tmp_path, capsys):
     assert "Compute relative proton density." in capsys.readouterr().out
     image, out = dataset.root / "sub-01" / "anat" / "sub-01_PDw.nii.gz", tmp_path / "out"
     assert main(["pd", str(image), "--out", str(out)]) == 0
-    made = out / "sub-01" / "anat" / "sub-01_PDmap.nii.gz"
+    made = out / "sub-01" / "anat" / "sub-01_densitymap.nii.gz"
     assert str(made) in capsys.readouterr().out
     assert read_image(made).array.max() == 1
 

@@ -60,7 +60,7 @@ def region_maps(files: Iterable[str]) -> dict[str, str]:
     for file in files:
         product = map_of(file)
         if product is not None and product.region is not None:
-            chosen.setdefault(product.map, file)
+            chosen.setdefault(product.region_name, file)
     return chosen
 
 
@@ -73,12 +73,13 @@ def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[
     seen: set[str] = set()
     for files in steps:
         images = {product.map: (product, file) for file in files if (product := map_of(file))}
-        for name, (product, _) in images.items():
+        names = {product.region_name: product for product, _ in images.values()}
+        for name, product in names.items():
             if name in seen or product.region is None:
                 continue
             if product.region.limit in images:
                 chosen[name] = (images[product.region.limit][1], product.region.values)
-        seen |= images.keys()
+        seen |= names.keys()
     return chosen
 
 

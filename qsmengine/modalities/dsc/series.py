@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qsmengine.io.bids import BidsFile
-from qsmengine.modalities.series import PARTS, Series, by_series, doubles, echo_number
+from qsmengine.modalities.series import PARTS, Series, apart, by_series, doubles, echo_number
 
 STEP = "dsc"
 """Name of the step."""
@@ -21,7 +20,7 @@ AGENT = "ce"
 def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
     """Return the series of a session; ``_bold`` without the entity ``ce`` is functional MRI and not listed."""
     own = [file for file in files if file.name.suffix != "bold" or AGENT in file.name.entities]
-    return _apart([_series(members) for members in by_series(own, {"echo", "part"})]), []
+    return apart([_series(members) for members in by_series(own, {"echo", "part"})]), []
 
 
 def _series(files: Sequence[BidsFile]) -> Series:
@@ -37,17 +36,3 @@ def _series(files: Sequence[BidsFile]) -> Series:
     roles = {role: (file.path,) for role, file in zip((FIRST, SECOND), used, strict=False)}
     name = files[0].name.derivative(files[0].name.suffix)
     return Series(STEP, name, roles, tuple(problems), tuple(notes))
-
-
-def _apart(series: Sequence[Series]) -> list[Series]:
-    """Report series that differ only in their suffix, because their maps would have the same names."""
-    first: dict[frozenset[tuple[str, str]], Series] = {}
-    found = []
-    for one in series:
-        entities = frozenset(one.name.entities.items())
-        other = first.setdefault(entities, one)
-        clash = (
-            f"{one.name.filename}: its maps would be named like those of {other.name.filename}; add acq- to one"
-        )
-        found.append(one if other is one else replace(one, problems=(*one.problems, clash)))
-    return found

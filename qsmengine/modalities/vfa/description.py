@@ -28,7 +28,7 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 ROWS = (
     Row("R1map.nii.gz", "R1", Style("gray", (0.2, 1.6), "1/s")),
     Row("T1map.nii.gz", "T1", Style("viridis", (0.5, 2.5), "s")),
-    Row("R2starmap.nii.gz", "R2*", Style("inferno", (0.0, 60.0), "1/s")),
+    Row("desc-vfa_R2starmap.nii.gz", "R2*", Style("inferno", (0.0, 60.0), "1/s")),
     Row("PDmap.nii.gz", "proton density", Style("gray", (0.5, 1.0), "")),
     Row("TB1map.nii.gz", "B1", Style("viridis", (0.7, 1.3), "")),
 )

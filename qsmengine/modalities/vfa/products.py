@@ -5,16 +5,18 @@ from __future__ import annotations
 from qsmengine.pipeline.outputs.products import Product, Support
 
 _BRAIN, _KNOWN = Support("brain_mask"), Support("r1")
+_R2STAR = "effective transverse relaxation rate of all flip angles"
 
 PRODUCTS = (
     Product("r1", "R1map", {}, "longitudinal relaxation rate", _KNOWN),
     Product("t1", "T1map", {}, "longitudinal relaxation time", _KNOWN),
-    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate of all flip angles", _BRAIN),
+    Product("r2star", "R2starmap", {"desc": "vfa"}, _R2STAR, _BRAIN, column="vfa_r2star"),
     Product("amplitude", "M0map", {}, "equilibrium magnetisation times the receive field", _KNOWN),
     Product("pd", "PDmap", {}, "proton density relative to water", _KNOWN),
     Product("b1", "TB1map", {}, "transmit field relative to its nominal value", _BRAIN),
     Product("r1_sd", "R1map", {"desc": "sd"}, "standard deviation of R1"),
-    Product("r2star_sd", "R2starmap", {"desc": "sd"}, "standard deviation of R2*"),
+    Product("r2star_sd", "R2starmap", {"desc": "vfasd"}, "standard deviation of R2*"),
     Product("amplitude_sd", "M0map", {"desc": "sd"}, "standard deviation of the magnetisation"),
-    Product("brain_mask", "mask", {"desc": "brain"}, "voxels in which maps were computed"),
+    Product("brain_mask", "mask", {"desc": "vfabrain"}, "voxels in which maps were computed"),
 )
+"""R2* and mask have names of their own, because gradient echoes of the same session give both as well."""

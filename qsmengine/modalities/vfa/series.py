@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qsmengine.io.bids import BidsFile
-from qsmengine.modalities.series import PARTS, Series, by_series, echo_number
+from qsmengine.modalities.series import PARTS, Series, apart, by_series, echo_number
 
 STEP = "vfa"
 """Name of the step."""
@@ -21,7 +21,7 @@ def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:
     """Return the series of a session; images with magnetisation transfer belong to none."""
     notes = [f"{file.path}: magnetisation transfer, not used" for file in files if _has_transfer(file)]
     used = [file for file in files if not _has_transfer(file)]
-    return [_series(members) for members in by_series(used, set(OWN))], notes
+    return apart([_series(members) for members in by_series(used, set(OWN))]), notes
 
 
 def _has_transfer(file: BidsFile) -> bool:

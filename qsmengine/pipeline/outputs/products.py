@@ -36,6 +36,8 @@ class Product:
         Description in its sidecar.
     region
         Region that region tables use; None for a map that they do not contain.
+    column
+        Name in region tables, if not that of the map.
     """
 
     map: str
@@ -43,6 +45,12 @@ class Product:
     entities: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     region: Support | None = None
+    column: str = field(default="", kw_only=True)
+
+    @property
+    def region_name(self) -> str:
+        """Name in region tables."""
+        return self.column or self.map
 
     @property
     def is_field(self) -> bool:

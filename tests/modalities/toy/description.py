@@ -31,12 +31,12 @@ def relative(image, *, grid, params, device):
 
 METHODS = (
     Method(
-        stage="proton-density", name="relative", run=relative,
+        stage="relative-density", name="relative", run=relative,
         params=Params, inputs=("image",), outputs={"pd": "1", "pd_mask": "1"}, summary="Relative signal",
         doi="10.1002/mrm.0", bytes_per_voxel=8,
     ),
 )  # fmt: skip
-STAGE = Stage("proton-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
+STAGE = Stage("relative-density", "Proton density.", ("tests.modalities.toy.description",), default="relative")
 
 
 def recognise(scan, others):
@@ -62,15 +62,15 @@ def write(series, session, entities, settings):
 DRAWING = Drawing("toy", "pd", 9, simulate, add_noise, write, images="anat/*_PDw.*")
 MODALITY = simple_modality(
     name="toy", step="pd", title="Proton density", data="Proton-density-weighted images", datatype="anat",
-    suffixes=("PDw",), stages=(Use("proton_density"),),
+    suffixes=("PDw",), stages=(Use("relative_density"),),
     products=(
-        Product("pd", "PDmap", {}, "relative proton density", Support("pd_mask")),
+        Product("pd", "densitymap", {}, "relative proton density", Support("pd_mask")),
         Product("pd_mask", "mask", {"desc": "pd"}, "voxels with signal"),
     ),
-    rows=(Row("PDmap.nii.gz", "proton density", Style("gray", (0, 1), "")),),
-    ignored=("*_PDmap.*",),
+    rows=(Row("densitymap.nii.gz", "proton density", Style("gray", (0, 1), "")),),
+    ignored=("*_densitymap.*",),
     references={"10.1002/mrm.0": "Toy and Toy 1999"},
-    sentences={"proton-density/relative": {"text": "Proton density is the signal over its maximum"}},
+    sentences={"relative-density/relative": {"text": "Proton density is the signal over its maximum"}},
     dicom=DICOM,
     drawing=DRAWING,
 )  # fmt: skip

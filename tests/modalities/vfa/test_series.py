@@ -42,3 +42,10 @@ def test_a_single_flip_angle_and_repeated_images_are_problems():
     assert "two flip angles" in one.problems[0]
     (twice,), _ = group(files("sub-1_flip-1_VFA", "sub-1_flip-2_VFA", "sub-1_flip-2_part-mag_VFA"))
     assert "the same flip angle and echo" in twice.problems[0]
+
+
+def test_series_whose_maps_would_have_the_same_names_are_a_problem():
+    names = [f"sub-1_flip-{flip}_{suffix}" for suffix in ("VFA", "MPM") for flip in (1, 2)]
+    problems = [one.problems for one in group(files(*names))[0]]
+    assert problems[0] == ()
+    assert "add acq- to one" in problems[1][0]

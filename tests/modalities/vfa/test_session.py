@@ -44,17 +44,17 @@ def test_a_session_writes_the_true_maps(outcome, made):
     maps = [
         "R1map",
         "T1map",
-        "R2starmap",
+        "desc-vfa_R2starmap",
         "M0map",
         "PDmap",
         "desc-sd_R1map",
-        "desc-sd_R2starmap",
-        "desc-brain_mask",
+        "desc-vfasd_R2starmap",
+        "desc-vfabrain_mask",
     ]
     assert {f"vfa_{name}.{end}" for name in maps for end in ("nii.gz", "json")} <= names
     r1 = read_image(folder / "vfa_R1map.nii.gz").array
     np.testing.assert_allclose(r1[made.mask], made.r1[made.mask], rtol=1e-4)
-    r2star = read_image(folder / "vfa_R2starmap.nii.gz").array
+    r2star = read_image(folder / "vfa_desc-vfa_R2starmap.nii.gz").array
     np.testing.assert_allclose(r2star[made.mask], made.r2star[made.mask], rtol=1e-3)
     assert not r1[~made.mask].any()
 
