@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class Planner:
             for one in series
             if one.kind == modality.step
         ]
-        steps = [one.step for one in planned]
+        steps = without_clashes(one.step for one in planned)
         if REGIONS in self.kinds:
             regions, more = region_steps(planned, images)
             steps += regions
@@ -148,6 +148,20 @@ def _start(recipe: tuple[Any, Any], known: Sequence[str]) -> None:
 
 def _plan_in_process(files: SessionFiles) -> Session:
     return _planner[0].plan(files)
+
+
+def without_clashes(steps: Iterable[Step]) -> list[Step]:
+    """Block steps that would write a file of an earlier one."""
+    writers: dict[str, str] = {}
+    found = []
+    for step in steps:
+        clash = next((name for name in step.outputs if name in writers), None)
+        if clash is not None:
+            problem = f"{clash}: step {writers[clash]} writes this file, too; add acq- to the images of one"
+            step = step.model_copy(update={"problems": (*step.problems, problem)})  # noqa: PLW2901
+        writers |= {name: step.name for name in step.outputs if name not in writers}
+        found.append(step)
+    return found
 
 
 def _unreadable(files: SessionFiles, steps: Sequence[Step], kinds: Sequence[str]) -> list[Step]:

@@ -19,4 +19,4 @@ PRODUCTS = (
     Product("amplitude_sd", "M0map", {"desc": "sd"}, "standard deviation of the magnetisation"),
     Product("brain_mask", "mask", {"desc": "vfabrain"}, "voxels in which maps were computed"),
 )
-"""R2* and mask have names of their own, because gradient echoes of the same session give both as well."""
+"""Maps of a series; R2* and mask are named apart from those of gradient echoes in the same session."""
