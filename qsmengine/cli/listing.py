@@ -9,7 +9,7 @@ from __future__ import annotations
 from qsmengine.modalities.command import Command
 from qsmengine.modalities.registry import commands as modality_commands
 
-DESCRIPTION = "Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU."
+DESCRIPTION = "Quantitative susceptibility mapping, relaxometry, diffusion and perfusion on GPU and CPU."
 VERSION = "Print version, kernels and CUDA state."
 """Help of the option `--version`."""
 

@@ -48,7 +48,7 @@ def _options(
         typer.Option("--version", help=VERSION, callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Quantitative susceptibility mapping and diffusion reconstruction on GPU and CPU."""
+    """Quantitative susceptibility mapping, relaxometry, diffusion and perfusion on GPU and CPU."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
