@@ -1,4 +1,4 @@
-"""Runs one kernel of a test build on every size: `python -m tests.kernels.replay LIBRARY KERNEL`.
+"""Runs kernels of a test build on every size: `python -m tests.kernels.replay LIBRARY KERNEL...`.
 
 A process of its own, because a sanitizer's runtime must be loaded before Python.
 """
@@ -17,13 +17,14 @@ from tests.kernels.broken import BROKEN
 from tests.kernels.calling import call
 
 
-def main(library: str, name: str) -> None:
+def main(library: str, *names: str) -> None:
     kernels: dict[str, Kernel] = {k.name: k for k in (*all_kernels(), *BROKEN)}
     loaded = ctypes.CDLL(library)
-    for case in SIZES:
-        rng = np.random.default_rng(7)
-        call(loaded, kernels[name], random_values(kernels[name], dimensions(kernels[name], case), rng))
-    sys.stdout.write(f"replayed {name}\n")
+    for name in names:
+        for case in SIZES:
+            rng = np.random.default_rng(7)
+            call(loaded, kernels[name], random_values(kernels[name], dimensions(kernels[name], case), rng))
+        sys.stdout.write(f"{name}\n")
 
 
 if __name__ == "__main__":

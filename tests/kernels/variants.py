@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from bench.compiler import compiler, compiler_version
+from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.sources import source_directory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,9 +58,9 @@ def load(source: Path, variant: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(build(source, variant)))
 
 
-def replay(library: Path, variant: str, kernel: str) -> str:
-    """Run one kernel on random inputs in a process with the sanitizer's runtime; returns its report or ""."""
-    command = [sys.executable, "-m", "tests.kernels.replay", str(library), kernel]
+def replay(library: Path, variant: str, kernels: Sequence[Kernel]) -> str:
+    """Run kernels on random inputs in a process with the sanitizer's runtime; returns its report or ""."""
+    command = [sys.executable, "-m", "tests.kernels.replay", str(library), *(kernel.name for kernel in kernels)]
     environment = {
         **os.environ,
         "LD_PRELOAD": " ".join(_runtime(name) for name in RUNTIMES[variant]),
@@ -77,7 +79,7 @@ def replay(library: Path, variant: str, kernel: str) -> str:
         if "unexpected memory mapping" in done.stderr or "personality" in done.stderr:
             pytest.skip("ThreadSanitizer cannot run with this machine's address randomisation")
     if done.returncode == 0:
-        assert "replayed" in done.stdout, done.stdout + done.stderr
+        assert done.stdout.split() == [kernel.name for kernel in kernels], done.stdout + done.stderr
         return ""
     return f"{REPORT} ({done.returncode})\n{done.stderr[-6000:]}"
 

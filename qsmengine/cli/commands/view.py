@@ -21,7 +21,7 @@ def view(
         tuple[float, float] | None,
         typer.Option("--window", help="lowest and highest value shown", metavar="LOW HIGH"),
     ] = None,
-    volume: Annotated[int, typer.Option("--volume", help="volume of a series, from 1", min=1)] = 1,
+    volume: Annotated[int, typer.Option("--volume", help="volume of a series, from 1", min=1, max=100_000)] = 1,
     at: Annotated[
         tuple[float, float, float] | None,
         typer.Option("--at", help="point of the slices [mm]; default: the centre", metavar="X Y Z"),

@@ -87,7 +87,8 @@ def test_only_names_that_bids_lacks_are_ignored(dataset, tmp_path):
         for code, _, where in errors(copy)
         if code in {"NOT_INCLUDED", "ALL_FILENAME_RULES_HAVE_ISSUES"}
     }
-    assert strange == {"fieldmap", "swi", "minIP", "dwimap", "prov"}
+    quality = {"qsm", "dti"}
+    assert strange == {"fieldmap", "swi", "minIP", "dwimap", "prov"} | quality
 
 
 def test_every_session_would_write_the_same_shared_files(dataset, tmp_path):
