@@ -22,7 +22,9 @@ class Tolerance:
 
 USUAL = Tolerance(1e-5)
 LARGER = {
-    **dict.fromkeys(("nonlinear_decay", "spoiled_fit"), Tolerance(3e-4)),  # a step more or less
+    # a step more or less
+    "nonlinear_decay": Tolerance(3e-4),
+    "spoiled_fit": Tolerance(6e-4),
     # voxels on the edge of a constraint; kurtoses are quotients by the square of a small diffusivity
     "kurtosis_fit": Tolerance(1e-3, 0.01),
     # elements of the tensor that are 0 but for noise; the kind of fit of a voxel
