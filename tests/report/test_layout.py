@@ -88,7 +88,7 @@ def test_a_session_without_measures_says_so(tmp_path):
     write_session(tmp_path, "sub-01")
     text = summary(write_session_page(tmp_path, state_of("sub-01"), find_series(tmp_path)))
     assert "not measured" in text
-    assert "no quality table" in text
+    assert "no quality measures" in text
 
 
 def test_cohort_page_puts_red_sessions_first_and_names_outlying_measures(out):
