@@ -86,7 +86,7 @@ def agreement(
 
 
 def working_grid(grid: Grid, edge: float) -> Grid:
-    """Return a grid of the same field of view with edges of about `edge` [mm], nowhere finer than `grid`."""
+    """Return a grid of the same field of view with edges of about `edge` [mm], never finer than `grid`."""
     sizes = np.asarray(grid.voxel_edges)
     counts = np.maximum(np.floor(np.asarray(grid.shape) * sizes / np.maximum(sizes, edge) + 1e-6), 1).astype(
         int

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
 
@@ -127,12 +128,4 @@ def dsc(
     chosen = choose_device(device, threads, reporter)
     with reporter.progress():
         outcome = run_dsc_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
-    reporter.notes(outcome.notes)
-    if dry_run:
-        from qsmengine.cli.display.plan import print_plan
-
-        print_plan(reporter, outcome.plan, chosen, outcome.files)
-        return
-    for path in outcome.files:
-        if path.name.endswith((".nii.gz", "aif.tsv")):
-            reporter.say(str(path), file=str(path))
+    print_outcome(reporter, outcome, chosen, dry_run=dry_run, endings=(".nii.gz", "aif.tsv"))

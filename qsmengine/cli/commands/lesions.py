@@ -9,7 +9,7 @@ import typer
 
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import UsageError
 
 
 def lesions(
@@ -47,8 +47,8 @@ def lesions(
     log_json: shared.LogJson = False,
 ) -> None:
     """Tabulate each lesion: its volume, and maps in its core, rim and surroundings; and the lesion load."""
-    from qsmengine.cli.options.parsers import parse_files, parse_pairs
-    from qsmengine.io.sidecars import read_sidecar
+    from qsmengine.cli.options.map_units import map_units
+    from qsmengine.cli.options.parsers import parse_files
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.stats.regions.lesion_files import load_path, tabulate_lesions
 
@@ -56,16 +56,11 @@ def lesions(
     files = parse_files(maps or [], "--map")
     if out.suffix != ".tsv":
         raise UsageError(f"--out {out}: the name must end in .tsv")
-    given = parse_pairs(units, "--unit")
-    found = {name: given.get(name) or read_sidecar(path).text("Units") for name, path in files.items()}
-    for name, unit in found.items():
-        if unit is None:
-            raise InputError(f"not found; add --unit {name}=UNIT", source=files[name], field="Units")
+    known = map_units(files, units)
     written = [out, load_path(out)]
     sources = [lesions, *files.values(), *([] if mask is None else [mask])]
     names = [Path(path.with_suffix(ending).name) for path in written for ending in (".tsv", ".json")]
     check_output(out.parent, names, sources, force=force)
-    known = {name: unit for name, unit in found.items() if unit is not None}
     table = tabulate_lesions(lesions, files, out, units=known, mask=mask, smallest=smallest, width=width)
     reporter.notes(table.notes)
     for path in written:

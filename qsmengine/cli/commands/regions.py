@@ -9,7 +9,7 @@ import typer
 
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import UsageError
 
 
 def regions(
@@ -41,8 +41,8 @@ def regions(
     log_json: shared.LogJson = False,
 ) -> None:
     """Measure the volume of every structure and the mean, median, SD, percentiles and coverage of each map."""
-    from qsmengine.cli.options.parsers import parse_files, parse_pairs
-    from qsmengine.io.sidecars import read_sidecar
+    from qsmengine.cli.options.map_units import map_units
+    from qsmengine.cli.options.parsers import parse_files
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.stats.labels.tables import load_label_table
     from qsmengine.stats.regions.files import tabulate_regions
@@ -51,14 +51,9 @@ def regions(
     files = parse_files(maps, "--map")
     if out.suffix != ".tsv":
         raise UsageError(f"--out {out}: the name must end in .tsv")
-    given = parse_pairs(units, "--unit")
-    found = {name: given.get(name) or read_sidecar(path).text("Units") for name, path in files.items()}
-    for name, unit in found.items():
-        if unit is None:
-            raise InputError(f"not found; add --unit {name}=UNIT", source=files[name], field="Units")
+    known = map_units(files, units)
     sources = [labels, *files.values(), *([] if mask is None else [mask])]
     check_output(out.parent, [Path(out.name), Path(out.with_suffix(".json").name)], sources, force=force)
-    known = {name: unit for name, unit in found.items() if unit is not None}
     notes: list[str] = []
     table = tabulate_regions(
         labels, load_label_table(lut), files, out, units=known, mask=mask, group=group, notes=notes

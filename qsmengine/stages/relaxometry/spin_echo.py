@@ -154,7 +154,7 @@ def _with_known_b1(inside: Array, ratio: Array) -> Array:
     known = (inside > 0) & (ratio > np.float32(low)) & (ratio < np.float32(high))
     if not bool(known.any()):
         raise InputError(
-            f"B1 lies between {low:g} and {high:g} nowhere in the mask; a ratio to the nominal angle is needed",
+            f"no voxel of the mask has B1 between {low:g} and {high:g}; give a ratio to the nominal angle",
             field="b1",
         )
     usable: Array = known.view("uint8")

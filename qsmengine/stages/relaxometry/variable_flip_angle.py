@@ -197,7 +197,7 @@ def _fit(
 
 
 def _checked_b1(b1: Array, mask: Array, device: Device) -> Array:
-    """Return B1 as float32 on the device, 0 where it is not plausible; raises InputError if it is nowhere."""
+    """Return B1 as float32 on the device, 0 where implausible; raises InputError if no voxel is plausible."""
     ratio = device.asarray(b1)
     inside = device.asarray(mask, bool)
     plausible = inside & (ratio > B1_LIMITS[0]) & (ratio < B1_LIMITS[1])
