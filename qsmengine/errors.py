@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class QsmengineError(Exception):
@@ -43,6 +44,17 @@ class InputError(QsmengineError):
     def at(self, source: object) -> InputError:
         """Return the same error with the file named, for errors from a layer that does not know it."""
         return InputError(self.message, source=source, field=self.field)
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Name a file in an InputError of the block that names none."""
+    try:
+        yield
+    except InputError as error:
+        if error.source is None:
+            raise error.at(source) from error
+        raise
 
 
 class NumericalError(QsmengineError):

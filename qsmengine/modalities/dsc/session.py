@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array, DscSeries
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import UsageError, naming
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.io.dsc import DscFile, open_dsc, read_dsc
 from qsmengine.io.masks import load_mask
@@ -178,14 +178,10 @@ def _run(
     aif = None if request.aif is None else read_aif(request.aif, series.times)
     aif_mask, region = (_region(path, series.grid, notes) for path in (request.aif_mask, request.relative_to))
     series = replace(series, grid=sized_grid(series.grid, {"mask": mask}, device=device))
-    try:
+    with naming(file.files[0].path):
         result = run_dsc(
             series, config, device, mask=mask, aif=aif, aif_mask=aif_mask, region=region, progress=progress
         )
-    except InputError as error:
-        if error.source is None:
-            raise error.at(file.files[0].path) from error
-        raise
     return result, series, motion
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array, VfaSeries
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, naming
 from qsmengine.io.bids import BidsName
 from qsmengine.io.masks import load_mask
 from qsmengine.io.vfa import VfaFile, load_b1, open_vfa, read_vfa
@@ -152,12 +152,8 @@ def _run(
     if loaded.unknown is not None:
         mask = mask & ~loaded.unknown
     series = replace(series, grid=sized_grid(series.grid, {"mask": mask}, device=device))
-    try:
+    with naming(file.files[0].path):
         return run_vfa(series, config, device, mask=mask, b1=b1, progress=progress)
-    except InputError as error:
-        if error.source is None:
-            raise error.at(file.files[0].path) from error
-        raise
 
 
 def _mask(request: VfaRequest, series: VfaSeries, device: Device) -> tuple[Array, Sequence[str]]:
