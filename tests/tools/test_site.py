@@ -210,3 +210,9 @@ def test_a_command_of_the_tutorial_that_fails_is_reported(
     monkeypatch.setattr(tutorial, "PAGE", page)
     with pytest.raises(tutorial.TutorialError, match="first"):
         tutorial.run(tmp_path)
+
+
+def test_every_picture_is_shown_on_a_page():
+    texts = [*pages().values(), (ROOT / "README.md").read_text("utf-8")]
+    shown = {name for text in texts for name in re.findall(r"images/([\w-]+\.png)", text)}
+    assert shown == {path.name for path in (DOCS / "images").iterdir()}

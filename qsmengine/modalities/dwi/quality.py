@@ -13,7 +13,7 @@ from qsmengine.data import DwiSeries
 from qsmengine.modalities.quality import Measure, Range
 from qsmengine.modalities.shifts import largest_translation
 from qsmengine.pipeline.run.results import RunResult
-from qsmengine.stages.diffusion.gradient_check import MARGIN, MIN_PAIRS, GradientCheck
+from qsmengine.stages.diffusion.gradient_check import MARGIN, GradientCheck
 from qsmengine.stages.diffusion.slices import SliceParams, outlier_slices, same_b
 
 PARAMETERS = 7
@@ -86,13 +86,13 @@ def residual(evidence: DwiEvidence) -> float | None:
 def axis_ratio(evidence: DwiEvidence) -> float | None:
     """Return the coherence of fibres with the best gradient table over that with the given one."""
     check = evidence.check
-    return None if check is None or check.pairs < MIN_PAIRS else check.ratio
+    return None if check is None or not check.decidable else check.ratio
 
 
 def best_table(evidence: DwiEvidence) -> str | None:
     """Return the change of the gradient table that fits the image best."""
     check = evidence.check
-    return None if check is None or check.pairs < MIN_PAIRS else str(check.best)
+    return None if check is None or not check.decidable else str(check.best)
 
 
 def volume(evidence: DwiEvidence) -> float:
@@ -138,7 +138,7 @@ MEASURES = (
         "gradient table",
         "1",
         "Coherence of neighbouring fibres with the best flip or permutation of the gradient table over that "
-        "with the given table",
+        "with the given table; n/a where the image does not decide between tables",
         axis_ratio,
         Range(high=MARGIN),
         None,

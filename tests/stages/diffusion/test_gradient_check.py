@@ -47,6 +47,7 @@ def check(name, change):
 def test_right_tables_are_found_right(name):
     found = check(name, AS_GIVEN)
     assert found.best == AS_GIVEN
+    assert found.decidable
     assert not found.doubtful
     assert set(found.coherence) == set(CANDIDATES)
 
@@ -138,6 +139,16 @@ def test_a_small_sample_clears_a_table_and_a_large_one_doubts_it(monkeypatch, rn
     assert not cleared.doubtful
     assert doubted.doubtful
     assert 0 < cleared.pairs <= 512 < doubted.pairs <= 8192
+
+
+def test_scattered_directions_leave_the_table_undecided(rng):
+    v1 = rng.normal(size=(24, 22, 20, 3))
+    v1 /= np.linalg.norm(v1, axis=-1, keepdims=True)
+    grid = Grid.from_voxel_size(v1.shape[:3], (4.0, 4.0, 4.0))
+    found = check_gradients(v1.astype(np.float32), np.full(v1.shape[:3], 0.5, np.float32), grid)
+    assert found.pairs > gradient_check.MIN_PAIRS
+    assert not found.decidable
+    assert not found.doubtful
 
 
 def test_arrays_of_a_gpu_give_the_same_coherences(gpu, rng):
