@@ -50,7 +50,7 @@ class DscFile:
     notes: tuple[str, ...]
 
     @property
-    def n_frames(self) -> int:
+    def n_volumes(self) -> int:
         """Number of frames."""
         return self.files[0].n_volumes
 

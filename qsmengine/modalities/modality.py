@@ -104,6 +104,10 @@ class Task:
         """Return the first file of a role, None if there is none."""
         return self.files[role][0] if self.files.get(role) else None
 
+    def all(self, *roles: str) -> tuple[Path, ...]:
+        """Return the files of some roles, in this order."""
+        return tuple(path for role in roles for path in self.files.get(role, ()))
+
 
 @dataclass(frozen=True)
 class Row:

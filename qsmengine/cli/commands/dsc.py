@@ -102,7 +102,7 @@ def dsc(
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
-    from qsmengine.modalities.dsc.session import DscRequest, run_dsc_session
+    from qsmengine.modalities.dsc.session import SESSION, DscRequest
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -115,7 +115,7 @@ def dsc(
         methods.append("input.motion=true")
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
     request = DscRequest(
-        dsc=tuple(dsc),
+        images=tuple(dsc),
         out=out,
         echo_times=parse_numbers(te, "--te"),
         repetition_time=tr,
@@ -127,5 +127,5 @@ def dsc(
     )
     chosen = choose_device(device, threads, reporter)
     with reporter.progress():
-        outcome = run_dsc_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+        outcome = SESSION.run(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
     print_outcome(reporter, outcome, chosen, dry_run=dry_run, endings=(".nii.gz", "aif.tsv"))

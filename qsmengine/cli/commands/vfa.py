@@ -91,7 +91,7 @@ def vfa(
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
-    from qsmengine.modalities.vfa.session import VfaRequest, run_vfa_session
+    from qsmengine.modalities.vfa.session import SESSION, VfaRequest
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -100,7 +100,7 @@ def vfa(
         methods.append(f"transmit_field.method={b1_method}")
     settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
     request = VfaRequest(
-        magnitude=tuple(magnitude),
+        images=tuple(magnitude),
         out=out,
         flip_angles=parse_numbers(flip_angles, "--flip-angles"),
         repetition_times=parse_numbers(repetition_times, "--repetition-times"),
@@ -111,5 +111,5 @@ def vfa(
     )
     chosen = choose_device(device, threads, reporter)
     with reporter.progress():
-        outcome = run_vfa_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+        outcome = SESSION.run(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
     print_outcome(reporter, outcome, chosen, dry_run=dry_run)

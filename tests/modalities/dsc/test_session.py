@@ -7,7 +7,7 @@ from qsmengine.backend.device import Device
 from qsmengine.errors import DeviceError, InputError, UsageError
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.dsc.aif_file import read_aif
-from qsmengine.modalities.dsc.session import DscRequest, run_dsc_session
+from qsmengine.modalities.dsc.session import SESSION, DscRequest
 from qsmengine.pipeline.configuration.config import load_config
 from tests.modalities.dsc.making import BOLUS, GREY, brain, write, write_mask
 
@@ -28,7 +28,7 @@ def files(made, tmp_path_factory):
 def outcome(files, tmp_path_factory):
     image, mask, white = files
     request = DscRequest((image,), tmp_path_factory.mktemp("out"), mask=mask, relative_to=white)
-    return run_dsc_session(request, load_config(), CPU)
+    return SESSION.run(request, load_config(), CPU)
 
 
 def test_a_session_writes_maps_masks_and_the_artery(outcome, made):
@@ -72,21 +72,21 @@ def test_the_written_curve_can_be_given_again(outcome, files, tmp_path):
     curve = folder / "perf_aif.tsv"
     read = read_aif(curve, np.arange(50, dtype=float) * 1.5)
     assert np.abs(read - outcome.result.aif).max() < 1e-4 * read.max()
-    again = run_dsc_session(DscRequest((image,), tmp_path, mask=mask, aif=curve), load_config(), CPU)
+    again = SESSION.run(DscRequest((image,), tmp_path, mask=mask, aif=curve), load_config(), CPU)
     np.testing.assert_allclose(again.result["cbv"], outcome.result["cbv"], rtol=1e-3, atol=1e-3)
 
 
 def test_the_written_voxels_can_be_given_again(outcome, files, tmp_path):
     image, mask, _ = files
     voxels = outcome.files[0].parent / "perf_desc-aif_mask.nii.gz"
-    again = run_dsc_session(DscRequest((image,), tmp_path, mask=mask, aif_mask=voxels), load_config(), CPU)
+    again = SESSION.run(DscRequest((image,), tmp_path, mask=mask, aif_mask=voxels), load_config(), CPU)
     np.testing.assert_array_equal(again.result["cbv"], outcome.result["cbv"])
 
 
 def test_a_dry_run_names_the_files_and_writes_none(files, outcome, tmp_path):
     image, mask, white = files
     request = DscRequest((image,), tmp_path, mask=mask, relative_to=white)
-    planned = run_dsc_session(request, load_config(), CPU, dry_run=True)
+    planned = SESSION.run(request, load_config(), CPU, dry_run=True)
     assert {path.name for path in planned.files} == {path.name for path in outcome.files}
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +96,7 @@ def test_two_echoes_may_be_given_in_any_order(tmp_path, rng):
     first, second = write(tmp_path / "raw", made)
     mask = write_mask(tmp_path / "mask.nii.gz", made.mask)
     results = [
-        run_dsc_session(DscRequest(pair, tmp_path / str(n), mask=mask), load_config(), CPU).result
+        SESSION.run(DscRequest(pair, tmp_path / str(n), mask=mask), load_config(), CPU).result
         for n, pair in enumerate([(first, second), (second, first)])
     ]
     np.testing.assert_array_equal(results[0]["cbv"], results[1]["cbv"])
@@ -107,16 +107,14 @@ def test_existing_outputs_inputs_and_contradictions_are_refused(files, outcome, 
     image, mask, white = files
     folder = outcome.files[0].parent
     with pytest.raises(UsageError, match="exist"):
-        run_dsc_session(DscRequest((image,), folder, mask=mask), load_config(), CPU)
+        SESSION.run(DscRequest((image,), folder, mask=mask), load_config(), CPU)
     both = DscRequest((image,), tmp_path, aif=folder / "perf_aif.tsv", aif_mask=white)
     with pytest.raises(UsageError, match="not both"):
-        run_dsc_session(both, load_config(), CPU)
+        SESSION.run(both, load_config(), CPU)
     outside = tmp_path / "outside.nii.gz"
     write_mask(outside, ~read_image(mask, dtype=np.uint8).array.astype(bool))
     with pytest.raises(InputError, match="does not overlap"):
-        run_dsc_session(
-            DscRequest((image,), tmp_path / "o", mask=mask, relative_to=outside), load_config(), CPU
-        )
+        SESSION.run(DscRequest((image,), tmp_path / "o", mask=mask, relative_to=outside), load_config(), CPU)
 
 
 def test_motion_correction_without_its_library_is_refused_before_maps_are_written(files, tmp_path, monkeypatch):
@@ -125,7 +123,7 @@ def test_motion_correction_without_its_library_is_refused_before_maps_are_writte
     monkeypatch.setitem(sys.modules, "ants", None)
     image, mask, _ = files
     with pytest.raises(DeviceError, match=r"pip install 'qsmengine\[registration\]'"):
-        run_dsc_session(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
+        SESSION.run(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
     assert not list(tmp_path.iterdir())
 
 
@@ -142,7 +140,7 @@ def test_motion_is_reported_with_the_maps(files, tmp_path, monkeypatch):
     original = motion.correct_motion
     monkeypatch.setattr(session, "correct_motion", lambda *a, **k: original(*a, **{**k, "find": still}))
     image, mask, _ = files
-    found = run_dsc_session(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
+    found = SESSION.run(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
     assert any("0.01 mm in the mean" in note for note in found.notes)
     record = json.loads((tmp_path / "perf_desc-dsc_prov.json").read_text())
     assert record["Acquisition"]["FramewiseDisplacement"][1] == pytest.approx(0.01, abs=1e-4)
