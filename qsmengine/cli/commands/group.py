@@ -19,6 +19,13 @@ def group(
     participants: Annotated[
         Path | None, typer.Option("--participants", help="participants.tsv; default: the one in DERIVATIVES")
     ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclude",
+            help="ratings saved from the page of the cohort; sessions with verdict exclude are left out",
+        ),
+    ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
@@ -26,11 +33,18 @@ def group(
 ) -> None:
     """Fit group models of regional values: one analysis of covariance, or the models of an analysis file."""
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    run_design(design, derivatives, out, participants, reporter, force=force)
+    run_design(design, derivatives, out, participants, reporter, force=force, exclude=exclude)
 
 
 def run_design(
-    design: Path, derivatives: Path, out: Path, participants: Path | None, reporter: Reporter, *, force: bool
+    design: Path,
+    derivatives: Path,
+    out: Path,
+    participants: Path | None,
+    reporter: Reporter,
+    *,
+    force: bool,
+    exclude: Path | None = None,
 ) -> None:
     """Fit the models of a design or analysis file to the tables below `derivatives`; print the output paths."""
     from qsmengine.pipeline.outputs.staging import check_output
@@ -41,9 +55,10 @@ def run_design(
     models = is_analysis(design)
     tables = OUTPUTS if models else ("group_ancova", "excluded")
     names = [Path(f"{name}.tsv") for name in tables]
-    check_output(out, [*names, Path("analysis.json" if models else "design.json")], [design], force=force)
+    names.append(Path("analysis.json" if models else "design.json"))
+    check_output(out, names, [design, *filter(None, [exclude])], force=force)
     run = run_analysis if models else run_group_analysis
-    excluded = run(design, derivatives, out, participants=participants).excluded
+    excluded = run(design, derivatives, out, participants=participants, exclude=exclude).excluded
     if len(excluded):
         reporter.note(f"{len(excluded)} exclusions, see {out / 'excluded.tsv'}")
     reporter.say(str(out / names[0]), file=str(out / names[0]))

@@ -17,6 +17,7 @@ from qsmengine.stats.analysis.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLU
 from qsmengine.stats.analysis.outcome_cells import CellKey, select_cells
 from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each, with_groups
 from qsmengine.stats.derivatives.collect import CELL, Cohort, read_cohort
+from qsmengine.stats.derivatives.ratings import Excluded, without_excluded
 from qsmengine.stats.derivatives.typed_columns import Unread, read_column
 from qsmengine.stats.models.ancova import AncovaFit, Estimate, fit_ancova
 from qsmengine.stats.models.corrections import correct
@@ -61,6 +62,7 @@ def run_group_analysis(
     out_dir: str | Path,
     *,
     participants: str | Path | None = None,
+    exclude: str | Path | None = None,
 ) -> GroupResult:
     """Fit the design to every outcome and write ``group_ancova.tsv``, ``excluded.tsv`` and ``design.json``.
 
@@ -76,6 +78,8 @@ def run_group_analysis(
         Folder for the results.
     participants
         participants.tsv; the one in `derivatives` when None.
+    exclude
+        Table of ratings, see :func:`qsmengine.stats.derivatives.ratings.without_excluded`.
 
     Raises
     ------
@@ -86,8 +90,10 @@ def run_group_analysis(
         groups or members of a group, too few participants, several tables of one participant.
     """
     design = load_design(design_path)
-    cohort = read_cohort(derivatives, participants=participants)
-    result = analyse_groups(design, cohort, source=design_path)
+    cohort, rejected = read_cohort(derivatives, participants=participants), list[Excluded]()
+    if exclude is not None:
+        cohort, rejected = without_excluded(cohort, exclude)
+    result = analyse_groups(design, cohort, source=design_path, rejected=rejected)
     out = Path(out_dir)
     write_table(result.excluded, out / "excluded.tsv", EXCLUDED_COLUMNS)
     write_json(out / "design.json", design.model_dump(mode="json"))
@@ -95,9 +101,17 @@ def run_group_analysis(
     return result
 
 
-def analyse_groups(design: GroupDesign, cohort: Cohort, *, source: object = "design") -> GroupResult:
-    """Select participants and fit every outcome; raises as :func:`run_group_analysis`."""
+def analyse_groups(
+    design: GroupDesign, cohort: Cohort, *, source: object = "design", rejected: Sequence[Excluded] = ()
+) -> GroupResult:
+    """Select participants and fit every outcome; raises as :func:`run_group_analysis`.
+
+    `rejected` are sessions that are no longer in `cohort`; they are listed among the exclusions.
+    """
     notes = _Notes()
+    for one in rejected:
+        session = "" if one.session is None else f"ses-{one.session}: "
+        notes.exclude(one.participant, f"{session}{one.reason}")
     people = _read_people(design, cohort.participants, notes.problems)
     values = _one_table_each(design, cohort.measures, notes)
     notes.stop_if_any(source)

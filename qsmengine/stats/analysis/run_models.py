@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +24,7 @@ from qsmengine.stats.analysis.model_rows import (
 )
 from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each
 from qsmengine.stats.derivatives.collect import SESSION, read_cohort
+from qsmengine.stats.derivatives.ratings import Excluded, without_excluded
 from qsmengine.stats.derivatives.typed_columns import odd_levels
 from qsmengine.stats.models.corrections import correct
 from qsmengine.stats.problems import did_you_mean, raise_problems
@@ -57,6 +58,7 @@ def run_analysis(
     out_dir: str | Path,
     *,
     participants: str | Path | None = None,
+    exclude: str | Path | None = None,
 ) -> ModelTables:
     """Fit every model of an analysis file and write ``tests.tsv``, ``checks.tsv``, ``blocks.tsv``, ...
 
@@ -73,6 +75,8 @@ def run_analysis(
         Folder for the results.
     participants
         participants.tsv; the one in `derivatives` when None.
+    exclude
+        Table of ratings, see :func:`qsmengine.stats.derivatives.ratings.without_excluded`.
 
     Raises
     ------
@@ -82,8 +86,14 @@ def run_analysis(
         For unreadable tables, and, with a list of all problems, for columns and models that cannot be used.
     """
     analysis = load_analysis(analysis_path)
-    cohort = read_cohort(derivatives, participants=participants)
+    cohort, rejected = read_cohort(derivatives, participants=participants), list[Excluded]()
+    if exclude is not None:
+        cohort, rejected = without_excluded(cohort, exclude)
     made = cohort_table(analysis, cohort, source=analysis_path)
+    rows = tuple(
+        {"participant_id": one.participant, "session_id": one.session, "reason": one.reason} for one in rejected
+    )
+    made = replace(made, excluded=(*rows, *made.excluded))
     result = fit_models(analysis, made, source=analysis_path)
     out = Path(out_dir)
     write_table(long_table(cohort), out / "cohort_long.tsv", _LONG)
