@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from qsmengine.api.registration import register
     from qsmengine.api.relaxometry import reconstruct_vfa
+    from qsmengine.api.spin_echoes import reconstruct_mese
     from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
     from qsmengine.grid import Grid
     from qsmengine.io.dwi import load_dwi
@@ -48,6 +49,7 @@ __all__ = [
     "load_dwi",
     "load_gre",
     "reconstruct_dsc",
+    "reconstruct_mese",
     "reconstruct_qsm",
     "reconstruct_vfa",
     "reference_chi",
@@ -73,6 +75,7 @@ _HOMES = {
     "load_dwi": "io.dwi",
     "load_gre": "io.gre",
     "reconstruct_dsc": "api.perfusion",
+    "reconstruct_mese": "api.spin_echoes",
     "reconstruct_qsm": "api.reconstruct",
     "reconstruct_vfa": "api.relaxometry",
     "reference_chi": "api.derived",

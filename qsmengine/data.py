@@ -185,6 +185,38 @@ class VfaSeries:
 
 
 @dataclass(frozen=True)
+class MeseSeries:
+    """Spin echoes of one excitation, refocused several times.
+
+    Parameters
+    ----------
+    signal
+        (x, y, z, echo), any unit, >= 0.
+    echo_times
+        (echo,) [s], ascending.
+    grid
+        Geometry.
+
+    Raises
+    ------
+    InputError
+        If array, times and grid are inconsistent.
+    """
+
+    signal: Array
+    echo_times: tuple[float, ...]
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        _check_shape("signal", self.signal, self.grid, 4)
+        object.__setattr__(self, "echo_times", check_echo_times(self.echo_times))
+        if len(self.echo_times) != self.signal.shape[3]:
+            raise InputError(
+                f"{len(self.echo_times)} echo times for {self.signal.shape[3]} volumes", field="EchoTime"
+            )
+
+
+@dataclass(frozen=True)
 class DscSeries:
     """Dynamic susceptibility-contrast series: images before, during and after a bolus of contrast agent.
 

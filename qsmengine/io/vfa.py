@@ -11,8 +11,8 @@ import numpy as np
 from qsmengine.data import Array, VfaSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
-from qsmengine.io._clean import clear_unknown, zero_negative
 from qsmengine.io._series import SeriesFile, open_file
+from qsmengine.io._volumes import read_volumes
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.nifti import read_image
@@ -149,19 +149,7 @@ def read_vfa(file: VfaFile) -> VfaLoaded:
         For a volume without signal, and for more than 5 % unusable values in a volume.
     """
     notes = list(file.notes)
-    volumes = np.empty((file.n_volumes, *file.grid.shape), np.float32)
-    at = 0
-    for one in file.files:
-        array = read_image(one.path).array.reshape(*file.grid.shape, -1)
-        for k in range(array.shape[3]):
-            volumes[at] = array[..., k]
-            if not volumes[at].any():
-                raise InputError("every value is 0: no signal", source=one.path)
-            at += 1
-    signal = volumes.transpose(1, 2, 3, 0)
-    source = file.files[0].path
-    unknown = clear_unknown([("signal", signal, source)], "volume", notes)
-    zero_negative(signal, "signal", source, notes)
+    signal, unknown = read_volumes(file.files, file.grid, range(file.n_volumes), notes)
     series = VfaSeries(signal, file.flip_angles, file.repetition_times, file.echo_times, file.grid)
     return VfaLoaded(series, notes, unknown)
 

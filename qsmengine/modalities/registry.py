@@ -16,6 +16,7 @@ MODALITIES = {
     "dti": "qsmengine.modalities.dwi",
     "dsc": "qsmengine.modalities.dsc",
     "vfa": "qsmengine.modalities.vfa",
+    "mese": "qsmengine.modalities.mese",
 }
 """Step -> package with the modules `description` (MODALITY) and `command` (COMMAND), in the order of plans."""
 

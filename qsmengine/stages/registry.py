@@ -180,7 +180,14 @@ STAGES = (
         "spin-echo-decay",
         "R2 and T2 from a train of spin echoes.",
         (".relaxometry.spin_echo",),
-        presence="internal",
+        default="epg",
+    ),
+    Stage(
+        "reversible-decay",
+        "R2' from R2* and R2.",
+        (".relaxometry.reversible",),
+        presence="optional",
+        default="difference",
     ),
     Stage(
         "proton-density",

@@ -29,6 +29,7 @@ from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.object_size import size_notes
 
 LEAST_VOXELS = 8
@@ -133,7 +134,7 @@ def run_qsm_session(
         series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress
     )
     notes += [note for note in result.notes if note not in notes]
-    notes += sign_notes(result)
+    notes += [*sign_notes(result), *_separation_notes(result)]
     times = {"EchoTimes": list(series.echo_times)}
     described = Described(
         "qsm", config, device, given.sources, notes, times,
@@ -142,6 +143,16 @@ def run_qsm_session(
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
     return Outcome(plan, files, [*notes, *outputs.notes], result)
+
+
+def _separation_notes(result: RunResult) -> list[str]:
+    """Return the share of voxels whose R2' the separation had to set to 0."""
+    share = result.facts.get("clipped")
+    return (
+        []
+        if share is None
+        else [f"chi separation: R2' is negative in {100 * share:.1f} % of the mask, 0 there"]
+    )
 
 
 class _Given(NamedTuple):

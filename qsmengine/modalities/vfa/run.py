@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, VfaSeries
-from qsmengine.errors import InputError
+from qsmengine.modalities.brain import brain_of
 from qsmengine.modalities.vfa.series import LATER
 from qsmengine.modalities.vfa.stages import plan_vfa
 from qsmengine.pipeline.configuration.model import Config
@@ -17,7 +15,6 @@ from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
-from qsmengine.stages.mask.bet import BetParams, bet
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 
 
@@ -102,10 +99,5 @@ def brain_mask(series: VfaSeries, device: Device) -> tuple[Array, str]:
     """
     smallest = min(series.flip_angles)
     volumes = [k for k, flip in enumerate(series.flip_angles) if flip == smallest]
-    try:
-        mask = bet(series.signal[..., volumes], series.grid, BetParams(), device=device)
-    except InputError as error:
-        raise InputError(f"no brain mask found: {error.message}; give a brain mask", field="mask") from error
-    part = 100 * float(mask.mean(dtype=np.float64))
-    found = f"brain mask from the flip angle of {smallest:g} degrees ({part:.0f} % of the image)"
-    return mask, f"no mask given: {found}"
+    origin = f"the flip angle of {smallest:g} degrees"
+    return brain_of(series.signal[..., volumes], series.grid, device, origin)

@@ -38,6 +38,7 @@ from qsmengine.grid import Grid
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
+from qsmengine.stages.relaxometry.reversible import clipped_rate
 
 TABLE_FIELD = 3.0
 """Field strength to which Dr refers [T]."""
@@ -66,12 +67,16 @@ class R2starParams(R2primeParams):
 
 
 class SeparationResult(NamedTuple):
-    """Both parts and their sum (x, y, z) [ppm], 0 outside the mask; the constant c [ppm] added to chi."""
+    """Both parts and their sum (x, y, z) [ppm], 0 outside the mask.
+
+    `offset` is the constant c [ppm] added to chi, `clipped` the share of voxels whose R2' was negative [1].
+    """
 
     chi_positive: Array
     chi_negative: Array
     chi_total: Array
     offset: float
+    clipped: float
 
 
 def separate_with_r2(
@@ -109,12 +114,13 @@ def _separate(
     inside = checked_mask(mask, grid, device) > 0
     relaxivity = params.relaxivity * grid.required_field_strength / TABLE_FIELD
     zero = np.float32(0)
-    strength = xp.where(inside, xp.maximum(r2prime, zero) * np.float32(1.0 / relaxivity), zero)
+    rate, clipped = clipped_rate(r2prime, inside, device)
+    strength = rate * np.float32(1.0 / relaxivity)
     total = xp.where(inside, device.asarray(chi), zero)
     offset = least_breaking_offset(total[inside], strength[inside]) if params.find_offset else 0.0
     total = xp.where(inside, total + np.float32(offset), zero)
     positive, negative = split(total, strength, params.weight)
-    return SeparationResult(positive, negative, positive + negative, offset)
+    return SeparationResult(positive, negative, positive + negative, offset, clipped)
 
 
 def split(total: Array, strength: Array, weight: float) -> tuple[Array, Array]:
@@ -149,7 +155,7 @@ def least_breaking_offset(total: Array, strength: Array) -> float:
     return offset
 
 
-_OUTPUTS = {"chi_positive": "ppm", "chi_negative": "ppm", "chi_total": "ppm", "offset": "ppm"}
+_OUTPUTS = {"chi_positive": "ppm", "chi_negative": "ppm", "chi_total": "ppm", "offset": "ppm", "clipped": "1"}
 
 METHODS = (
     Method(

@@ -1,0 +1,54 @@
+"""Reading of the volumes of one series from one file or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.io._clean import clear_unknown, zero_negative
+from qsmengine.io._series import SeriesFile
+from qsmengine.io.nifti import read_image
+
+
+def read_volumes(
+    files: Sequence[SeriesFile], grid: Grid, order: Sequence[int], notes: list[str]
+) -> tuple[Array, Array | None]:
+    """Read the volumes of a magnitude series; extend `notes`.
+
+    Parameters
+    ----------
+    files, grid
+        Files with their volumes one after the other, and their geometry.
+    order
+        (volume,) number of the volume among those of the files, in the order of the series.
+
+    Returns
+    -------
+    signal, unknown
+        (x, y, z, volume) float32, and the voxels (x, y, z) that were not finite in a volume, None if there are
+        none; they are 0 in all volumes.
+
+    Raises
+    ------
+    InputError
+        For a volume without signal, and for more than 5 % unusable values in a volume.
+    """
+    places = {volume: place for place, volume in enumerate(order)}
+    volumes = np.empty((len(order), *grid.shape), np.float32)
+    at = 0
+    for file in files:
+        array = read_image(file.path).array.reshape(*grid.shape, -1)
+        for k in range(array.shape[3]):
+            own = volumes[places[at]]
+            own[...] = array[..., k]
+            if not own.any():
+                raise InputError("every value is 0: no signal", source=file.path)
+            at += 1
+    signal = volumes.transpose(1, 2, 3, 0)
+    unknown = clear_unknown([("signal", signal, files[0].path)], "volume", notes)
+    zero_negative(signal, "signal", files[0].path, notes)
+    return signal, unknown

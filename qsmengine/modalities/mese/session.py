@@ -1,0 +1,109 @@
+"""Session with spin-echo trains: load the images, then compute and write the maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmengine.data import Array
+from qsmengine.errors import naming
+from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.mese import MeseFile, open_mese, read_mese
+from qsmengine.io.nifti import read_image
+from qsmengine.io.vfa import load_b1
+from qsmengine.modalities.mese.products import PRODUCTS
+from qsmengine.modalities.mese.run import brain_mask, roles_of, run_mese
+from qsmengine.modalities.mese.series import IMAGES, STEP
+from qsmengine.modalities.mese.stages import plan_mese
+from qsmengine.modalities.modality import Task
+from qsmengine.modalities.session import Computed, Request, Run, Session
+from qsmengine.stages.relaxometry.spin_echo import echo_spacing
+
+
+@dataclass(frozen=True)
+class MeseRequest(Request):
+    """Files of a session: one image per echo, or one with the echoes as volumes.
+
+    Parameters
+    ----------
+    echo_times
+        [s], one per volume; None: from the sidecars.
+    b1
+        Map of the transmit field, as a ratio to the nominal flip angle or in percent; None: fitted.
+    r2star
+        Map of R2* [1/s], for R2'; None: no R2'.
+    """
+
+    echo_times: tuple[float, ...] | None = None
+    b1: Path | None = None
+    r2star: Path | None = None
+
+    @property
+    def extra(self) -> list[Path]:
+        """Input files in addition to the images."""
+        return [*super().extra, *(path for path in (self.b1, self.r2star) if path is not None)]
+
+    @classmethod
+    def of(cls, task: Task) -> MeseRequest:
+        """Return the request of a cohort's task."""
+        return cls(
+            task.all(IMAGES), task.out, mask=task.one("mask"), force=task.force, name=task.name,
+            writing=task.writing,
+        )  # fmt: skip
+
+
+def checked_times(file: MeseFile) -> MeseFile:
+    """Return an opened series; raises InputError, naming it, if its echoes are not those of one train."""
+    with naming(file.group.files[0].path):
+        echo_spacing(file.echo_times)
+    return file
+
+
+def _open(request: MeseRequest) -> MeseFile:
+    return checked_times(open_mese(request.images, echo_times=request.echo_times))
+
+
+def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
+    grid, request = run.file.grid, run.request
+    b1: Array | None = None
+    if request.b1 is not None:
+        b1, notes = load_b1(request.b1, grid)
+        run.add(notes)
+    r2star = None if request.r2star is None else _rate(request.r2star, grid)
+    loaded = read_mese(run.file)
+    run.add(loaded.notes)
+    mask, grid = run.brain(lambda: brain_mask(loaded.series, run.device), loaded.unknown)
+    with naming(run.file.group.files[0].path):
+        found = run_mese(
+            replace(loaded.series, grid=grid), run.config, run.device, mask=mask, b1=b1, r2star=r2star,
+            plan=run.plan, progress=run.progress,
+        )  # fmt: skip
+    clipped = {"R2PrimeClippedShare": round(found.facts["clipped"], 6)} if "clipped" in found.facts else {}
+    return Computed(found, facts=clipped)
+
+
+def _rate(path: Path, grid: Grid) -> Array:
+    """Return a map of R2* (x, y, z) [1/s] on `grid`; values that are not finite become 0, which is unknown."""
+    array, own, _ = read_image(path)
+    check_same_grid(own, grid, path, "the images")
+    return np.nan_to_num(array.reshape(grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _acquisition(file: MeseFile) -> dict[str, Any]:
+    return {"EchoTime": list(file.echo_times)}
+
+
+SESSION = Session(
+    step=STEP,
+    datatype="anat",
+    products=PRODUCTS,
+    request=MeseRequest.of,
+    open=_open,
+    plan=plan_mese,
+    compute=_compute,
+    roles=lambda request, _: roles_of(request.b1, request.r2star),
+    acquisition=_acquisition,
+)
