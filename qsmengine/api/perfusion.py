@@ -12,6 +12,7 @@ from qsmengine.data import Array, DscSeries
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.modalities.dsc.run import PerfusionMaps, brain_mask, run_dsc
+from qsmengine.modalities.dsc.stages import SECTIONS
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.stages.object_size import sized_grid
@@ -110,7 +111,7 @@ def _config(methods: Mapping[str, str | None], params: Mapping[str, Mapping[str,
         stage: None if name is None else {"method": get_method(stage, name).name, **params.get(stage, {})}
         for stage, name in methods.items()
     }
-    return load_config(overrides=chosen)
+    return load_config(overrides=chosen, sections=SECTIONS)
 
 
 def _result(found: PerfusionMaps) -> DscResult:

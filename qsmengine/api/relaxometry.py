@@ -12,6 +12,7 @@ from qsmengine.data import Array, VfaSeries
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.modalities.vfa.run import brain_mask, run_vfa
+from qsmengine.modalities.vfa.stages import SECTIONS
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import get_method
@@ -107,7 +108,7 @@ def reconstruct_vfa(
     if unknown:
         raise UsageError(f"params: unknown stage {', '.join(sorted(unknown))}")
     chosen = {name: {**section, **(params or {}).get(name, {})} for name, section in sections.items()}
-    config = load_config(overrides={name: section for name, section in chosen.items() if section})
+    config = load_config(overrides={n: s for n, s in chosen.items() if s}, sections=SECTIONS)
     if signal.ndim != 4:
         raise InputError(
             f"the signal has shape {tuple(signal.shape)}, it needs (x, y, z, volume)", field="shape"

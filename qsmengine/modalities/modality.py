@@ -172,6 +172,9 @@ class Modality:
         Images of one session with these suffixes -> series, and notes on images that belong to none.
     open
         Parts (role -> files) of a series -> its description; raises UsageError if a part is missing.
+    sections
+        Sections of the configuration that it depends on. Sessions get no others, so that settings of one
+        modality leave the results of another as they are.
     plan
         Configuration, grid, number of volumes, roles of the inputs -> plan.
     files
@@ -216,6 +219,7 @@ class Modality:
     suffixes: tuple[str, ...]
     group: Callable[[Sequence[BidsFile]], tuple[list[Series], list[str]]]
     open: Callable[[Parts, Opening], Opened]
+    sections: tuple[str, ...]
     plan: Callable[[Config, Grid, int, frozenset[str]], Plan]
     files: Callable[[Plan, BidsName], list[Path]]
     reconstruct: Reconstruct

@@ -17,7 +17,7 @@ from qsmengine.modalities.session import Computed, Request, Run, Session, opened
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.run.execute import run_plan
-from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 from qsmengine.pipeline.run.results import RunResult
 
 IMAGE = "image"
@@ -63,6 +63,7 @@ def simple_modality(
         queries={name: tuple(suffixes)},
         group=group,
         open=_open,
+        sections=sections_of(stages),
         plan=session.plan,
         files=session.files,
         reconstruct=session.reconstruct,

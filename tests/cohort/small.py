@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qsmengine.cohort.ledger.places import HOME
 from qsmengine.cohort.plan.model import CohortPlan, Session, Step
+from qsmengine.modalities.registry import modality_of
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.pipeline.outputs.provenance import file_digest
 from tests.made_sessions import make_ball, write_ball, write_dwi
@@ -22,8 +23,10 @@ def ball(seed: int):
 
 
 @cache
-def configuration(*more: str) -> dict[str, object]:
-    return load_config(preset="fast", settings=(*SETTINGS, *more)).as_tree()
+def configuration(step: str, *more: str) -> dict[str, object]:
+    modality = modality_of(step)
+    assert modality is not None
+    return load_config(preset="fast", settings=(*SETTINGS, *more), sections=modality.sections).as_tree()
 
 
 def write_cohort(folder: Path, count: int, *, dwi: bool = False, different: int = 2) -> Path:
@@ -51,7 +54,12 @@ def qsm_step(subject: str, *more: str) -> Step:
     outputs = (f"sub-{subject}/anat/sub-{subject}_Chimap.nii.gz",)
     options = {"name": f"sub-{subject}_MEGRE.nii.gz"}
     return Step(
-        name="qsm", kind="qsm", inputs=files, outputs=outputs, settings=configuration(*more), options=options
+        name="qsm",
+        kind="qsm",
+        inputs=files,
+        outputs=outputs,
+        settings=configuration("qsm", *more),
+        options=options,
     )
 
 
@@ -62,7 +70,7 @@ def dti_step(subject: str) -> Step:
         name="dti",
         kind="dti",
         inputs=files,
-        settings=configuration(),
+        settings=configuration("dti"),
         options={"name": f"sub-{subject}_dwi.nii.gz"},
     )
 

@@ -103,6 +103,7 @@ def dsc(
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
     from qsmengine.modalities.dsc.session import SESSION, DscRequest
+    from qsmengine.modalities.dsc.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -113,7 +114,7 @@ def dsc(
         methods.append("leakage=none" if leakage == "none" else f"leakage.method={leakage}")
     if motion:
         methods.append("input.motion=true")
-    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
+    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())], sections=SECTIONS)
     request = DscRequest(
         images=tuple(dsc),
         out=out,

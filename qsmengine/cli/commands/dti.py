@@ -112,6 +112,7 @@ def dti(
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers, parse_ranges
     from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
+    from qsmengine.modalities.dwi.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -120,7 +121,7 @@ def dti(
     everywhere = mask is not None and str(mask) == "none" and not mask.exists()
     if everywhere:
         methods.append("diffusion.mask=none")
-    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
+    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())], sections=SECTIONS)
     chosen = choose_device(device, threads, reporter)
     request = DtiRequest(
         dwi=dwi,

@@ -87,6 +87,7 @@ def qsm(
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
     from qsmengine.modalities.gre.session import QsmRequest, each_repetition, run_qsm_session
+    from qsmengine.modalities.gre.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
@@ -107,7 +108,7 @@ def qsm(
     runs = each_repetition(request) if repetitions == "each" else [(request, repetitions)]
     for one, kind in runs:
         more = [] if kind is None else [f"input.repetitions={kind}"]
-        settings_ = load_config(config, preset=preset, settings=[*(settings or ()), *more])
+        settings_ = load_config(config, preset=preset, settings=[*(settings or ()), *more], sections=SECTIONS)
         with reporter.progress():
             outcome = run_qsm_session(one, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
         print_outcome(reporter, outcome, chosen, dry_run=dry_run)

@@ -92,13 +92,14 @@ def vfa(
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
     from qsmengine.modalities.vfa.session import SESSION, VfaRequest
+    from qsmengine.modalities.vfa.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     methods = [] if method is None else [f"flip_angles.method={method}"]
     if b1_method is not None:
         methods.append(f"transmit_field.method={b1_method}")
-    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())])
+    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())], sections=SECTIONS)
     request = VfaRequest(
         images=tuple(magnitude),
         out=out,

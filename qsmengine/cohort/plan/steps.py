@@ -14,7 +14,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.modality import Modality, Opened, Opening
 from qsmengine.modalities.series import Series
-from qsmengine.pipeline.configuration.model import Config
+from qsmengine.pipeline.configuration.model import Config, part_of
 from qsmengine.pipeline.outputs.dataset import shared_files
 from qsmengine.pipeline.run.plan import Plan
 
@@ -46,7 +46,7 @@ class Context:
 
     @cached_property
     def settings(self) -> dict[str, object]:
-        """Configuration in the form that a step stores."""
+        """Configuration as nested values; a step stores the sections of its modality."""
         return self.config.as_tree()
 
     @cached_property
@@ -127,8 +127,8 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
             change |= {"outputs": outputs, "memory": plan.memory}
             notes += plan.notes
     step = Step(
-        name=series.step_name, kind=modality.step, inputs=inputs, settings=context.settings, options=options,
-        problems=tuple(problems), notes=tuple(notes),
+        name=series.step_name, kind=modality.step, inputs=inputs, options=options,
+        settings=part_of(context.settings, modality.sections), problems=tuple(problems), notes=tuple(notes),
     )  # fmt: skip
     return Planned(step.model_copy(update=change), opened.grid)
 

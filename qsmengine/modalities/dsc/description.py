@@ -10,6 +10,7 @@ from qsmengine.modalities.dsc.companions import AIF, AIF_MASK, companions
 from qsmengine.modalities.dsc.dicom import DICOM
 from qsmengine.modalities.dsc.series import FIRST, SECOND, STEP, SUFFIXES, group
 from qsmengine.modalities.dsc.session import SESSION
+from qsmengine.modalities.dsc.stages import SECTIONS
 from qsmengine.modalities.dsc.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
@@ -63,6 +64,7 @@ MODALITY = Modality(
     queries={"dsc": SUFFIXES},
     group=group,
     open=_open,
+    sections=SECTIONS,
     plan=SESSION.plan,
     files=SESSION.files,
     reconstruct=SESSION.reconstruct,

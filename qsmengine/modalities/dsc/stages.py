@@ -5,7 +5,7 @@ from __future__ import annotations
 from qsmengine.grid import Grid
 from qsmengine.modalities.dsc.series import SECOND
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 
 _BRAIN = {"mask": "brain_mask"}
 STAGES = (
@@ -22,6 +22,7 @@ DENOISE_SECOND = Use(
     {"components": "second_dynamic", "sigma": "second_noise_map"},
 )
 """Denoising of each echo. It comes after the artery, which is chosen by rules for measured noise."""
+SECTIONS = sections_of((*STAGES, DENOISE))
 TABLES = ("frame_times", "echo_time")
 
 

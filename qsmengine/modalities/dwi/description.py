@@ -20,7 +20,7 @@ from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.quality import MEASURES
 from qsmengine.modalities.dwi.series import group
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
-from qsmengine.modalities.dwi.stages import plan_dti
+from qsmengine.modalities.dwi.stages import SECTIONS, plan_dti
 from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
 from qsmengine.modalities.dwi.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
@@ -127,6 +127,7 @@ MODALITY = Modality(
     queries={"dwi": ("dwi",)},
     group=group,
     open=_open,
+    sections=SECTIONS,
     plan=_plan,
     files=_files,
     reconstruct=_reconstruct,

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 
 DENOISE = Use("denoise", {"components": "signal"}, {"components": "signal", "sigma": "noise_map"})
 FIT = Use("diffusion")
+SECTIONS = sections_of((DENOISE, FIT))
 
 
 def plan_dti(config: Config, grid: Grid, n_volumes: int, *, has_deviation: bool = False) -> Plan:

@@ -16,7 +16,7 @@ from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.quality import MEASURES
 from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
-from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.modalities.gre.stages import SECTIONS, plan_qsm
 from qsmengine.modalities.gre.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
 from qsmengine.modalities.quality import quality_files
@@ -160,6 +160,7 @@ MODALITY = Modality(
     queries={"gre": SUFFIXES, "megre": ("MEGRE",), "t2starw": ("T2starw",), "swi": ("swi",)},
     group=group,
     open=_open,
+    sections=SECTIONS,
     plan=_plan,
     files=_files,
     reconstruct=_reconstruct,

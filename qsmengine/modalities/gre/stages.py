@@ -8,7 +8,7 @@ from dataclasses import replace
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.run.plan import Plan, PlanStep, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, PlanStep, Use, plan_uses, sections_of
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import get_stage
 from qsmengine.stages.uncertainty.calibration import calibration_of, load_calibration
@@ -36,6 +36,7 @@ STAGES = (
     Use("chi_separation", _LOCAL),
 )
 """Stages in the order of a run, with the arguments and results that have a different name there."""
+SECTIONS = sections_of(STAGES)
 
 _PASSES = (
     Use("background", {"mask": "reliable_mask"}, {"local_field": "reliable_field", "mask": "reliable_mask"}),

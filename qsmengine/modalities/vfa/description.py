@@ -12,6 +12,7 @@ from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
 from qsmengine.modalities.vfa.series import FIRST, LATER, STEP, SUFFIXES, group
 from qsmengine.modalities.vfa.session import SESSION, checked_protocol
+from qsmengine.modalities.vfa.stages import SECTIONS
 from qsmengine.modalities.vfa.warm_up import warm_up
 from qsmengine.phantom.vfa_drawing import DRAWING
 
@@ -62,6 +63,7 @@ MODALITY = Modality(
     queries={"vfa": SUFFIXES},
     group=group,
     open=_open,
+    sections=SECTIONS,
     plan=SESSION.plan,
     files=SESSION.files,
     reconstruct=SESSION.reconstruct,

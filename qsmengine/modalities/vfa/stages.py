@@ -5,7 +5,7 @@ from __future__ import annotations
 from qsmengine.grid import Grid
 from qsmengine.modalities.vfa.series import LATER
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 
 _BRAIN = {"mask": "brain_mask"}
 DECAY, FIT = Use("common_decay", _BRAIN), Use("flip_angles", _BRAIN)
@@ -14,6 +14,7 @@ APPARENT = Use("flip_angles", _BRAIN, {name: f"apparent_{name}" for name in _MAP
 """Fit with the nominal flip angles, from whose R1 the transmit field is estimated."""
 TRANSMIT = Use("transmit_field", {"r1": "apparent_r1", **_BRAIN})
 DENSITY = Use("proton_density", _BRAIN)
+SECTIONS = sections_of((DECAY, FIT, TRANSMIT, DENSITY))
 TABLES = ("flip_angles", "repetition_times", "spoiled_times")
 ONE_ECHO = "common decay left out: one echo per flip angle; M0 and proton density contain the decay up to it"
 NO_B1 = "no B1 map: flip angles are taken as nominal; an error of 1 % in B1 makes R1 wrong by 2 %"

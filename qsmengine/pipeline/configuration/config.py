@@ -6,7 +6,7 @@ and then validated as a whole. Naming a different `method` discards the paramete
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from qsmengine.pipeline.configuration.model import (
     config_model,
     configured_stages,
     narrow_model,
+    part_of,
     section_of,
     stage_of,
 )
@@ -41,6 +42,7 @@ def load_config(
     preset: str = DEFAULT_PRESET,
     settings: Iterable[str] = (),
     overrides: Mapping[str, Any] | None = None,
+    sections: Collection[str] | None = None,
 ) -> Config:
     """Merge preset, file and settings into one validated configuration.
 
@@ -57,6 +59,9 @@ def load_config(
         ``section.method=method``, and ``section=none`` switches a step off.
     overrides
         Nested values that override the file and are overridden by the settings.
+    sections
+        Sections that the run uses; others are left out, after validation where the file, the overrides or the
+        settings name them. None: all.
 
     Raises
     ------
@@ -75,19 +80,24 @@ def load_config(
             tree.setdefault(stage.section, {"method": stage.default})
         if {*stage.replaces, *stage.excludes} & set(chosen):
             tree.pop(stage.section, None)
-    config = validate(merge(tree, chosen), None if path is None else str(path))
-    return config if "in_mm" in chosen else config.model_copy(update={"in_mm": named_lengths(config, chosen)})
+    used = None if sections is None else {*sections, *chosen}
+    tree = {key: value for key, value in tree.items() if used is None or key in {"schema_version", *used}}
+    config = validate(merge(tree, chosen), None if path is None else str(path), used)
+    if "in_mm" not in chosen:
+        config = config.model_copy(update={"in_mm": named_lengths(config, chosen)})
+    foreign = sections is not None and type(config).model_fields.keys() - {*Config.model_fields, *sections}
+    return validate(part_of(config.as_tree(), sections), None, sections) if sections and foreign else config
 
 
-def validate(tree: Tree, source: str | None = None) -> Config:
-    """Build a configuration from nested values; raises UsageError naming the invalid key.
+def validate(tree: Tree, source: str | None = None, sections: Collection[str] | None = None) -> Config:
+    """Build a configuration with the given sections (default: all); raises UsageError naming the invalid key.
 
     Only the modules of the methods named in `tree` are imported, unless validation fails.
     """
     with suppress(ValidationError, UsageError):
-        return narrow_model(chosen_methods(tree)).model_validate(tree)
+        return narrow_model(chosen_methods(tree, sections)).model_validate(tree)
     try:
-        return config_model().model_validate(tree)
+        return config_model(None if sections is None else frozenset(sections)).model_validate(tree)
     except ValidationError as error:
         message = "; ".join(dict.fromkeys(explain(e, tree, known_keys) for e in error.errors()))
         raise UsageError(message if source is None else f"{source}: {message}") from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, partial, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, TypeAlias
@@ -114,32 +114,33 @@ def stage_of(section: str) -> str:
     return section.replace("_", "-")
 
 
-def configured_stages() -> tuple[Stage, ...]:
-    """Return the stages that have a section."""
-    return tuple(stage for stage in registry.STAGES if stage.presence != "internal")
+def configured_stages(sections: Collection[str] | None = None) -> tuple[Stage, ...]:
+    """Return the stages that have a section, or those of the given sections."""
+    stages = (stage for stage in registry.STAGES if stage.presence != "internal")
+    return tuple(stage for stage in stages if sections is None or stage.section in sections)
 
 
 @cache
-def config_model() -> type[Config]:
-    """Return the configuration class with a section for every registered stage."""
-    return _model({stage.name: tuple(methods_of(stage.name).values()) for stage in configured_stages()})
+def config_model(sections: frozenset[str] | None = None) -> type[Config]:
+    """Return the configuration class with the given sections, or with one for every registered stage."""
+    return _model({stage: tuple(methods_of(stage.name).values()) for stage in configured_stages(sections)})
 
 
 @cache
-def narrow_model(chosen: tuple[str, ...]) -> type[Config]:
+def narrow_model(chosen: tuple[tuple[Stage, str], ...]) -> type[Config]:
     """Return the configuration class in which each stage has only the named method, "" for none."""
-    methods: dict[str, tuple[Method, ...]] = {}
-    for stage, name in zip(configured_stages(), chosen, strict=True):
+    methods: dict[Stage, tuple[Method, ...]] = {}
+    for stage, name in chosen:
         if not name and stage.presence == "required":
             raise UsageError(f"{stage.section} is missing")
-        methods[stage.name] = (get_method(stage.name, name),) if name else ()
+        methods[stage] = (get_method(stage.name, name),) if name else ()
     return _model(methods)
 
 
-def _model(methods: Mapping[str, tuple[Method, ...]]) -> type[Config]:
+def _model(methods: Mapping[Stage, tuple[Method, ...]]) -> type[Config]:
     sections: dict[str, Any] = {}
-    for stage in configured_stages():
-        members: list[Any] = [_member(stage.name, method) for method in methods[stage.name]]
+    for stage, possible in methods.items():
+        members: list[Any] = [_member(stage.name, method) for method in possible]
         if not members:
             sections[stage.section] = (None, None if stage.presence == "extra" else ...)
             continue
@@ -147,21 +148,27 @@ def _model(methods: Mapping[str, tuple[Method, ...]]) -> type[Config]:
         if len(members) > 1:
             union = Annotated[union, Field(discriminator="method")]
         default: Any = None if stage.presence == "extra" else ...
-        for method, member in zip(methods[stage.name], members, strict=True):
+        for method, member in zip(possible, members, strict=True):
             if method.name == stage.default:
                 default = Field(default_factory=partial(member, method=stage.default))  # validated where needed
         sections[stage.section] = (union if stage.presence == "required" else union | None, default)
     return create_model("Config", __base__=Config, **sections)
 
 
-def chosen_methods(tree: Tree) -> tuple[str, ...]:
-    """Return the method of each stage, from `tree` or by default; "" if there is none."""
+def chosen_methods(tree: Tree, sections: Collection[str] | None = None) -> tuple[tuple[Stage, str], ...]:
+    """Return each stage with its method, from `tree` or by default; "" if there is none."""
     named = []
-    for stage in configured_stages():
+    for stage in configured_stages(sections):
         section = tree.get(stage.section, {"method": stage.default})
         method = section.get("method") if isinstance(section, dict) else ""
-        named.append(method if isinstance(method, str) else "")
+        named.append((stage, method if isinstance(method, str) else ""))
     return tuple(named)
+
+
+def part_of(tree: Tree, sections: Collection[str]) -> Tree:
+    """Return the values of a whole configuration that a run with these sections depends on."""
+    kept = {key: tree[key] for key in ("schema_version", "input", *sections) if key in tree}
+    return {**kept, "in_mm": [name for name in tree["in_mm"] if name.partition(".")[0] in sections]}
 
 
 def _member(stage: str, method: Method) -> type[Params]:

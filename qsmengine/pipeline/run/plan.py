@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qsmengine.backend.device import Device
@@ -66,6 +66,11 @@ class Use:
     outputs: Mapping[str, str] = field(default_factory=dict)
     method: str = ""
     reruns: tuple[str, ...] = ()
+
+
+def sections_of(uses: Iterable[Use]) -> tuple[str, ...]:
+    """Return the sections of the configuration that a sequence of stages depends on."""
+    return tuple(dict.fromkeys(use.section for use in uses if not use.method))
 
 
 @dataclass(frozen=True)

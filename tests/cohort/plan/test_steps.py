@@ -36,12 +36,28 @@ def test_steps_are_what_a_dry_run_says(dataset, tmp_path, preset):
     assert all(path.startswith("sub-01/ses-x/") for path in outputs)
     for step in session.steps:
         assert step.problems == ()
-        outcome = modality_of(step.kind).reconstruct(task(step, dataset.root, out), config, cpu, True, None)
+        modality = modality_of(step.kind)
+        own = load_config(preset=preset, sections=modality.sections)
+        outcome = modality.reconstruct(task(step, dataset.root, out), own, cpu, True, None)
         assert relative(outcome, out) == set(step.outputs)
         assert not {path for path in step.outputs if "/" not in path}
         assert step.memory == outcome.plan.memory
-        assert step.settings == json.loads(json.dumps(config.as_tree()))
+        assert step.settings == json.loads(json.dumps(own.as_tree()))
     assert sorted(step.voxels for step in session.steps) == [n * np.prod(SHAPE) for n in (1, 1, 3, 8)]
+
+
+def test_setting_of_one_modality_leaves_the_steps_of_another(dataset, tmp_path):
+    dataset.gre("01", "x")
+    dataset.dwi("01", "x")
+    settings = {}
+    for iterations in (10, 11):
+        config = load_config(settings=[f"single_step.iterations={iterations}", "single_step.residual_spread=3"])
+        (session,) = plan_cohort(dataset.root, tmp_path / "out", config).sessions
+        settings[iterations] = {step.kind: step.settings for step in session.steps}
+    assert settings[10]["dti"] == settings[11]["dti"]
+    assert settings[10]["qsm"] != settings[11]["qsm"]
+    assert settings[10]["dti"]["in_mm"] == []
+    assert settings[10]["qsm"]["in_mm"] == ["single_step.residual_spread"]
 
 
 def test_overrides_replace_the_sidecars(dataset, steps):

@@ -5,8 +5,9 @@ from typing import Any, cast
 import pytest
 
 from qsmengine.errors import UsageError
-from qsmengine.pipeline.configuration.config import load_config, preset_names
-from qsmengine.pipeline.configuration.model import config_model, configured_stages, section_of
+from qsmengine.modalities.registry import all_modalities
+from qsmengine.pipeline.configuration.config import load_config, preset_names, validate
+from qsmengine.pipeline.configuration.model import config_model, configured_stages, part_of, section_of
 from qsmengine.stages.registry import STAGES, all_methods
 
 
@@ -57,6 +58,29 @@ def test_a_configuration_imports_no_method_that_it_does_not_name():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+SECTIONS = [pytest.param(modality.sections, id=modality.name) for modality in all_modalities()]
+
+
+@pytest.mark.parametrize("sections", SECTIONS)
+def test_configuration_of_some_sections_is_that_part_of_the_whole(sections):
+    part = load_config(sections=sections)
+    assert part.as_tree() == validate(part_of(load_config().as_tree(), sections), None, sections).as_tree()
+    assert {*sections} == {*part.as_tree()} - {"schema_version", "input", "in_mm"}
+
+
+def test_named_section_that_a_run_does_not_use_is_checked_and_left_out():
+    sections = ("denoise", "diffusion")
+    plain = load_config(settings=["diffusion=iwls"], sections=sections)
+    more = load_config(
+        settings=["diffusion=iwls", "inversion.lambda=1e-3", "single_step=none"], sections=sections
+    )
+    assert more.as_tree() == plain.as_tree()
+    assert more.digest == plain.digest
+    for setting in ("inversion.lamda=1", "inversion=rtss", "inversion.lambda=-1"):
+        with pytest.raises(UsageError, match="inversion"):
+            load_config(settings=[setting], sections=sections)
 
 
 @pytest.mark.parametrize("preset", preset_names())
