@@ -32,7 +32,8 @@ Chains and defaults are chosen on **development heads** ({development}). Results
 mix the two (`bench/accuracy/people.py`).
 
 Scores are the nrmse of demeaned maps over the **whole** given mask as far as it is brain; voxels that a
-method eroded are 0 and count as errors. The column QSM-CI scores only voxels that are not 0. Layers count
+method eroded are 0 and count as errors. The column QSM-CI scores only voxels that are not 0. xsim compares
+demeaned maps that are 0 outside the brain, because the truth there is bone and air. Layers count
 voxels from the rim of the mask: error over truth in layers 1, 2, 3, 4, 5 to 8, and deeper. DGM denotes the
 means of thalamus, caudate, putamen, and pallidum: their slope against the truth, and the largest error of a
 mean. All values are medians over the heads.

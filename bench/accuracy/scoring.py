@@ -8,9 +8,9 @@ import numpy as np
 
 from bench.accuracy.heads import Case
 from qsmengine.data import Array
-from qsmengine.stages.metrics import evaluate
+from qsmengine.stages.metrics import evaluate, nrmse
 
-VERSION = 3
+VERSION = 4
 """Raised when a score changes its meaning: kept records are then made anew."""
 LAYERS = {
     "layer_1": (1, 1),
@@ -31,15 +31,19 @@ def score(estimate: Array, case: Case, target: str) -> dict[str, float | None]:
     `whole` is nrmse [%] in the whole mask that was given, as far as it is brain, where voxels a method left
     out count as 0; `scored`, `xsim` and `hfen` are QSM-CI's, where the estimate is not 0; `volume` [%] is the
     share of the mask that they see; LAYERS have the nrmse of layers, `median_error` [ppb] is the median of the
-    error size. For chi also the slope of the regions' means and the largest error of one [ppb], both maps
-    demeaned in the mask.
+    error size. For chi also the slope of the regions' means and the largest error of one [ppb].
+
+    All maps are demeaned where they are scored, since chi is known up to a constant, and 0 outside the mask.
+    Bone and air are not part of the result; in the truth they would fill the windows of xsim along the surface,
+    so that even a perfect map scores about 0.8.
     """
     truth, mask = case.truth[target], case.scored
     volume = float(np.prod(case.grid.voxel_size))
     error = 1e3 * (np.asarray(estimate, dtype=np.float64) - truth)[mask]
-    result = evaluate(np.where(mask, estimate, 0), truth, mask, volume)
+    found = mask & (np.asarray(estimate) != 0)
+    result = evaluate(_demeaned(estimate, found, found), _demeaned(truth, found, mask), mask, volume)
     scores: dict[str, float | None] = {
-        "whole": result.whole.nrmse,
+        "whole": nrmse(np.where(mask, estimate, 0), truth, mask),
         "scored": result.scored.nrmse,
         "scored_detrend": result.scored.nrmse_detrend,
         "xsim": result.scored.xsim,
@@ -79,3 +83,9 @@ def region_scores(chi: Array, case: Case) -> dict[str, Any]:
         "dgm_slope": float((found - found.mean()) @ centred / (centred @ centred)),
         "dgm_error": float(1e3 * np.abs(found - true).max()),
     }
+
+
+def _demeaned(image: Array, middle: Array, mask: Array) -> Array:
+    """Return `image` (x, y, z) minus its mean over the voxels `middle`, float64; 0 outside `mask`."""
+    values = np.asarray(image, dtype=np.float64)
+    return np.where(mask, values - (values[middle].mean() if middle.any() else 0.0), 0.0)

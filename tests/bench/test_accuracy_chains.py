@@ -116,6 +116,7 @@ def test_goal_lines_are_those_of_the_project():
 def test_the_truth_scores_zero_and_eroded_voxels_count_as_errors(case):
     perfect = score(case.truth["chi"] + 0.02, case, "chi")
     assert perfect["whole"] == pytest.approx(0.0, abs=1e-3)
+    assert perfect["xsim"] == pytest.approx(1.0, abs=1e-4)  # bone and air around the brain do not count
     assert all(perfect[name] == pytest.approx(0.0, abs=1e-3) for name in LAYERS if perfect[name] is not None)
     assert perfect["median_error"] == pytest.approx(0.0, abs=1e-3)
     assert perfect["dgm_slope"] == pytest.approx(1.0, abs=1e-4)
@@ -124,6 +125,7 @@ def test_the_truth_scores_zero_and_eroded_voxels_count_as_errors(case):
     half[: half.shape[0] // 2] = 0
     eroded = score(half, case, "local_field")
     assert eroded["scored"] < 1.0
+    assert perfect["xsim"] > eroded["xsim"] > 0.9
     assert eroded["whole"] > 20.0
     assert 30 < eroded["volume"] < 70
     assert "dgm_slope" not in eroded

@@ -18,6 +18,7 @@ from qsmengine.ops.noise_level import noise_level
 from qsmengine.ops.order_statistics import median
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
+from qsmengine.stages.inversion.morphology import faces_of_image
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.params import Margin, Mm, Params
 
@@ -121,24 +122,33 @@ def invert_tv(
     weight: Array | None,
     callback: SolverCallback | None,
     point_spread: float = 0.0,
+    own_edges: float = 0.0,
 ) -> Array:
-    """Return chi (x, y, z) [ppm], 0 outside `mask`, for min sum W^2 loss(D chi - field) + lam || grad chi ||_1.
+    """Return chi (x, y, z) [ppm] for min sum W^2 loss(D chi - field) + lam || M grad chi ||_1.
 
-    `local_field` (x, y, z) [ppm]; W is the mask, or `weight` inside it scaled to mean 1; the loss is that of
-    `data_step`. With `point_spread` above 0 (:func:`point_spread_of`), the total variation is that of chi
-    before the Gaussian. The penalty `mu_gradient` of `params` belongs to the `lam` of `params` and grows with
-    `lam`.
+    chi is 0 outside `mask`. `local_field` (x, y, z) [ppm]; W is the mask, or `weight` inside it scaled to
+    mean 1; the loss is that of `data_step`. With `point_spread` above 0 (:func:`point_spread_of`), the total
+    variation is that of chi before the Gaussian. M is 1, but with `own_edges` above 0 it is 0 on the surface of
+    the mask and for this share of the faces within it, where a first chi (M = 1, half the iterations) changes
+    most. The penalty `mu_gradient` of `params` belongs to the `lam` of `params` and grows with `lam`.
     """
     mask = device.asarray(mask, bool)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
     problem = tv_problem(local_field, mask, weight, domain, grid, lam, data_step)
-    stopping = Stopping(params.iterations, params.tolerance, callback=callback)
-    mu_gradient = params.mu_gradient * lam / params.lam
     spread = point_spread_of(point_spread, domain, grid) if point_spread > 0 else None
     if spread is not None:
         problem = replace(problem, response=problem.response * spread)
-    chi = solve_tv(problem, device, stopping, mu_gradient=mu_gradient, mu_data=params.mu_data)
-    if spread is not None:
-        chi = RealFFT(domain.shape, device).filter(chi, spread)
+
+    def solution(problem: TvProblem, iterations: int, observer: SolverCallback | None) -> Array:
+        chi = solve_tv(
+            problem, device, Stopping(iterations, params.tolerance, callback=observer),
+            mu_gradient=params.mu_gradient * lam / params.lam, mu_data=params.mu_data,
+        )  # fmt: skip
+        return chi if spread is None else RealFFT(domain.shape, device).filter(chi, spread)
+
+    if own_edges > 0:
+        first = solution(problem, max(params.iterations // 2, 1), None)
+        problem = replace(problem, faces=faces_of_image(first, domain.insert(mask), grid, own_edges))
+    chi = solution(problem, params.iterations, callback)
     result: Array = device.xp.where(mask, domain.extract(chi), np.float32(0))
     return result

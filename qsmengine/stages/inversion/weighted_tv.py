@@ -1,11 +1,18 @@
 """Total-variation inversion with the data term weighted inside the mask.
 
-min_u 1/2 || W (D chi - field) ||^2 + lambda || grad u ||_1 with chi = G u, solved by ADMM with the splits
-grad u and D chi. G is a Gaussian of `point_spread` voxels, at most 0.75 mm: tissue has sharp edges, but voxels
-average it, and total variation of chi itself makes edges sharper than an image can show. W is the mask, or
-`weight` inside it scaled to mean 1, so lambda does not depend on the weights' unit. The total variation sums
-the absolute differences per mm along the three axes, so the result does not depend on their storage order.
-`noise_gain` times the noise of the field, given or estimated from the field, is added to lambda.
+min_u 1/2 || W (D chi - field) ||^2 + lambda || M grad u ||_1 with chi = G u, solved by ADMM with the splits
+grad u and D chi. W is the mask, or `weight` inside it scaled to mean 1, so lambda does not depend on the unit
+of the weights. The total variation sums the absolute differences per mm along the three axes, so the result
+does not depend on their storage order.
+
+- G is a Gaussian of `point_spread` voxels, at most 0.75 mm: tissue has sharp edges, but voxels average it, and
+  total variation of chi itself makes edges sharper than an image can show.
+- M is 0 where a first chi has an edge (`own_edges`) and on the surface of the mask, where chi ends, since total
+  variation lowers the contrast of what it penalises. A field that still contains background appears as chi
+  next to the surface; for such fields `own_edges` = 0 keeps M = 1.
+- lambda grows by `noise_gain` s^2 / (s + s_0), with s the noise of the field, given or estimated from it, and
+  s_0 = 0.5 ppb: in proportion to the noise where it exceeds the fine structure of the field. An estimate of
+  less noise contains this structure.
 
 Unlike the plain k-space fit, this assumes nothing about the field outside the mask, where W = 0.
 
@@ -30,12 +37,19 @@ from qsmengine.stages.inversion.total_variation import (
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Mm
 
+FINE_STRUCTURE = 5e-4
+"""s_0: noise of the field at which half of `noise_gain` applies [ppm]."""
+
 
 class WeightedTvParams(TvParams, NoiseGainParams):
     """Parameters of weighted total variation."""
 
     lam: Mm = Field(2e-6, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: Mm = Field(0.075, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
+    noise_gain: Mm = Field(
+        0.09,
+        ge=0,
+        description="added to lambda per ppm of the field's median noise, if that is over 0.5 ppb [mm]",
+    )
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.02, gt=0, description="ADMM penalty of the data split")
     point_spread: float = Field(
@@ -43,6 +57,13 @@ class WeightedTvParams(TvParams, NoiseGainParams):
         ge=0,
         le=2,
         description="standard deviation of the Gaussian that chi is smooth by [voxels], at most 0.75 mm",
+    )
+    own_edges: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of the faces in the mask that count as edges of a first chi of half the iterations; "
+        "0: no edges and no first chi",
     )
 
 
@@ -66,8 +87,8 @@ def weighted_tv(
     typical = typical_noise(noise, local_field, mask, device, weight=weight)
     return invert_tv(
         local_field, mask, grid, params, squared_error,
-        lam=params.lam + params.noise_gain * typical, device=device, weight=weight, callback=callback,
-        point_spread=params.point_spread,
+        lam=params.lam + params.noise_gain * typical**2 / (typical + FINE_STRUCTURE), device=device,
+        weight=weight, callback=callback, point_spread=params.point_spread, own_edges=params.own_edges,
     )  # fmt: skip
 
 

@@ -92,6 +92,28 @@ def test_weighted_tv_estimates_noise_that_is_not_given(sigma, device, rng):
     assert nrmse(found, told, mask) < 0.1
 
 
+def test_edges_of_a_first_chi_keep_the_contrast_that_total_variation_lowers(device, rng):
+    chi, mask, field, grid = head(rng)
+    strong = {"lambda": 3e-4, "noise_gain": 0.0, "point_spread": 0.0}
+    plain, free = (
+        to_numpy(weighted_tv(field, mask, grid, WeightedTvParams(own_edges=e, **strong), device=device))
+        for e in (0.0, 0.2)
+    )
+    assert nrmse(free, chi, mask) < 0.7 * nrmse(plain, chi, mask)
+
+
+def test_noise_below_the_fine_structure_of_the_field_hardly_counts(device, rng):
+    _, mask, field, grid = head(rng)
+    none, little, much = (
+        to_numpy(
+            weighted_tv(field, mask, grid, WeightedTvParams(noise_gain=gain, iterations=30), device=device,
+                        noise=device.asarray(np.full(SHAPE, sigma)))
+        )
+        for gain, sigma in ((0.0, 1e-5), (0.09, 1e-5), (0.09, 1e-3))
+    )  # fmt: skip
+    assert nrmse(little, none, mask) < 0.2 * nrmse(much, none, mask)
+
+
 def test_the_point_spread_lowers_noise_between_voxels_and_keeps_contrast(device, rng):
     chi, mask, field, grid = head(rng)
     noisy = field + 0.004 * rng.standard_normal(SHAPE)
