@@ -59,6 +59,9 @@ def main(argv: list[str]) -> int:
         "--heads", type=int, nargs="+", default=range(101, 121), help="numbers of drawn heads"
     )
     arguments.add_argument("--snr", type=float, nargs="+", default=(100.0,), help="of heads; inf: none")
+    arguments.add_argument(
+        "--residue", nargs="+", choices=dsc_heads.RESIDUES, default=("exponential",), help="of heads"
+    )
     arguments.add_argument("--set", nargs="+", default=(), help="settings of the heads' chain")
     options = arguments.parse_args(argv)
     case = Case((options.shape[0], options.shape[1], options.shape[2]), options.frames)
@@ -80,7 +83,7 @@ def _measured(part: str, case: Case, options: argparse.Namespace, device: Device
         return case.against_osipy(device, options.rounds)
     if part == "curves":
         return errors_on_curves(device)
-    return dsc_heads.table(options.heads, options.snr, options.set, device)
+    return dsc_heads.table(options.heads, options.snr, options.residue, options.set, device)
 
 
 Deconvolve = Callable[[Any, Any, float], tuple[float, float]]

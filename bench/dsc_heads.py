@@ -3,8 +3,7 @@
 The number of a head draws its deformation, arteries, texture, and noise. A row gives the number of voxels of
 the artery, the least fraction of artery in them, whether a second run chooses the same, the area of the
 arterial curve over the true one, and the errors of blood flow and volume in grey and white matter outside
-large vessels. A voxel with a small fraction of artery and an area of 1 lies otherwise in bone, which has no
-signal.
+large vessels. The residue function of the heads is exponential, as in the default method, or another one.
 """
 
 from __future__ import annotations
@@ -20,30 +19,49 @@ from qsmengine.modalities.dsc.run import brain_mask, run_dsc
 from qsmengine.phantom.anatomy import Anatomy, head_anatomy
 from qsmengine.phantom.bolus import Bolus
 from qsmengine.phantom.drawing import Scene
+from qsmengine.phantom.dsc import DscSettings
 from qsmengine.phantom.dsc_drawing import add_noise, simulate
 from qsmengine.phantom.gre import smooth_coil
 from qsmengine.pipeline.configuration.config import load_config
 
 TISSUES = {"grey": (3, 42), "white": (2, 41)}
+RESIDUES = {"exponential": (1.0,), "gamma": (3.0,), "box": (50.0,), "mixed": (1.0, 8.0)}
+"""Shapes of the gamma distributions of transit times of each kind of residue function."""
 EDGE, DEFORMATION = 3.0, 2.0
 Row = dict[str, float]
 
 
-def drawn(number: int) -> tuple[DscSeries, dict[str, Any], Anatomy]:
+def drawn(number: int, residue: str = "exponential") -> tuple[DscSeries, dict[str, Any], Anatomy]:
     """Noiseless series, truth, and anatomy of a head."""
     anatomy = head_anatomy(subject=1 + number % 3, voxel_size=(EDGE,) * 3, seed=number, deformation=DEFORMATION)
     coil = smooth_coil(anatomy.grid, np.random.default_rng(number))
     scene = Scene(anatomy, {}, coil, anatomy.grid, None, np.random.default_rng(100 + number), ())
-    series, truth = simulate(scene)
+    series, truth = simulate(scene, DscSettings(transit_shapes=RESIDUES[residue]))
     return series, {name: to_numpy(image.array) for name, image in truth.items()}, anatomy
 
 
-def table(numbers: Sequence[int], snrs: Sequence[float], settings: Sequence[str], device: Device) -> list[Row]:
-    """Print and return a row per head and SNR (infinite: no noise)."""
+def table(
+    numbers: Sequence[int],
+    snrs: Sequence[float],
+    residues: Sequence[str],
+    settings: Sequence[str],
+    device: Device,
+) -> dict[str, list[Row]]:
+    """Print and return, for each residue function, a row per head and SNR (infinite: no noise)."""
+    found = {}
+    for residue in residues:
+        print(f"residue function: {residue}")
+        found[residue] = _rows(numbers, snrs, residue, settings, device)
+    return found
+
+
+def _rows(
+    numbers: Sequence[int], snrs: Sequence[float], residue: str, settings: Sequence[str], device: Device
+) -> list[Row]:
     print(f"{'head':>5}{'SNR':>5}{'voxels':>7}{'artery':>8}{'same':>6}{'area':>7}   error [%] of CBF and CBV")
     rows = []
     for number in numbers:
-        clean, truth, anatomy = drawn(number)
+        clean, truth, anatomy = drawn(number, residue)
         for snr in snrs:
             series = clean
             if np.isfinite(snr):

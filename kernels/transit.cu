@@ -4,27 +4,34 @@
 #define SETTLED 1e-5f
 
 // Curve flow sum_j a(i - j - delay) exp(-j / transit), less `corner` of the term j = 0: rectangles of the first value
-// for corner = 0, trapezoids for 1/2. a(x) is piecewise cubic: piece floor(x) + margin holds its four coefficients in
-// the fractional part of x, and zeros where there is no agent. Levenberg-Marquardt in flow, log transit and delay from
-// the best of `starts` (transit, delay). log transit has a Gaussian prior: the least value of
-// sum of squares * exp(strength (log transit - middle)^2) is found, the mode for noise of unknown size if strength is
-// the inverse variance of the prior over the degrees of freedom; 0 leaves it out. misfit = the final sum of squares,
-// power = that of the curve; variances are those for unit noise, of the logarithm for the transit. All 0 outside the
-// mask, and for curves that no start explains. A voxel is done when a
-// step changes the value by less than SETTLED of it.
+// for corner = 0, trapezoids for 1/2. a(x) is the cubic with the values and slopes of two neighbouring `nodes`, floor(x)
+// + margin and the next, in the fractional part of x. Levenberg-Marquardt in flow, log transit and delay from the best
+// of `starts` (transit, delay). log transit and delay have Gaussian priors about `middle` and `arrival`: the least value
+// of sum of squares * exp(held (log transit - middle)^2 + tied (delay - arrival)^2) is found, the mode for noise of
+// unknown size if `held` and `tied` are the inverse variances of the priors over the degrees of freedom; 0 leaves a
+// prior out. misfit = the final sum of squares, power = that of the curve; variances are those for unit noise, of the
+// logarithm for the transit. All 0 outside the mask, and for curves that no start explains. A voxel is done when a step
+// changes the value by less than SETTLED of it.
 KERNEL(exponential_transit,
-       (const float* RESTRICT change, const u8* RESTRICT mask, const float* RESTRICT artery,
-        const float* RESTRICT starts, float* RESTRICT flow, float* RESTRICT transit, float* RESTRICT delay,
-        float* RESTRICT misfit, float* RESTRICT power, float* RESTRICT flow_variance,
-        float* RESTRICT transit_variance, float* RESTRICT delay_variance, float corner, float middle,
-        float strength, float shortest, float longest, float earliest, float latest, int margin, int iterations,
-        Index frame, Index n, Index pieces, Index start),
-       (change, mask, artery, starts, flow, transit, delay, misfit, power, flow_variance, transit_variance,
-        delay_variance, corner, middle, strength, shortest, longest, earliest, latest, margin, iterations,
-        frame, n, pieces, start)) {
+       (const float* RESTRICT change, const u8* RESTRICT mask, const float* RESTRICT nodes,
+        const float* RESTRICT starts, const float* RESTRICT middle, const float* RESTRICT arrival,
+        float* RESTRICT flow, float* RESTRICT transit, float* RESTRICT delay, float* RESTRICT misfit,
+        float* RESTRICT power, float* RESTRICT flow_variance, float* RESTRICT transit_variance,
+        float* RESTRICT delay_variance, float corner, float held, float tied, float shortest, float longest,
+        float earliest, float latest, int margin, int iterations, Index frame, Index n, Index node,
+        Index start),
+       (change, mask, nodes, starts, middle, arrival, flow, transit, delay, misfit, power, flow_variance,
+        transit_variance, delay_variance, corner, held, tied, shortest, longest, earliest, latest, margin,
+        iterations, frame, n, node, start)) {
   enum { FLOW, TRANSIT, DELAY, UNKNOWNS, MATRIX = UNKNOWNS * (UNKNOWNS + 1) / 2 };
-  enum { KEPT, SLOWED, MOVED, DECAY, RATE, PART, PIECE, SIZE, MOST, POWER, NUMBERS };
+  enum { KEPT, SLOWED, MOVED, DECAY, RATE, SIZE, MOST, POWER, NUMBERS };
+  enum { RISE, EARLY, LATE, RISING, FALLING, TURNING, BLENDS };
   PRIVATE(float, v, NUMBERS);
+  PRIVATE(float, blend, BLENDS);
+  PRIVATE(float, value, 1);
+  PRIVATE(float, tangent, 1);
+  PRIVATE(float, after, 2);
+  PRIVATE(int, place, 1);
   PRIVATE(float, at, UNKNOWNS);
   PRIVATE(float, step, UNKNOWNS);
   PRIVATE(float, next, UNKNOWNS);
@@ -49,6 +56,7 @@ KERNEL(exponential_transit,
     int count = (int)(n - begin < TILE_LANES ? n - begin : TILE_LANES), any = 0;
     const float* x = change + begin;
     const u8* inside = mask + begin;
+    const float *expected = middle + begin, *usual = arrival + begin;
     float *to_flow = flow + begin, *to_transit = transit + begin, *to_delay = delay + begin;
     float *to_misfit = misfit + begin, *to_power = power + begin, *to_flow_variance = flow_variance + begin;
     float *to_transit_variance = transit_variance + begin, *to_delay_variance = delay_variance + begin;
@@ -69,11 +77,12 @@ KERNEL(exponential_transit,
       TILE_FOR(l, count) { AT(v, POWER, l) += x[i * n + l] * x[i * n + l]; }
     for (Index s = 0; s < start && any; ++s) {
       float keeps = fexp(-1.0f / starts[2 * s]), shift = starts[2 * s + 1], whole = ffloor(-shift);
-      float part = -shift - whole, log_transit = flog(starts[2 * s]);
+      float w = -shift - whole, log_transit = flog(starts[2 * s]), both = w * w * (3.0f - 2.0f * w);
+      float early = w * (1.0f - w) * (1.0f - w), late = -w * w * (1.0f - w);
       TILE_FOR(l, count) { AT(v, KEPT, l) = AT(trial, 0, l) = AT(v, SIZE, l) = 0.0f; }
       for (Index i = 0; i < frame; ++i) {
-        const float* c = artery + 4 * (i + (Index)whole + margin);
-        float a = c[0] + part * (c[1] + part * (c[2] + part * c[3]));
+        const float* c = nodes + 2 * (i + (Index)whole + margin);
+        float a = c[0] + both * (c[2] - c[0]) + early * c[1] + late * c[3];
         TILE_FOR(l, count) {
           AT(v, KEPT, l) = keeps * AT(v, KEPT, l) + a;
           float z = AT(v, KEPT, l) - corner * a;
@@ -97,8 +106,16 @@ KERNEL(exponential_transit,
             clampf(AT(at, TRANSIT, l) + clampf(AT(step, TRANSIT, l), -1.0f, 1.0f), least, most);
         AT(next, DELAY, l) =
             clampf(AT(at, DELAY, l) + clampf(AT(step, DELAY, l), -2.0f, 2.0f), earliest, latest);
-        AT(v, PIECE, l) = ffloor(-AT(next, DELAY, l));
-        AT(v, PART, l) = -AT(next, DELAY, l) - AT(v, PIECE, l);
+        float whole = ffloor(-AT(next, DELAY, l)), w = -AT(next, DELAY, l) - whole, rest = 1.0f - w;
+        AT(blend, RISE, l) = w * w * (3.0f - 2.0f * w);
+        AT(blend, EARLY, l) = w * rest * rest;
+        AT(blend, LATE, l) = -w * w * rest;
+        AT(blend, RISING, l) = rest * (1.0f - 3.0f * w);
+        AT(blend, FALLING, l) = w * (3.0f * w - 2.0f);
+        AT(blend, TURNING, l) = 6.0f * w * rest;
+        AT(place, 0, l) = 2 * ((int)whole + margin);
+        AT(value, 0, l) = nodes[AT(place, 0, l)];
+        AT(tangent, 0, l) = nodes[AT(place, 0, l) + 1];
         AT(v, RATE, l) = fexp(-AT(next, TRANSIT, l));
         AT(v, DECAY, l) = fexp(-AT(v, RATE, l));
         AT(v, KEPT, l) = AT(v, SLOWED, l) = AT(v, MOVED, l) = AT(trial, 0, l) = 0.0f;
@@ -108,11 +125,20 @@ KERNEL(exponential_transit,
       for (int j = 0; j < UNKNOWNS; ++j)
         TILE_FOR(l, count) { AT(gradient, j, l) = 0.0f; }
       for (Index i = 0; i < frame; ++i) {
+        // apart from the arithmetic, which is then vectorised
         TILE_FOR(l, count) {
-          const float* c = artery + 4 * (i + (Index)AT(v, PIECE, l) + margin);
-          float w = AT(v, PART, l), decay = AT(v, DECAY, l), height = AT(next, FLOW, l);
-          float a = c[0] + w * (c[1] + w * (c[2] + w * c[3])),
-                slope = c[1] + w * (2.0f * c[2] + w * 3.0f * c[3]);
+          AT(place, 0, l) += 2;
+          AT(after, 0, l) = nodes[AT(place, 0, l)];
+          AT(after, 1, l) = nodes[AT(place, 0, l) + 1];
+        }
+        TILE_FOR(l, count) {
+          float y = AT(after, 0, l), m = AT(after, 1, l), was = AT(value, 0, l), went = AT(tangent, 0, l),
+                rise = y - was;
+          float decay = AT(v, DECAY, l), height = AT(next, FLOW, l);
+          float a = was + AT(blend, RISE, l) * rise + AT(blend, EARLY, l) * went + AT(blend, LATE, l) * m;
+          float slope = AT(blend, TURNING, l) * rise + AT(blend, RISING, l) * went + AT(blend, FALLING, l) * m;
+          AT(value, 0, l) = y;
+          AT(tangent, 0, l) = m;
           AT(v, SLOWED, l) = decay * (AT(v, SLOWED, l) + AT(v, RATE, l) * AT(v, KEPT, l));
           AT(v, KEPT, l) = decay * AT(v, KEPT, l) + a;
           AT(v, MOVED, l) = decay * AT(v, MOVED, l) - slope;
@@ -131,12 +157,15 @@ KERNEL(exponential_transit,
         }
       }
       TILE_FOR(l, count) {
-        float far = AT(next, TRANSIT, l) - middle, held = strength * AT(trial, 0, l);
-        AT(plain, 0, l) = AT(trial, 0, l);
+        float far = AT(next, TRANSIT, l) - expected[l], off = AT(next, DELAY, l) - usual[l];
+        float size = AT(trial, 0, l);
+        AT(plain, 0, l) = size;
         AT(before, 0, l) = AT(sum, 0, l);
-        AT(trial, 0, l) *= fexp(fmin2(strength * far * far, 60.0f));
-        AT(gradient, TRANSIT, l) -= held * far;
-        AT(normal, LOWER(TRANSIT, TRANSIT), l) += held;
+        AT(trial, 0, l) = size * fexp(fmin2(held * far * far + tied * off * off, 60.0f));
+        AT(gradient, TRANSIT, l) -= held * size * far;
+        AT(gradient, DELAY, l) -= tied * size * off;
+        AT(normal, LOWER(TRANSIT, TRANSIT), l) += held * size;
+        AT(normal, LOWER(DELAY, DELAY), l) += tied * size;
       }
       judge_trial(normal, gradient, known, pull, trial, sum, damping, accepted, UNKNOWNS, count);
       for (int j = 0; j < UNKNOWNS; ++j)

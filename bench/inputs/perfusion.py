@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 Values = dict[str, Any]
 Constraint = Callable[[Values, Mapping[str, int], np.random.Generator], None]
@@ -92,11 +91,13 @@ def _leakage(values: Values, sizes: Mapping[str, int], rng: np.random.Generator)
 def _exponential(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     aif = _curves(values, sizes, rng)
     margin = 6
-    curve = np.concatenate([np.zeros(margin), aif, np.zeros(margin + 1)])
-    values["artery"] = _cubic(curve)
+    curve = np.concatenate([np.zeros(margin), aif, np.zeros(margin + 2)])
+    values["nodes"] = np.stack([curve, np.gradient(curve)], axis=1).astype(np.float32)
+    values["middle"] = rng.normal(0.9, 0.2, sizes["n"]).astype(np.float32)
+    values["arrival"] = rng.normal(0.0, 0.3, sizes["n"]).astype(np.float32)
     values["starts"] = np.array([[1.5, -2.0], [1.5, 0.0], [3.0, 0.0], [3.0, 2.0]], np.float32)
     values |= {"corner": 0.5, "shortest": 0.3, "longest": 20.0, "earliest": -4.0, "latest": 4.0}
-    values |= {"margin": margin, "iterations": 12, "middle": 0.9, "strength": 0.2}
+    values |= {"margin": margin, "iterations": 12, "held": 0.2, "tied": 0.1}
 
 
 def _gamma(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
@@ -112,12 +113,6 @@ def _gamma(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -
     values |= {"shape_mean": 0.5, "shape_weight": 4.0, "dispersion_mean": -0.7, "dispersion_weight": 4.0}
     values |= {"dispersed": 1.0, "shortest": 0.3, "longest": 20.0, "earliest": -4.0, "latest": 4.0}
     values["iterations"] = 8
-
-
-def _cubic(curve: np.ndarray) -> np.ndarray:
-    """Pieces (piece, 4) of a curve, lowest power first."""
-    pieces = CubicSpline(np.arange(curve.size), curve, bc_type="natural").c
-    return np.ascontiguousarray(pieces[::-1].T, np.float32)
 
 
 CONSTRAINTS: dict[str, Constraint] = {
@@ -140,6 +135,6 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "tikhonov_residue": _SPECTRA | {"settings": 5},
     "matrix_residue": _CURVES,
     "leakage_fit": _CURVES | {"settings": 4},
-    "exponential_transit": _CURVES | {"pieces": FRAMES + 12, "start": 4},
+    "exponential_transit": _CURVES | {"node": FRAMES + 14, "start": 4},
     "gamma_transit": _SPECTRA | {"room": 10 * (FRAMES + 1) * 768},
 }

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from qsmengine.data import Array, DscSeries, check_echo_times
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid, check_same_grid
@@ -151,7 +149,7 @@ def load_dsc(
 def read_dsc(file: DscFile) -> DscLoaded:
     """Read the voxels of an opened series; errors as in :func:`load_dsc`."""
     notes = list(file.notes)
-    signals = [np.ascontiguousarray(read_image(one.path).array, dtype=np.float32) for one in file.files]
+    signals = [read_image(one.path).array for one in file.files]
     parts = [
         (f"echo {n}", signal, one.path)
         for n, (signal, one) in enumerate(zip(signals, file.files, strict=True), 1)

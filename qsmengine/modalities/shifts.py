@@ -8,6 +8,8 @@ translate the head.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,25 +66,27 @@ def _averaged(volume: npt.NDArray[np.floating], blocks: Sequence[int]) -> npt.ND
     """Return the means over blocks of voxels; voxels beyond the last whole block are left out."""
     counts = [size // block for size, block in zip(volume.shape, blocks, strict=True)]
     whole = volume[tuple(slice(0, n * block) for n, block in zip(counts, blocks, strict=True))]
-    split = [part for pair in zip(counts, blocks, strict=True) for part in pair]
-    return np.asarray(whole.reshape(split).mean(axis=(1, 3, 5)), dtype=np.float32)
+    mean: npt.NDArray[np.float32] = np.asarray(whole, dtype=np.float32)
+    for axis, block in enumerate(blocks):
+        ahead = (slice(None),) * axis
+        parts = [mean[(*ahead, slice(first, None, block))] for first in range(block)]
+        mean = functools.reduce(np.add, parts)
+    return mean / np.float32(math.prod(blocks))
 
 
 def translations(
     reference: npt.NDArray[np.float32], volumes: Sequence[npt.NDArray[np.float32]], voxel_size: Sequence[float]
 ) -> FloatArray:
     """Return the translations (volume, 3) [mm], along the array axes, from `reference` (x, y, z)."""
-    from scipy.fft import fftfreq, irfftn, rfftfreq, rfftn
-
     shape = reference.shape
-    k = fftfreq(shape[0]), fftfreq(shape[1]), rfftfreq(shape[2])
+    k = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), np.fft.rfftfreq(shape[2])
     square = sum((2.0 * part) ** 2 for part in np.meshgrid(*k, indexing="ij", sparse=True))
     weight = np.exp(-SHARP * square).astype(np.float32)
-    base = np.conj(rfftn(reference, workers=-1))
+    base = np.conj(np.fft.rfftn(reference))
     found = []
     for volume in volumes:
-        product = base * rfftn(volume, workers=-1)
-        peak = irfftn(product / np.maximum(np.abs(product), 1e-30) * weight, shape, workers=-1)
+        product = base * np.fft.rfftn(volume)
+        peak = np.fft.irfftn(product / np.maximum(np.abs(product), 1e-30) * weight, shape, (0, 1, 2))
         found.append(_peak(peak) * np.asarray(voxel_size))
     return np.array(found)
 

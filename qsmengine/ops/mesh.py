@@ -85,16 +85,18 @@ def _divided(vertices: FloatArray, triangles: Indices) -> tuple[FloatArray, Indi
 
 
 def _rings(triangles: Indices, count: int) -> IntArray:
-    """Return the neighbours around each vertex: in a triangle (v, a, b) the neighbour b follows a."""
-    following: list[dict[int, int]] = [{} for _ in range(count)]
-    for triangle in triangles.tolist():
-        for corner in range(3):
-            v, a, b = (triangle[(corner + step) % 3] for step in range(3))
-            following[v][a] = b
+    """Return the neighbours around each vertex: in a triangle (v, a, b) the neighbour b follows a.
+
+    The first neighbour is that of the smallest number.
+    """
+    v, a, b = np.concatenate([np.roll(triangles, -corner, axis=1) for corner in range(3)]).T
+    order = np.lexsort((a, v))
+    v, a, b = v[order], a[order], b[order]
+    vertices, size = np.arange(count), np.bincount(v, minlength=count)
     rings = np.full((count, 6), -1, np.int32)
-    for v, step in enumerate(following):
-        current = min(step)
-        for place in range(len(step)):
-            rings[v, place] = current
-            current = step[current]
+    current = a[np.searchsorted(v, vertices)]
+    for place in range(6):
+        known = size > place
+        rings[known, place] = current[known]
+        current = b[np.searchsorted(v * count + a, vertices * count + current)]
     return rings

@@ -48,8 +48,9 @@ class DscSettings:
         (z,) [s] after the beginning of a frame; None: all at its beginning.
     bolus
         Agent in arteries.
-    transit_shape
-        Shape of the gamma distribution of transit times; 1: exponential residue.
+    transit_shapes
+        Shapes of the gamma distributions of transit times, which take equal parts of the flow and have the same
+        mean; 1: exponential residue, a large shape: a box.
     dispersion
         Time constant of the dispersion between arteries and tissue [s].
     delay
@@ -65,7 +66,7 @@ class DscSettings:
     dummies: int = 0
     slice_times: tuple[float, ...] | None = None
     bolus: Bolus = field(default_factory=Bolus)
-    transit_shape: float = 1.0
+    transit_shapes: tuple[float, ...] = (1.0,)
     dispersion: float = 0.0
     delay: tuple[float, float] = (0.5, 1.5)
     leakage: Mapping[int, Leakage] = field(default_factory=dict)
@@ -73,6 +74,8 @@ class DscSettings:
     def __post_init__(self) -> None:
         if self.frames < 1 or self.dummies < 0 or not 0 < self.flip_angle <= 90 or self.dispersion < 0:
             raise UsageError(f"frames, dummies, flip angle or dispersion out of range: {self}")
+        if not self.transit_shapes or min(self.transit_shapes) <= 0:
+            raise UsageError(f"shapes of transit times must be positive, got {self.transit_shapes}")
 
 
 def dsc_signal(
@@ -163,7 +166,13 @@ def _frames(
     latest = float(times[-1] + slices.max() - min(0.0, float(perfusion.delay.min()))) + FINE_STEP
     fine = np.arange(0.0, latest + FINE_STEP, FINE_STEP)
     curves = {
-        mtt: bolus.tissue(fine, mtt, transit_shape=settings.transit_shape, dispersion=settings.dispersion)
+        mtt: np.mean(
+            [
+                bolus.tissue(fine, mtt, transit_shape=shape, dispersion=settings.dispersion)
+                for shape in settings.transit_shapes
+            ],
+            axis=0,
+        )
         for mtt in perfusion.flows
     }
     parts = [(np.nonzero(flow), flow[flow != 0], curves[mtt]) for mtt, flow in perfusion.flows.items()]

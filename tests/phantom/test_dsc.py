@@ -209,3 +209,22 @@ def test_series_checks_its_arrays():
     with pytest.raises(InputError, match="3 times for 2 slices"):
         DscSeries((one,), (0.01,), 1.5, grid, np.zeros(3))
     assert DscSeries((one,), (0.01,), 1.5, grid).times[-1] == 6.0
+
+
+def test_shapes_of_transit_times_share_the_flow_and_keep_the_blood_volume(made):
+    curves = {
+        shapes: change(made(replace(SETTINGS, transit_shapes=shapes))[1])
+        for shapes in ((1.0,), (8.0,), (1.0, 8.0))
+    }
+    perfusion, _ = made(SETTINGS)
+    inside = (perfusion.cbv > 1) & (perfusion.artery + perfusion.vein == 0)
+    one, box, both = (curve[inside] for curve in curves.values())
+    np.testing.assert_allclose(both, (one + box) / 2, atol=2e-3 * np.abs(one).max())
+    np.testing.assert_allclose(box.sum(axis=1).mean(), one.sum(axis=1).mean(), rtol=0.08)
+    assert np.abs(box - one).max() > 0.05 * one.max()
+
+
+@pytest.mark.parametrize("shapes", [(), (1.0, 0.0)])
+def test_shapes_that_are_not_positive_are_refused(shapes):
+    with pytest.raises(UsageError, match="positive"):
+        DscSettings(transit_shapes=shapes)

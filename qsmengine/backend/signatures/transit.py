@@ -10,8 +10,10 @@ EXPONENTIAL_TRANSIT = Kernel(
     """
     change: in f32 [frame n]
     mask: in u8 [n]
-    artery: in f32 [pieces 4]
+    nodes: in f32 [node 2]
     starts: in f32 [start 2]
+    middle: in f32 [n]
+    arrival: in f32 [n]
     flow: out f32 [n]
     transit: out f32 [n]
     delay: out f32 [n]
@@ -21,8 +23,8 @@ EXPONENTIAL_TRANSIT = Kernel(
     transit_variance: out f32 [n]
     delay_variance: out f32 [n]
     corner: f32
-    middle: f32
-    strength: f32
+    held: f32
+    tied: f32
     shortest: f32
     longest: f32
     earliest: f32

@@ -4,10 +4,11 @@
 before the arrival of the bolus to 25 s after it: area, peak p, first moment m1, width w at half height, and
 roughness q = sum of squared second differences / area^2.
 
-1. Candidates lie in the mask without its two outer layers of voxels, never saturate, and have an area among the
-   largest 10 %. Of these, the earlier half by m1 is kept. Dropped are spikes of a frame (q area^2 > 3 p^2), and
-   curves of less than 0.6 times the mean of the five largest areas left: these voxels lie only partly in an
-   artery, or in tissue. The limits do not depend on the noise, so they suit denoised series.
+1. Candidates lie in the mask without its outer layer of voxels, never saturate, and have an area among the
+   largest 10 %. Of these, the earlier half by m1 is kept. Dropped are voxels with more than twice the median
+   noise of those left, whose signal is low because they lie mostly in bone or air; spikes of a frame (q area^2
+   > 3 p^2); and curves of less than 0.6 times the mean of the five largest areas left: these voxels lie only
+   partly in an artery, or in tissue. The limits do not depend on the noise level, so they suit denoised series.
 2. The 200 candidates of the largest score p / (m1 w) are kept, ties in the order of the voxels.
 3. Ward's clustering of the curves, each divided by its area, gives five clusters. Of those whose mean peak is
    at least the median of theirs, the earliest by mean m1 and those up to a frame later are arteries.
@@ -45,6 +46,7 @@ from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.perfusion.candidates import Candidates, FloatArray, Places, find_candidates
+from qsmengine.stages.perfusion.clusters import ward
 from qsmengine.stages.perfusion.maps import mean_curve
 
 INPUTS = ("dr2star", "dr2star_sd", "saturated", "mask", "frame_times", "arrival")
@@ -178,12 +180,9 @@ def artery(found: Candidates, params: AutomaticParams, region: npt.NDArray[np.bo
 
 
 def _early_high_clusters(found: Candidates, best: Places) -> Places:
-    from scipy.cluster.hierarchy import fcluster, linkage
-
     curves = found.curves_at(best)
-    tree = linkage(curves / found.area.flat[best][:, np.newaxis], method="ward")
-    labels = fcluster(tree, _CLUSTERS, criterion="maxclust")
-    clusters = [best[labels == k] for k in np.unique(labels)]
+    labels = ward(curves / found.area.flat[best][:, np.newaxis], _CLUSTERS)
+    clusters = [best[labels == k] for k in range(_CLUSTERS)]
     peaks, moments = (
         np.array([feature.flat[c].mean() for c in clusters]) for feature in (found.peak, found.moment)
     )

@@ -12,6 +12,7 @@ from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.morphology import without_layer
 from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.maps import features_of
 
@@ -20,10 +21,11 @@ BEFORE, AFTER = 5.0, 25.0
 _LARGEST_AREAS = 0.1
 _SPIKE = 3.0
 """Largest sum of squared second differences over peak^2: that of a passage is below, of a single frame 6."""
+_NOISIEST = 2.0
+"""Largest noise of a candidate, over the median of the candidates."""
 _SHARE = 0.6
 """Smallest area of a candidate, over the mean of the `_LARGEST` largest."""
 _LARGEST = 5
-_RIM = 2
 _PURE = 0.96
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,9 +37,8 @@ class Candidates:
     """Features (x, y, z) of every voxel, on the host, and access to their curves.
 
     ``inside`` voxels of the mask; ``unsaturated`` those that never saturate; ``usable`` the latter without the
-    mask's rim; ``area`` [1],
-    ``peak`` [1/s], ``moment`` m1 [s] from the start of the window, ``width`` [s], ``roughness`` [1]; ``sd``
-    of dR2* at baseline [1/s].
+    mask's rim; ``area`` [1], ``peak`` [1/s], ``moment`` m1 [s] from the start of the window, ``width`` [s],
+    ``roughness`` [1]; ``sd`` of dR2* at baseline [1/s].
     """
 
     curves: Curves
@@ -63,6 +64,7 @@ class Candidates:
         where = where[area >= np.quantile(area, 1.0 - _LARGEST_AREAS)]
         moment = self.moment.flat[where]
         where = where[moment <= np.median(moment)]
+        where = where[self.sd.flat[where] <= _NOISIEST * np.median(self.sd.flat[where])]
         where = where[self.smooth(where)]
         if not where.size:
             return where
@@ -149,14 +151,9 @@ def find_candidates(
 
 
 def _without_rim(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the mask without its two outer layers; with fewer, or none, if nothing would be left.
+    """Return the mask without its outer layer; all of it if nothing would be left.
 
     The border of the image is not a border of the brain.
     """
-    from scipy.ndimage import binary_erosion
-
-    for layers in range(_RIM, 0, -1):
-        inner = binary_erosion(mask, iterations=layers, border_value=1)
-        if inner.any():
-            return np.asarray(inner)
-    return mask
+    inner = without_layer(np.pad(mask, 1, constant_values=True))[1:-1, 1:-1, 1:-1]
+    return np.asarray(inner if inner.any() else mask)

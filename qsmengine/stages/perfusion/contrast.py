@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.bolus import LOG_CONTRAST
 from qsmengine.data import Array, check_echo_times
@@ -32,6 +32,7 @@ from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.perfusion.curves import Curves, curves_of
+from qsmengine.stages.perfusion.maps import mean_curve
 from qsmengine.stages.perfusion.timing import Timing, find_bolus
 
 _SMALL_SAMPLES = (1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
@@ -95,7 +96,7 @@ def single_echo(
     """
     (time,) = check_echo_times((echo_time,))
     curves = curves_of(dynamic, mask, frame_times, grid, device)
-    timing = find_bolus(_mean_signal(curves), curves.step, params.settle)
+    timing = find_bolus(mean_curve(curves), curves.step, params.settle)
     logs = _logs(curves, timing, 1.0 / time, device)
     return _result(logs, curves, timing, frame_times)
 
@@ -131,21 +132,13 @@ def dual_echo(
         second = second._replace(
             planes=first.planes._replace(array=ordered.reshape(first.frames, -1)), mask=first.mask
         )
-    timing = find_bolus(_mean_signal(second), second.step, params.settle)
+    timing = find_bolus(mean_curve(second), second.step, params.settle)
     scale = 1.0 / (second_time - first_time)
     early, late = (_logs(curves, timing, scale, device) for curves in (first, second))
     late.change[...] -= early.change
     late.deviation[...] = (late.deviation**2 + early.deviation**2) ** np.float32(0.5)
     saturated = device.xp.maximum(late.saturated, early.saturated)
     return _result(late._replace(s0=early.s0, saturated=saturated), first, timing, frame_times)
-
-
-def _mean_signal(curves: Curves) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the mean signal of the mask (frame,)."""
-    xp_mean = [
-        to_numpy(plane[curves.mask != 0].mean(dtype=np.float64)[np.newaxis]) for plane in curves.planes.array
-    ]
-    return np.concatenate(xp_mean)
 
 
 def _logs(curves: Curves, timing: Timing, scale: float, device: Device) -> _Logs:

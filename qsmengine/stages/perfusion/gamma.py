@@ -33,15 +33,11 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.perfusion.curves import curves_of
-from qsmengine.stages.perfusion.exponential import (
-    MODEL_OUTPUTS,
-    NO_PRIOR,
-    TransitParams,
-    fit_exponential,
-    model_maps,
-)
+from qsmengine.stages.perfusion.exponential import MODEL_OUTPUTS, model_maps
+from qsmengine.stages.perfusion.local import local_prior
 from qsmengine.stages.perfusion.maps import INPUTS, checked_aif
 from qsmengine.stages.perfusion.transform import inverse_weights, padded_spectrum, tables, work_space
+from qsmengine.stages.perfusion.transit import TransitParams, fit_exponential
 
 _UNKNOWNS = 5
 _LEAST_NOISE = 1e-8
@@ -99,7 +95,9 @@ def gamma(
     """
     curves = curves_of(dr2star, mask, frame_times, grid, device)
     artery, frames, step = checked_aif(aif, curves.frames), curves.frames, curves.step
-    found = fit_exponential(curves, artery, params, 0.5, NO_PRIOR, device)
+    found = fit_exponential(
+        curves, artery, params, 0.5, local_prior(curves, artery, params, 0.5, grid, device), device
+    )
     noise = device.xp.maximum(
         found.misfit / np.float32(frames - _UNKNOWNS), np.float32(_LEAST_NOISE) * found.power
     )

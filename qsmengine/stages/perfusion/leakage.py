@@ -42,7 +42,7 @@ from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.perfusion.curves import Curves, curves_of
-from qsmengine.stages.perfusion.maps import VESSEL, features_of, mean_curve
+from qsmengine.stages.perfusion.maps import VESSEL, areas_of, mean_curve
 from qsmengine.stages.perfusion.transform import FloatArray
 
 INPUTS = ("dr2star", "dr2star_sd", "mask", "frame_times")
@@ -138,7 +138,7 @@ def bidirectional(
 def _fit(
     curves: Curves, deviation: Array, rates: FloatArray, params: LeakageParams, device: Device
 ) -> tuple[Array, Array, Array]:
-    area = features_of(curves, device)["area"]
+    area = areas_of(curves)
     usual = without_leakage(curves, area, deviation, device)
     reference = reference_curve(curves, area, usual)
     leaked = leaked_curves(reference, rates, curves.step)

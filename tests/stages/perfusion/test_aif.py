@@ -85,6 +85,17 @@ def test_few_pure_voxels_are_not_diluted(head: Brain) -> None:
     np.testing.assert_array_equal(found.purest(where, 3, 20), where[:3])
 
 
+def test_voxels_with_little_signal_are_not_an_artery(head: Brain) -> None:
+    rim = binary_dilation(head.artery) & head.tissue
+    rim.flat[np.flatnonzero(rim)[8:]] = False
+    change, deviation = head.change.copy(), np.full(GRID.shape, 1.0 / (100.0 * ECHO_TIME), np.float32)
+    change[rim] = 0.8 * head.aif
+    deviation[rim] *= 6.0
+    found = choose(head, "automatic", cpu(2), change=change, inputs={"dr2star_sd": deviation})
+    assert found["aif_mask"].any()
+    assert not (found["aif_mask"] & ~head.artery).any()
+
+
 def test_curves_of_a_single_frame_are_not_an_artery(head: Brain) -> None:
     change = head.change.copy()
     change[16:19, 5:8, 5:8] = 0.0
