@@ -83,7 +83,7 @@ def reconstruct_vfa(
         (x, y, z) brain mask; None: computed as by ``qsmengine vfa``.
     b1
         (x, y, z) ratio of the actual to the nominal flip angle, or a method that estimates it,
-        ``minimum_entropy``; None: 1.
+        ``minimum_entropy`` or ``sharpening``; None: 1.
     method
         ``linear`` or ``nonlinear``, see ``qsmengine stage flip-angles --list``.
     params

@@ -1,12 +1,10 @@
-"""Loading of spoiled gradient echoes at several flip angles, and of maps of the transmit field B1."""
+"""Loading of spoiled gradient echoes at several flip angles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from qsmengine.data import Array, VfaSeries
 from qsmengine.errors import InputError
@@ -15,13 +13,9 @@ from qsmengine.io._series import SeriesFile, open_file
 from qsmengine.io._volumes import read_volumes
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
-from qsmengine.io.nifti import read_image
-from qsmengine.io.sidecars import read_sidecar
 
 REPETITION = ("RepetitionTimeExcitation", "RepetitionTime")
 """Fields of the time between pulses [s], the one that BIDS prescribes first."""
-RATIOS, PERCENTS = (0.2, 3.0), (20.0, 300.0)
-"""Ranges of the median of a B1 map that is a ratio to the nominal flip angle, or percent of it."""
 
 
 @dataclass(frozen=True)
@@ -152,44 +146,6 @@ def read_vfa(file: VfaFile) -> VfaLoaded:
     signal, unknown = read_volumes(file.files, file.grid, range(file.n_volumes), notes)
     series = VfaSeries(signal, file.flip_angles, file.repetition_times, file.echo_times, file.grid)
     return VfaLoaded(series, notes, unknown)
-
-
-def load_b1(path: str | Path, grid: Grid) -> tuple[Array, list[str]]:
-    """Load a B1 map on `grid` as a ratio (x, y, z) to the nominal flip angle, 0 where it is unknown.
-
-    Values in percent are recognised by the sidecar's ``Units``, or else by their median, with a note.
-
-    Raises
-    ------
-    InputError
-        If shape or position differ from the grid's, and for values that are neither ratios nor percent.
-    """
-    path = Path(path)
-    array, own, header = read_image(path)
-    check_same_grid(own, grid, path, "the images")
-    ratio = np.array(array.reshape(grid.shape), np.float32, order="C")
-    ratio[~np.isfinite(ratio)] = 0
-    known = ratio[ratio > 0]
-    typical = float(np.median(known)) if known.size else 0.0
-    unit = (read_sidecar(path).text("Units") or "").strip().lower()
-    notes = [f"{path}: {note}" for note in header.notes]
-    percent = PERCENTS[0] < typical < PERCENTS[1]
-    if not percent and not RATIOS[0] < typical < RATIOS[1]:
-        raise InputError(
-            f"the median is {typical:g}; a B1 map is about 1 (ratio to nominal) or 100 (percent)",
-            source=path,
-            field="b1",
-        )
-    if unit in {"percent", "%", "1", "ratio"} and percent != (unit in {"percent", "%"}):
-        raise InputError(
-            f"{unit!r}, but the median is {typical:g}: B1 is about 1 as a ratio and about 100 in percent",
-            source=path,
-            field="Units",
-        )
-    if percent:
-        ratio *= np.float32(0.01)
-        notes.append(f"{path}: B1 in percent (median {typical:.3g}), divided by 100")
-    return ratio, notes
 
 
 def _table(

@@ -42,6 +42,8 @@ class Scene:
         Of the gradient echoes [s].
     scheme
         b-values [s/mm^2] and b-vectors of the diffusion series; None: the default.
+    transmit_tilt
+        Change of the transmit field from the centre of the field of view to its faces along x, y and z [1].
     """
 
     anatomy: Anatomy
@@ -52,6 +54,7 @@ class Scene:
     rng: np.random.Generator
     echo_times: tuple[float, ...]
     scheme: tuple[FloatArray, FloatArray] | None = None
+    transmit_tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class TruthFile(NamedTuple):

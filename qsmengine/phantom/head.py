@@ -28,6 +28,8 @@ ECHO_TIMES = (0.004, 0.012, 0.020, 0.028)
 """Default echo times [s]."""
 COIL = 1
 """Random stream of the coil."""
+TRANSMIT, LARGEST_TILT = 100, 0.05
+"""Random stream of the transmit field's tilt, and the largest tilt along an axis."""
 NECK_LENGTH = 150.0
 """Length of the body below the label map [mm]."""
 DRAWINGS = {drawing.name: drawing for drawing in (gre.DRAWING, dwi.DRAWING, structural_drawing.DRAWING)}
@@ -155,10 +157,19 @@ def virtual_head(
     truth |= {name: Map(array, "ppm", grid) for name, array in fields.items()}
     truth |= {"r2star": Map(tissue.r2star, "1/s", grid), "m0": Map(tissue.m0, "1", grid)}
     coil = smooth_coil(grid, _stream(seed, COIL))
+    across, along, up = _stream(seed, TRANSMIT).uniform(-LARGEST_TILT, LARGEST_TILT, 3).tolist()
     images = []
     for drawing in drawings:
         scene = Scene(
-            anatomy, fields, coil, grid, snr, _stream(seed, drawing.stream), tuple(echo_times), scheme
+            anatomy,
+            fields,
+            coil,
+            grid,
+            snr,
+            _stream(seed, drawing.stream),
+            tuple(echo_times),
+            scheme,
+            (across, along, up),
         )
         series, maps = drawing.simulate(scene)
         images.append(Drawn(drawing, series))

@@ -30,15 +30,14 @@ class MeseImages:
 def simulate(scene: Scene, settings: MeseSettings | None = None) -> tuple[MeseImages, Mapping[str, Map]]:
     """Return the series of a scene, and its true maps."""
     anatomy, settings = scene.anatomy, settings or MeseSettings()
-    transmit, noise = scene.rng.spawn(2)
-    b1 = b1_map(scene.grid, transmit, settings.b1_spread)
+    b1 = b1_map(scene.grid, scene.transmit_tilt, settings.b1_spread)
     series = mese_signal(
         r1=r1_map(anatomy.head, anatomy.fine.m0, anatomy.resampler), r2=anatomy.tissue.r2, m0=anatomy.tissue.m0,
         b1=b1, sensitivity=scene.coil.sensitivity, grid=scene.grid, settings=settings,
     )  # fmt: skip
     images = MeseImages(series, b1)
     if scene.snr is not None:
-        images = add_noise(images, scene.snr, anatomy.reference, noise)
+        images = add_noise(images, scene.snr, anatomy.reference, scene.rng)
     truth = {"r2": Map(anatomy.tissue.r2, "1/s", scene.grid), "mese_b1": Map(b1, "1", scene.grid)}
     return images, truth
 

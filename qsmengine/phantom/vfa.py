@@ -71,11 +71,10 @@ def r1_map(head: HeadIndex, m0: FloatImage, resampler: Resampler) -> FloatImage:
     return np.divide(total, weight, out=np.ones_like(total), where=weight > 0)
 
 
-def b1_map(grid: Grid, rng: np.random.Generator, spread: float) -> FloatImage:
-    """Return B1 (x, y, z) [1], 1 on average along the axes of the field of view, with a random tilt."""
+def b1_map(grid: Grid, tilt: tuple[float, float, float], spread: float) -> FloatImage:
+    """Return B1 (x, y, z) [1], 1 on average along the axes, with `tilt` added at the faces."""
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in grid.shape]
     x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
-    tilt = rng.uniform(-0.05, 0.05, 3)
     bowl = np.float32(1 + spread / 2) - np.float32(spread) * (x * x + y * y + z * z)
     field: FloatImage = np.clip(bowl + (tilt[0] * x + tilt[1] * y + tilt[2] * z), 0.4, 1.6).astype(np.float32)
     return field

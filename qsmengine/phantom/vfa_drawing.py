@@ -31,16 +31,15 @@ class VfaImages:
 def simulate(scene: Scene, settings: VfaSettings | None = None) -> tuple[VfaImages, Mapping[str, Map]]:
     """Return the series of a scene, and its true maps."""
     anatomy, settings = scene.anatomy, settings or VfaSettings()
-    transmit, noise = scene.rng.spawn(2)
     r1 = r1_map(anatomy.head, anatomy.fine.m0, anatomy.resampler)
-    b1 = b1_map(scene.grid, transmit, settings.b1_spread)
+    b1 = b1_map(scene.grid, scene.transmit_tilt, settings.b1_spread)
     series = vfa_signal(
         r1=r1, r2star=anatomy.tissue.r2star, m0=anatomy.tissue.m0, b1=b1, sensitivity=scene.coil.sensitivity,
         grid=scene.grid, settings=settings,
     )  # fmt: skip
     images = VfaImages(series, b1)
     if scene.snr is not None:
-        images = add_noise(images, scene.snr, anatomy.reference, noise)
+        images = add_noise(images, scene.snr, anatomy.reference, scene.rng)
     maps = {"r1": Map(r1, "1/s", scene.grid), "b1": Map(b1, "1", scene.grid)}
     return images, {**maps, "m0": Map(anatomy.tissue.m0, "1", scene.grid)}
 

@@ -173,7 +173,7 @@ STAGES = (
     Stage(
         "transmit-field",
         "Transmit field B1 relative to its nominal value.",
-        (".relaxometry.transmit_field",),
+        (".relaxometry.transmit_field", ".relaxometry.sharpened_field"),
         presence="extra",
     ),
     Stage(

@@ -31,11 +31,12 @@ def mese(
         ),
     ] = None,
     b1: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--b1",
-            help="transmit field on the grid of the images, relative to nominal or in percent; default: fitted",
-            metavar="F",
+            help="B1 map, relative to nominal or in percent, or two images (actual flip-angle imaging, double "
+            "angle), on the grid of the images; default: fitted",
+            metavar="F...",
         ),
     ] = None,
     r2star: Annotated[
@@ -71,7 +72,7 @@ def mese(
     settings_ = load_config(config, preset=preset, settings=settings or ())
     request = MeseRequest(
         tuple(magnitude), out, mask=mask, force=force, echo_times=parse_numbers(echo_times, "--echo-times"),
-        b1=b1, r2star=r2star,
+        b1=tuple(b1 or ()), r2star=r2star,
     )  # fmt: skip
     chosen = choose_device(device, threads, reporter)
     with reporter.progress():

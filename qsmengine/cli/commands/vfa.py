@@ -51,18 +51,19 @@ def vfa(
         ),
     ] = None,
     b1: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--b1",
-            help="transmit field on the grid of the images, relative to nominal or in percent; default: 1",
-            metavar="F",
+            help="B1 map, relative to nominal or in percent, or two images (actual flip-angle imaging, double "
+            "angle), on the grid of the images; default: 1",
+            metavar="F...",
         ),
     ] = None,
     b1_method: Annotated[
         str | None,
         typer.Option(
             "--b1-method",
-            help="estimate of the transmit field if there is no map: minimum_entropy; default: none",
+            help="B1 without a map: minimum_entropy or sharpening; default: none",
             metavar="METHOD",
         ),
     ] = None,
@@ -106,7 +107,7 @@ def vfa(
         flip_angles=parse_numbers(flip_angles, "--flip-angles"),
         repetition_times=parse_numbers(repetition_times, "--repetition-times"),
         echo_times=parse_numbers(echo_times, "--echo-times"),
-        b1=b1,
+        b1=tuple(b1 or ()),
         mask=mask,
         force=force,
     )

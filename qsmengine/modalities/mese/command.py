@@ -8,6 +8,6 @@ COMMAND = Command(
     "mese",
     "qsmengine.cli.commands.mese",
     "Compute R2 and T2 from multi-echo spin echoes.",
-    several=("--magnitude", "--echo-times"),
+    several=("--magnitude", "--echo-times", "--b1"),
     pairs=("--set",),
 )

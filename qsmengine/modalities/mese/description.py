@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from qsmengine.io.mese import open_mese
@@ -12,6 +13,7 @@ from qsmengine.modalities.mese.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
+from qsmengine.modalities.transmit import with_b1
 from qsmengine.phantom.mese_drawing import DRAWING
 
 ROWS = (
@@ -25,7 +27,7 @@ ROWS = (
 def _open(parts: Parts, opening: Opening) -> Opened:
     images = parts.get(IMAGES, ())
     file = opened(lambda problems: checked_times(open_mese(images, folders=opening.folders, problems=problems)))
-    return file if isinstance(file, Opened) else Opened(file.grid, file.n_volumes, notes=file.notes)
+    return file if isinstance(file, Opened) else with_b1(file, Path(images[0]), opening, required=False)
 
 
 def _protocol(acquisition: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from qsmengine.errors import naming
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.mese import MeseFile, open_mese, read_mese
 from qsmengine.io.nifti import read_image
-from qsmengine.io.vfa import load_b1
 from qsmengine.modalities.mese.products import PRODUCTS
 from qsmengine.modalities.mese.run import brain_mask, roles_of, run_mese
 from qsmengine.modalities.mese.series import IMAGES, STEP
 from qsmengine.modalities.mese.stages import plan_mese
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
+from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.stages.relaxometry.spin_echo import echo_spacing
 
 
@@ -32,26 +32,27 @@ class MeseRequest(Request):
     echo_times
         [s], one per volume; None: from the sidecars.
     b1
-        Map of the transmit field, as a ratio to the nominal flip angle or in percent; None: fitted.
+        Map of the transmit field, as a ratio to the nominal flip angle or in percent, or two images of actual
+        flip-angle imaging or the double-angle method; empty: fitted.
     r2star
         Map of R2* [1/s], for R2'; None: no R2'.
     """
 
     echo_times: tuple[float, ...] | None = None
-    b1: Path | None = None
+    b1: tuple[Path, ...] = ()
     r2star: Path | None = None
 
     @property
     def extra(self) -> list[Path]:
         """Input files in addition to the images."""
-        return [*super().extra, *(path for path in (self.b1, self.r2star) if path is not None)]
+        return [*super().extra, *self.b1, *([] if self.r2star is None else [self.r2star])]
 
     @classmethod
     def of(cls, task: Task) -> MeseRequest:
         """Return the request of a cohort's task."""
         return cls(
             task.all(IMAGES), task.out, mask=task.one("mask"), force=task.force, name=task.name,
-            writing=task.writing,
+            writing=task.writing, b1=task.all(B1),
         )  # fmt: skip
 
 
@@ -69,8 +70,8 @@ def _open(request: MeseRequest) -> MeseFile:
 def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
     grid, request = run.file.grid, run.request
     b1: Array | None = None
-    if request.b1 is not None:
-        b1, notes = load_b1(request.b1, grid)
+    if request.b1:
+        b1, notes = load_b1(request.b1, grid, run.config, run.device)
         run.add(notes)
     r2star = None if request.r2star is None else _rate(request.r2star, grid)
     loaded = read_mese(run.file)
@@ -104,6 +105,6 @@ SESSION = Session(
     open=_open,
     plan=plan_mese,
     compute=_compute,
-    roles=lambda request, _: roles_of(request.b1, request.r2star),
+    roles=lambda request, _: roles_of(request.b1 or None, request.r2star),
     acquisition=_acquisition,
 )

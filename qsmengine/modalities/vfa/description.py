@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from qsmengine.errors import InputError
@@ -10,6 +11,7 @@ from qsmengine.io.vfa import VfaFile, open_vfa
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
+from qsmengine.modalities.transmit import with_b1
 from qsmengine.modalities.vfa.series import FIRST, LATER, STEP, SUFFIXES, group
 from qsmengine.modalities.vfa.session import SESSION, checked_protocol
 from qsmengine.modalities.vfa.stages import SECTIONS
@@ -34,7 +36,7 @@ def _open(parts: Parts, opening: Opening) -> Opened:
         return file
 
     file = opened(read)
-    return file if isinstance(file, Opened) else Opened(file.grid, file.n_volumes, notes=file.notes)
+    return file if isinstance(file, Opened) else with_b1(file, Path(images[0]), opening, required=True)
 
 
 def _protocol(acquisition: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from qsmengine.backend.cuda_errors import memory_errors
@@ -83,7 +84,10 @@ def run_vfa(
         state["b1"] = device.asarray(b1)
     with memory_errors("the series", device):
         state["spoiled"] = series.signal
-    return run_plan(plan, state, grid, device, progress, kind=VfaMaps)
+    found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
+    if b1 is None:
+        return found
+    return replace(found, maps={**found.maps, "b1": state["b1"]}, units={**found.units, "b1": "1"})
 
 
 @on_device

@@ -8,9 +8,10 @@ from typing import Any
 
 from qsmengine.data import Array
 from qsmengine.errors import naming
-from qsmengine.io.vfa import VfaFile, load_b1, open_vfa, read_vfa
+from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
+from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.modalities.vfa.products import PRODUCTS
 from qsmengine.modalities.vfa.run import brain_mask, roles_of, run_vfa
 from qsmengine.modalities.vfa.series import FIRST, LATER, OWN, STEP
@@ -29,25 +30,26 @@ class VfaRequest(Request):
     echo_times
         [s], one per volume; None: from the sidecars.
     b1
-        Map of the transmit field, as a ratio to the nominal flip angle or in percent; None: 1.
+        Map of the transmit field, as a ratio to the nominal flip angle or in percent, or two images of actual
+        flip-angle imaging or the double-angle method; empty: 1.
     """
 
     flip_angles: tuple[float, ...] | None = None
     repetition_times: tuple[float, ...] | None = None
     echo_times: tuple[float, ...] | None = None
-    b1: Path | None = None
+    b1: tuple[Path, ...] = ()
 
     @property
     def extra(self) -> list[Path]:
         """Input files in addition to the images."""
-        return [*super().extra, *([] if self.b1 is None else [self.b1])]
+        return [*super().extra, *self.b1]
 
     @classmethod
     def of(cls, task: Task) -> VfaRequest:
         """Return the request of a cohort's task."""
         return cls(
             task.all(FIRST, LATER), task.out, mask=task.one("mask"), force=task.force, name=task.name,
-            writing=task.writing,
+            writing=task.writing, b1=task.all(B1),
         )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def _open(request: VfaRequest) -> VfaFile:
 
 
 def _roles(request: VfaRequest, file: VfaFile) -> frozenset[str]:
-    return roles_of(checked_protocol(file), request.b1)
+    return roles_of(checked_protocol(file), request.b1 or None)
 
 
 def _acquisition(file: VfaFile) -> dict[str, Any]:
@@ -78,8 +80,8 @@ def _acquisition(file: VfaFile) -> dict[str, Any]:
 
 def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
     b1: Array | None = None
-    if run.request.b1 is not None:
-        b1, notes = load_b1(run.request.b1, run.file.grid)
+    if run.request.b1:
+        b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
         run.add(notes)
     loaded = read_vfa(run.file)
     run.add(loaded.notes)

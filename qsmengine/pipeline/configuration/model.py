@@ -51,6 +51,9 @@ class InputOptions(Params):
     motion: bool = Field(
         False, description="whether every frame of a bolus series is registered to the frames before the bolus"
     )
+    resample_b1: bool = Field(
+        False, description="whether a B1 map on another grid is interpolated in scanner coordinates"
+    )
     object_size: float | None = Field(
         None,
         gt=0,

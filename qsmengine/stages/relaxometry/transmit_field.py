@@ -1,11 +1,10 @@
 """The transmit field B1 relative to its nominal value: from two images, or from R1 itself.
 
-`minimum_entropy` needs no further image. R1 that was fitted with the nominal flip angles is R1 / B1^2. Of all
-smooth fields B1 the one is chosen whose R1 has the histogram with the sharpest peaks: with b = ln B1 as a sum
-of products of Legendre polynomials, it minimises the Shannon entropy of the histogram of ln R1_nominal + 2 b
-(256 bins, smoothed by a Gaussian of 3 bins). The mean of b is not determined by the data: the geometric mean
-of B1 in the mask is `mean`. Where it is wrong by 1 %, R1 is wrong by 2 % everywhere. Contrast between the
-middle and the rim of the brain that is as smooth as B1 is taken for B1.
+`minimum_entropy` needs no further image. Of all smooth fields B1 the one is chosen whose R1 has the histogram
+with the sharpest peaks: with b = ln B1 as a sum of products of Legendre polynomials, it minimises the entropy
+of the histogram of ln R1_nominal + 2 b (256 bins, smoothed by a Gaussian of 3 bins). The mean of b is not
+determined by the data: the geometric mean of B1 in the mask is `mean`. Where it is wrong by 1 %, R1 is wrong by
+2 % everywhere. Contrast between the middle and the rim of the brain that is as smooth as B1 is taken for B1.
 
 `afi` (actual flip-angle imaging) takes two images of a sequence with alternating repetition times TR1 < TR2:
 with r = S2 / S1 and n = TR2 / TR1, cos a = (r n - 1) / (n - r). `double_angle` takes images at the nominal
@@ -24,23 +23,16 @@ import numpy as np
 from pydantic import Field
 from threadpoolctl import threadpool_limits
 
-from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.device import Device
 from qsmengine.data import Array
-from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.ops.legendre import LegendreBasis, spread_voxels
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
+from qsmengine.stages.relaxometry.apparent_rate import RATES, ApparentRate
 
 BINS, SMOOTHING = 256, 3.0
 """Bins of the histogram, and standard deviation of its Gaussian [bins]."""
-RATES = (0.1, 5.0)
-"""R1 of the first and last bin [1/s]."""
-VOXELS = 40_000
-"""Most voxels that are used."""
-LEAST = 20
-"""Least number of voxels per polynomial."""
 TINY = 1e-12
 
 
@@ -75,31 +67,14 @@ def minimum_entropy(r1: Array, mask: Array, grid: Grid, params: EntropyParams, *
     """
     from scipy.optimize import minimize
 
-    inside = checked_mask(mask, grid, device)
-    rates = device.asarray(r1)
-    known = (inside > 0) & (rates > np.float32(RATES[0])) & (rates < np.float32(RATES[1]))
-    basis = LegendreBasis.over(inside, params.order)
-    if int(known.sum()) < LEAST * len(basis.powers):
-        raise InputError(
-            f"{int(known.sum())} voxels with R1 between {RATES[0]:g} and {RATES[1]:g} 1/s; a field of order "
-            f"{params.order} needs {LEAST * len(basis.powers)}",
-            field="mask",
-        )
-    voxels = spread_voxels(known, VOXELS)
-    logarithm = np.log(to_numpy(rates)[voxels].astype(np.float64))
-    columns = basis.columns(voxels)[1:]
-    columns -= columns.mean(axis=1, keepdims=True)
-    start: Any = np.zeros(len(columns))
+    rate = ApparentRate.of(r1, mask, grid, params.order, device)
+    start: Any = np.zeros(len(rate.columns))
     with threadpool_limits(1, user_api="blas"):
         found = minimize(
-            entropy, start, args=(logarithm, columns), jac=True, method="L-BFGS-B",
+            entropy, start, args=(rate.logarithm, rate.columns), jac=True, method="L-BFGS-B",
             options={"maxiter": params.iterations, "ftol": 1e-9, "gtol": 1e-7},
         )  # fmt: skip
-    field = basis.image(np.concatenate([[0.0], found.x]), device)
-    within = inside > 0
-    field -= np.float32(float(field[within].mean(dtype=np.float64)) - np.log(params.mean))
-    b1: Array = device.xp.where(within, device.xp.exp(field), np.float32(0))
-    return b1
+    return rate.b1(found.x, params.mean)
 
 
 def entropy(coefficients: FloatArray, logarithm: FloatArray, columns: FloatArray) -> tuple[float, FloatArray]:

@@ -70,7 +70,7 @@ def test_echoes_may_be_volumes_and_b1_may_be_given(files, made, tmp_path):
     _, mask = files
     image, b1 = tmp_path / "train.nii.gz", write_map(tmp_path / "b1.nii.gz", 100 * made.b1)
     write_image(image, made.series.signal, GRID)
-    outcome = run([image], tmp_path / "out", mask=mask, b1=b1, echo_times=made.series.echo_times)
+    outcome = run([image], tmp_path / "out", mask=mask, b1=(b1,), echo_times=made.series.echo_times)
     r2 = read_image(tmp_path / "out" / "train_R2map.nii.gz").array
     np.testing.assert_allclose(r2[made.mask], made.r2[made.mask], rtol=3e-4)
     assert any("percent" in note for note in outcome.notes)

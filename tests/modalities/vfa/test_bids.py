@@ -67,6 +67,14 @@ def test_the_page_shows_maps_and_the_text_its_methods(out):
     assert "10.3389/fnins.2014.00278" in text
 
 
+def test_b1_of_the_session_is_used(head, out):
+    record = json.loads((out / "sub-01" / "anat" / "sub-01_desc-vfa_prov.json").read_text())
+    assert "fmap/sub-01_TB1map.nii.gz" in str(record["Inputs"])
+    r1 = read_image(out / "sub-01" / "anat" / "sub-01_R1map.nii.gz").array
+    region = np.isin(head.labels, (10, 49)) & head.mask & (r1 > 0)
+    assert r1[region].mean() == pytest.approx(head.truth["r1"].array[region].mean(), rel=0.02)
+
+
 def test_with_the_true_b1_tissue_rates_are_within_two_percent(head, dataset, tmp_path):
     session = dataset / "sub-01"
     images = sorted(map(str, session.glob("anat/*_VFA.nii.gz")))

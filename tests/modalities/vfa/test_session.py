@@ -33,7 +33,9 @@ def files(made, tmp_path_factory):
 @pytest.fixture(scope="module")
 def outcome(files, tmp_path_factory):
     images, mask, b1 = files
-    return SESSION.run(VfaRequest(images, tmp_path_factory.mktemp("out"), mask=mask, b1=b1), load_config(), CPU)
+    return SESSION.run(
+        VfaRequest(images, tmp_path_factory.mktemp("out"), mask=mask, b1=(b1,)), load_config(), CPU
+    )
 
 
 def test_a_session_writes_the_true_maps(outcome, made):
@@ -55,6 +57,8 @@ def test_a_session_writes_the_true_maps(outcome, made):
     r2star = read_image(folder / "vfa_desc-vfa_R2starmap.nii.gz").array
     np.testing.assert_allclose(r2star[made.mask], made.r2star[made.mask], rtol=1e-3)
     assert not r1[~made.mask].any()
+    b1 = read_image(folder / "vfa_TB1map.nii.gz").array
+    np.testing.assert_allclose(b1[made.mask], made.b1[made.mask], rtol=1e-6)
 
 
 def test_sidecars_state_units_method_and_acquisition(outcome):
@@ -68,7 +72,7 @@ def test_sidecars_state_units_method_and_acquisition(outcome):
 def test_percent_is_converted_with_a_note(files, made, tmp_path):
     images, mask, _ = files
     b1 = write_map(tmp_path / "percent.nii.gz", 100 * made.b1)
-    outcome = SESSION.run(VfaRequest(images, tmp_path / "out", mask=mask, b1=b1), load_config(), CPU)
+    outcome = SESSION.run(VfaRequest(images, tmp_path / "out", mask=mask, b1=(b1,)), load_config(), CPU)
     r1 = read_image(tmp_path / "out" / "vfa_R1map.nii.gz").array
     np.testing.assert_allclose(r1[made.mask], made.r1[made.mask], rtol=1e-4)
     assert any("percent" in note for note in outcome.notes)
@@ -84,7 +88,7 @@ def test_without_b1_a_note_warns(files, tmp_path):
 def test_one_echo_per_flip_angle_gives_r1_alone(files, made, tmp_path):
     images, mask, b1 = files
     chosen = (images[0], images[2])
-    outcome = SESSION.run(VfaRequest(chosen, tmp_path / "out", mask=mask, b1=b1), load_config(), CPU)
+    outcome = SESSION.run(VfaRequest(chosen, tmp_path / "out", mask=mask, b1=(b1,)), load_config(), CPU)
     names = {path.name for path in outcome.files}
     assert "vfa_R1map.nii.gz" in names
     assert not any("R2star" in name for name in names)
@@ -100,7 +104,7 @@ def test_echoes_may_be_volumes_of_one_file(files, made, tmp_path):
         write_image(paths[-1], made.series.signal[..., volumes], GRID)
     request = VfaRequest(
         tuple(paths), tmp_path / "out", flip_angles=(3.0, 20.0), repetition_times=(0.028,),
-        echo_times=(0.004, 0.012, 0.004, 0.012), mask=mask, b1=b1,
+        echo_times=(0.004, 0.012, 0.004, 0.012), mask=mask, b1=(b1,),
     )  # fmt: skip
     SESSION.run(request, load_config(), CPU)
     r1 = read_image(tmp_path / "out" / "R1map.nii.gz").array
@@ -113,7 +117,7 @@ def test_values_that_are_not_finite_leave_the_mask(files, made, tmp_path):
     signal = made.series.signal[..., 2].copy()
     signal[10, 10, 6] = np.nan
     write_image(images[2], signal, GRID)
-    outcome = SESSION.run(VfaRequest(tuple(images), tmp_path / "out", mask=mask, b1=b1), load_config(), CPU)
+    outcome = SESSION.run(VfaRequest(tuple(images), tmp_path / "out", mask=mask, b1=(b1,)), load_config(), CPU)
     r1 = read_image(tmp_path / "out" / "vfa_R1map.nii.gz").array
     assert r1[10, 10, 6] == 0
     assert np.isfinite(r1).all()
@@ -135,7 +139,7 @@ def test_b1_is_estimated_on_request(files, made, tmp_path):
 def test_a_given_b1_is_preferred_to_an_estimate(files, tmp_path):
     images, mask, b1 = files
     config = load_config(settings=["transmit_field.method=minimum_entropy"])
-    request = VfaRequest(images, tmp_path / "out", mask=mask, b1=b1)
+    request = VfaRequest(images, tmp_path / "out", mask=mask, b1=(b1,))
     outcome = SESSION.run(request, config, CPU, dry_run=True)
     assert [step.section for step in outcome.plan.steps] == ["common_decay", "flip_angles", "proton_density"]
     assert any("a B1 map is given" in note for note in outcome.notes)
@@ -145,4 +149,4 @@ def test_earlier_outputs_are_kept_without_force(files, outcome):
     images, mask, b1 = files
     out = outcome.files[0].parent
     with pytest.raises(UsageError, match="exist"):
-        SESSION.run(VfaRequest(images, out, mask=mask, b1=b1), load_config(), CPU)
+        SESSION.run(VfaRequest(images, out, mask=mask, b1=(b1,)), load_config(), CPU)

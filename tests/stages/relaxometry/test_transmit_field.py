@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qsmengine.errors import InputError
+from qsmengine.stages.relaxometry.sharpened_field import SharpeningParams, sharpening
 from qsmengine.stages.relaxometry.transmit_field import (
     AfiParams,
     DoubleAngleParams,
@@ -33,9 +34,15 @@ def brain():
     return r1 * (1 + 0.03 * rng.normal(size=SHAPE)), field, x**2 + y**2 + z**2 < 0.9
 
 
-def test_minimum_entropy_recovers_the_field_up_to_its_mean(brain):
+WITHOUT_MAP = pytest.mark.parametrize(
+    ("method", "params"), [(minimum_entropy, EntropyParams), (sharpening, SharpeningParams)]
+)
+
+
+@WITHOUT_MAP
+def test_the_field_is_recovered_without_a_map_up_to_its_mean(brain, method, params):
     r1, field, mask = brain
-    found = minimum_entropy(r1 / field**2, mask, grid_of(SHAPE), EntropyParams(), device=DEVICE)
+    found = method(r1 / field**2, mask, grid_of(SHAPE), params(), device=DEVICE)
     error = np.log(found[mask] / field[mask])
     assert np.log(field[mask]).std() > 0.045
     assert error.std() < 0.01
@@ -43,12 +50,10 @@ def test_minimum_entropy_recovers_the_field_up_to_its_mean(brain):
     assert not found[~mask].any()
 
 
-def test_the_mean_is_a_convention(brain):
+@WITHOUT_MAP
+def test_the_mean_is_a_convention(brain, method, params):
     r1, _, mask = brain
-    one, other = (
-        minimum_entropy(r1, mask, grid_of(SHAPE), EntropyParams(mean=mean), device=DEVICE)
-        for mean in (1.0, 0.9)
-    )
+    one, other = (method(r1, mask, grid_of(SHAPE), params(mean=mean), device=DEVICE) for mean in (1.0, 0.9))
     np.testing.assert_allclose(other[mask], 0.9 * one[mask], rtol=1e-4)
 
 
@@ -64,11 +69,19 @@ def test_the_gradient_of_the_entropy_is_that_of_differences():
         assert change / 2e-4 == pytest.approx(gradient[k], rel=0.05, abs=2e-3)
 
 
-def test_a_small_mask_is_refused():
+@WITHOUT_MAP
+def test_a_small_mask_is_refused(method, params):
     mask = np.zeros(SHAPE, bool)
     mask[:3, :3, :3] = True
     with pytest.raises(InputError, match="a field of order 3 needs 400"):
-        minimum_entropy(np.ones(SHAPE), mask, grid_of(SHAPE), EntropyParams(), device=DEVICE)
+        method(np.ones(SHAPE), mask, grid_of(SHAPE), params(), device=DEVICE)
+
+
+@WITHOUT_MAP
+def test_an_even_rate_leaves_an_even_field(method, params):
+    shape = (12, 12, 12)
+    found = method(np.ones(shape), np.ones(shape, bool), grid_of(shape), params(order=2), device=DEVICE)
+    np.testing.assert_allclose(found, 1.0, atol=1e-3)
 
 
 def test_two_repetition_times_give_the_flip_angle():
