@@ -1,8 +1,8 @@
 import pytest
-import yaml
 
 from qsmengine.errors import UsageError
-from qsmengine.pipeline.configuration.config import PRESETS, preset_names
+from qsmengine.pipeline.configuration.config import preset_names
+from qsmengine.pipeline.configuration.presets import PRESETS
 from qsmengine.stages.registry import all_methods
 from tools import methods
 from tools.preset_table import BEGIN, END, preset_table, with_table
@@ -44,7 +44,7 @@ def test_table_names_the_methods_of_every_preset():
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in preset_table().splitlines()]
     for column, name in enumerate(preset_names(), start=1):
         assert rows[0][column] == name
-        tree = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+        tree = PRESETS[name]
         for row in rows[2:]:
             entry = tree.get(row[0].replace(" ", "_"))
             assert ("none" if entry is None else f"`{entry['method']}`") in row[column]

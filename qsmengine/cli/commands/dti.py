@@ -117,12 +117,14 @@ def dti(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     named = {"diffusion": fit, "denoise": denoise}
-    methods = [f"{section}.method={name}" for section, name in named.items() if name is not None]
+    chosen: dict[str, dict[str, str | None]] = {
+        section: {"method": name} for section, name in named.items() if name is not None
+    }
     everywhere = mask is not None and str(mask) == "none" and not mask.exists()
     if everywhere:
-        methods.append("diffusion.mask=none")
-    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())], sections=SECTIONS)
-    chosen = choose_device(device, threads, reporter)
+        chosen["diffusion"] = {**chosen.get("diffusion", {}), "mask": None}
+    settings_ = load_config(config, preset=preset, settings=settings or (), overrides=chosen, sections=SECTIONS)
+    place = choose_device(device, threads, reporter)
     request = DtiRequest(
         dwi=dwi,
         prefix=out,
@@ -139,5 +141,5 @@ def dti(
         force=force,
     )
     with reporter.progress():
-        outcome = run_dti_session(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
-    print_outcome(reporter, outcome, chosen, dry_run=dry_run)
+        outcome = run_dti_session(request, settings_, place, dry_run=dry_run, progress=reporter.on_step)
+    print_outcome(reporter, outcome, place, dry_run=dry_run)

@@ -66,10 +66,11 @@ def mese(
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
     from qsmengine.modalities.mese.session import SESSION, MeseRequest
+    from qsmengine.modalities.mese.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    settings_ = load_config(config, preset=preset, settings=settings or ())
+    settings_ = load_config(config, preset=preset, settings=settings or (), sections=SECTIONS)
     request = MeseRequest(
         tuple(magnitude), out, mask=mask, force=force, echo_times=parse_numbers(echo_times, "--echo-times"),
         b1=tuple(b1 or ()), r2star=r2star,

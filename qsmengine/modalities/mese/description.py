@@ -9,6 +9,7 @@ from typing import Any
 from qsmengine.io.mese import open_mese
 from qsmengine.modalities.mese.series import IMAGES, STEP, SUFFIXES, group
 from qsmengine.modalities.mese.session import SESSION, checked_times
+from qsmengine.modalities.mese.stages import SECTIONS
 from qsmengine.modalities.mese.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
@@ -47,6 +48,7 @@ MODALITY = Modality(
     queries={"mese": SUFFIXES},
     group=group,
     open=_open,
+    sections=SECTIONS,
     plan=SESSION.plan,
     files=SESSION.files,
     reconstruct=SESSION.reconstruct,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.run.plan import Plan, Use, plan_uses
+from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 
 _BRAIN = {"mask": "brain_mask"}
 DECAY, REVERSIBLE = Use("spin_echo_decay", _BRAIN), Use("reversible_decay", _BRAIN)
+SECTIONS = sections_of((DECAY, REVERSIBLE))
 FITTED_B1 = "no B1 map: B1 of the refocusing pulses is fitted with R2"
 
 

@@ -28,11 +28,11 @@ from qsmengine.pipeline.configuration.model import (
     section_of,
     stage_of,
 )
+from qsmengine.pipeline.configuration.presets import PRESETS
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import methods_of
 
 SCHEMA_VERSION = 1
-PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "accurate"
 
 
@@ -105,14 +105,15 @@ def validate(tree: Tree, source: str | None = None, sections: Collection[str] | 
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the bundled presets."""
-    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    return tuple(PRESETS)
 
 
 def read_preset(name: str) -> Tree:
     """Return the nested values of a preset; raises UsageError with the nearest name for an unknown one."""
     if name not in preset_names():
         raise UsageError(f"unknown preset {near(name, preset_names())}")
-    return _read_tree(PRESETS / f"{name}.yaml")
+    sections = {key: None if value is None else dict(value) for key, value in PRESETS[name].items()}
+    return {"schema_version": SCHEMA_VERSION, **sections}
 
 
 def merge(weak: Tree, strong: Tree) -> Tree:

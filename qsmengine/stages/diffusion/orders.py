@@ -77,5 +77,6 @@ def rotate_tensor(tensor: Array, rotation: Array) -> Array:
 def colour_fa(v1: Array, fa: Array) -> Array:
     """Return colour FA (x, y, z, 3) [1]: |V1| times FA limited to 0..1; red, green, blue for x, y, z of V1."""
     xp = array_module(v1)
-    coloured: Array = xp.abs(v1) * xp.clip(fa, 0.0, 1.0)[..., None]
+    coloured: Array = xp.abs(v1)
+    coloured *= xp.clip(fa, 0.0, 1.0)[..., None]
     return coloured
