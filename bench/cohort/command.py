@@ -22,7 +22,8 @@ PLAN = (
 )
 REPORT = (
     "report of {sessions} sessions without images ({files} files): {seconds:.1f} s ({cpu_seconds:.1f} s of "
-    "CPU), peak {peak_mib:.0f} MiB"
+    "CPU), peak {peak_mib:.0f} MiB; the cohort page alone: {cohort_seconds:.1f} s ({cohort_cpu:.1f} s of "
+    "CPU), {page_mib:.1f} MiB and {parts} parts without scripts, opens in {opens}"
 )
 SCALING = (
     "{workers} workers, {sessions} sessions of {step_seconds:.2f} s: {sessions_per_hour:.0f} an hour, overhead "

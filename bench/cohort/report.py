@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import numpy as np
 
 from bench.machine import ROOT
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.modalities.quality import quality_table
+from qsmengine.modalities.registry import modality_of
 
 MAPS = ("chi", "r2star", "t2star", "ad", "fa", "md", "rd")
 STATISTICS = ("mean", "median", "sd", "p05", "p25", "p75", "p95", "min", "max")
@@ -34,24 +38,48 @@ def make_results(out: Path, sessions: int) -> int:
         record = {"session": key, "steps": {"qsm": step, "dti": step, "regions": step}}
         texts = {Places(out).record(key): json.dumps(record)}
         for folder, kind in (("anat", "qsm"), ("dwi", "dti")):
-            texts[out / key / folder / f"{key}_desc-{kind}_prov.json"] = json.dumps(_provenance(key, kind))
+            place = out / key / folder
+            texts[place / f"{key}_desc-{kind}_prov.json"] = json.dumps(_provenance(key, kind, number))
+            texts[place / f"{key}_desc-quality_{kind}.tsv"] = _quality(kind, rng)
         table = out / key / "anat" / f"{key}_desc-dgm_stats.tsv"
         texts |= {table: _table(columns, rng), table.with_suffix(".json"): units}
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         files += len(texts)
-    return files
+    ages = rng.integers(20, 80, sessions)
+    people = [f"sub-{number:05d}\t{age}\t{'FM'[number % 2]}" for number, age in enumerate(ages)]
+    (out / "participants.tsv").write_text("\n".join(["participant_id\tage\tsex", *people]) + "\n")
+    return files + 1
 
 
-def _provenance(key: str, kind: str) -> dict[str, Any]:
+def _quality(kind: str, rng: np.random.Generator) -> str:
+    """Return a quality table whose measures scatter about the limits of their good ranges."""
+    modality = modality_of(kind)
+    measures = () if modality is None else modality.measures
+    ends = {m.name: (m.good.low or m.good.high or 0.0) for m in measures if m.good is not None}
+    values = {name: float(end + (0.3 * abs(end) + 1) * rng.normal(0.8, 0.5)) for name, end in ends.items()}
+    return quality_table(measures, values)
+
+
+def _provenance(key: str, kind: str, number: int) -> dict[str, Any]:
     steps = [
         {"Stage": f"stage{n}", "Method": f"method{n}", "Parameters": {f"value{i}": 0.5 * i for i in range(6)}}
         for n in range(STEPS)
     ]
     inputs = [{"File": f"{key}_echo-{n}_MEGRE.nii.gz", "SHA256": "0" * 64} for n in range(16)]
     software = {"qsmengine": "1.0.0", "kernels": "abc", "python": "3.11"}
-    return {"Kind": kind, "Software": software, "Device": "cpu", "Steps": steps, "Inputs": inputs, "Notes": []}
+    time = datetime(2020, 1, 1) + timedelta(hours=8 * number)
+    acquisition = {"DeviceSerialNumber": str(number % 3), "AcquisitionDateTime": time.isoformat()}
+    return {
+        "Kind": kind,
+        "Acquisition": acquisition,
+        "Software": software,
+        "Device": "cpu",
+        "Steps": steps,
+        "Inputs": inputs,
+        "Notes": [],
+    }
 
 
 def _table(columns: list[str], rng: np.random.Generator) -> str:
@@ -64,17 +92,56 @@ def _table(columns: list[str], rng: np.random.Generator) -> str:
 
 
 def measure_report(out: Path, sessions: int) -> dict[str, Any]:
-    """Make a folder of results at `out` and report it in a new process: seconds, and seconds of CPU."""
+    """Make a folder of results at `out` and report it in a new process: seconds, and seconds of CPU.
+
+    The page of the cohort is then written again alone, with those of one session, and opened in Chromium.
+    """
     files = make_results(out, sessions)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "qsmengine", "report", str(out), "-q"], cwd=ROOT, check=True)
-    seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, cpu, peak = _reported(out)
+    alone, alone_cpu, _ = _reported(out, "--session", "sub-00000")
+    page = out / "index.html"
     return {
         "sessions": sessions,
         "files": files,
         "seconds": seconds,
-        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_mib": after.ru_maxrss / 2**10,
+        "cpu_seconds": cpu,
+        "peak_mib": peak,
+        "cohort_seconds": alone,
+        "cohort_cpu": alone_cpu,
+        "page_mib": page.stat().st_size / 2**20,
+        "parts": len(list(out.glob("index-*.html"))),
+        "opens": opening_time(page),
     }
+
+
+def _reported(out: Path, *options: str) -> tuple[float, float, float]:
+    """Run ``qsmengine report``; return seconds, seconds of CPU, and the peak memory of children [MiB]."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [sys.executable, "-m", "qsmengine", "report", str(out), "-q", *options]
+    subprocess.run(command, cwd=ROOT, check=True)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 2**10
+
+
+def opening_time(page: Path) -> str:
+    """Return the shortest of three times from the start of loading to the table with all scripts run.
+
+    The text is a reason where Chromium or Playwright is absent.
+    """
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return "not measured: no Playwright"
+    if program is None:
+        return "not measured: no Chromium"
+    found = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for _ in range(3):
+            shown = browser.new_page()
+            shown.goto(page.as_uri())
+            found.append(shown.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+            shown.close()
+        browser.close()
+    return f"{min(found) / 1000:.2f} s"

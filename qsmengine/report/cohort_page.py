@@ -1,49 +1,46 @@
-"""Page of a cohort: state of every session with reasons, regional values, outliers, notes."""
+"""Page of a cohort: sortable table of sessions, quality over sessions and time, regional values, outliers."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from qsmengine.modalities.quality import LIGHTS, Light, Verdict
-from qsmengine.report.distribution import (
-    LEAST,
-    LIMIT,
-    Distribution,
-    Spread,
-    distributions,
-    draw_distribution,
-)
+from qsmengine.io.ratings import COLUMNS, VERDICTS
+from qsmengine.modalities.quality import LIGHTS
+from qsmengine.report.covariates import Covariates, read_covariates, scanner_of
+from qsmengine.report.distribution import LEAST, LIMIT, Distribution, Spread, distributions
+from qsmengine.report.drift import acquired, drift
 from qsmengine.report.methods_text import CITATION
-from qsmengine.report.pages import embedded, shown, write_page
-from qsmengine.report.quality import SeriesQuality, quality_distributions, worst_light
-from qsmengine.report.records import RegionTable
+from qsmengine.report.pages import asset, markup, shown, write_page
+from qsmengine.report.quality import SeriesQuality, quality_distributions
+from qsmengine.report.records import ReconstructedSeries, RegionTable
+from qsmengine.report.session_rows import session_rows, table_data
 from qsmengine.report.sessions import STATES, SessionState
+from qsmengine.report.strips import LINKED, strips
 
 INDEX = Path("index.html")
 COMMON_NOTES = 40
 """Number of notes that are listed, the most frequent first."""
-
-
-@dataclass(frozen=True)
-class EmbeddedFigure:
-    """A figure embedded in the page."""
-
-    title: str
-    picture: str
+PART = 250
+"""Number of sessions in the table of a page without scripts."""
+MOST = 100
+"""Largest number of rows of the other tables."""
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """An outlying regional value, as text."""
+    """An outlying value, as text."""
 
     session: str
     region: str
     map: str
     value: str
-    median: str
+    expected: str
     distance: str
 
 
@@ -52,65 +49,83 @@ def write_cohort_page(
     sessions: Sequence[SessionState],
     tables: Sequence[RegionTable] = (),
     quality: Sequence[SeriesQuality] = (),
+    series: Sequence[ReconstructedSeries] = (),
 ) -> Path:
     """Write ``OUT/index.html``, with links to the pages of the sessions.
 
+    With scripts, the page sorts, filters and rates the sessions of the whole cohort; without, further sessions
+    are in ``index-2.html`` and so on. Age, sex, site and scanner of ``OUT/participants.tsv`` are adjusted for.
+
     Raises
     ------
+    InputError
+        For a participants.tsv that cannot be read.
     DeviceError
         When jinja2 is not installed.
     """
     out = Path(out)
-    found = distributions(tables)
-    lights = {key: _judged(own) for key, own in _by_session(quality).items()}
+    covariates = read_covariates(
+        out, [s.key for s in sessions], {one.session: scanner for one in series if (scanner := scanner_of(one))}
+    )
+    regions = distributions(tables, covariates)
+    measures = quality_distributions(quality, covariates)
+    course = drift(measures, acquired(series))
+    columns, rows = session_rows(sessions, quality, [*measures, *regions])
     counts = Counter(session.state for session in sessions)
-    rank = {state: place for place, state in enumerate(STATES)}
-    unfinished = sorted((s for s in sessions if s.state != "done"), key=lambda s: (rank.get(s.state, 9), s.key))
-    notes = Counter(note for session in sessions for note in session.notes)
+    lights = Counter(row.verdict.light for row in rows)
+    pages = [str(INDEX), *(f"index-{k}.html" for k in range(2, -(-len(rows) // PART) + 1))]
+    shared: dict[str, Any] = {
+        "title": f"{len(sessions)} session{'s' if len(sessions) != 1 else ''}",
+        "columns": columns,
+        "pages": pages,
+    }
+    for number, name in enumerate(pages[1:], start=2):
+        part = rows[(number - 1) * PART : number * PART]
+        write_page(out / name, "cohort_part.html", **shared, current=number, rows=part)
+    _remove_others(out, pages)
     return write_page(
         out / INDEX,
         "cohort.html",
-        title=f"{len(sessions)} session{'s' if len(sessions) != 1 else ''}",
+        **shared,
         counts=[(state, counts[state]) for state in STATES if counts[state]],
+        light_counts=[(light, lights[light]) for light in reversed(LIGHTS) if lights[light]],
         has_citation=(out / CITATION).is_file(),
-        unfinished=unfinished,
-        figures=[EmbeddedFigure(_title(one), embedded(draw_distribution(one))) for one in found],
-        outliers=outliers(found),
-        lights=lights,
-        light_counts=[(light, n) for light in reversed(LIGHTS) if (n := _count(lights.values(), light))],
-        quality_outliers=outliers(quality_distributions(quality)),
+        unfinished=_unfinished(sessions),
+        rows=rows[:PART],
+        quality=[(_titled(one), markup(strips(one, common=False))) for one in measures if one.regions],
+        quality_outliers=outliers(measures),
+        drift=course,
+        drift_picture=markup(course.picture if course else ""),
+        regions=[(_title(one), markup(strips(one))) for one in regions],
+        outliers=outliers(regions),
+        expected=_expected(covariates),
         limit=f"{LIMIT:g}",
         least=LEAST,
-        notes=notes.most_common(COMMON_NOTES),
-        sessions=sorted(sessions, key=lambda s: (_order(lights.get(s.key)), s.key)),
+        linked=LINKED,
+        most=MOST,
+        notes=Counter(note for session in sessions for note in session.notes).most_common(COMMON_NOTES),
+        verdicts=VERDICTS,
+        data=markup(table_data(columns, rows)),
+        rating=markup(json.dumps({"columns": COLUMNS, "verdicts": VERDICTS})),
+        script=markup(asset("cohort.js")),
     )
 
 
-def _by_session(quality: Sequence[SeriesQuality]) -> dict[str, list[SeriesQuality]]:
-    found: dict[str, list[SeriesQuality]] = {}
-    for one in quality:
-        found.setdefault(one.session, []).append(one)
-    return found
+def _remove_others(out: Path, pages: Iterable[str]) -> None:
+    """Remove parts of a larger cohort, written earlier."""
+    kept = set(pages)
+    for path in out.glob("index-*.html"):
+        if re.fullmatch(r"index-\d+\.html", path.name) and path.name not in kept:
+            path.unlink()
 
 
-def _judged(own: Sequence[SeriesQuality]) -> Verdict:
-    """Return the worst light of a session's reconstructions, and all reasons."""
-    return Verdict(
-        worst_light(own), tuple(f"{one.step}: {text}" for one in own for text in one.verdict.reasons)
-    )
-
-
-def _count(verdicts: Iterable[Verdict], light: Light) -> int:
-    return sum(verdict.light == light for verdict in verdicts)
-
-
-def _order(verdict: Verdict | None) -> int:
-    """Return the place of a session in the table: red first, sessions without a light last."""
-    return 1 if verdict is None or verdict.light is None else -LIGHTS.index(verdict.light)
+def _unfinished(sessions: Iterable[SessionState]) -> list[SessionState]:
+    rank = {state: place for place, state in enumerate(STATES)}
+    return sorted((s for s in sessions if s.state != "done"), key=lambda s: (rank.get(s.state, 9), s.key))
 
 
 def outliers(found: Sequence[Distribution]) -> list[Outlier]:
-    """Return outlying values in order of decreasing distance from the median."""
+    """Return outlying values in order of decreasing distance from the expected value."""
     rows = [
         (abs(distance), _outlier(one, spread, session, distance))
         for one in found
@@ -121,12 +136,21 @@ def outliers(found: Sequence[Distribution]) -> list[Outlier]:
 
 
 def _outlier(one: Distribution, spread: Spread, session: str, distance: float) -> Outlier:
-    name = f"{one.name} ({one.variant})" if one.variant else one.name
-    value, median = shown(str(spread.values[session])), shown(str(spread.median))
-    return Outlier(session, spread.region, name, value, median, f"{distance:+.1f}")
+    value, expected = shown(str(spread.values[session])), shown(str(spread.expected[session]))
+    return Outlier(session, spread.region, _titled(one), value, expected, f"{distance:+.1f}")
 
 
-def _title(distribution: Distribution) -> str:
-    name, variant = distribution.name, f" ({distribution.variant})" if distribution.variant else ""
-    what = "Volumes over sessions" if name == "volume" else f"{name}: regional means over sessions"
-    return what + variant
+def _expected(covariates: Covariates) -> str:
+    """Return the name of the expected value."""
+    names = ", ".join(covariates.names)
+    return f"value expected from {names} (robust regression, or else the median)" if names else "median"
+
+
+def _titled(one: Distribution) -> str:
+    return f"{one.name} ({one.variant})" if one.variant else one.name
+
+
+def _title(one: Distribution) -> str:
+    what = "Volumes over sessions" if one.name == "volume" else f"{one.name}: regional means over sessions"
+    unit = "" if one.unit in {"", "1"} else f" [{one.unit}]"
+    return what + unit + (f" ({one.variant})" if one.variant else "")

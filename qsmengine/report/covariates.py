@@ -1,0 +1,122 @@
+"""Covariates of sessions: values expected from age, sex, site and scanner, by robust regression."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.report.records import ReconstructedSeries
+from qsmengine.report.tsv import read_rows
+
+NUMBERS, CATEGORIES = ("age",), ("sex", "site", "scanner")
+"""Columns of participants.tsv that are adjusted for; groups are not, because they may differ by right."""
+MEMBERS = 5
+"""Least number of sessions of a level; smaller levels count as the most frequent one."""
+PER_COLUMN, AT_LEAST = 3, 10
+"""Sessions needed: AT_LEAST + PER_COLUMN for every column of the design."""
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Names of covariates and, for each session, its row of the design without the constant."""
+
+    names: tuple[str, ...] = ()
+    rows: Mapping[str, tuple[float, ...]] | None = None
+
+    def expected(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return the value expected for each session: Tukey's robust regression, or else the median."""
+        y = np.array(list(values.values()))
+        rows = self.rows or {}
+        design = np.array([rows.get(key, ()) for key in values]) if all(k in rows for k in values) else None
+        fitted = None if design is None else _fitted(y, design)
+        found = np.full(len(y), np.median(y)) if fitted is None else fitted
+        return dict(zip(values, found.tolist(), strict=True))
+
+
+def _fitted(y: npt.NDArray[np.float64], design: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """Return fitted values; None without varying columns, enough sessions, or statsmodels."""
+    columns = _independent(design)
+    if columns.shape[1] < 2 or len(y) < AT_LEAST + PER_COLUMN * columns.shape[1] or np.ptp(y) == 0:
+        return None
+    try:
+        from statsmodels.robust.norms import TukeyBiweight
+        from statsmodels.robust.robust_linear_model import RLM
+    except ImportError:
+        return None
+    fitted = np.asarray(RLM(y, columns, M=TukeyBiweight()).fit(maxiter=30).fittedvalues)
+    return fitted if np.isfinite(fitted).all() else None
+
+
+def _independent(design: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return a constant and the standardised columns that do not depend on those before them."""
+    columns = np.ones((len(design), 1))
+    for column in design.reshape(len(design), -1).T:
+        if np.ptp(column) > 0:
+            wider = np.column_stack([columns, (column - column.mean()) / column.std()])
+            columns = wider if np.linalg.matrix_rank(wider) == wider.shape[1] else columns
+    return columns
+
+
+def read_covariates(
+    out: Path, sessions: Sequence[str], scanners: Mapping[str, str] | None = None
+) -> Covariates:
+    """Return the covariates of sessions from ``OUT/participants.tsv`` and their scanners.
+
+    Levels with fewer than `MEMBERS` sessions count as the most frequent, a missing age as the mean.
+
+    Raises
+    ------
+    InputError
+        For a participants.tsv that cannot be read.
+    """
+    path = out / "participants.tsv"
+    people = {}
+    if path.is_file():
+        rows = read_rows(path, ("participant_id",))
+        people = {"sub-" + row["participant_id"].removeprefix("sub-"): row for row in rows}
+    cells: dict[str, list[str]] = {
+        name: [people.get(key.partition("_ses-")[0], {}).get(name, "n/a") for key in sessions]
+        for name in (*NUMBERS, *CATEGORIES)
+    }
+    if scanners and not any(text != "n/a" for text in cells["scanner"]):
+        cells["scanner"] = [scanners.get(key, "n/a") for key in sessions]
+    columns: dict[str, list[list[float]]] = {name: [_numbers(cells[name])] for name in NUMBERS}
+    columns |= {name: _dummies(cells[name]) for name in CATEGORIES}
+    used = {name: [c for c in own if len(set(c)) > 1] for name, own in columns.items()}
+    names = tuple(name for name, own in used.items() if own)
+    if not names:
+        return Covariates()
+    matrix = [column for own in used.values() for column in own]
+    return Covariates(names, dict(zip(sessions, zip(*matrix, strict=True), strict=True)))
+
+
+def _numbers(texts: Sequence[str]) -> list[float]:
+    values = []
+    for text in texts:
+        try:
+            values.append(float(text))
+        except ValueError:
+            values.append(math.nan)
+    known = [value for value in values if math.isfinite(value)]
+    mean = math.fsum(known) / len(known) if known else 0.0
+    return [value if math.isfinite(value) else mean for value in values]
+
+
+def _dummies(texts: Sequence[str]) -> list[list[float]]:
+    """Return a column per level with enough sessions, without the most frequent."""
+    levels = [level for level, count in Counter(texts).most_common() if count >= MEMBERS]
+    return [[float(text == level) for text in texts] for level in levels[1:]]
+
+
+def scanner_of(series: ReconstructedSeries) -> str:
+    """Return the scanner of a reconstruction: model and serial number or station; "" if unknown."""
+    facts = series.record.get("Acquisition") or {}
+    model = facts.get("ManufacturersModelName") or facts.get("Manufacturer") or ""
+    number = facts.get("DeviceSerialNumber") or facts.get("StationName") or ""
+    return " ".join(str(part) for part in (model, number) if part)
