@@ -83,6 +83,7 @@ def head(name: str, seed: int = 0) -> Head:
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
     } | _optional(mask, x, tissue) | _diffusion(rng, grid)  # fmt: skip
     values |= _perfusion(mask, points, seed) | _spoiled(mask, points, seed)
+    values["t1w"] = _t1_weighted(points, seed)
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
     reliable = mask & (np.abs(x - 0.2) > 0.1)
     masks = {"mask": mask, "reliable_mask": reliable, "field_mask": reliable, "aif_mask": values["aif_mask"]}
@@ -208,3 +209,13 @@ def _spin_echoes(amplitude: Image, r2: Image, rng: np.random.Generator) -> dict[
     clean = amplitude[..., None] * weight * np.exp(-np.array(SPIN_ECHO_TIMES) * 0.6 * r2[..., None])
     noisy = np.abs(clean + 2.0 * rng.normal(size=clean.shape))
     return {"spin_echoes": noisy, "spin_echo_times": SPIN_ECHO_TIMES}
+
+
+def _t1_weighted(points: Image, seed: int) -> Image:
+    """Return layers of three tissues with soft edges, under a receive field."""
+    rng = np.random.default_rng(seed + 400)
+    radius = np.sqrt((points**2).sum(axis=0)) + 0.03 * np.sin(9 * points[0]) * np.cos(7 * points[1])
+    inner, outer = (1 / (1 + np.exp((radius - edge) / 0.02)) for edge in (0.55, 0.78))
+    level = 60.0 + 240.0 * outer + 200.0 * inner
+    level *= 1.0 + 0.1 * points[0] - 0.08 * points[2] ** 2
+    return np.asarray(level + 10.0 * rng.normal(size=level.shape))

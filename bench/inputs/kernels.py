@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.inputs import masks, perfusion, relaxometry, romeo
+from bench.inputs import anatomy, masks, perfusion, relaxometry, romeo
 from qsmengine.backend.kernel import DTYPES, Arg, Kernel
 from qsmengine.ops.mesh import unit_sphere
 
@@ -170,6 +170,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "nlm_pairs": _nlm_pairs,
     "mg_prolong": _coarsening,
     "mg_restrict": _coarsening,
+    **anatomy.CONSTRAINTS,
     **masks.CONSTRAINTS,
     **perfusion.CONSTRAINTS,
     **relaxometry.CONSTRAINTS,
@@ -206,6 +207,7 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "kurtosis_fit": {
         "volumes": 35, "n": 512, "fitted": 512, "blocks": 5, "constraints": 12, "quadrature": 16,
     },
+    **anatomy.DIMENSIONS,
     **masks.DIMENSIONS,
     **perfusion.DIMENSIONS,
     **relaxometry.DIMENSIONS,

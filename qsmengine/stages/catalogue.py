@@ -60,6 +60,7 @@ INPUT_UNITS: Mapping[str, str] = {
     "afi_long": "arbitrary",
     "angle_single": "arbitrary",
     "angle_double": "arbitrary",
+    "t1w": "arbitrary",
 }
 """Argument of methods -> unit."""
 

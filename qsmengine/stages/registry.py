@@ -196,6 +196,12 @@ STAGES = (
         presence="optional",
         default="pseudo_density",
     ),
+    Stage(
+        "tissue",
+        "Grey matter, white matter and cerebrospinal fluid in a T1-weighted image.",
+        (".anatomy.tissue",),
+        default="mixtures",
+    ),
 )
 """Stages in the order of the pipeline; their modules are imported on first use."""
 
