@@ -12,6 +12,7 @@ from qsmengine.data import Array, MeseSeries
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.modalities.mese.run import brain_mask, run_mese
+from qsmengine.modalities.mese.stages import SECTIONS
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.object_size import sized_grid
 
@@ -90,11 +91,11 @@ def reconstruct_mese(
     UsageError
         For an unknown stage or parameter.
     """
-    sections = {"spin_echo_decay", "reversible_decay"}
-    unknown = (params or {}).keys() - sections
+    unknown = (params or {}).keys() - set(SECTIONS)
     if unknown:
         raise UsageError(f"params: unknown stage {', '.join(sorted(unknown))}")
-    config = load_config(overrides={name: dict(section) for name, section in (params or {}).items()})
+    overrides = {name: dict(section) for name, section in (params or {}).items()}
+    config = load_config(overrides=overrides, sections=SECTIONS)
     series = MeseSeries(signal, tuple(echo_times), grid)
     where = device_for(device, signal)
     inside = brain_mask(series, where)[0] if mask is None else mask

@@ -190,7 +190,7 @@ def test_the_command_refuses_in_one_line(dataset, tmp_path, capsys, monkeypatch,
     assert words in err
 
 
-@pytest.mark.parametrize(("folder", "kinds"), [("anat", {"qsm", "vfa"}), ("dwi", {"dti"})])
+@pytest.mark.parametrize(("folder", "kinds"), [("anat", {"qsm", "vfa", "mese"}), ("dwi", {"dti"})])
 def test_a_folder_that_cannot_be_read_blocks_what_it_may_hold_alone(dataset, plan, monkeypatch, folder, kinds):
     dataset.gre("01")
     dataset.dwi("01")
