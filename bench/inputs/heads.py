@@ -10,7 +10,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from qsmengine.grid import Grid
+from qsmengine.phantom.bssfp import BalancedSettings, bssfp_signal
 from qsmengine.stages.method import Method
+from qsmengine.units import hz_per_ppm
 
 Image = np.ndarray[Any, np.dtype[Any]]
 FIELD_STRENGTH = 3.0
@@ -82,7 +84,7 @@ def head(name: str, seed: int = 0) -> Head:
         "reliable_chi": chi, "filled_chi": chi + 0.02 * x,
         "unwrapped": unwrapped, "phase": np.clip(phase + noise, -np.pi, np.pi),
     } | _optional(mask, x, tissue) | _diffusion(rng, grid)  # fmt: skip
-    values |= _perfusion(mask, points, seed) | _spoiled(mask, points, seed)
+    values |= _perfusion(mask, points, seed) | _spoiled(mask, points, total, seed)
     values["t1w"] = _t1_weighted(points, seed)
     arrays = {k: np.ascontiguousarray(v, np.float32) if np.ndim(v) >= 3 else v for k, v in values.items()}
     reliable = mask & (np.abs(x - 0.2) > 0.1)
@@ -169,7 +171,7 @@ def _perfusion(mask: Image, points: Image, seed: int) -> dict[str, Any]:
 FLIP_ANGLES, REPETITION_TIME = (4.0, 4.0, 22.0, 22.0), 0.024
 
 
-def _spoiled(mask: Image, points: Image, seed: int) -> dict[str, Any]:
+def _spoiled(mask: Image, points: Image, total_field: Image, seed: int) -> dict[str, Any]:
     """Return spoiled gradient echoes at two flip angles with two echoes each, and B1."""
     rng = np.random.default_rng(seed + 300)
     times = (0.003, 0.011, 0.003, 0.011)
@@ -184,6 +186,7 @@ def _spoiled(mask: Image, points: Image, seed: int) -> dict[str, Any]:
         volumes.append(np.abs(size + 0.3 * rng.normal(size=mask.shape)))
     return {
         **_transmit(amplitude, b1), **_spin_echoes(amplitude, r2star, rng),
+        **_balanced(amplitude, points, total_field, rng),
         "r1": r1 / b1**2, "amplitude": amplitude * b1,
         "spoiled": np.stack(volumes, axis=-1), "b1": b1, "flip_angles": FLIP_ANGLES,
         "repetition_times": (REPETITION_TIME,) * len(times), "spoiled_times": times,
@@ -209,6 +212,28 @@ def _spin_echoes(amplitude: Image, r2: Image, rng: np.random.Generator) -> dict[
     clean = amplitude[..., None] * weight * np.exp(-np.array(SPIN_ECHO_TIMES) * 0.6 * r2[..., None])
     noisy = np.abs(clean + 2.0 * rng.normal(size=clean.shape))
     return {"spin_echoes": noisy, "spin_echo_times": SPIN_ECHO_TIMES}
+
+
+BALANCED = BalancedSettings((15.0, 45.0), (180.0, 180.0))
+CYCLED = BalancedSettings((40.0,) * 4, (0.0, 90.0, 180.0, 270.0))
+
+
+def _balanced(amplitude: Image, points: Image, total_field: Image, rng: np.random.Generator) -> dict[str, Any]:
+    """Return balanced steady states at two flip angles, and at four phase increments."""
+    tissue = {
+        "r1": 1.0 + 0.3 * points[2], "r2": 14.0 + 3.0 * points[1], "amplitude": amplitude,
+        "b1": np.ones_like(amplitude), "frequency": hz_per_ppm(FIELD_STRENGTH) * total_field,
+    }  # fmt: skip
+    made = [bssfp_signal(**tissue, settings=settings) for settings in (BALANCED, CYCLED)]
+    two, four = (
+        clean + 0.3 * (rng.normal(size=clean.shape) + 1j * rng.normal(size=clean.shape)) for clean in made
+    )
+    tr = BALANCED.repetition_time
+    return {
+        "balanced": np.abs(two), "balanced_angles": BALANCED.flip_angles, "balanced_times": (tr,) * 2,
+        "balanced_increments": BALANCED.increments, "balanced_echoes": (tr / 2,) * 2, "cycled": np.abs(four),
+        "cycled_phase": np.angle(four), "cycled_increments": CYCLED.increments, "cycled_times": (tr,) * 4,
+    }  # fmt: skip
 
 
 def _t1_weighted(points: Image, seed: int) -> Image:

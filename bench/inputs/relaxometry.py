@@ -63,13 +63,33 @@ def _spin_echoes(values: Values, sizes: Mapping[str, int], rng: np.random.Genera
     values |= {"stride": 4, "field_stride": 2, "steps": 8}
 
 
+def _balanced(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+    """Images at two flip angles and two increments within 30 Hz of resonance, with noise."""
+    n, flips = sizes["n"], np.radians([12.0, 50.0, 15.0, 45.0])
+    increments, tr = np.radians([180.0, 180.0, 90.0, 270.0]), 0.006
+    r1, r2, b1 = rng.uniform(0.5, 1.5, n), rng.uniform(8.0, 25.0, n), rng.uniform(0.9, 1.1, n)
+    field = rng.uniform(-20.0, 20.0, n)
+    e1, e2 = np.exp(-tr * r1), np.exp(-tr * r2)
+    angle, theta = b1 * flips[:, None], increments[:, None] + 2 * np.pi * tr * field
+    cosine, turn = np.cos(angle), np.cos(theta)
+    below = (1 - e1 * cosine) * (1 - e2 * turn) - e2 * (e1 - cosine) * (e2 - turn)
+    clean = (1 - e1) * np.sin(angle) * np.sqrt(1 - 2 * e2 * turn + e2**2) / below * np.sqrt(e2)
+    values["signal"] = np.abs(clean + 0.003 * rng.normal(size=clean.shape)).astype(np.float32)
+    maps = {"r1": r1, "b1": b1, "field": field, "known": np.ones(n), "flips": flips, "increments": increments}
+    values |= {name: array.astype(np.float32) for name, array in maps.items()}
+    values |= {"repetitions": np.full(4, tr, np.float32), "times": np.full(4, tr / 2, np.float32)}
+    values |= {"scale": 2.0, "lowest": 0.4, "highest": 250.0, "with_amplitude": 0, "fewest": 2}
+    values |= {"starts": 12, "steps": 8}
+
+
 CONSTRAINTS: dict[str, Constraint] = {
-    "spoiled_decay": _decay, "spoiled_fit": _fit, "spin_echo_fit": _spin_echoes,
+    "spoiled_decay": _decay, "spoiled_fit": _fit, "spin_echo_fit": _spin_echoes, "balanced_fit": _balanced,
 }  # fmt: skip
 
 _SIZES = {"volume": ECHOES * ANGLES, "angle": ANGLES, "n": VOXELS}
 DIMENSIONS: dict[str, dict[str, int]] = {
     "spoiled_decay": _SIZES,
     "spoiled_fit": _SIZES,
+    "balanced_fit": {"volume": 4, "n": VOXELS},
     "spin_echo_fit": {"echo": 8, "n": VOXELS, "decays": 24, "fields": 11},
 }

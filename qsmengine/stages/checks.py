@@ -17,6 +17,7 @@ SERIES = {
     "phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values",
     "dynamic": "frame_times", "second_dynamic": "frame_times", "dr2star": "frame_times",
     "spoiled": "flip_angles", "spin_echoes": "spin_echo_times",
+    "balanced": "balanced_increments", "cycled": "cycled_increments", "cycled_phase": "cycled_increments",
 }  # fmt: skip
 """Series (inputs with a fourth axis), each with the table that has one entry per volume."""
 
@@ -29,6 +30,8 @@ LARGEST = 1e15
 TABLES = frozenset({
     "echo_times", "b_values", "b_vectors", "frame_times", "echo_time", "second_echo_time", "arrival", "aif",
     "flip_angles", "repetition_times", "spoiled_times", "spin_echo_times",
+    "balanced_angles", "balanced_increments", "balanced_times", "balanced_echoes",
+    "cycled_increments", "cycled_times",
 })  # fmt: skip
 """Inputs that are not images."""
 

@@ -183,6 +183,13 @@ STAGES = (
         default="epg",
     ),
     Stage(
+        "balanced-decay",
+        "R2 from balanced steady-state free precession.",
+        (".relaxometry.balanced",),
+        presence="optional",
+        default="known_field",
+    ),
+    Stage(
         "reversible-decay",
         "R2' from R2* and R2.",
         (".relaxometry.reversible",),
