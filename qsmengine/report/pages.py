@@ -78,6 +78,11 @@ def _environment() -> Any:
     return environment
 
 
+def safe_json(text: str) -> str:
+    """Return JSON that cannot end the script element that contains it."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
 def markup(text: str) -> Any:
     """Return text that is safe as it is, such as a drawing or a script of this package."""
     from markupsafe import Markup

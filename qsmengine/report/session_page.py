@@ -61,6 +61,7 @@ def write_session_page(
     session: SessionState,
     series: Sequence[ReconstructedSeries],
     tables: Sequence[RegionTable] = (),
+    volumes: str = "",
 ) -> Path:
     """Write ``OUT/KEY.html``: one file with embedded figures, without scripts.
 
@@ -72,6 +73,8 @@ def write_session_page(
         Key and state of the session.
     series, tables
         ReconstructedSeries and region tables of the session.
+    volumes
+        Name of the interactive page of the session, to link to.
 
     Raises
     ------
@@ -94,6 +97,7 @@ def write_session_page(
         notes=list(notes),
         parts=parts,
         tables=[_table(table, out) for table in tables],
+        volumes=volumes,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from qsmengine.modalities.quality import LIGHTS, Light, Measure, Value, Verdict
 from qsmengine.modalities.registry import modality_of
 from qsmengine.report.distribution import Distribution
+from qsmengine.report.pages import safe_json
 from qsmengine.report.quality import SeriesQuality, worst_light
 from qsmengine.report.sessions import SessionState
 
@@ -125,8 +126,7 @@ def table_data(columns: Sequence[Column], rows: Sequence[SessionRow]) -> str:
         "columns": [[column.label, column.origin] for column in columns],
         "rows": [_data(row) for row in rows],
     }
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return safe_json(json.dumps(data, separators=(",", ":"), allow_nan=False))
 
 
 def _data(row: SessionRow) -> list[Any]:

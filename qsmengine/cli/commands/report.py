@@ -18,6 +18,12 @@ def report(
         list[str] | None,
         typer.Option("--session", help="write only the page of this session, sub-X[_ses-Y]; may be repeated"),
     ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive", help="also write a page per session whose volumes can be browsed (up to 15 MB)"
+        ),
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -43,5 +49,5 @@ def report(
     def on_page(done: int, total: int) -> None:
         reporter.detail(f"page {done} of {total}")
 
-    for path in write_reports(out, sessions, jobs=jobs, on_page=on_page)[-1:]:
+    for path in write_reports(out, sessions, jobs=jobs, interactive=interactive, on_page=on_page)[-1:]:
         reporter.say(str(path), file=str(path))

@@ -28,6 +28,7 @@ from qsmengine.report.records import (
 )
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
+from qsmengine.report.volume_page import volume_file, write_volume_page
 
 PAGES_PER_PROCESS = 8
 """Number of pages that justifies one more process."""
@@ -37,11 +38,12 @@ CHUNK = 4
 
 @dataclass(frozen=True)
 class PageJob:
-    """A session to report: key, files, and whether its page is written."""
+    """A session to report: key, files, and whether its page and its interactive page are written."""
 
     key: str
     files: ResultFiles
     page: bool
+    interactive: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def write_reports(
     sessions: Iterable[str] | None = None,
     *,
     jobs: int | None = None,
+    interactive: bool = False,
     on_page: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write a page per session, ``index.html`` and ``logs/CITATION.md`` into a folder of results.
@@ -72,6 +75,9 @@ def write_reports(
         Keys (``sub-X[_ses-Y]``) of the sessions to write pages for; None writes all.
     jobs
         Processes for a large number of pages; None starts one per core.
+    interactive
+        Write a page with the volumes of each session too; without, such pages of an earlier report are removed,
+        because their maps may have changed.
     on_page
         Called with the number of pages done and the total.
 
@@ -90,7 +96,7 @@ def write_reports(
     if not keys:
         raise InputError("contains no provenance (*_prov.json) and no ledger: nothing to report", source=out)
     wanted = _wanted(keys, sessions)
-    work = [PageJob(key, files.get(key, ResultFiles()), key in wanted) for key in keys]
+    work = [PageJob(key, files.get(key, ResultFiles()), key in wanted, interactive) for key in keys]
     pages, reported = dict[str, Path](), []
     for one in _report(out, work, jobs):
         reported.append(one)
@@ -122,7 +128,7 @@ def _report_session(out: Path, work: PageJob) -> Reported:
     series = read_series(work.files.provenance)
     tables = [read_table(path) for path in work.files.tables]
     state = read_state(out, work.key) or _state_of(work.key, series)
-    page = write_session_page(out, state, series, tables) if work.page else None
+    page = _write_page(out, work, state, series, tables) if work.page else None
     quality = (quality_beside(entry.folder, entry.stem, entry.kind) for entry in series)
     return Reported(
         state,
@@ -131,6 +137,20 @@ def _report_session(out: Path, work: PageJob) -> Reported:
         tuple(one for one in quality if one is not None),
         page,
     )
+
+
+def _write_page(
+    out: Path,
+    work: PageJob,
+    state: SessionState,
+    series: Sequence[ReconstructedSeries],
+    tables: Sequence[RegionTable],
+) -> Path:
+    """Write the page of a session, and that of its volumes where wanted."""
+    volumes = write_volume_page(out, work.key, series) if work.interactive else None
+    if volumes is None:
+        volume_file(out, work.key).unlink(missing_ok=True)
+    return write_session_page(out, state, series, tables, "" if volumes is None else volumes.name)
 
 
 def read_state(out: Path, key: str) -> SessionState | None:
