@@ -93,7 +93,7 @@ def layers_of(panels: Sequence[Panel], mask: Path | None, limit: int) -> tuple[l
 
 
 def overlay(path: Path, mask: Path | None) -> Layer:
-    """Return a label image or a mask as an overlay; names are those of the BIDS table beside it.
+    """Return a label image or a mask as an overlay; names are those of its BIDS table (.tsv).
 
     Raises
     ------
