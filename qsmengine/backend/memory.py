@@ -14,7 +14,7 @@ KEPT = 1 << 30
 """Largest amount of freed memory [bytes] that the process keeps for smaller arrays."""
 
 _CGROUP = Path("/sys/fs/cgroup")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
 def available_memory(device: Device) -> int | None:
@@ -71,13 +71,15 @@ def keep_freed_memory() -> bool:
     """Let this process reuse the memory of freed arrays; return whether the C library (glibc) can.
 
     Otherwise every array above 32 MiB comes from the system, which clears its pages, and goes back to it. That
-    takes a quarter of the time of a single-step inversion that has only just begun to iterate. The setting is
+    takes a quarter of the time of a single-step inversion that has only just begun to iterate. All threads
+    share one heap, so that the computation gets what the threads that read the files have freed. The setting is
     for a process that computes until it ends.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is None:
         return False
-    return bool(set_option(_M_MMAP_THRESHOLD, LARGE)) and bool(set_option(_M_TRIM_THRESHOLD, KEPT))
+    options = {_M_MMAP_THRESHOLD: LARGE, _M_TRIM_THRESHOLD: KEPT, _M_ARENA_MAX: 1}
+    return all(set_option(option, value) for option, value in options.items())
 
 
 def limit_pool(device: Device, limit: int) -> None:

@@ -1,7 +1,8 @@
 """Atomic writes: a file appears complete or does not appear.
 
 The data go to a temporary file in the target's folder, which is flushed, synced, read back and compared with
-the checksum of the written data. Only then is it renamed over the target; the folder is synced last.
+the checksum of the written data. Only then is it renamed over the target; the folder is synced last, except a
+working folder, whose files move together.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from isal import isal_zlib
 
 from qsmengine.io._stream import CHUNK
+from qsmengine.io.owned import is_owned
 
 Buffer = bytes | bytearray | memoryview
 WRITERS = 4
@@ -64,8 +66,8 @@ def write_atomic(
         with suppress(OSError):
             temporary.unlink()
         raise
-    if durable:
-        _sync_folder(path.parent)
+    if durable and not is_owned(path):  # whoever moves it from there calls sync_folders
+        sync_folders({path.parent})
 
 
 def write_together(jobs: Iterable[Callable[[], None]]) -> None:
@@ -147,11 +149,13 @@ def _verify(temporary: Path, length: int, checksum: int) -> None:
         raise OSError(f"{temporary}: {found_length} bytes read back differ from the {length} written")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Wait until the names in some folders are on the disk."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

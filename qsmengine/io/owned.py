@@ -50,6 +50,11 @@ def owned_name(purpose: str, *, owner: Process | None = None) -> str:
     return f".qsmengine-{purpose}.{_space(owner)}-{owner.pid}-{owner.started}-{secrets.token_hex(8)}.tmp"
 
 
+def is_owned(path: Path) -> bool:
+    """Return whether a path lies in a folder of :func:`make_owned`, from which its files will move."""
+    return any(_NAME.fullmatch(part) for part in path.parts)
+
+
 def is_left_behind(name: str) -> bool:
     """Return whether `name` is one of :func:`owned_name` whose process ran on this machine and has ended."""
     match = _NAME.fullmatch(name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.errors import UsageError
+from qsmengine.io.atomic import sync_folders
 from qsmengine.io.owned import abandoned, make_owned
 from qsmengine.io.sidecars import read_json
 from qsmengine.pipeline.outputs.publishing import NEW, files_below, publish, settle
@@ -128,10 +129,12 @@ def staged(target: Path, scratch: Path | None = None, obsolete: Sequence[Path] =
     try:
         (place / NEW).mkdir()
         yield place / NEW
+        names = files_below(place / NEW)
+        sync_folders({(place / NEW / name).parent for name in names})
         if existed or not _become(place / NEW, target):
             if place.parent == target.parent:  # another process has created the target meanwhile
                 place = place.rename(target / place.name)
-            check_inside(target, (target / name for name in (*files_below(place / NEW), *obsolete)))
+            check_inside(target, (target / name for name in (*names, *obsolete)))
             publish(place, target, obsolete)
     except BaseException:
         with suppress(OSError):
@@ -139,6 +142,7 @@ def staged(target: Path, scratch: Path | None = None, obsolete: Sequence[Path] =
         _remove_empty(first_new, target.parent)
         raise
     settle(place, target)
+    sync_folders({(target / name).parent for name in names})
 
 
 def clear_scratch(scratch: Path, target: Path) -> None:

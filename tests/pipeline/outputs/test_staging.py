@@ -1,9 +1,12 @@
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from qsmengine.errors import UsageError
+from qsmengine.io.atomic import write_text
 from qsmengine.pipeline.outputs.staging import check_not_among_inputs, check_output, staged
 
 
@@ -29,6 +32,29 @@ def test_files_join_those_of_an_existing_folder(tmp_path):
         assert (tmp_path / "out" / "both").read_text() == "old"
     assert everything(tmp_path) == ["out", "out/both", "out/new", "out/old"]
     assert (tmp_path / "out" / "both").read_text() == "new"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
+@pytest.mark.parametrize("exists", [True, False])
+def test_names_are_on_the_disk_before_the_files_move_and_after(tmp_path, monkeypatch, exists):
+    target, synced, real = tmp_path / "out", [], os.fsync
+    if exists:
+        target.mkdir()
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            folder = Path(f"/proc/self/fd/{descriptor}").readlink()
+            synced.append((folder, sorted(p.name for p in folder.iterdir())))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with staged(target) as folder:
+        for name in "abc":
+            write_text(folder / "sub" / name, name)
+    working, final = synced
+    assert working[0].parent.name == "new"
+    assert final[0] == target / "sub"
+    assert working[1] == final[1] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
