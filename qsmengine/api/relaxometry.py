@@ -11,6 +11,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array, VfaSeries
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
+from qsmengine.io.bssfp import BalancedSeries
 from qsmengine.modalities.vfa.run import brain_mask, run_vfa
 from qsmengine.modalities.vfa.stages import SECTIONS
 from qsmengine.pipeline.configuration.config import load_config
@@ -35,6 +36,8 @@ class VfaResult:
         (x, y, z) estimated ratio of the actual to the nominal flip angle; None if none was estimated.
     r2star
         (x, y, z) [1/s]; None if no flip angle has two echoes.
+    r2
+        (x, y, z) [1/s] from balanced steady states, 0 in bands; None without them.
     errors
         Standard deviations (x, y, z) of ``r1``, ``amplitude`` and ``r2star``.
     mask
@@ -49,6 +52,7 @@ class VfaResult:
     pd: Array | None
     b1: Array | None
     r2star: Array | None
+    r2: Array | None
     errors: Mapping[str, Array]
     mask: Array
     notes: tuple[str, ...]
@@ -63,6 +67,7 @@ def reconstruct_vfa(
     echo_times: float | Sequence[float],
     mask: Array | None = None,
     b1: Array | str | None = None,
+    balanced: BalancedSeries | None = None,
     method: str = "linear",
     params: Mapping[str, Mapping[str, Any]] | None = None,
     device: str | Device | None = None,
@@ -84,6 +89,8 @@ def reconstruct_vfa(
     b1
         (x, y, z) ratio of the actual to the nominal flip angle, or a method that estimates it,
         ``minimum_entropy`` or ``sharpening``; None: 1.
+    balanced
+        Balanced steady states on the same grid, for R2 (:class:`qsmengine.io.bssfp.BalancedSeries`).
     method
         ``linear`` or ``nonlinear``, see ``qsmengine stage flip-angles --list``.
     params
@@ -102,6 +109,7 @@ def reconstruct_vfa(
         "flip_angles": {"method": get_method("flip-angles", method).name},
         "common_decay": {},
         "proton_density": {},
+        "balanced_decay": {},
         "transmit_field": {"method": get_method("transmit-field", b1).name} if isinstance(b1, str) else {},
     }  # fmt: skip
     unknown = (params or {}).keys() - sections.keys()
@@ -122,7 +130,9 @@ def reconstruct_vfa(
     where = device_for(device, signal)
     inside = brain_mask(series, where)[0] if mask is None else mask
     sized = replace(series, grid=sized_grid(grid, {"mask": inside}, device=where))
-    found = run_vfa(sized, config, where, mask=inside, b1=None if isinstance(b1, str) else b1)
+    found = run_vfa(
+        sized, config, where, mask=inside, b1=None if isinstance(b1, str) else b1, balanced=balanced
+    )
     maps, ending = found.maps, "_sd"
     return VfaResult(
         r1=maps["r1"],
@@ -131,6 +141,7 @@ def reconstruct_vfa(
         pd=maps.get("pd"),
         b1=maps.get("b1") if isinstance(b1, str) else None,
         r2star=maps.get("r2star"),
+        r2=maps.get("balanced_r2"),
         errors={name: maps[name + ending] for name in ("r1", "amplitude", "r2star") if name + ending in maps},
         mask=maps["brain_mask"],
         notes=found.notes,

@@ -67,6 +67,35 @@ def vfa(
             metavar="METHOD",
         ),
     ] = None,
+    bssfp: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--bssfp",
+            help="balanced steady states for R2, one image per flip angle and phase increment, with sidecars",
+            metavar="F...",
+        ),
+    ] = None,
+    bssfp_phase: Annotated[
+        list[Path] | None,
+        typer.Option("--bssfp-phase", help="their phases [rad], at four increments or more", metavar="F..."),
+    ] = None,
+    bssfp_increments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bssfp-increments",
+            help="phase increments [deg], one per balanced image; default: 180",
+            metavar="DEG...",
+            callback=bounds.bounded(-360, 360),
+        ),
+    ] = None,
+    fieldmap: Annotated[
+        Path | None,
+        typer.Option(
+            "--fieldmap",
+            help="off-resonance for balanced magnitudes, Hz or ppm by Units of its sidecar",
+            metavar="F",
+        ),
+    ] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
     method: Annotated[
         str | None,
@@ -108,6 +137,10 @@ def vfa(
         repetition_times=parse_numbers(repetition_times, "--repetition-times"),
         echo_times=parse_numbers(echo_times, "--echo-times"),
         b1=tuple(b1 or ()),
+        bssfp=tuple(bssfp or ()),
+        bssfp_phase=tuple(bssfp_phase or ()),
+        bssfp_increments=parse_numbers(bssfp_increments, "--bssfp-increments"),
+        fieldmap=fieldmap,
         mask=mask,
         force=force,
     )

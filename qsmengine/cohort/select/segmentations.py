@@ -126,7 +126,7 @@ class Derivatives:
             if stem == "aseg":
                 raise InputError("MGZ is not supported: convert it to NIfTI on the series' grid", source=path)
             return None
-        is_r2 = stem.endswith("_R2map") and "_desc-sd_" not in stem
+        is_r2 = stem.endswith("_R2map") and not stem.endswith("sd_R2map")
         known = next((name for pattern, name in _KNOWN if pattern.search(stem)), None)
         if not (is_r2 or known or stem.endswith("_dseg") or stem == "dseg"):
             return None

@@ -8,6 +8,15 @@ COMMAND = Command(
     "vfa",
     "qsmengine.cli.commands.vfa",
     "Compute R1, T1, R2* and proton density from spoiled gradient echoes at several flip angles.",
-    several=("--magnitude", "--flip-angles", "--repetition-times", "--echo-times", "--b1"),
+    several=(
+        "--magnitude",
+        "--flip-angles",
+        "--repetition-times",
+        "--echo-times",
+        "--b1",
+        "--bssfp",
+        "--bssfp-phase",
+        "--bssfp-increments",
+    ),
     pairs=("--set",),
 )

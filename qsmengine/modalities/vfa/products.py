@@ -6,6 +6,7 @@ from qsmengine.pipeline.outputs.products import Product, Support
 
 _BRAIN, _KNOWN = Support("brain_mask"), Support("r1")
 _R2STAR = "effective transverse relaxation rate of all flip angles"
+_R2 = "transverse relaxation rate from balanced steady states"
 
 PRODUCTS = (
     Product("r1", "R1map", {}, "longitudinal relaxation rate", _KNOWN),
@@ -14,6 +15,8 @@ PRODUCTS = (
     Product("amplitude", "M0map", {}, "equilibrium magnetisation times the receive field", _KNOWN),
     Product("pd", "PDmap", {}, "proton density relative to water", _KNOWN),
     Product("b1", "TB1map", {}, "transmit field relative to its nominal value", _BRAIN),
+    Product("balanced_r2", "R2map", {"desc": "bssfp"}, _R2, Support("balanced_r2"), column="bssfp_r2"),
+    Product("balanced_r2_sd", "R2map", {"desc": "bssfpsd"}, "standard deviation of R2"),
     Product("r1_sd", "R1map", {"desc": "sd"}, "standard deviation of R1"),
     Product("r2star_sd", "R2starmap", {"desc": "vfasd"}, "standard deviation of R2*"),
     Product("amplitude_sd", "M0map", {"desc": "sd"}, "standard deviation of the magnetisation"),

@@ -8,9 +8,11 @@ from typing import Any
 from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, VfaSeries
+from qsmengine.errors import InputError
+from qsmengine.io.bssfp import BalancedSeries
 from qsmengine.modalities.brain import brain_of
 from qsmengine.modalities.vfa.series import LATER
-from qsmengine.modalities.vfa.stages import plan_vfa
+from qsmengine.modalities.vfa.stages import BALANCED, CYCLED, SINGLE, plan_vfa
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -28,9 +30,18 @@ def protocol_of(series: VfaSeries) -> Protocol:
     return Protocol(series.flip_angles, series.repetition_times, series.echo_times)
 
 
-def roles_of(protocol: Protocol, b1: object | None) -> frozenset[str]:
-    """Return the roles of the optional inputs, for :func:`qsmengine.modalities.vfa.stages.plan_vfa`."""
-    return frozenset(role for role, present in ((LATER, protocol.has_decay), ("b1", b1 is not None)) if present)
+def roles_of(
+    protocol: Protocol, b1: object | None, balanced: int = 0, *, cycled: bool = False
+) -> frozenset[str]:
+    """Return the roles of the optional inputs, for :func:`qsmengine.modalities.vfa.stages.plan_vfa`.
+
+    `balanced` is the number of balanced steady states, `cycled` whether they have phases.
+    """
+    roles = {
+        LATER: protocol.has_decay, "b1": b1 is not None, SINGLE: balanced == 1,
+        BALANCED: balanced > 0 and not cycled, CYCLED: balanced > 0 and cycled,
+    }  # fmt: skip
+    return frozenset(role for role, present in roles.items() if present)
 
 
 @on_device
@@ -41,6 +52,7 @@ def run_vfa(
     *,
     mask: Array,
     b1: Array | None = None,
+    balanced: BalancedSeries | None = None,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
 ) -> VfaMaps:
@@ -58,6 +70,8 @@ def run_vfa(
         (x, y, z) brain mask, see :func:`brain_mask`.
     b1
         (x, y, z) ratio of the actual to the nominal flip angle; None: 1.
+    balanced
+        Balanced steady states on the same grid, for R2; None: no R2.
     plan
         Plan from :func:`qsmengine.modalities.vfa.stages.plan_vfa` for the same inputs; made here when None.
     progress
@@ -71,7 +85,7 @@ def run_vfa(
         Before any computation, if the estimate of a step exceeds the available memory.
     """
     grid, protocol = series.grid, protocol_of(series)
-    plan = plan or plan_vfa(config, grid, len(series.flip_angles), roles_of(protocol, b1))
+    plan = plan or plan_vfa(config, grid, len(series.flip_angles), _roles(protocol, b1, balanced))
     check_memory(plan, device)
     state: dict[str, Any] = {
         "brain_mask": device.asarray(checked_mask(mask, grid), bool),
@@ -82,12 +96,45 @@ def run_vfa(
     if b1 is not None:
         check_shape("B1", b1, grid)
         state["b1"] = device.asarray(b1)
+    if balanced is not None:
+        state |= _balanced_state(balanced, device)
     with memory_errors("the series", device):
         state["spoiled"] = series.signal
     found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
-    if b1 is None:
-        return found
-    return replace(found, maps={**found.maps, "b1": state["b1"]}, units={**found.units, "b1": "1"})
+    if b1 is not None:
+        found = replace(found, maps={**found.maps, "b1": state["b1"]}, units={**found.units, "b1": "1"})
+    return replace(found, notes=(*found.notes, *_band_notes(found)))
+
+
+def _roles(protocol: Protocol, b1: Array | None, balanced: BalancedSeries | None) -> frozenset[str]:
+    count = 0 if balanced is None else len(balanced.flip_angles)
+    return roles_of(protocol, b1, count, cycled=balanced is not None and balanced.phase is not None)
+
+
+def _balanced_state(balanced: BalancedSeries, device: Device) -> dict[str, Any]:
+    """Return the inputs of the fit of R2."""
+    if balanced.phase is not None:
+        return {
+            "cycled": balanced.signal, "cycled_phase": balanced.phase,
+            "cycled_increments": balanced.increments, "cycled_times": balanced.repetition_times,
+        }  # fmt: skip
+    if balanced.field is None:
+        raise InputError("magnitudes alone need the off-resonance in a field map", field="field")
+    return {
+        "balanced": balanced.signal, "balanced_angles": balanced.flip_angles,
+        "balanced_increments": balanced.increments, "balanced_times": balanced.repetition_times,
+        "balanced_echoes": balanced.echo_times, "total_field": device.asarray(balanced.field),
+    }  # fmt: skip
+
+
+def _band_notes(found: VfaMaps) -> list[str]:
+    """Return the share of voxels with R1 that lie in a band of balanced steady states."""
+    if "balanced_used" not in found.maps:
+        return []
+    known = found["r1"] > 0
+    banded = known & (found["balanced_r2"] == 0)
+    share = 100.0 * int(banded.sum()) / max(int(known.sum()), 1)
+    return [f"R2 is unknown, and 0, in {share:.1f} % of the voxels: bands of the balanced images"]
 
 
 @on_device

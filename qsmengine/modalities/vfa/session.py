@@ -8,6 +8,8 @@ from typing import Any
 
 from qsmengine.data import Array
 from qsmengine.errors import naming
+from qsmengine.grid import Grid
+from qsmengine.io.bssfp import BalancedSeries, load_balanced
 from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
@@ -32,17 +34,28 @@ class VfaRequest(Request):
     b1
         Map of the transmit field, as a ratio to the nominal flip angle or in percent, or two images of actual
         flip-angle imaging or the double-angle method; empty: 1.
+    bssfp, bssfp_phase
+        Balanced steady states, one image per flip angle and increment, and their phases [rad]; empty: no R2.
+    bssfp_increments
+        Phase increments [deg], one per balanced image; None: 180.
+    fieldmap
+        Off-resonance in Hz or ppm, which balanced magnitudes need.
     """
 
     flip_angles: tuple[float, ...] | None = None
     repetition_times: tuple[float, ...] | None = None
     echo_times: tuple[float, ...] | None = None
     b1: tuple[Path, ...] = ()
+    bssfp: tuple[Path, ...] = ()
+    bssfp_phase: tuple[Path, ...] = ()
+    bssfp_increments: tuple[float, ...] | None = None
+    fieldmap: Path | None = None
 
     @property
     def extra(self) -> list[Path]:
         """Input files in addition to the images."""
-        return [*super().extra, *self.b1]
+        field = [] if self.fieldmap is None else [self.fieldmap]
+        return [*super().extra, *self.b1, *self.bssfp, *self.bssfp_phase, *field]
 
     @classmethod
     def of(cls, task: Task) -> VfaRequest:
@@ -67,7 +80,8 @@ def _open(request: VfaRequest) -> VfaFile:
 
 
 def _roles(request: VfaRequest, file: VfaFile) -> frozenset[str]:
-    return roles_of(checked_protocol(file), request.b1 or None)
+    b1, count = request.b1 or None, len(request.bssfp)
+    return roles_of(checked_protocol(file), b1, count, cycled=bool(request.bssfp_phase))
 
 
 def _acquisition(file: VfaFile) -> dict[str, Any]:
@@ -83,16 +97,31 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
     if run.request.b1:
         b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
         run.add(notes)
+    balanced = _balanced(run) if run.request.bssfp else None
     loaded = read_vfa(run.file)
     run.add(loaded.notes)
     series = loaded.series
     mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown)
     with naming(run.file.files[0].path):
         found = run_vfa(
-            replace(series, grid=grid), run.config, run.device, mask=mask, b1=b1, plan=run.plan,
-            progress=run.progress,
+            replace(series, grid=_with_strength(grid, run.file)), run.config, run.device, mask=mask, b1=b1,
+            balanced=balanced, plan=run.plan, progress=run.progress,
         )  # fmt: skip
     return Computed(found)
+
+
+def _balanced(run: Run[VfaRequest, VfaFile]) -> BalancedSeries:
+    request = run.request
+    return load_balanced(
+        request.bssfp, _with_strength(run.file.grid, run.file), run.notes, phase=request.bssfp_phase,
+        increments=request.bssfp_increments, field=request.fieldmap,
+    )  # fmt: skip
+
+
+def _with_strength(grid: Grid, file: VfaFile) -> Grid:
+    """Return the grid with the field strength of the sidecars, if they state one."""
+    known = file.files[0].sidecar.field_strength
+    return grid if known is None else grid.replace(field_strength=known)
 
 
 SESSION = Session(

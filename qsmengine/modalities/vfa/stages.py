@@ -14,7 +14,12 @@ APPARENT = Use("flip_angles", _BRAIN, {name: f"apparent_{name}" for name in _MAP
 """Fit with the nominal flip angles, from whose R1 the transmit field is estimated."""
 TRANSMIT = Use("transmit_field", {"r1": "apparent_r1", **_BRAIN})
 DENSITY = Use("proton_density", _BRAIN)
-SECTIONS = sections_of((DECAY, FIT, TRANSMIT, DENSITY))
+BALANCED, CYCLED, SINGLE = "balanced", "cycled", "single"
+"""Roles of balanced steady states: magnitudes, complex images at several increments, a single magnitude."""
+R2 = Use("balanced_decay", _BRAIN)
+R2_FREE = Use("balanced_decay", {**_BRAIN, "amplitude": "balanced_amplitude"})
+"""Fit of R2 with the amplitude of the spoiled echoes, and with an amplitude of the balanced ones."""
+SECTIONS = sections_of((DECAY, FIT, TRANSMIT, DENSITY, R2))
 TABLES = ("flip_angles", "repetition_times", "spoiled_times")
 ONE_ECHO = "common decay left out: one echo per flip angle; M0 and proton density contain the decay up to it"
 NO_B1 = "no B1 map: flip angles are taken as nominal; an error of 1 % in B1 makes R1 wrong by 2 %"
@@ -26,7 +31,8 @@ def plan_vfa(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = f
 
     `roles` are "later_echoes" if a flip angle has more than one echo, and "b1" for a map of the transmit field.
     Without a map, a method of the transmit field that the configuration names estimates it from R1 at nominal
-    flip angles.
+    flip angles. Balanced steady states have the role "balanced" (with "single" if there is one image), or
+    "cycled" with their phases; R2 follows from them.
     """
     present = {"spoiled", "brain_mask", *TABLES, *(roles & {"b1"})}
     uses, notes = [], []
@@ -41,4 +47,22 @@ def plan_vfa(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = f
         uses += [APPARENT, TRANSMIT]
     else:
         notes.append(NO_B1)
-    return plan_uses(config, [*uses, FIT, DENSITY], present, grid, volumes, notes)
+    uses += [FIT, DENSITY]
+    if CYCLED in roles:
+        present |= {"cycled", "cycled_phase", "cycled_increments", "cycled_times"}
+        config = _with_method(config, "ellipse")
+        uses.append(R2)
+    elif BALANCED in roles:
+        tables = {f"balanced_{name}" for name in ("angles", "increments", "times", "echoes")}
+        present |= {"balanced", "total_field", *tables}
+        config = _with_method(config, "known_field")
+        uses.append(R2 if SINGLE in roles else R2_FREE)
+    return plan_uses(config, uses, present, grid, volumes, notes)
+
+
+def _with_method(config: Config, method: str) -> Config:
+    """Return the configuration with another method of R2, unless it is switched off."""
+    chosen = getattr(config, R2.section)
+    if chosen is None or chosen.method == method:
+        return config
+    return config.model_copy(update={R2.section: chosen.model_copy(update={"method": method})})

@@ -1,0 +1,139 @@
+"""Loading of balanced steady-state free precession, and of the field map that its analysis needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io._series import SeriesFile, open_file
+from qsmengine.io._volumes import read_volumes
+from qsmengine.io.nifti import read_image
+from qsmengine.io.sidecars import read_sidecar
+from qsmengine.io.vfa import REPETITION
+from qsmengine.units import ppm_per_hz
+
+ALTERNATING = 180.0
+"""Phase increment of a sequence that does not state one [deg]: alternating pulses."""
+
+
+@dataclass(frozen=True)
+class BalancedSeries:
+    """Balanced steady states, and the field for their analysis.
+
+    Parameters
+    ----------
+    signal
+        (x, y, z, volume) magnitude, any unit.
+    flip_angles, increments
+        (volume,) nominal flip angles and phase increments of the pulses [deg].
+    repetition_times, echo_times
+        (volume,) [s].
+    phase
+        (x, y, z, volume) [rad]; None: magnitudes alone.
+    field
+        (x, y, z) off-resonance [ppm]; None for complex images at four or more increments.
+    """
+
+    signal: Array
+    flip_angles: tuple[float, ...]
+    increments: tuple[float, ...]
+    repetition_times: tuple[float, ...]
+    echo_times: tuple[float, ...]
+    phase: Array | None = None
+    field: Array | None = None
+
+
+def load_balanced(
+    magnitude: Sequence[Path],
+    grid: Grid,
+    notes: list[str],
+    *,
+    phase: Sequence[Path] = (),
+    increments: Sequence[float] | None = None,
+    field: Path | None = None,
+) -> BalancedSeries:
+    """Load balanced steady states on `grid`, one 3-D image per flip angle and increment; extend `notes`.
+
+    Flip angles, repetition times and echo times are read from the sidecars.
+
+    Raises
+    ------
+    InputError
+        For images on another grid, missing values, numbers of images or increments that do not match, and a
+        missing field map where the magnitudes alone are given.
+    """
+    if increments is not None and len(increments) != len(magnitude):
+        raise InputError(
+            f"{len(increments)} increments for {len(magnitude)} images", field="--bssfp-increments"
+        )
+    if phase and len(phase) != len(magnitude):
+        raise InputError(f"{len(phase)} phase images for {len(magnitude)} magnitudes", field="--bssfp-phase")
+    if not phase and field is None:
+        raise InputError(
+            "magnitudes alone need the off-resonance: give --fieldmap, or phases at four increments",
+            field="--bssfp",
+        )
+    files, angles = [_opened(path, grid) for path in magnitude], list(phase)
+    tables = [[_number(file, names) for file in files] for names in (("FlipAngle",), REPETITION, ("EchoTime",))]
+    signal, _ = read_volumes(files, grid, range(len(files)), notes)
+    if increments is None:
+        increments = [ALTERNATING] * len(files)
+        notes.append(f"bSSFP: phase increments taken as {ALTERNATING:g} degrees")
+    radians = None
+    if angles:
+        parts = [_phase(path, grid) for path in angles]
+        radians = np.stack(parts, axis=-1)
+    return BalancedSeries(
+        signal, tuple(tables[0]), tuple(map(float, increments)), tuple(tables[1]), tuple(tables[2]), radians,
+        None if field is None else load_field(field, grid),
+    )  # fmt: skip
+
+
+def load_field(path: Path, grid: Grid) -> Array:
+    """Load a field map (x, y, z), in Hz or ppm by ``Units`` of its sidecar, as [ppm].
+
+    Raises
+    ------
+    InputError
+        For a map on another grid, and a missing or other unit.
+    """
+    array, own, _ = read_image(path)
+    check_same_grid(own, grid, path, "the images")
+    unit = (read_sidecar(path).text("Units") or "").strip().lower()
+    if unit not in {"hz", "ppm"}:
+        raise InputError(f"{unit or 'missing'}: a field map in Hz or ppm is needed", source=path, field="Units")
+    factor = ppm_per_hz(grid.required_field_strength) if unit == "hz" else 1.0
+    known = np.nan_to_num(array.reshape(grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(known * np.float32(factor), dtype=np.float32)
+
+
+def _opened(path: Path, grid: Grid) -> SeriesFile:
+    file = open_file(path)
+    check_same_grid(file.grid, grid, path, "the images")
+    if file.n_volumes != 1:
+        raise InputError(
+            f"has {file.n_volumes} volumes; give one image per increment", source=path, field="dim"
+        )
+    return file
+
+
+def _number(file: SeriesFile, names: Sequence[str]) -> float:
+    name = next((name for name in names if name in file.sidecar.values), names[0])
+    return file.sidecar.require_number(name, "balanced images need it in their sidecars")
+
+
+def _phase(path: Path, grid: Grid) -> Array:
+    """Return a phase image (x, y, z) [rad]; raises InputError for values that are not radians."""
+    _opened(path, grid)
+    phase = np.nan_to_num(read_image(path).array.reshape(grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
+    if not 0.5 < float(np.abs(phase).max()) <= 2 * np.pi + 0.01:
+        raise InputError(
+            f"largest phase {float(np.abs(phase).max()):g}; radians are needed", source=path, field="Units"
+        )
+    return phase
