@@ -57,10 +57,12 @@ def load_balanced(
     phase: Sequence[Path] = (),
     increments: Sequence[float] | None = None,
     field: Path | None = None,
+    field_follows: bool = False,
 ) -> BalancedSeries:
     """Load balanced steady states on `grid`, one 3-D image per flip angle and increment; extend `notes`.
 
-    Flip angles, repetition times and echo times are read from the sidecars.
+    Flip angles, repetition times and echo times are read from the sidecars. With `field_follows` the caller
+    adds the field map later.
 
     Raises
     ------
@@ -74,9 +76,9 @@ def load_balanced(
         )
     if phase and len(phase) != len(magnitude):
         raise InputError(f"{len(phase)} phase images for {len(magnitude)} magnitudes", field="--bssfp-phase")
-    if not phase and field is None:
+    if not phase and field is None and not field_follows:
         raise InputError(
-            "magnitudes alone need the off-resonance: give --fieldmap, or phases at four increments",
+            "magnitudes alone need the off-resonance: give --fieldmap, --phase, or phases at four increments",
             field="--bssfp",
         )
     files, angles = [_opened(path, grid) for path in magnitude], list(phase)

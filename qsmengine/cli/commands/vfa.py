@@ -22,6 +22,14 @@ def vfa(
             metavar="F...",
         ),
     ],
+    phase: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--phase",
+            help="their phases in the same order, for susceptibility and the field of the same images",
+            metavar="F...",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
     flip_angles: Annotated[
         list[str] | None,
@@ -121,6 +129,7 @@ def vfa(
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.cli.options.parsers import parse_numbers
+    from qsmengine.modalities.gre.stages import SECTIONS as FIELD_SECTIONS
     from qsmengine.modalities.vfa.session import SESSION, VfaRequest
     from qsmengine.modalities.vfa.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
@@ -129,7 +138,12 @@ def vfa(
     methods = [] if method is None else [f"flip_angles.method={method}"]
     if b1_method is not None:
         methods.append(f"transmit_field.method={b1_method}")
-    settings_ = load_config(config, preset=preset, settings=[*methods, *(settings or ())], sections=SECTIONS)
+    settings_ = load_config(
+        config,
+        preset=preset,
+        settings=[*methods, *(settings or ())],
+        sections=(*SECTIONS, *FIELD_SECTIONS) if phase else SECTIONS,
+    )
     request = VfaRequest(
         images=tuple(magnitude),
         out=out,
@@ -137,6 +151,7 @@ def vfa(
         repetition_times=parse_numbers(repetition_times, "--repetition-times"),
         echo_times=parse_numbers(echo_times, "--echo-times"),
         b1=tuple(b1 or ()),
+        phase=tuple(phase or ()),
         bssfp=tuple(bssfp or ()),
         bssfp_phase=tuple(bssfp_phase or ()),
         bssfp_increments=parse_numbers(bssfp_increments, "--bssfp-increments"),

@@ -10,6 +10,7 @@ COMMAND = Command(
     "Compute R1, T1, R2* and proton density from spoiled gradient echoes at several flip angles.",
     several=(
         "--magnitude",
+        "--phase",
         "--flip-angles",
         "--repetition-times",
         "--echo-times",

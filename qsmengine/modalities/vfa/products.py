@@ -15,6 +15,8 @@ PRODUCTS = (
     Product("amplitude", "M0map", {}, "equilibrium magnetisation times the receive field", _KNOWN),
     Product("pd", "PDmap", {}, "proton density relative to water", _KNOWN),
     Product("b1", "TB1map", {}, "transmit field relative to its nominal value", _BRAIN),
+    Product("chi", "Chimap", {"desc": "vfa"}, "magnetic susceptibility", Support("chi"), column="vfa_chi"),
+    Product("total_field", "fieldmap", {"desc": "vfa"}, "field offset from all sources"),
     Product("balanced_r2", "R2map", {"desc": "bssfp"}, _R2, Support("balanced_r2"), column="bssfp_r2"),
     Product("balanced_r2_sd", "R2map", {"desc": "bssfpsd"}, "standard deviation of R2"),
     Product("r1_sd", "R1map", {"desc": "sd"}, "standard deviation of R1"),

@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import naming
 from qsmengine.grid import Grid
 from qsmengine.io.bssfp import BalancedSeries, load_balanced
 from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
+from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.modalities.transmit import B1, load_b1
+from qsmengine.modalities.vfa.phases import load_combined
 from qsmengine.modalities.vfa.products import PRODUCTS
-from qsmengine.modalities.vfa.run import brain_mask, roles_of, run_vfa
+from qsmengine.modalities.vfa.run import VfaMaps, brain_mask, roles_of, run_vfa
 from qsmengine.modalities.vfa.series import FIRST, LATER, OWN, STEP
-from qsmengine.modalities.vfa.stages import plan_vfa
+from qsmengine.modalities.vfa.stages import PHASE, plan_vfa
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 
 
@@ -34,6 +37,8 @@ class VfaRequest(Request):
     b1
         Map of the transmit field, as a ratio to the nominal flip angle or in percent, or two images of actual
         flip-angle imaging or the double-angle method; empty: 1.
+    phase
+        Phases of the images, in their order, for susceptibility and the field; empty: magnitudes alone.
     bssfp, bssfp_phase
         Balanced steady states, one image per flip angle and increment, and their phases [rad]; empty: no R2.
     bssfp_increments
@@ -46,6 +51,7 @@ class VfaRequest(Request):
     repetition_times: tuple[float, ...] | None = None
     echo_times: tuple[float, ...] | None = None
     b1: tuple[Path, ...] = ()
+    phase: tuple[Path, ...] = ()
     bssfp: tuple[Path, ...] = ()
     bssfp_phase: tuple[Path, ...] = ()
     bssfp_increments: tuple[float, ...] | None = None
@@ -55,7 +61,7 @@ class VfaRequest(Request):
     def extra(self) -> list[Path]:
         """Input files in addition to the images."""
         field = [] if self.fieldmap is None else [self.fieldmap]
-        return [*super().extra, *self.b1, *self.bssfp, *self.bssfp_phase, *field]
+        return [*super().extra, *self.b1, *self.phase, *self.bssfp, *self.bssfp_phase, *field]
 
     @classmethod
     def of(cls, task: Task) -> VfaRequest:
@@ -81,7 +87,8 @@ def _open(request: VfaRequest) -> VfaFile:
 
 def _roles(request: VfaRequest, file: VfaFile) -> frozenset[str]:
     b1, count = request.b1 or None, len(request.bssfp)
-    return roles_of(checked_protocol(file), b1, count, cycled=bool(request.bssfp_phase))
+    roles = roles_of(checked_protocol(file), b1, count, cycled=bool(request.bssfp_phase))
+    return roles | {PHASE} if request.phase else roles
 
 
 def _acquisition(file: VfaFile) -> dict[str, Any]:
@@ -97,24 +104,38 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
     if run.request.b1:
         b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
         run.add(notes)
+    echoes = load_combined(run.file, run.request.phase, run.config, run.notes) if run.request.phase else None
     balanced = _balanced(run) if run.request.bssfp else None
     loaded = read_vfa(run.file)
     run.add(loaded.notes)
     series = loaded.series
     mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown)
+    field = None
+    if echoes is not None:
+        field = run_qsm(echoes, run.config, run.device, mask=mask, progress=run.progress)
+        run.add(field.notes)
+        if balanced is not None and balanced.field is None:
+            balanced = replace(balanced, field=to_numpy(field.total_field))
     with naming(run.file.files[0].path):
         found = run_vfa(
             replace(series, grid=_with_strength(grid, run.file)), run.config, run.device, mask=mask, b1=b1,
             balanced=balanced, plan=run.plan, progress=run.progress,
         )  # fmt: skip
-    return Computed(found)
+    return Computed(found if field is None else _with_chi(found, field))
+
+
+def _with_chi(found: VfaMaps, field: QsmResult) -> VfaMaps:
+    """Return the maps with susceptibility and total field of the same images."""
+    maps = {**found.maps, "chi": field.chi, "total_field": field.total_field}
+    units = {**found.units, **{name: field.units[name] for name in ("chi", "total_field")}}
+    return replace(found, maps=maps, units=units, records=(*found.records, *field.records))
 
 
 def _balanced(run: Run[VfaRequest, VfaFile]) -> BalancedSeries:
     request = run.request
     return load_balanced(
         request.bssfp, _with_strength(run.file.grid, run.file), run.notes, phase=request.bssfp_phase,
-        increments=request.bssfp_increments, field=request.fieldmap,
+        increments=request.bssfp_increments, field=request.fieldmap, field_follows=bool(request.phase),
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qsmengine.grid import Grid
 from qsmengine.modalities.vfa.series import LATER
 from qsmengine.pipeline.configuration.model import Config
@@ -16,6 +18,8 @@ TRANSMIT = Use("transmit_field", {"r1": "apparent_r1", **_BRAIN})
 DENSITY = Use("proton_density", _BRAIN)
 BALANCED, CYCLED, SINGLE = "balanced", "cycled", "single"
 """Roles of balanced steady states: magnitudes, complex images at several increments, a single magnitude."""
+PHASE = "phase"
+"""Role of phases, from which susceptibility follows."""
 R2 = Use("balanced_decay", _BRAIN)
 R2_FREE = Use("balanced_decay", {**_BRAIN, "amplitude": "balanced_amplitude"})
 """Fit of R2 with the amplitude of the spoiled echoes, and with an amplitude of the balanced ones."""
@@ -57,7 +61,8 @@ def plan_vfa(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = f
         present |= {"balanced", "total_field", *tables}
         config = _with_method(config, "known_field")
         uses.append(R2 if SINGLE in roles else R2_FREE)
-    return plan_uses(config, uses, present, grid, volumes, notes)
+    plan = plan_uses(config, uses, present, grid, volumes, notes)
+    return replace(plan, kept=(*plan.kept, "chi", "total_field")) if PHASE in roles else plan
 
 
 def _with_method(config: Config, method: str) -> Config:

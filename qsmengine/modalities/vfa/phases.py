@@ -1,0 +1,106 @@
+"""Gradient echoes of all flip angles as one series, for the susceptibility of the same images.
+
+The flip angles share the field but not the phase at echo time 0. With s(a, t) the complex echoes, each flip
+angle is first rotated by its offset to the first one, angle(sum_t s(a, t) conj(s(0, t))). Then
+
+    S(t) = sum_a abs(s(a, t)) s(a, t),   magnitude = sqrt(sum_a abs(s(a, t))^2),
+
+which weights every phase by its inverse variance. The noise of the real part is that of a single image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qsmengine.backend.device import array_module
+from qsmengine.data import Array, GreSeries
+from qsmengine.errors import InputError
+from qsmengine.io.gre import load_gre
+from qsmengine.io.vfa import VfaFile
+from qsmengine.pipeline.configuration.model import Config
+from qsmengine.stages.relaxometry.flip_angles import Protocol
+
+
+def load_combined(file: VfaFile, phase: Sequence[Path], config: Config, notes: list[str]) -> GreSeries:
+    """Load magnitudes and phases of every flip angle as one gradient-echo series; extend `notes`.
+
+    Parameters
+    ----------
+    file
+        Opened series of magnitudes.
+    phase
+        Phase images in the order of the magnitudes.
+    config
+        Settings for reading phases.
+    notes
+        Decisions.
+
+    Raises
+    ------
+    InputError
+        For numbers of images that do not match, flip angles with different echo times, and everything that
+        :func:`qsmengine.io.gre.load_gre` refuses.
+    """
+    if len(phase) != len(file.files):
+        raise InputError(f"{len(phase)} phase images for {len(file.files)} magnitudes", field="--phase")
+    owner = [index for index, one in enumerate(file.files) for _ in range(one.n_volumes)]
+    options = config.input
+    found = []
+    for group in Protocol(file.flip_angles, file.repetition_times, file.echo_times).acquisitions:
+        own = list(dict.fromkeys(owner[volume] for volume in group))
+        times = [file.echo_times[v] for index in own for v, image in enumerate(owner) if image == index]
+        loaded = load_gre(
+            [file.files[index].path for index in own], [phase[index] for index in own],
+            echo_times=times, phase_sign=options.phase_sign,
+            phase_units=options.phase_units, slice_alternation=options.slice_alternation,
+        )  # fmt: skip
+        notes.extend(note for note in loaded.notes if note not in notes)
+        found.append(loaded.series)
+    return combined_echoes(found)
+
+
+def combined_echoes(series: Sequence[GreSeries]) -> GreSeries:
+    """Return the gradient echoes of all flip angles together, from those of each; on their device.
+
+    Raises
+    ------
+    InputError
+        For flip angles with different echo times or grids.
+    """
+    if len({one.echo_times for one in series}) > 1:
+        raise InputError(
+            "the flip angles have different echo times; their phases cannot be combined", field="EchoTime"
+        )
+    if any(not one.grid.matches(series[0].grid) for one in series):
+        raise InputError("the flip angles have different grids", field="affine")
+    xp = array_module(series[0].phase)
+    first = _echoes(series[0], xp)
+    total, power = [abs(echo) * echo for echo in first], [abs(echo) ** 2 for echo in first]
+    for one in series[1:]:
+        echoes = _echoes(one, xp)
+        common = sum(
+            (a * b.conj() for a, b in zip(echoes[1:], first[1:], strict=True)), echoes[0] * first[0].conj()
+        )
+        size = abs(common)
+        back = common.conj() / xp.where(size > 0, size, np.float32(1))
+        for index, echo in enumerate(echoes):
+            total[index] = total[index] + abs(echo) * echo * back
+            power[index] = power[index] + abs(echo) ** 2
+    unknown = [one.unknown for one in series if one.unknown is not None]
+    return replace(
+        series[0],
+        magnitude=xp.stack([one ** np.float32(0.5) for one in power], axis=-1),
+        phase=xp.stack([xp.angle(one) for one in total], axis=-1),
+        unknown=np.logical_or.reduce(unknown) if unknown else None,
+    )
+
+
+def _echoes(series: GreSeries, xp: Any) -> list[Array]:
+    """Return the echoes (x, y, z) as complex64."""
+    turn = [xp.exp(1j * series.phase[..., echo]).astype(np.complex64) for echo in range(len(series.echo_times))]
+    return [series.magnitude[..., echo] * factor for echo, factor in enumerate(turn)]
