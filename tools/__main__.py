@@ -11,6 +11,7 @@ COMMANDS = {
     "gallery": "run every preset on real data, check the maps, and draw them into docs/images/",
     "diffusion-pictures": "the pictures of docs/diffusion.md",
     "tutorial": "run the commands of docs/tutorial.md and draw its pictures",
+    "screens": "pages of a good session and of faulty ones, for docs/quality.md",
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
     "submissions": "a QSM-CI submission folder per method, from the registry",
 }
