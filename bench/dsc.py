@@ -5,7 +5,8 @@ areas that their rectangles have. The series of the timings has two tissues, art
 order as a NIfTI file gives it. A chain is `reconstruct_dsc` without motion correction, on a given mask. If
 osipy is installed (it needs Python 3.12), its deconvolutions are in the table, and its pipeline with the
 defaults (signal to curves, artery, leakage, oSVD, maps) runs on the same series in the same rounds.
-`--part heads` draws heads instead, see :mod:`bench.dsc_heads`.
+`--part heads` draws heads instead, see :mod:`bench.dsc_heads`, and `--part command` runs the whole command, see
+:mod:`bench.dsc_command`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench import dsc_heads
+from bench.dsc_command import seconds_of_commands
 from bench.machine import ROOT
 from bench.timing import devices, measure, parser, ratio, report, write_json
 from qsmengine.api.perfusion import reconstruct_dsc
@@ -43,8 +45,8 @@ SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gamma", {}),
 )
 """Methods and parameters of the table."""
-PARTS = ("times", "osipy", "curves", "heads")
-"""Parts of the measurement; heads are drawn on request only."""
+PARTS = ("times", "osipy", "curves", "heads", "command")
+"""Parts of the measurement; heads and command on request only."""
 CURVES = ROOT / "tests" / "data" / "osipi-dsc" / "dsc_data.csv"
 STEP, ECHO_TIME, ARRIVAL, SNR = 1.5, 0.03, 18.0, 100.0
 
@@ -62,6 +64,7 @@ def main(argv: list[str]) -> int:
     arguments.add_argument(
         "--residue", nargs="+", choices=dsc_heads.RESIDUES, default=("exponential",), help="of heads"
     )
+    arguments.add_argument("--osipy", help="osipy's command, for `--part command`; default: that on the path")
     arguments.add_argument("--set", nargs="+", default=(), help="settings of the heads' chain")
     options = arguments.parse_args(argv)
     case = Case((options.shape[0], options.shape[1], options.shape[2]), options.frames)
@@ -83,6 +86,8 @@ def _measured(part: str, case: Case, options: argparse.Namespace, device: Device
         return case.against_osipy(device, options.rounds)
     if part == "curves":
         return errors_on_curves(device)
+    if part == "command":
+        return seconds_of_commands(case, device, options.rounds, tuple(options.method), options.osipy)
     return dsc_heads.table(options.heads, options.snr, options.residue, options.set, device)
 
 

@@ -13,10 +13,7 @@ Competitors take turns. The smallest time of the rounds counts: other work on th
 
 from __future__ import annotations
 
-import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from bench.diffusion import Case, mrtrix_metrics, our_command
-from bench.machine import ROOT
 from bench.nlm import images_of
+from bench.process import Process
 from bench.qsm.heads import load_map, load_series, make_head
 from bench.timing import Timing, measure, parser, report, write_json
 from qsmengine.backend.device import Device, resolve_device
@@ -105,7 +102,7 @@ def _ratio(row: Mapping[str, Any]) -> str:
 
 
 def _help(folder: Path, device: Device, rounds: int) -> list[dict[str, Any]]:
-    ours = _Process([sys.executable, "-m", "qsmengine", "--help"], folder)
+    ours = Process([sys.executable, "-m", "qsmengine", "--help"], folder)
     timing = measure({"ours": ours}, device, rounds=rounds)["ours"]
     return [{"what": "`qsmengine --help`", "ours": _least(timing), "our_cpu": min(ours.cpu)}]
 
@@ -113,12 +110,12 @@ def _help(folder: Path, device: Device, rounds: int) -> list[dict[str, Any]]:
 def _dti(folder: Path, device: Device, rounds: int) -> list[dict[str, Any]]:
     case = Case((112, 112, 60), 64)
     case.write(folder)
-    runs = {"ours": _Process(our_command("iwls", folder, device), folder)}
+    runs = {"ours": Process(our_command("iwls", folder, device), folder)}
     if shutil.which("dwi2tensor") is not None:
         tensor = ["dwi2tensor", "-quiet", "-force", "-nthreads", str(device.threads), "-fslgrad"]
         tensor += [str(folder / name) for name in ("dwi.bvec", "dwi.bval", "dwi.nii", "theirs.nii")]
-        runs["tensor"] = _Process(tensor, folder)
-        runs["maps"] = _Process(mrtrix_metrics(str(folder / "theirs.nii"), folder, []), folder)
+        runs["tensor"] = Process(tensor, folder)
+        runs["maps"] = Process(mrtrix_metrics(str(folder / "theirs.nii"), folder, []), folder)
     times = {name: _least(timing) for name, timing in measure(runs, device, rounds=rounds, warm_up=1).items()}
     cpu = {name: min(run.cpu) for name, run in runs.items()}
     what = "`qsmengine dti --fit iwls`, 112 x 112 x 60 x 69"
@@ -137,7 +134,7 @@ def _denoise(folder: Path, device: Device, rounds: int) -> list[dict[str, Any]]:
         write_image(path, images[..., volume], grid)
     ours = [sys.executable, "-m", "qsmengine", "denoise", *map(str, paths), "--sigma", "1"]
     ours += ["--out", str(folder / "out")]
-    command = _Process([*ours, *_options(device)], folder)
+    command = Process([*ours, *_options(device)], folder)
     runs: dict[str, Callable[[], object]] = {"ours": command}
     if find_spec("skimage") is not None:
         from skimage.restoration import denoise_nl_means
@@ -216,26 +213,6 @@ def _least(timing: Timing) -> float:
 
 def _options(device: Device) -> list[str]:
     return ["--device", "cpu", "--threads", str(device.threads), "--force", "--quiet"]
-
-
-class _Process:
-    """A command to run, and the CPU seconds of each of its runs; bytecode is kept in `folder`."""
-
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self.command, self.cpu = command, list[float]()
-        own = {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
-        self._environment = os.environ | own
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
-
-    def __call__(self) -> None:
-        before = _children()
-        subprocess.run(self.command, check=True, env=self._environment, stdout=subprocess.DEVNULL)
-        self.cpu.append(_children() - before)
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
