@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu_model import hardware as hw
-from bench.gpu_model.costs import DIFFUSION, LONG, kernel_costs, whole_launch
+from bench.gpu_model.costs import DIFFUSION, LONG, PERFUSION, kernel_costs, whole_launch
 from bench.gpu_model.document import GOALS, document
 from bench.gpu_model.predict import KernelCost, StepTime, chain_time, step_time
 from bench.machine import ROOT
@@ -25,7 +25,7 @@ from qsmengine.backend.signatures import all_kernels
 from qsmengine.errors import UsageError
 
 RESULTS = ROOT / "bench" / "results"
-VOXELS = {"mnlm": 256 * 256 * 160, "tensor": DIFFUSION["n"]}
+VOXELS = {"mnlm": 256 * 256 * 160, "tensor": DIFFUSION["n"], "perfusion": PERFUSION["n"]}
 """Single works -> voxels that the prediction is for."""
 
 

@@ -25,6 +25,8 @@ VOLUME = {
 """Dimensions of a volume of 256 x 256 x 160, its coarser and its padded grids."""
 DIFFUSION = {"n": 752_640, "fitted": 752_640, "volumes": 69, "blocks": 9, "sigmas": 1, "marked": 69}
 """Dimensions of a series of 112 x 112 x 60 voxels and 69 volumes."""
+PERFUSION = {"n": 128 * 128 * 24, "frame": 60, "settings": 1, "start": 22, "node": 100}
+"""Dimensions of a bolus series of 128 x 128 x 24 voxels and 60 frames."""
 COUNT = 4
 """Of echoes, components and parameters."""
 
@@ -45,9 +47,30 @@ class Trips:
     times: Mapping[int, float]
 
 
-TRIPS = {"tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9})}
+TRIPS = {
+    "tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9}),
+    "exponential_transit": Trips(
+        43,
+        {
+            3: 4,
+            4: 22,
+            5: 22,
+            6: 330,
+            7: 22,
+            8: 10,
+            9: 600,
+            10: 600,
+            11: 600,
+            **dict.fromkeys(range(12, 36), 10),
+        },
+    ),
+    "bolus_features": Trips(7, {3: 15, 5: 20}),
+    "log_contrast": Trips(13, {5: 10, 6: 20, 7: 10, 10: 4, 11: 15}),
+}
 """Kernels whose inner loops are long. tensor_fit: nine blocks of eight volumes; loops 6 and 7 refine a step,
-which few voxels need, loop 8 belongs to FSL's weights."""
+which few voxels need, loop 8 belongs to FSL's weights. exponential_transit: 22 starts and ten steps over 60
+frames, four or sixteen at a time; bolus_features: 60 frames, three or four at a time; log_contrast: ten frames
+of baseline, and 60 frames, four or sixteen at a time."""
 
 LONG = frozenset(
     {
@@ -103,8 +126,8 @@ def _cycles(kernel: str, code: sass.Code) -> float | None:
 
 
 def whole_launch(kernel: Kernel) -> tuple[int, int]:
-    """Bytes that a launch on a whole volume or diffusion series must move, and its work items."""
-    known = DIFFUSION if "fitted" in kernel.dims else VOLUME
+    """Bytes that a launch on a whole volume, diffusion or bolus series must move, and its work items."""
+    known = DIFFUSION if "fitted" in kernel.dims else PERFUSION if "frame" in kernel.dims else VOLUME
     sizes = {d: known.get(d, COUNT) for d in kernel.dims}
     factor = {"in": 1, "out": 1, "inout": 2}
     moved = sum(

@@ -34,8 +34,9 @@ IDLE = frozenset(
     {"asarray", "ascontiguousarray", "empty", "moveaxis", "reshape", "ravel", "transpose", "broadcast_to"}
 )
 """Operations of CuPy that launch nothing where an array needs no change: views, and arrays as they are."""
-WORKS = {"mnlm": (64, 64, 40), "tensor": (28, 28, 15)}
-"""Shapes of single works: non-local means of four components, a weighted tensor fit of 69 volumes."""
+WORKS = {"mnlm": (64, 64, 40), "tensor": (28, 28, 15), "perfusion": (64, 64, 12)}
+"""Shapes of single works: non-local means of four components, a weighted tensor fit of 69 volumes, perfusion
+from a bolus series of 60 frames."""
 SHAPE, QUICK_SHAPE, ECHOES = (256, 256, 160), (128, 128, 80), 4
 
 
@@ -51,13 +52,18 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("NX", "NY", "NZ"))
     arguments.add_argument("--quick", action="store_true", help=f"{QUICK_SHAPE} in place of {SHAPE}")
     arguments.add_argument("--no-works", action="store_true", help="presets only, no single works")
+    arguments.add_argument("--works-only", type=Path, help="single works only, the rest from an earlier result")
     arguments.add_argument("--standin", type=Path, default=STANDIN, help="folder of the stand-in packages")
     arguments.add_argument("--json", type=Path, help="write the result to this file")
     arguments.add_argument("--before", type=Path, help="an earlier result of --json, to compare with")
     options = arguments.parse_args(argv)
     shape = QUICK_SHAPE if options.quick else tuple(options.shape)
     works = () if options.no_works else tuple(WORKS)
-    result = measure(options.preset or PRESETS, shape, works, options.standin)
+    earlier = json.loads(options.works_only.read_text(encoding="utf-8")) if options.works_only else None
+    presets = () if earlier else tuple(options.preset or PRESETS)
+    result = measure(presets, shape, works, options.standin)
+    if earlier is not None:
+        result = earlier | {"works": result["works"]}
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     before = json.loads(options.before.read_text(encoding="utf-8")) if options.before else None
@@ -74,7 +80,8 @@ def measure(
     """Rows by preset and by single work, each in a separate process."""
     machine = describe(cpu())
     with tempfile.TemporaryDirectory() as folder:
-        heads.make_head(Path(folder), (shape[0], shape[1], shape[2]), [ECHOES])
+        if presets:
+            heads.make_head(Path(folder), (shape[0], shape[1], shape[2]), [ECHOES])
         rows = {name: _run(Path(folder), name, standin) for name in (*presets, *works)}
     return {
         "benchmark": "host-work", "machine": machine, "shape": shape, "echoes": ECHOES,

@@ -1,6 +1,7 @@
 """A separate process under the stand-in: `python -m bench.host_work.worker FOLDER PRESET ECHOES`.
 
-`mnlm` and `tensor` in a preset's place run non-local means of four components, a weighted tensor fit.
+`mnlm`, `tensor` and `perfusion` in a preset's place run non-local means of four components, a weighted tensor
+fit, and perfusion from a bolus series.
 """
 
 from __future__ import annotations
@@ -154,10 +155,19 @@ def tensor() -> list[dict[str, Any]]:
     return run_once("tensor", lambda: case.fit("wls", signal, device))
 
 
+def perfusion() -> list[dict[str, Any]]:
+    """Perfusion maps from a bolus series on the device, with the default methods and a given mask."""
+    from bench.dsc import Case
+
+    device, case = resolve_device("cuda"), Case(WORKS["perfusion"], 60)
+    signal = device.asarray(case.signal.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)
+    return run_once("perfusion", lambda: case.reconstruct("exponential", signal, device))
+
+
 def main(argv: list[str]) -> int:
     folder, preset, echoes = Path(argv[0]), argv[1], int(argv[2])
     if preset in WORKS:
-        print(json.dumps(mnlm() if preset == "mnlm" else tensor()))
+        print(json.dumps({"mnlm": mnlm, "tensor": tensor, "perfusion": perfusion}[preset]()))
         return 0
     load_config(preset=preset)  # an unknown one is refused before any work
     with tempfile.TemporaryDirectory() as small:

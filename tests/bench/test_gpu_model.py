@@ -248,7 +248,7 @@ def test_a_work_whose_instructions_are_not_counted_is_judged_open(work):
 
 
 def test_single_works_are_scaled_to_the_whole():
-    for name, shape in {"mnlm": (256, 256, 160), "tensor": (112, 112, 60)}.items():
+    for name, shape in {"mnlm": (256, 256, 160), "tensor": (112, 112, 60), "perfusion": (128, 128, 24)}.items():
         assert command.VOXELS[name] == math.prod(shape)
 
 

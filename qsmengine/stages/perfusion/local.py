@@ -1,7 +1,7 @@
 """Priors of transit time and delay from the mean curves of blocks of voxels.
 
 At the noise of a single voxel, least squares alone scatter the transit time M widely and overestimate the mean
-flow. The mean curve of a block of about 9 mm determines M and the delay d well enough to serve as the centre of
+flow. The mean curve of a block of about 6 mm determines M and the delay d well enough to serve as the centre of
 their priors in its voxels. The blocks are averaged without large vessels, and fitted with a wide prior of log M
 about that of the mask's mean curve. Between the centres of the blocks, log M and d are interpolated linearly,
 weighted by the share of each block that was used.

@@ -38,6 +38,8 @@ OUTPUTS = {
 }  # fmt: skip
 VESSEL = 3.0
 """Smallest area of large vessels, over the median of the mask."""
+_SAMPLES = 1 << 22
+"""Samples that are averaged at a time."""
 FEATURES = ("area", "peak", "place", "centre", "width", "roughness")
 
 
@@ -147,9 +149,14 @@ def cbv_frames(curves: Curves, window: str) -> tuple[int, int]:
 
 def mean_curve(curves: Curves, chosen: Array | None = None) -> npt.NDArray[np.float64]:
     """Return the mean curve (frame,) of the mask, or of the voxels `chosen` (voxel,) bool."""
-    xp = array_module(curves.planes.array)
+    planes, xp = curves.planes.array, array_module(curves.planes.array)
     where = xp.flatnonzero(curves.mask if chosen is None else chosen)
-    return to_numpy(xp.stack([plane[where].mean(dtype=np.float64) for plane in curves.planes.array]))
+    frames = max(_SAMPLES // max(int(where.size), 1), 1)
+    parts = [
+        planes[first : first + frames, where].mean(axis=1, dtype=np.float64)
+        for first in range(0, curves.frames, frames)
+    ]
+    return to_numpy(xp.concatenate(parts))
 
 
 def without_vessels(curves: Curves) -> Array:

@@ -37,9 +37,9 @@ class TransitParams(MapParams):
     shortest: float = Field(0.5, gt=0, le=10, description="shortest mean transit time [s]")
     longest: float = Field(60.0, gt=0, le=600, description="longest mean transit time [s]")
     iterations: int = Field(20, ge=1, le=200, description="steps of the fit")
-    block: float = Field(9.0, gt=0, le=100, description="edge of the blocks that give the priors' centres [mm]")
+    block: float = Field(6.0, gt=0, le=100, description="edge of the blocks that give the priors' centres [mm]")
     transit_sd: float = Field(
-        0.3, ge=0, le=5, description="standard deviation of the prior of log M; 0: no prior"
+        0.4, ge=0, le=5, description="standard deviation of the prior of log M; 0: no prior"
     )
     delay_sd: float = Field(
         1.0, ge=0, le=60, description="standard deviation of the prior of the delay [s]; 0: no prior"

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from qsmengine.api.denoising import denoise
 from qsmengine.api.perfusion import reconstruct_dsc
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array, DscSeries
@@ -103,19 +101,14 @@ def raw_perfusion(
 def measured_perfusion(person: RawPerfusion, device: Device | str) -> dict[str, Array]:
     """Reconstruct a series; return the maps named in `METRICS`, in `UNITS`.
 
-    The artery is chosen in the measured series; the model of exponential transit times is fitted to the series
-    denoised by MP-PCA.
+    The artery is chosen automatically, and the model of exponential transit times fitted to every voxel. The
+    series is not denoised: that would draw the transit times of small structures to those around them.
     """
-    series, (measured,) = person.series, person.series.signals
-    common: dict[str, Any] = {
-        "echo_times": series.echo_times, "repetition_time": series.repetition_time, "mask": person.mask,
-        "leakage": "none", "device": device,
-    }  # fmt: skip
-    artery = reconstruct_dsc(measured, series.grid, **common).aif
-    clean = denoise(measured, series.grid, mask=person.mask, method="mppca", device=device)
+    series = person.series
     result = reconstruct_dsc(
-        clean, series.grid, aif=artery.curve, method="exponential", relative_to=person.white, **common
-    )
+        series.signals[0], series.grid, echo_times=series.echo_times, repetition_time=series.repetition_time,
+        mask=person.mask, leakage="none", relative_to=person.white, device=device,
+    )  # fmt: skip
     white = perfusion_table()["white_matter"]
     scale = {"cbv": DENSITY * white.cbv, "cbf": DENSITY * 60.0 * white.cbv / white.mtt}
     return {

@@ -115,6 +115,28 @@ def test_a_cohort_uses_the_artery_region_and_mask_beside_a_series(with_companion
     assert relative[made.white].mean() == pytest.approx(1.0, abs=1e-4)
 
 
+def test_a_cohort_registers_the_frames_where_the_configuration_says_so(with_companions, tmp_path, monkeypatch):
+    from qsmengine.modalities.dsc import motion, session
+
+    moves = iter(np.linspace(0.0, 0.98, 50))
+
+    def found(*_):
+        matrix = np.eye(4)
+        matrix[1, 3] = next(moves)
+        return matrix
+
+    original = motion.correct_motion
+    monkeypatch.setattr(session, "correct_motion", lambda *a, **k: original(*a, **{**k, "find": found}))
+    plan = plan_cohort(with_companions[0], tmp_path / "out", load_config(settings=["input.motion=true"]))
+    assert run_cohort(plan, RunSettings(workers=0, device="cpu")).exit_code == 0
+    record = json.loads((tmp_path / "out/sub-01/perf/sub-01_desc-dsc_prov.json").read_text())
+    displacement = record["Acquisition"]["FramewiseDisplacement"]
+    assert displacement[0] == 0
+    assert displacement[1:] == pytest.approx([0.02] * 49, abs=1e-4)
+    values = next((tmp_path / "out").rglob("*_desc-quality_dsc.tsv")).read_text()
+    assert "displacement" in values
+
+
 def test_a_curve_and_a_mask_of_the_artery_beside_a_series_are_a_problem(with_companions, tmp_path):
     dataset, _ = with_companions
     (dataset / "sub-01/perf/sub-01_aif.tsv").write_text("time\tdr2star\n")
