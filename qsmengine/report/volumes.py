@@ -19,8 +19,8 @@ from qsmengine.report.tsv import read_rows
 
 MARGIN = 4
 """Voxels kept around the mask."""
-STEPS = 32_000
-"""Largest stored integer."""
+LARGEST, STEPS = 32_000, 4_000
+"""Largest stored integer, and steps from zero to the largest value of maps other than susceptibility."""
 FEWEST = 3
 """Layers that are kept when a page would become too large; beyond these, later ones are left out first."""
 STRIDES = (1, 2, 3, 4)
@@ -65,7 +65,7 @@ def layers_of(panels: Sequence[Panel], mask: Path | None, limit: int) -> tuple[l
     """Return the maps of the panels as layers of at most `limit` bytes together, and notes.
 
     Each file appears once, cropped to the mask and `MARGIN` voxels. Susceptibility is stored in steps of 1 ppb,
-    other maps in 32,000 steps of their range. If the layers are too large, those after the first `FEWEST` are
+    other maps in `STEPS` steps. If the layers are too large, those after the first `FEWEST` are
     left out; if these are still too large, every second voxel along each axis is kept, or one of `STRIDES`.
 
     Raises
@@ -122,7 +122,7 @@ def _layer(panel: Panel, mask: Path | None, stride: int) -> Layer:
     step = 1.0 if style.unit == "ppm" else (largest or 1.0) / STEPS
     window = panel.window or style.window
     low, high = (thousand * edge for edge in window) if window else _automatic(values)
-    stored = np.clip(np.rint(values / step), -STEPS, STEPS).astype(np.int16)
+    stored = np.clip(np.rint(values / step), -LARGEST, LARGEST).astype(np.int16)
     unit = "ppb" if style.unit == "ppm" else style.unit
     data = _encoded(stored, _cropped(grid, box, stride))
     return Layer(panel.label, unit, style.colours, low, high, step, data, {})
