@@ -15,6 +15,7 @@ COMMANDS = {
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
     "dsc": "perfusion maps from a bolus series, whole chains",
+    "vfa": "R1, R2* and proton density from files to files, against reading and qmrpy",
     "nlm": "joint non-local means against DIPY and scikit-image",
     "tfce": "permutation inference with TFCE against nilearn",
     "denoising": "effect of denoising on a virtual head's signal, R2*, and susceptibility",
