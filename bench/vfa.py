@@ -80,11 +80,9 @@ def write_case(
     mask = np.asarray(x**2 + y**2 + z**2 < 1)
     b1 = b1_map(grid, (0.0, 0.0, 0.0), SETTINGS.b1_spread)
     folds = np.sin(20 * x) * np.sin(23 * y) * np.sin(19 * z)
-    ones = np.ones(shape, np.float32)
-    clean = vfa_signal(
-        r1=np.float32(0.9) + np.float32(0.3) * folds, r2star=np.float32(20) + np.float32(8) * folds, m0=np.where(mask, 0.8, 0.02).astype(np.float32), b1=b1,
-        sensitivity=ones, grid=grid, settings=SETTINGS,
-    )  # fmt: skip
+    r1, r2star = np.float32(0.9) + np.float32(0.3) * folds, np.float32(20) + np.float32(8) * folds
+    m0, ones = np.where(mask, 0.8, 0.02).astype(np.float32), np.ones(shape, np.float32)
+    clean = vfa_signal(r1=r1, r2star=r2star, m0=m0, b1=b1, sensitivity=ones, grid=grid, settings=SETTINGS)
     signal = with_noise(clean.signal, 60.0, mask, np.random.default_rng(1))
     paths = []
     for volume, flip in enumerate(clean.flip_angles):

@@ -54,6 +54,7 @@ MODALITY = Modality(
     reconstruct=SESSION.reconstruct,
     products=SESSION.products,
     rows=ROWS,
+    measures=SESSION.measures,
     ignored=("*_R2primemap.*",),
     protocol=_protocol,
     drawing=DRAWING,

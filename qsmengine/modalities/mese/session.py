@@ -14,10 +14,12 @@ from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.mese import MeseFile, open_mese, read_mese
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.mese.products import PRODUCTS
+from qsmengine.modalities.mese.quality import MEASURES
 from qsmengine.modalities.mese.run import brain_mask, roles_of, run_mese
 from qsmengine.modalities.mese.series import IMAGES, STEP
 from qsmengine.modalities.mese.stages import plan_mese
 from qsmengine.modalities.modality import Task
+from qsmengine.modalities.rates import RateEvidence
 from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.stages.relaxometry.spin_echo import echo_spacing
@@ -83,7 +85,7 @@ def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
             plan=run.plan, progress=run.progress,
         )  # fmt: skip
     clipped = {"R2PrimeClippedShare": round(found.facts["clipped"], 6)} if "clipped" in found.facts else {}
-    return Computed(found, facts=clipped)
+    return Computed(found, RateEvidence(found), clipped)
 
 
 def _rate(path: Path, grid: Grid) -> Array:
@@ -105,6 +107,7 @@ SESSION = Session(
     open=_open,
     plan=plan_mese,
     compute=_compute,
+    measures=MEASURES,
     roles=lambda request, _: roles_of(request.b1 or None, request.r2star),
     acquisition=_acquisition,
 )

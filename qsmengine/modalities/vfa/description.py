@@ -71,6 +71,7 @@ MODALITY = Modality(
     reconstruct=SESSION.reconstruct,
     products=SESSION.products,
     rows=ROWS,
+    measures=SESSION.measures,
     protocol=_protocol,
     drawing=DRAWING,
     warm_up=warm_up,

@@ -14,10 +14,12 @@ from qsmengine.io.bssfp import BalancedSeries, load_balanced
 from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
 from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.modalities.modality import Task
+from qsmengine.modalities.rates import RateEvidence
 from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.modalities.vfa.phases import load_combined
 from qsmengine.modalities.vfa.products import PRODUCTS
+from qsmengine.modalities.vfa.quality import MEASURES
 from qsmengine.modalities.vfa.run import VfaMaps, brain_mask, roles_of, run_vfa
 from qsmengine.modalities.vfa.series import FIRST, LATER, OWN, STEP
 from qsmengine.modalities.vfa.stages import PHASE, plan_vfa
@@ -121,7 +123,7 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
             replace(series, grid=_with_strength(grid, run.file)), run.config, run.device, mask=mask, b1=b1,
             balanced=balanced, plan=run.plan, progress=run.progress,
         )  # fmt: skip
-    return Computed(found if field is None else _with_chi(found, field))
+    return Computed(found if field is None else _with_chi(found, field), RateEvidence(found))
 
 
 def _with_chi(found: VfaMaps, field: QsmResult) -> VfaMaps:
@@ -153,6 +155,7 @@ SESSION = Session(
     open=_open,
     plan=plan_vfa,
     compute=_compute,
+    measures=MEASURES,
     roles=_roles,
     acquisition=_acquisition,
     own=OWN,
