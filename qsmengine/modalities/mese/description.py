@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.io.mese import open_mese
+from qsmengine.modalities.mese.dicom import DICOM
 from qsmengine.modalities.mese.series import IMAGES, STEP, SUFFIXES, group
 from qsmengine.modalities.mese.session import SESSION, checked_times
 from qsmengine.modalities.mese.stages import SECTIONS
@@ -57,6 +58,7 @@ MODALITY = Modality(
     measures=SESSION.measures,
     ignored=("*_R2primemap.*",),
     protocol=_protocol,
+    dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,
 )

@@ -12,6 +12,7 @@ from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
 from qsmengine.modalities.transmit import with_b1
+from qsmengine.modalities.vfa.dicom import DICOM
 from qsmengine.modalities.vfa.series import FIRST, LATER, STEP, SUFFIXES, group
 from qsmengine.modalities.vfa.session import SESSION, checked_protocol
 from qsmengine.modalities.vfa.stages import SECTIONS
@@ -73,6 +74,7 @@ MODALITY = Modality(
     rows=ROWS,
     measures=SESSION.measures,
     protocol=_protocol,
+    dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,
 )
