@@ -11,6 +11,7 @@ from qsmengine.on_demand import names_on_demand
 from qsmengine.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from qsmengine.api.anatomy import reconstruct_anatomy
     from qsmengine.api.denoising import denoise
     from qsmengine.api.derived import (
         estimate_uncertainty,
@@ -48,6 +49,7 @@ __all__ = [
     "invert_dipole",
     "load_dwi",
     "load_gre",
+    "reconstruct_anatomy",
     "reconstruct_dsc",
     "reconstruct_mese",
     "reconstruct_qsm",
@@ -74,6 +76,7 @@ _HOMES = {
     "invert_dipole": "api.reconstruct",
     "load_dwi": "io.dwi",
     "load_gre": "io.gre",
+    "reconstruct_anatomy": "api.anatomy",
     "reconstruct_dsc": "api.perfusion",
     "reconstruct_mese": "api.spin_echoes",
     "reconstruct_qsm": "api.reconstruct",

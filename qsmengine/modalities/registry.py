@@ -17,6 +17,7 @@ MODALITIES = {
     "dsc": "qsmengine.modalities.dsc",
     "vfa": "qsmengine.modalities.vfa",
     "mese": "qsmengine.modalities.mese",
+    "anatomy": "qsmengine.modalities.t1w",
 }
 """Step -> package with the modules `description` (MODALITY) and `command` (COMMAND), in the order of plans."""
 

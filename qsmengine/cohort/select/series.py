@@ -6,7 +6,7 @@ from qsmengine.cohort.select.dataset import SessionFiles
 from qsmengine.modalities.registry import all_modalities
 from qsmengine.modalities.series import Series
 
-_LEFT_ASIDE = {"sbref": "single-band reference", "T1w": "T1-weighted image"}
+_LEFT_ASIDE = {"sbref": "single-band reference"}
 
 
 def group_series(files: SessionFiles) -> tuple[list[Series], list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from qsmengine.io.bids import BidsName
 
-_OWN = ("desc", "param")
+_OWN = ("desc", "label", "param")
 """Entities that distinguish the maps of one run."""
 
 

@@ -57,10 +57,10 @@ def test_steps_that_were_asked_for_and_are_missing_are_blocked(dataset, plan):
 
 def test_a_session_with_nothing_has_a_problem_of_its_own(dataset, plan):
     dataset.gre("01")
-    dataset.image("sub-02/anat/sub-02_T1w.nii.gz")
+    dataset.image("sub-02/dwi/sub-02_sbref.nii.gz")
     _, second = plan().sessions
     assert second.problems == ("sub-02: no series for any step",)
-    assert "T1w" in second.notes[0]
+    assert "sbref" in second.notes[0]
     assert plan().runnable == plan().sessions[:1]
 
 
@@ -190,7 +190,7 @@ def test_the_command_refuses_in_one_line(dataset, tmp_path, capsys, monkeypatch,
     assert words in err
 
 
-@pytest.mark.parametrize(("folder", "kinds"), [("anat", {"qsm", "vfa", "mese"}), ("dwi", {"dti"})])
+@pytest.mark.parametrize(("folder", "kinds"), [("anat", {"qsm", "vfa", "mese", "anatomy"}), ("dwi", {"dti"})])
 def test_a_folder_that_cannot_be_read_blocks_what_it_may_hold_alone(dataset, plan, monkeypatch, folder, kinds):
     dataset.gre("01")
     dataset.dwi("01")

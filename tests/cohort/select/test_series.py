@@ -134,7 +134,6 @@ def test_diffusion_directions_and_parts(dataset, group):
     dataset.dwi("01", entities="_dir-PA")
     dataset.image("sub-01/dwi/sub-01_dir-AP_sbref.nii.gz")
     dataset.image("sub-01/dwi/sub-01_dir-LR_part-phase_dwi.nii.gz", volumes=8)
-    dataset.image("sub-01/anat/sub-01_T1w.nii.gz")
     series, notes = group()
     assert sorted(series) == ["dti_dir-AP", "dti_dir-LR", "dti_dir-PA"]
     assert names(series["dti_dir-AP"].parts["dwi"]) == ["sub-01_dir-AP_part-mag_dwi.nii.gz"]
@@ -142,10 +141,17 @@ def test_diffusion_directions_and_parts(dataset, group):
         "sub-01/dwi/sub-01_dir-AP_part-phase_dwi.nii.gz: not used, the magnitude is fitted",
     )
     assert "magnitude is missing" in series["dti_dir-LR"].problems[0]
-    assert sorted(notes) == [
-        "sub-01/anat/sub-01_T1w.nii.gz: T1-weighted image, not used",
-        "sub-01/dwi/sub-01_dir-AP_sbref.nii.gz: single-band reference, not used",
-    ]
+    assert notes == ["sub-01/dwi/sub-01_dir-AP_sbref.nii.gz: single-band reference, not used"]
+
+
+def test_anatomy_comes_from_the_first_image_of_a_session(dataset, group):
+    dataset.image("sub-01/anat/sub-01_run-2_T1w.nii.gz")
+    dataset.image("sub-01/anat/sub-01_run-1_T1w.nii.gz")
+    series, notes = group()
+    (found,) = series.values()
+    assert names(found.parts["t1w"]) == ["sub-01_run-1_T1w.nii.gz"]
+    first, second = (f"sub-01/anat/sub-01_run-{run}_T1w.nii.gz" for run in (1, 2))
+    assert notes == [f"{second}: not used, anatomy comes from {first}"]
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -1,0 +1,56 @@
+"""Description of T1-weighted images as a modality."""
+
+from __future__ import annotations
+
+from qsmengine.errors import InputError
+from qsmengine.io.structural import StructuralFile, open_structural
+from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
+from qsmengine.modalities.session import opened
+from qsmengine.modalities.style import Style
+from qsmengine.modalities.t1w.quality import MEASURES
+from qsmengine.modalities.t1w.series import IMAGE, STEP, SUFFIXES, group
+from qsmengine.modalities.t1w.session import SESSION
+from qsmengine.modalities.t1w.stages import SECTIONS
+from qsmengine.phantom.structural_drawing import DRAWING
+
+MASK = "desc-t1wbrain_mask.nii.gz"
+ROWS = (
+    Row("label-GM_probseg.nii.gz", "grey matter", Style("gray", (0.0, 1.0), ""), mask=MASK),
+    Row("label-WM_probseg.nii.gz", "white matter", Style("gray", (0.0, 1.0), ""), mask=MASK),
+    Row("label-CSF_probseg.nii.gz", "cerebrospinal fluid", Style("gray", (0.0, 1.0), ""), mask=MASK),
+    Row(
+        "desc-dgm_dseg.nii.gz", "deep grey matter", Style("viridis", (0.0, 60.0), ""), mask=MASK,
+        caption="Labels of the deep grey matter. In a good one both sides are complete and equally large.",
+    ),
+)  # fmt: skip
+
+
+def _open(parts: Parts, _: Opening) -> Opened:
+    def read(_problems: list[InputError]) -> StructuralFile:
+        return open_structural(parts[IMAGE][0])
+
+    file = opened(read)
+    return file if isinstance(file, Opened) else Opened(file.grid, file.n_volumes)
+
+
+MODALITY = Modality(
+    name="t1w",
+    step=STEP,
+    title="Anatomy",
+    data="T1-weighted images",
+    absent="no T1-weighted image",
+    datatype=SESSION.datatype,
+    suffixes=SUFFIXES,
+    queries={"t1w": SUFFIXES},
+    group=group,
+    open=_open,
+    sections=SECTIONS,
+    plan=SESSION.plan,
+    files=SESSION.files,
+    reconstruct=SESSION.reconstruct,
+    products=SESSION.products,
+    rows=ROWS,
+    measures=MEASURES,
+    ignored=("*_volumes.*",),
+    drawing=DRAWING,
+)

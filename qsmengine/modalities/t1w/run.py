@@ -1,0 +1,170 @@
+"""Anatomy of a T1-weighted image in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, on_device, to_numpy
+from qsmengine.data import Array, Map
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid
+from qsmengine.modalities.t1w.series import IMAGE
+from qsmengine.modalities.t1w.stages import plan_anatomy
+from qsmengine.ops.gaussian import gaussian_filter
+from qsmengine.ops.transforms import Transform, Volume, bring
+from qsmengine.pipeline.configuration.model import Config
+from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
+from qsmengine.pipeline.run.plan import Plan, check_memory
+from qsmengine.pipeline.run.progress import Progress, ProgressCallback
+from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, segment, sides
+
+SURROUNDINGS = 6.0
+"""Standard deviation [mm] of the mean of white matter that fills lesions."""
+WHITE = tuple(CLASSES.index(name) for name in ("white_matter", "cerebellar_white_matter"))
+STEM = CLASSES.index("brain_stem")
+
+
+class BrainVolumes(NamedTuple):
+    """Volumes [mm^3]: grey and white matter, fluid in the mask, their sums, and lesions (None: not given)."""
+
+    gm: float
+    wm: float
+    csf: float
+    brain: float
+    mask: float
+    lesions: float | None
+
+
+@dataclass(frozen=True)
+class AnatomyMaps(RunResult):
+    """Maps ``gm``, ``wm``, ``csf``, ``corrected``, ``dgm`` and ``brain_mask``, and volumes."""
+
+    structures: tuple[StructureVolume, ...] = ()
+    volumes: BrainVolumes = field(default=BrainVolumes(0, 0, 0, 0, 0, None))
+
+
+@on_device
+def run_anatomy(
+    image: Map,
+    config: Config,
+    device: Device,
+    *,
+    mask: Array | None = None,
+    lesions: Array | None = None,
+    plan: Plan | None = None,
+    progress: ProgressCallback | None = None,
+) -> AnatomyMaps:
+    """Segment brain, deep grey matter and tissues of a T1-weighted image.
+
+    Parameters
+    ----------
+    image
+        T1-weighted image (x, y, z), any unit.
+    config
+        Methods and parameters.
+    device
+        Compute device.
+    mask
+        (x, y, z) brain mask; None: the closing of the classes of the network.
+    lesions
+        (x, y, z) lesions of white matter; they are filled with the intensity of the white matter around them
+        and count as white matter.
+    plan
+        Plan from :func:`qsmengine.modalities.t1w.stages.plan_anatomy`; made here when None.
+    progress
+        Called before and after each step.
+
+    Raises
+    ------
+    InputError
+        For an image without a brain or without three tissues, and masks that do not fit.
+    DeviceError
+        If the memory does not suffice.
+    """
+    grid, array = image.grid, np.ascontiguousarray(to_numpy(image.array), dtype=np.float32)
+    plan = plan or plan_anatomy(config, grid, 1)
+    check_memory(plan, device)
+    if progress is not None:
+        progress(Progress("brain and deep grey matter", 1, 1 + len(plan.steps)))
+    found = segment(array, grid, device)
+    inside = found.brain if mask is None else to_numpy(checked_mask(mask, grid))
+    marked = None
+    if lesions is not None:
+        check_shape("lesions", lesions, grid)
+        marked = to_numpy(lesions) != 0
+    filled = array if marked is None or not marked.any() else _filled(array, marked, found, grid, device)
+    state = {IMAGE: device.asarray(filled), "brain_mask": device.asarray(inside, bool)}
+    result = run_plan(plan, state, grid, device, progress, kind=AnatomyMaps)
+    placed = place(sides(found), found.grid, grid, to_numpy(result["csf"]))
+    labels = np.where(inside, placed.labels, 0).astype(np.int16)
+    maps = _overridden(result.maps, labels, found, grid, marked, device)
+    maps["dgm"] = device.asarray(labels, np.int16)
+    notes = [*result.notes, *_not_reliable(placed.volumes)]
+    return replace(
+        result, maps=maps, units={**result.units, "dgm": "1"}, notes=tuple(notes), structures=placed.volumes,
+        volumes=_volumes(maps, marked, grid),
+    )  # fmt: skip
+
+
+def _filled(
+    image: Volume, lesions: npt.NDArray[np.bool_], found: Segmentation, grid: Grid, device: Device
+) -> Volume:
+    """Return `image` with lesions replaced by the mean of the white matter around them."""
+    white = _of_classes(found, WHITE, grid) & ~lesions
+    if not white.any():
+        raise InputError("no white matter was found around the lesions", field="lesions")
+    weight = device.asarray(white.astype(np.float32))
+    size = grid.voxel_size
+    total = to_numpy(gaussian_filter(weight * device.asarray(image), size, SURROUNDINGS, device))
+    share = to_numpy(gaussian_filter(weight, size, SURROUNDINGS, device))
+    mean = np.where(share > 1e-3, total / np.maximum(share, np.float32(1e-3)), image[white].mean())
+    return np.where(lesions, mean, image).astype(np.float32)
+
+
+def _of_classes(found: Segmentation, classes: tuple[int, ...], grid: Grid) -> npt.NDArray[np.bool_]:
+    """Return the voxels (x, y, z) of the image that mostly belong to classes of the network."""
+    part = np.isin(found.classes, classes).astype(np.float32)
+    return np.asarray(bring(part, found.grid, grid, Transform(np.eye(4))) > 0.5)
+
+
+def _overridden(
+    maps: Mapping[str, Array],
+    labels: npt.NDArray[np.int16],
+    found: Segmentation,
+    grid: Grid,
+    lesions: npt.NDArray[np.bool_] | None,
+    device: Device,
+) -> dict[str, Array]:
+    """Return the maps in which deep grey matter is grey, and brain stem and lesions are white."""
+    xp, changed = device.xp, dict(maps)
+    inside = maps["brain_mask"]
+    stem = _of_classes(found, (STEM,), grid)
+    grey = device.asarray((labels > 0) & ~stem, bool) & inside
+    white = device.asarray(stem if lesions is None else stem | lesions, bool) & inside
+    solid = 1 - maps["csf"]
+    none = np.float32(0)
+    changed["gm"] = xp.where(grey, solid, xp.where(white, none, maps["gm"]))
+    changed["wm"] = xp.where(white, solid, xp.where(grey, none, maps["wm"]))
+    return changed
+
+
+def _volumes(maps: Mapping[str, Array], lesions: npt.NDArray[np.bool_] | None, grid: Grid) -> BrainVolumes:
+    gm, wm, csf = (float(maps[n].sum(dtype=np.float64)) * grid.voxel_volume for n in ("gm", "wm", "csf"))
+    load = None if lesions is None else float(lesions.sum()) * grid.voxel_volume
+    return BrainVolumes(gm, wm, csf, gm + wm, gm + wm + csf, load)
+
+
+def _not_reliable(structures: tuple[StructureVolume, ...]) -> list[str]:
+    """Return a note for every structure that is not reliable."""
+    return [
+        f"{s.name}: not reliable ({'; '.join(s.problems)})"
+        for s in structures
+        if s.problems and s.hemisphere == "left"
+    ]

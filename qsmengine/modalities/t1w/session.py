@@ -1,0 +1,149 @@
+"""Session of a T1-weighted image: load it, compute and write maps and tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.data import Map
+from qsmengine.errors import naming
+from qsmengine.io.masks import load_mask
+from qsmengine.io.structural import StructuralFile, open_structural, read_structural
+from qsmengine.modalities.modality import Task
+from qsmengine.modalities.session import Computed, Request, Run, Session
+from qsmengine.modalities.t1w.products import PRODUCTS
+from qsmengine.modalities.t1w.quality import MEASURES
+from qsmengine.modalities.t1w.run import AnatomyMaps, run_anatomy
+from qsmengine.modalities.t1w.series import IMAGE, LESIONS, MASK, STEP
+from qsmengine.modalities.t1w.stages import plan_anatomy
+from qsmengine.pipeline.outputs.maps import Naming
+
+MISSING = "n/a"
+STRUCTURE_COLUMNS = {
+    "index": {"Description": "Number in the image, that of FreeSurfer"},
+    "name": {"Description": "Structure"},
+    "hemisphere": {"Description": "Side of the body"},
+    "volume": {"Description": "Volume, voxels counted by the part that the structure covers", "Units": "mm^3"},
+    "reliable": {
+        "Description": "Whether volume and symmetry are plausible",
+        "Levels": {"1": "plausible", "0": "not reliable"},
+    },
+    "reasons": {"Description": "Why the structure is not reliable"},
+}
+VOLUME_COLUMNS = {
+    "gm": {"Description": "Grey matter; deep grey matter included", "Units": "mm^3"},
+    "wm": {"Description": "White matter; brain stem and lesions included", "Units": "mm^3"},
+    "csf": {"Description": "Cerebrospinal fluid inside the brain mask", "Units": "mm^3"},
+    "brain": {"Description": "Grey and white matter", "Units": "mm^3"},
+    "mask": {"Description": "Brain mask: brain and fluid", "Units": "mm^3"},
+    "brain_fraction": {"Description": "Brain over brain mask", "Units": "1"},
+    "lesions": {"Description": "Lesions; n/a if no mask was given", "Units": "mm^3"},
+}
+
+
+@dataclass(frozen=True)
+class AnatomyRequest(Request):
+    """Files of a session; `lesions` is a mask of lesions of white matter on the image's grid."""
+
+    lesions: Path | None = None
+
+    @property
+    def extra(self) -> list[Path]:
+        """Input files in addition to the image."""
+        return [*super().extra, *([] if self.lesions is None else [self.lesions])]
+
+    @classmethod
+    def of(cls, task: Task) -> AnatomyRequest:
+        """Return the request of a cohort's task."""
+        return cls(
+            task.all(IMAGE), task.out, mask=task.one(MASK), force=task.force, name=task.name,
+            writing=task.writing, lesions=task.one(LESIONS),
+        )  # fmt: skip
+
+
+def _open(request: AnatomyRequest) -> StructuralFile:
+    return open_structural(request.images[0])
+
+
+def _tables(naming_: Naming) -> tuple[Path, ...]:
+    """Return tables and sidecars of structures and volumes; the image's sidecar describes the first table."""
+    return (
+        naming_.path("dseg", {"desc": "dgm"}, ".tsv"),
+        naming_.path("volumes", {}, ".tsv"),
+        naming_.path("volumes", {}, ".json"),
+    )
+
+
+def _compute(run: Run[AnatomyRequest, StructuralFile]) -> Computed:
+    image = Map(read_structural(run.file), "arbitrary", run.file.grid)
+    mask, lesions = (_mask(path, run) for path in (run.request.mask, run.request.lesions))
+    with naming(run.file.path):
+        result = run_anatomy(
+            image, run.config, run.device, mask=mask, lesions=lesions, plan=run.plan, progress=run.progress
+        )
+    return Computed(result, result, texts=_texts(run.naming, result))
+
+
+def _mask(path: Path | None, run: Run[AnatomyRequest, StructuralFile]) -> npt.NDArray[np.bool_] | None:
+    if path is None:
+        return None
+    found, notes = load_mask(path, run.file.grid)
+    run.add(notes)
+    return found
+
+
+def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, Any]]:
+    structures, volumes, dictionary = _tables(naming_)
+    rows = [
+        [
+            s.label,
+            s.name,
+            s.hemisphere,
+            f"{s.volume:.1f}",
+            int(not s.problems),
+            "; ".join(s.problems) or MISSING,
+        ]
+        for s in result.structures
+    ]
+    v = result.volumes
+    numbers = [v.gm, v.wm, v.csf, v.brain, v.mask]
+    load = MISSING if v.lesions is None else f"{v.lesions:.1f}"
+    row = [*(f"{x:.1f}" for x in numbers), f"{v.brain / v.mask:.5f}", load]
+    return {
+        structures: _table(STRUCTURE_COLUMNS, rows),
+        volumes: _table(VOLUME_COLUMNS, [row]),
+        dictionary: VOLUME_COLUMNS,
+    }
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    return "; ".join(reasons) or MISSING
+
+
+def _table(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+SESSION = Session(
+    step=STEP,
+    datatype="anat",
+    products=PRODUCTS,
+    request=AnatomyRequest.of,
+    open=_open,
+    plan=plan_anatomy,
+    compute=_compute,
+    measures=MEASURES,
+    tables=_tables,
+    own=(),
+)

@@ -1,0 +1,237 @@
+"""Brain mask and deep grey matter of a T1-weighted image, from the classes of a network.
+
+The image is brought to 1 mm along the scanner's axes, clipped to its 0.1st and 99.9th percentile, and
+classified (:mod:`qsmengine.stages.anatomy.network`). The brain mask is the closing of all brain classes. Left
+and right are divided by the plane x = a + b y + c z [mm] half way between the centres of each structure's two
+sides. Implausible volumes (`STRUCTURES`) and asymmetries (`ASYMMETRY`) mark a structure as not reliable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.errors import InputError
+from qsmengine.grid import FloatArray, Grid
+from qsmengine.ops.components import filled, largest_component
+from qsmengine.ops.morphology import closed
+from qsmengine.ops.transforms import Transform, Volume, bring, label_fractions
+from qsmengine.stages.anatomy.network import CLASSES, ROW, classify, load_network
+
+CLOSING = 6.0
+"""Radius [mm] by which the brain classes are closed: it takes in sulci, and no skull."""
+HEIGHT = 190.0
+"""Length of the head from its top that is classified [mm]."""
+HEAD = 0.1
+"""Intensity of the head's edge, relative to the 98th percentile."""
+LEAST_BRAIN, MOST_BRAIN = 600.0, 2400.0
+"""Volumes of a brain mask [mL]."""
+ASYMMETRY = 0.15
+"""Largest difference between left and right, relative to their mean."""
+VOXEL = (1.0, 1.0, 1.0)
+LEFT_DOWN_FORWARD = np.array([[-1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
+"""Axes of the network's images in scanner coordinates, one per column."""
+
+
+class Structure(NamedTuple):
+    """A structure with two sides: its class, its labels, and plausible volumes of both sides together [mL]."""
+
+    name: str
+    left: int
+    right: int
+    least: float
+    most: float
+
+    @property
+    def number(self) -> int:
+        """Class of the network."""
+        return CLASSES.index(self.name)
+
+
+STRUCTURES = (
+    Structure("thalamus", 10, 49, 9.0, 24.0),
+    Structure("caudate", 11, 50, 4.0, 12.0),
+    Structure("putamen", 12, 51, 6.0, 16.0),
+    Structure("pallidum", 13, 52, 2.0, 6.0),
+    Structure("hippocampus", 17, 53, 3.0, 13.0),
+    Structure("amygdala", 18, 54, 1.2, 6.0),
+    Structure("accumbens", 26, 58, 0.4, 2.5),
+)
+"""Deep grey matter with the labels of FreeSurfer; ranges of adults, wide enough for small heads."""
+NUMBERS = tuple(number for s in STRUCTURES for number in (s.left, s.right))
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Classes of a network on their own grid.
+
+    Parameters
+    ----------
+    classes
+        (x, y, z) uint8, see :data:`qsmengine.stages.anatomy.network.CLASSES`.
+    grid
+        Geometry of `classes`.
+    brain
+        (x, y, z) bool on the image's grid.
+    """
+
+    classes: npt.NDArray[np.uint8]
+    grid: Grid
+    brain: npt.NDArray[np.bool_]
+
+
+class StructureVolume(NamedTuple):
+    """Volume of one side of a structure [mm^3], and the reasons why it is not reliable."""
+
+    name: str
+    hemisphere: str
+    label: int
+    volume: float
+    problems: tuple[str, ...]
+
+
+def segment(image: Volume, grid: Grid, device: Device) -> Segmentation:
+    """Classify a T1-weighted `image` (x, y, z), any unit.
+
+    Raises
+    ------
+    InputError
+        For an image without a head, and if what is found has not the volume of a brain.
+    """
+    target = network_grid(image, grid)
+    conformed = bring(image, grid, target, Transform(np.eye(4)))
+    low, high = np.percentile(conformed, [0.1, 99.9])
+    scaled = ((np.clip(conformed, low, high) - low) / max(float(high - low), 1e-30)).astype(np.float32)
+    classes = classify(scaled, load_network(), device)
+    found = classes > 0
+    if not bool(found.any()):
+        raise InputError("no brain found; is the image T1-weighted?", field="t1w")
+    core = largest_component(found, device)
+    brain = to_numpy(filled(closed(core, CLOSING, VOXEL, device), device))
+    volume = float(brain.sum()) / 1000
+    if not LEAST_BRAIN <= volume <= MOST_BRAIN:
+        raise InputError(
+            f"the brain found has {volume:.0f} mL, not {LEAST_BRAIN:g} to {MOST_BRAIN:g}; is the image "
+            "T1-weighted, and is its orientation correct?",
+            field="t1w",
+        )
+    part = bring(brain.astype(np.float32), target, grid, Transform(np.eye(4)))
+    return Segmentation(to_numpy(classes), target, part > 0.5)
+
+
+def network_grid(image: Volume, grid: Grid) -> Grid:
+    """Return the grid of the network's image: the uppermost part of the head in voxels of 1 mm.
+
+    Raises
+    ------
+    InputError
+        For an image without signal.
+    """
+    edge = HEAD * float(np.percentile(image, 98))
+    inside = image > edge
+    if not edge > 0 or not inside.any():
+        raise InputError("no signal: the image is 0 nearly everywhere", field="t1w")
+    planes = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    corners = np.array(
+        [[x, y, z, 1.0] for x in planes[0][[0, -1]] for y in planes[1][[0, -1]] for z in planes[2][[0, -1]]]
+    )
+    points = (corners @ grid.affine.T)[:, :3]
+    low, high = points.min(axis=0).round(3), points.max(axis=0).round(3)
+    low[2] = max(low[2], high[2] - HEIGHT)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = LEFT_DOWN_FORWARD, (high[0], low[1], high[2])
+    x, y, z = (int(n) for n in np.ceil(high - low) + 1)
+    return Grid((x, z, -(-y // ROW) * ROW), affine, grid.field_strength)
+
+
+def sides(found: Segmentation) -> npt.NDArray[np.uint8]:
+    """Return the labels (x, y, z) of the structures on the network's grid, left and right apart."""
+    places = {s.number: _points(found, s.number) for s in STRUCTURES}
+    together = np.concatenate([p for p in places.values() if len(p)] or [np.zeros((1, 3))])
+    plane = np.array([np.median(together[:, 0]), 0.0, 0.0])
+    for _ in range(20):
+        middles = [m for p in places.values() if (m := _middle(p, plane)) is not None]
+        if len(middles) < 4:
+            break
+        at = np.array(middles)
+        columns = np.column_stack([np.ones(len(at)), at[:, 1:]])
+        plane = np.linalg.lstsq(columns, at[:, 0], rcond=None)[0]
+    labels = np.zeros(found.classes.shape, np.uint8)
+    for s in STRUCTURES:
+        index = np.nonzero(found.classes == s.number)
+        labels[index] = np.where(_left(places[s.number], plane), s.left, s.right)
+    return labels
+
+
+def _points(found: Segmentation, number: int) -> FloatArray:
+    """Return the scanner coordinates (voxel, 3) [mm] of a class."""
+    index = np.argwhere(found.classes == number)
+    return np.asarray(index @ found.grid.affine[:3, :3].T + found.grid.affine[:3, 3], dtype=np.float64)
+
+
+def _left(points: FloatArray, plane: FloatArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(points[:, 0] < plane[0] + points[:, 1:] @ plane[1:])
+
+
+def _middle(points: FloatArray, plane: FloatArray) -> FloatArray | None:
+    """Return the point (3,) half way between the centres of both sides; None if there is only one."""
+    left = _left(points, plane)
+    if not left.any() or left.all():
+        return None
+    return np.asarray((points[left].mean(axis=0) + points[~left].mean(axis=0)) / 2, dtype=np.float64)
+
+
+class Placed(NamedTuple):
+    """Structures on the image's grid: label (x, y, z) int16 of most of each voxel, and volumes."""
+
+    labels: npt.NDArray[np.int16]
+    volumes: tuple[StructureVolume, ...]
+
+
+def place(labels: npt.NDArray[np.uint8], source: Grid, target: Grid, fluid: Volume) -> Placed:
+    """Bring labels to the image's grid `target`; voxels that are mostly `fluid` (x, y, z) [1] are left out."""
+    out = np.zeros(target.shape, np.int16)
+    index = np.argwhere(labels > 0)
+    if not len(index):
+        return Placed(out, _volumes(np.zeros(len(NUMBERS))))
+    points = index @ source.affine[:3, :3].T + source.affine[:3, 3]
+    inverse = np.linalg.inv(target.affine)
+    voxels = points @ inverse[:3, :3].T + inverse[:3, 3]
+    low = np.clip(np.floor(voxels.min(axis=0)).astype(int) - 1, 0, np.asarray(target.shape) - 1)
+    high = np.clip(np.ceil(voxels.max(axis=0)).astype(int) + 2, low + 1, target.shape)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    affine = np.array(target.affine)
+    affine[:3, 3] += affine[:3, :3] @ low
+    x, y, z = (int(b - a) for a, b in zip(low, high, strict=True))
+    part = Grid((x, y, z), affine, target.field_strength)
+    fractions = label_fractions(labels, source, part, Transform(np.eye(4)), NUMBERS)
+    fractions[fluid[box] > 0.5] = 0
+    most = fractions.argmax(axis=3)
+    out[box] = np.where(fractions.sum(axis=3) >= 0.5, np.asarray(NUMBERS)[most], 0)
+    sizes = fractions.sum(axis=(0, 1, 2), dtype=np.float64) * target.voxel_volume
+    return Placed(out, _volumes(sizes))
+
+
+def _volumes(sizes: FloatArray) -> tuple[StructureVolume, ...]:
+    """Return the structures with their volumes (label,) [mm^3], in the order of `NUMBERS`."""
+    found = []
+    for k, s in enumerate(STRUCTURES):
+        left, right = float(sizes[2 * k]), float(sizes[2 * k + 1])
+        problems = _problems(s, left / 1000, right / 1000)
+        found.append(StructureVolume(s.name, "left", s.left, left, problems))
+        found.append(StructureVolume(s.name, "right", s.right, right, problems))
+    return tuple(found)
+
+
+def _problems(structure: Structure, left: float, right: float) -> tuple[str, ...]:
+    """Return the reasons why volumes [mL] are not reliable."""
+    total, problems = left + right, []
+    if not structure.least <= total <= structure.most:
+        problems.append(f"{total:.1f} mL, not {structure.least:g} to {structure.most:g}")
+    if total > 0 and 2 * abs(left - right) / total > ASYMMETRY:
+        problems.append(f"left {left:.2f} and right {right:.2f} mL differ by more than {100 * ASYMMETRY:.0f} %")
+    return tuple(problems)
