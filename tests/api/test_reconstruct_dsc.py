@@ -130,3 +130,15 @@ def test_the_same_series_gives_the_same_bytes(head: Brain, series: Image) -> Non
     first, second = (reconstruct(head, series, device=cpu(threads)) for threads in (1, 2))
     assert first.cbf.tobytes() == second.cbf.tobytes()
     assert first.aif.curve.tobytes() == second.aif.curve.tobytes()
+
+
+@pytest.mark.parametrize("method", ["exponential", "osvd"])
+def test_a_gpu_gives_the_maps_of_the_cpu(head: Brain, series: Image, device: Device, method: str) -> None:
+    found, expected = (
+        reconstruct(head, where.asarray(series), device=where, method=method) for where in (device, cpu(2))
+    )
+    np.testing.assert_array_equal(to_numpy(found.aif.mask), expected.aif.mask)
+    for name in ("cbv", "cbf", "mtt", "tmax"):
+        image = np.asarray(getattr(expected, name))
+        away = np.abs(to_numpy(getattr(found, name)) - image)[head.mask] / np.abs(image).max()
+        assert np.quantile(away, 0.995) <= 1e-4, name
