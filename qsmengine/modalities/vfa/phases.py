@@ -1,7 +1,8 @@
 """Gradient echoes of all flip angles as one series, for the susceptibility of the same images.
 
 The flip angles share the field but not the phase at echo time 0. With s(a, t) the complex echoes, each flip
-angle is first rotated by its offset to the first one, angle(sum_t s(a, t) conj(s(0, t))). Then
+angle is first rotated by its offset to the first one, the angle of sum_t s(a, t) conj(s(0, t)) smoothed by a
+Gaussian of 10 mm: the offset is smooth, and the noise of a voxel's own would add to its phases. Then
 
     S(t) = sum_a abs(s(a, t)) s(a, t),   magnitude = sqrt(sum_a abs(s(a, t))^2),
 
@@ -17,13 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.device import array_module
+from qsmengine.backend.device import array_module, device_of
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
+from qsmengine.grid import Grid
 from qsmengine.io.gre import load_gre
 from qsmengine.io.vfa import VfaFile
+from qsmengine.ops.gaussian import gaussian_filter
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.stages.relaxometry.flip_angles import Protocol
+
+OFFSET_SIGMA = 10.0
+"""Standard deviation of the Gaussian that smooths the offset between flip angles [mm]."""
 
 
 def load_combined(file: VfaFile, phase: Sequence[Path], config: Config, notes: list[str]) -> GreSeries:
@@ -86,8 +92,7 @@ def combined_echoes(series: Sequence[GreSeries]) -> GreSeries:
         common = sum(
             (a * b.conj() for a, b in zip(echoes[1:], first[1:], strict=True)), echoes[0] * first[0].conj()
         )
-        size = abs(common)
-        back = common.conj() / xp.where(size > 0, size, np.float32(1))
+        back = _smooth_turn(common, series[0].grid)
         for index, echo in enumerate(echoes):
             total[index] = total[index] + abs(echo) * echo * back
             power[index] = power[index] + abs(echo) ** 2
@@ -98,6 +103,18 @@ def combined_echoes(series: Sequence[GreSeries]) -> GreSeries:
         phase=xp.stack([xp.angle(one) for one in total], axis=-1),
         unknown=np.logical_or.reduce(unknown) if unknown else None,
     )
+
+
+def _smooth_turn(common: Array, grid: Grid) -> Array:
+    """Return exp(-i angle) (x, y, z) of the smoothed complex image."""
+    device, xp = device_of(common), array_module(common)
+    real, imaginary = (
+        gaussian_filter(device.asarray(part), grid.voxel_size, OFFSET_SIGMA, device)
+        for part in (common.real, common.imag)
+    )
+    size = xp.maximum(xp.hypot(real, imaginary), np.float32(1e-30))
+    turn: Array = (real / size - 1j * (imaginary / size)).astype(np.complex64)
+    return turn
 
 
 def _echoes(series: GreSeries, xp: Any) -> list[Array]:

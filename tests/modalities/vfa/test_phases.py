@@ -45,6 +45,10 @@ def test_phases_are_weighted_by_their_precision():
     combined = combined_echoes(parts)
     errors = [(slope(one) - field).std() for one in (*parts, combined)]
     assert errors[2] == pytest.approx((errors[0] ** -2 + errors[1] ** -2) ** -0.5, rel=0.03)
+    truth = np.exp(1j * (0.3 + 2 * np.pi * field * TIMES[1]))
+    late = [np.angle(np.exp(1j * one.phase[..., 1]) / truth) for one in (parts[0], combined)]
+    assert late[1].std() == pytest.approx(1 / np.hypot(10.0, 30.0), rel=0.1)
+    assert late[0].std() == pytest.approx(1 / 10.0, rel=0.1)
     assert combined.magnitude.mean() == pytest.approx(np.hypot(10.0, 30.0), rel=0.01)
 
 
