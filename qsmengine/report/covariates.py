@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,20 +29,28 @@ class Covariates:
 
     names: tuple[str, ...] = ()
     rows: Mapping[str, tuple[float, ...]] | None = None
+    _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def expected(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return the value expected for each session: Tukey's robust regression, or else the median."""
         y = np.array(list(values.values()))
-        rows = self.rows or {}
-        design = np.array([rows.get(key, ()) for key in values]) if all(k in rows for k in values) else None
-        fitted = None if design is None else _fitted(y, design)
+        fitted = _fitted(y, self._design(tuple(values)))
         found = np.full(len(y), np.median(y)) if fitted is None else fitted
         return dict(zip(values, found.tolist(), strict=True))
 
+    def _design(self, sessions: tuple[str, ...]) -> npt.NDArray[np.float64]:
+        """Return the independent columns of the design (sessions, columns); the last one is kept."""
+        if self._last.get("sessions") != sessions:
+            rows = self.rows or {}
+            complete = all(key in rows for key in sessions)
+            design = np.array([rows[key] for key in sessions]) if complete else np.empty((len(sessions), 0))
+            self._last.update(sessions=sessions, design=_independent(design))
+        found: npt.NDArray[np.float64] = self._last["design"]
+        return found
 
-def _fitted(y: npt.NDArray[np.float64], design: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+
+def _fitted(y: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
     """Return fitted values; None without varying columns, enough sessions, or statsmodels."""
-    columns = _independent(design)
     if columns.shape[1] < 2 or len(y) < AT_LEAST + PER_COLUMN * columns.shape[1] or np.ptp(y) == 0:
         return None
     try:
