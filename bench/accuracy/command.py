@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     makers: dict[str, Callable[[], list[Job]]] = {
         "stages": lambda: stage_jobs(scenarios[0], tuning),
         "combinations": lambda: combination_jobs(scenarios[0], tuning),
-        "goals": lambda: goal_jobs(lines, subjects, leading()),
+        "goals": lambda: goal_jobs(lines, options.goal_heads or subjects, leading()),
         "kinds": lambda: kind_jobs(kinds(voxel_size), subjects, leading()),
         "presets": lambda: preset_jobs(factorial(voxel_size) if options.factorial else scenarios, subjects),
         "forward": lambda: forward,
@@ -92,10 +92,10 @@ def _arguments(options: argparse.Namespace, parser: argparse.ArgumentParser) -> 
         for name, value in chosen.items()
         if value != parser.get_default(name)
     )
-    for name in ("parts", "heads", "only"):
+    for name in ("parts", "heads", "goal_heads", "only"):
         value = getattr(options, name)
         if value and value != parser.get_default(name):
-            given += f" --{name} {' '.join(map(str, value))}"
+            given += f" --{name.replace('_', '-')} {' '.join(map(str, value))}"
     return f"{given} --quick" if options.quick else given
 
 
@@ -117,6 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--heads", type=int, nargs="+", choices=tuple(HELD_OUT), default=tuple(HELD_OUT),
         help="held-out heads, for goals, kinds and presets [default: all]",
+    )  # fmt: skip
+    add(
+        "--goal-heads", type=int, nargs="+", choices=tuple(HELD_OUT),
+        help="held-out heads for goals, if not those of --heads",
     )  # fmt: skip
     add(
         "--development", type=int, nargs="+", choices=tuple(DEVELOPMENT), default=tuple(DEVELOPMENT),

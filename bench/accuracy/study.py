@@ -26,6 +26,7 @@ from qsmengine.pipeline.configuration.config import DEFAULT_PRESET
 
 Record = dict[str, Any]
 GOAL_PRESETS = frozenset({DEFAULT_PRESET, "accurate", "single-echo", "double-echo-flash"})
+KIND_PRESETS = frozenset({DEFAULT_PRESET, "accurate", "fast", "consensus"})
 
 
 @dataclass(frozen=True)
@@ -154,24 +155,28 @@ def goal_jobs(goals: Iterable[Goal], heads: Sequence[int], leading: Iterable[Cha
     Of presets only the default, "accurate", and those made for one or two echoes: all are in the tables.
     """
     starts = [(goal.scenario, goal.start) for goal in goals]
-    return _comparisons(starts, heads, leading)
+    return _comparisons(starts, heads, leading, GOAL_PRESETS)
 
 
 def kind_jobs(scenarios: Iterable[Scenario], heads: Sequence[int], leading: Iterable[Chain] = ()) -> list[Job]:
     """The same chains from raw phase on every kind of head."""
-    return _comparisons([(scenario, "raw") for scenario in scenarios], heads, leading)
+    starts = [(scenario, "raw") for scenario in scenarios]
+    return _comparisons(starts, heads, leading, KIND_PRESETS)
 
 
 def _comparisons(
-    starts: Sequence[tuple[Scenario, str]], heads: Sequence[int], leading: Iterable[Chain]
+    starts: Sequence[tuple[Scenario, str]],
+    heads: Sequence[int],
+    leading: Iterable[Chain],
+    names: frozenset[str],
 ) -> list[Job]:
-    """GOAL_PRESETS, from raw phase also rivals, and the chains `leading` that start there, once each."""
+    """Presets of these `names`, from raw phase also rivals, and chains `leading` that start there."""
     others = tuple(leading)
     chains: dict[tuple[str, int], list[Chain]] = {}
     for scenario, start in starts:
         key = (start, scenario.echoes)
         if key not in chains:
-            presets = [chain for chain in preset_chains(*key) if chain.name in GOAL_PRESETS]
+            presets = [chain for chain in preset_chains(*key) if chain.name in names]
             rivals = rival_chains() if start == "raw" else []
             leaders = [chain for chain in others if chain.start == start]
             chains[key] = list({chain.digest: chain for chain in (*presets, *rivals, *leaders)}.values())

@@ -6,6 +6,7 @@ import pytest
 from bench.accuracy import command, study, tables
 from bench.accuracy.chains import rival_chains
 from bench.accuracy.document import document, outcome
+from bench.accuracy.kinds_table import left_out
 from bench.accuracy.people import DEVELOPMENT, HELD_OUT, PEOPLE
 from bench.accuracy.records import Study
 from bench.accuracy.scenarios import BASE, KINDS, goals, kinds, variations
@@ -159,6 +160,7 @@ def test_the_document_holds_goals_kinds_limits_combinations_and_presets(tmp_path
     for line in study_.goals:
         assert f"| {line.title} | {line.limit:g}" in text
     assert "not run" not in text
+    assert "\n| subject 3 | " in text
     assert "| true local field | " in text
     assert "| vsharp | " in text
     assert "from raw phase" in text
@@ -198,6 +200,22 @@ def test_chains_are_not_chosen_on_held_out_heads_nor_results_reported_from_other
 def test_means_over_kinds_need_a_result_in_every_kind():
     groups = [[record("a", 3, 10.0), record("b", 3, 20.0)], [record("a", 3, 30.0)]]
     assert tables.averaged(groups) == [{"chain": "a", "head": 3, "status": "ok", "whole": 20.0}]
+
+
+def test_all_heads_of_a_subject_are_left_out_together():
+    # Heads 3 and 13 are one subject, for whom a is best; for head 11 b is best, in one kind by 6 points.
+    plain = {3: (10.0, 20.0), 13: (12.0, 20.0), 11: (30.0, 28.0)}
+    veins = {3: (10.0, 20.0), 13: (10.0, 20.0), 11: (36.0, 30.0)}
+    groups = {
+        name: [record(chain, head, row[n]) for head, row in scores.items() for n, chain in enumerate("ab")]
+        for name, scores in (("plain", plain), ("veins", veins))
+    }
+    lines = left_out(groups).splitlines()[2:]
+    assert lines == [
+        "| subject 1 | a | 33.0 | b | 29.0 | 6.0 (veins) |",
+        "| subject 3 | b | 20.0 | a | 10.5 | 10.0 (veins) |",
+    ]
+    assert left_out({"plain": [record("a", 3, 10.0), record("a", 13, 10.0)]}) == "Needs two subjects or more."
 
 
 def test_the_command_writes_records_and_document(tmp_path, no_heads, monkeypatch, capsys):

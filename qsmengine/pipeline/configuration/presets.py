@@ -24,7 +24,7 @@ _SPHERES: dict[str, Any] = {
     "inversion": {"method": "weak_harmonic", "lambda": 3.0e-5},
 }
 """Background removal by spheres; what it leaves of the background field acts like noise on the inversion."""
-_FEW = {"iterations": 24}
+_FEW = {"iterations": 21}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The chain with the least error of chi in the accuracy study (docs/qsm-accuracy.md). lambda of the
@@ -37,13 +37,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "consensus": {**_ECHOES, "mask": {"method": "combined"}, **_SPHERES, **_MAPS},
     # Two gradient echoes of a FLASH sequence, as in Pontillo et al. 2019 (10.3174/ajnr.A5915).
     "double-echo-flash": {**_ECHOES, "single_step": {"method": "tfi"}, **_TWO_STEPS, **_MAPS},
-    # For a first look and for quality control: the default with 24 in place of 40 iterations. Its error of chi
-    # (nrmse) is half a percentage point to two larger at 1 and 2 mm, up to six at 3 mm (docs/qsm-accuracy.md).
+    # For a first look and for quality control: the default with 21 in place of 40 iterations. Its error of chi
+    # (nrmse) is one to two percentage points larger at 2 mm, more with calcifications (docs/qsm-accuracy.md).
     "fast": {
         **_ECHOES,
         "single_step": {"method": "tfi", **_FEW},
         "background": {"method": "lbv"},
-        "inversion": {"method": "weak_harmonic", **_FEW},
+        "inversion": {"method": "weak_harmonic", "iterations": 24},
         **_MAPS,
     },
     # One gradient echo, as in Schweser et al. 2018 (10.1016/j.neuroimage.2017.10.063). The phase offset of the

@@ -23,8 +23,7 @@ edges are those of a first chi (`own_edges`).
   and wide ventricles.
 - Neither data nor total variation determine the two outermost layers well. Brain ends in cortex: voxels there
   are pulled towards the mean of cortex (`lambda_rim`), except those that may be veins.
-- One echo does not determine the phase offset of the coils, which is smooth but not harmonic. With a smaller
-  beta, `beta_one_echo`, it becomes part of h.
+- One echo does not determine the phase offset of the coils. It is smooth, and most of it becomes part of h.
 - chi of the outer `rim` [mm] stays close to the mean beneath it, the closer the less W is: bone and air in
   these voxels have strong fields, but their chi is not that of the brain.
 
@@ -88,7 +87,7 @@ class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic` and of the morphology prior."""
 
     lam: Mm = Field(2e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: Mm = Field(0.13, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
+    noise_gain: Mm = Field(0.09, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
     edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     own_edges: float = Field(
         0.2,
@@ -106,9 +105,6 @@ class TfiParams(WeakHarmonicParams):
     )
     field_error: float = Field(
         0.07, ge=0, description="error of the field as a share of its change from voxel to voxel"
-    )
-    beta_one_echo: Mm4 = Field(
-        20.0, gt=0, description="beta for one echo, whose field contains the phase offset of the coils [mm^4]"
     )
     lambda_csf: float = Field(0.1, ge=0, description="weight of uniform CSF; 0: none")
     csf_decay: float = Field(
@@ -137,10 +133,6 @@ class TfiParams(WeakHarmonicParams):
         ge=0,
         description="largest difference of chi in the rim from the mean beneath it, where data are good [ppm]",
     )
-
-    def beta_of(self, magnitude: Array | None) -> float:
-        """Return the weight of the Laplacian of h for a magnitude (x, y, z, echo), None: of several echoes."""
-        return self.beta_one_echo if magnitude is not None and magnitude.shape[3] == 1 else self.beta
 
 
 def tfi(
@@ -196,7 +188,7 @@ def tfi(
     spread = point_spread_of(params.point_spread, domain, grid, largest)
     joint = _Joint(
         replace(problem, response=problem.response * spread),
-        HarmonicTerm(region, params.beta_of(magnitude)),
+        HarmonicTerm(region, params.beta),
         tissue, spread, residual_filter(params.residual_spread, domain, grid), params, device,
     )  # fmt: skip
     faces = penalised_faces(magnitude, region if tissue is None else whole, domain, grid, params.edges)
