@@ -1,4 +1,4 @@
-"""The whole command `qsmengine dsc`, from a scanner's integers to maps, beside that of osipy.
+"""The whole command `qsmengine dsc`, from a scanner's integers to maps, and osipy's on the same series.
 
 Both read the same series (int16, gzip) and the same brain mask and write their maps, in turns. Without a mask,
 `qsmengine` also finds the brain; osipy has no such step.

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, with the CPU seconds of each run."""
+"""Commands as separate processes, with the CPU seconds of each run."""
 
 from __future__ import annotations
 
