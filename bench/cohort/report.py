@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.machine import ROOT
 from qsmengine.cohort.ledger.places import Places
+from qsmengine.io.bids import write_dataset_description
 from qsmengine.modalities.quality import quality_table
 from qsmengine.modalities.registry import modality_of
 
@@ -26,12 +27,15 @@ STEPS = 10
 
 
 def make_results(out: Path, sessions: int) -> int:
-    """Write ledger, provenance and a region table of each session; returns the number of files."""
+    """Write ledger, provenance and a region table of each session; returns the number of files.
+
+    ``raw``, a folder next to `out`, has sidecars with the times of acquisition.
+    """
     Places(out).sessions.mkdir(parents=True)
     rng = np.random.default_rng(0)
     columns = [f"{name}_{statistic}" for name in MAPS for statistic in STATISTICS]
     units = json.dumps({column: {"Units": "1", "Description": column} for column in columns})
-    files = 0
+    files, raw = 0, out.parent / "raw"
     for number in range(sessions):
         key = f"sub-{number:05d}"
         step = {"state": "done", "seconds": 9.5, "device": "cpu", "attempts": 1}
@@ -43,14 +47,21 @@ def make_results(out: Path, sessions: int) -> int:
             texts[place / f"{key}_desc-quality_{kind}.tsv"] = _quality(kind, rng)
         table = out / key / "anat" / f"{key}_desc-dgm_stats.tsv"
         texts |= {table: _table(columns, rng), table.with_suffix(".json"): units}
+        texts[raw / key / "anat" / f"{key}_MEGRE.json"] = json.dumps({"AcquisitionDateTime": _time(number)})
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         files += len(texts)
+    for place, links in ((raw, {}), (out, {"raw": raw.resolve().as_uri()})):
+        write_dataset_description(place, name="stubs", version="1", links=links)
     ages = rng.integers(20, 80, sessions)
     people = [f"sub-{number:05d}\t{age}\t{'FM'[number % 2]}" for number, age in enumerate(ages)]
     (out / "participants.tsv").write_text("\n".join(["participant_id\tage\tsex", *people]) + "\n")
     return files + 1
+
+
+def _time(number: int) -> str:
+    return (datetime(2020, 1, 1) + timedelta(hours=8 * number)).isoformat()
 
 
 def _quality(kind: str, rng: np.random.Generator) -> str:
@@ -67,13 +78,12 @@ def _provenance(key: str, kind: str, number: int) -> dict[str, Any]:
         {"Stage": f"stage{n}", "Method": f"method{n}", "Parameters": {f"value{i}": 0.5 * i for i in range(6)}}
         for n in range(STEPS)
     ]
-    inputs = [{"File": f"{key}_echo-{n}_MEGRE.nii.gz", "SHA256": "0" * 64} for n in range(16)]
+    names = [f"{key}_echo-{n}_MEGRE.nii.gz" for n in range(16)]
+    inputs = [{"File": n, "URI": f"bids:raw:{key}/anat/{n}", "SHA256": "0" * 64} for n in names]
     software = {"qsmengine": "1.0.0", "kernels": "abc", "python": "3.11"}
-    time = datetime(2020, 1, 1) + timedelta(hours=8 * number)
-    acquisition = {"DeviceSerialNumber": str(number % 3), "AcquisitionDateTime": time.isoformat()}
     return {
         "Kind": kind,
-        "Acquisition": acquisition,
+        "Acquisition": {"DeviceSerialNumber": str(number % 3)},
         "Software": software,
         "Device": "cpu",
         "Steps": steps,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,13 @@ def write_cohort_page(
     tables: Sequence[RegionTable] = (),
     quality: Sequence[SeriesQuality] = (),
     series: Sequence[ReconstructedSeries] = (),
+    times: Mapping[str, datetime] | None = None,
 ) -> Path:
     """Write ``OUT/index.html``, with links to the pages of the sessions.
 
     With scripts, the page sorts, filters and rates the sessions of the whole cohort; without, further sessions
     are in ``index-2.html`` and so on. Age, sex, site and scanner of ``OUT/participants.tsv`` are adjusted for.
+    `times` of sessions order them in the drawing of drift.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def write_cohort_page(
     )
     regions = distributions(tables, covariates)
     measures = quality_distributions(quality, covariates)
-    course = drift(measures, acquired(series))
+    course = drift(measures, acquired(series, times or {}))
     columns, rows = session_rows(sessions, quality, [*measures, *regions])
     counts = Counter(session.state for session in sessions)
     lights = Counter(row.verdict.light for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from html import escape
 
 import numpy as np
@@ -28,10 +28,10 @@ NOTABLE = 1.0
 
 @dataclass(frozen=True)
 class Acquired:
-    """Scanner and time of a session."""
+    """Scanner and day of a session, counted from the first session of the cohort."""
 
     scanner: str
-    time: datetime
+    day: int
 
 
 @dataclass(frozen=True)
@@ -56,34 +56,34 @@ class Drift:
     shifts: tuple[Shift, ...]
 
 
-def acquired(series: Sequence[ReconstructedSeries]) -> dict[str, Acquired]:
-    """Return scanner and time of the sessions whose provenance has a date."""
+def acquired(series: Sequence[ReconstructedSeries], times: Mapping[str, datetime]) -> dict[str, Acquired]:
+    """Return scanner and day of the sessions with a time; days count from the first session.
+
+    Dates can identify patients: the page contains none.
+    """
+    first = min((time.date() for time in times.values()), default=None)
     found: dict[str, Acquired] = {}
     for one in series:
-        text = (one.record.get("Acquisition") or {}).get("AcquisitionDateTime")
-        if isinstance(text, str):
-            try:
-                time = datetime.fromisoformat(text).replace(tzinfo=None)
-            except ValueError:
-                continue
-            found.setdefault(one.session, Acquired(scanner_of(one) or "unknown scanner", time))
+        if first is not None and one.session in times:
+            day = (times[one.session].date() - first).days
+            found.setdefault(one.session, Acquired(scanner_of(one) or "unknown scanner", day))
     return found
 
 
 def drift(found: Sequence[Distribution], when: Mapping[str, Acquired]) -> Drift | None:
-    """Return the course of the measures that have a good range; None with fewer than two dates."""
-    if len({one.time.date() for one in when.values()}) < 2:
+    """Return the course of the measures that have a good range; None with fewer than two days."""
+    if len({one.day for one in when.values()}) < 2:
         return None
     count = Counter(one.scanner for one in when.values())
     names = [name for name, _ in count.most_common()]
-    times = [one.time for one in when.values()]
+    days = [one.day for one in when.values()]
     parts, shifts, y = list[str](), list[Shift](), 22.0
     for distribution in found:
         for spread in distribution.regions:
             if spread.good is None or not any(key in when for key in spread.values):
                 continue
             label = f"{distribution.name}: {spread.region}"
-            parts.append(_panel(label, spread, when, names, (min(times), max(times)), y))
+            parts.append(_panel(label, spread, when, names, (min(days), max(days)), y))
             shifts += _shifts(label, spread, when, names)
             y += HEIGHT + GAP
     if not parts:
@@ -101,14 +101,14 @@ def _panel(
     spread: Spread,
     when: Mapping[str, Acquired],
     names: Sequence[str],
-    ends: tuple[datetime, datetime],
+    ends: tuple[int, int],
     y: float,
 ) -> str:
     """Return the drawing of one measure: values upwards, time to the right."""
-    scale, length = scale_of([spread]), (ends[1] - ends[0]).total_seconds()
+    scale, length = scale_of([spread]), ends[1] - ends[0]
 
-    def across(time: datetime) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (time - ends[0]).total_seconds() / length
+    def across(day: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (day - ends[0]) / length
 
     def up(value: float) -> float:
         return y + HEIGHT * (1.0 - scale.share(value))
@@ -117,12 +117,12 @@ def _panel(
     parts.append(f'<path class="tick" d="M{LEFT:g} {y:g}V{y + HEIGHT:g}H{WIDTH - RIGHT:g}"/>')
     label_at = '<text class="label" text-anchor="{}" x="{:.1f}" y="{:.1f}">{}</text>'.format
     parts += [label_at("end", LEFT - 6, up(value) + 4, f"{value:.6g}") for value in scale.ticks()[::2]]
-    dates = [ends[0] + timedelta(seconds=length * k / 4) for k in range(5)]
-    parts += [label_at("middle", across(one), y + HEIGHT + 15, f"{one:%Y-%m-%d}") for one in dates]
+    days = [ends[0] + length * k / 4 for k in range(5)]
+    parts += [label_at("middle", across(day), y + HEIGHT + 15, f"day {day:.0f}") for day in days]
     for number, name in enumerate(names):
         keys = [key for key in spread.values if key in when and when[key].scanner == name]
-        keys.sort(key=lambda key: when[key].time)
-        places = [(across(when[key].time), up(spread.values[key])) for key in keys]
+        keys.sort(key=lambda key: when[key].day)
+        places = [(across(when[key].day), up(spread.values[key])) for key in keys]
         style = f"scanner-{min(number, SCANNERS - 1)}"
         if len(spread.values) > LINKED:
             parts.append(
@@ -130,7 +130,7 @@ def _panel(
             )
         else:
             for key, (a, b) in zip(keys, places, strict=True):
-                text = f"{key}: {shown(str(spread.values[key]))}, {when[key].time:%Y-%m-%d}, {name}"
+                text = f"{key}: {shown(str(spread.values[key]))}, day {when[key].day}, {name}"
                 parts.append(dot(key, text, a, b, style, reachable=False))
         parts.append(_course(places, style))
     return "".join(parts)
@@ -152,7 +152,7 @@ def _shifts(label: str, spread: Spread, when: Mapping[str, Acquired], names: Seq
     found = []
     for name in names:
         keys = [key for key in spread.values if key in when and when[key].scanner == name]
-        keys.sort(key=lambda key: when[key].time)
+        keys.sort(key=lambda key: when[key].day)
         third = len(keys) // 3
         if third < THIRD or spread.deviation == 0.0:
             continue

@@ -23,13 +23,11 @@ COUNT, BAD, FAR = 130, 5, 17
 KEYS = [f"sub-{number:03d}" for number in range(COUNT)]
 
 
+TIMES = {key: datetime(2021, 1, 1) + timedelta(days=number) for number, key in enumerate(KEYS)}
+
+
 def acquisition(number):
-    time = datetime(2021, 1, 1) + timedelta(days=number)
-    return {
-        "ManufacturersModelName": "AB"[number % 2],
-        "DeviceSerialNumber": f"{number % 2}<b>",
-        "AcquisitionDateTime": time.isoformat(),
-    }
+    return {"ManufacturersModelName": "AB"[number % 2], "DeviceSerialNumber": f"{number % 2}<b>"}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +48,7 @@ def page(tmp_path_factory, snr):
         record = {"Steps": [], "Acquisition": acquisition(number)}
         (out / key / "anat" / f"{key}_desc-qsm_prov.json").write_text(json.dumps(record))
     states = [SessionState(key) for key in KEYS]
-    return write_cohort_page(out, states, find_tables(out), find_quality(out), find_series(out))
+    return write_cohort_page(out, states, find_tables(out), find_quality(out), find_series(out), TIMES)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qsmengine.backend.device import available_threads
 from qsmengine.cohort.ledger.records import read_record, recorded_sessions
+from qsmengine.cohort.outputs.times import acquisition_times
 from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
@@ -110,7 +111,7 @@ def write_reports(
         written.append(write_citation(out, series))
     states, tables = [one.state for one in reported], [table for one in reported for table in one.tables]
     quality = [entry for one in reported for entry in one.quality]
-    written.append(write_cohort_page(out, states, tables, quality, series))
+    written.append(write_cohort_page(out, states, tables, quality, series, acquisition_times(out, series)))
     return written
 
 

@@ -1,4 +1,4 @@
-"""Scanner and time of an acquisition, from sidecars and scans.tsv of the source."""
+"""Scanner of an acquisition, for provenance; its time, which stays in the raw dataset."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from datetime import datetime
 from pathlib import Path
 
 from qsmengine.errors import InputError
+from qsmengine.io.inheritance import Folders
 from qsmengine.io.sidecars import read_sidecar
 
 FIELDS = (
     "Manufacturer", "ManufacturersModelName", "DeviceSerialNumber", "StationName", "SoftwareVersions",
 )  # fmt: skip
-TIME = "AcquisitionDateTime"
 
 
 def scanner_facts(sources: Sequence[Path]) -> dict[str, str]:
-    """Return the scanner and the time of the first image among the sources; absent fields are omitted.
-
-    AcquisitionDateTime (ISO 8601) is that of the sidecar, or acq_time of ``*_scans.tsv``.
-    """
+    """Return the scanner of the first image among the sources; absent fields are omitted."""
     image = next((path for path in sources if path.name.endswith((".nii", ".nii.gz"))), None)
     if image is None:
         return {}
@@ -29,17 +26,28 @@ def scanner_facts(sources: Sequence[Path]) -> dict[str, str]:
         values = read_sidecar(image).values
     except InputError:
         return {}
-    found = {name: values[name] for name in FIELDS if isinstance(values.get(name), str)}
-    time = _moment(values.get(TIME)) or _moment(_scan_time(image))
-    return found | ({TIME: time} if time else {})
+    return {name: values[name] for name in FIELDS if isinstance(values.get(name), str)}
 
 
-def _moment(text: object) -> str:
-    """Return a date with time in ISO 8601; "" for other texts."""
+def acquisition_time(image: Path, folders: Folders) -> datetime | None:
+    """Return when an image was acquired; None if its dataset does not say.
+
+    AcquisitionDateTime (ISO 8601) of the sidecar counts, or else acq_time of ``*_scans.tsv``. Dates can
+    identify a patient: no output contains them.
+    """
+    try:
+        text = read_sidecar(image, folders).values.get("AcquisitionDateTime")
+    except InputError:
+        text = None
+    return _moment(text) or _moment(_scan_time(image))
+
+
+def _moment(text: object) -> datetime | None:
+    """Return a date with time in ISO 8601, without its zone; None for other texts."""
     with suppress(ValueError):
         if isinstance(text, str) and "T" in text:
-            return datetime.fromisoformat(text.strip()).isoformat()
-    return ""
+            return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    return None
 
 
 def _scan_time(image: Path) -> str:
