@@ -110,11 +110,12 @@ def test_apptainer_definition_starts_commands_that_exist():
 def test_bake_script_starts_a_command_that_compiles_cupy_s_kernels_too(monkeypatch, capsys):
     (words,) = re.findall(r'"\$image" (doctor[^)]*)\)', (ROOT / "docker" / "bake.sh").read_text())
     called = []
-    monkeypatch.setattr("qsmengine.backend.device.resolve_device", lambda name: name)
     monkeypatch.setattr("qsmengine.backend.cuda.compile_all", lambda device: called.append(device) or 100)
     monkeypatch.setattr(
         "qsmengine.api.warm_up.warm_up", lambda device, tell: called.append(device) or ["fast", "ols"]
     )
+    # Last: a module that is first imported while it is replaced would keep the replacement.
+    monkeypatch.setattr("qsmengine.backend.device.resolve_device", lambda name: name)
     assert main(words.strip('"').split()) == 0
     assert called == ["cuda:0", "cuda:0"]
     assert "2 small runs: fast, ols" in capsys.readouterr().out
