@@ -25,7 +25,7 @@ def step(stage, name, **params):
 VSHARP = step("background", "vsharp", max_radius=6.0)
 TV = {
     "lambda": 4e-5, "noise_gain": 0.0, "mu_gradient": 2e-2, "mu_data": 0.05, "iterations": 30, "margin": 12.0,
-    "point_spread": 0.0,
+    "point_spread": 0.0, "own_edges": 0.0,
 }  # fmt: skip
 CHAINS = {
     "linear": (VSHARP, step("inversion", "tkd", margin=20.0)),
