@@ -1,18 +1,49 @@
-"""Reading of the volumes of one series from one file or several."""
+"""Opening and reading of the volumes of one series in one file or several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid
+from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import clear_unknown, zero_negative
-from qsmengine.io._series import SeriesFile
+from qsmengine.io._series import SeriesFile, open_file
+from qsmengine.io.header import check_stored_size
 from qsmengine.io.in_parallel import in_parallel
+from qsmengine.io.inheritance import Folders
 from qsmengine.io.nifti import read_image
+
+
+def open_volumes(
+    images: Sequence[str | Path], folders: Folders | None, problems: list[InputError]
+) -> tuple[SeriesFile, ...]:
+    """Read headers and sidecars of the images of one series.
+
+    Raises
+    ------
+    InputError
+        For no image, and for images that cannot be read or differ in grid: the first of the `problems`, which
+        receive them all.
+    """
+    files: list[SeriesFile] = []
+    for path in images:
+        try:
+            file = open_file(Path(path), folders)
+            check_stored_size(file.header)
+            if files:
+                check_same_grid(file.grid, files[0].grid, file.path, files[0].path)
+            files.append(file)
+        except InputError as error:
+            problems.append(error)
+    if not images:
+        problems.append(InputError("no image", field="images"))
+    if problems:
+        raise problems[0]
+    return tuple(files)
 
 
 def read_volumes(

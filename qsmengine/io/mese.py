@@ -9,9 +9,8 @@ from pathlib import Path
 from qsmengine.data import Array, MeseSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.io._series import EchoGroup, common_echo_times, common_grid, open_file
-from qsmengine.io._volumes import read_volumes
-from qsmengine.io.header import check_stored_size
+from qsmengine.io._series import EchoGroup, common_echo_times, common_grid
+from qsmengine.io._volumes import open_volumes, read_volumes
 from qsmengine.io.inheritance import Folders
 
 
@@ -89,18 +88,7 @@ def open_mese(
         field.
     """
     problems = [] if problems is None else problems
-    files = []
-    for path in images:
-        try:
-            files.append(open_file(Path(path), folders))
-            check_stored_size(files[-1].header)
-        except InputError as error:
-            problems.append(error)
-    if not images:
-        problems.append(InputError("no image", field="images"))
-    if problems:
-        raise problems[0]
-    group = EchoGroup("magnitude", tuple(files))
+    group = EchoGroup("magnitude", open_volumes(images, folders, problems))
     notes: list[str] = []
     try:
         grid = common_grid([group])

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from qsmengine.data import Array, VfaSeries
 from qsmengine.errors import InputError
-from qsmengine.grid import Grid, check_same_grid
-from qsmengine.io._series import SeriesFile, open_file
-from qsmengine.io._volumes import read_volumes
-from qsmengine.io.header import check_stored_size
+from qsmengine.grid import Grid
+from qsmengine.io._series import SeriesFile
+from qsmengine.io._volumes import open_volumes, read_volumes
 from qsmengine.io.inheritance import Folders
 
 REPETITION = ("RepetitionTimeExcitation", "RepetitionTime")
@@ -95,20 +94,7 @@ def open_vfa(
         values that do not match the images; the message names file and field.
     """
     problems = [] if problems is None else problems
-    files: list[SeriesFile] = []
-    for path in images:
-        try:
-            file = open_file(Path(path), folders)
-            check_stored_size(file.header)
-            if files:
-                check_same_grid(file.grid, files[0].grid, file.path, files[0].path)
-            files.append(file)
-        except InputError as error:
-            problems.append(error)
-    if not images:
-        problems.append(InputError("no image", field="magnitude"))
-    if problems:
-        raise problems[0]
+    files = open_volumes(images, folders, problems)
     notes: list[str] = []
     tables: dict[str, tuple[float, ...]] = {}
     requests = {
@@ -126,7 +112,7 @@ def open_vfa(
     for file in files:
         notes += [f"{file.path}: {note}" for note in file.header.notes] + file.sidecar.notes
     distinct = tuple(dict.fromkeys(notes))
-    return VfaFile(tuple(files), files[0].grid, tables["flip"], tables["repetition"], tables["echo"], distinct)
+    return VfaFile(files, files[0].grid, tables["flip"], tables["repetition"], tables["echo"], distinct)
 
 
 def read_vfa(file: VfaFile) -> VfaLoaded:
