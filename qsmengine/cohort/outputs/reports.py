@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from qsmengine.backend.device import available_threads
 from qsmengine.cohort.ledger.records import read_record, recorded_sessions
-from qsmengine.cohort.outputs.times import acquisition_times
+from qsmengine.cohort.outputs.times import session_time
 from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort_page import write_cohort_page
@@ -56,6 +57,7 @@ class Reported:
     tables: tuple[RegionTable, ...]
     quality: tuple[SeriesQuality, ...]
     page: Path | None
+    time: datetime | None
 
 
 def write_reports(
@@ -111,7 +113,8 @@ def write_reports(
         written.append(write_citation(out, series))
     states, tables = [one.state for one in reported], [table for one in reported for table in one.tables]
     quality = [entry for one in reported for entry in one.quality]
-    written.append(write_cohort_page(out, states, tables, quality, series, acquisition_times(out, series)))
+    times = {one.state.key: one.time for one in reported if one.time is not None}
+    written.append(write_cohort_page(out, states, tables, quality, series, times))
     return written
 
 
@@ -137,6 +140,7 @@ def _report_session(out: Path, work: PageJob) -> Reported:
         tuple(map(condensed, tables)),
         tuple(one for one in quality if one is not None),
         page,
+        session_time(out, series),
     )
 
 

@@ -1,9 +1,11 @@
-"""Times of acquisition of the sessions in a folder of results, read in their raw dataset."""
+"""Time of acquisition of a session in a folder of results, read in its raw dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,23 +19,15 @@ from qsmengine.report.records import ReconstructedSeries
 _RAW = "bids:raw:"
 
 
-def acquisition_times(out: Path, series: Iterable[ReconstructedSeries]) -> dict[str, datetime]:
-    """Return session -> time of the first image of its first series that has one.
-
-    Sessions whose raw dataset is not there, or has no times, are left out.
-    """
-    raw, folders = _raw_dataset(out), Folders()
-    found: dict[str, datetime] = {}
-    if raw is None:
-        return found
-    for one in series:
-        image = None if one.session in found else _first_image(one)
-        time = None if image is None else acquisition_time(raw / image, folders)
-        if time is not None:
-            found[one.session] = time
-    return found
+def session_time(out: Path, series: Iterable[ReconstructedSeries]) -> datetime | None:
+    """Return the time of the first image of a session; None if its raw dataset is not there or has no times."""
+    raw = _raw_dataset(out)
+    images = () if raw is None else (raw / name for one in series for name in _images(one))
+    times = (acquisition_time(image, Folders()) for image in images)
+    return next((time for time in times if time is not None), None)
 
 
+@lru_cache(4)
 def _raw_dataset(out: Path) -> Path | None:
     """Return the raw dataset that the description of the results links to; None if there is none."""
     try:
@@ -47,8 +41,8 @@ def _raw_dataset(out: Path) -> Path | None:
     return raw if raw.is_dir() else None
 
 
-def _first_image(one: ReconstructedSeries) -> str | None:
-    """Return the first input in the raw dataset that is an image, relative to the dataset."""
+def _images(one: ReconstructedSeries) -> Iterator[str]:
+    """Yield the first input in the raw dataset that is an image, relative to the dataset."""
     uris = (str(entry.get("URI", "")) for entry in one.record.get("Inputs", ()))
-    images = (uri.removeprefix(_RAW) for uri in uris if uri.startswith(_RAW))
-    return next((name for name in images if name.endswith((".nii", ".nii.gz"))), None)
+    names = (uri.removeprefix(_RAW) for uri in uris if uri.startswith(_RAW))
+    yield from islice((name for name in names if name.endswith((".nii", ".nii.gz"))), 1)
