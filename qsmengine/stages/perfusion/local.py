@@ -51,38 +51,37 @@ def local_prior(
     if not transit > 0:
         return no_prior(curves.voxels, device)
     freedom = curves.frames - UNKNOWNS
-    sizes = [(curves.planes.shape[axis], grid.voxel_size[axis]) for axis in curves.planes.order]
-    shape, edges = zip(*sizes, strict=True)
-    factors = block_factors(edges, params.block)
-    blocks, share = block_curves(curves, usual, shape, factors, device)
+    factors = block_factors(grid.voxel_size, params.block)
+    blocks, share = block_curves(curves, usual, factors, device)
     wide = Prior(
         _filled(math.log(transit), blocks.voxels, device), _filled(delay, blocks.voxels, device),
         held=_BLOCK_SD**-2.0 / freedom,
     )  # fmt: skip
     found = fit_exponential(blocks, artery, params, corner, wide, device)
-    middle, arrival = _interpolated(found, share, (math.log(transit), delay), shape, factors, device)
+    usual_values = math.log(transit), delay
+    images = _interpolated(found, share, usual_values, curves.planes.shape, factors, device)
+    middle, arrival = map(curves.planes.flatten, images)
     return Prior(
         middle, arrival, held=params.transit_sd**-2.0 / freedom if params.transit_sd else 0.0,
         tied=(params.delay_sd / curves.step) ** -2.0 / freedom if params.delay_sd else 0.0,
     )  # fmt: skip
 
 
-def block_curves(
-    curves: Curves, usual: Array, shape: tuple[int, int, int], factors: Factors, device: Device
-) -> tuple[Curves, Array]:
+def block_curves(curves: Curves, usual: Array, factors: Factors, device: Device) -> tuple[Curves, Array]:
     """Return the mean curves of blocks over voxels `usual` (voxel,), and their share of each block (block,).
 
-    `shape` of the image and `factors`, voxels per block, are in the order of the planes' axes.
+    The blocks are in the order of the image (x, y, z) however the planes are stored, and so are the sums over
+    their voxels.
     """
-    xp = device.xp
-    weight = usual.astype(np.float32).reshape(shape)
+    xp, planes = device.xp, curves.planes
+    weight = planes.unflatten(usual.astype(np.float32))
     share = block_mean(weight, factors, device).reshape(-1)
     used, safe = share > 0, xp.where(share > 0, share, np.float32(1))
     means = device.empty((curves.frames, share.size))
-    for mean, plane in zip(means, curves.planes.array, strict=True):
-        mean[...] = block_mean(plane.reshape(shape) * weight, factors, device).reshape(-1) / safe
-    planes = Planes(means, (0, 1, 2), block_grid(shape, factors))
-    return Curves(planes, device.asarray(used, np.uint8), curves.step), share
+    for mean, plane in zip(means, planes.array, strict=True):
+        mean[...] = block_mean(planes.unflatten(plane) * weight, factors, device).reshape(-1) / safe
+    blocks = Planes(means, (0, 1, 2), block_grid(planes.shape, factors))
+    return Curves(blocks, device.asarray(used, np.uint8), curves.step), share
 
 
 def _interpolated(
@@ -93,7 +92,7 @@ def _interpolated(
     factors: Factors,
     device: Device,
 ) -> tuple[Array, Array]:
-    """Return log M and d (voxel,) between blocks; those without a fit count little, with `usual` values."""
+    """Return log M and d (x, y, z) between blocks; those without a fit count little, with `usual` values."""
     xp = device.xp
     fitted = found.flow > 0
     weight = xp.where(fitted, share, np.float32(_UNUSED))
@@ -105,7 +104,7 @@ def _interpolated(
 
 
 def onto_voxels(values: Array, shape: tuple[int, int, int], factors: Factors, device: Device) -> Array:
-    """Return values of blocks (block,) on voxels (voxel,), linear between centres, constant beyond the last."""
+    """Return values of blocks (block,) on voxels (x, y, z): linear between centres, constant beyond."""
     xp, result = device.xp, values.reshape(block_grid(shape, factors))
     for axis, (size, factor) in enumerate(zip(shape, factors, strict=True)):
         count = result.shape[axis]
@@ -118,8 +117,7 @@ def onto_voxels(values: Array, shape: tuple[int, int, int], factors: Factors, de
         high = np.minimum(low + 1, count - 1)
         lower, upper = (xp.take(result, xp.asarray(index), axis=axis) for index in (low, high))
         result = lower + part * (upper - lower)
-    flat: Array = result.reshape(-1)
-    return flat
+    return result
 
 
 def _filled(value: float, count: int, device: Device) -> Array:

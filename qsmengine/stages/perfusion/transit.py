@@ -20,6 +20,7 @@ from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.transit import EXPONENTIAL_TRANSIT
 from qsmengine.data import Array
+from qsmengine.stages.params import Length
 from qsmengine.stages.perfusion.curves import Curves
 from qsmengine.stages.perfusion.maps import MapParams
 from qsmengine.stages.perfusion.transform import FloatArray
@@ -37,7 +38,7 @@ class TransitParams(MapParams):
     shortest: float = Field(0.5, gt=0, le=10, description="shortest mean transit time [s]")
     longest: float = Field(60.0, gt=0, le=600, description="longest mean transit time [s]")
     iterations: int = Field(20, ge=1, le=200, description="steps of the fit")
-    block: float = Field(6.0, gt=0, le=100, description="edge of the blocks that give the priors' centres [mm]")
+    block: Length = Field(6.0, gt=0, description="edge of the blocks that give the priors' centres [mm]")
     transit_sd: float = Field(
         0.4, ge=0, le=5, description="standard deviation of the prior of log M; 0: no prior"
     )
