@@ -12,6 +12,7 @@ from bench.gpu.process import json_lines, run_process
 from bench.gpu.session import Part, Stay, environment
 from bench.machine import ROOT
 from qsmengine.errors import UsageError
+from qsmengine.pipeline.configuration.presets import PRESETS
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_rehearsal_runs_every_part_on_the_standin_and_calls_nothing_a_measuremen
     assert list(first["steps"])[-1] == "reference: region_mean"
     assert sum(first["steps"].values()) <= first["seconds"]
     launches = {row["kernel"]: row["launches"] for row in by_kernel["kernels"]}
-    assert launches["tv_gradient_step_faces"] == 24
+    assert launches["tv_gradient_step_faces"] == PRESETS["fast"]["single_step"]["iterations"]
     assert found["cohort"]["rows"][0]["sessions"] == 1
 
 
