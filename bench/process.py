@@ -22,9 +22,9 @@ class Process:
 
     def __call__(self) -> None:
         """Run the command to its end."""
-        nowhere = subprocess.DEVNULL
+        discard = subprocess.DEVNULL
         before = _children()
-        subprocess.run(self.command, check=True, env=self._environment, stdout=nowhere, stderr=nowhere)
+        subprocess.run(self.command, check=True, env=self._environment, stdout=discard, stderr=discard)
         self.cpu.append(_children() - before)
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.machine import ROOT
+from bench.process import Process
 from bench.qsm import heads
 from qsmengine.io import write_image
 from qsmengine.io.atomic import write_json
@@ -53,14 +50,12 @@ def run_command(folder: Path, preset: str, device: str, threads: int, rounds: in
     for option, part in (("--magnitude", "mag"), ("--phase", "phase")):
         argv += [option, *(str(path) for path in sorted(folder.glob(f"*_part-{part}_*.nii.gz")))]
     argv += ["--device", device, "--threads", str(threads)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    runs = []
+    command, runs = Process(argv, folder), []
     for _ in range(rounds + 1):
         shutil.rmtree(out, ignore_errors=True)
-        busy, start = _children(), time.perf_counter()
-        subprocess.run(argv, check=True, env=environment)
-        runs.append((time.perf_counter() - start, _children() - busy, _steps(out)))
+        start = time.perf_counter()
+        command()
+        runs.append((time.perf_counter() - start, command.cpu[-1], _steps(out)))
     seconds, processor, steps = min(runs[1:])
     field = sum(step["seconds"] for step in steps if step["stage"] in FIELD_STEPS)
     facts = {"preset": preset, "seconds": seconds, "cpu_seconds": processor, "field_seconds": field}
@@ -79,8 +74,3 @@ def _steps(out: Path) -> list[dict[str, Any]]:
         }
         for step in found
     ]
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
