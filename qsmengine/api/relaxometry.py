@@ -8,10 +8,9 @@ from typing import Any
 
 from qsmengine.api.calls import device_for
 from qsmengine.backend.device import Device
-from qsmengine.data import Array, VfaSeries
+from qsmengine.data import Array, BalancedSeries, VfaSeries
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
-from qsmengine.io.bssfp import BalancedSeries
 from qsmengine.modalities.vfa.run import brain_mask, run_vfa
 from qsmengine.modalities.vfa.stages import SECTIONS
 from qsmengine.pipeline.configuration.config import load_config
@@ -90,7 +89,7 @@ def reconstruct_vfa(
         (x, y, z) ratio of the actual to the nominal flip angle, or a method that estimates it,
         ``minimum_entropy`` or ``sharpening``; None: 1.
     balanced
-        Balanced steady states on the same grid, for R2 (:class:`qsmengine.io.bssfp.BalancedSeries`).
+        Balanced steady states on the same grid, for R2 (:class:`qsmengine.data.BalancedSeries`).
     method
         ``linear`` or ``nonlinear``, see ``qsmengine stage flip-angles --list``.
     params

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qsmengine.data import Array
+from qsmengine.data import Array, BalancedSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._series import SeriesFile, open_file
@@ -20,33 +19,6 @@ from qsmengine.units import ppm_per_hz
 
 ALTERNATING = 180.0
 """Phase increment of a sequence that does not state one [deg]: alternating pulses."""
-
-
-@dataclass(frozen=True)
-class BalancedSeries:
-    """Balanced steady states, and the field for their analysis.
-
-    Parameters
-    ----------
-    signal
-        (x, y, z, volume) magnitude, any unit.
-    flip_angles, increments
-        (volume,) nominal flip angles and phase increments of the pulses [deg].
-    repetition_times, echo_times
-        (volume,) [s].
-    phase
-        (x, y, z, volume) [rad]; None: magnitudes alone.
-    field
-        (x, y, z) off-resonance [ppm]; None for complex images at four or more increments.
-    """
-
-    signal: Array
-    flip_angles: tuple[float, ...]
-    increments: tuple[float, ...]
-    repetition_times: tuple[float, ...]
-    echo_times: tuple[float, ...]
-    phase: Array | None = None
-    field: Array | None = None
 
 
 def load_balanced(

@@ -7,9 +7,8 @@ from typing import Any
 
 from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
-from qsmengine.data import Array, VfaSeries
+from qsmengine.data import Array, BalancedSeries, VfaSeries
 from qsmengine.errors import InputError
-from qsmengine.io.bssfp import BalancedSeries
 from qsmengine.modalities.brain import brain_of
 from qsmengine.modalities.vfa.series import LATER
 from qsmengine.modalities.vfa.stages import BALANCED, CYCLED, SINGLE, plan_vfa

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.data import Array
+from qsmengine.data import Array, BalancedSeries
 from qsmengine.errors import naming
 from qsmengine.grid import Grid
-from qsmengine.io.bssfp import BalancedSeries, load_balanced
+from qsmengine.io.bssfp import load_balanced
 from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
 from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.modalities.modality import Task

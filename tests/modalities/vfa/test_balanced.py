@@ -10,8 +10,8 @@ import pytest
 
 from qsmengine import reconstruct_vfa
 from qsmengine.backend.device import Device
+from qsmengine.data import BalancedSeries
 from qsmengine.errors import InputError
-from qsmengine.io.bssfp import BalancedSeries
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.vfa.session import SESSION, VfaRequest
 from qsmengine.phantom.bssfp import BalancedSettings, bssfp_signal

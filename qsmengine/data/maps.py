@@ -1,0 +1,20 @@
+"""Quantitative image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qsmengine.data.checks import Array, check_shape
+from qsmengine.grid import Grid
+
+
+@dataclass(frozen=True)
+class Map:
+    """Quantitative image: `array` (x, y, z[, component]) in `unit` on `grid`."""
+
+    array: Array
+    unit: str
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        check_shape("map", self.array, self.grid, self.array.ndim)
