@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from qsmengine.io.ratings import COLUMNS, VERDICTS
 from qsmengine.modalities.quality import LIGHTS
-from qsmengine.report.covariates import Covariates, read_covariates, scanner_of
-from qsmengine.report.distribution import LEAST, LIMIT, Distribution, Spread, distributions
+from qsmengine.report.cohort import Cohort
+from qsmengine.report.covariates import Covariates
+from qsmengine.report.distribution import LEAST, LIMIT, Distribution, Spread
 from qsmengine.report.drift import acquired, drift
 from qsmengine.report.methods_text import CITATION
 from qsmengine.report.pages import asset, markup, shown, write_page
-from qsmengine.report.quality import SeriesQuality, quality_distributions
-from qsmengine.report.records import ReconstructedSeries, RegionTable
 from qsmengine.report.session_rows import session_rows, table_data
 from qsmengine.report.sessions import STATES, SessionState
 from qsmengine.report.strips import LINKED, strips
@@ -45,35 +43,21 @@ class Outlier:
     distance: str
 
 
-def write_cohort_page(
-    out: str | Path,
-    sessions: Sequence[SessionState],
-    tables: Sequence[RegionTable] = (),
-    quality: Sequence[SeriesQuality] = (),
-    series: Sequence[ReconstructedSeries] = (),
-    times: Mapping[str, datetime] | None = None,
-) -> Path:
+def write_cohort_page(out: str | Path, cohort: Cohort) -> Path:
     """Write ``OUT/index.html``, with links to the pages of the sessions.
 
     With scripts, the page sorts, filters and rates the sessions of the whole cohort; without, further sessions
-    are in ``index-2.html`` and so on. Age, sex, site and scanner of ``OUT/participants.tsv`` are adjusted for.
-    `times` of sessions order them in the drawing of drift.
+    are in ``index-2.html`` and so on. Times of acquisition order the sessions in the drawing of drift.
 
     Raises
     ------
-    InputError
-        For a participants.tsv that cannot be read.
     DeviceError
         When jinja2 is not installed.
     """
-    out = Path(out)
-    covariates = read_covariates(
-        out, [s.key for s in sessions], {one.session: scanner for one in series if (scanner := scanner_of(one))}
-    )
-    regions = distributions(tables, covariates)
-    measures = quality_distributions(quality, covariates)
-    course = drift(measures, acquired(series, times or {}))
-    columns, rows = session_rows(sessions, quality, [*measures, *regions])
+    out, sessions = Path(out), cohort.sessions
+    regions, measures = cohort.regions, cohort.measures
+    course = drift(measures, acquired(cohort.series, cohort.times))
+    columns, rows = session_rows(sessions, cohort.quality, [*measures, *regions])
     counts = Counter(session.state for session in sessions)
     lights = Counter(row.verdict.light for row in rows)
     pages = [str(INDEX), *(f"index-{k}.html" for k in range(2, -(-len(rows) // PART) + 1))]
@@ -101,7 +85,7 @@ def write_cohort_page(
         drift_picture=markup(course.picture if course else ""),
         regions=[(_title(one), markup(strips(one))) for one in regions],
         outliers=outliers(regions),
-        expected=_expected(covariates),
+        expected=_expected(cohort.covariates),
         limit=f"{LIMIT:g}",
         least=LEAST,
         linked=LINKED,

@@ -31,12 +31,10 @@ class Covariates:
     rows: Mapping[str, tuple[float, ...]] | None = None
     _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    def expected(self, values: Mapping[str, float]) -> dict[str, float]:
+    def expected(self, sessions: tuple[str, ...], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the value expected for each session: Tukey's robust regression, or else the median."""
-        y = np.array(list(values.values()))
-        fitted = _fitted(y, self._design(tuple(values)))
-        found = np.full(len(y), np.median(y)) if fitted is None else fitted
-        return dict(zip(values, found.tolist(), strict=True))
+        fitted = _fitted(values, self._design(sessions))
+        return np.full(len(values), np.median(values)) if fitted is None else fitted
 
     def _design(self, sessions: tuple[str, ...]) -> npt.NDArray[np.float64]:
         """Return the independent columns of the design (sessions, columns); the last one is kept."""

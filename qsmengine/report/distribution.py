@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from qsmengine.report.covariates import Covariates
 from qsmengine.report.records import RegionTable
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 LIMIT = 3.0
 """Scaled median absolute deviations from the median beyond which a value is an outlier."""
@@ -19,6 +24,35 @@ LEAST = 5
 NORMAL = 1.4826
 """Standard deviation of a normal distribution divided by its median absolute deviation."""
 SIDES = ("bilateral", "midline")
+
+
+class Numbers(Mapping[str, float]):
+    """Numbers of sessions as one array; columns of the same sessions share their index."""
+
+    __slots__ = ("array", "index")
+
+    def __init__(self, index: Mapping[str, int], array: Floats) -> None:
+        self.index, self.array = index, array
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> Numbers:
+        """Return a mapping as numbers."""
+        if isinstance(values, cls):
+            return values
+        return cls({key: k for k, key in enumerate(values)}, np.array(list(values.values()), dtype=np.float64))
+
+    def __getitem__(self, key: str) -> float:
+        return float(self.array[self.index[key]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def like(self, array: Floats) -> Numbers:
+        """Return other numbers of the same sessions."""
+        return Numbers(self.index, array)
 
 
 @dataclass(frozen=True)
@@ -38,23 +72,24 @@ class Spread:
     """
 
     region: str
-    values: dict[str, float]
+    values: Numbers
     median: float
     deviation: float
-    expected: dict[str, float]
+    expected: Numbers
     good: tuple[float | None, float | None] | None = None
 
     @cached_property
-    def distances(self) -> dict[str, float]:
+    def distances(self) -> Numbers:
         """Session -> distance from the expected value in scaled deviations; empty if it is not defined."""
         if len(self.values) < LEAST or self.deviation == 0.0:
-            return {}
-        return {key: (value - self.expected[key]) / self.deviation for key, value in self.values.items()}
+            return Numbers({}, np.empty(0))
+        return self.values.like((self.values.array - self.expected.array) / self.deviation)
 
     @cached_property
     def outliers(self) -> dict[str, float]:
         """Distances beyond the limit."""
-        return {key: distance for key, distance in self.distances.items() if abs(distance) > LIMIT}
+        far = np.abs(self.distances.array) > LIMIT
+        return {key: self.distances[key] for key, out in zip(self.distances, far, strict=True) if out}
 
 
 @dataclass(frozen=True)
@@ -67,57 +102,101 @@ class Distribution:
     variant: str = ""
 
 
-def distributions(tables: Iterable[RegionTable], covariates: Covariates | None = None) -> list[Distribution]:
-    """Return the means of every map, and the volumes, for both sides together and structures without sides.
+@dataclass(frozen=True)
+class Means:
+    """Regional means and volumes of a session: both sides together and structures without sides.
+
+    Parameters
+    ----------
+    session, variant
+        Session, and kind of table.
+    labels
+        (column, region) of the numbers.
+    numbers
+        (label,) finite values; NaN where the table has none.
+    units
+        Column -> unit.
+    """
+
+    session: str
+    variant: str
+    labels: Labels
+    numbers: Floats
+    units: Mapping[str, str]
+
+
+def means_of(table: RegionTable) -> Means:
+    """Return the numbers of a table that its distributions need."""
+    columns = (*(f"{name}_mean" for name in table.maps), "volume_mm3")
+    rows = [row for row in table.rows if row["hemisphere"] in SIDES]
+    labels = tuple((column, row["region"]) for column in columns for row in rows)
+    numbers = np.array([_number(row.get(column, "")) for column in columns for row in rows], dtype=np.float64)
+    units = {column: table.units.get(column, "") for column in columns} | {"volume_mm3": "mm^3"}
+    return Means(table.session, table.variant, labels, numbers, units)
+
+
+def distributions(found: Iterable[Means], covariates: Covariates | None = None) -> list[Distribution]:
+    """Return the distribution of every mean, and of the volumes.
 
     Different segmentations, acquisitions and runs are separate distributions.
     """
-    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    units: dict[str, str] = {"volume_mm3": "mm^3"}
-    for table in tables:
-        units |= {f"{name}_mean": table.units.get(f"{name}_mean", "") for name in table.maps}
-        columns = found.setdefault(table.variant, {})
-        for row in table.rows:
-            if row["hemisphere"] not in SIDES:
-                continue
-            for column in (*(f"{name}_mean" for name in table.maps), "volume_mm3"):
-                value = _number(row.get(column, ""))
-                if math.isfinite(value):
-                    columns.setdefault(column, {}).setdefault(row["region"], {})[table.session] = value
-    return [
-        Distribution(
-            "volume" if column == "volume_mm3" else column.removesuffix("_mean"),
-            units.get(column, ""),
-            tuple(spread_of(region, values, covariates) for region, values in columns[column].items()),
-            variant if len(found) > 1 else "",
-        )
-        for variant, columns in sorted(found.items())
-        for column in sorted(columns, key=lambda c: c == "volume_mm3")
-    ]
+    kinds: dict[str, list[Means]] = {}
+    for one in found:
+        kinds.setdefault(one.variant, []).append(one)
+    made = []
+    for variant, members in sorted(kinds.items()):
+        units = {name: unit for one in members for name, unit in one.units.items()}
+        columns: dict[str, dict[str, Numbers]] = {}
+        for (column, region), values in _by_label(members).items():
+            columns.setdefault(column, {})[region] = values
+        made += [
+            Distribution(
+                "volume" if column == "volume_mm3" else column.removesuffix("_mean"),
+                units[column],
+                tuple(spread_of(region, values, covariates) for region, values in columns[column].items()),
+                variant if len(kinds) > 1 else "",
+            )
+            for column in sorted(columns, key=lambda c: c == "volume_mm3")
+        ]
+    return made
 
 
-def condensed(table: RegionTable) -> RegionTable:
-    """Return a table reduced to the rows and columns that its distributions need."""
-    wanted = ("region", "hemisphere", "volume_mm3", *(f"{name}_mean" for name in table.maps))
-    rows = (
-        {name: row[name] for name in wanted if name in row} for row in table.rows if row["hemisphere"] in SIDES
-    )
-    units = {name: unit for name, unit in table.units.items() if name in wanted}
-    return replace(table, rows=tuple(rows), units=units)
+def _by_label(members: Sequence[Means]) -> dict[tuple[str, str], Numbers]:
+    """Return the finite numbers of every label; labels of the same sessions share their index."""
+    indices: dict[tuple[str, ...], dict[str, int]] = {}
+    groups: dict[Labels, list[int]] = {}
+    members = list({one.session: one for one in members}.values())
+    for number, one in enumerate(members):
+        groups.setdefault(one.labels, []).append(number)
+    columns: dict[tuple[str, str], list[tuple[list[int], Floats]]] = {}
+    for labels, numbers in groups.items():
+        matrix = np.stack([members[number].numbers for number in numbers])
+        for label, column in zip(labels, matrix.T, strict=True):
+            columns.setdefault(label, []).append((numbers, column))
+    made = {}
+    for label, parts in columns.items():
+        order = np.concatenate([numbers for numbers, _ in parts])
+        values = np.concatenate([column for _, column in parts])
+        keep = np.flatnonzero(np.isfinite(values))
+        keep = keep[np.argsort(order[keep], kind="stable")]
+        keys = tuple(members[number].session for number in order[keep])
+        if keys:
+            index = indices.setdefault(keys, {key: k for k, key in enumerate(keys)})
+            made[label] = Numbers(index, values[keep])
+    return made
 
 
 def spread_of(
     region: str,
-    values: dict[str, float],
+    values: Mapping[str, float],
     covariates: Covariates | None = None,
     good: tuple[float | None, float | None] | None = None,
 ) -> Spread:
     """Return the spread of the values (session -> value) of a region or measure."""
-    array = np.array(list(values.values()))
-    expected = (covariates or Covariates()).expected(values)
-    apart = array - np.array(list(expected.values()))
-    deviation = NORMAL * float(np.median(np.abs(apart)))
-    return Spread(region, values, float(np.median(array)), deviation, expected, good)
+    own = Numbers.of(values)
+    expected = own.like((covariates or Covariates()).expected(tuple(own), own.array))
+    deviation = NORMAL * float(np.median(np.abs(own.array - expected.array)))
+    return Spread(region, own, float(np.median(own.array)), deviation, expected, good)
 
 
 def _number(text: str) -> float:

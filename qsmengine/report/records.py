@@ -51,13 +51,18 @@ class ReconstructedSeries:
 
     def find(self, pattern: str) -> Path | None:
         """Return the first file of the series whose ending matches a glob pattern."""
-        wanted = f"{self.stem}_{pattern}" if self.stem else pattern
-        return next((self.folder / name for name in self._names if fnmatchcase(name, wanted)), None)
+        ending = next((name for name in self._endings if fnmatchcase(name, pattern)), None)
+        return None if ending is None else self.file(ending)
 
     @cached_property
-    def _names(self) -> list[str]:
-        """Sorted names of the files in the folder."""
-        return sorted(os.listdir(self.folder))  # noqa: PTH208
+    def _endings(self) -> list[str]:
+        """Sorted endings of the series' files.
+
+        Patterns match endings, not whole names: a pattern per session would be compiled anew each time.
+        """
+        prefix = f"{self.stem}_" if self.stem else ""
+        names = os.listdir(self.folder)  # noqa: PTH208
+        return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
     def reduced(self, fields: Container[str]) -> ReconstructedSeries:
         """Return the series with only these fields of its provenance."""

@@ -11,10 +11,13 @@ from qsmengine.errors import InputError
 from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.registry import modality_of
+from qsmengine.report.cohort import Comparison
+from qsmengine.report.comparison import comparison, comparison_title, far_from
 from qsmengine.report.curves import CurvePanel, draw_curve
+from qsmengine.report.distribution import LIMIT
 from qsmengine.report.figures import draw_rows
 from qsmengine.report.methods_text import paragraph, plain, rank_of, reference, title_of
-from qsmengine.report.pages import embedded, shown, write_page
+from qsmengine.report.pages import embedded, markup, shown, write_page
 from qsmengine.report.panels import Panel
 from qsmengine.report.quality import SeriesQuality, quality_beside, worst_light
 from qsmengine.report.records import ReconstructedSeries, RegionTable, is_key
@@ -61,6 +64,8 @@ def write_session_page(
     session: SessionState,
     series: Sequence[ReconstructedSeries],
     tables: Sequence[RegionTable] = (),
+    compared: Sequence[Comparison] = (),
+    *,
     volumes: str = "",
 ) -> Path:
     """Write ``OUT/KEY.html``: one file with embedded figures, without scripts.
@@ -72,7 +77,9 @@ def write_session_page(
     session
         Key and state of the session.
     series, tables
-        ReconstructedSeries and region tables of the session.
+        Reconstructions and region tables of the session.
+    compared
+        Regional values of the session in the cohort.
     volumes
         Name of the interactive page of the session, to link to.
 
@@ -97,6 +104,8 @@ def write_session_page(
         notes=list(notes),
         parts=parts,
         tables=[_table(table, out) for table in tables],
+        compared=[(comparison_title(one), markup(comparison(one)), far_from(one)) for one in compared],
+        limit=f"{LIMIT:g}",
         volumes=volumes,
     )
 

@@ -83,9 +83,10 @@ def scale_of(rows: Sequence[Spread]) -> Scale:
     """Return a scale that holds the values of every row within the reach of its median."""
     ends = []
     for spread in rows:
-        values = list(spread.values.values())
-        reach = REACH * spread.deviation or max(map(abs, values), default=0.0) * 2
-        ends += [v for v in values if abs(v - spread.median) <= reach] or [spread.median]
+        values = spread.values.array
+        reach = REACH * spread.deviation or float(np.abs(values).max(initial=0.0)) * 2
+        near = values[np.abs(values - spread.median) <= reach]
+        ends += [float(near.min()), float(near.max())] if near.size else [spread.median]
     return Scale(min(ends), max(ends)) if ends else Scale(0.0, 1.0)
 
 
@@ -105,12 +106,12 @@ def _row(spread: Spread, scale: Scale, y: float) -> str:
         low, high = (scale.low, scale.high)
         low, high = (end if e is None else e for e, end in zip(spread.good, (low, high), strict=True))
         parts.append(_bar("good", scale, low, high, y + 3, ROW - 6))
-    elif len(spread.values) >= LEAST and spread.deviation > 0 and len(set(spread.expected.values())) == 1:
+    elif len(spread.values) >= LEAST and spread.deviation > 0 and np.ptp(spread.expected.array) == 0:
         half = LIMIT * spread.deviation
         parts.append(_bar("band", scale, spread.median - half, spread.median + half, y + 3, ROW - 6))
     keys = list(spread.values)
     if len(keys) > LINKED:
-        low, first, third, high = np.quantile(list(spread.values.values()), (0.05, 0.25, 0.75, 0.95))
+        low, first, third, high = np.quantile(spread.values.array, (0.05, 0.25, 0.75, 0.95))
         parts.append(f'<path class="whisker" d="M{scale(low):.1f} {middle:g}H{scale(high):.1f}"/>')
         parts.append(_bar("box", scale, float(first), float(third), middle - 5, 10))
         keys = sorted(outliers, key=lambda key: -abs(outliers[key]))[:FARTHEST]

@@ -9,6 +9,10 @@ import numpy as np
 
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import write_image
+from qsmengine.report.cohort import Cohort, cohort_of
+from qsmengine.report.distribution import means_of
+from qsmengine.report.quality import find_quality
+from qsmengine.report.records import find_series, find_tables
 
 GRID = Grid.from_voxel_size((12, 11, 10), (2.0, 2.0, 2.0))
 STEPS = (
@@ -49,3 +53,9 @@ def write_table(out: Path, key: str, values: dict[str, float]) -> Path:
     path.write_text("\n".join(rows) + "\n")
     path.with_suffix(".json").write_text(json.dumps({"chi_mean": {"Units": "ppm"}}))
     return path
+
+
+def cohort_in(out: Path, states, times=None) -> Cohort:
+    """Cohort of sessions with these states from the files in a folder."""
+    means = map(means_of, find_tables(out))
+    return cohort_of(out, states, means, find_quality(out), find_series(out), times)

@@ -10,13 +10,11 @@ import pandas as pd
 import pytest
 
 from qsmengine.report.cohort_page import PART, write_cohort_page
-from qsmengine.report.quality import find_quality
-from qsmengine.report.records import find_series, find_tables
 from qsmengine.report.sessions import SessionState
 from qsmengine.stats.derivatives.collect import Cohort
 from qsmengine.stats.derivatives.ratings import without_excluded
 from tests.report.chromium import opened, started
-from tests.report.results import write_table
+from tests.report.results import cohort_in, write_table
 from tests.report.test_layout import write_quality
 
 COUNT, BAD, FAR = 130, 5, 17
@@ -48,7 +46,7 @@ def page(tmp_path_factory, snr):
         record = {"Steps": [], "Acquisition": acquisition(number)}
         (out / key / "anat" / f"{key}_desc-qsm_prov.json").write_text(json.dumps(record))
     states = [SessionState(key) for key in KEYS]
-    return write_cohort_page(out, states, find_tables(out), find_quality(out), find_series(out), TIMES)
+    return write_cohort_page(out, cohort_in(out, states, TIMES))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +136,7 @@ def test_page_fits_with_scripts_and_keeps_its_style(page, browser, width):
 
 def test_without_scripts_further_sessions_are_on_further_pages(tmp_path, browser):
     keys = [f"sub-{number:04d}" for number in range(2 * PART + 3)]
-    page = write_cohort_page(tmp_path, [SessionState(key) for key in keys])
+    page = write_cohort_page(tmp_path, cohort_in(tmp_path, [SessionState(key) for key in keys]))
     with opened(browser, page, java_script_enabled=False) as shown:
         found = column(shown, 1)
         links = shown.locator("p.plain a").all()
@@ -148,5 +146,5 @@ def test_without_scripts_further_sessions_are_on_further_pages(tmp_path, browser
         with opened(browser, tmp_path / name, java_script_enabled=False) as shown:
             found += column(shown, 1)
     assert found == keys
-    write_cohort_page(tmp_path, [SessionState("sub-0001")])
+    write_cohort_page(tmp_path, cohort_in(tmp_path, [SessionState("sub-0001")]))
     assert [path.name for path in tmp_path.glob("index*")] == ["index.html"]

@@ -50,7 +50,7 @@ def test_scanners_shift_the_expected_value(tmp_path, rng):
 @pytest.mark.parametrize("count", [1, 5, 12])
 def test_few_sessions_are_compared_with_their_median(out, count):
     values = {key: float(k) for k, key in enumerate(KEYS[:count])}
-    found = read_covariates(out, KEYS[:count]).expected(values)
+    found = spread_of("SNR", values, read_covariates(out, KEYS[:count])).expected
     assert set(found.values()) == {np.median(list(values.values()))}
 
 
@@ -58,7 +58,9 @@ def test_sessions_without_a_row_and_dependent_columns_are_tolerated(tmp_path, rn
     rows = [f"{key}\t{20 + k}\t{'AB'[k % 2]}\t{'FM'[k % 2]}" for k, key in enumerate(KEYS[:40])]
     (tmp_path / "participants.tsv").write_text("\n".join(["participant_id\tage\tsite\tsex", *rows]) + "\n")
     values = dict(zip(KEYS, rng.normal(size=COUNT).tolist(), strict=True))
-    found = read_covariates(tmp_path, KEYS).expected(values)
+    found = spread_of("SNR", values, read_covariates(tmp_path, KEYS)).expected
     assert list(found) == KEYS
     assert np.isfinite(list(found.values())).all()
-    assert Covariates().expected(values) == dict.fromkeys(KEYS, np.median(list(values.values())))
+    assert spread_of("SNR", values, Covariates()).expected == dict.fromkeys(
+        KEYS, np.median(list(values.values()))
+    )

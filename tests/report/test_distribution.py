@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from qsmengine.report.distribution import LIMIT, condensed, distributions
-from qsmengine.report.records import find_tables
+from qsmengine.report.distribution import LIMIT, distributions, means_of
+from qsmengine.report.records import find_tables, read_table
 from tests.report.results import write_table
 
 
 def cohort(folder, values, region="pallidum"):
     for number, value in enumerate(values):
         write_table(folder, f"sub-{number:02d}", {region: value})
-    return {d.name: d for d in distributions(find_tables(folder))}
+    return {d.name: d for d in distributions(map(means_of, find_tables(folder)))}
 
 
 def test_median_and_scaled_deviation_over_sessions(tmp_path):
@@ -21,13 +21,22 @@ def test_median_and_scaled_deviation_over_sessions(tmp_path):
     assert spread.values["sub-07"] == pytest.approx(values[7])
 
 
-def test_condensed_tables_have_the_same_distributions(tmp_path):
-    values = np.random.default_rng(4).normal(0.1, 0.02, 7)
-    whole = cohort(tmp_path, values)
-    few = [condensed(table) for table in find_tables(tmp_path)]
-    assert {d.name: d for d in distributions(few)} == whole
-    assert {row["hemisphere"] for table in few for row in table.rows} == {"bilateral"}
-    assert {name for table in few for row in table.rows for name in row if name.endswith("_sd")} == set()
+def test_means_hold_both_sides_together_only(tmp_path):
+    path = write_table(tmp_path, "sub-01", {"pallidum": 0.1, "caudate": 0.2})
+    means = means_of(read_table(path))
+    assert [label for label in means.labels if label[0] == "chi_mean"] == [
+        ("chi_mean", "pallidum"),
+        ("chi_mean", "caudate"),
+    ]
+    np.testing.assert_array_equal(means.numbers, [0.1, 0.2, 1000, 1000])
+
+
+def test_regions_that_some_sessions_lack_keep_the_others(tmp_path):
+    write_table(tmp_path, "sub-01", {"pallidum": 0.1, "caudate": 0.2})
+    write_table(tmp_path, "sub-02", {"caudate": 0.4})
+    write_table(tmp_path, "sub-03", {"pallidum": float("nan"), "caudate": 0.6})
+    found = {s.region: dict(s.values) for s in distributions(map(means_of, find_tables(tmp_path)))[0].regions}
+    assert found == {"pallidum": {"sub-01": 0.1}, "caudate": {"sub-01": 0.2, "sub-02": 0.4, "sub-03": 0.6}}
 
 
 def test_values_beyond_the_limit_stand_out_and_no_others(tmp_path):
@@ -55,6 +64,8 @@ def test_tables_of_two_segmentations_are_kept_apart(tmp_path):
     path = write_table(tmp_path, "sub-01_ses-2", {"caudate": 1.0})
     other = path.with_name("sub-01_ses-2_seg-first_desc-dgm_stats.tsv")
     other.write_text(path.read_text().replace("1.0", "2.0"))
-    found = {(d.name, d.variant): d.regions[0].values for d in distributions(find_tables(tmp_path))}
+    found = {
+        (d.name, d.variant): d.regions[0].values for d in distributions(map(means_of, find_tables(tmp_path)))
+    }
     assert found["chi", "desc-dgm"] == {"sub-01_ses-2": 1.0}
     assert found["chi", "seg-first_desc-dgm"] == {"sub-01_ses-2": 2.0}

@@ -10,12 +10,11 @@ import pytest
 from qsmengine.modalities.gre.quality import MEASURES
 from qsmengine.modalities.quality import quality_table
 from qsmengine.report.cohort_page import write_cohort_page
-from qsmengine.report.quality import find_quality
 from qsmengine.report.records import find_series, find_tables
 from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
 from tests.report.browser import measure
-from tests.report.results import write_session, write_table
+from tests.report.results import cohort_in, write_session, write_table
 
 WIDTHS = (390, 1280, 1920)
 GOOD: dict[str, float | str | None] = {
@@ -60,7 +59,7 @@ def session_page(out, key="sub-05"):
 
 def cohort_page(out):
     states = [state_of(f"sub-{number:02d}") for number in range(6)]
-    return write_cohort_page(out, states, find_tables(out), find_quality(out))
+    return write_cohort_page(out, cohort_in(out, states))
 
 
 def summary(page):

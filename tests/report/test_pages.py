@@ -10,7 +10,7 @@ from qsmengine.report.pages import duration, memory, shown
 from qsmengine.report.records import find_series, find_tables, is_key, session_key
 from qsmengine.report.session_page import panels_of, write_session_page
 from qsmengine.report.sessions import SessionState, StepState
-from tests.report.results import STEPS, write_session, write_table
+from tests.report.results import STEPS, cohort_in, write_session, write_table
 
 EVIL = '<script>alert("x")</script>'
 
@@ -54,7 +54,7 @@ def test_hostile_metadata_is_text(tmp_path):
     state = SessionState("sub-01", "failed", (EVIL,), (StepState(EVIL, EVIL, EVIL, (EVIL,), device=EVIL),))
     for text, scripts in (
         (page_of(tmp_path, state=state), 0),
-        (write_cohort_page(tmp_path, [state], find_tables(tmp_path)).read_text(), 3),
+        (write_cohort_page(tmp_path, cohort_in(tmp_path, [state])).read_text(), 3),
     ):
         assert text.count("<script") == scripts
         assert "&lt;script&gt;" in text
@@ -148,7 +148,7 @@ def test_cohort_page_counts_states_and_gives_reasons(tmp_path):
         ),
         SessionState("sub-03", "blocked", ("no MEGRE",)),
     ]
-    text = write_cohort_page(tmp_path, sessions).read_text()
+    text = write_cohort_page(tmp_path, cohort_in(tmp_path, sessions)).read_text()
     for part in (
         "1 failed",
         "1 blocked",
@@ -166,9 +166,8 @@ def test_cohort_page_counts_states_and_gives_reasons(tmp_path):
 def test_cohort_page_names_outliers(tmp_path):
     for number, value in enumerate([0, 0.1, 0.2, 0.3, 0.4, 9]):
         write_table(tmp_path, f"sub-{number:02d}", {"pallidum": value})
-    text = write_cohort_page(
-        tmp_path, [SessionState(f"sub-{n:02d}") for n in range(6)], find_tables(tmp_path)
-    ).read_text()
+    states = [SessionState(f"sub-{n:02d}") for n in range(6)]
+    text = write_cohort_page(tmp_path, cohort_in(tmp_path, states)).read_text()
     rows = re.findall(r'<td><a href="([\w.-]+)">(sub-\d\d)</a></td><td>pallidum</td><td>chi</td>', text)
     assert rows == [("sub-05.html", "sub-05")]
 

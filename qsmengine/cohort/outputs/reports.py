@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from qsmengine.backend.device import available_threads
 from qsmengine.cohort.ledger.records import read_record, recorded_sessions
 from qsmengine.cohort.outputs.times import session_time
 from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
+from qsmengine.report.cohort import Cohort, Comparison, cohort_of
 from qsmengine.report.cohort_page import write_cohort_page
-from qsmengine.report.distribution import condensed
+from qsmengine.report.distribution import Labels, Means, means_of
 from qsmengine.report.methods_text import USED, write_citation
 from qsmengine.report.quality import SeriesQuality, quality_beside
 from qsmengine.report.records import (
     ReconstructedSeries,
-    RegionTable,
     ResultFiles,
     find_results,
     is_key,
@@ -36,27 +38,27 @@ PAGES_PER_PROCESS = 8
 """Number of pages that justifies one more process."""
 CHUNK = 4
 """Number of sessions handed to a process at a time."""
+Map: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
 class PageJob:
-    """A session to report: key, files, and whether its page and its interactive page are written."""
+    """Page to write: key and files of the session, its values in the cohort, and whether it is interactive."""
 
     key: str
     files: ResultFiles
-    page: bool
+    compared: tuple[Comparison, ...] = ()
     interactive: bool = False
 
 
 @dataclass(frozen=True)
-class Reported:
-    """Parts of a session's results that the pages of the whole cohort need, and its page if it has one."""
+class Read:
+    """Parts of a session's results that the pages of the whole cohort need."""
 
     state: SessionState
     series: tuple[ReconstructedSeries, ...]
-    tables: tuple[RegionTable, ...]
+    means: tuple[Means, ...]
     quality: tuple[SeriesQuality, ...]
-    page: Path | None
     time: datetime | None
 
 
@@ -99,63 +101,74 @@ def write_reports(
     if not keys:
         raise InputError("contains no provenance (*_prov.json) and no ledger: nothing to report", source=out)
     wanted = _wanted(keys, sessions)
-    work = [PageJob(key, files.get(key, ResultFiles()), key in wanted, interactive) for key in keys]
-    pages, reported = dict[str, Path](), []
-    for one in _report(out, work, jobs):
-        reported.append(one)
-        if one.page is not None:
-            pages[one.state.key] = one.page
+    with _pool(len(keys), jobs) as run:
+        cohort = _cohort(out, run(partial(_read, out), [(key, files.get(key, ResultFiles())) for key in keys]))
+        work = [
+            PageJob(key, files.get(key, ResultFiles()), cohort.compared(key), interactive) for key in wanted
+        ]
+        written = []
+        for page in run(partial(_write, out), work):
+            written.append(page)
             if on_page is not None:
-                on_page(len(pages), len(wanted))
-    written = [pages[key] for key in wanted]
-    series = [entry for one in reported for entry in one.series]
-    if series:
-        written.append(write_citation(out, series))
-    states, tables = [one.state for one in reported], [table for one in reported for table in one.tables]
-    quality = [entry for one in reported for entry in one.quality]
-    times = {one.state.key: one.time for one in reported if one.time is not None}
-    written.append(write_cohort_page(out, states, tables, quality, series, times))
+                on_page(len(written), len(work))
+    if cohort.series:
+        written.append(write_citation(out, cohort.series))
+    written.append(write_cohort_page(out, cohort))
     return written
 
 
-def _report(out: Path, work: Sequence[PageJob], jobs: int | None) -> Iterator[Reported]:
-    """Read the sessions and write their pages; large numbers are divided among several processes."""
-    processes = min(jobs or available_threads(), len(work) // PAGES_PER_PROCESS)
+@contextmanager
+def _pool(count: int, jobs: int | None) -> Iterator[Map]:
+    """Yield a map over sessions, in their order; large numbers are divided among several processes."""
+    processes = min(jobs or available_threads(), count // PAGES_PER_PROCESS)
     if processes <= 1:
-        yield from map(partial(_report_session, out), work)
+        yield map
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(_report_session, out), work, chunksize=CHUNK)
+        yield partial(pool.map, chunksize=CHUNK)
 
 
-def _report_session(out: Path, work: PageJob) -> Reported:
-    series = read_series(work.files.provenance)
-    tables = [read_table(path) for path in work.files.tables]
-    state = read_state(out, work.key) or _state_of(work.key, series)
-    page = _write_page(out, work, state, series, tables) if work.page else None
+def _cohort(out: Path, sessions: Iterable[Read]) -> Cohort:
+    """Return the cohort; parts that sessions have in common are kept once."""
+    labels: dict[Labels, Labels] = {}
+    read, means = [], []
+    for one in sessions:
+        means += [replace(m, labels=labels.setdefault(m.labels, m.labels)) for m in one.means]
+        read.append(replace(one, means=()))
+    return cohort_of(
+        out,
+        [one.state for one in read],
+        means,
+        [entry for one in read for entry in one.quality],
+        [entry for one in read for entry in one.series],
+        {one.state.key: one.time for one in read if one.time is not None},
+    )
+
+
+def _read(out: Path, session: tuple[str, ResultFiles]) -> Read:
+    key, files = session
+    series = read_series(files.provenance)
     quality = (quality_beside(entry.folder, entry.stem, entry.kind) for entry in series)
-    return Reported(
-        state,
+    return Read(
+        read_state(out, key) or _state_of(key, series),
         tuple(entry.reduced(USED) for entry in series),
-        tuple(map(condensed, tables)),
+        tuple(means_of(read_table(path)) for path in files.tables),
         tuple(one for one in quality if one is not None),
-        page,
         session_time(out, series),
     )
 
 
-def _write_page(
-    out: Path,
-    work: PageJob,
-    state: SessionState,
-    series: Sequence[ReconstructedSeries],
-    tables: Sequence[RegionTable],
-) -> Path:
+def _write(out: Path, work: PageJob) -> Path:
     """Write the page of a session, and that of its volumes where wanted."""
+    series = read_series(work.files.provenance)
+    tables = [read_table(path) for path in work.files.tables]
+    state = read_state(out, work.key) or _state_of(work.key, series)
     volumes = write_volume_page(out, work.key, series) if work.interactive else None
     if volumes is None:
         volume_file(out, work.key).unlink(missing_ok=True)
-    return write_session_page(out, state, series, tables, "" if volumes is None else volumes.name)
+    return write_session_page(
+        out, state, series, tables, work.compared, volumes="" if volumes is None else volumes.name
+    )
 
 
 def read_state(out: Path, key: str) -> SessionState | None:

@@ -1,0 +1,96 @@
+"""Cohort of sessions: quality, regional values and what is expected of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from qsmengine.report.covariates import Covariates, read_covariates, scanner_of
+from qsmengine.report.distribution import Distribution, Means, distributions
+from qsmengine.report.quality import SeriesQuality, quality_distributions
+from qsmengine.report.records import ReconstructedSeries
+from qsmengine.report.sessions import SessionState
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Regional value of a session beside the value expected of it, and their distance [deviations]."""
+
+    region: str
+    value: float
+    expected: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Values of one map of a session in the cohort, of `sessions` sessions at most."""
+
+    name: str
+    unit: str
+    variant: str
+    sessions: int
+    rows: tuple[Compared, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Sessions with their quality and the distributions of regional values and measures.
+
+    Parameters
+    ----------
+    sessions, quality, series
+        States, quality tables and reconstructions.
+    times
+        Session -> time of acquisition.
+    covariates
+        Covariates that the distributions are adjusted for.
+    regions, measures
+        Distributions of regional values, and of quality measures.
+    """
+
+    sessions: Sequence[SessionState]
+    quality: Sequence[SeriesQuality] = ()
+    series: Sequence[ReconstructedSeries] = ()
+    times: Mapping[str, datetime] = field(default_factory=dict)
+    covariates: Covariates = field(default_factory=Covariates)
+    regions: Sequence[Distribution] = ()
+    measures: Sequence[Distribution] = ()
+
+    def compared(self, session: str) -> tuple[Comparison, ...]:
+        """Return the regional values of a session whose distance from the cohort is defined."""
+        found = []
+        for one in self.regions:
+            rows = tuple(
+                Compared(s.region, s.values[session], s.expected[session], s.distances[session])
+                for s in one.regions
+                if session in s.distances
+            )
+            if rows:
+                most = max(len(spread.values) for spread in one.regions)
+                found.append(Comparison(one.name, one.unit, one.variant, most, rows))
+        return tuple(found)
+
+
+def cohort_of(
+    out: str | Path,
+    sessions: Sequence[SessionState],
+    means: Iterable[Means] = (),
+    quality: Sequence[SeriesQuality] = (),
+    series: Sequence[ReconstructedSeries] = (),
+    times: Mapping[str, datetime] | None = None,
+) -> Cohort:
+    """Return the cohort of sessions; age, sex, site and scanner of ``OUT/participants.tsv`` are adjusted for.
+
+    Raises
+    ------
+    InputError
+        For a participants.tsv that cannot be read.
+    """
+    scanners = {one.session: scanner for one in series if (scanner := scanner_of(one))}
+    covariates = read_covariates(Path(out), [session.key for session in sessions], scanners)
+    regions = distributions(means, covariates)
+    measures = quality_distributions(quality, covariates)
+    return Cohort(sessions, quality, series, times or {}, covariates, regions, measures)
