@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from qsmengine.report.covariates import Covariates, read_covariates, scanner_of
-from qsmengine.report.distribution import Distribution, Means, distributions
+from qsmengine.report.distribution import Distribution, Means, Spread, distributions
 from qsmengine.report.quality import SeriesQuality, quality_distributions
 from qsmengine.report.records import ReconstructedSeries
 from qsmengine.report.sessions import SessionState
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(NamedTuple):
     """Regional value of a session beside the value expected of it, and their distance [deviations]."""
 
     region: str
@@ -63,15 +63,19 @@ class Cohort:
         """Return the regional values of a session whose distance from the cohort is defined."""
         found = []
         for one in self.regions:
-            rows = tuple(
-                Compared(s.region, s.values[session], s.expected[session], s.distances[session])
-                for s in one.regions
-                if session in s.distances
-            )
+            rows = tuple(row for spread in one.regions if (row := _compared(spread, session)) is not None)
             if rows:
                 most = max(len(spread.values) for spread in one.regions)
                 found.append(Comparison(one.name, one.unit, one.variant, most, rows))
         return tuple(found)
+
+
+def _compared(spread: Spread, session: str) -> Compared | None:
+    place = spread.distances.index.get(session)
+    if place is None:
+        return None
+    columns = (spread.values, spread.expected, spread.distances)
+    return Compared(spread.region, *(column.array.item(place) for column in columns))
 
 
 def cohort_of(

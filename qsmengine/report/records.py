@@ -68,6 +68,11 @@ class ReconstructedSeries:
         """Return the series with only these fields of its provenance."""
         return replace(self, record={name: self.record[name] for name in self.record if name in fields})
 
+    def sharing(self, known: dict[str, Any]) -> ReconstructedSeries:
+        """Return the series with equal fields of its provenance taken from `known`, which grows."""
+        record = {name: known.setdefault(repr(value), value) for name, value in self.record.items()}
+        return replace(self, record=record)
+
     @property
     def steps(self) -> tuple[Mapping[str, Any], ...]:
         """Steps in the order in which they ran."""

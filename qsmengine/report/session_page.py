@@ -104,10 +104,19 @@ def write_session_page(
         notes=list(notes),
         parts=parts,
         tables=[_table(table, out) for table in tables],
-        compared=[(comparison_title(one), markup(comparison(one)), far_from(one)) for one in compared],
+        compared=_compared(compared),
         limit=f"{LIMIT:g}",
         volumes=volumes,
     )
+
+
+def _compared(found: Sequence[Comparison]) -> list[tuple[str, Any, str]]:
+    """Return title, drawing and distant values of each map; only the first and those with any are drawn."""
+    rows = []
+    for number, one in enumerate(found):
+        far = far_from(one)
+        rows.append((comparison_title(one), markup(comparison(one) if far or number == 0 else ""), far))
+    return rows
 
 
 def _part(series: ReconstructedSeries, out: Path) -> Part:

@@ -131,16 +131,18 @@ def _pool(count: int, jobs: int | None) -> Iterator[Map]:
 def _cohort(out: Path, sessions: Iterable[Read]) -> Cohort:
     """Return the cohort; parts that sessions have in common are kept once."""
     labels: dict[Labels, Labels] = {}
-    read, means = [], []
+    facts: dict[str, Any] = {}
+    read, means, series = [], [], []
     for one in sessions:
         means += [replace(m, labels=labels.setdefault(m.labels, m.labels)) for m in one.means]
-        read.append(replace(one, means=()))
+        series += [entry.sharing(facts) for entry in one.series]
+        read.append(replace(one, means=(), series=()))
     return cohort_of(
         out,
         [one.state for one in read],
         means,
         [entry for one in read for entry in one.quality],
-        [entry for one in read for entry in one.series],
+        series,
         {one.state.key: one.time for one in read if one.time is not None},
     )
 
