@@ -1,4 +1,4 @@
-"""Cohort of sessions: quality, regional values and what is expected of a session."""
+"""Cohort of sessions: quality, regional values, and the values expected of a session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qsmengine.report.sessions import SessionState
 
 
 class Compared(NamedTuple):
-    """Regional value of a session beside the value expected of it, and their distance [deviations]."""
+    """Regional value of a session with the value expected from the cohort, and their distance [deviations]."""
 
     region: str
     value: float

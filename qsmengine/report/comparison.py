@@ -1,4 +1,4 @@
-"""Regional values of a session beside those of its cohort, as SVG: a dot per region in deviations."""
+"""Regional values of a session compared with its cohort, as SVG: a dot per region in deviations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regional values of a session beside its cohort."""
+"""Regional values of a session compared with its cohort."""
 
 from __future__ import annotations
 
