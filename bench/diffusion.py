@@ -11,9 +11,7 @@ sidecar.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -22,7 +20,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.machine import ROOT
+from bench.process import Process
 from bench.timing import Timing, copy_bandwidth, devices, measure, parser, ratio, report, write_json
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -37,6 +35,8 @@ METHODS = ("ols", "wls", "wls_fsl", "iwls", "nlls", "restore", "constrained")
 MRTRIX = {"ols": ["-ols", "-iter", "0"], "wls": ["-iter", "0"], "iwls": []}
 DIPY = {"ols": 20, "wls": 20, "nlls": 200, "restore": 400}
 """DIPY fits one voxel in this many; its time is multiplied."""
+TENSOR = "tensor-{}-{{run}}.nii"
+"""File of a fit's tensor in a run."""
 NOISE = 0.03
 """Standard deviation of the noise over the signal."""
 MAPS_BYTES = 26 * 4
@@ -165,17 +165,15 @@ class Case:
         return {"what": f"{name} against DIPY", **_dicts(timings), "share": share, "dipy_over_ours": factor}
 
     def _mrtrix(self, name: str, device: Device, rounds: int, folder: Path) -> dict[str, Any]:
-        command = ["dwi2tensor", "-quiet", "-force", "-nthreads", str(device.threads), *MRTRIX[name]]
-        command += ["-fslgrad", str(folder / "dwi.bvec"), str(folder / "dwi.bval"), str(folder / "dwi.nii")]
-        target, one = str(folder / "theirs.nii"), ["-mask", str(folder / "one.nii")]
-        ours = our_command(name, folder, device)
+        one, few = ["-mask", str(folder / "one.nii")], f"{name}-one-{{run}}.nii"
+        command = mrtrix_tensor(name, folder, device)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: self.fit(name, self.signal, device),
-            "ours_process": lambda: _run(ours),
-            "mrtrix_one_voxel": lambda: _run([*command, target, *one]),
-            "mrtrix_process": lambda: _run([*command, target]),
-            "mrtrix_maps_process": lambda: _run(mrtrix_metrics(target, folder, [])),
-            "mrtrix_maps_one_voxel": lambda: _run(mrtrix_metrics(target, folder, one)),
+            "ours_process": Process(our_command(name, folder, device), folder),
+            "mrtrix_process": Process(command, folder),
+            "mrtrix_maps_process": Process(mrtrix_metrics(name, folder), folder),
+            "mrtrix_one_voxel": Process([*mrtrix_tensor(name, folder, device, few), *one], folder),
+            "mrtrix_maps_one_voxel": Process([*mrtrix_metrics(name, folder, few), *one], folder),
         }
         timings = measure(runs, device, rounds=rounds, warm_up=1)
         timings["mrtrix"] = _combined(timings["mrtrix_process"], timings["mrtrix_one_voxel"], -1)
@@ -207,10 +205,10 @@ class Case:
 
 
 def our_command(fit: str, folder: Path, device: Device) -> list[str]:
-    """Command that fits `folder`/dwi.nii and writes every map."""
+    """Command that fits `folder`/dwi.nii and writes every map, into a new folder in every run of a Process."""
     command = [sys.executable, "-m", "qsmengine", "dti", "--dwi", str(folder / "dwi.nii")]
-    command += ["--out", str(folder / "ours"), "--fit", fit, "--device", "cpu"]
-    return [*command, "--threads", str(device.threads), "--force", "--quiet"]
+    command += ["--out", str(folder / f"ours-{fit}-{{run}}" / "dti"), "--fit", fit, "--device", "cpu"]
+    return [*command, "--threads", str(device.threads), "--quiet"]
 
 
 def _combined(first: Timing, second: Timing, sign: int) -> Timing:
@@ -218,11 +216,19 @@ def _combined(first: Timing, second: Timing, sign: int) -> Timing:
     return Timing(tuple(a + sign * b for a, b in zip(first.seconds, second.seconds, strict=True)))
 
 
-def mrtrix_metrics(tensor: str, folder: Path, more: list[str]) -> list[str]:
-    """Command that makes FA, MD, AD, RD, eigenvalues and eigenvectors of a tensor."""
+def mrtrix_tensor(fit: str, folder: Path, device: Device, tensor: str = "") -> list[str]:
+    """Command that fits the tensor of `folder`/dwi.nii, into a new file in every run of a Process."""
+    command = ["dwi2tensor", "-quiet", "-nthreads", str(device.threads), *MRTRIX[fit], "-fslgrad"]
+    files = ("dwi.bvec", "dwi.bval", "dwi.nii", tensor or TENSOR.format(fit))
+    return [*command, *(str(folder / file) for file in files)]
+
+
+def mrtrix_metrics(fit: str, folder: Path, tensor: str = "") -> list[str]:
+    """Command that makes FA, MD, AD, RD, eigenvalues and eigenvectors of the tensor of the same run."""
+    tensor = tensor or TENSOR.format(fit)
     outputs = [("-fa", "fa"), ("-adc", "md"), ("-ad", "ad"), ("-rd", "rd"), ("-value", "l"), ("-vector", "v")]
-    files = [part for option, name in outputs for part in (option, str(folder / f"theirs_{name}.nii"))]
-    return ["tensor2metric", "-quiet", "-force", "-num", "1,2,3", "-modulate", "none", *more, *files, tensor]
+    files = [part for option, name in outputs for part in (option, str(folder / f"{name}-{tensor}"))]
+    return ["tensor2metric", "-quiet", "-num", "1,2,3", "-modulate", "none", *files, str(folder / tensor)]
 
 
 def _dicts(timings: dict[str, Timing]) -> dict[str, dict[str, float]]:
@@ -235,11 +241,6 @@ def _has_dipy() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _run(command: list[str]) -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,16 @@ from bench.machine import ROOT
 
 
 class Process:
-    """A command to run, and the CPU seconds of each of its runs; bytecode is kept in `folder`."""
+    """A command to run, and the CPU seconds of each of its runs.
+
+    Parameters
+    ----------
+    command
+        Program and arguments. ``{run}`` in them stands for the number of the run, so that each can write new
+        files, as a user's first does.
+    folder
+        Keeps the bytecode of Python modules.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self.command, self.cpu = [*command], list[float]()
@@ -21,10 +30,21 @@ class Process:
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def __call__(self) -> None:
-        """Run the command to its end."""
-        discard = subprocess.DEVNULL
+        """Run the command to its end.
+
+        Raises
+        ------
+        RuntimeError
+            If it fails, with what it says.
+        """
+        command = [part.replace("{run}", str(len(self.cpu))) for part in self.command]
         before = _children()
-        subprocess.run(self.command, check=True, env=self._environment, stdout=discard, stderr=discard)
+        done = subprocess.run(
+            command, check=False, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise RuntimeError(f"{' '.join(command)} ended with code {done.returncode}: {said}")
         self.cpu.append(_children() - before)
 
 

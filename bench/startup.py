@@ -8,6 +8,7 @@
   process that has computed before and in a new one, whose memory comes from the system; and MCPC-3D-S.
 
 Commands find the bytecode of their modules, as of an installed package; a run before the timed ones writes it.
+Every run writes new files.
 Competitors take turns. The smallest time of the rounds counts: other work on the machine only adds to it.
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.diffusion import Case, mrtrix_metrics, our_command
+from bench.diffusion import Case, mrtrix_metrics, mrtrix_tensor, our_command
 from bench.nlm import images_of
 from bench.process import Process
 from bench.qsm.heads import load_map, load_series, make_head
@@ -112,10 +113,8 @@ def _dti(folder: Path, device: Device, rounds: int) -> list[dict[str, Any]]:
     case.write(folder)
     runs = {"ours": Process(our_command("iwls", folder, device), folder)}
     if shutil.which("dwi2tensor") is not None:
-        tensor = ["dwi2tensor", "-quiet", "-force", "-nthreads", str(device.threads), "-fslgrad"]
-        tensor += [str(folder / name) for name in ("dwi.bvec", "dwi.bval", "dwi.nii", "theirs.nii")]
-        runs["tensor"] = Process(tensor, folder)
-        runs["maps"] = Process(mrtrix_metrics(str(folder / "theirs.nii"), folder, []), folder)
+        runs["tensor"] = Process(mrtrix_tensor("iwls", folder, device), folder)
+        runs["maps"] = Process(mrtrix_metrics("iwls", folder), folder)
     times = {name: _least(timing) for name, timing in measure(runs, device, rounds=rounds, warm_up=1).items()}
     cpu = {name: min(run.cpu) for name, run in runs.items()}
     what = "`qsmengine dti --fit iwls`, 112 x 112 x 60 x 69"
@@ -133,7 +132,7 @@ def _denoise(folder: Path, device: Device, rounds: int) -> list[dict[str, Any]]:
     for volume, path in enumerate(paths):
         write_image(path, images[..., volume], grid)
     ours = [sys.executable, "-m", "qsmengine", "denoise", *map(str, paths), "--sigma", "1"]
-    ours += ["--out", str(folder / "out")]
+    ours += ["--out", str(folder / "out-{run}")]
     command = Process([*ours, *_options(device)], folder)
     runs: dict[str, Callable[[], object]] = {"ours": command}
     if find_spec("skimage") is not None:

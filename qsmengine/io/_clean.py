@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.norm import euclidean_norm
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -97,13 +98,9 @@ def _not_finite(array: Array) -> Mask | None:
 def _all_finite(array: Array) -> bool:
     """Return whether all values of a float array are finite.
 
-    A finite sum of squares, found in one pass, implies it; the squares of large values overflow.
+    A finite norm, found in one pass, implies it; the squares of large values overflow.
     """
-    values = array.ravel(order="K")  # a view of an array without gaps
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(np.dot(values, values)):
-            return True
-    return math.isfinite(array.min()) and math.isfinite(array.max())
+    return math.isfinite(euclidean_norm(array)) or (math.isfinite(array.min()) and math.isfinite(array.max()))
 
 
 def _object(series: Array) -> Mask:

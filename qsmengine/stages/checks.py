@@ -12,6 +12,7 @@ from qsmengine.backend.device import array_module, to_numpy
 from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError, NumericalError
 from qsmengine.grid import Grid
+from qsmengine.norm import euclidean_norm
 
 SERIES = {
     "phase": "echo_times", "magnitude": "echo_times", "unwrapped": "echo_times", "signal": "b_values",
@@ -136,10 +137,9 @@ def _like(mask: Array, array: Array) -> Array:
 def _bound(array: Array) -> float:
     """Return a bound on the absolute value of all elements; NaN or infinite if an element may be.
 
-    For a contiguous array this is the root of the sum of squares, which takes one fast pass.
+    For a contiguous array this is its norm, which takes one fast pass.
     """
     with np.errstate(all="ignore"):
         if array.dtype.kind == "f" and (array.flags.c_contiguous or array.flags.f_contiguous):
-            flat = array.ravel(order="K")
-            return math.sqrt(float(flat.dot(flat)))
+            return euclidean_norm(array)
         return max(float(array.max()), -float(array.min()))

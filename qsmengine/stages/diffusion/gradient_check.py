@@ -8,12 +8,14 @@ Candidates are the six permutations of the axes with one axis, or none, flipped.
 not matter, so these are all. The sum is a form of fourth order in each v, so a few 15 x 15 matrices contain all
 the information about the image.
 
-For images with many anisotropic voxels the pairs of random samples of `SAMPLES` voxels are evaluated first; the
-same image gives the same samples. The standard error of the ratio of two coherences is that of the jackknife
-over `GROUPS` random parts of the sample, times sqrt(1 - sampled / all). If the largest ratio is within
-`CONFIDENCE` standard errors of `MARGIN`, the next sample is evaluated, and in the end all pairs. A candidate is
-therefore put on the wrong side of the margin with a probability below 0.005 (Student's t with `GROUPS` - 1
-degrees of freedom). Smaller samples than the last only clear a table: a doubt needs the last one or all pairs.
+For images with many anisotropic voxels the pairs of samples of `SAMPLES` voxels are evaluated first. Steps of
+about the golden ratio of all voxels, around the end to the start, choose them: any part of that sequence is
+spread over the image without the regularity of a grid. The standard error of the ratio of two coherences is
+that of the jackknife over `GROUPS` parts of the sample, times sqrt(1 - sampled / all). If the largest ratio is
+within `CONFIDENCE` standard errors of `MARGIN`, the next sample is evaluated, and in the end all pairs. A
+candidate is therefore put on the wrong side of the margin with a probability below 0.005 (Student's t with
+`GROUPS` - 1 degrees of freedom). Smaller samples than the last only clear a table: a doubt needs the last one
+or all pairs.
 
 The measure follows the fibre coherence of Schilling et al. 2019, 10.1016/j.mri.2019.01.018; the candidates are
 those of MRtrix3's dwigradcheck (Jeurissen et al. 2014, 10.1016/j.media.2014.05.012, which counts the length of
@@ -51,6 +53,8 @@ SAMPLES = (8192, 32768)
 """Sizes of the samples of voxels whose neighbours are evaluated, one after the other; multiples of `GROUPS`."""
 GROUPS = 16
 """Number of parts of the sample that the jackknife omits in turn."""
+GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+"""Length of a sample's step over the number of voxels."""
 CONFIDENCE = 3.0
 """Standard errors between a sampled ratio and the margin from which the sample is sufficient."""
 
@@ -160,7 +164,8 @@ def check_gradients(
     places = xp.flatnonzero(wanted)
     for count in SAMPLES:
         found, clear = _compared(v1, fa, grid, wanted, _sampled(places, count))
-        if clear and (count == SAMPLES[-1] or not found.doubtful):
+        cleared = found.pairs >= MIN_PAIRS and not found.doubtful
+        if clear and (count == SAMPLES[-1] or cleared):
             return found
     return _compared(v1, fa, grid, wanted, places)[0]
 
@@ -186,11 +191,11 @@ def _compared(v1: Array, fa: Array, grid: Grid, wanted: Array, places: Array) ->
 
 
 def _sampled(places: Array, count: int) -> Array:
-    """Return at most `count` of the voxels (n,), in random order."""
+    """Return at most `count` of the voxels (n,), any part of them spread over all."""
     if places.size <= count:
         return places
-    chosen = np.random.default_rng(0).choice(places.size, count, replace=False)
-    sampled: Array = places[array_module(places).asarray(chosen)]
+    step = next(n for n in range(round(GOLDEN * places.size), places.size) if math.gcd(n, places.size) == 1)
+    sampled: Array = places[array_module(places).asarray(np.arange(count) * step % places.size)]
     return sampled
 
 
