@@ -23,7 +23,7 @@ from qsmengine.io._stream import CHUNK
 from qsmengine.io.owned import is_owned
 
 Buffer = bytes | bytearray | memoryview
-WRITERS = 4
+WRITERS = 8
 """Number of files that `write_together` writes concurrently."""
 
 

@@ -22,7 +22,7 @@ _BRIGHTER = 1.4
 """Largest ratio of the signal of a weighted volume to that at b = 0."""
 _EMPTY = 1e-3
 """Ratio to the other volumes' signal below which a volume is empty."""
-_SAMPLES = 36
+_SAMPLES = 24
 """Voxels along each axis that represent the object."""
 _NEGATIVE = 0.05
 """Fraction of negative values in the object from which a note is added."""
