@@ -29,7 +29,7 @@ ROUNDING := "test_devices or (test_chains or agrees_with_cpu) and (diffusion or 
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: demo test gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel clean
+.PHONY: FORCE demo test gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
@@ -98,7 +98,12 @@ $(VENV)/.tools:
 	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.11" "cmake>=3.22" ninja
 	@touch $@
 
-# The editable install compiles the kernels into build/kernels, where the package finds them.
-$(VENV)/.installed-%: $(VENV)/.tools pyproject.toml
+# The editable install compiles the kernels into build/kernels, where the package finds them. It knows every
+# module by its path, so it is repeated when modules come, go or move.
+$(VENV)/.modules: $(VENV)/.tools FORCE
+	@find qsmengine -name '*.py' | LC_ALL=C sort > $@.now
+	@cmp -s $@.now $@ && rm $@.now || mv $@.now $@
+
+$(VENV)/.installed-%: $(VENV)/.tools $(VENV)/.modules pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$*]"
 	@touch $@

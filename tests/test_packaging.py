@@ -18,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this source tree; what the source tree has compiled already is not compiled again."""
     folder = tmp_path_factory.mktemp("wheel")
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"),
-        *("--config-settings", f"build-dir={folder / 'build'}", "--wheel-dir", str(folder), str(ROOT)),
+        *("--config-settings", f"build-dir={ROOT / 'build' / 'kernels'}", "--wheel-dir", str(folder), str(ROOT)),
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": tools}

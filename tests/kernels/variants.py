@@ -27,8 +27,8 @@ BASE = [
 VARIANTS = {
     "fast": ["-O3", "-fopenmp"],
     "threads": ["-O2", "-DTILE_TEST_THREADS", "-pthread"],
-    "races": ["-O1", "-g", "-DTILE_TEST_THREADS", "-pthread", "-fsanitize=thread"],
-    "memory": ["-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"],
+    "races": ["-O1", "-g1", "-DTILE_TEST_THREADS", "-pthread", "-fsanitize=thread"],
+    "memory": ["-O1", "-g1", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"],
 }
 RUNTIMES = {"races": ("libtsan.so",), "memory": ("libasan.so", "libubsan.so")}
 REPORT = "SANITIZER REPORT"
