@@ -23,7 +23,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"),
-        *("--config-settings", f"build-dir={ROOT / 'build' / 'kernels'}", "--wheel-dir", str(folder), str(ROOT)),
+        *("--config-settings", f"build-dir={ROOT / 'build' / 'kernels'}", "--wheel-dir", str(folder)),
+        str(ROOT),
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": tools}
