@@ -29,10 +29,12 @@ FN float cubic_sum(Cubic c, const float* row) {
   return c.w0 * row[0] + c.w1 * row[1] + c.w2 * row[2] + c.w3 * row[3];
 }
 
-// Places p on the axis of T2 and q on that of B1, in nodes, and the amplitude A for which A table(p, q) is closest to the
-// scaled signal, table [echo decays fields] interpolated by cubics. The best of every `stride`-th value of T2 and every `field_stride`-th of B1 is the start; then `steps` of Gauss-Newton with the amplitude projected out. A step that increases the sum of squares
-// by more than its rounding is rejected and a quarter of it is tried next. q = field where with_field, else 0 .. highest. variance = that of p for unit
-// noise of the scaled signal; residual = the sum of squares. All 0 outside the mask and without signal.
+// Places p on the axis of T2 and q on that of B1, in nodes, and the amplitude A for which A abs(table(p, q)) is closest
+// to the scaled signal, a magnitude; table [echo decays fields] is interpolated by cubics. The best of every `stride`-th
+// value of T2 and every `field_stride`-th of B1 is the start; then `steps` of Gauss-Newton with the amplitude projected
+// out. A step that increases the sum of squares by more than its rounding is rejected and a quarter of it is tried next.
+// q = field where with_field, else 0 .. highest. variance = that of p for unit noise of the scaled signal; residual =
+// the sum of squares. All 0 outside the mask and without signal.
 KERNEL(spin_echo_fit,
        (const float* RESTRICT signal, const u8* RESTRICT mask, const float* RESTRICT table,
         const float* RESTRICT field, float* RESTRICT decay, float* RESTRICT fitted, float* RESTRICT amplitude,
@@ -60,7 +62,7 @@ KERNEL(spin_echo_fit,
         for (int k = MM; k <= MS; ++k)
           TILE_FOR(l, count) { AT(v, k, l) = 0.0f; }
         for (Index e = 0; e < echo; ++e) {
-          float m = table[(e * decays + i) * fields + j];
+          float m = fabs1(table[(e * decays + i) * fields + j]);
           TILE_FOR(l, count) {
             AT(v, MM, l) += m * m;
             AT(v, MS, l) += m * scale * x[e * n + l];
@@ -99,7 +101,7 @@ KERNEL(spin_echo_fit,
           float m = wp.w0 * along.w0 + wp.w1 * along.w1 + wp.w2 * along.w2 + wp.w3 * along.w3;
           float mp = sp.w0 * along.w0 + sp.w1 * along.w1 + sp.w2 * along.w2 + sp.w3 * along.w3;
           float mq = wp.w0 * turned.w0 + wp.w1 * turned.w1 + wp.w2 * turned.w2 + wp.w3 * turned.w3;
-          float s = scale * x[e * n + l];
+          float s = m < 0.0f ? -scale * x[e * n + l] : scale * x[e * n + l];
           AT(v, MM, l) += m * m;
           AT(v, MS, l) += m * s;
           AT(v, MP, l) += m * mp;

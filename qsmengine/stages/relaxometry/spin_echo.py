@@ -1,11 +1,11 @@
 """R2 from a train of spin echoes with imperfect refocusing, by extended phase graphs.
 
 Refocusing pulses below 180 degrees make stimulated echoes: the first echo is too small, later ones are too
-large, and an exponential overestimates T2. The train is simulated for 160 values of T2 (4 ms to 2.5 s, equal
-steps of ln T2) and 41 of B1 (0.4 to 1.4), which scales the excitation and the refocusing pulses. Every voxel
+large, and an exponential overestimates T2. The train is simulated for 100 values of T2 (4 ms to 2.5 s, equal
+steps of ln T2) and 81 of B1 (0.4 to 1.4), which scales the excitation and the refocusing pulses. Every voxel
 is fitted by
 
-    s(n) = A table(n; ln T2, B1)
+    s(n) = A abs(table(n; ln T2, B1))
 
 with cubic interpolation: the best of a coarse grid, then damped Gauss-Newton. With `b1` the field is that of
 the map; without, it is fitted between 0.4 and 0.99, as pulses of 180 (1 + d) and 180 (1 - d) degrees make
@@ -39,14 +39,14 @@ from qsmengine.stages.noise import noise_of_residuals
 from qsmengine.stages.params import Params
 from qsmengine.stages.relaxometry.phase_graph import PhaseGraph
 
-T2_RANGE, T2_COUNT = (0.004, 2.5), 160
+T2_RANGE, T2_COUNT = (0.004, 2.5), 100
 """Range of T2 [s] and number of values."""
-B1_RANGE, B1_COUNT = (0.4, 1.4), 41
+B1_RANGE, B1_COUNT = (0.4, 1.4), 81
 """Range of B1 and number of values."""
 LOG_STEP = math.log(T2_RANGE[1] / T2_RANGE[0]) / (T2_COUNT - 1)
 B1_STEP = (B1_RANGE[1] - B1_RANGE[0]) / (B1_COUNT - 1)
 """Steps of ln T2 and of B1."""
-STRIDES = (8, 4)
+STRIDES = (5, 8)
 """Spacing of the coarse grid in nodes of T2 and of B1."""
 HIGHEST = 0.99
 """Largest fitted B1. At 1 the train does not change with B1 to first order, and a search would end there."""

@@ -31,6 +31,13 @@ def test_density_and_field_are_recovered(brain):
     assert not result.pd[~mask].any()
 
 
+def test_without_noise_and_deviations_the_density_is_exact(brain):
+    _, r1, field, mask = brain
+    density = 1 / (0.916 + 0.436 * r1)
+    result = pseudo_density(density * field, r1, mask, grid_of(SHAPE), PseudoDensityParams(), device=DEVICE)
+    np.testing.assert_allclose(result.pd[mask], density[mask], rtol=1e-4)
+
+
 def test_lesions_that_break_the_relation_keep_their_density(brain):
     density, r1, field, mask = brain
     lesion = np.zeros(SHAPE, bool)
