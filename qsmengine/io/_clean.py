@@ -89,6 +89,11 @@ def _check_lost(what: str, counts: Sequence[int], size: int, source: object) -> 
         )
 
 
+def finite_or_zero(array: Array) -> Array:
+    """Return a float array with 0 instead of NaN and infinite values; itself if there are none."""
+    return array if _all_finite(array) else np.where(np.isfinite(array), array, array.dtype.type(0))
+
+
 def _not_finite(array: Array) -> Mask | None:
     if _all_finite(array):
         return None

@@ -12,6 +12,7 @@ import numpy as np
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io._clean import finite_or_zero
 from qsmengine.io._series import SeriesFile, open_file
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
@@ -22,7 +23,7 @@ Kind: TypeAlias = Literal["map", "afi", "double_angle"]
 
 RATIOS, PERCENTS = (0.2, 3.0), (20.0, 300.0)
 """Ranges of the median of a B1 map that is a ratio to the nominal flip angle, or percent of it."""
-SAMPLE = 100_000
+SAMPLE = 300_000
 """Values from whose median ratios and percent are distinguished."""
 EQUAL = 0.02
 """Largest relative difference of flip angles that count as equal, or as one and its double."""
@@ -128,10 +129,8 @@ def read_b1_map(file: B1File) -> tuple[Array, list[str]]:
     """
     path, sidecar = file.files[0].path, file.files[0].sidecar
     array, _, header = read_image(path)
-    ratio = np.array(array.reshape(file.grid.shape), np.float32, order="C")
-    ratio[~np.isfinite(ratio)] = 0
-    known = ratio[ratio > 0]
-    typical = float(np.median(known[:: known.size // SAMPLE + 1])) if known.size else 0.0
+    ratio = finite_or_zero(array).reshape(file.grid.shape, order="A")
+    typical = _typical(ratio)
     unit = (sidecar.text("Units") or "").strip().lower()
     notes = [f"{path}: {note}" for note in header.notes]
     percent = PERCENTS[0] < typical < PERCENTS[1]
@@ -148,6 +147,16 @@ def read_b1_map(file: B1File) -> tuple[Array, list[str]]:
             field="Units",
         )
     if percent:
-        ratio *= np.float32(0.01)
+        ratio = ratio * np.float32(0.01)
         notes.append(f"{path}: B1 in percent (median {typical:.3g}), divided by 100")
     return ratio, notes
+
+
+def _typical(ratio: Array) -> float:
+    """Return the median of the positive values of a map, or of an even sample of them; 0 without any."""
+    values = ratio.ravel(order="K")
+    for candidates in (values[:: values.size // SAMPLE + 1], values):
+        known = candidates[candidates > 0]
+        if known.size:
+            return float(np.median(known))
+    return 0.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, BalancedSeries, VfaSeries
@@ -94,7 +96,7 @@ def run_vfa(
     }
     if b1 is not None:
         check_shape("B1", b1, grid)
-        state["b1"] = device.asarray(b1)
+        state["b1"] = device.xp.asarray(b1, np.float32)  # as it lies in memory: methods take the brain alone
     if balanced is not None:
         state |= _balanced_state(balanced, device)
     with memory_errors("the series", device):

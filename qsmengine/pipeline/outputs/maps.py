@@ -268,7 +268,10 @@ def _coverage(
     """Return the type of a mask, or for a map whether it is zero `outside` the brain mask."""
     if product.suffix == "mask":
         return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
-    return {"SkullStripped": outside is not None and not np.any(array[outside])}
+    stripped = outside is not None and not any(
+        np.any((plane != 0) & beyond) for plane, beyond in zip(array, outside, strict=True)
+    )
+    return {"SkullStripped": stripped}
 
 
 def estimation(result: RunResult, name: str) -> dict[str, Any]:

@@ -72,8 +72,7 @@ def run_plan(
             frame[name] = known_part(frame[name], frame)
             _check_not_empty(frame[name], step)
     facts |= {} if grid.length_scale in {None, 1.0} else {"length_scale": grid.length_scale}
-    whole = frames.frame(within_mask=False)
-    maps = Maps(whole, tuple(name for name in whole if name in units or name == "brain_mask"))
+    maps = Maps(frames, tuple(name for name in frames if name in units or name == "brain_mask"))
     if "brain_mask" in given:
         units["brain_mask"] = "1"
     return kind(

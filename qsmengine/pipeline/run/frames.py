@@ -68,6 +68,12 @@ class Frames:
                 mine[name] = self._cropped(found) if part else self._pasted(found)
         return mine[name]
 
+    def settle(self, name: str) -> Any:
+        """Return an array on the image's grid, where it stays: its memory in the box is free again."""
+        whole = self.get(name, part=False)
+        self._part.pop(name, None)
+        return whole
+
     def put(self, name: str, value: Any, *, part: bool) -> None:
         """Store an array; it replaces any array of the same name on either grid."""
         if name == MASK:
@@ -135,23 +141,23 @@ class Frame(Mapping[str, Any]):
 
 
 class Maps(Mapping[str, Array]):
-    """Some arrays of a run on the image's grid, brought there on access.
+    """Some arrays of a finished run on the image's grid, brought there on access.
 
     Parameters
     ----------
-    frame
-        All arrays on the image's grid.
+    frames
+        All arrays.
     names
         Those to show.
     """
 
-    def __init__(self, frame: Frame, names: tuple[str, ...]) -> None:
-        self._frame, self._names = frame, names
+    def __init__(self, frames: Frames, names: tuple[str, ...]) -> None:
+        self._frames, self._names = frames, names
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
             raise KeyError(name)
-        array: Array = self._frame[name]
+        array: Array = self._frames.settle(name)
         return array
 
     def __iter__(self) -> Iterator[str]:

@@ -29,7 +29,7 @@ from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
 from qsmengine.stages.params import Params
-from qsmengine.stages.relaxometry.flip_angles import Protocol, laid_out
+from qsmengine.stages.relaxometry.flip_angles import TINY, Protocol, laid_out
 
 
 class EstaticsParams(Params):
@@ -98,10 +98,11 @@ def estatics(
         )
     else:
         noise = noise_of_residuals(residual[seen], freedom) if bool(seen.any()) else 0.0
-    deviation = residual
-    deviation[:] = 0
-    deviation[seen] = np.float32(noise) / information[seen] ** np.float32(0.5)
-    return CommonDecay(maps["r2star"].reshape(grid.shape), deviation.reshape(grid.shape))
+    device.xp.maximum(information, np.float32(TINY), out=information)
+    information **= np.float32(0.5)
+    device.xp.divide(np.float32(noise), information, out=information)
+    information *= seen
+    return CommonDecay(maps["r2star"].reshape(grid.shape), information.reshape(grid.shape))
 
 
 METHODS = (

@@ -26,6 +26,8 @@ LONGEST = 2.0
 """Longest repetition time [s]; longer ones are in milliseconds."""
 SHORTEST = 5e-4
 """Shortest repetition time [s]; shorter ones are in another unit."""
+TINY = 1e-30
+"""Least divisor in voxels that become 0."""
 LATEST = 1.0
 """Latest echo time [s]."""
 

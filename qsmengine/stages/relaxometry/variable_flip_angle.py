@@ -48,7 +48,7 @@ from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
 from qsmengine.stages.params import Params
-from qsmengine.stages.relaxometry.flip_angles import Protocol, Volumes, laid_out
+from qsmengine.stages.relaxometry.flip_angles import TINY, Protocol, Volumes, laid_out
 from qsmengine.stages.relaxometry.rf_spoiling import SpoilingTable, spoiling_table
 
 B1_LIMITS = (0.2, 3.0)
@@ -184,12 +184,14 @@ def _fit(
     maps = _launched(volumes, flat, decay, params, steps)
     noise = _noise(volumes, maps["residual"], decay is not None, grid, params)
     r1, amplitude = maps["r1"], maps["amplitude"]
-    r1_sd = np.float32(noise) * maps["r1_variance"] ** np.float32(0.5)
-    amplitude_sd = np.float32(noise) * amplitude * maps["log_variance"] ** np.float32(0.5)
-    t1 = maps["residual"]
-    t1[:] = 0
-    seen = r1 > 0
-    t1[seen] = np.float32(1) / r1[seen]
+    r1_sd, amplitude_sd, t1 = maps["r1_variance"], maps["log_variance"], maps["residual"]  # in their memory
+    r1_sd **= np.float32(0.5)
+    r1_sd *= np.float32(noise)
+    amplitude_sd **= np.float32(0.5)
+    amplitude_sd *= np.float32(noise) * amplitude
+    device.xp.maximum(r1, np.float32(TINY), out=t1)
+    device.xp.divide(np.float32(1), t1, out=t1)
+    t1 *= r1 > 0
     if params.spoiling_increment is not None:
         table = _table(volumes, params, steps)
         r1, t1, r1_sd = _spoiling_corrected(table, t1, r1_sd, flat, params)

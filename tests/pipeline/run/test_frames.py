@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -99,7 +101,7 @@ def test_an_array_is_the_same_on_both_grids(grid, device, rng):
         },
         grid, device,
     )  # fmt: skip
-    whole, part = frames.frame(within_mask=False), frames.frame(within_mask=True)
+    part = frames.frame(within_mask=True)
     start = [n.min() - MARGIN for n in np.nonzero(mask)]
     box = tuple(slice(a, a + n) for a, n in zip(start, part.grid.shape, strict=True))
     for name, image in (("field", field), ("series", series)):
@@ -112,7 +114,7 @@ def test_an_array_is_the_same_on_both_grids(grid, device, rng):
     part["series"] = 3 * part["series"]
     outside = np.ones(SHAPE, bool)
     outside[box] = False
-    maps = Maps(whole, ("field", "series"))
+    maps = Maps(frames, ("field", "series"))
     for name, factor, image in (("field", 2, field), ("series", 3, series)):
         assert np.allclose(to_numpy(maps[name])[box], factor * image[box])
         assert not to_numpy(maps[name])[outside].any()
@@ -120,6 +122,19 @@ def test_an_array_is_the_same_on_both_grids(grid, device, rng):
     assert "times" not in maps
     with pytest.raises(KeyError):
         maps["times"]
+
+
+def test_a_map_of_a_finished_run_is_kept_on_one_grid(grid, device, rng):
+    mask = device.asarray(ball(), bool)
+    frames = Frames({"brain_mask": mask}, grid, device)
+    part = frames.frame(within_mask=True)
+    made = device.asarray(rng.standard_normal(part.grid.shape))
+    part["made"], freed = made, weakref.ref(made)
+    maps = Maps(frames, ("made",))
+    del made
+    assert freed() is not None
+    assert maps["made"] is maps["made"]
+    assert freed() is None
 
 
 def test_another_brain_mask_moves_the_box(grid, device, rng):
