@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from qsmengine.backend.device import Device
 from qsmengine.grid import Grid
@@ -13,6 +13,7 @@ from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.dicom import DicomSeries
 from qsmengine.modalities.quality import Measure
+from qsmengine.modalities.raw import Pictures
 from qsmengine.modalities.series import Series
 from qsmengine.modalities.style import Curve, Style
 from qsmengine.phantom.drawing import Drawing
@@ -109,6 +110,11 @@ class Task:
         return tuple(path for role in roles for path in self.files.get(role, ()))
 
 
+Layout: TypeAlias = Literal["planes", "largest", "smallest", "lightbox"]
+SLAB_MM = 16.0
+"""Thickness of the slab of projections [mm]."""
+
+
 @dataclass(frozen=True)
 class Row:
     """Row of pictures on a session's page.
@@ -127,6 +133,13 @@ class Row:
         Sentence under the picture: what is shown, and what a good one looks like.
     mask, vectors
         Patterns of the mask that crops the picture, and of the directions that colour it.
+    measures
+        Names of the quality measures that belong to the picture.
+    layout
+        Three planes through the middle; the largest or smallest values of slabs of `SLAB_MM` around them; or a
+        lightbox of axial slices.
+    outlines
+        Pattern of a label image or mask whose outlines appear and disappear over the map.
     """
 
     files: str
@@ -137,6 +150,9 @@ class Row:
     mask: str = ""
     vectors: str = ""
     caption: str = ""
+    measures: tuple[str, ...] = ()
+    layout: Layout = "planes"
+    outlines: str = ""
 
 
 Parts: TypeAlias = Mapping[str, Sequence[Path]]
@@ -185,6 +201,8 @@ class Modality:
         Maps that it writes.
     rows, curves
         Pictures and curves of a session's page.
+    pictures
+        Pictures made from the raw images where these are still there; None: none.
     measures
         Quality measures of a session.
     outside_bids
@@ -226,6 +244,7 @@ class Modality:
     products: tuple[Product, ...]
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
+    pictures: Pictures | None = None
     measures: tuple[Measure, ...] = ()
     outside_bids: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()

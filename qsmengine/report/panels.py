@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -59,8 +59,8 @@ class Panel:
     vector_frame
         "fsl": along the array axes, x negated if the determinant of the affine is positive (dtifit);
         "world": scanner axes.
-    mask
-        Image whose outline is drawn.
+    mask, labels
+        Images whose outlines are drawn.
     """
 
     path: Path
@@ -74,6 +74,7 @@ class Panel:
     vectors: Path | None = None
     vector_frame: Literal["fsl", "world"] = "fsl"
     mask: Path | None = None
+    labels: Path | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.kind, str) and self.kind not in STYLES:
@@ -89,7 +90,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Picture:
-    """A panel in memory: `values` (x, y, z) or colours (x, y, z, 3) along axes nearest to R, A, S."""
+    """A panel in memory: `values` (x, y, z) or colours (x, y, z, 3) along axes nearest to R, A, S.
+
+    `mask` and `labels` (x, y, z) are outlined; `source` is named in errors.
+    """
 
     values: Floats
     mask: npt.NDArray[np.bool_] | None
@@ -97,11 +101,17 @@ class Picture:
     window: Window
     unit: str
     colours: str
+    source: Path
+    labels: npt.NDArray[np.float32] | None = None
 
     @property
     def voxel_size(self) -> npt.NDArray[np.float64]:
         """Edge lengths of a voxel [mm] along the picture's axes."""
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    def without_labels(self) -> Picture:
+        """Return the picture without the outlines of labels."""
+        return replace(self, labels=None)
 
 
 def load_picture(panel: Panel) -> Picture:
@@ -126,10 +136,28 @@ def load_picture(panel: Panel) -> Picture:
     window = panel.window or style.window or _automatic_window(values, symmetric=panel.kind == "difference")
     if panel.vectors is not None:
         values = _direction_colours(panel, panel.vectors, grid, values, window)
-    values, affine = to_ras(values, grid.affine)
-    mask = None if mask is None else to_ras(mask, grid.affine)[0]
+    labels = None if panel.labels is None else np.rint(_read_like(panel.labels, grid, panel))
     unit = style.unit if panel.unit is None else panel.unit
-    return Picture(values, mask, affine, window, unit, style.colours)
+    picture = Picture(values, mask, grid.affine, window, unit, style.colours, panel.path, labels)
+    return _turned(picture)
+
+
+def picture_of(
+    values: npt.NDArray[Any], grid: Grid, mask: npt.NDArray[Any], style: Style, source: Path
+) -> Picture:
+    """Return a picture of an image (x, y, z) and its mask in memory; `source` is named in errors."""
+    values = np.asarray(values, dtype=np.float32)
+    window = style.window or _automatic_window(values, symmetric=False)
+    return _turned(Picture(values, mask > 0, grid.affine, window, style.unit, style.colours, source))
+
+
+def _turned(picture: Picture) -> Picture:
+    """Return the picture along the axes closest to right, anterior, superior."""
+    values, affine = to_ras(picture.values, picture.affine)
+    mask, labels = (
+        None if image is None else to_ras(image, picture.affine)[0] for image in (picture.mask, picture.labels)
+    )
+    return replace(picture, values=values, affine=affine, mask=mask, labels=labels)
 
 
 def to_ras(

@@ -8,30 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.errors import InputError
-from qsmengine.io.sidecars import read_json
-from qsmengine.modalities.modality import Row
-from qsmengine.modalities.registry import modality_of
 from qsmengine.report.cohort import Comparison
 from qsmengine.report.comparison import comparison, comparison_title, far_from
-from qsmengine.report.curves import CurvePanel, draw_curve
 from qsmengine.report.distribution import LIMIT
-from qsmengine.report.figures import draw_rows
 from qsmengine.report.methods_text import paragraph, plain, rank_of, reference, title_of
-from qsmengine.report.pages import embedded, markup, shown, write_page
-from qsmengine.report.panels import Panel
+from qsmengine.report.pages import markup, shown, write_page
 from qsmengine.report.quality import SeriesQuality, quality_beside, worst_light
 from qsmengine.report.records import ReconstructedSeries, RegionTable, is_key
+from qsmengine.report.session_figures import Shown, figures_of
 from qsmengine.report.sessions import SessionState
-from qsmengine.units import hz_per_ppm
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure on the page with its caption and a text in its place."""
-
-    picture: str
-    caption: str
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +28,7 @@ class Part:
     table: str
     figures: Sequence[Shown]
     problem: str
+    missing: str
     methods: str
     steps: Sequence[Mapping[str, str]]
     facts: Sequence[tuple[str, str]]
@@ -123,11 +109,11 @@ def _part(series: ReconstructedSeries, out: Path) -> Part:
     variant = series.stem.removeprefix(series.session).lstrip("_")
     title = ", ".join(filter(None, (title_of(series.kind), variant)))
     problem = ""
-    figures: list[Shown] = []
+    figures, missing = list[Shown](), ""
     quality = None
     try:
         quality = quality_beside(series.folder, series.stem, series.kind)
-        figures = _figures(series, title)
+        figures, missing = figures_of(series, title, out, quality)
     except InputError as error:
         problem = f"no figure: {error}"
     software = series.record.get("Software") or {}
@@ -139,6 +125,7 @@ def _part(series: ReconstructedSeries, out: Path) -> Part:
         "" if quality is None else _link(quality.path, out),
         figures,
         problem,
+        missing,
         paragraph([series]),
         [_step(step) for step in series.steps],
         [(str(name), str(value)) for name, value in facts],
@@ -146,73 +133,9 @@ def _part(series: ReconstructedSeries, out: Path) -> Part:
     )
 
 
-def _figures(series: ReconstructedSeries, title: str) -> list[Shown]:
-    """Return a figure per row and curve."""
-    rows = rows_of(series)
-    figures = draw_rows([panel for _, panel in rows])
-    shown = [
-        Shown(
-            embedded(figure),
-            f"{panel.label}. {row.caption}".strip(),
-            f"axial, coronal and sagittal slices of {panel.label}, {title}",
-        )
-        for (row, panel), figure in zip(rows, figures, strict=True)
-    ]
-    return shown + [
-        Shown(embedded(draw_curve(panel, title)), f"{panel.label}.", f"{panel.label} over time, {title}")
-        for panel in curves_of(series)
-    ]
-
-
 def _link(path: Path, out: Path) -> str:
     """Return a path relative to the page; "" outside its folder."""
     return path.relative_to(out).as_posix() if path.is_relative_to(out) else ""
-
-
-def panels_of(series: ReconstructedSeries) -> list[Panel]:
-    """Return the panels of the maps that are there."""
-    return [panel for _, panel in rows_of(series)]
-
-
-def rows_of(series: ReconstructedSeries) -> list[tuple[Row, Panel]]:
-    """Return the rows of the modality whose maps are there, with their panels."""
-    modality = modality_of(series.kind)
-    rows = () if modality is None else modality.rows
-    return [(row, panel) for row in rows if (panel := _panel(series, row)) is not None]
-
-
-def curves_of(series: ReconstructedSeries) -> list[CurvePanel]:
-    """Curves of the modality whose tables are there."""
-    modality = modality_of(series.kind)
-    found = []
-    for curve in () if modality is None else modality.curves:
-        table = series.find(curve.files)
-        images = [series.find(pattern) if pattern else None for pattern in (curve.voxels, curve.under)]
-        if table is not None:
-            found.append(CurvePanel(table, curve.label, curve.unit, *images))
-    return found
-
-
-def _panel(series: ReconstructedSeries, row: Row) -> Panel | None:
-    path = series.find(row.files)
-    vectors = series.find(row.vectors) if row.vectors else None
-    if path is None or (row.vectors and vectors is None):
-        return None
-    window = row.window
-    if row.half_ppm is not None:
-        limit = row.half_ppm * hz_per_ppm(_field_strength(path))
-        window = (-limit, limit)
-    mask = series.find(row.mask) if row.mask else None
-    return Panel(path, row.label, row.style, window=window, mask=mask, vectors=vectors)
-
-
-def _field_strength(image: Path) -> float:
-    """Return the field strength [T] from the sidecar; 3 T, which only sets the window, if it is missing."""
-    try:
-        value = read_json(image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
-        return float(value["MagneticFieldStrength"])
-    except (InputError, KeyError, TypeError, ValueError):
-        return 3.0
 
 
 def _step(step: Mapping[str, Any]) -> dict[str, str]:

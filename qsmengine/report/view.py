@@ -12,8 +12,9 @@ from qsmengine.modalities.modality import Row
 from qsmengine.modalities.registry import all_modalities
 from qsmengine.modalities.style import Style
 from qsmengine.report.canvas import write_png
-from qsmengine.report.figures import draw_rows
-from qsmengine.report.panels import Panel, Window
+from qsmengine.report.figures import draw_planes
+from qsmengine.report.frame import frame_of
+from qsmengine.report.panels import Panel, Window, load_picture
 
 
 def view(
@@ -53,8 +54,8 @@ def view(
     row = row_of(image.name)
     kind = Style("gray", None, read_sidecar(image).text("Units") or "") if row is None else row.style
     limits = window or (None if row is None else row.window)
-    (figure,) = draw_rows([Panel(image, image.name, kind, window=limits, volume=volume)], centre=centre)
-    write_png(figure, path)
+    picture = load_picture(Panel(image, image.name, kind, window=limits, volume=volume))
+    write_png(draw_planes(image.name, picture, frame_of([picture], centre)), path)
 
 
 def row_of(name: str) -> Row | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from qsmengine.errors import InputError
 from qsmengine.report.pages import asset, markup, safe_json, write_page
 from qsmengine.report.records import ReconstructedSeries, is_key
-from qsmengine.report.session_page import rows_of
+from qsmengine.report.session_figures import rows_of
 from qsmengine.report.vendor import niivue
 from qsmengine.report.volumes import Layer, layers_of, overlay
 

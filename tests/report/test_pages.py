@@ -8,7 +8,8 @@ from qsmengine.errors import InputError
 from qsmengine.report.cohort_page import write_cohort_page
 from qsmengine.report.pages import duration, memory, shown
 from qsmengine.report.records import find_series, find_tables, is_key, session_key
-from qsmengine.report.session_page import panels_of, write_session_page
+from qsmengine.report.session_figures import panels_of
+from qsmengine.report.session_page import write_session_page
 from qsmengine.report.sessions import SessionState, StepState
 from tests.report.results import STEPS, cohort_in, write_session, write_table
 
@@ -26,8 +27,8 @@ def test_session_page_holds_maps_regions_notes_parameters_and_checksums(tmp_path
     text = page_of(tmp_path)
     for part in ("echo 3 left out", "pallidum", "0.125", "threshold 0.2", "0" * 64, "Shmueli et al. 2009"):
         assert part in text
-    pictures = re.findall(r'src="data:image/png;base64,([^"]+)" alt="[^"]+"><figcaption>[^<]+<', text)
-    assert len(pictures) == len(panels_of(find_series(tmp_path)[0])) == 3
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)" alt="[^"]+">\s*<figcaption>[^<]+<', text)
+    assert len(pictures) == len(panels_of(find_series(tmp_path)[0])) == 6
     assert base64.b64decode(pictures[0]).startswith(b"\x89PNG")
 
 
@@ -105,7 +106,10 @@ def test_rows_of_the_picture_are_the_maps_that_are_there(tmp_path):
     rows = [(panel.label, panel.kind, panel.window) for panel in panels_of(series)]
     assert rows == [
         ("chi, ±100 ppb", "chi", None),
-        ("chi, ±300 ppb", "chi", (-0.3, 0.3)),
+        ("chi in axial slices, ±100 ppb", "chi", None),
+        ("chi in axial slices, ±300 ppb", "chi", (-0.3, 0.3)),
+        ("chi, smallest within 16 mm", "chi", (-0.3, 0.1)),
+        ("chi, largest within 16 mm", "chi", (-0.1, 0.3)),
         ("R2*", "r2star", None),
     ]
 
@@ -134,7 +138,7 @@ def test_colour_fa_is_drawn_from_fa_and_direction(tmp_path):
     assert [p.kind for p in panels_of(series)] == ["fa", "colour_fa"]
     write_session(tmp_path, "sub-01")
     text = page_of(tmp_path)
-    assert text.count("data:image/png") == 5
+    assert text.count("data:image/png") == 8
     assert text.index(">Susceptibility mapping<") < text.index(">Diffusion<")
 
 

@@ -20,10 +20,22 @@ from qsmengine.phantom.dsc_drawing import DRAWING
 _SECONDS = Style("viridis", (0.0, 10.0), "s")
 _GREY = "Two to three times larger in grey than in white matter; vessels are brightest."
 ROWS = (
-    Row("CBV.nii.gz", "blood volume", Style("inferno", (0.0, 8.0), "mL/100 g"), caption=_GREY),
+    Row(
+        "CBV.nii.gz",
+        "blood volume",
+        Style("inferno", (0.0, 8.0), "mL/100 g"),
+        caption=_GREY,
+        measures=("bolus_to_noise",),
+    ),
     Row("CBF.nii.gz", "blood flow", Style("inferno", (0.0, 80.0), "mL/100 g/min"), caption=_GREY),
-    Row("MTT.nii.gz", "mean transit time", _SECONDS),
-    Row("Tmax.nii.gz", "Tmax", _SECONDS),
+    Row(
+        "MTT.nii.gz",
+        "mean transit time",
+        _SECONDS,
+        caption="Even in healthy tissue.",
+        measures=("translation", "displacement"),
+    ),
+    Row("Tmax.nii.gz", "Tmax", _SECONDS, caption="Both sides alike; late territories are bright."),
     Row("delay.nii.gz", "delay", _SECONDS),
     Row("K2.nii.gz", "leakage K2", Style("gray", (-0.02, 0.02), "1/s")),
 )

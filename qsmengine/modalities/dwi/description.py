@@ -24,6 +24,7 @@ from qsmengine.modalities.dwi.stages import SECTIONS, plan_dti
 from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
 from qsmengine.modalities.dwi.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
+from qsmengine.modalities.style import Style
 from qsmengine.phantom.dwi import DRAWING
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.outcome import Outcome
@@ -37,6 +38,7 @@ ROWS = (
         "FA",
         "fa",
         caption="White matter bright with sharp edges; a bright rim is motion or eddy currents.",
+        measures=("snr_b0", "fa_median", "translation"),
     ),
     Row(
         _FA,
@@ -44,8 +46,22 @@ ROWS = (
         "colour_fa",
         vectors="model-*_param-v1_dwimap.nii.gz",
         caption="The corpus callosum is red, the cingulum green, the corticospinal tract blue.",
+        measures=("axis_ratio", "best_table"),
     ),
-    Row("model-*_param-md_dwimap.nii.gz", "MD", "diffusivity", caption="Even in tissue, bright in fluid."),
+    Row(
+        "model-*_param-md_dwimap.nii.gz",
+        "MD",
+        "diffusivity",
+        caption="Even in tissue, bright in fluid.",
+        measures=("md_median",),
+    ),
+    Row(
+        "model-*_param-sse_dwimap.nii.gz",
+        "residual",
+        Style("inferno", None, "squared, log"),
+        caption="Dark, brighter in fluid; whole bright slices are lost signal, a bright rim is motion.",
+        measures=("residual", "lost_slices"),
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
 from qsmengine.io.gre_files import GreFiles, open_gre
 from qsmengine.modalities.gre.dicom import DICOM
+from qsmengine.modalities.gre.pictures import pictures
 from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.quality import MEASURES
 from qsmengine.modalities.gre.series import SUFFIXES, group
@@ -27,6 +28,9 @@ from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
 
+_CHI = "Chimap.nii.gz"
+_SOLVER = ("solver_iterations", "solver_residual", "solver_stopped", "reference_region", "reference_value")
+_SIGN = ("iron_contrast", "chi_r2star_correlation")
 ROWS = (
     Row("S0map.nii.gz", "signal at TE = 0", "magnitude", caption="Even signal without ghosts or dropouts."),
     Row(
@@ -36,6 +40,7 @@ ROWS = (
         half_ppm=0.8,
         mask="desc-reliable_mask.nii.gz",
         caption="Smooth, without jumps; the line is the rim of the mask in which chi is defined.",
+        measures=("reliable_share",),
     ),
     Row(
         "desc-local_fieldmap.nii.gz",
@@ -43,27 +48,74 @@ ROWS = (
         "field_hz",
         half_ppm=0.05,
         caption="Fields of veins, nuclei, and cortex on even ground; a bright or dark rim is background.",
+        measures=("rim_ratio",),
     ),
     Row(
-        "Chimap.nii.gz",
+        _CHI,
         "chi, ±100 ppb",
         "chi",
-        caption="Iron-rich nuclei and veins bright, myelin dark; streaks at 55 degrees to B0 are artefacts.",
+        caption="Iron-rich nuclei and veins bright, myelin dark; streaks at 55 degrees to B0 are artefacts. "
+        "Outlines are regions of the session, if it has any on this grid.",
+        measures=("streak_score", *_SIGN, *_SOLVER),
+        outlines="*dseg.nii.gz",
     ),
     Row(
-        "Chimap.nii.gz",
-        "chi, ±300 ppb",
+        _CHI,
+        "chi in axial slices, ±100 ppb",
+        "chi",
+        caption="Both sides alike, without bands from slice to slice.",
+        layout="lightbox",
+    ),
+    Row(
+        _CHI,
+        "chi in axial slices, ±300 ppb",
         "chi",
         window=(-0.3, 0.3),
         caption="The wide window shows veins, haemorrhages, calcifications, and errors at the rim.",
+        layout="lightbox",
     ),
-    Row("desc-sd_Chimap.nii.gz", "its standard deviation", "chi", window=(0.0, 0.02)),
-    Row("desc-ci68_Chimap.nii.gz", "its 68 % interval (half-width)", "chi", window=(0.0, 0.02)),
-    Row("desc-ci95_Chimap.nii.gz", "its 95 % interval (half-width)", "chi", window=(0.0, 0.05)),
+    Row(
+        _CHI,
+        "chi, smallest within 16 mm",
+        "chi",
+        window=(-0.3, 0.1),
+        caption="Minimum intensity: calcifications and the dark lobes of streaks stand out.",
+        layout="smallest",
+    ),
+    Row(
+        _CHI,
+        "chi, largest within 16 mm",
+        "chi",
+        window=(-0.1, 0.3),
+        caption="Maximum intensity: continuous veins; broken ones are lost phase.",
+        layout="largest",
+    ),
+    Row("minIP.nii.gz", "minimum intensity of the SWI", "magnitude"),
+    Row(
+        "desc-sd_Chimap.nii.gz",
+        "standard deviation of chi",
+        "chi",
+        window=(0.0, 0.02),
+        caption="From the noise of the field: largest where the signal is low.",
+    ),
+    Row(
+        "desc-ci68_Chimap.nii.gz",
+        "68 % interval of chi (half-width)",
+        "chi",
+        window=(0.0, 0.02),
+        caption="The true value lies within this distance in 68 % of the voxels.",
+    ),
+    Row(
+        "desc-ci95_Chimap.nii.gz",
+        "95 % interval of chi (half-width)",
+        "chi",
+        window=(0.0, 0.05),
+        caption="The true value lies within this distance in 95 % of the voxels.",
+    ),
     Row("desc-paramagnetic_Chimap.nii.gz", "paramagnetic part", "chi"),
     Row("desc-diamagnetic_Chimap.nii.gz", "diamagnetic part", "chi"),
-    Row("R2starmap.nii.gz", "R2*", "r2star"),
-    Row("swi.nii.gz", "SWI", "magnitude"),
+    Row("R2starmap.nii.gz", "R2*", "r2star", caption="Nuclei bright, without bands of field gradients."),
+    Row("swi.nii.gz", "SWI", "magnitude", caption="Veins dark and continuous."),
 )
 
 
@@ -166,6 +218,7 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    pictures=pictures,
     ignored=("*_fieldmap.*", "*_swi.*", "*_minIP.*"),
     measures=MEASURES,
     extra_roles=_extra_roles,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import GreSeries
+from qsmengine.modalities.gre.residuals import phase_residuals
 from qsmengine.modalities.gre.sign_check import deep_values, iron_contrast
 from qsmengine.modalities.gre.streaks import streak_score
 from qsmengine.modalities.quality import Measure, Range, Value, near_layers
@@ -101,26 +101,12 @@ def field_noise(evidence: GreEvidence) -> float | None:
 
 
 def field_residual(evidence: GreEvidence) -> float | None:
-    """Return the largest share [%] over pairs of echoes of voxels whose phase the field does not describe.
-
-    The phase difference of two echoes does not depend on the offset. It is compared with that of the field,
-    modulo 2 pi. Pairs skip an echo where there are three or more: the offset of bipolar readouts alternates.
-    """
+    """Return the largest share [%] over pairs of echoes of voxels whose phase the field does not describe."""
     field = evidence.map("total_field")
     if field is None or evidence.series.n_echoes < 2:
         return None
-    shares = [np.count_nonzero(np.abs(one) > LARGE) / one.size for one in _residuals(evidence, field)]
-    return 100.0 * max(shares)
-
-
-def _residuals(evidence: GreEvidence, field: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    times, values = evidence.series.echo_times, field[evidence.brain]
-    phase = [to_numpy(evidence.series.phase[..., echo])[evidence.brain] for echo in range(len(times))]
-    apart = 2 if len(times) > 2 else 1
-    for one in range(len(times) - apart):
-        other = one + apart
-        rest = phase[other] - phase[one] - evidence.radians(times[other] - times[one]) * values
-        yield rest - 2 * np.pi * np.rint(rest / (2 * np.pi))
+    found = phase_residuals(evidence.series, field, evidence.brain)
+    return 100.0 * max(np.count_nonzero(np.abs(one) > LARGE) / one.size for one in found)
 
 
 def rim_ratio(evidence: GreEvidence) -> float | None:

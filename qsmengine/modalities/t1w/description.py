@@ -15,6 +15,18 @@ from qsmengine.phantom.structural_drawing import DRAWING
 
 MASK = "desc-t1wbrain_mask.nii.gz"
 ROWS = (
+    Row(
+        "desc-brain_T1w.nii.gz", "T1-weighted image, grey matter outlined", "magnitude",
+        outlines="label-GM_probseg.nii.gz",
+        caption="The outlines follow the cortex and the nuclei, without dura or eyes.",
+        measures=("contrast_to_noise", "brain_volume"),
+    ),
+    Row(
+        "desc-brain_T1w.nii.gz", "T1-weighted image, deep grey matter outlined", "magnitude",
+        outlines="desc-dgm_dseg.nii.gz",
+        caption="The outlines follow the nuclei on both sides.",
+        measures=("unreliable_structures",),
+    ),
     Row("label-GM_probseg.nii.gz", "grey matter", Style("gray", (0.0, 1.0), ""), mask=MASK),
     Row("label-WM_probseg.nii.gz", "white matter", Style("gray", (0.0, 1.0), ""), mask=MASK),
     Row("label-CSF_probseg.nii.gz", "cerebrospinal fluid", Style("gray", (0.0, 1.0), ""), mask=MASK),
