@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,15 +11,22 @@ import numpy as np
 from qsmengine.data import Array, BalancedSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io._clean import finite_or_zero
 from qsmengine.io._series import SeriesFile, open_file
 from qsmengine.io._volumes import read_volumes
+from qsmengine.io.inheritance import Folders
 from qsmengine.io.nifti import read_image
-from qsmengine.io.sidecars import read_sidecar
 from qsmengine.io.vfa import REPETITION
 from qsmengine.units import ppm_per_hz
 
 ALTERNATING = 180.0
 """Phase increment of a sequence that does not state one [deg]: alternating pulses."""
+INCREMENT = ("SpoilingRFPhaseIncrement", "PhaseIncrement")
+"""Fields of the phase increment of the pulses [deg], the one that BIDS defines first."""
+TABLES = (("FlipAngle",), REPETITION, ("EchoTime",))
+"""Fields of the flip angle [deg], the repetition time and the echo time [s]."""
+INCREMENT_ENTITY = "inc"
+"""Entity of a name with the phase increment of the pulses [deg]."""
 
 
 def load_balanced(
@@ -33,8 +41,8 @@ def load_balanced(
 ) -> BalancedSeries:
     """Load balanced steady states on `grid`, one 3-D image per flip angle and increment; extend `notes`.
 
-    Flip angles, repetition times and echo times are read from the sidecars. With `field_follows` the caller
-    adds the field map later.
+    Flip angles, repetition times and echo times are read from the sidecars, and increments that are not given
+    too, or from the entity ``inc`` of the names. With `field_follows` the caller adds the field map later.
 
     Raises
     ------
@@ -53,20 +61,34 @@ def load_balanced(
             "magnitudes alone need the off-resonance: give --fieldmap, --phase, or phases at four increments",
             field="--bssfp",
         )
-    files, angles = [_opened(path, grid) for path in magnitude], list(phase)
-    tables = [[_number(file, names) for file in files] for names in (("FlipAngle",), REPETITION, ("EchoTime",))]
+    files = [open_balanced(path, grid) for path in magnitude]
+    tables = [tuple(_number(file, names) for file in files) for names in TABLES]
     signal, _ = read_volumes(files, grid, range(len(files)), notes)
     if increments is None:
-        increments = [ALTERNATING] * len(files)
-        notes.append(f"bSSFP: phase increments taken as {ALTERNATING:g} degrees")
-    radians = None
-    if angles:
-        parts = [_phase(path, grid) for path in angles]
-        radians = np.stack(parts, axis=-1)
+        increments = [increment_of(file) for file in files]
+        notes.append(f"bSSFP: phase increments of {', '.join(f'{one:g}' for one in increments)} degrees")
+    radians = np.stack([_phase(path, grid) for path in phase], axis=-1) if phase else None
     return BalancedSeries(
-        signal, tuple(tables[0]), tuple(map(float, increments)), tuple(tables[1]), tuple(tables[2]), radians,
+        signal, tables[0], tuple(map(float, increments)), tables[1], tables[2], radians,
         None if field is None else load_field(field, grid),
     )  # fmt: skip
+
+
+def open_balanced(path: Path, grid: Grid, folders: Folders | None = None) -> SeriesFile:
+    """Open a balanced image; raises InputError unless it has one volume on `grid` and complete sidecars."""
+    file = _opened(path, grid, folders)
+    for names in TABLES:
+        _number(file, names)
+    return file
+
+
+def increment_of(file: SeriesFile) -> float:
+    """Return the phase increment of the pulses [deg] from the sidecar or the name; 180 where neither has it."""
+    named = next((name for name in INCREMENT if name in file.sidecar.values), None)
+    if named is not None:
+        return file.sidecar.require_number(named, "it is the phase increment of the pulses in degrees")
+    found = re.search(rf"_{INCREMENT_ENTITY}-(\d+)_", file.path.name)
+    return float(found.group(1)) if found else ALTERNATING
 
 
 def load_field(path: Path, grid: Grid) -> Array:
@@ -77,18 +99,29 @@ def load_field(path: Path, grid: Grid) -> Array:
     InputError
         For a map on another grid, and a missing or other unit.
     """
-    array, own, _ = read_image(path)
-    check_same_grid(own, grid, path, "the images")
-    unit = (read_sidecar(path).text("Units") or "").strip().lower()
-    if unit not in {"hz", "ppm"}:
-        raise InputError(f"{unit or 'missing'}: a field map in Hz or ppm is needed", source=path, field="Units")
-    factor = ppm_per_hz(grid.required_field_strength) if unit == "hz" else 1.0
-    known = np.nan_to_num(array.reshape(grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
+    factor = check_field(path, grid)
+    known = finite_or_zero(read_image(path).array.reshape(grid.shape))
     return np.asarray(known * np.float32(factor), dtype=np.float32)
 
 
-def _opened(path: Path, grid: Grid) -> SeriesFile:
-    file = open_file(path)
+def check_field(path: Path, grid: Grid, folders: Folders | None = None) -> float:
+    """Return the factor from the values of a field map to ppm; no voxel is read.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_field`.
+    """
+    file = open_file(path, folders)
+    check_same_grid(file.grid, grid, path, "the images")
+    unit = (file.sidecar.text("Units") or "").strip().lower()
+    if unit not in {"hz", "ppm"}:
+        raise InputError(f"{unit or 'missing'}: a field map in Hz or ppm is needed", source=path, field="Units")
+    return ppm_per_hz(grid.required_field_strength) if unit == "hz" else 1.0
+
+
+def _opened(path: Path, grid: Grid, folders: Folders | None = None) -> SeriesFile:
+    file = open_file(path, folders)
     check_same_grid(file.grid, grid, path, "the images")
     if file.n_volumes != 1:
         raise InputError(
@@ -105,7 +138,7 @@ def _number(file: SeriesFile, names: Sequence[str]) -> float:
 def _phase(path: Path, grid: Grid) -> Array:
     """Return a phase image (x, y, z) [rad]; raises InputError for values that are not radians."""
     _opened(path, grid)
-    phase = np.nan_to_num(read_image(path).array.reshape(grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
+    phase = finite_or_zero(read_image(path).array.reshape(grid.shape))
     if not 0.5 < float(np.abs(phase).max()) <= 2 * np.pi + 0.01:
         raise InputError(
             f"largest phase {float(np.abs(phase).max()):g}; radians are needed", source=path, field="Units"

@@ -45,6 +45,11 @@ class VfaFile:
         """Number of volumes."""
         return len(self.flip_angles)
 
+    def with_strength(self, grid: Grid) -> Grid:
+        """Return a grid with the field strength of the sidecars, if they state one."""
+        known = self.files[0].sidecar.field_strength
+        return grid if known is None else grid.replace(field_strength=known)
+
     @property
     def sources(self) -> tuple[Path, ...]:
         """Images and their sidecars."""

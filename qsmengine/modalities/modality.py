@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -62,6 +62,8 @@ class Opened:
         Decisions.
     problems
         Reasons why the series cannot be used, one readable line each.
+    unused
+        Roles of the series' files that the step does not read.
     """
 
     grid: Grid | None
@@ -69,6 +71,7 @@ class Opened:
     inputs: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,8 @@ class Modality:
     sections
         Sections of the configuration that it depends on. Sessions get no others, so that settings of one
         modality leave the results of another as they are.
+    role_sections
+        Role of an input -> sections that only steps with such an input depend on.
     plan
         Configuration, grid, number of volumes, roles of the inputs -> plan.
     files
@@ -257,3 +262,9 @@ class Modality:
     dicom: DicomSeries | None = None
     drawing: Drawing | None = None
     warm_up: WarmUp | None = None
+    role_sections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def sections_with(self, roles: Collection[str]) -> tuple[str, ...]:
+        """Return the sections of the configuration that a step with inputs of these roles depends on."""
+        more = (section for role in roles for section in self.role_sections.get(role, ()))
+        return tuple(dict.fromkeys((*self.sections, *more)))

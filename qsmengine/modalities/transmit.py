@@ -45,7 +45,7 @@ def find_b1(image: Path, grid: Grid, config: Config, folders: Folders) -> Found:
 
     A map is preferred to images. Images of the session that name other series in ``IntendedFor`` are left out.
     """
-    found = _candidates(image, folders)
+    found = images_for(image, DIFFERING, folders)
     if not found:
         return Found()
     if len(found) > 1:
@@ -72,16 +72,22 @@ def with_b1(file: OpenSeries, image: Path, opening: Opening, *, required: bool) 
     return Opened(file.grid, file.n_volumes, inputs, (*file.notes, *found.notes, *unused), problems)
 
 
-def _candidates(image: Path, folders: Folders) -> list[tuple[Path, ...]]:
-    """Return the sets of files of the preferred suffix that may apply to `image`."""
+def images_for(
+    image: Path, differing: Mapping[str, tuple[str, ...]], folders: Folders
+) -> list[tuple[Path, ...]]:
+    """Return the sets of files in ``fmap/`` of the session of `image` that may apply to it.
+
+    `differing` lists suffixes, the preferred one first, with the entities in which the images of a set differ.
+    Images that name other series in ``IntendedFor`` are left out.
+    """
     place = image.parent.parent / "fmap"
     paths = sorted([*place.glob("*.nii"), *place.glob("*.nii.gz")]) if place.is_dir() else []
     own = _session(image)
-    for suffix, differing in DIFFERING.items():
+    for suffix, own_entities in differing.items():
         sets: dict[frozenset[tuple[str, str]], list[Path]] = {}
         for path, name in _named(paths):
             if name.suffix == suffix and own is not None and _session(path) == own:
-                key = frozenset(item for item in name.entities.items() if item[0] not in differing)
+                key = frozenset(item for item in name.entities.items() if item[0] not in own_entities)
                 sets.setdefault(key, []).append(path)
         chosen = [tuple(files) for files in sets.values() if _intended(files[0], image, folders)]
         if chosen:

@@ -108,6 +108,7 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
         except UsageError as error:
             problems.append(f"{series.name.filename}: {error}")
         problems += map(context.relative, opened.problems)
+        inputs = {role: paths for role, paths in inputs.items() if role not in opened.unused}
         inputs |= {
             role: tuple(path.relative_to(context.root).as_posix() for path in paths)
             for role, paths in opened.inputs.items()
@@ -128,7 +129,8 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
             notes += plan.notes
     step = Step(
         name=series.step_name, kind=modality.step, inputs=inputs, options=options,
-        settings=part_of(context.settings, modality.sections), problems=tuple(problems), notes=tuple(notes),
+        settings=part_of(context.settings, modality.sections_with(sorted(inputs))),
+        problems=tuple(problems), notes=tuple(notes),
     )  # fmt: skip
     return Planned(step.model_copy(update=change), opened.grid)
 

@@ -114,9 +114,8 @@ def _reconstruct(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the files and notes of a run and release its arrays."""
     task = task_of(step, place, memory)
-    outcome = modality.reconstruct(
-        task, validate(dict(step.settings), None, modality.sections), device, False, place.progress
-    )
+    config = validate(dict(step.settings), None, modality.sections_with(sorted(step.inputs)))
+    outcome = modality.reconstruct(task, config, device, False, place.progress)
     return tuple(_relative(path, place.out) for path in outcome.files), tuple(outcome.notes)
 
 

@@ -8,12 +8,16 @@ from typing import Any
 
 from qsmengine.errors import InputError
 from qsmengine.io.vfa import VfaFile, open_vfa
+from qsmengine.modalities.gre.stages import SECTIONS as FIELD_SECTIONS
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
 from qsmengine.modalities.transmit import with_b1
+from qsmengine.modalities.vfa.balanced import SUFFIXES as BALANCED_SUFFIXES
 from qsmengine.modalities.vfa.dicom import DICOM
-from qsmengine.modalities.vfa.series import FIRST, LATER, STEP, SUFFIXES, group
+from qsmengine.modalities.vfa.optional import with_optional
+from qsmengine.modalities.vfa.roles import FIRST, LATER, PHASE
+from qsmengine.modalities.vfa.series import STEP, SUFFIXES, group
 from qsmengine.modalities.vfa.session import SESSION, checked_protocol
 from qsmengine.modalities.vfa.stages import SECTIONS
 from qsmengine.modalities.vfa.warm_up import warm_up
@@ -25,6 +29,8 @@ ROWS = (
     Row("desc-vfa_R2starmap.nii.gz", "R2*", Style("inferno", (0.0, 60.0), "1/s")),
     Row("PDmap.nii.gz", "proton density", Style("gray", (0.5, 1.0), "")),
     Row("TB1map.nii.gz", "B1", Style("viridis", (0.7, 1.3), "")),
+    Row("desc-bssfp_R2map.nii.gz", "R2", Style("inferno", (0.0, 30.0), "1/s")),
+    Row("desc-vfa_Chimap.nii.gz", "chi", "chi"),
 )
 
 
@@ -37,7 +43,10 @@ def _open(parts: Parts, opening: Opening) -> Opened:
         return file
 
     file = opened(read)
-    return file if isinstance(file, Opened) else with_b1(file, Path(images[0]), opening, required=True)
+    if isinstance(file, Opened):
+        return file
+    found = with_b1(file, Path(images[0]), opening, required=True)
+    return with_optional(found, file, parts, opening)
 
 
 def _protocol(acquisition: Mapping[str, Any]) -> tuple[str, ...]:
@@ -62,11 +71,13 @@ MODALITY = Modality(
     data="Spoiled gradient echoes at several flip angles",
     absent="no series with several flip angles",
     datatype=SESSION.datatype,
-    suffixes=SUFFIXES,
-    queries={"vfa": SUFFIXES},
+    suffixes=(*SUFFIXES, *BALANCED_SUFFIXES),
+    queries={"vfa": SUFFIXES, "bssfp": BALANCED_SUFFIXES},
+    outside_bids=BALANCED_SUFFIXES,
     group=group,
     open=_open,
     sections=SECTIONS,
+    role_sections={PHASE: FIELD_SECTIONS},
     plan=SESSION.plan,
     files=SESSION.files,
     reconstruct=SESSION.reconstruct,

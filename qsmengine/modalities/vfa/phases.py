@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,22 +52,51 @@ def load_combined(file: VfaFile, phase: Sequence[Path], config: Config, notes: l
         For numbers of images that do not match, flip angles with different echo times, and everything that
         :func:`qsmengine.io.gre.load_gre` refuses.
     """
-    if len(phase) != len(file.files):
-        raise InputError(f"{len(phase)} phase images for {len(file.files)} magnitudes", field="--phase")
-    owner = [index for index, one in enumerate(file.files) for _ in range(one.n_volumes)]
     options = config.input
     found = []
-    for group in Protocol(file.flip_angles, file.repetition_times, file.echo_times).acquisitions:
-        own = list(dict.fromkeys(owner[volume] for volume in group))
-        times = [file.echo_times[v] for index in own for v, image in enumerate(owner) if image == index]
+    for one in acquisitions(file, phase):
         loaded = load_gre(
-            [file.files[index].path for index in own], [phase[index] for index in own],
-            echo_times=times, phase_sign=options.phase_sign,
+            one.magnitude, one.phase, echo_times=one.echo_times, phase_sign=options.phase_sign,
             phase_units=options.phase_units, slice_alternation=options.slice_alternation,
         )  # fmt: skip
         notes.extend(note for note in loaded.notes if note not in notes)
         found.append(loaded.series)
     return combined_echoes(found)
+
+
+class Acquisition(NamedTuple):
+    """Magnitudes and phases of one flip angle, and the echo time [s] of every volume."""
+
+    magnitude: list[Path]
+    phase: list[Path]
+    echo_times: list[float]
+
+
+def acquisitions(file: VfaFile, phase: Sequence[Path]) -> list[Acquisition]:
+    """Return the images of every flip angle; `phase` has the order of the magnitudes.
+
+    Raises
+    ------
+    InputError
+        For numbers of images that do not match, and flip angles with different echo times.
+    """
+    if len(phase) != len(file.files):
+        raise InputError(f"{len(phase)} phase images for {len(file.files)} magnitudes", field="--phase")
+    owner = [index for index, one in enumerate(file.files) for _ in range(one.n_volumes)]
+    found = []
+    for group in Protocol(file.flip_angles, file.repetition_times, file.echo_times).acquisitions:
+        own = list(dict.fromkeys(owner[volume] for volume in group))
+        times = [file.echo_times[v] for index in own for v, image in enumerate(owner) if image == index]
+        found.append(Acquisition([file.files[k].path for k in own], [phase[k] for k in own], times))
+    if len({tuple(sorted(one.echo_times)) for one in found}) > 1:
+        raise _different_times()
+    return found
+
+
+def _different_times() -> InputError:
+    return InputError(
+        "the flip angles have different echo times; their phases cannot be combined", field="EchoTime"
+    )
 
 
 def combined_echoes(series: Sequence[GreSeries]) -> GreSeries:
@@ -79,9 +108,7 @@ def combined_echoes(series: Sequence[GreSeries]) -> GreSeries:
         For flip angles with different echo times or grids.
     """
     if len({one.echo_times for one in series}) > 1:
-        raise InputError(
-            "the flip angles have different echo times; their phases cannot be combined", field="EchoTime"
-        )
+        raise _different_times()
     if any(not one.grid.matches(series[0].grid) for one in series):
         raise InputError("the flip angles have different grids", field="affine")
     xp = array_module(series[0].phase)

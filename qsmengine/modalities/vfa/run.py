@@ -12,8 +12,8 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, BalancedSeries, VfaSeries
 from qsmengine.errors import InputError
 from qsmengine.modalities.brain import brain_of
-from qsmengine.modalities.vfa.series import LATER
-from qsmengine.modalities.vfa.stages import BALANCED, CYCLED, SINGLE, plan_vfa
+from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, LATER, SINGLE
+from qsmengine.modalities.vfa.stages import plan_vfa
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -39,8 +39,8 @@ def roles_of(
     `balanced` is the number of balanced steady states, `cycled` whether they have phases.
     """
     roles = {
-        LATER: protocol.has_decay, "b1": b1 is not None, SINGLE: balanced == 1,
-        BALANCED: balanced > 0 and not cycled, CYCLED: balanced > 0 and cycled,
+        LATER: protocol.has_decay, "b1": b1 is not None, SINGLE: balanced == 1 and not cycled,
+        BALANCED: balanced > 1 and not cycled, CYCLED: balanced > 0 and cycled,
     }  # fmt: skip
     return frozenset(role for role, present in roles.items() if present)
 

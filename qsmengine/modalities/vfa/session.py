@@ -9,7 +9,6 @@ from typing import Any
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array, BalancedSeries
 from qsmengine.errors import naming
-from qsmengine.grid import Grid
 from qsmengine.io.bssfp import load_balanced
 from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
 from qsmengine.modalities.gre.run import QsmResult, run_qsm
@@ -20,9 +19,10 @@ from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.modalities.vfa.phases import load_combined
 from qsmengine.modalities.vfa.products import PRODUCTS
 from qsmengine.modalities.vfa.quality import MEASURES
+from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, FIELD, FIRST, LATER, PHASE, SINGLE
 from qsmengine.modalities.vfa.run import VfaMaps, brain_mask, roles_of, run_vfa
-from qsmengine.modalities.vfa.series import FIRST, LATER, OWN, STEP
-from qsmengine.modalities.vfa.stages import PHASE, plan_vfa
+from qsmengine.modalities.vfa.series import OWN, STEP
+from qsmengine.modalities.vfa.stages import plan_vfa
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 
 
@@ -70,7 +70,8 @@ class VfaRequest(Request):
         """Return the request of a cohort's task."""
         return cls(
             task.all(FIRST, LATER), task.out, mask=task.one("mask"), force=task.force, name=task.name,
-            writing=task.writing, b1=task.all(B1),
+            writing=task.writing, b1=task.all(B1), phase=task.all(PHASE), fieldmap=task.one(FIELD),
+            bssfp=task.all(SINGLE, BALANCED, CYCLED), bssfp_phase=task.all(CYCLED_PHASE),
         )  # fmt: skip
 
 
@@ -120,7 +121,7 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
             balanced = replace(balanced, field=to_numpy(field.total_field))
     with naming(run.file.files[0].path):
         found = run_vfa(
-            replace(series, grid=_with_strength(grid, run.file)), run.config, run.device, mask=mask, b1=b1,
+            replace(series, grid=run.file.with_strength(grid)), run.config, run.device, mask=mask, b1=b1,
             balanced=balanced, plan=run.plan, progress=run.progress,
         )  # fmt: skip
     return Computed(found if field is None else _with_chi(found, field), RateEvidence(found))
@@ -136,15 +137,9 @@ def _with_chi(found: VfaMaps, field: QsmResult) -> VfaMaps:
 def _balanced(run: Run[VfaRequest, VfaFile]) -> BalancedSeries:
     request = run.request
     return load_balanced(
-        request.bssfp, _with_strength(run.file.grid, run.file), run.notes, phase=request.bssfp_phase,
+        request.bssfp, run.file.with_strength(run.file.grid), run.notes, phase=request.bssfp_phase,
         increments=request.bssfp_increments, field=request.fieldmap, field_follows=bool(request.phase),
     )  # fmt: skip
-
-
-def _with_strength(grid: Grid, file: VfaFile) -> Grid:
-    """Return the grid with the field strength of the sidecars, if they state one."""
-    known = file.files[0].sidecar.field_strength
-    return grid if known is None else grid.replace(field_strength=known)
 
 
 SESSION = Session(

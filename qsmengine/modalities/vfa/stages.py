@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qsmengine.grid import Grid
-from qsmengine.modalities.vfa.series import LATER
+from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, LATER, PHASE, SINGLE
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 
@@ -16,10 +16,6 @@ APPARENT = Use("flip_angles", _BRAIN, {name: f"apparent_{name}" for name in _MAP
 """Fit with the nominal flip angles, from whose R1 the transmit field is estimated."""
 TRANSMIT = Use("transmit_field", {"r1": "apparent_r1", **_BRAIN})
 DENSITY = Use("proton_density", _BRAIN)
-BALANCED, CYCLED, SINGLE = "balanced", "cycled", "single"
-"""Roles of balanced steady states: magnitudes, complex images at several increments, a single magnitude."""
-PHASE = "phase"
-"""Role of phases, from which susceptibility follows."""
 R2 = Use("balanced_decay", _BRAIN)
 R2_FREE = Use("balanced_decay", {**_BRAIN, "amplitude": "balanced_amplitude"})
 """Fit of R2 with the amplitude of the spoiled echoes, and with an amplitude of the balanced ones."""
@@ -35,8 +31,8 @@ def plan_vfa(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = f
 
     `roles` are "later_echoes" if a flip angle has more than one echo, and "b1" for a map of the transmit field.
     Without a map, a method of the transmit field that the configuration names estimates it from R1 at nominal
-    flip angles. Balanced steady states have the role "balanced" (with "single" if there is one image), or
-    "cycled" with their phases; R2 follows from them.
+    flip angles. R2 follows from balanced steady states: "single" for magnitudes at one flip angle, "balanced"
+    for those at several, "cycled" for images with phases.
     """
     present = {"spoiled", "brain_mask", *TABLES, *(roles & {"b1"})}
     uses, notes = [], []
@@ -53,10 +49,10 @@ def plan_vfa(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = f
         notes.append(NO_B1)
     uses += [FIT, DENSITY]
     if CYCLED in roles:
-        present |= {"cycled", "cycled_phase", "cycled_increments", "cycled_times"}
+        present |= {CYCLED, CYCLED_PHASE, "cycled_increments", "cycled_times"}
         config = _with_method(config, "ellipse")
         uses.append(R2)
-    elif BALANCED in roles:
+    elif roles & {BALANCED, SINGLE}:
         tables = {f"balanced_{name}" for name in ("angles", "increments", "times", "echoes")}
         present |= {"balanced", "total_field", *tables}
         config = _with_method(config, "known_field")

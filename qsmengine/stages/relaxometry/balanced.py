@@ -219,7 +219,9 @@ def ellipse(
         and an empty mask.
     """
     xp = device.xp
-    _check_even(cycled_increments, cycled_times)
+    check_even(cycled_increments)
+    if max(cycled_times) > 1.001 * min(cycled_times):
+        raise InputError("the repetition times differ", field="RepetitionTime")
     inside = checked_mask(mask, grid, device) > 0
     count, tr = len(cycled_increments), cycled_times[0]
     harmonic = {h: xp.zeros(grid.shape, np.complex64) for h in HARMONICS}
@@ -237,8 +239,8 @@ def ellipse(
     return EllipseResult(r2, precession, xp.where(seen, abs(centre), zero).astype(np.float32))
 
 
-def _check_even(increments: tuple[float, ...], times: tuple[float, ...]) -> None:
-    """Raise InputError for increments that do not divide the circle evenly, and unlike repetition times."""
+def check_even(increments: Sequence[float]) -> None:
+    """Raise InputError unless increments [deg] divide the circle evenly, into four parts or more."""
     spacing = 360.0 / len(increments)
     places = np.sort(np.mod(np.asarray(increments) - increments[0] + EVEN, 360.0)) - EVEN
     if len(places) < FEWEST_INCREMENTS or np.abs(places - spacing * np.arange(len(places))).max() > EVEN:
@@ -247,8 +249,6 @@ def _check_even(increments: tuple[float, ...], times: tuple[float, ...]) -> None
             "spaced over 360 degrees, are needed",
             field="cycled_increments",
         )
-    if max(times) > 1.001 * min(times):
-        raise InputError("the repetition times differ", field="RepetitionTime")
 
 
 def _ellipse_of(harmonic: Mapping[int, Array], xp: Any) -> tuple[Array, Array]:

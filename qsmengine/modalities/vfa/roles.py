@@ -1,0 +1,12 @@
+"""Roles of the images of a session with several flip angles."""
+
+FIRST, LATER = "vfa", "later_echoes"
+"""First echo of every flip angle, and all others."""
+PHASE = "phase"
+"""Phases of the echoes in the order of their magnitudes, from which susceptibility follows."""
+SINGLE, BALANCED, CYCLED = "single", "balanced", "cycled"
+"""Balanced steady states: magnitudes at one flip angle, at several, complex images at several increments."""
+CYCLED_PHASE = "cycled_phase"
+"""Phases of the complex images."""
+FIELD = "fieldmap"
+"""Off-resonance, which the magnitudes of balanced steady states need."""
