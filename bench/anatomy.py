@@ -1,20 +1,27 @@
-"""`python -m bench anatomy`: tissues and deep grey matter of drawn T1-weighted images against the truth."""
+"""`python -m bench anatomy`: tissues and deep grey matter of drawn T1-weighted images against the truth.
+
+`--poses` segments each image twice more, with the head scaled by 1.1 and with the head rotated and resliced,
+and prints the changes of the normalised volumes.
+"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from qsmengine.backend.device import resolve_device
+from qsmengine.backend.device import Device, resolve_device
 from qsmengine.data import Map
-from qsmengine.modalities.t1w.run import run_anatomy
+from qsmengine.grid import Grid
+from qsmengine.modalities.t1w.run import BrainVolumes, run_anatomy
 from qsmengine.modalities.t1w.stages import SECTIONS
+from qsmengine.ops.transforms import Transform, bring
 from qsmengine.phantom.head import virtual_head
-from qsmengine.phantom.structural import StructuralSettings
+from qsmengine.phantom.structural import StructuralSettings, rotation_matrix
 from qsmengine.phantom.structural_drawing import DRAWING, simulate
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.anatomy.structures import STRUCTURES
@@ -26,6 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--voxel", type=float, default=1.0, help="voxel edge [mm]")
     parser.add_argument("--snr", type=float, default=30.0, help="SNR in white matter")
     parser.add_argument("--seed", type=int, default=5, help="of noise and receive field")
+    parser.add_argument("--poses", action="store_true", help="normalised volumes of scaled and rotated heads")
     options = parser.parse_args(argv)
     device = resolve_device("cpu")
     for subject in options.heads:
@@ -42,7 +50,45 @@ def main(argv: list[str]) -> int:
             true = np.isin(truth["structural_labels"], (s.left, s.right))
             both = 2 * float((ours & true).sum()) / float(ours.sum() + true.sum())
             print(f"  {s.name:12} {both:.3f} {100 * (float(ours.sum()) / float(true.sum()) - 1):+.1f}")
+        if options.poses:
+            _print_poses(image, found.volumes, device)
     return 0
+
+
+def _print_poses(image: Map, plain: BrainVolumes, device: Device) -> None:
+    """Print brain volume, normalised volume and head size of the head, and their changes in other poses."""
+    size = plain.size
+    if size is None:
+        raise RuntimeError("the size of the head is unknown")
+    print(f"  brain {plain.brain / 1000:.0f} mL, NBV {plain.brain * size.scaling / 1000:.0f} mL, "
+          f"eTIV {size.intracranial / 1000:.0f} mL from the {size.origin}")  # fmt: skip
+    for name, other in (("scaled by 1.1", scaled(image)), ("rotated and resliced", rotated(image))):
+        changed = run_anatomy(other, load_config(sections=SECTIONS), device).volumes
+        changes = {"brain": changed.brain / plain.brain}
+        for label, part in (("NBV", "brain"), ("NGMV", "gm"), ("NWMV", "wm")):
+            ours, before = (v.normalised(getattr(v, part)) or np.nan for v in (changed, plain))
+            changes[label] = ours / before
+        words = ", ".join(f"{label} {100 * (ratio - 1):+.2f}" for label, ratio in changes.items())
+        print(f"  {name}: change [%] {words}")
+
+
+def scaled(image: Map, factor: float = 1.1) -> Map:
+    """Return an image of the head scaled by `factor`."""
+    affine = np.diag([factor, factor, factor, 1.0]) @ image.grid.affine
+    return Map(image.array, image.unit, Grid(image.grid.shape, affine, image.grid.field_strength))
+
+
+def rotated(image: Map) -> Map:
+    """Return the head rotated by 12, -9 and 15 degrees and shifted, in voxels of 0.9 x 1 x 1.2 mm."""
+    grid, edges, turn = image.grid, np.array([0.9, 1.0, 1.2]), np.eye(4)
+    turn[:3, :3], turn[:3, 3] = rotation_matrix((12.0, -9.0, 15.0)), (5.0, -8.0, 6.0)
+    ends = np.array([grid.affine @ [*c, 1.0] for c in itertools.product(*((0, n - 1) for n in grid.shape))])
+    corners = (ends @ np.linalg.inv(turn).T)[:, :3]
+    affine = np.diag([*edges, 1.0])
+    affine[:3, 3] = corners.min(axis=0)
+    x, y, z = (int(n) for n in np.ceil((corners.max(axis=0) - corners.min(axis=0)) / edges) + 1)
+    target = Grid((x, y, z), affine, grid.field_strength)
+    return Map(bring(image.array, grid, target, Transform(turn), order=3), image.unit, target)
 
 
 def drawn(subject: int, voxel: float, snr: float, seed: int) -> tuple[Map, dict[str, Any]]:

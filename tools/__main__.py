@@ -9,6 +9,7 @@ from bench.dispatch import dispatch
 COMMANDS = {
     "methods": "docs/methods.md and the table in docs/presets.md, from the registry and the presets",
     "meshnet": "the weights of qsmengine/stages/anatomy, from a model of brainchop",
+    "template": "the measures of the template of qsmengine/stages/anatomy, from its image",
     "gallery": "run every preset on real data, check the maps, and draw them into docs/images/",
     "diffusion-pictures": "the pictures of docs/diffusion.md",
     "tutorial": "run the commands of docs/tutorial.md and draw its pictures",

@@ -22,6 +22,7 @@ from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.anatomy.head_size import HeadSize, centres_of, head_size
 from qsmengine.stages.anatomy.network import CLASSES
 from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, segment, sides
 
@@ -32,7 +33,10 @@ STEM = CLASSES.index("brain_stem")
 
 
 class BrainVolumes(NamedTuple):
-    """Volumes [mm^3]: grey and white matter, fluid in the mask, their sums, and lesions (None: not given)."""
+    """Volumes [mm^3]: grey and white matter, fluid in the mask, their sums, and lesions (None: not given).
+
+    `size` is the size of the head; None if the pose of the head is unknown.
+    """
 
     gm: float
     wm: float
@@ -40,6 +44,11 @@ class BrainVolumes(NamedTuple):
     brain: float
     mask: float
     lesions: float | None
+    size: HeadSize | None = None
+
+    def normalised(self, volume: float) -> float | None:
+        """Return a volume of this head scaled to the size of the template's head; None without a size."""
+        return None if self.size is None else volume * self.size.scaling
 
 
 @dataclass(frozen=True)
@@ -102,14 +111,16 @@ def run_anatomy(
     filled = array if marked is None or not marked.any() else _filled(array, marked, found, grid, device)
     state = {IMAGE: device.asarray(filled), "brain_mask": device.asarray(inside, bool)}
     result = run_plan(plan, state, grid, device, progress, kind=AnatomyMaps)
-    placed = place(sides(found), found.grid, grid, to_numpy(result["csf"]))
+    apart = sides(found)
+    placed = place(apart, found.grid, grid, to_numpy(result["csf"]))
+    size = head_size(array, grid, found.brain, centres_of(found, apart))
     labels = np.where(inside, placed.labels, 0).astype(np.int16)
     maps = _overridden(result.maps, labels, found, grid, marked, device)
     maps["dgm"] = device.asarray(labels, np.int16)
-    notes = [*result.notes, *_not_reliable(placed.volumes)]
+    notes = [*result.notes, *_not_reliable(placed.volumes), *_size_notes(size)]
     return replace(
         result, maps=maps, units={**result.units, "dgm": "1"}, notes=tuple(notes), structures=placed.volumes,
-        volumes=_volumes(maps, marked, grid),
+        volumes=_volumes(maps, marked, grid)._replace(size=size),
     )  # fmt: skip
 
 
@@ -159,6 +170,19 @@ def _volumes(maps: Mapping[str, Array], lesions: npt.NDArray[np.bool_] | None, g
     gm, wm, csf = (float(maps[n].sum(dtype=np.float64)) * grid.voxel_volume for n in ("gm", "wm", "csf"))
     load = None if lesions is None else float(lesions.sum()) * grid.voxel_volume
     return BrainVolumes(gm, wm, csf, gm + wm, gm + wm + csf, load)
+
+
+def _size_notes(size: HeadSize | None) -> list[str]:
+    """Return a note if the size of the head is unknown or does not come from the skull."""
+    if size is None:
+        return ["size of the head: unknown, too few structures were found; volumes are not normalised"]
+    if size.origin == "skull":
+        return []
+    note = (
+        f"size of the head: from the brain mask, since only {100 * size.seen:.0f} % of the directions show the "
+        "outer skull; normalised volumes underestimate atrophy and do not compare with those of other images"
+    )
+    return [note]
 
 
 def _not_reliable(structures: tuple[StructureVolume, ...]) -> list[str]:

@@ -20,7 +20,7 @@ from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.modalities.t1w.products import PRODUCTS
 from qsmengine.modalities.t1w.quality import MEASURES
-from qsmengine.modalities.t1w.run import AnatomyMaps, run_anatomy
+from qsmengine.modalities.t1w.run import AnatomyMaps, BrainVolumes, run_anatomy
 from qsmengine.modalities.t1w.series import IMAGE, LESIONS, MASK, STEP
 from qsmengine.modalities.t1w.stages import plan_anatomy
 from qsmengine.pipeline.outputs.maps import Naming
@@ -45,6 +45,21 @@ VOLUME_COLUMNS = {
     "mask": {"Description": "Brain mask: brain and fluid", "Units": "mm^3"},
     "brain_fraction": {"Description": "Brain over brain mask", "Units": "1"},
     "lesions": {"Description": "Lesions; n/a if no mask was given", "Units": "mm^3"},
+    "nbv": {"Description": "Brain, normalised for the size of the head", "Units": "mm^3"},
+    "ngmv": {"Description": "Grey matter, normalised for the size of the head", "Units": "mm^3"},
+    "nwmv": {"Description": "White matter, normalised for the size of the head", "Units": "mm^3"},
+    "etiv": {"Description": "Estimated total intracranial volume", "Units": "mm^3"},
+    "scaling": {
+        "Description": "Factor of the normalised volumes: volume of the template over etiv",
+        "Units": "1",
+    },
+    "size_from": {
+        "Description": "Origin of etiv and scaling",
+        "Levels": {
+            "skull": "outer surface of the skull",
+            "brain": "brain mask, because the skull is not visible; not comparable with values from the skull",
+        },
+    },
 }
 
 
@@ -115,7 +130,7 @@ def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, A
     v = result.volumes
     numbers = [v.gm, v.wm, v.csf, v.brain, v.mask]
     load = MISSING if v.lesions is None else f"{v.lesions:.1f}"
-    row = [*(f"{x:.1f}" for x in numbers), f"{v.brain / v.mask:.5f}", load]
+    row = [*(f"{x:.1f}" for x in numbers), f"{v.brain / v.mask:.5f}", load, *_normalised(v)]
     return {
         structures: _table(STRUCTURE_COLUMNS, rows),
         volumes: _table(VOLUME_COLUMNS, [row]),
@@ -123,8 +138,13 @@ def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, A
     }
 
 
-def _joined(reasons: Sequence[str]) -> str:
-    return "; ".join(reasons) or MISSING
+def _normalised(volumes: BrainVolumes) -> list[str]:
+    """Return the cells of the normalised volumes and the size of the head."""
+    size = volumes.size
+    if size is None:
+        return [MISSING] * 6
+    scaled = [f"{volume * size.scaling:.1f}" for volume in (volumes.brain, volumes.gm, volumes.wm)]
+    return [*scaled, f"{size.intracranial:.1f}", f"{size.scaling:.5f}", size.origin]
 
 
 def _table(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> str:

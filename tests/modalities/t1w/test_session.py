@@ -14,7 +14,9 @@ from qsmengine.cli.main import main
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.modalities.t1w import run as run_module
+from qsmengine.stages.anatomy.head_size import TEMPLATE_VOLUME
 from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.structures import Segmentation
 from tests.modalities.t1w.making import made
 
 
@@ -57,6 +59,10 @@ def test_the_command_writes_fractions_labels_and_volumes(files, tmp_path):
     assert float(row["brain"]) == pytest.approx(float(row["gm"]) + float(row["wm"]), rel=1e-4)
     assert float(row["brain_fraction"]) == pytest.approx(float(row["brain"]) / float(row["mask"]), rel=1e-3)
     assert row["lesions"] == "n/a"
+    assert row["size_from"] == "skull"
+    assert float(row["etiv"]) * float(row["scaling"]) == pytest.approx(TEMPLATE_VOLUME, rel=1e-3)
+    for name, plain in (("nbv", "brain"), ("ngmv", "gm"), ("nwmv", "wm")):
+        assert float(row[name]) == pytest.approx(float(row[plain]) * float(row["scaling"]), rel=1e-4)
     table = {int(r["index"]): r for r in _rows(folder / "sub-01_desc-dgm_dseg.tsv")}
     assert set(np.unique(labels)) == {0, *table}
     assert table[51]["hemisphere"] == "right"
@@ -75,6 +81,24 @@ def test_left_labels_lie_on_the_left(files, tmp_path):
     for left, right in ((10, 49), (12, 51)):
         x = [(np.argwhere(image.array == n) @ made().grid.affine[:3, :3].T)[:, 0].mean() for n in (left, right)]
         assert x[0] < x[1]
+
+
+def test_normalised_volumes_do_not_depend_on_the_size_of_the_head(monkeypatch):
+    head, larger = made(), np.diag([1.1, 1.1, 1.1, 1.0])
+    known = head.segmentation
+    grids = [Grid(g.shape, larger @ g.affine, 3.0) for g in (head.grid, known.grid)]
+    plain = reconstruct_anatomy(head.image, head.grid).volumes
+    monkeypatch.setattr(run_module, "segment", lambda *_: Segmentation(known.classes, grids[1], known.brain))
+    scaled = reconstruct_anatomy(head.image, grids[0]).volumes
+    assert scaled.brain == pytest.approx(1.1**3 * plain.brain, rel=0.01)
+    assert scaled.normalised(scaled.brain) == pytest.approx(plain.normalised(plain.brain), rel=0.01)
+
+
+def test_an_image_without_skull_is_normalised_by_its_brain_and_says_so():
+    head = made()
+    found = reconstruct_anatomy(np.where(head.segmentation.brain, head.image, 0), head.grid)
+    assert found.volumes.size.origin == "brain"
+    assert any("outer skull" in note for note in found.notes)
 
 
 def test_lesions_are_filled_and_count_as_white_matter():
