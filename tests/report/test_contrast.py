@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.report.axe import audit
 from tests.report.chromium import opened, started
 from tests.report.test_layout import cohort_page, out, session_page
 
@@ -54,3 +55,12 @@ def test_texts_are_legible_and_controls_named(out, browser, make, scheme):
     assert found["count"] > 40
     assert found["faint"] == []
     assert found["unnamed"] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("make", [session_page, cohort_page])
+def test_axe_finds_no_violation_of_wcag_aa(out, browser, make, scheme):
+    with opened(browser, make(out), color_scheme=scheme) as shown:
+        found = audit(shown)
+    assert found["violations"] == []
+    assert {"color-contrast", "html-has-lang", "link-name"} <= set(found["passes"])

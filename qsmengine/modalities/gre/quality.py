@@ -233,7 +233,7 @@ MEASURES = (
         "sign of chi",
         "ppb",
         "Mean chi of the 3 % of deep voxels with the highest R2* minus that of the others; n/a below three "
-        "standard errors",
+        "standard errors, or below the standard deviation of the others",
         iron,
         Range(0),
         None,

@@ -37,7 +37,9 @@ def sign_notes(result: RunResult) -> list[str]:
 def iron_contrast(result: RunResult) -> float | None:
     """Return mean chi [ppm] of the deep voxels with the highest R2* minus that of the others.
 
-    None without R2*, with too few deep voxels, or if the difference is below three standard errors.
+    None without R2*, with too few deep voxels, or if the difference is below three standard errors, or below
+    the standard deviation of the others: errors of motion and wraps are correlated between voxels, and raise
+    R2* and chi alike.
     """
     pair = deep_values(result)
     if pair is None:
@@ -47,7 +49,8 @@ def iron_contrast(result: RunResult) -> float | None:
     fast, others = chi[high], chi[~high]
     difference = float(fast.mean(dtype=np.float64) - others.mean(dtype=np.float64))
     error = float(fast.std(dtype=np.float64)) / math.sqrt(len(fast))
-    return difference if abs(difference) > 3 * error else None
+    spread = float(others.std(dtype=np.float64))
+    return difference if abs(difference) > max(3 * error, spread) else None
 
 
 def deep_values(result: RunResult) -> tuple[np.ndarray, np.ndarray] | None:

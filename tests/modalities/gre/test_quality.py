@@ -86,6 +86,7 @@ def test_reversed_phase_is_red_and_only_for_its_sign(seed):
 def test_phase_that_no_field_explains_is_red(fault, named, rng):
     values = measured(fault(head(0).gre, rng))
     assert "field_residual" in reasons(values, "red")
+    assert "iron_contrast" not in reasons(values, "red")
     assert values["snr"] < 0.5 * good(0)["snr"]
     assert any(named in reason for reason in judge(MEASURES, values).reasons)
 

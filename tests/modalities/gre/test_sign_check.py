@@ -42,3 +42,15 @@ def test_doubtful_maps_say_nothing(rng, changes):
     found = result(rng, -1.0, **changes)
     assert iron_contrast(found) is None
     assert sign_notes(found) == []
+
+
+def test_errors_as_large_as_the_contrast_leave_the_sign_open(rng):
+    """Ghosts raise R2* and lower chi in bands: many voxels agree, but the rest varies as much."""
+    bands = np.sin(np.indices(SHAPE)[1] * 0.9)
+    chi = -0.06 * bands + 0.09 * np.sin(np.indices(SHAPE)[0] * 1.3) + 0.005 * rng.standard_normal(SHAPE)
+    r2star = 20 + 40 * np.maximum(bands, 0) ** 8 + rng.standard_normal(SHAPE)
+    moved = result(rng, chi=chi, r2star=r2star)
+    fast = r2star > np.percentile(r2star, 97)
+    assert chi[fast].mean() - chi[~fast].mean() < -0.04
+    assert iron_contrast(moved) is None
+    assert sign_notes(moved) == []
