@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qsmengine.errors import InputError
+from qsmengine.io.header import read_header
 from qsmengine.report.pages import asset, markup, safe_json, write_page
 from qsmengine.report.records import ReconstructedSeries, is_key
 from qsmengine.report.session_figures import rows_of
@@ -23,6 +24,18 @@ ENDING = "_volumes.html"
 def volume_file(out: Path, key: str) -> Path:
     """Return the interactive page of a session."""
     return out / f"{key}{ENDING}"
+
+
+def regions_of(out: Path, one: ReconstructedSeries, image: Path) -> Path | None:
+    """Return a label image of a session: one on the voxels of `image` if there is any, else the first.
+
+    Those of the series come first, then those of the other folders of its session.
+    """
+    own = one.find("*dseg.nii.gz")
+    session = out.joinpath(*one.session.split("_"))
+    found = [*([] if own is None else [own]), *sorted(session.glob("*/*dseg.nii.gz"))]
+    grid = read_header(image)[1]
+    return next((path for path in found if read_header(path)[1].matches(grid)), next(iter(found), None))
 
 
 def write_volume_page(out: str | Path, key: str, series: Sequence[ReconstructedSeries]) -> Path | None:
@@ -49,8 +62,10 @@ def write_volume_page(out: str | Path, key: str, series: Sequence[ReconstructedS
         if not panels or room <= 0:
             continue
         mask = one.find("desc-brain_mask.nii.gz")
-        regions = one.find("*dseg.nii.gz")
+        regions = regions_of(out, one, panels[0].path)
         above = [overlay(path, mask) for path in (regions or mask,) if path is not None and not overlays]
+        if above and regions is not None and regions.parent != one.folder:
+            notes.append(f"regions: {regions.name}, placed by scanner coordinates")
         room -= sum(len(layer.data) for layer in above)
         found, said = layers_of(panels, mask, room)
         room -= sum(len(layer.data) for layer in found)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.header import read_header
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.report.panels import Panel
 from qsmengine.report.tsv import read_rows
@@ -95,13 +96,16 @@ def layers_of(panels: Sequence[Panel], mask: Path | None, limit: int) -> tuple[l
 def overlay(path: Path, mask: Path | None) -> Layer:
     """Return a label image or a mask as an overlay; names are those of its BIDS table (.tsv).
 
+    Images on the voxels of `mask` are cropped to it.
+
     Raises
     ------
     InputError
         For an image or table that cannot be read.
     """
     array, grid = read_image(path, dtype=np.float32)[:2]
-    box = _box(mask, grid, path)
+    cropped = mask is not None and read_header(mask)[1].matches(grid)
+    box = _box(mask if cropped else None, grid, path)
     names = {}
     table = path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
     if table.is_file():

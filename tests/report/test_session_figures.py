@@ -134,7 +134,12 @@ def test_measures_stand_under_their_figures(folder):
     from qsmengine.report.quality import quality_beside
 
     (one,) = find_series(folder)
-    values = {"streak_score": 4.0, "iron_contrast": 20.0, "solver_stopped": "converged", "snr": 50.0}
+    values: dict[str, float | str | None] = {
+        "streak_score": 4.0,
+        "iron_contrast": 20.0,
+        "solver_stopped": "converged",
+        "snr": 50.0,
+    }
     one.file("desc-quality_qsm.tsv").write_text(quality_table(MEASURES, values))
     shown, _ = figures_of(one, "x", folder, quality_beside(one.folder, one.stem, one.kind))
     chips = {chip.label: (figure.alt, chip) for figure in shown for chip in figure.chips}

@@ -16,7 +16,7 @@ from qsmengine.io.nifti import read_image, write_image
 from qsmengine.report import vendor, volume_page
 from qsmengine.report.panels import Panel
 from qsmengine.report.records import find_series
-from qsmengine.report.volume_page import write_volume_page
+from qsmengine.report.volume_page import regions_of, write_volume_page
 from qsmengine.report.volumes import MARGIN, layers_of
 from tests.report.chromium import opened, started
 from tests.report.results import write_session
@@ -136,6 +136,25 @@ def test_keys_and_fields_choose_layer_window_and_overlay(page, browser):
             shown.set_viewport_size({"width": width, "height": 900})
             content, window = shown.evaluate(sizes)
             assert content <= window <= width
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_regions_of_another_folder_of_the_session_are_overlaid(tmp_path, same):
+    place = write_session(tmp_path, "sub-01")
+    grid = read_image(place / "sub-01_Chimap.nii.gz").grid
+    other = grid if same else Grid((8, 9, 7), np.diag([3.0, 3.0, 3.0, 1.0]))
+    write_image(place / "sub-01_desc-brain_mask.nii.gz", np.ones(grid.shape, np.uint8), grid)
+    for folder, shape in (("dwi", Grid((5, 5, 5), np.eye(4))), ("t1w", other)):
+        path = tmp_path / "sub-01" / folder / "sub-01_desc-dgm_dseg.nii.gz"
+        path.parent.mkdir()
+        write_image(path, np.ones(shape.shape, np.int16), shape)
+        path.with_name("sub-01_desc-dgm_dseg.tsv").write_text("index\tname\n1\tpallidum\n")
+    (one,) = find_series(tmp_path)
+    found = regions_of(tmp_path, one, one.file("Chimap.nii.gz"))
+    assert found.parent.name == ("t1w" if same else "dwi")
+    text = write_volume_page(tmp_path, "sub-01", [one]).read_text()
+    assert '"names": {"1": "pallidum"}' in text
+    assert "placed by scanner coordinates" in text
 
 
 def test_page_is_below_its_limit_and_links_back(page):

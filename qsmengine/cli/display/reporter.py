@@ -10,7 +10,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from qsmengine.cli.display.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -37,6 +40,7 @@ class Reporter:
         self.log_json = log_json
         self._bar: Bar | None = None
         self._task: Any = None
+        self._left = TimeLeft()
 
     def say(self, text: str = "", **facts: Any) -> None:
         """Print a result on stdout (or log it)."""
@@ -85,9 +89,14 @@ class Reporter:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            self._bar, self._task = bar, bar.add_task("", total=1.0)
+            self._bar, self._task, self._left = bar, bar.add_task("", total=1.0, left=""), TimeLeft()
             try:
                 yield self
             finally:
@@ -97,7 +106,9 @@ class Reporter:
         """Show the current step of the run."""
         if self._bar is not None:
             done = (now.index - 1 + now.fraction) / now.total
-            self._bar.update(self._task, completed=done, description=f"[{now.index}/{now.total}] {now.title}")
+            left = self._left.text(now, monotonic())
+            described = f"[{now.index}/{now.total}] {now.title}"
+            self._bar.update(self._task, completed=done, description=described, left=left)
         if now.seconds is None:
             return
         if self.log_json:
