@@ -59,6 +59,11 @@ _OTHERS = (
         "Collect the quality measures of all sessions into one table and list those that need attention.",
     ),
     Command(
+        "protocol",
+        "qsmengine.cli.commands.protocol",
+        "Check acquisitions against recommendations: green and red with reasons, from headers and sidecars.",
+    ),
+    Command(
         "view",
         "qsmengine.cli.commands.view",
         "Draw three planes of a map as PNG, with orientation marks, scale bar and colour bar.",

@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.dicom import DicomSeries
+from qsmengine.modalities.protocol import Recommendation
 from qsmengine.modalities.quality import Measure
 from qsmengine.modalities.raw import Pictures
 from qsmengine.modalities.series import Series
@@ -225,6 +226,8 @@ class Modality:
         DOI -> authors and year, for sources that :mod:`qsmengine.report` does not know.
     protocol
         Acquisition facts of a provenance file -> phrases of a methods section ("2 echoes at 4 to 20 ms").
+    recommendation
+        Recommendation for its acquisition; None: none.
     dicom
         Recognition of its series in an import; None: they are not imported.
     drawing
@@ -259,6 +262,7 @@ class Modality:
     sentences: Mapping[str, Any] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     protocol: Callable[[Mapping[str, Any]], tuple[str, ...]] = _nothing
+    recommendation: Recommendation | None = None
     dicom: DicomSeries | None = None
     drawing: Drawing | None = None
     warm_up: WarmUp | None = None

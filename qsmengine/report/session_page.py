@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.errors import InputError
+from qsmengine.modalities.protocol import Check
+from qsmengine.modalities.registry import modality_of
 from qsmengine.report.cohort import Comparison
 from qsmengine.report.comparison import comparison, comparison_title, far_from
 from qsmengine.report.distribution import LIMIT
@@ -29,6 +31,8 @@ class Part:
     figures: Sequence[Shown]
     problem: str
     missing: str
+    protocol: str
+    checks: Sequence[Check]
     methods: str
     steps: Sequence[Mapping[str, str]]
     facts: Sequence[tuple[str, str]]
@@ -126,11 +130,19 @@ def _part(series: ReconstructedSeries, out: Path) -> Part:
         figures,
         problem,
         missing,
+        *_protocol(series),
         paragraph([series]),
         [_step(step) for step in series.steps],
         [(str(name), str(value)) for name, value in facts],
         [_input(entry) for entry in series.record.get("Inputs", ()) if isinstance(entry, dict)],
     )
+
+
+def _protocol(series: ReconstructedSeries) -> tuple[str, list[Check]]:
+    """Return the title of the recommendation for the acquisition, and the results; nothing without one."""
+    modality = modality_of(series.kind)
+    wanted = None if modality is None else modality.recommendation
+    return ("", []) if wanted is None else (wanted.title, wanted.check(wanted.recorded(series.record)))
 
 
 def _link(path: Path, out: Path) -> str:

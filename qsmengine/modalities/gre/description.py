@@ -14,6 +14,7 @@ from qsmengine.io.gre_files import GreFiles, open_gre
 from qsmengine.modalities.gre.dicom import DICOM
 from qsmengine.modalities.gre.pictures import pictures
 from qsmengine.modalities.gre.products import PRODUCTS
+from qsmengine.modalities.gre.protocol import RECOMMENDATION
 from qsmengine.modalities.gre.quality import MEASURES
 from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
@@ -223,6 +224,7 @@ MODALITY = Modality(
     measures=MEASURES,
     extra_roles=_extra_roles,
     protocol=_protocol,
+    recommendation=RECOMMENDATION,
     dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,

@@ -14,6 +14,7 @@ from qsmengine.io.sidecars import read_sidecar
 
 FIELDS = (
     "Manufacturer", "ManufacturersModelName", "DeviceSerialNumber", "StationName", "SoftwareVersions",
+    "MRAcquisitionType",
 )  # fmt: skip
 
 
