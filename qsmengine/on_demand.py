@@ -30,3 +30,11 @@ def names_on_demand(
         return value
 
     return get, lambda: sorted({*namespace, *homes})
+
+
+def later(module: str, name: str) -> Any:
+    """Return a name of a module of the package that only needs to be there when it is used.
+
+    A result can thus be drawn by the report, which results know nothing of.
+    """
+    return getattr(import_module(f"qsmengine.{module}"), name)

@@ -57,13 +57,17 @@ def overview(panels: Sequence[Panel], path: str | Path, title: str, *, centre: V
 def draw_overview(panels: Sequence[Panel], title: str, *, centre: Vector3 | None = None) -> Figure:
     """Return the figure that :func:`overview` writes; same parameters and errors."""
     pictures = [load_picture(panel) for panel in panels]
-    frame = frame_of(pictures, centre)
-    layout = _Layout.around(frame.box, len(panels))
+    return draw_pictures([panel.label for panel in panels], pictures, frame_of(pictures, centre), title)
+
+
+def draw_pictures(labels: Sequence[str], pictures: Sequence[Picture], frame: Frame, title: str) -> Figure:
+    """Return a figure with a row per picture: its three planes through the point of the frame."""
+    layout = _Layout.around(frame.box, len(pictures))
     figure = new_figure(layout.width, layout.height, BLACK)
     headline(figure, title, frame, LEFT)
-    for row, (panel, picture) in enumerate(zip(panels, pictures, strict=True)):
+    for row, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
         bottom = layout.height - TOP - (row + 1) * (ROW_HEIGHT + GAP) + GAP
-        _draw_row(figure, layout, bottom, panel.label, picture, frame)
+        _draw_row(figure, layout, bottom, label, picture, frame)
     return figure
 
 

@@ -101,7 +101,7 @@ class Picture:
     window: Window
     unit: str
     colours: str
-    source: Path
+    source: str | Path
     labels: npt.NDArray[np.float32] | None = None
 
     @property
@@ -143,12 +143,23 @@ def load_picture(panel: Panel) -> Picture:
 
 
 def picture_of(
-    values: npt.NDArray[Any], grid: Grid, mask: npt.NDArray[Any], style: Style, source: Path
+    values: npt.NDArray[Any],
+    grid: Grid,
+    mask: npt.NDArray[Any],
+    style: Style,
+    source: str | Path,
+    *,
+    window: Window | None = None,
+    unit: str | None = None,
 ) -> Picture:
-    """Return a picture of an image (x, y, z) and its mask in memory; `source` is named in errors."""
+    """Return a picture of an image (x, y, z) and its mask in memory.
+
+    `window` and `unit` replace those of the style; `source` is named in errors.
+    """
     values = np.asarray(values, dtype=np.float32)
-    window = style.window or _automatic_window(values, symmetric=False)
-    return _turned(Picture(values, mask > 0, grid.affine, window, style.unit, style.colours, source))
+    limits = window or style.window or _automatic_window(values, symmetric=False)
+    unit = style.unit if unit is None else unit
+    return _turned(Picture(values, mask > 0, grid.affine, limits, unit, style.colours, source))
 
 
 def _turned(picture: Picture) -> Picture:

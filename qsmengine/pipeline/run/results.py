@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
-from qsmengine.grid import Grid
+from qsmengine.errors import DeviceError
+from qsmengine.grid import Grid, Vector3
+from qsmengine.on_demand import later
 from qsmengine.pipeline.run.plan import PlanStep
 from qsmengine.solvers.stopping import SolverStatus
 
@@ -60,3 +63,36 @@ class RunResult:
     def record(self, section: str) -> Record | None:
         """Return the record of a section's step, None if it did not run."""
         return next((r for r in self.records if r.step.section == section), None)
+
+    def plot(self, names: Sequence[str] | None = None, *, centre: Vector3 | None = None) -> Any:
+        """Return a picture of the maps for a notebook: axial, coronal, sagittal, in the windows of the pages.
+
+        Parameters
+        ----------
+        names
+            Maps to show; None: those of a session's page.
+        centre
+            Point through which the slices pass [mm], scanner coordinates; None: the centre of the mask.
+
+        Returns
+        -------
+        qsmengine.report.plot.Plot
+            Shown by notebooks; ``figure`` is that of matplotlib, and ``save(path)`` writes a PNG.
+
+        Raises
+        ------
+        UsageError
+            For a name that is not among the maps, or is not an image (x, y, z).
+        InputError
+            If there is nothing to show, or the point lies outside the image.
+        DeviceError
+            When matplotlib is not installed.
+        """
+        try:
+            draw = later("report.plot", "plot_maps")
+        except ModuleNotFoundError as error:
+            raise DeviceError(
+                f"figures need {error.name}, which is not installed: pip install 'qsmengine[report]'"
+            ) from None
+        units = {name: self.units.get(name, "") for name in self.maps}
+        return draw(units, lambda name: to_numpy(self.maps[name]), self.grid, names=names, centre=centre)
