@@ -4,6 +4,9 @@ Two flip angles with two echoes each, a mask and a B1 map, as .nii.gz with noise
 with standard deviations and writes them. `read` reads the four images with the engine's reader. If qmrpy is
 installed, its linear fit of R1 runs on some voxels of the mask in the same rounds, and its time is scaled to
 all of them; it does not read, fit R2*, or write. The smallest time of the rounds counts.
+
+`--part heads` measures errors on drawn heads instead, see :mod:`bench.vfa_heads`; with `--chi PRESET` also
+those of susceptibility, from all flip angles and from each.
 """
 
 from __future__ import annotations
@@ -19,27 +22,49 @@ from typing import Any
 
 import numpy as np
 
+from bench import vfa_heads
 from bench.process import Process
 from bench.timing import measure, parser, report, write_json
-from qsmengine.backend.device import resolve_device
+from qsmengine.backend.device import Device, resolve_device
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
 from qsmengine.io.vfa import open_vfa, read_vfa
 from qsmengine.phantom.vfa import VfaSettings, b1_map, vfa_signal, with_noise
 
 SETTINGS = VfaSettings()
+PARTS = ("times", "heads")
+"""Parts of the measurement; heads on request only."""
 SAMPLE = 2000
 """Voxels of which qmrpy fits R1."""
 
 
 def main(argv: list[str]) -> int:
     arguments = parser(__doc__, "vfa")
+    arguments.add_argument("--part", nargs="+", choices=PARTS, default=PARTS[:1], help="what is measured")
     arguments.add_argument("--shape", type=int, nargs=3, default=(256, 256, 160), metavar=("NX", "NY", "NZ"))
+    arguments.add_argument(
+        "--heads", type=int, nargs="+", default=range(301, 304), help="numbers of drawn heads"
+    )
+    arguments.add_argument("--edge", type=float, default=2.0, help="voxel edge of heads [mm]")
+    arguments.add_argument("--snr", type=float, default=60.0, help="of heads")
+    arguments.add_argument("--chi", metavar="PRESET", help="also susceptibility of the heads, with a preset")
     options = arguments.parse_args(argv)
     device = resolve_device((options.device or ["cpu"])[0], options.threads)
+    results: dict[str, Any] = {}
+    if "times" in options.part:
+        shape = (options.shape[0], options.shape[1], options.shape[2])
+        results["times"] = seconds_of_commands(shape, device, options.rounds)
+    if "heads" in options.part:
+        results["heads"] = vfa_heads.table(options.heads, options.edge, options.snr, device, options.chi)
+    write_json(options.json, [report("vfa", device, [results], rounds=options.rounds)])
+    return 0
+
+
+def seconds_of_commands(shape: tuple[int, int, int], device: Device, rounds: int) -> dict[str, Any]:
+    """Print and return the seconds of the command, of reading, and of qmrpy where it is installed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths, signal, mask = write_case(folder, (options.shape[0], options.shape[1], options.shape[2]))
+        paths, signal, mask = write_case(folder, shape)
         command = [
             sys.executable,
             "-m",
@@ -56,17 +81,15 @@ def main(argv: list[str]) -> int:
         runs: dict[str, Callable[[], object]] = {"ours": ours, "read": lambda: read_vfa(open_vfa(paths))}
         if find_spec("qmrpy") is not None:
             runs["qmrpy"] = _qmrpy(signal[mask][:SAMPLE])
-        timings = measure(runs, device, rounds=options.rounds, warm_up=1)
+        timings = measure(runs, device, rounds=rounds, warm_up=1)
     times = {run: min(timing.seconds) for run, timing in timings.items()}
     voxels = int(mask.sum())
     if "qmrpy" in times:
         times["qmrpy"] *= voxels / min(SAMPLE, voxels)
-    row: dict[str, Any] = {"shape": list(options.shape), "voxels": voxels, "our_cpu": min(ours.cpu), **times}
     for run, seconds in times.items():
         print(f"{run:6} {seconds:9.3f} s  {seconds / times['ours']:8.2f} times the command")
-    print(f"CPU seconds of the command: {row['our_cpu']:.2f}")
-    write_json(options.json, [report("vfa", device, [row], rounds=options.rounds)])
-    return 0
+    print(f"CPU seconds of the command: {min(ours.cpu):.2f}")
+    return {"shape": list(shape), "voxels": voxels, "our_cpu": min(ours.cpu), **times}
 
 
 def write_case(

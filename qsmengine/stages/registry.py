@@ -185,7 +185,7 @@ STAGES = (
     Stage(
         "balanced-decay",
         "R2 from balanced steady-state free precession.",
-        (".relaxometry.balanced",),
+        (".relaxometry.balanced", ".relaxometry.ellipse"),
         presence="optional",
         default="known_field",
     ),

@@ -14,7 +14,7 @@ from qsmengine.io.bids import BidsFile
 from qsmengine.io.bssfp import INCREMENT_ENTITY
 from qsmengine.modalities.series import PARTS, Series, by_series
 from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, SINGLE
-from qsmengine.stages.relaxometry.balanced import FEWEST_INCREMENTS
+from qsmengine.stages.relaxometry.ellipse import FEWEST_INCREMENTS
 
 SUFFIXES = ("bSSFP", "bssfp", "TrueFISP", "FIESTA")
 """Suffixes met in practice, none of them in BIDS."""

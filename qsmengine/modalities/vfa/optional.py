@@ -17,7 +17,7 @@ from qsmengine.modalities.modality import Opened, Opening, Parts
 from qsmengine.modalities.transmit import images_for
 from qsmengine.modalities.vfa.phases import acquisitions
 from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, FIELD, PHASE, SINGLE
-from qsmengine.stages.relaxometry.balanced import check_even
+from qsmengine.stages.relaxometry.ellipse import check_even
 
 FIELD_SUFFIX: Mapping[str, tuple[str, ...]] = {"fieldmap": ()}
 """Suffix of maps of the off-resonance in ``fmap/``."""

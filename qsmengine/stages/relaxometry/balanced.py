@@ -12,24 +12,15 @@ by damped Gauss-Newton. With a single flip angle it needs `amplitude`, the A of 
 between bands the magnitude barely depends on the increment. Where theta is within 0.2 turns of a multiple of
 2 pi, the band, an image is left out; voxels with too few images are 0.
 
-`ellipse` takes complex images at four or more evenly spaced increments. Those of a voxel are on an ellipse,
+The standard deviation is a first-order estimate that takes A, R1 and B1 as exact. Voxels without signal and
+those outside the mask are 0.
 
-    I_k (1 - b cos(theta_k)) = M (1 - E2 exp(i theta_k)),
-
-which is linear in M, M E2 exp(i theta_0) and b exp(i theta_0) (PLANET solved without an ellipse fit; for four
-increments M is the geometric solution). It needs neither field, R1, nor B1 and has no bands, but more signal.
-
-Standard deviations are first-order estimates; that of `known_field` takes A, R1 and B1 as exact. Voxels without
-signal and those outside the mask are 0.
-
-References: Freeman & Hill 1971, 10.1016/0022-2364(71)90089-5 (steady state); Xiang & Hoff 2014,
-10.1002/mrm.25098 (geometric solution); Shcherbakova et al. 2018, 10.1002/mrm.26717 (PLANET).
+Reference: Freeman & Hill 1971, 10.1016/0022-2364(71)90089-5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -52,10 +43,6 @@ STARTS = 24
 """Rates from which the search takes the best as its start."""
 SHORTEST, LONGEST = 5e-4, 0.05
 """Range of the repetition time [s]."""
-FEWEST_INCREMENTS, EVEN = 4, 0.5
-"""Fewest increments of an ellipse, and their largest deviation from even ones [deg]."""
-HARMONICS = range(-2, 4)
-"""Harmonics of the images over the increment that the ellipse takes."""
 _MAPS = ("r2", "amplitude", "variance", "residual", "used")
 
 
@@ -70,27 +57,12 @@ class KnownFieldParams(Params):
     steps: int = Field(10, ge=1, le=100, description="Gauss-Newton steps")
 
 
-class EllipseParams(Params):
-    """Parameters of the ellipse."""
-
-    t2_min: float = Field(0.004, gt=0, description="lower bound of T2 [s]")
-    t2_max: float = Field(2.5, gt=0, description="upper bound of T2 [s]")
-
-
 class BalancedResult(NamedTuple):
     """R2 and its standard deviation [1/s], and the number of images used, each (x, y, z)."""
 
     balanced_r2: Array
     balanced_r2_sd: Array
     balanced_used: Array
-
-
-class EllipseResult(NamedTuple):
-    """R2 [1/s], precession per repetition without increment [rad], and abs(M), each (x, y, z)."""
-
-    balanced_r2: Array
-    balanced_precession: Array
-    balanced_unbanded: Array
 
 
 def known_field(
@@ -188,101 +160,6 @@ def _volumes(balanced: Array, tables: tuple[tuple[float, ...], ...], grid: Grid)
     return int(balanced.shape[3])
 
 
-def ellipse(
-    cycled: Array,
-    cycled_phase: Array,
-    mask: Array,
-    cycled_increments: tuple[float, ...],
-    cycled_times: tuple[float, ...],
-    grid: Grid,
-    params: EllipseParams,
-    *,
-    device: Device,
-) -> EllipseResult:
-    """Return R2 from complex images at evenly spaced phase increments.
-
-    Parameters
-    ----------
-    cycled, cycled_phase
-        (x, y, z, volume) magnitude, any unit, and phase [rad].
-    mask
-        (x, y, z).
-    cycled_increments, cycled_times
-        (volume,) phase increments [deg] and repetition times [s].
-    grid, params, device
-        Geometry, parameters and compute device.
-
-    Raises
-    ------
-    InputError
-        For increments that are fewer than four or not evenly spaced over the circle, unlike repetition times,
-        and an empty mask.
-    """
-    xp = device.xp
-    check_even(cycled_increments)
-    if max(cycled_times) > 1.001 * min(cycled_times):
-        raise InputError("the repetition times differ", field="RepetitionTime")
-    inside = checked_mask(mask, grid, device) > 0
-    count, tr = len(cycled_increments), cycled_times[0]
-    harmonic = {h: xp.zeros(grid.shape, np.complex64) for h in HARMONICS}
-    for k, increment in enumerate(cycled_increments):
-        image = device.asarray(cycled[..., k]) * xp.exp(1j * device.asarray(cycled_phase[..., k]))
-        for h in HARMONICS:
-            harmonic[h] += image * np.complex64(np.exp(-1j * h * np.radians(increment)) / count)
-    centre, edge = _ellipse_of(harmonic, xp)
-    seen = inside & (abs(centre) > 0) & (abs(edge) > 0)
-    e2 = xp.where(seen, edge / xp.where(seen, centre, np.complex64(1)), np.complex64(0.5))
-    size = abs(e2).clip(np.exp(-tr / params.t2_min), np.exp(-tr / params.t2_max))
-    zero = np.float32(0)
-    r2 = xp.where(seen, xp.log(size) * np.float32(-1 / tr), zero).astype(np.float32)
-    precession = xp.where(seen, xp.angle(e2), zero).astype(np.float32)
-    return EllipseResult(r2, precession, xp.where(seen, abs(centre), zero).astype(np.float32))
-
-
-def check_even(increments: Sequence[float]) -> None:
-    """Raise InputError unless increments [deg] divide the circle evenly, into four parts or more."""
-    spacing = 360.0 / len(increments)
-    places = np.sort(np.mod(np.asarray(increments) - increments[0] + EVEN, 360.0)) - EVEN
-    if len(places) < FEWEST_INCREMENTS or np.abs(places - spacing * np.arange(len(places))).max() > EVEN:
-        raise InputError(
-            f"phase increments of {', '.join(f'{one:g}' for one in increments)} degrees; four or more, evenly "
-            "spaced over 360 degrees, are needed",
-            field="cycled_increments",
-        )
-
-
-def _ellipse_of(harmonic: Mapping[int, Array], xp: Any) -> tuple[Array, Array]:
-    """Return M and M E2 exp(i theta_0) (x, y, z) from the harmonics F of the images over the increment.
-
-    With beta = b exp(i theta_0) the harmonics 2 and -1 of I_k (1 - b cos(theta_k)) are 0,
-
-        F(h) = beta / 2 F(h - 1) + conj(beta) / 2 F(h + 1),
-
-    which is solved for beta by least squares; harmonic 0 is M, and 1 is -M E2 exp(i theta_0).
-    """
-    half = np.float32(0.5)
-    columns, right = [], []
-    for h in (2, -1):
-        columns.append((half * (harmonic[h - 1] + harmonic[h + 1]), 0.5j * (harmonic[h - 1] - harmonic[h + 1])))
-        right.append(harmonic[h])
-
-    def dot(one: Sequence[Array], other: Sequence[Array]) -> Array:
-        first, second = ((a.conj() * b).real for a, b in zip(one, other, strict=True))
-        total: Array = first + second
-        return total
-
-    real, imaginary = ([pair[n] for pair in columns] for n in (0, 1))
-    rr, ri, ii = dot(real, real), dot(real, imaginary), dot(imaginary, imaginary)
-    ry, iy = dot(real, right), dot(imaginary, right)
-    determinant = rr * ii - ri * ri
-    inverse = 1 / xp.where(determinant > 0, determinant, np.float32(1))
-    beta = xp.where(determinant > 0, inverse * ((ii * ry - ri * iy) + 1j * (rr * iy - ri * ry)), np.float32(0))
-    lower, upper = half * beta, half * beta.conj()
-    centre = harmonic[0] - lower * harmonic[-1] - upper * harmonic[1]
-    edge = lower * harmonic[0] + upper * harmonic[2] - harmonic[1]
-    return centre, edge
-
-
 METHODS = (
     Method(
         stage="balanced-decay", name="known_field", run=known_field, params=KnownFieldParams,
@@ -293,12 +170,5 @@ METHODS = (
         outputs={"balanced_r2": "1/s", "balanced_r2_sd": "1/s", "balanced_used": "1"},
         summary="R2 from magnitudes with the off-resonance of a field map; bands are marked",
         doi="10.1016/0022-2364(71)90089-5", bytes_per_voxel=60, bytes_per_volume=8, within_mask=True,
-    ),
-    Method(
-        stage="balanced-decay", name="ellipse", run=ellipse, params=EllipseParams,
-        inputs=("cycled", "cycled_phase", "mask", "cycled_increments", "cycled_times"),
-        outputs={"balanced_r2": "1/s", "balanced_precession": "rad", "balanced_unbanded": "arbitrary"},
-        summary="R2 from complex images at four or more phase increments",
-        doi="10.1002/mrm.26717", bytes_per_voxel=200, bytes_per_volume=8, within_mask=True,
     ),
 )  # fmt: skip

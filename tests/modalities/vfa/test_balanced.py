@@ -102,6 +102,7 @@ def test_phases_at_four_increments_need_no_field_map(made, truth, files, tmp_pat
     assert [step.method.name for step in outcome.plan.steps][-1] == "ellipse"
     r2 = read_image(tmp_path / "out" / "vfa_desc-bssfp_R2map.nii.gz").array
     np.testing.assert_allclose(r2[made.mask], truth[0][made.mask], rtol=1e-4)
+    assert (tmp_path / "out" / "vfa_desc-bssfpsd_R2map.nii.gz").is_file()
 
 
 def test_arrays_give_r2(made, truth):

@@ -7,7 +7,8 @@ import pytest
 
 from qsmengine.errors import InputError
 from qsmengine.phantom.bssfp import BalancedSettings, bssfp_signal
-from qsmengine.stages.relaxometry.balanced import EllipseParams, KnownFieldParams, ellipse, known_field
+from qsmengine.stages.relaxometry.balanced import KnownFieldParams, known_field
+from qsmengine.stages.relaxometry.ellipse import EllipseParams, ellipse
 from qsmengine.units import hz_per_ppm
 from tests.stages.gre import DEVICE, grid_of
 
@@ -54,7 +55,7 @@ def fit(tissue, settings, made, **more):
     )  # fmt: skip
 
 
-def solve(made, settings):
+def solve(made, settings, **params):
     count = len(settings.flip_angles)
     return ellipse(
         np.abs(made),
@@ -63,7 +64,7 @@ def solve(made, settings):
         settings.increments,
         (TR,) * count,
         GRID,
-        EllipseParams(),
+        EllipseParams(**params),
         device=DEVICE,
     )
 
@@ -122,6 +123,17 @@ def test_regional_means_of_an_ellipse_are_unbiased_at_an_snr_of_60(tissue):
     even = {**tissue, "r2": np.full(SHAPE, 14.0, np.float32)}
     found = solve(images(even, FOUR, snr=60), FOUR)
     assert found.balanced_r2.mean() == pytest.approx(14.0, rel=0.02)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_the_stated_error_of_an_ellipse_is_that_of_the_noise(tissue, count):
+    settings = BalancedSettings((40.0,) * count, tuple(360.0 / count * k for k in range(count)), TR)
+    sigma = float(np.abs(bssfp_signal(**tissue, settings=settings)).mean(axis=(0, 1, 2)).max() / 300)
+    found = solve(images(tissue, settings, snr=300), settings, noise=sigma)
+    error = (found.balanced_r2 - tissue["r2"]) / found.balanced_r2_sd
+    assert error.std() == pytest.approx(1.0, abs=0.1)
+    estimated = solve(images(tissue, settings, snr=300), settings).balanced_r2_sd
+    assert np.median(estimated / found.balanced_r2_sd) == pytest.approx(1.0, abs=0.1)
 
 
 def test_the_centre_of_the_ellipse_is_the_geometric_solution(tissue):
