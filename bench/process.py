@@ -35,7 +35,7 @@ class Process:
         Raises
         ------
         RuntimeError
-            If it fails, with what it says.
+            If it fails, with its error text.
         """
         command = [part.replace("{run}", str(len(self.cpu))) for part in self.command]
         before = _children()

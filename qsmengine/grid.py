@@ -196,12 +196,16 @@ def check_same_grid(found: Grid, wanted: Grid, source: object, of_what: object) 
         If they differ; the message gives both shapes, or both affines and the largest distance between voxels.
     """
     if found.shape != wanted.shape:
-        raise InputError(f"has shape {found.shape}, {of_what} has {wanted.shape}", source=source, field="dim")
+        raise InputError(
+            f"has shape {found.shape}, not {wanted.shape} as {of_what}; resample it onto that grid",
+            source=source,
+            field="dim",
+        )
     if not found.matches(wanted):
         ours, theirs = (np.round(grid.affine[:3], 4).tolist() for grid in (found, wanted))
         raise InputError(
-            f"has the affine {ours}, {of_what} has {theirs}: voxels are up to {found.distance(wanted):.3g} mm "
-            f"apart ({found.tolerance:.2g} mm allowed); resample it onto that grid",
+            f"has the affine {ours}, not {theirs} as {of_what}: voxels are up to {found.distance(wanted):.3g} "
+            f"mm apart ({found.tolerance:.2g} mm allowed); resample it onto that grid",
             source=source,
             field="affine",
         )

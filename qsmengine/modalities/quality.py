@@ -144,12 +144,16 @@ def quality_files(naming: Naming, step: str) -> tuple[Path, Path]:
 
 
 def quality_texts(
-    naming: Naming, step: str, measures: Sequence[Measure], evidence: Any
+    naming: Naming, step: str, measures: Sequence[Measure], values: Mapping[str, Value]
 ) -> dict[Path, str | Mapping[str, Any]]:
     """Return the content of the files of :func:`quality_files`."""
     table, dictionary = quality_files(naming, step)
-    values = evaluate(measures, evidence)
     return {table: quality_table(measures, values), dictionary: quality_dictionary(measures)}
+
+
+def quality_notes(measures: Sequence[Measure], values: Mapping[str, Value]) -> list[str]:
+    """Return a note on every measure that is not green."""
+    return [f"quality: {reason}" for reason in judge(measures, values).reasons]
 
 
 def quality_table(measures: Sequence[Measure], values: Mapping[str, Value]) -> str:

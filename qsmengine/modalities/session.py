@@ -18,7 +18,7 @@ from qsmengine.io.bids import BidsName
 from qsmengine.io.masks import load_mask
 from qsmengine.modalities.modality import Opened, Task
 from qsmengine.modalities.outputs import plan_outputs
-from qsmengine.modalities.quality import Measure, quality_files, quality_texts
+from qsmengine.modalities.quality import Measure, evaluate, quality_files, quality_notes, quality_texts
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming, product_files
 from qsmengine.pipeline.outputs.products import Product
@@ -240,12 +240,14 @@ class Session(Generic[R, F]):
         run = Run(request, file, plan, config, device, naming, notes, progress)
         found = self.compute(run)
         acquisition, texts = self.acquisition(file), dict(found.texts)
+        quality = evaluate(self.measures, found.evidence)
         if self.measures:
-            texts |= quality_texts(naming, self.step, self.measures, found.evidence)
+            texts |= quality_texts(naming, self.step, self.measures, quality)
         facts = {**acquisition, **found.facts}
         described = Described(self.step, config, device, sources, notes, facts, acquisition, texts=texts)
         files = outputs.write(found.result, described, request.writing)
         run.add(found.result.notes)
+        run.add(quality_notes(self.measures, quality))
         return Outcome(plan, files, [*notes, *outputs.notes], found.result)
 
     def _tables(self, naming: Naming) -> tuple[Path, ...]:

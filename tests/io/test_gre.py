@@ -206,7 +206,7 @@ def test_a_field_strength_in_gauss_is_refused(files):
 def test_grids_that_differ_are_refused_with_both(files, save, truth):
     given = files()
     other = save("p.nii", truth[1][:-1, ..., 0], sidecar={"EchoTime": TIMES[0]})
-    with pytest.raises(InputError, match=r"p\.nii: dim: has shape \(8, 8, 7\), .* has \(9, 8, 7\)"):
+    with pytest.raises(InputError, match=r"p\.nii: dim: has shape \(8, 8, 7\), not \(9, 8, 7\)"):
         load_gre(given["magnitude"], [*given["phase"][:2], other])
     for part, fits in ((0.008, True), (0.02, False)):
         affine = nib.load(given["magnitude"][0]).affine.copy()
@@ -216,7 +216,7 @@ def test_grids_that_differ_are_refused_with_both(files, save, truth):
         if fits:
             load_gre(given["magnitude"], phases)
         else:
-            with pytest.raises(InputError, match=r"q\.nii: affine: has the affine \[\[.*has \[\["):
+            with pytest.raises(InputError, match=r"q\.nii: affine: has the affine \[\[.*not \[\["):
                 load_gre(given["magnitude"], phases)
 
 

@@ -44,7 +44,7 @@ def test_an_empty_or_misplaced_mask_is_refused(save, ball):
     with pytest.raises(InputError, match=r"e\.nii: empty mask: .*largest 0\.4"):
         load_mask(save("e.nii", np.where(ball, 0.4, 0).astype(np.float32), affine=GRID.affine), GRID)
     with pytest.raises(
-        InputError, match=r"s\.nii: dim: has shape \(12, 12, 11\), the image has \(12, 12, 12\)"
+        InputError, match=r"s\.nii: dim: has shape \(12, 12, 11\), not \(12, 12, 12\) as the image"
     ):
         load_mask(save("s.nii", ball[..., 1:].astype(np.uint8), affine=GRID.affine), GRID)
     with pytest.raises(InputError, match=r"a\.nii: affine"):

@@ -23,6 +23,7 @@ from qsmengine.modalities.quality import (
     evaluate,
     judge,
     quality_dictionary,
+    quality_notes,
     quality_table,
 )
 from qsmengine.modalities.registry import all_modalities
@@ -180,3 +181,15 @@ def test_measures_of_a_bolus_do_not_depend_on_the_device(device):
         for on in (device, cpu(2))
     )
     assert found == about(expected)
+
+
+def test_each_measure_that_is_not_green_becomes_a_note():
+    measures = (
+        Measure("snr", "SNR", "1", "signal over noise", lambda _: None, Range(low=20), Range(low=10), "noise"),
+        Measure("rim", "rim", "ppb", "rim", lambda _: None, Range(high=5), fault="background"),
+    )
+    assert quality_notes(measures, {"snr": 30.0, "rim": 1.0}) == []
+    assert quality_notes(measures, {"snr": 15.0, "rim": 9.0}) == [
+        "quality: rim 9 ppb (at most 5 expected): background",
+        "quality: SNR 15 (at least 20 expected): noise",
+    ]

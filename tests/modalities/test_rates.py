@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import Device
+from qsmengine.errors import InputError
 from qsmengine.modalities.mese import quality as mese_quality
 from qsmengine.modalities.mese.run import run_mese
 from qsmengine.modalities.quality import evaluate, judge
@@ -56,8 +57,21 @@ def test_noise_raises_the_noise_of_rates():
 def test_wrong_repetition_times_and_flip_angles_show_in_r1():
     times = tuple(5 * time for time in (0.028,) * 4)
     assert lights(vfa_quality.MEASURES, vfa(repetition_times=times))["r1_median"] != "green"
-    swapped = lights(vfa_quality.MEASURES, vfa(flip_angles=(20.0, 20.0, 3.0, 3.0)))
-    assert swapped["r1_implausible"] == "red"
+
+
+@pytest.mark.parametrize("flip_angles", [(20.0, 20.0, 3.0, 3.0), (0.0524, 0.0524, 0.349, 0.349)])
+def test_exchanged_flip_angles_and_radians_are_refused(flip_angles):
+    with pytest.raises(InputError, match=r"R1 .* lies at the limit of its fit, 0\.1"):
+        vfa(flip_angles=flip_angles)
+
+
+def test_reversed_echoes_are_refused():
+    with pytest.raises(InputError, match="grows with the echo time"):
+        vfa(echo_times=(0.0223, 0.0076, 0.0223, 0.0076))
+    made = mese_brain(np.random.default_rng(2), noise=30.0)
+    series = replace(made.series, signal=made.series.signal[..., ::-1])
+    with pytest.raises(InputError, match="grows with the echo time"):
+        run_mese(series, CONFIG, CPU, mask=made.mask)
 
 
 def test_a_b1_map_of_another_scale_shows_in_its_median():
@@ -67,8 +81,11 @@ def test_a_b1_map_of_another_scale_shows_in_its_median():
 def test_motion_between_flip_angles_makes_r1_implausible():
     made = vfa_brain(np.random.default_rng(1), noise=10.0)
     moved = made.series.signal.copy()
+    moved[..., 2:] = np.roll(moved[..., 2:], 1, axis=0)
+    assert vfa(signal=moved)["r1_implausible"] > vfa()["r1_implausible"] + 5
     moved[..., 2:] = np.roll(moved[..., 2:], 4, axis=0)
-    assert vfa(signal=moved)["r1_implausible"] > vfa()["r1_implausible"] + 10
+    with pytest.raises(InputError, match="head position"):
+        vfa(signal=moved)
 
 
 def test_wrong_echo_times_show_in_r2():

@@ -25,7 +25,7 @@ from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.slabs import Slabs, divide, run_slabs
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
-from qsmengine.modalities.quality import evaluate
+from qsmengine.modalities.quality import evaluate, quality_notes
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
@@ -120,6 +120,7 @@ def run_dti_session(
         notes += more
         check = _check(result) if request.check_gradients else None
         notes += gradient_notes(check)
+        quality = evaluate(MEASURES, DwiEvidence(result, series, check)) if request.names == "bids" else {}
         written = write_dti(
             result,
             request.prefix,
@@ -131,10 +132,11 @@ def run_dti_session(
             names=request.names,
             masked=request.mask is not None or not bool(result["brain_mask"].all()),
             notes=notes,
-            quality=evaluate(MEASURES, DwiEvidence(result, series, check)) if request.names == "bids" else None,
+            quality=quality or None,
             writing=replace(request.writing, obsolete=old),
         )
-    return Outcome(plan, written, [*notes, *result.notes, *obsolete_note(old)], result)
+    notes += [*result.notes, *quality_notes(MEASURES, quality)]
+    return Outcome(plan, written, [*notes, *obsolete_note(old)], result)
 
 
 def _choose_volumes(request: DtiRequest, config: Config) -> tuple[DwiFile, npt.NDArray[np.intp], list[str]]:

@@ -22,7 +22,7 @@ from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.modalities.outputs import plan_outputs
-from qsmengine.modalities.quality import quality_files, quality_texts
+from qsmengine.modalities.quality import evaluate, quality_files, quality_notes, quality_texts
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described, Naming
 from qsmengine.pipeline.outputs.staging import Writing
@@ -135,14 +135,14 @@ def run_qsm_session(
     )
     notes += [note for note in result.notes if note not in notes]
     notes += [*sign_notes(result), *_separation_notes(result)]
-    times = {"EchoTimes": list(series.echo_times)}
+    times, quality = {"EchoTimes": list(series.echo_times)}, evaluate(MEASURES, GreEvidence(result, series))
     described = Described(
         "qsm", config, device, given.sources, notes, times,
         {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
-        quality_texts(naming, "qsm", MEASURES, GreEvidence(result, series)),
+        quality_texts(naming, "qsm", MEASURES, quality),
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
-    return Outcome(plan, files, [*notes, *outputs.notes], result)
+    return Outcome(plan, files, [*notes, *quality_notes(MEASURES, quality), *outputs.notes], result)
 
 
 def _separation_notes(result: RunResult) -> list[str]:

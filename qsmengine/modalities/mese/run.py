@@ -10,11 +10,15 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, MeseSeries
 from qsmengine.modalities.brain import brain_of
 from qsmengine.modalities.mese.stages import plan_mese
+from qsmengine.modalities.plausible import check_certainty, check_decay, check_limits
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.relaxometry.spin_echo import T2_RANGE
+
+ECHOES_DIFFER = "compare echo times [s] with the images, whose receive gain and head position must be the same"
 
 
 class MeseMaps(RunResult):
@@ -80,7 +84,10 @@ def run_mese(
             state[name] = device.asarray(image)
     with memory_errors("the series", device):
         state["spin_echoes"] = series.signal
+    check_decay(series.signal, mask, range(len(series.echo_times)), series.echo_times)
     found = run_plan(plan, state, grid, device, progress, kind=MeseMaps)
+    check_limits(found["t2"], T2_RANGE, "T2 [s]", ECHOES_DIFFER)
+    check_certainty(found["r2"], found["r2_sd"], "R2", ECHOES_DIFFER)
     if "clipped" not in found.facts:
         return found
     share = 100 * float(found.facts["clipped"])

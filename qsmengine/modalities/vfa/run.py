@@ -12,14 +12,21 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, BalancedSeries, VfaSeries
 from qsmengine.errors import InputError
 from qsmengine.modalities.brain import brain_of
+from qsmengine.modalities.plausible import check_certainty, check_decay, check_limits
 from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, LATER, SINGLE
-from qsmengine.modalities.vfa.stages import plan_vfa
+from qsmengine.modalities.vfa.stages import FIT, plan_vfa
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.relaxometry.flip_angles import Protocol
+from qsmengine.stages.relaxometry.variable_flip_angle import LinearParams
+
+TABLES_DIFFER = (
+    "compare flip angles [deg] and repetition times [s] with the images, whose receive gain and head position "
+    "must be the same"
+)
 
 
 class VfaMaps(RunResult):
@@ -101,7 +108,9 @@ def run_vfa(
         state |= _balanced_state(balanced, device)
     with memory_errors("the series", device):
         state["spoiled"] = series.signal
+    _check_echoes(series, mask)
     found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
+    _check_fit(found)
     if b1 is not None:
         found = replace(found, maps={**found.maps, "b1": state["b1"]}, units={**found.units, "b1": "1"})
     return replace(found, notes=(*found.notes, *_band_notes(found)))
@@ -126,6 +135,22 @@ def _balanced_state(balanced: BalancedSeries, device: Device) -> dict[str, Any]:
         "balanced_increments": balanced.increments, "balanced_times": balanced.repetition_times,
         "balanced_echoes": balanced.echo_times, "total_field": device.asarray(balanced.field),
     }  # fmt: skip
+
+
+def _check_echoes(series: VfaSeries, mask: Array) -> None:
+    """Raise InputError if the signal of a flip angle grows with the echo time."""
+    for flip in set(series.flip_angles):
+        volumes = [k for k, other in enumerate(series.flip_angles) if other == flip]
+        check_decay(series.signal, mask, volumes, series.echo_times)
+
+
+def _check_fit(found: VfaMaps) -> None:
+    """Raise InputError if the fit of R1 has failed."""
+    record = found.record(FIT.section)
+    params = None if record is None else record.step.params
+    if isinstance(params, LinearParams):
+        check_limits(found["r1"], (1.0 / params.t1_max, params.r1_max), "R1 [1/s]", TABLES_DIFFER)
+        check_certainty(found["r1"], found["r1_sd"], "R1", TABLES_DIFFER)
 
 
 def _band_notes(found: VfaMaps) -> list[str]:

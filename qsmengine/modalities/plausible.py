@@ -1,0 +1,83 @@
+"""Fits that give numbers although tables and images do not belong together: they are refused.
+
+Echoes in the wrong order, flip angles in radians or exchanged, and an image with another receive gain all leave
+a fit that converges. The signal then grows with the echo time, values pile up at the limits of the fit, or
+their standard deviations are as large as they are. What is less clear shows in the quality measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.ops.order_statistics import median
+
+AT_LIMIT = 0.2
+"""Share of the mask's voxels at a limit of a fit from which the fit is refused; fluid fills far less."""
+UNSURE = 0.5
+"""Median ratio of a value's standard deviation to the value from which the fit is refused."""
+GROWTH = 1.05
+"""Ratio of a later echo's median signal to an earlier one's from which the echoes are in the wrong order."""
+
+
+SAMPLED = 64
+"""Voxels along each axis, at least, of which the checks look at some: their medians need no more."""
+
+
+def check_decay(signal: Array, mask: Array, volumes: Sequence[int], echo_times: Sequence[float]) -> None:
+    """Raise InputError if the last of some echoes is brighter than the first.
+
+    Parameters
+    ----------
+    signal, mask
+        (x, y, z, volume) and (x, y, z).
+    volumes
+        Indices of the echoes of one excitation.
+    echo_times
+        (volume,) [s], of all volumes.
+    """
+    first, last = (pick(volumes, key=lambda volume: echo_times[volume]) for pick in (min, max))
+    inside = to_numpy(_sample(mask)) != 0
+    early, late = (median(to_numpy(_sample(signal[..., volume]))[inside]) for volume in (first, last))
+    if echo_times[last] > echo_times[first] and late > GROWTH * early:
+        raise InputError(
+            f"the signal grows with the echo time: its median in the mask is {early:.4g} at "
+            f"{1e3 * echo_times[first]:g} ms and {late:.4g} at {1e3 * echo_times[last]:g} ms; images and echo "
+            "times are probably in a different order",
+            field="EchoTime",
+        )
+
+
+def check_limits(values: Array, limits: tuple[float, float], what: str, advice: str) -> None:
+    """Raise InputError if many of the known values (other than 0) lie at a limit of the fit."""
+    known = _known(values)
+    for limit in limits:
+        share = float((abs(known - limit) <= 1e-3 * limit).mean(dtype=np.float64)) if known.size else 0.0
+        if share > AT_LIMIT:
+            where = f"{what} lies at the limit of its fit, {limit:.4g}, in {100 * share:.0f} % of the voxels"
+            raise InputError(f"{where}: {advice}")
+
+
+def check_certainty(values: Array, sd: Array, what: str, advice: str) -> None:
+    """Raise InputError if standard deviations are typically as large as half of the values."""
+    values, sd = _sample(values), _sample(sd)
+    known = values > 0
+    ratio = median(sd[known] / values[known])
+    if ratio > UNSURE:
+        raise InputError(f"the standard deviation of {what} is typically {100 * ratio:.0f} % of it: {advice}")
+
+
+def _known(values: Array) -> Array:
+    sampled = _sample(values)
+    known: Array = sampled[sampled != 0]
+    return known
+
+
+def _sample(image: Array) -> Array:
+    """Return every n-th voxel along each axis of (x, y, z), so that `SAMPLED` to twice as many remain."""
+    sampled: Array = image[tuple(slice(None, None, max(1, n // SAMPLED)) for n in image.shape)]
+    return sampled

@@ -1,0 +1,53 @@
+"""Fits from tables and images that do not belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qsmengine.errors import InputError
+from qsmengine.modalities.plausible import check_certainty, check_decay, check_limits
+
+SHAPE = (9, 10, 11)
+
+
+def decaying(rng, times):
+    rate = rng.uniform(8, 20, SHAPE)
+    return (900 * np.exp(-rate[..., None] * np.array(times))).astype(np.float32)
+
+
+def test_echoes_that_decay_pass_and_reversed_ones_are_refused_with_both_signals(rng):
+    times, mask = (0.01, 0.02, 0.03), np.ones(SHAPE, bool)
+    signal = decaying(rng, times)
+    check_decay(signal, mask, range(3), times)
+    with pytest.raises(InputError, match=r"grows with the echo time.* at 10 ms and .* at 30 ms"):
+        check_decay(signal[..., ::-1], mask, range(3), times)
+
+
+def test_echoes_of_one_excitation_alone_are_compared_and_only_in_the_mask(rng):
+    times = (0.01, 0.02, 0.01, 0.02)
+    signal = np.concatenate([decaying(rng, times[:2]), 10 * decaying(rng, times[2:])], axis=3)
+    mask = rng.uniform(size=SHAPE) > 0.5
+    signal[~mask] = signal[~mask][:, ::-1]
+    check_decay(signal, mask, (0, 1), times)
+    check_decay(signal, mask, (2, 3), times)
+
+
+@pytest.mark.parametrize("limit", [0.1, 20.0])
+def test_values_at_a_limit_are_refused_unless_few(limit, rng):
+    values = rng.uniform(0.5, 1.5, SHAPE)
+    values[0] = 0  # unknown
+    values[1] = limit
+    check_limits(values, (0.1, 20.0), "R1", "compare the tables")
+    values[1:4] = limit
+    with pytest.raises(InputError, match=f"R1 lies at the limit of its fit, {limit:g}, in 38 %.*compare"):
+        check_limits(values, (0.1, 20.0), "R1", "compare the tables")
+
+
+def test_values_as_uncertain_as_they_are_large_are_refused(rng):
+    values = rng.uniform(5, 6, SHAPE)
+    values[0] = 0  # unknown
+    check_certainty(values, 0.3 * values, "R2", "look")
+    with pytest.raises(InputError, match="of R2 is typically 80 % of it: look"):
+        check_certainty(values, 0.8 * values, "R2", "look")
+    check_certainty(np.zeros(SHAPE), np.ones(SHAPE), "R2", "look")
