@@ -218,6 +218,8 @@ class Modality:
         Patterns of those of its maps that BIDS does not define, for the ``.bidsignore`` of derivative datasets.
     extra_roles
         Settings -> roles of derivative images that they require ("labels", "r2").
+    optional_roles
+        Roles of derivative images that are used where a session has one on the grid of its series ("lesions").
     in_slabs
         Whether `reconstruct` divides a series that exceeds the task's memory.
     sentences
@@ -258,6 +260,7 @@ class Modality:
     ignored: tuple[str, ...] = ()
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
+    optional_roles: tuple[str, ...] = ()
     in_slabs: bool = False
     sentences: Mapping[str, Any] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)

@@ -42,7 +42,7 @@ def anatomy(
     brain mask, and tables of volumes. Structures of implausible volume or symmetry are marked as not reliable.
     """
     from qsmengine.cli.options.devices import choose_device
-    from qsmengine.modalities.t1w.session import SESSION, AnatomyRequest
+    from qsmengine.modalities.t1w.session import ALONE, AnatomyRequest
     from qsmengine.modalities.t1w.stages import SECTIONS
     from qsmengine.pipeline.configuration.config import load_config
 
@@ -51,5 +51,5 @@ def anatomy(
     request = AnatomyRequest((t1,), out, mask=mask, force=force, lesions=lesions)
     chosen = choose_device(device, threads, reporter)
     with reporter.progress():
-        outcome = SESSION.run(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
+        outcome = ALONE.run(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)
     print_outcome(reporter, outcome, chosen, dry_run=dry_run)

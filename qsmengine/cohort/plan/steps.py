@@ -94,7 +94,7 @@ class Planned:
 def plan_step(modality: Modality, series: Series, context: Context, images: Sequence[Segmentation]) -> Planned:
     """Return the step of a series; errors are listed in its problems.
 
-    `images` are the session's segmentations and R2 maps.
+    `images` are the session's segmentations, masks of lesions and R2 maps.
     """
     problems, notes = list(series.problems), list(series.notes)
     inputs = dict(series.parts)
@@ -117,6 +117,7 @@ def plan_step(modality: Modality, series: Series, context: Context, images: Sequ
         notes += map(context.relative, opened.notes)
         wanted = modality.extra_roles(context.settings)
         inputs |= _from_derivatives(wanted, opened.grid, images, problems, notes)
+        inputs |= _if_present(modality.optional_roles, opened.grid, images, problems, notes)
         change["voxels"] = opened.grid.size * opened.volumes
         try:
             plan = context.plan(modality, opened, opened.grid, frozenset(inputs))
@@ -148,4 +149,24 @@ def _from_derivatives(
         else:
             which = ", ".join(image.path for image in fitting) or "none"
             problems.append(f"{role}: exactly one image on the grid of the series is needed, found {which}")
+    return found
+
+
+def _if_present(
+    roles: Sequence[str], grid: Grid, images: Sequence[Segmentation], problems: list[str], notes: list[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the derivative images that a modality uses where a session has one on the grid of its series."""
+    found: dict[str, tuple[str, ...]] = {}
+    for role in roles:
+        known = [image for image in images if image.role == role]
+        fitting = [image.path for image in known if image.on(grid)]
+        if len(fitting) > 1:
+            problems.append(
+                f"{role}: at most one image on the grid of the series is used, found {', '.join(fitting)}"
+            )
+        elif fitting:
+            found[role] = (fitting[0],)
+            notes.append(f"{role}: {fitting[0]}")
+        else:
+            notes += [f"{image.path}: not on the grid of the series, not used" for image in known]
     return found

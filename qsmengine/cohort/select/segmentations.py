@@ -1,4 +1,4 @@
-"""Segmentations and R2 maps of a subject in derivative datasets, with the tables that name their labels.
+"""Segmentations, masks of lesions and R2 maps of a subject in derivative datasets, and tables of labels.
 
 An image is used if it is on the grid of a series; nothing is resampled.
 """
@@ -21,7 +21,7 @@ from qsmengine.io.header import read_header
 from qsmengine.io.inheritance import Folders, find_inherited, image_stem
 from qsmengine.stats.labels.tables import LABEL_TABLES
 
-Role: TypeAlias = Literal["labels", "r2"]
+Role: TypeAlias = Literal["labels", "lesions", "r2"]
 
 _KNOWN = (
     (re.compile(r"synthseg", re.IGNORECASE), "synthseg"),
@@ -29,6 +29,8 @@ _KNOWN = (
     (re.compile(r"(^|_|desc-)(aparc[+.]?[\w.+]*)?aseg(_dseg)?$", re.IGNORECASE), "freesurfer-aseg"),
 )
 """Text in the stem of an image's name -> built-in table of its labels."""
+_LESIONS = re.compile(r"(^|_)(label|desc|seg)-(lesions?|wmh)(_.*)?_(mask|dseg)$", re.IGNORECASE)
+"""Stem of a mask of lesions, such as ``sub-01_label-lesion_mask``."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Segmentation:
     Parameters
     ----------
     role
-        "labels" or "r2".
+        "labels", "lesions" or "r2".
     path
         POSIX, relative to the dataset; absolute if the file lies elsewhere.
     grid
@@ -127,15 +129,16 @@ class Derivatives:
                 raise InputError("MGZ is not supported: convert it to NIfTI on the series' grid", source=path)
             return None
         is_r2 = stem.endswith("_R2map") and not stem.endswith("sd_R2map")
+        is_lesions = _LESIONS.search(stem) is not None
         known = next((name for pattern, name in _KNOWN if pattern.search(stem)), None)
-        if not (is_r2 or known or stem.endswith("_dseg") or stem == "dseg"):
+        if not (is_r2 or is_lesions or known or stem.endswith("_dseg") or stem == "dseg"):
             return None
         header, grid = read_header(path)
         if len(header.shape) > 3:
             return None
         label = re.sub(r"[^0-9A-Za-z]", "", f"{dataset.name}{_own_label(stem)}")
-        if is_r2:
-            return Segmentation("r2", self._relative(path), grid, label)
+        if is_r2 or is_lesions:
+            return Segmentation("r2" if is_r2 else "lesions", self._relative(path), grid, label)
         return Segmentation(
             "labels", self._relative(path), grid, label, self._table(path) or known or self._lut
         )

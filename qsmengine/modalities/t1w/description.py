@@ -8,7 +8,7 @@ from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
 from qsmengine.modalities.t1w.quality import MEASURES
-from qsmengine.modalities.t1w.series import IMAGE, STEP, SUFFIXES, group
+from qsmengine.modalities.t1w.series import IMAGE, LESIONS, STEP, SUFFIXES, group
 from qsmengine.modalities.t1w.session import SESSION
 from qsmengine.modalities.t1w.stages import SECTIONS
 from qsmengine.phantom.structural_drawing import DRAWING
@@ -64,5 +64,6 @@ MODALITY = Modality(
     rows=ROWS,
     measures=MEASURES,
     ignored=("*_volumes.*",),
+    optional_roles=(LESIONS,),
     drawing=DRAWING,
 )

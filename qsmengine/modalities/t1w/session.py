@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +167,8 @@ SESSION = Session(
     tables=_tables,
     own=(),
 )
+ALONE = replace(
+    SESSION,
+    products=tuple(replace(p, entities={"desc": "brain"}) if p.map == "brain_mask" else p for p in PRODUCTS),
+)
+"""Session of the command: its folder has no mask of gradient echoes; its own mask is ``desc-brain_mask``."""

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from qsmengine.errors import UsageError
@@ -136,3 +137,42 @@ def test_own_outputs_are_no_segmentations(dataset, config):
     )
     for own in ("derivatives/mine", "derivatives/mine/deeper"):
         assert len(plan_cohort(dataset.root, dataset.root / own, config).sessions[0].steps) == 1
+
+
+T1W = Grid((18, 18, 18), np.diag([2.0, 2.0, 2.0, 1.0]), 3.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["sub-01_label-lesion_mask", "sub-01_space-T1w_label-lesion_dseg", "sub-01_ses-1_desc-lesions_mask"]
+)
+def test_anatomy_uses_the_mask_of_lesions_on_its_grid(dataset, steps, name):
+    dataset.image("sub-01/anat/sub-01_T1w.nii.gz", grid=T1W)
+    dataset.image(f"derivatives/lst/sub-01/anat/{name}.nii.gz", grid=T1W, labels=2)
+    made = steps()
+    step = made["anatomy"]
+    assert step.inputs["lesions"] == (f"derivatives/lst/sub-01/anat/{name}.nii.gz",)
+    assert step.inputs["lesions"][0] in " ".join(step.notes)
+    assert not step.problems
+    assert "regions" not in made
+
+
+def test_several_masks_of_lesions_are_a_problem_and_one_on_another_grid_is_noted(dataset, steps):
+    dataset.image("sub-01/anat/sub-01_T1w.nii.gz", grid=T1W)
+    other = Grid((20, 18, 18), T1W.affine, 3.0)
+    dataset.image("derivatives/a/sub-01/anat/sub-01_label-lesion_mask.nii.gz", grid=other, labels=2)
+    step = steps()["anatomy"]
+    assert "lesions" not in step.inputs
+    assert any("a/sub-01/anat/sub-01_label-lesion_mask.nii.gz: not on the grid" in note for note in step.notes)
+    for folder in ("b", "c"):
+        dataset.image(f"derivatives/{folder}/sub-01/anat/sub-01_label-lesion_mask.nii.gz", grid=T1W, labels=2)
+    (problem,) = steps()["anatomy"].problems
+    assert "at most one" in problem
+    assert "derivatives/b/" in problem
+    assert "derivatives/c/" in problem
+
+
+def test_without_masks_of_lesions_anatomy_is_planned_as_before(dataset, steps):
+    dataset.image("sub-01/anat/sub-01_T1w.nii.gz", grid=T1W)
+    step = steps()["anatomy"]
+    assert set(step.inputs) == {"t1w"}
+    assert not step.problems

@@ -48,7 +48,7 @@ def test_the_command_writes_fractions_labels_and_volumes(files, tmp_path):
         name: read_image(folder / f"sub-01_label-{name.upper()}_probseg.nii.gz").array
         for name in ("gm", "wm", "csf")
     }
-    mask = read_image(folder / "sub-01_desc-t1wbrain_mask.nii.gz").array > 0
+    mask = read_image(folder / "sub-01_desc-brain_mask.nii.gz").array > 0
     np.testing.assert_allclose(np.add.reduce(list(maps.values()))[mask], 1.0, atol=1e-3)
     labels = read_image(folder / "sub-01_desc-dgm_dseg.nii.gz").array
     row = _rows(folder / "sub-01_volumes.tsv")[0]

@@ -28,15 +28,20 @@ def modality():
 def test_a_task_writes_the_files_that_its_plan_names(modality, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "segment", lambda *_: made().segmentation)
     head, image, out, config = made(), tmp_path / NAME, tmp_path / "out", load_config()
+    lesions = tmp_path / "sub-01_label-lesion_mask.nii.gz"
     write_image(image, head.image, head.grid)
+    write_image(lesions, head.lesions.astype(np.uint8), head.grid)
     opened = modality.open({"t1w": (image,)}, Opening(config))
     assert not opened.problems
     plan = modality.plan(config, opened.grid, opened.volumes, frozenset())
-    task = Task({"t1w": (image,)}, out, NAME)
+    task = Task({"t1w": (image,), "lesions": (lesions,)}, out, NAME)
     outcome = modality.reconstruct(task, config, resolve_device("cpu"), False, None)
     expected = modality.files(plan, BidsName.parse(NAME))
     assert {path.relative_to(out) for path in outcome.files} == set(expected)
     assert all(path.exists() for path in outcome.files)
+    names, values = (out / "sub-01" / "anat" / "sub-01_volumes.tsv").read_text().splitlines()
+    row = dict(zip(names.split("\t"), values.split("\t"), strict=True))
+    assert float(row["lesions"]) == pytest.approx(head.lesions.sum() * head.grid.voxel_volume, rel=1e-3)
 
 
 def test_an_image_that_cannot_be_segmented_is_a_problem_of_its_session(modality, tmp_path):
