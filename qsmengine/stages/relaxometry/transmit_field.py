@@ -2,7 +2,7 @@
 
 `minimum_entropy` needs no further image. Of all smooth fields B1 the one is chosen whose R1 has the histogram
 with the sharpest peaks: with b = ln B1 as a sum of products of Legendre polynomials, it minimises the entropy
-of the histogram of ln R1_nominal + 2 b (256 bins, smoothed by a Gaussian of 3 bins). The mean of b is not
+of the histogram of ln R1_nominal + 2 b (256 bins, smoothed by a Gaussian of 1 bin). The mean of b is not
 determined by the data: the geometric mean of B1 in the mask is `mean`. Where it is wrong by 1 %, R1 is wrong by
 2 % everywhere. Contrast between the middle and the rim of the brain that is as smooth as B1 is taken for B1.
 
@@ -31,7 +31,7 @@ from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
 from qsmengine.stages.relaxometry.apparent_rate import RATES, ApparentRate
 
-BINS, SMOOTHING = 256, 3.0
+BINS, SMOOTHING = 256, 1.0
 """Bins of the histogram, and standard deviation of its Gaussian [bins]."""
 TINY = 1e-12
 
