@@ -54,7 +54,9 @@ def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -
 
 def _steps(image: Array, axis: int, h: float) -> Array:
     upper, lower = _cut(axis)
-    difference: Array = abs(image[upper] - image[lower]) * np.float32(1.0 / h)
+    difference: Array = image[upper] - image[lower]
+    array_module(image).abs(difference, out=difference)
+    difference *= np.float32(1.0 / h)
     return difference
 
 

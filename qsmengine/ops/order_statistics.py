@@ -33,10 +33,16 @@ def median(values: Array) -> float:
 def _pair(
     values: Array, first: int, second: int, *, ordered: bool = False
 ) -> tuple[np.floating[Any], np.floating[Any]]:
-    """Two order statistics, counted from 0; NaN where the values hold one."""
+    """An order statistic, counted from 0, and the same or the next one; NaN where the values hold one.
+
+    NumPy selects a single place far faster than several at once.
+    """
     if values.size == 0:
         nan = values.dtype.type(np.nan)
         return nan, nan
-    places, flat = [first, second, values.size - 1], values.reshape(-1)
-    low, high, last = to_numpy((flat if ordered else array_module(values).partition(flat, places))[places])
+    xp, flat = array_module(values), values.ravel(order="K")
+    parted = flat if ordered else xp.partition(flat, first)
+    above = parted[first:]  # NaN comes last
+    next_one = above[second - first] if ordered or second == first else above[1:].min()
+    low, high, last = to_numpy(xp.stack([above[0], next_one, above.max()]))
     return (last, last) if np.isnan(last) else (low, high)

@@ -25,14 +25,16 @@ def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: 
     if magnitude is None:
         return faces_within(inside) | faces_without(inside)
     device = domain.device
-    image = device.zeros(magnitude.shape[:3])
+    image, square = device.zeros(magnitude.shape[:3]), device.empty(magnitude.shape[:3])
     for echo in range(magnitude.shape[3]):
         part = device.asarray(magnitude[..., echo])
-        image += part * part
+        device.xp.multiply(part, part, out=square)
+        image += square
     mask = domain.extract(inside) > 0
     floor = DARKEST**2 * median(image[mask]) if bool(mask.any()) else 0.0
     if floor > 0:
-        image = device.xp.log(device.xp.maximum(image, np.float32(floor)))
+        device.xp.maximum(image, np.float32(floor), out=image)
+        device.xp.log(image, out=image)
     return faces_of_image(domain.insert(image, mask), inside, grid, edges)
 
 
