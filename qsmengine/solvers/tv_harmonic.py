@@ -167,8 +167,12 @@ class ReturnedResidual:
     def add(self) -> None:
         """Add the filtered residual to the data."""
         split, data = self._split, self._split.problem.data
-        misfit = np.float32(split.mu_data) * split.u + split.weight2 * (data - self._first)
-        data -= self._share * self._fft.filter(misfit, self._smoothing)
+        misfit = data - self._first
+        misfit *= split.weight2
+        misfit += np.float32(split.mu_data) * split.u
+        returned = self._fft.filter(misfit, self._smoothing)
+        returned *= self._share
+        data -= returned
 
 
 class _HarmonicAdmm:
