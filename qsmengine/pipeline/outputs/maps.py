@@ -201,10 +201,12 @@ def _write_maps(
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
             metadata |= {**estimation(result, product.map), **more(result, product.map)}
-            metadata |= _coverage(product, array, outside)
+            coverage = partial(_coverage, product, array, outside)
             description = f"{product.map} [{unit}]"
             written.extend((path, sidecar_of(path)))
-            yield partial(write_map, folder / path, array, result.grid, metadata, description=description)
+            yield partial(
+                write_map, folder / path, array, result.grid, metadata, later=coverage, description=description
+            )
 
     write_together(jobs())
     return written
@@ -216,12 +218,13 @@ def write_map(
     grid: Grid,
     metadata: Mapping[str, Any],
     *,
+    later: Callable[[], Mapping[str, Any]] = dict,
     description: str = "",
     intent: str | None = None,
 ) -> None:
-    """Write an image and its sidecar."""
+    """Write an image and its sidecar; `later` returns metadata that take time to find."""
     write_image(path, array, grid, description=description, intent=intent)
-    write_json(sidecar_of(path), dict(metadata))
+    write_json(sidecar_of(path), {**metadata, **later()})
 
 
 def sidecar_of(path: Path) -> Path:
