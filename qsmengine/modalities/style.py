@@ -27,6 +27,10 @@ class Curve:
         Of the value.
     voxels, under
         Endings of the mask of its voxels, and of the image over which these are shown.
+    second, second_label
+        Further column, drawn on its axis at the right, and its label; "" for none.
+    caption, measures
+        What is shown and what a good one looks like, and the quality measures that belong to it.
     """
 
     files: str
@@ -34,3 +38,7 @@ class Curve:
     unit: str
     voxels: str = ""
     under: str = ""
+    second: str = ""
+    second_label: str = ""
+    caption: str = ""
+    measures: tuple[str, ...] = ()

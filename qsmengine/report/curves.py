@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ from qsmengine.report.canvas import new_figure, text_style
 from qsmengine.report.panels import to_ras
 from qsmengine.report.tsv import read_rows
 
-WHITE, GREY, BLACK, RED = "#f2f2f2", "#9a9a9a", "#000000", "#ff5555"
+Floats: TypeAlias = npt.NDArray[np.float64]
+WHITE, GREY, BLACK, RED, BLUE = "#f2f2f2", "#9a9a9a", "#000000", "#ff5555", "#6fb7ff"
 HEIGHT, WIDTH = 2.6, 9.0
 _VIEWS = ((2, "axial"), (0, "sagittal"))
 """Axis along which voxels are projected, and the name of the view."""
@@ -36,6 +37,8 @@ class CurvePanel(NamedTuple):
         Mask of the voxels; None: the curve was given.
     under
         Image over whose projection the voxels are shown.
+    second, second_label
+        Further column, drawn on its axis at the right, and its label; "" for none.
     """
 
     table: Path
@@ -43,6 +46,8 @@ class CurvePanel(NamedTuple):
     unit: str
     voxels: Path | None = None
     under: Path | None = None
+    second: str = ""
+    second_label: str = ""
 
 
 def draw_curve(panel: CurvePanel, title: str) -> Figure:
@@ -53,7 +58,7 @@ def draw_curve(panel: CurvePanel, title: str) -> Figure:
     InputError
         For a table or image that cannot be read, and a table without two columns of numbers.
     """
-    times, values = _columns(panel.table)
+    times, values, second = _columns(panel.table, panel.second)
     figure = new_figure(WIDTH, HEIGHT, BLACK)
     figure.text(0.01, 0.96, title, **text_style(10, WHITE, ha="left", va="top", weight="bold"))
     left = 0.08
@@ -67,7 +72,24 @@ def draw_curve(panel: CurvePanel, title: str) -> Figure:
     axes.set_xlabel("time [s]", **text_style(7.5, WHITE))
     axes.set_ylabel(f"{panel.label} [{panel.unit}]", **text_style(7.5, WHITE))
     axes.margins(x=0.0)
+    if second is not None:
+        _draw_second(axes, times, second, f"{panel.second_label} [{panel.unit}]")
     return figure
+
+
+def _draw_second(axes: Axes, times: Floats, values: Floats, label: str) -> None:
+    """Draw a dashed curve on an axis at the right, whose zero is that of the first."""
+    other = axes.twinx()
+    _style(other)
+    other.patch.set_visible(False)
+    other.plot(times, values, color=BLUE, linewidth=1.2, linestyle="--")
+    other.set_ylabel(label, **text_style(7.5, BLUE))
+    other.tick_params(axis="y", colors=BLUE)
+    low, high = axes.get_ylim()
+    top = max(float(values.max()), 1e-9) * 1.05
+    bottom = min(top * low / high if high > 0 else 0.0, float(values.min()))
+    other.set_ylim(bottom, top)
+    axes.set_ylim(bottom * high / top if high > 0 else low, high)
 
 
 def _draw_voxels(figure: Figure, voxels: Path, under: Path) -> None:
@@ -93,14 +115,18 @@ def _image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]
     return found.array, found.grid.affine
 
 
-def _columns(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _columns(path: Path, further: str) -> tuple[Floats, Floats, Floats | None]:
+    """Return times and values of a table, and its column `further` if it has one."""
     rows = read_rows(path)
     names = list(rows[0])[:2] if rows else []
+    third = None
     try:
         first, second = (np.array([float(row[name]) for row in rows]) for name in names)
+        if further and further in rows[0]:
+            third = np.array([float(row[further]) for row in rows])
     except ValueError:
         raise InputError("needs two columns of numbers, time [s] and value", source=path) from None
-    return first, second
+    return first, second, third
 
 
 def _style(axes: Axes) -> None:

@@ -14,6 +14,7 @@ from qsmengine.modalities.modality import Row
 from qsmengine.modalities.quality import Light, Measure
 from qsmengine.modalities.raw import Drawn
 from qsmengine.modalities.registry import modality_of
+from qsmengine.modalities.style import Curve
 from qsmengine.report.curves import CurvePanel, draw_curve
 from qsmengine.report.figures import draw_planes
 from qsmengine.report.frame import Frame, frame_of
@@ -79,8 +80,13 @@ def figures_of(
         *(_row(row, picture, frame, title, quality) for (row, _), picture in zip(rows, pictures, strict=True)),
     ]
     shown += [
-        Shown(embedded(draw_curve(panel, title)), f"{panel.label} over time, {title}", f"{panel.label}.")
-        for panel in curves_of(series)
+        Shown(
+            embedded(draw_curve(panel, title)),
+            f"{panel.label} over time, {title}",
+            curve.caption or f"{panel.label}.",
+            chips_of(quality, curve.measures),
+        )
+        for curve, panel in curves_of(series)
     ]
     return shown, missing
 
@@ -155,14 +161,15 @@ def rows_of(series: ReconstructedSeries) -> list[tuple[Row, Panel]]:
     return [(row, panel) for row in rows if (panel := _panel(series, row)) is not None]
 
 
-def curves_of(series: ReconstructedSeries) -> Iterator[CurvePanel]:
+def curves_of(series: ReconstructedSeries) -> Iterator[tuple[Curve, CurvePanel]]:
     """Yield the curves of the modality whose tables are there."""
     modality = modality_of(series.kind)
     for curve in () if modality is None else modality.curves:
         table = series.find(curve.files)
-        images = [series.find(pattern) if pattern else None for pattern in (curve.voxels, curve.under)]
+        voxels, under = (series.find(name) if name else None for name in (curve.voxels, curve.under))
         if table is not None:
-            yield CurvePanel(table, curve.label, curve.unit, *images)
+            further = curve.second, curve.second_label
+            yield curve, CurvePanel(table, curve.label, curve.unit, voxels, under, *further)
 
 
 def _panel(series: ReconstructedSeries, row: Row) -> Panel | None:

@@ -36,6 +36,22 @@ def test_the_curve_and_its_voxels_are_drawn(panel):
     assert png_bytes(figure) == png_bytes(draw_curve(files, "Perfusion"))
 
 
+def test_a_further_column_is_drawn_on_its_axis_with_the_same_zero(panel):
+    files, times, values = panel
+    second = 0.05 * values - 0.1
+    rows = [f"{t}\t{v}\t{b}" for t, v, b in zip(times, values, second, strict=True)]
+    files.table.write_text("\n".join(["time\tdr2star\tbrain", *rows]) + "\n")
+    figure = draw_curve(files._replace(second="brain", second_label="brain"), "Perfusion")
+    first, other = figure.axes[-2:]
+    np.testing.assert_allclose(np.asarray(other.get_lines()[0].get_ydata()), second)
+    zeros = [axes.transData.transform((0.0, 0.0))[1] for axes in (first, other)]
+    assert zeros[0] == pytest.approx(zeros[1], abs=0.5)
+    for axes, curve in ((first, values), (other, second)):
+        low, high = axes.get_ylim()
+        assert low <= curve.min() < curve.max() <= high
+    assert len(draw_curve(files._replace(second="none"), "Perfusion").axes) == 3
+
+
 def test_a_given_curve_has_no_voxels(panel):
     files, _, _ = panel
     assert len(draw_curve(files._replace(voxels=None), "Perfusion").axes) == 1

@@ -11,11 +11,12 @@ import numpy as np
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 
-TIME, VALUE = "time", "dr2star"
-"""Columns: time from the first frame [s], and change of R2* [1/s]."""
+TIME, VALUE, BRAIN = "time", "dr2star", "brain_dr2star"
+"""Columns: time from the first frame [s], change of R2* [1/s], and its mean in the brain [1/s]."""
 COLUMNS = {
     TIME: {"Description": "Time from the first frame", "Units": "s"},
     VALUE: {"Description": "Change of R2* in the artery", "Units": "1/s"},
+    BRAIN: {"Description": "Mean change of R2* in the brain", "Units": "1/s"},
 }
 
 
@@ -60,10 +61,10 @@ def read_aif(path: str | Path, times: FloatArray) -> FloatArray:
     return np.asarray(np.interp(times, own, curve), dtype=np.float64)
 
 
-def aif_table(times: FloatArray, curve: FloatArray) -> str:
-    """Return the text of a file with `times` (frame,) [s] and `curve` (frame,) [1/s]."""
-    rows = [f"{time:.6g}\t{value:.6g}" for time, value in zip(times, curve, strict=True)]
-    return "\n".join([f"{TIME}\t{VALUE}", *rows]) + "\n"
+def aif_table(times: FloatArray, curve: FloatArray, brain: FloatArray) -> str:
+    """Return the text of a file with `times` (frame,) [s], and the curves of artery and `brain` [1/s]."""
+    rows = ["\t".join(f"{value:.6g}" for value in row) for row in zip(times, curve, brain, strict=True)]
+    return "\n".join(["\t".join(COLUMNS), *rows]) + "\n"
 
 
 def _number(text: str | None, path: Path, line: int) -> float:

@@ -39,7 +39,19 @@ ROWS = (
     Row("delay.nii.gz", "delay", _SECONDS),
     Row("K2.nii.gz", "leakage K2", Style("gray", (-0.02, 0.02), "1/s")),
 )
-CURVES = (Curve("aif.tsv", "dR2* of the artery", "1/s", "desc-aif_mask.nii.gz", "CBV.nii.gz"),)
+CURVES = (
+    Curve(
+        "aif.tsv",
+        "dR2* of the artery",
+        "1/s",
+        "desc-aif_mask.nii.gz",
+        "CBV.nii.gz",
+        second="brain_dr2star",
+        second_label="dR2* of the brain",
+        caption="The artery rises first and falls fast; the brain follows. Neither drifts before the bolus.",
+        measures=("aif_peak_to_noise", "aif_width", "aif_lead", "aif_brain_share", "aif_voxels"),
+    ),
+)
 
 
 def _open(parts: Parts, opening: Opening) -> Opened:

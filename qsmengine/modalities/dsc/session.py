@@ -108,8 +108,9 @@ def _compute(run: Run[DscRequest, DscFile]) -> Computed:
             series, config, run.device, mask=mask, aif=aif, aif_mask=aif_mask, region=region, plan=run.plan,
             progress=run.progress,
         )  # fmt: skip
-    texts = _curve_texts(run.naming, result, run.file)
-    return Computed(result, DscEvidence(result, series, motion), _facts(result, motion), texts)
+    evidence = DscEvidence(result, series, motion)
+    texts = _curve_texts(run.naming, evidence, run.file)
+    return Computed(result, evidence, _facts(result, motion), texts)
 
 
 def _still(
@@ -148,12 +149,13 @@ def _facts(result: PerfusionMaps, motion: Motion | None) -> dict[str, Any]:
     return facts
 
 
-def _curve_texts(naming: Naming, result: PerfusionMaps, file: DscFile) -> dict[Path, str | dict[str, Any]]:
-    """Return the arterial curve as a table, and its sidecar."""
+def _curve_texts(naming: Naming, evidence: DscEvidence, file: DscFile) -> dict[Path, str | dict[str, Any]]:
+    """Return the curves of artery and brain as a table, and its sidecar."""
+    result = evidence.result
     table, sidecar = _curve_files(naming)
     times: FloatArray = np.arange(file.n_volumes, dtype=np.float64) * file.repetition_time
     quality = {"Quality": _rounded(asdict(result.aif_quality))}
-    return {table: aif_table(times, result.aif), sidecar: {**COLUMNS, **quality}}
+    return {table: aif_table(times, result.aif, evidence.curves.mean(axis=0)), sidecar: {**COLUMNS, **quality}}
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
