@@ -24,19 +24,17 @@ WIDTH, TOP, MARGIN, KEY = 8.6, 0.55, 0.06, 0.95
 """Width of a figure, height of its title, its margin, and width of the colour key [inch]."""
 TALLEST = 2.6
 """Largest height of a slice [inch]."""
-ENDS = 0.08
-"""Share of the height of the box that is left out at either end."""
+ENDS = 0.02
+"""Share of the voxels of a map that the slices leave out at either end."""
 Tile: TypeAlias = tuple[Picture, int]
 
 
 def draw_lightbox(label: str, picture: Picture, frame: Frame) -> Figure:
     """Return axial slices of a picture at equal distances, from the lowest to the highest."""
-    low, high = frame.box[2]
-    heights = np.linspace(low + ENDS * (high - low), high - ENDS * (high - low), COLUMNS * ROWS)
+    slices = np.rint(np.linspace(*_ends(picture), COLUMNS * ROWS)).astype(int).tolist()
     middle, size = int(frame.voxel(picture)[2]), float(picture.voxel_size[2])
-    last = picture.values.shape[2] - 1
-    tiles = [(picture, min(max(middle + round(float(height) / size), 0), last)) for height in heights]
-    names = [f"{height + frame.point[2]:.0f} mm" for height in heights]
+    tiles = [(picture, index) for index in slices]
+    names = [f"{(index - middle) * size + frame.point[2]:.0f} mm" for index in slices]
     figure, (axes,) = _figure(label, frame, COLUMNS, [ROWS])
     _key(figure, picture, _montage(axes, tiles, names, COLUMNS, frame), 0.2)
     return figure
@@ -58,6 +56,16 @@ def draw_echoes(label: str, rows: Sequence[Sequence[Picture]], names: Sequence[s
             if block == 0:
                 _key(figure, pictures[0], image, 0.55 - 0.45 * number / max(len(rows) - 1, 1))
     return figure
+
+
+def _ends(picture: Picture) -> tuple[int, int]:
+    """Return the first and last slice of a map without the share `ENDS` of its voxels at either end."""
+    shown = np.isfinite(picture.values) & (picture.values != 0)
+    filled = np.cumsum(shown.sum(axis=(0, 1), dtype=np.float64))
+    if filled[-1] == 0:
+        return 0, picture.values.shape[2] - 1
+    low, high = np.searchsorted(filled / filled[-1], (ENDS, 1.0 - ENDS))
+    return int(low), int(high)
 
 
 def _figure(label: str, frame: Frame, columns: int, rows: Sequence[int]) -> tuple[Figure, list[Axes]]:
@@ -102,6 +110,10 @@ def _montage(axes: Axes, tiles: Sequence[Tile], names: Sequence[str], columns: i
     )  # fmt: skip
     if mask.any() and not mask.all():
         axes.contour(mask.astype(np.float32), levels=[0.5], colors=[OUTLINE], linewidths=0.6)
+    for column in range(1, columns):
+        axes.axvline(column * (across.stop - across.start) - 0.5, color=BLACK, linewidth=1.0)
+    for row in range(1, rows):
+        axes.axhline(row * (up.stop - up.start) - 0.5, color=BLACK, linewidth=1.0)
     axes.text(0.004, 1.0 - 0.5 / rows, "R", transform=axes.transAxes, **_style(va="center"))
     axes.set_axis_off()
     return image
@@ -120,7 +132,7 @@ def _block(extent: slice, number: int) -> slice:
 
 
 def _style(**more: Any) -> dict[str, Any]:
-    return {**text_style(7, WHITE, ha="left", **more), "path_effects": EDGE}
+    return text_style(7.5, WHITE, ha="left", **more) | {"path_effects": EDGE}
 
 
 def _key(figure: Figure, picture: Picture, image: AxesImage, bottom: float) -> None:

@@ -29,7 +29,7 @@ VIEWS: tuple[View, ...] = (
 LETTERS = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"), (0.5, 0.98, "center", "top"))
 """Places of the letters, and their alignment."""
 WHITE, GREY, BLACK, OUTLINE = "#f2f2f2", "#9a9a9a", "#000000", "#ffd43b"
-EDGE = [withStroke(linewidth=1.5, foreground=BLACK)]
+EDGE = [withStroke(linewidth=1.0, foreground=BLACK)]
 
 
 def draw_slice(
