@@ -135,7 +135,7 @@ def check(maps: Path) -> None:
 
 
 def photograph(maps: Path, out: Path) -> None:
-    """Write session-NAME.png of every case, cohort-page.png, and volumes.png of the good session."""
+    """Write session-NAME.png of every case, cohort-page.png, and panels and volumes of the good session."""
     try:
         from PIL import Image
         from playwright.sync_api import sync_playwright
@@ -145,19 +145,24 @@ def photograph(maps: Path, out: Path) -> None:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=list(BROWSER))
         shown = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        others = {"cohort-page": "index.html", "volumes": "sub-good_volumes.html"}
+        others = {
+            "session-panels": "sub-good.html#part-1",
+            "cohort-page": "index.html",
+            "volumes": "sub-good_volumes.html",
+        }
         for name, file in {**pages, **others}.items():
-            shown.goto((maps / file).as_uri())
+            path, _, part = file.partition("#")
+            shown.goto((maps / path).as_uri() + (f"#{part}" if part else ""))
             if name == "volumes":
                 shown.wait_for_selector("html[data-ready]")
                 shown.locator("#canvas").focus()
                 for key in ("ArrowLeft",) * 7 + ("PageUp",) * 6:
                     shown.keyboard.press(key)
-            path = out / f"{name}.png"
-            shown.screenshot(path=path)
-            with Image.open(path) as picture:
+            target = out / f"{name}.png"
+            shown.screenshot(path=target)
+            with Image.open(target) as picture:
                 small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-            small.save(path, optimize=True)
+            small.save(target, optimize=True)
         browser.close()
 
 
