@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qsmengine.data.checks import Array
+from qsmengine.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class BalancedSeries:
         (x, y, z, volume) [rad]; None: magnitudes alone.
     field
         (x, y, z) off-resonance [ppm]; None for complex images at four or more increments.
+
+    Raises
+    ------
+    InputError
+        If arrays and tables are inconsistent.
     """
 
     signal: Array
@@ -32,3 +38,14 @@ class BalancedSeries:
     echo_times: tuple[float, ...]
     phase: Array | None = None
     field: Array | None = None
+
+    def __post_init__(self) -> None:
+        volumes, shape = self.signal.shape[-1], tuple(self.signal.shape)
+        for name in ("flip_angles", "increments", "repetition_times", "echo_times"):
+            if len(getattr(self, name)) != volumes:
+                raise InputError(
+                    f"{len(getattr(self, name))} {name.replace('_', ' ')} for {volumes} volumes", field=name
+                )
+        for name, part, wanted in (("phase", self.phase, shape), ("field", self.field, shape[:3])):
+            if part is not None and tuple(part.shape) != wanted:
+                raise InputError(f"{name} has shape {tuple(part.shape)}, the signal {shape}", field="shape")

@@ -62,7 +62,7 @@ def load_balanced(
             field="--bssfp",
         )
     files = [open_balanced(path, grid) for path in magnitude]
-    tables = [tuple(_number(file, names) for file in files) for names in TABLES]
+    tables = [tuple(number_of(file, names) for file in files) for names in TABLES]
     signal, _ = read_volumes(files, grid, range(len(files)), notes)
     if increments is None:
         increments = [increment_of(file) for file in files]
@@ -78,7 +78,7 @@ def open_balanced(path: Path, grid: Grid, folders: Folders | None = None) -> Ser
     """Open a balanced image; raises InputError unless it has one volume on `grid` and complete sidecars."""
     file = _opened(path, grid, folders)
     for names in TABLES:
-        _number(file, names)
+        number_of(file, names)
     return file
 
 
@@ -130,7 +130,8 @@ def _opened(path: Path, grid: Grid, folders: Folders | None = None) -> SeriesFil
     return file
 
 
-def _number(file: SeriesFile, names: Sequence[str]) -> float:
+def number_of(file: SeriesFile, names: Sequence[str]) -> float:
+    """Return the number in the first of the fields `names` that the sidecar has; InputError if it has none."""
     name = next((name for name in names if name in file.sidecar.values), names[0])
     return file.sidecar.require_number(name, "balanced images need it in their sidecars")
 

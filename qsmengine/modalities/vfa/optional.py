@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from qsmengine.errors import InputError
-from qsmengine.io.bssfp import check_field, increment_of, open_balanced
+from qsmengine.io.bssfp import check_field, increment_of, number_of, open_balanced
 from qsmengine.io.gre_files import open_gre
-from qsmengine.io.vfa import VfaFile
+from qsmengine.io.vfa import REPETITION, VfaFile
 from qsmengine.modalities.modality import Opened, Opening, Parts
 from qsmengine.modalities.transmit import images_for
 from qsmengine.modalities.vfa.phases import acquisitions
 from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, FIELD, PHASE, SINGLE
-from qsmengine.stages.relaxometry.ellipse import check_even
+from qsmengine.stages.relaxometry.ellipse import check_equal, check_even
 
 FIELD_SUFFIX: Mapping[str, tuple[str, ...]] = {"fieldmap": ()}
 """Suffix of maps of the off-resonance in ``fmap/``."""
@@ -61,6 +61,8 @@ def _checked_balanced(
     images = [open_balanced(path, grid, opening.folders) for path in parts[role]]
     if role == CYCLED:
         check_even([increment_of(one) for one in images])
+        for fields, what in ((("FlipAngle",), "flip angles"), (REPETITION, "repetition times")):
+            check_equal([number_of(one, fields) for one in images], what)
         return {}
     if grid.field_strength is None:
         raise InputError("R2 needs the field strength", source=images[0].path, field="MagneticFieldStrength")

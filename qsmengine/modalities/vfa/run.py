@@ -20,6 +20,7 @@ from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.stages.relaxometry.ellipse import check_equal
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 from qsmengine.stages.relaxometry.variable_flip_angle import LinearParams
 
@@ -124,6 +125,7 @@ def _roles(protocol: Protocol, b1: Array | None, balanced: BalancedSeries | None
 def _balanced_state(balanced: BalancedSeries, device: Device) -> dict[str, Any]:
     """Return the inputs of the fit of R2."""
     if balanced.phase is not None:
+        check_equal(balanced.flip_angles, "flip angles")
         return {
             "cycled": balanced.signal, "cycled_phase": balanced.phase,
             "cycled_increments": balanced.increments, "cycled_times": balanced.repetition_times,

@@ -36,6 +36,8 @@ from qsmengine.stages.params import Params
 
 FEWEST_INCREMENTS, EVEN = 4, 0.5
 """Fewest increments, and their largest deviation from even ones [deg]."""
+SAME = 1.001
+"""Largest ratio of values that count as the same."""
 HARMONICS = range(-2, 4)
 """Harmonics of the images over the increment."""
 TINY = 1e-30
@@ -100,8 +102,14 @@ def ellipse(
     """
     xp = device.xp
     check_even(cycled_increments)
-    if max(cycled_times) > 1.001 * min(cycled_times):
-        raise InputError("the repetition times differ", field="RepetitionTime")
+    check_equal(cycled_times, "repetition times")
+    count = len(cycled_increments)
+    if tuple(cycled.shape) != (*grid.shape, count) or tuple(cycled_phase.shape) != (*grid.shape, count):
+        raise InputError(
+            f"images of shape {tuple(cycled.shape)} and phases of {tuple(cycled_phase.shape)}; grid and "
+            f"increments need {(*grid.shape, count)}",
+            field="shape",
+        )
     inside = checked_mask(mask, grid, device) > 0
     tr, first = cycled_times[0], device.asarray(cycled[..., 0])
     scale = np.float32(1.0 / max(float(xp.where(inside, first, np.float32(0)).max()), TINY))
@@ -146,6 +154,16 @@ def check_even(increments: Sequence[float]) -> None:
             f"phase increments of {', '.join(f'{one:g}' for one in increments)} degrees; four or more, evenly "
             "spaced over 360 degrees, are needed",
             field="cycled_increments",
+        )
+
+
+def check_equal(values: Sequence[float], what: str) -> None:
+    """Raise InputError unless all images of an ellipse have the same value."""
+    if max(values) > SAME * min(values):
+        raise InputError(
+            f"the {what} of the phase increments differ ({min(values):g} to {max(values):g}); an ellipse needs "
+            "the same for all",
+            field=what,
         )
 
 

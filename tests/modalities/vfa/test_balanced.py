@@ -121,6 +121,22 @@ def test_arrays_give_r2(made, truth):
     np.testing.assert_allclose(result.r2[seen], truth[0][seen], rtol=1e-4)
     with pytest.raises(InputError, match="off-resonance"):
         reconstruct_vfa(made.series.signal, GRID, balanced=replace(balanced, field=None), **options)
+    with pytest.raises(InputError, match="1 increments for 2 volumes"):
+        replace(balanced, increments=(180.0,))
+    with pytest.raises(InputError, match="field has shape"):
+        replace(balanced, field=field[1:])
+
+
+def test_an_ellipse_of_several_flip_angles_is_refused(made, truth):
+    flips, repetitions, echoes = SETTINGS.tables
+    signal = images(made, truth, FOUR)
+    tables = (FOUR.increments, (0.006,) * 4, (0.003,) * 4)
+    balanced = BalancedSeries(np.abs(signal), (40.0, 40.0, 40.0, 30.0), *tables, phase=np.angle(signal))
+    with pytest.raises(InputError, match="flip angles of the phase increments differ"):
+        reconstruct_vfa(
+            made.series.signal, GRID, flip_angles=flips, repetition_times=repetitions, echo_times=echoes,
+            mask=made.mask, balanced=balanced, device="cpu",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,11 @@ def test_four_increments_need_no_field_map(head, tmp_path):
     assert len(step.inputs["cycled_phase"]) == 4
     assert any("desc-bssfp_R2map" in name for name in step.outputs)
     uneven = BalancedSettings((40.0,) * 4, (0.0, 90.0, 180.0, 200.0), 0.006)
-    write_session(tmp_path / "other", head, phases=False)
-    write_balanced(tmp_path / "other", head, uneven)
-    _, step = planned(tmp_path / "other", tmp_path / "out")
-    assert "evenly spaced" in "; ".join(step.notes)
-    assert not any("bssfp" in name for name in step.outputs)
+    unlike = BalancedSettings((40.0, 40.0, 40.0, 30.0), FOUR.increments, 0.006)
+    for number, (settings, words) in enumerate(((uneven, "evenly spaced"), (unlike, "flip angles"))):
+        other = tmp_path / f"other{number}"
+        write_session(other, head, phases=False)
+        write_balanced(other, head, settings)
+        _, step = planned(other, tmp_path / "out")
+        assert words in "; ".join(step.notes)
+        assert not any("bssfp" in name for name in step.outputs)
