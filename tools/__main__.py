@@ -12,6 +12,7 @@ COMMANDS = {
     "template": "the measures of the template of qsmengine/stages/anatomy, from its image",
     "gallery": "run every preset on real data, check the maps, and draw them into docs/images/",
     "diffusion-pictures": "the pictures of docs/diffusion.md",
+    "anatomy-picture": "the picture of docs/howto/anatomy.md, from a real T1-weighted image",
     "tutorial": "run the commands of docs/tutorial.md and draw its pictures",
     "screens": "pages of a good session and of faulty ones, for docs/quality.md",
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
