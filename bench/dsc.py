@@ -29,7 +29,7 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.registry import get_method
 
-METHODS = ("osvd", "csvd", "ssvd", "tikhonov", "exponential", "gamma")
+METHODS = ("osvd", "csvd", "ssvd", "tikhonov", "exponential", "common_shape", "gamma")
 SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ssvd", {}),
     ("csvd", {"threshold": 0.05}),
@@ -212,11 +212,11 @@ class Case:
         signal, times = np.ascontiguousarray(self.signal), STEP * np.arange(self.aif.size)
         runs = {
             "osvd": lambda: self.reconstruct("osvd", self.signal, device),
-            "exponential": lambda: self.reconstruct("exponential", self.signal, device),
+            "common_shape": lambda: self.reconstruct("common_shape", self.signal, device),
             "osipy": lambda: peer.run(signal, times, mask=self.mask),
         }
         timings = measure(runs, device, rounds=rounds, warm_up=1)
-        for name in ("osvd", "exponential"):
+        for name in ("osvd", "common_shape"):
             times_faster = ratio(timings["osipy"], timings[name])
             print(f"{device!s:6} whole chain, osipy / {name}: {times_faster:.1f}")
         return {name: timing.as_dict() for name, timing in timings.items()}

@@ -3,34 +3,49 @@
 
 #define SETTLED 1e-5f
 
-// Curve flow sum_j a(i - j - delay) exp(-j / transit), less `corner` of the term j = 0: rectangles of the first value
-// for corner = 0, trapezoids for 1/2. a(x) is the cubic with the values and slopes of two neighbouring `nodes`, floor(x)
-// + margin and the next, in the fractional part of x. Levenberg-Marquardt in flow, log transit and delay from the best
-// of `starts` (transit, delay). log transit and delay have Gaussian priors about `middle` and `arrival`: the least value
-// of sum of squares * exp(held (log transit - middle)^2 + tied (delay - arrival)^2) is found, the mode for noise of
+// Weights of a cubic on [0, 1] by its values and slopes at both ends: value = first + rise (last - first) + early slope_0
+// + late slope_1, and its derivative with turning, rising, falling.
+enum { RISE, EARLY, LATE, TURNING, RISING, FALLING, CUBICS };
+FN void cubic_weights(float w, float out[CUBICS]) {
+  float rest = 1.0f - w;
+  out[RISE] = w * w * (3.0f - 2.0f * w);
+  out[EARLY] = w * rest * rest;
+  out[LATE] = -w * w * rest;
+  out[TURNING] = 6.0f * w * rest;
+  out[RISING] = rest * (1.0f - 3.0f * w);
+  out[FALLING] = w * (3.0f * w - 2.0f);
+}
+
+// Values of a node: the curve, its derivatives with respect to time and to the row, and the mixed second derivative.
+enum { VALUE, SLOPE, GROWTH, TWIST, PARTS };
+
+// Curve flow c(i - delay; transit). nodes_(r,k) holds c for unit flow and its derivatives at log transit = lowest + r width
+// and the time k - margin; between nodes, c is cubic in both. Levenberg-Marquardt in flow, log transit and delay from the
+// best of `starts` (row, delay). log transit and delay have Gaussian priors about `middle` and `arrival`: the least
+// value of sum of squares * exp(held (log transit - middle)^2 + tied (delay - arrival)^2) is found, the mode for noise of
 // unknown size if `held` and `tied` are the inverse variances of the priors over the degrees of freedom; 0 leaves a
 // prior out. misfit = the final sum of squares, power = that of the curve; variances are those for unit noise, of the
 // logarithm for the transit. All 0 outside the mask, and for curves that no start explains. A voxel is done when a step
 // changes the value by less than SETTLED of it.
-KERNEL(exponential_transit,
+KERNEL(transit_fit,
        (const float* RESTRICT change, const u8* RESTRICT mask, const float* RESTRICT nodes,
-        const float* RESTRICT starts, const float* RESTRICT middle, const float* RESTRICT arrival,
+        const int* RESTRICT starts, const float* RESTRICT middle, const float* RESTRICT arrival,
         float* RESTRICT flow, float* RESTRICT transit, float* RESTRICT delay, float* RESTRICT misfit,
         float* RESTRICT power, float* RESTRICT flow_variance, float* RESTRICT transit_variance,
-        float* RESTRICT delay_variance, float corner, float held, float tied, float shortest, float longest,
-        float earliest, float latest, int margin, int iterations, Index frame, Index n, Index node,
-        Index start),
+        float* RESTRICT delay_variance, float lowest, float width, float held, float tied, float shortest,
+        float longest, float earliest, float latest, int margin, int iterations, Index frame, Index n,
+        Index row, Index node, Index start),
        (change, mask, nodes, starts, middle, arrival, flow, transit, delay, misfit, power, flow_variance,
-        transit_variance, delay_variance, corner, held, tied, shortest, longest, earliest, latest, margin,
-        iterations, frame, n, node, start)) {
+        transit_variance, delay_variance, lowest, width, held, tied, shortest, longest, earliest, latest,
+        margin, iterations, frame, n, row, node, start)) {
   enum { FLOW, TRANSIT, DELAY, UNKNOWNS, MATRIX = UNKNOWNS * (UNKNOWNS + 1) / 2 };
-  enum { KEPT, SLOWED, MOVED, DECAY, RATE, SIZE, MOST, POWER, NUMBERS };
-  enum { RISE, EARLY, LATE, RISING, FALLING, TURNING, BLENDS };
+  enum { MOST, POWER, NUMBERS };
   PRIVATE(float, v, NUMBERS);
-  PRIVATE(float, blend, BLENDS);
-  PRIVATE(float, value, 1);
-  PRIVATE(float, tangent, 1);
-  PRIVATE(float, after, 2);
+  PRIVATE(float, later, CUBICS);
+  PRIVATE(float, longer, CUBICS);
+  PRIVATE(float, ends, 2 * PARTS);
+  PRIVATE(float, was, PARTS);
+  PRIVATE(float, is, PARTS);
   PRIVATE(int, place, 1);
   PRIVATE(float, at, UNKNOWNS);
   PRIVATE(float, step, UNKNOWNS);
@@ -76,27 +91,22 @@ KERNEL(exponential_transit,
     for (Index i = 0; i < frame && any; ++i)
       TILE_FOR(l, count) { AT(v, POWER, l) += x[i * n + l] * x[i * n + l]; }
     for (Index s = 0; s < start && any; ++s) {
-      float keeps = fexp(-1.0f / starts[2 * s]), shift = starts[2 * s + 1], whole = ffloor(-shift);
-      float w = -shift - whole, log_transit = flog(starts[2 * s]), both = w * w * (3.0f - 2.0f * w);
-      float early = w * (1.0f - w) * (1.0f - w), late = -w * w * (1.0f - w);
-      TILE_FOR(l, count) { AT(v, KEPT, l) = AT(trial, 0, l) = AT(v, SIZE, l) = 0.0f; }
+      int level = starts[2 * s], shift = starts[2 * s + 1];
+      const float* c = nodes + PARTS * ((Index)level * node + margin - shift);
+      float size = 1e-30f;
+      TILE_FOR(l, count) { AT(trial, 0, l) = 0.0f; }
       for (Index i = 0; i < frame; ++i) {
-        const float* c = nodes + 2 * (i + (Index)whole + margin);
-        float a = c[0] + both * (c[2] - c[0]) + early * c[1] + late * c[3];
-        TILE_FOR(l, count) {
-          AT(v, KEPT, l) = keeps * AT(v, KEPT, l) + a;
-          float z = AT(v, KEPT, l) - corner * a;
-          AT(trial, 0, l) += z * x[i * n + l];
-          AT(v, SIZE, l) += z * z;
-        }
+        float z = c[PARTS * i + VALUE];
+        size += z * z;
+        TILE_FOR(l, count) { AT(trial, 0, l) += z * x[i * n + l]; }
       }
       TILE_FOR(l, count) {
-        float along = AT(trial, 0, l), size = fmax2(AT(v, SIZE, l), 1e-30f), explained = along * along / size;
+        float along = AT(trial, 0, l), explained = along * along / size;
         int better = along > 0.0f && explained > AT(v, MOST, l);
         AT(v, MOST, l) = better ? explained : AT(v, MOST, l);
         AT(at, FLOW, l) = better ? along / size : AT(at, FLOW, l);
-        AT(at, TRANSIT, l) = better ? log_transit : AT(at, TRANSIT, l);
-        AT(at, DELAY, l) = better ? shift : AT(at, DELAY, l);
+        AT(at, TRANSIT, l) = better ? lowest + width * (float)level : AT(at, TRANSIT, l);
+        AT(at, DELAY, l) = better ? (float)shift : AT(at, DELAY, l);
       }
     }
     for (int iteration = 0; iteration <= iterations && any; ++iteration) {
@@ -106,55 +116,65 @@ KERNEL(exponential_transit,
             clampf(AT(at, TRANSIT, l) + clampf(AT(step, TRANSIT, l), -1.0f, 1.0f), least, most);
         AT(next, DELAY, l) =
             clampf(AT(at, DELAY, l) + clampf(AT(step, DELAY, l), -2.0f, 2.0f), earliest, latest);
-        float whole = ffloor(-AT(next, DELAY, l)), w = -AT(next, DELAY, l) - whole, rest = 1.0f - w;
-        AT(blend, RISE, l) = w * w * (3.0f - 2.0f * w);
-        AT(blend, EARLY, l) = w * rest * rest;
-        AT(blend, LATE, l) = -w * w * rest;
-        AT(blend, RISING, l) = rest * (1.0f - 3.0f * w);
-        AT(blend, FALLING, l) = w * (3.0f * w - 2.0f);
-        AT(blend, TURNING, l) = 6.0f * w * rest;
-        AT(place, 0, l) = 2 * ((int)whole + margin);
-        AT(value, 0, l) = nodes[AT(place, 0, l)];
-        AT(tangent, 0, l) = nodes[AT(place, 0, l) + 1];
-        AT(v, RATE, l) = fexp(-AT(next, TRANSIT, l));
-        AT(v, DECAY, l) = fexp(-AT(v, RATE, l));
-        AT(v, KEPT, l) = AT(v, SLOWED, l) = AT(v, MOVED, l) = AT(trial, 0, l) = 0.0f;
+        float whole = ffloor(-AT(next, DELAY, l)), level = (AT(next, TRANSIT, l) - lowest) / width;
+        float cell = clampf(ffloor(level), 0.0f, (float)(row - 2)), in_time[CUBICS], in_row[CUBICS];
+        cubic_weights(-AT(next, DELAY, l) - whole, in_time);
+        cubic_weights(level - cell, in_row);
+        for (int k = 0; k < CUBICS; ++k) {
+          AT(later, k, l) = in_time[k];
+          AT(longer, k, l) = in_row[k];
+        }
+        AT(place, 0, l) = PARTS * ((int)cell * (int)node + (int)whole + margin);
+        AT(trial, 0, l) = 0.0f;
       }
       for (int j = 0; j < MATRIX; ++j)
         TILE_FOR(l, count) { AT(normal, j, l) = 0.0f; }
       for (int j = 0; j < UNKNOWNS; ++j)
         TILE_FOR(l, count) { AT(gradient, j, l) = 0.0f; }
-      for (Index i = 0; i < frame; ++i) {
+      for (Index i = -1; i < frame; ++i) {
         // apart from the arithmetic, which is then vectorised
         TILE_FOR(l, count) {
-          AT(place, 0, l) += 2;
-          AT(after, 0, l) = nodes[AT(place, 0, l)];
-          AT(after, 1, l) = nodes[AT(place, 0, l) + 1];
+          const float *low = nodes + AT(place, 0, l), *high = low + PARTS * node;
+          for (int k = 0; k < PARTS; ++k) {
+            AT(ends, k, l) = low[k];
+            AT(ends, PARTS + k, l) = high[k];
+          }
+          AT(place, 0, l) += PARTS;
         }
-        TILE_FOR(l, count) {
-          float y = AT(after, 0, l), m = AT(after, 1, l), was = AT(value, 0, l), went = AT(tangent, 0, l),
-                rise = y - was;
-          float decay = AT(v, DECAY, l), height = AT(next, FLOW, l);
-          float a = was + AT(blend, RISE, l) * rise + AT(blend, EARLY, l) * went + AT(blend, LATE, l) * m;
-          float slope = AT(blend, TURNING, l) * rise + AT(blend, RISING, l) * went + AT(blend, FALLING, l) * m;
-          AT(value, 0, l) = y;
-          AT(tangent, 0, l) = m;
-          AT(v, SLOWED, l) = decay * (AT(v, SLOWED, l) + AT(v, RATE, l) * AT(v, KEPT, l));
-          AT(v, KEPT, l) = decay * AT(v, KEPT, l) + a;
-          AT(v, MOVED, l) = decay * AT(v, MOVED, l) - slope;
-          float d0 = AT(v, KEPT, l) - corner * a, d1 = height * AT(v, SLOWED, l);
-          float d2 = height * (AT(v, MOVED, l) + corner * slope), error = x[i * n + l] - height * d0;
-          AT(trial, 0, l) += error * error;
-          AT(gradient, FLOW, l) += d0 * error;
-          AT(gradient, TRANSIT, l) += d1 * error;
-          AT(gradient, DELAY, l) += d2 * error;
-          AT(normal, LOWER(0, 0), l) += d0 * d0;
-          AT(normal, LOWER(1, 0), l) += d1 * d0;
-          AT(normal, LOWER(1, 1), l) += d1 * d1;
-          AT(normal, LOWER(2, 0), l) += d2 * d0;
-          AT(normal, LOWER(2, 1), l) += d2 * d1;
-          AT(normal, LOWER(2, 2), l) += d2 * d2;
+        for (int k = VALUE; k <= SLOPE; ++k)
+          TILE_FOR(l, count) {
+            float a = AT(ends, k, l), up = AT(ends, PARTS + k, l) - a;
+            float first = AT(ends, k + GROWTH, l), last = AT(ends, PARTS + k + GROWTH, l);
+            AT(is, k, l) =
+                a + AT(longer, RISE, l) * up + AT(longer, EARLY, l) * first + AT(longer, LATE, l) * last;
+            AT(is, k + GROWTH, l) =
+                AT(longer, TURNING, l) * up + AT(longer, RISING, l) * first + AT(longer, FALLING, l) * last;
+          }
+        if (i >= 0) {
+          TILE_FOR(l, count) {
+            float height = AT(next, FLOW, l), up = AT(is, VALUE, l) - AT(was, VALUE, l);
+            float more = AT(is, GROWTH, l) - AT(was, GROWTH, l);
+            float d0 = AT(was, VALUE, l) + AT(later, RISE, l) * up + AT(later, EARLY, l) * AT(was, SLOPE, l) +
+                       AT(later, LATE, l) * AT(is, SLOPE, l);
+            float slope = AT(later, TURNING, l) * up + AT(later, RISING, l) * AT(was, SLOPE, l) +
+                          AT(later, FALLING, l) * AT(is, SLOPE, l);
+            float growth = AT(was, GROWTH, l) + AT(later, RISE, l) * more +
+                           AT(later, EARLY, l) * AT(was, TWIST, l) + AT(later, LATE, l) * AT(is, TWIST, l);
+            float d1 = height / width * growth, d2 = -height * slope, error = x[i * n + l] - height * d0;
+            AT(trial, 0, l) += error * error;
+            AT(gradient, FLOW, l) += d0 * error;
+            AT(gradient, TRANSIT, l) += d1 * error;
+            AT(gradient, DELAY, l) += d2 * error;
+            AT(normal, LOWER(0, 0), l) += d0 * d0;
+            AT(normal, LOWER(1, 0), l) += d1 * d0;
+            AT(normal, LOWER(1, 1), l) += d1 * d1;
+            AT(normal, LOWER(2, 0), l) += d2 * d0;
+            AT(normal, LOWER(2, 1), l) += d2 * d1;
+            AT(normal, LOWER(2, 2), l) += d2 * d2;
+          }
         }
+        for (int k = 0; k < PARTS; ++k)
+          TILE_FOR(l, count) { AT(was, k, l) = AT(is, k, l); }
       }
       TILE_FOR(l, count) {
         float far = AT(next, TRANSIT, l) - expected[l], off = AT(next, DELAY, l) - usual[l];

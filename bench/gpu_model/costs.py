@@ -49,28 +49,27 @@ class Trips:
 
 TRIPS = {
     "tensor_fit": Trips(10, {1: 9, 3: 9, 5: 9, 6: 0, 7: 0, 8: 0, 9: 9}),
-    "exponential_transit": Trips(
-        43,
+    "transit_fit": Trips(
+        45,
         {
             3: 4,
-            4: 22,
-            5: 22,
-            6: 330,
-            7: 22,
-            8: 10,
-            9: 600,
-            10: 600,
-            11: 600,
-            **dict.fromkeys(range(12, 36), 10),
+            6: 18,
+            7: 18,
+            8: 72,
+            10: 10,
+            11: 610,
+            12: 610,
+            13: 600,
+            **dict.fromkeys(range(14, 38), 10),
         },
     ),
     "bolus_features": Trips(7, {3: 15, 5: 20}),
     "log_contrast": Trips(13, {5: 10, 6: 20, 7: 10, 10: 4, 11: 15}),
 }
 """Kernels whose inner loops are long. tensor_fit: nine blocks of eight volumes; loops 6 and 7 refine a step,
-which few voxels need, loop 8 belongs to FSL's weights. exponential_transit: 22 starts and ten steps over 60
-frames, four or sixteen at a time; bolus_features: 60 frames, three or four at a time; log_contrast: ten frames
-of baseline, and 60 frames, four or sixteen at a time."""
+which few voxels need, loop 8 belongs to FSL's weights. transit_fit: 18 starts, sixteen
+frames at a time, and ten steps over 60 frames; bolus_features: 60 frames, three or four at a time;
+log_contrast: ten frames of baseline, and 60 frames, four or sixteen at a time."""
 
 LONG = frozenset(
     {

@@ -161,7 +161,7 @@ def perfusion() -> list[dict[str, Any]]:
 
     device, case = resolve_device("cuda"), Case(WORKS["perfusion"], 60)
     signal = device.asarray(case.signal.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)
-    return run_once("perfusion", lambda: case.reconstruct("exponential", signal, device))
+    return run_once("perfusion", lambda: case.reconstruct("common_shape", signal, device))
 
 
 def main(argv: list[str]) -> int:

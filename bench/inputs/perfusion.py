@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from qsmengine.stages.perfusion.residue import Residue, curve_table
+
 Values = dict[str, Any]
 Constraint = Callable[[Values, Mapping[str, int], np.random.Generator], None]
 
@@ -88,16 +90,17 @@ def _leakage(values: Values, sizes: Mapping[str, int], rng: np.random.Generator)
     values["inverse"], values["significance"] = inverse.astype(np.float32), 0.1
 
 
-def _exponential(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
+def _transit(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
     aif = _curves(values, sizes, rng)
-    margin = 6
-    curve = np.concatenate([np.zeros(margin), aif, np.zeros(margin + 2)])
-    values["nodes"] = np.stack([curve, np.gradient(curve)], axis=1).astype(np.float32)
+    transits, delays = (0.3, 20.0), (-4.0, 4.0)
+    table = curve_table(aif, Residue(0.1, 2.0), "trapezoid", transits, delays)
+    values["nodes"] = table.nodes.astype(np.float32)
     values["middle"] = rng.normal(0.9, 0.2, sizes["n"]).astype(np.float32)
     values["arrival"] = rng.normal(0.0, 0.3, sizes["n"]).astype(np.float32)
-    values["starts"] = np.array([[1.5, -2.0], [1.5, 0.0], [3.0, 0.0], [3.0, 2.0]], np.float32)
-    values |= {"corner": 0.5, "shortest": 0.3, "longest": 20.0, "earliest": -4.0, "latest": 4.0}
-    values |= {"margin": margin, "iterations": 12, "held": 0.2, "tied": 0.1}
+    values["starts"] = np.array([[8, -2], [8, 0], [12, 0], [12, 2]], np.int32)
+    values |= {"shortest": transits[0], "longest": transits[1], "earliest": delays[0], "latest": delays[1]}
+    values |= {"lowest": table.lowest, "width": table.width, "margin": table.margin}
+    values |= {"iterations": 12, "held": 0.2, "tied": 0.1}
 
 
 def _gamma(values: Values, sizes: Mapping[str, int], rng: np.random.Generator) -> None:
@@ -122,7 +125,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "tikhonov_residue": _tikhonov,
     "matrix_residue": _matrix,
     "leakage_fit": _leakage,
-    "exponential_transit": _exponential,
+    "transit_fit": _transit,
     "gamma_transit": _gamma,
 }
 
@@ -135,6 +138,6 @@ DIMENSIONS: dict[str, dict[str, int]] = {
     "tikhonov_residue": _SPECTRA | {"settings": 5},
     "matrix_residue": _CURVES,
     "leakage_fit": _CURVES | {"settings": 4},
-    "exponential_transit": _CURVES | {"node": FRAMES + 14, "start": 4},
+    "transit_fit": _CURVES | {"row": 22, "node": FRAMES + 14, "start": 4},
     "gamma_transit": _SPECTRA | {"room": 10 * (FRAMES + 1) * 768},
 }

@@ -30,7 +30,7 @@ def reconstruct_dsc(
     mask: Array | None = None,
     aif: Array | str | None = None,
     aif_mask: Array | None = None,
-    method: str = "exponential",
+    method: str = "common_shape",
     leakage: str = "bsw",
     relative_to: Array | None = None,
     params: Mapping[str, Mapping[str, Any]] | None = None,
@@ -117,7 +117,7 @@ def _config(methods: Mapping[str, str | None], params: Mapping[str, Mapping[str,
 def _result(found: PerfusionMaps) -> DscResult:
     """Return the maps under their names, without those that only later steps use."""
     step = found.records[-1].step
-    own = {name: found[name] for name in step.method.outputs}
+    own = {name: found[name] for name in step.method.outputs if name in found.maps}
     plain = {name: own.pop(name) for name in ("cbv", "cbf", "mtt", "tmax", "ttp")}
     quality, delay = own.pop("residual"), own.pop("delay", None)
     ending = "_sd"

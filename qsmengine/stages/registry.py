@@ -153,9 +153,10 @@ STAGES = (
             ".perfusion.ssvd",
             ".perfusion.tikhonov",
             ".perfusion.exponential",
+            ".perfusion.common_shape",
             ".perfusion.gamma",
         ),
-        default="exponential",
+        default="common_shape",
     ),
     Stage(
         "common-decay",

@@ -27,7 +27,7 @@ FLIPS: dict[str, tuple[str, Flips]] = {
 
 A slab of 16 slices extends one slice further back.
 """
-ROUNDING = {"laplacian": 1e-3, "pdf": 1e-3, "exponential": 2e-3, "gamma": 1e-2}
+ROUNDING = {"laplacian": 1e-3, "pdf": 1e-3, "exponential": 2e-3, "common_shape": 2e-3, "gamma": 1e-2}
 """Differences, relative to the largest value, of methods that sum large terms of opposite sign or iterate."""
 
 

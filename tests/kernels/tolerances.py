@@ -30,7 +30,7 @@ LARGER = {
     # elements of the tensor that are 0 but for noise; the kind of fit of a voxel
     "free_water_fit": Tolerance(5e-3, 0.01),
     # a step more or less; variances where a parameter is barely determined
-    "exponential_transit": Tolerance(3e-3, 0.005),
+    "transit_fit": Tolerance(3e-3, 0.005),
     "gamma_transit": Tolerance(1e-2, 0.01),
     "spin_echo_fit": Tolerance(3e-3),
     # sums of squares that are small differences

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from qsmengine.backend.kernel import Kernel
 
-EXPONENTIAL_TRANSIT = Kernel(
-    "exponential_transit",
+TRANSIT_FIT = Kernel(
+    "transit_fit",
     "transit.cu",
     """
     change: in f32 [frame n]
     mask: in u8 [n]
-    nodes: in f32 [node 2]
-    starts: in f32 [start 2]
+    nodes: in f32 [row node 4]
+    starts: in i32 [start 2]
     middle: in f32 [n]
     arrival: in f32 [n]
     flow: out f32 [n]
@@ -22,7 +22,8 @@ EXPONENTIAL_TRANSIT = Kernel(
     flow_variance: out f32 [n]
     transit_variance: out f32 [n]
     delay_variance: out f32 [n]
-    corner: f32
+    lowest: f32
+    width: f32
     held: f32
     tied: f32
     shortest: f32

@@ -50,7 +50,7 @@ def dsc(
         str | None,
         typer.Option(
             "--method",
-            help="deconvolution; default: exponential; `qsmengine stage deconvolution --list` shows all",
+            help="deconvolution; default: common_shape; `qsmengine stage deconvolution --list` shows all",
             metavar="METHOD",
         ),
     ] = None,

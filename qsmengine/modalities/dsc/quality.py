@@ -79,6 +79,13 @@ def _artery(name: str) -> Any:
     return found
 
 
+def flow_range(evidence: DscEvidence) -> float | None:
+    """Return the ratio of the largest to the smallest mean flow of shapes of the residue function that fit."""
+    facts = evidence.result.facts
+    lowest = float(facts.get("flow_lowest", 0.0))
+    return float(facts["flow_highest"]) / lowest if lowest > 0 else None
+
+
 def volume(evidence: DscEvidence) -> float:
     """Return the volume [mL] of the brain mask."""
     voxel = float(np.prod(evidence.series.grid.voxel_size)) / 1000.0
@@ -138,6 +145,16 @@ MEASURES = (
     ),
     Measure(
         "aif_voxels", "voxels of the artery", "1", "Number of voxels; 0 for a given curve", _artery("voxels")
+    ),
+    Measure(
+        "flow_range",
+        "range of the flow",
+        "1",
+        "Largest over smallest mean blood flow among residue functions that fit as well as the one used",
+        flow_range,
+        Range(high=1.5),
+        Range(high=2.5),
+        "the series leaves the shape of the residue function open: use flows relative to a region",
     ),
     Measure(
         "translation",

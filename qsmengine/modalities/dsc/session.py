@@ -144,6 +144,9 @@ def _facts(result: PerfusionMaps, motion: Motion | None) -> dict[str, Any]:
         "BaselineFrames": int(result.facts["baseline_frames"]),
         "Artery": _rounded(asdict(result.aif_quality)),
     }
+    if "residue_shape" in result.facts:
+        names = ("residue_shape", "residue_plateau", "flow_lowest", "flow_highest")
+        facts["ResidueFunction"] = _rounded({name: result.facts[name] for name in names})
     if motion is not None:
         facts["FramewiseDisplacement"] = [round(float(d), 4) for d in motion.displacement]
     return facts

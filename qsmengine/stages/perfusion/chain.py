@@ -107,7 +107,7 @@ class DscResult:
 
 
 def chain_notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
-    """Return reasons for caution, from the artery and what the stage ``contrast`` found."""
+    """Return reasons for caution, from the artery and what the stages found."""
     notes = list(artery.quality.problems)
     count = contrast["baseline_frames"]
     if count < _FEW_BASELINE:
@@ -118,7 +118,24 @@ def chain_notes(contrast: Mapping[str, Any], artery: Aif) -> tuple[str, ...]:
     scale = artery.vof_scale
     if scale < 1.0:
         notes.append(f"vof: not applied, the venous curve has only {scale:.2f} times the arterial area")
+    notes += shape_notes(contrast)
     return tuple(notes)
+
+
+def shape_notes(facts: Mapping[str, Any]) -> list[str]:
+    """Return what was assumed for the residue function, and how much the flow depends on it."""
+    if "residue_shape" not in facts:
+        return []
+    lowest, highest = (float(facts[name]) for name in ("flow_lowest", "flow_highest"))
+    if not lowest > 0:
+        return ["too few voxels to estimate the shape of the residue function: an exponential is assumed"]
+    shape, plateau = float(facts["residue_shape"]), float(facts["residue_plateau"])
+    named = "exponential" if (shape, plateau) == (1.0, 0.0) else f"gamma of shape {shape:g}"
+    after = f" after a plateau of {plateau:g} of the mean" if plateau else ""
+    change = f"{100 * (lowest - 1):+.0f} to {100 * (highest - 1):+.0f} %"
+    return [
+        f"transit times of the brain: {named}{after}; others that fit as well change the mean flow by {change}"
+    ]
 
 
 def relative_maps(

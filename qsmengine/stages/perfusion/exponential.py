@@ -1,13 +1,11 @@
 """Perfusion by fitting an exponential residue function with a delay.
 
-    C(t) = F sum over samples of a(s - d) exp(-(t - s) / M)
+    C(t) = F int a(s - d) exp(-(t - s) / M) ds
 
 with the flow F, the mean transit time M and the delay d, by Levenberg-Marquardt least squares in F, log M and
-d from the best point of a grid. The AIF a is interpolated between frames by a cubic spline. The sum is an
-integral by the rule `trapezoid`, which counts the sample of the last time, exp(0) a(t - d), by half, or by
-`rectangle`, which counts it in full. The trapezoid is the better integral of measured curves. Some simulated
-curves, such as OSIPI's, are made with rectangles: there, the trapezoid's F is too large by a factor of about
-1 + dt / (2 M).
+d from the best point of a grid. The AIF a is interpolated between frames by a cubic spline
+(:mod:`qsmengine.stages.perfusion.residue`). The rule `rectangle` of the integral is for simulated curves that
+were made so, such as OSIPI's: there, the integral's F is too large by a factor of about 1 + dt / (2 M).
 
 At the noise of a single voxel, least squares alone scatter M widely and overestimate the mean flow, by a third
 to a half at an SNR of 50. log M and d therefore have Gaussian priors about their values in the neighbourhood
@@ -25,7 +23,7 @@ Reference: Fieselmann et al. 2011, 10.1155/2011/467563 (residue functions); Oste
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -35,10 +33,11 @@ from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.perfusion.curves import Curves, curves_of
-from qsmengine.stages.perfusion.local import local_prior
+from qsmengine.stages.perfusion.local import local_prior, neighbourhood
 from qsmengine.stages.perfusion.maps import INPUTS, OUTPUTS, checked_aif, perfusion_maps
+from qsmengine.stages.perfusion.residue import EXPONENTIAL, Rule
 from qsmengine.stages.perfusion.transform import FloatArray
-from qsmengine.stages.perfusion.transit import UNKNOWNS, Fitted, TransitParams, fit_exponential
+from qsmengine.stages.perfusion.transit import UNKNOWNS, Fitted, TransitParams, fit_transit
 
 MODEL_OUTPUTS = {
     **OUTPUTS, "delay": "s", "cbf_sd": "mL/100 g/min", "mtt_sd": "s", "delay_sd": "s",
@@ -49,7 +48,7 @@ _LARGEST_SD = 1e4
 class ExponentialParams(TransitParams):
     """Parameters of the exponential model."""
 
-    rule: Literal["trapezoid", "rectangle"] = Field("trapezoid", description="rule of the convolution integral")
+    rule: Rule = Field("trapezoid", description="rule of the convolution integral")
 
 
 class ModelMaps(NamedTuple):
@@ -92,9 +91,9 @@ def exponential(
     """
     curves = curves_of(dr2star, mask, frame_times, grid, device)
     artery = checked_aif(aif, curves.frames)
-    corner = 0.5 if params.rule == "trapezoid" else 0.0
-    prior = local_prior(curves, artery, params, corner, grid, device)
-    found = fit_exponential(curves, artery, params, corner, prior, device)
+    near = neighbourhood(curves, params, grid, device)
+    prior = local_prior(curves, near, artery, params, EXPONENTIAL, params.rule, device)
+    found = fit_transit(curves, artery, params, EXPONENTIAL, params.rule, prior, device)
     return model_maps(curves, artery, found, UNKNOWNS, params, device)
 
 

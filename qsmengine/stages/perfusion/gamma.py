@@ -34,10 +34,11 @@ from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.perfusion.curves import curves_of
 from qsmengine.stages.perfusion.exponential import MODEL_OUTPUTS, model_maps
-from qsmengine.stages.perfusion.local import local_prior
+from qsmengine.stages.perfusion.local import local_prior, neighbourhood
 from qsmengine.stages.perfusion.maps import INPUTS, checked_aif
+from qsmengine.stages.perfusion.residue import EXPONENTIAL
 from qsmengine.stages.perfusion.transform import inverse_weights, padded_spectrum, tables, work_space
-from qsmengine.stages.perfusion.transit import TransitParams, fit_exponential
+from qsmengine.stages.perfusion.transit import TransitParams, fit_transit
 
 _UNKNOWNS = 5
 _LEAST_NOISE = 1e-8
@@ -95,9 +96,9 @@ def gamma(
     """
     curves = curves_of(dr2star, mask, frame_times, grid, device)
     artery, frames, step = checked_aif(aif, curves.frames), curves.frames, curves.step
-    found = fit_exponential(
-        curves, artery, params, 0.5, local_prior(curves, artery, params, 0.5, grid, device), device
-    )
+    near = neighbourhood(curves, params, grid, device)
+    prior = local_prior(curves, near, artery, params, EXPONENTIAL, "trapezoid", device)
+    found = fit_transit(curves, artery, params, EXPONENTIAL, "trapezoid", prior, device)
     noise = device.xp.maximum(
         found.misfit / np.float32(frames - _UNKNOWNS), np.float32(_LEAST_NOISE) * found.power
     )

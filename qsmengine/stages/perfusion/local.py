@@ -10,6 +10,7 @@ weighted by the share of each block that was used.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from qsmengine.stages.diffusion.planes import Planes
 from qsmengine.stages.mask.blocks import Factors, block_factors, block_grid, block_mean
 from qsmengine.stages.perfusion.curves import Curves
 from qsmengine.stages.perfusion.maps import mean_curve, without_vessels
+from qsmengine.stages.perfusion.residue import Residue, Rule
 from qsmengine.stages.perfusion.transform import FloatArray
 from qsmengine.stages.perfusion.transit import (
     UNKNOWNS,
     Fitted,
     Prior,
     TransitParams,
-    fit_exponential,
+    fit_transit,
     no_prior,
 )
 
@@ -36,30 +38,48 @@ _UNUSED = 1e-3
 """Weight of a block without a fit, which has the values of the mask's mean curve."""
 
 
+class Neighbourhood(NamedTuple):
+    """Voxels `usual` (voxel,) bool without large vessels; mean curves of `blocks`, and their `share` in use."""
+
+    usual: Array
+    blocks: Curves
+    share: Array
+    factors: Factors
+
+
+def neighbourhood(curves: Curves, params: TransitParams, grid: Grid, device: Device) -> Neighbourhood:
+    """Return the mean curves of blocks of the mask without large vessels."""
+    usual, factors = without_vessels(curves), block_factors(grid.voxel_size, params.block)
+    return Neighbourhood(usual, *block_curves(curves, usual, factors, device), factors)
+
+
 def local_prior(
-    curves: Curves, artery: FloatArray, params: TransitParams, corner: float, grid: Grid, device: Device
+    curves: Curves,
+    near: Neighbourhood,
+    artery: FloatArray,
+    params: TransitParams,
+    residue: Residue,
+    rule: Rule,
+    device: Device,
 ) -> Prior:
     """Return the priors of every voxel; none if the mean curve of the mask has no flow.
 
-    `artery` (frame,) [1/s]; `corner` as in :func:`qsmengine.stages.perfusion.transit.fit_exponential`.
+    `artery` (frame,) [1/s]; `residue` and `rule` as in :func:`qsmengine.stages.perfusion.transit.fit_transit`.
     """
-    usual = without_vessels(curves)
-    mean = device.asarray(mean_curve(curves, usual))[:, np.newaxis]
+    mean = device.asarray(mean_curve(curves, near.usual))[:, np.newaxis]
     one = Curves(Planes(mean, (0, 1, 2), (1, 1, 1)), device.asarray(np.ones(1), np.uint8), curves.step)
-    whole = fit_exponential(one, artery, params, corner, no_prior(1, device), device)
+    whole = fit_transit(one, artery, params, residue, rule, no_prior(1, device), device)
     transit, delay = (float(to_numpy(found)[0]) for found in (whole.transit, whole.delay))
     if not transit > 0:
         return no_prior(curves.voxels, device)
-    freedom = curves.frames - UNKNOWNS
-    factors = block_factors(grid.voxel_size, params.block)
-    blocks, share = block_curves(curves, usual, factors, device)
+    freedom, blocks = curves.frames - UNKNOWNS, near.blocks
     wide = Prior(
         _filled(math.log(transit), blocks.voxels, device), _filled(delay, blocks.voxels, device),
         held=_BLOCK_SD**-2.0 / freedom,
     )  # fmt: skip
-    found = fit_exponential(blocks, artery, params, corner, wide, device)
+    found = fit_transit(blocks, artery, params, residue, rule, wide, device)
     usual_values = math.log(transit), delay
-    images = _interpolated(found, share, usual_values, curves.planes.shape, factors, device)
+    images = _interpolated(found, near.share, usual_values, curves.planes.shape, near.factors, device)
     middle, arrival = map(curves.planes.flatten, images)
     return Prior(
         middle, arrival, held=params.transit_sd**-2.0 / freedom if params.transit_sd else 0.0,

@@ -18,11 +18,12 @@ from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
-from qsmengine.backend.signatures.transit import EXPONENTIAL_TRANSIT
+from qsmengine.backend.signatures.transit import TRANSIT_FIT
 from qsmengine.data import Array
 from qsmengine.stages.params import Length
 from qsmengine.stages.perfusion.curves import Curves
 from qsmengine.stages.perfusion.maps import MapParams
+from qsmengine.stages.perfusion.residue import Residue, Rule, Table, curve_table
 from qsmengine.stages.perfusion.transform import FloatArray
 
 UNKNOWNS = 3
@@ -84,44 +85,46 @@ class Fitted(NamedTuple):
     delay_variance: Array
 
 
-def fit_exponential(
-    curves: Curves, artery: FloatArray, params: TransitParams, corner: float, prior: Prior, device: Device
+def fit_transit(
+    curves: Curves,
+    artery: FloatArray,
+    params: TransitParams,
+    residue: Residue,
+    rule: Rule,
+    prior: Prior,
+    device: Device,
 ) -> Fitted:
-    """Fit F, M and d to every curve; `corner` is the part of the last sample that the integral leaves out."""
+    """Fit F, M and d of residue functions of one shape to every curve."""
     step = curves.step
-    margin = math.ceil(max(-params.earliest, params.latest) / step) + 2
-    delays = np.arange(params.earliest, params.latest + 1e-9, _DELAY_STEP)
-    transits = np.clip(_TRANSITS, params.shortest, params.longest)
-    starts = np.stack(np.meshgrid(transits, delays, indexing="ij"), axis=-1).reshape(-1, 2) / step
+    transits = params.shortest / step, params.longest / step
+    table = curve_table(artery, residue, rule, transits, (params.earliest / step, params.latest / step))
     found = Fitted(*(device.empty((curves.voxels,)) for _ in Fitted._fields))
     launch(
-        EXPONENTIAL_TRANSIT,
+        TRANSIT_FIT,
         device,
         change=curves.planes.array,
         mask=curves.mask,
-        nodes=device.asarray(spline_nodes(artery, margin)),
-        starts=device.asarray(starts),
+        nodes=device.asarray(table.nodes),
+        starts=device.asarray(_starts(table, params, step), np.int32),
         **found._asdict(),
         **prior._asdict(),
-        corner=corner,
-        shortest=params.shortest / step,
-        longest=params.longest / step,
+        lowest=table.lowest,
+        width=table.width,
+        shortest=transits[0],
+        longest=transits[1],
         earliest=params.earliest / step,
         latest=params.latest / step,
-        margin=margin,
+        margin=table.margin,
         iterations=params.iterations,
     )
     return found
 
 
-def spline_nodes(curve: FloatArray, margin: int) -> FloatArray:
-    """Return values and slopes (node, 2) of the natural cubic spline through a curve (frame,).
-
-    Node k is frame k - `margin`. The curve is 0 before its first frame and constant after its last.
-    """
-    values = np.concatenate([np.zeros(margin), curve, np.full(margin + 2, curve[-1])])
-    count = values.size
-    matrix = 4.0 * np.eye(count) + np.eye(count, k=1) + np.eye(count, k=-1)
-    matrix[0, 0] = matrix[-1, -1] = 2.0
-    padded = np.pad(values, 1, mode="edge")
-    return np.stack([values, np.linalg.solve(matrix, 3.0 * (padded[2:] - padded[:-2]))], axis=1)
+def _starts(table: Table, params: TransitParams, step: float) -> FloatArray:
+    """Return rows of the table and delays in whole frames (start, 2)."""
+    rows = [round((math.log(transit / step) - table.lowest) / table.width) for transit in _TRANSITS]
+    every = max(1, round(_DELAY_STEP / step))
+    delays = np.arange(math.ceil(params.earliest / step), params.latest / step + 1e-9, every)
+    return np.stack(
+        np.meshgrid(np.clip(rows, 0, len(table.nodes) - 1), delays, indexing="ij"), axis=-1
+    ).reshape(-1, 2)

@@ -101,7 +101,7 @@ def raw_perfusion(
 def measured_perfusion(person: RawPerfusion, device: Device | str) -> dict[str, Array]:
     """Reconstruct a series; return the maps named in `METRICS`, in `UNITS`.
 
-    The artery is chosen automatically, and the model of exponential transit times fitted to every voxel. The
+    The artery is chosen automatically, and the model with transit times of a common shape fitted. The
     series is not denoised: that would draw the transit times of small structures to those around them.
     """
     series = person.series

@@ -58,10 +58,11 @@ def test_sidecars_give_units_times_and_method(outcome):
     sidecar = json.loads((folder / "perf_CBF.json").read_text())
     assert sidecar["Units"] == "mL/100 g/min"
     assert (sidecar["EchoTimes"], sidecar["RepetitionTime"]) == ([0.03], 1.5)
-    assert sidecar["EstimationAlgorithm"] == "exponential"
+    assert sidecar["EstimationAlgorithm"] == "common_shape"
     record = json.loads((folder / "perf_desc-dsc_prov.json").read_text())
     assert [step["Stage"] for step in record["Steps"]] == ["contrast", "aif", "leakage", "deconvolution"]
     assert record["Acquisition"]["Artery"]["voxels"] > 0
+    assert record["Acquisition"]["ResidueFunction"]["residue_shape"] == 1
     assert record["Acquisition"]["BolusArrival"] == pytest.approx(BOLUS.arrival, abs=3.1)
     assert len(record["Inputs"]) == 4
 

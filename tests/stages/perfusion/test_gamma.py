@@ -26,9 +26,9 @@ def test_transit_times_of_any_shape_are_recovered(shape: float, device: Device) 
     transits = np.array([4.0, 6.0, 9.0])
     curves = 0.01 * np.stack([gamma_transit(TIMES, m, shape, 16.5) for m in transits])
     found = deconvolve("gamma", curves, artery(TIMES), STEP, device, dispersion_sd=0.0, **SEVERAL)
-    np.testing.assert_allclose(found["cbf"], 60.0, rtol=0.02)
-    np.testing.assert_allclose(found["mtt"], transits, rtol=0.02)
-    np.testing.assert_allclose(found["shape"], shape, rtol=0.06)
+    np.testing.assert_allclose(found["cbf"], 60.0, rtol=0.03)
+    np.testing.assert_allclose(found["mtt"], transits, rtol=0.03)
+    np.testing.assert_allclose(found["shape"], shape, rtol=0.1)
     assert np.abs(found["delay"] - 1.5).max() <= 0.05
     np.testing.assert_array_equal(found["dispersion"], 0.0)
     assert found["residual"].max() <= 0.01

@@ -10,7 +10,8 @@ import pytest
 from qsmengine.backend.device import Device, cpu, to_numpy
 from qsmengine.grid import Grid
 from qsmengine.stages.perfusion.curves import curves_of
-from qsmengine.stages.perfusion.local import block_curves, local_prior, onto_voxels
+from qsmengine.stages.perfusion.local import block_curves, local_prior, neighbourhood, onto_voxels
+from qsmengine.stages.perfusion.residue import EXPONENTIAL
 from qsmengine.stages.perfusion.transit import TransitParams
 from qsmengine.stages.registry import get_method
 from tests.stages.perfusion.curves import PLAIN, STEP, TIMES, artery, exponential
@@ -35,7 +36,8 @@ def halves(noise: float, seed: int = 3) -> Any:
 
 def test_priors_are_those_of_the_neighbourhood(device: Device) -> None:
     curves = curves_of(halves(0.1), MASK, tuple(TIMES), GRID, device)
-    prior = local_prior(curves, artery(TIMES), TransitParams(), 0.5, GRID, device)
+    near = neighbourhood(curves, TransitParams(), GRID, device)
+    prior = local_prior(curves, near, artery(TIMES), TransitParams(), EXPONENTIAL, "trapezoid", device)
     transit = STEP * np.exp(to_numpy(curves.planes.unflatten(prior.middle)))
     delay = STEP * to_numpy(curves.planes.unflatten(prior.arrival))
     for part, mean, arrival in ((slice(2, 9), FAST, EARLY), (slice(15, 22), SLOW, LATE)):
