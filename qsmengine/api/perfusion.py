@@ -33,6 +33,7 @@ def reconstruct_dsc(
     method: str = "common_shape",
     leakage: str = "bsw",
     relative_to: Array | None = None,
+    territories: Array | None = None,
     params: Mapping[str, Mapping[str, Any]] | None = None,
     device: str | Device | None = None,
 ) -> DscResult:
@@ -61,6 +62,8 @@ def reconstruct_dsc(
         ``none``, or a method of the stage ``leakage``.
     relative_to
         (x, y, z) region, such as normal-appearing white matter, whose means the relative maps are divided by.
+    territories
+        (x, y, z) labels of regions, each deconvolved by an artery in it.
     params
         Parameters by stage: ``{"deconvolution": {"threshold": 0.05}, "aif": {"vof": True}}``.
     device
@@ -98,7 +101,10 @@ def reconstruct_dsc(
     given = DscSeries(signals, times, repetition_time, grid)
     inside = brain_mask(given, where)[0] if mask is None else mask
     sized = replace(given, grid=sized_grid(grid, {"mask": inside}, device=where))
-    found = run_dsc(sized, config, where, mask=inside, aif=curve, aif_mask=aif_mask, region=relative_to)
+    found = run_dsc(
+        sized, config, where, mask=inside, aif=curve, aif_mask=aif_mask, region=relative_to,
+        territories=territories,
+    )  # fmt: skip
     return _result(found)
 
 

@@ -70,6 +70,12 @@ def dsc(
             metavar="F",
         ),
     ] = None,
+    territories: Annotated[
+        Path | None,
+        typer.Option(
+            "--territories", help="labels of regions, each deconvolved by an artery in it", metavar="F"
+        ),
+    ] = None,
     denoise: Annotated[
         str | None,
         typer.Option(
@@ -124,6 +130,7 @@ def dsc(
         aif=aif,
         aif_mask=aif_mask,
         relative_to=relative_to,
+        territories=territories,
         force=force,
     )
     chosen = choose_device(device, threads, reporter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,17 @@ def read_aif(path: str | Path, times: FloatArray) -> FloatArray:
     return np.asarray(np.interp(times, own, curve), dtype=np.float64)
 
 
-def aif_table(times: FloatArray, curve: FloatArray, brain: FloatArray) -> str:
-    """Return the text of a file with `times` (frame,) [s], and the curves of artery and `brain` [1/s]."""
-    rows = ["\t".join(f"{value:.6g}" for value in row) for row in zip(times, curve, brain, strict=True)]
-    return "\n".join(["\t".join(COLUMNS), *rows]) + "\n"
+def aif_table(
+    times: FloatArray, curve: FloatArray, brain: FloatArray, more: Mapping[str, FloatArray] | None = None
+) -> str:
+    """Return the text of a file with `times` (frame,) [s], and the curves of artery and `brain` [1/s].
+
+    `more` holds further curves by column.
+    """
+    columns = [*COLUMNS, *(more or {})]
+    values = zip(times, curve, brain, *(more or {}).values(), strict=True)
+    rows = ["\t".join(f"{value:.6g}" for value in row) for row in values]
+    return "\n".join(["\t".join(columns), *rows]) + "\n"
 
 
 def _number(text: str | None, path: Path, line: int) -> float:

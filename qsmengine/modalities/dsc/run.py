@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 from qsmengine.modalities.dsc.series import SECOND
 from qsmengine.modalities.dsc.stages import plan_dsc
+from qsmengine.modalities.dsc.territories import LocalArtery, with_local_arteries
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -73,6 +75,7 @@ def run_dsc(
     aif: FloatArray | None = None,
     aif_mask: Array | None = None,
     region: Array | None = None,
+    territories: Array | None = None,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
 ) -> PerfusionMaps:
@@ -94,6 +97,8 @@ def run_dsc(
         (x, y, z) voxels of an artery; None: chosen automatically.
     region
         (x, y, z) reference of the relative maps.
+    territories
+        (x, y, z) labels of regions, each deconvolved by an artery in it; None: one artery.
     plan
         Plan from :func:`qsmengine.modalities.dsc.stages.plan_dsc` for the same inputs; made here when None.
     progress
@@ -125,6 +130,10 @@ def run_dsc(
         if len(series.signals) > 1:
             state |= {"second_dynamic": series.signals[1], "second_echo_time": series.echo_times[1]}
     found = run_plan(plan, state, grid, device, progress, kind=PerfusionMaps)
+    if territories is not None:
+        whole = np.asarray(to_numpy(found.facts["aif"] if aif is None else aif), dtype=np.float64)
+        found, local = with_local_arteries(found, series, whole, territories, device)
+        found = replace(found, facts={**found.facts, "local_arteries": local})
     return _completed(found, series, aif, region, device)
 
 
@@ -134,7 +143,7 @@ def _completed(
     """Return the maps with times corrected for the slices, relative maps, and the quality of the AIF."""
     maps = dict(found.maps)
     artery = _artery(found, series, given, device)
-    maps |= _slice_corrected(maps, series, device)
+    maps |= _slice_corrected(maps, series, found.facts.get("local_arteries", {}), device)
     relative = relative_maps(maps, region, maps["brain_mask"], device)
     maps |= {f"relative_{name}": image for name, image in relative.items()}
     units = {**found.units, **{f"relative_{name}": "1" for name in relative}}
@@ -155,22 +164,27 @@ def _artery(found: PerfusionMaps, series: DscSeries, given: FloatArray | None, d
     return Aif(series.times, curve, mask, quality, scale)
 
 
-def _slice_corrected(maps: dict[str, Array], series: DscSeries, device: Device) -> dict[str, Array]:
+def _slice_corrected(
+    maps: dict[str, Array], series: DscSeries, local: Mapping[int, LocalArtery], device: Device
+) -> dict[str, Array]:
     """Add the times of the slices to TTP, and those relative to the artery's slices to Tmax and delay."""
     if series.slice_times is None or not series.slice_times.any():
         return {}
     offset = device.asarray(series.slice_times, np.float32)[None, None, :]
     inside = maps["brain_mask"]
-    artery = 0.0
+    artery = device.xp.zeros(inside.shape, np.float32)
     if "aif_mask" in maps:
-        share = to_numpy(maps["aif_mask"].sum(axis=(0, 1), dtype=np.float64))
-        artery = float((share * series.slice_times).sum() / share.sum())
-    shifts = {"ttp": 0.0, "tmax": artery, "delay": artery}
-    return {
-        name: maps[name] + (offset - np.float32(shift)) * inside
-        for name, shift in shifts.items()
-        if name in maps
-    }
+        artery += np.float32(_slice_time(to_numpy(maps["aif_mask"]), series.slice_times))
+    for own in local.values():
+        artery[device.asarray(own.territory, bool)] = np.float32(_slice_time(own.voxels, series.slice_times))
+    shifts = {"ttp": np.float32(0.0), "tmax": artery, "delay": artery}
+    return {name: maps[name] + (offset - shift) * inside for name, shift in shifts.items() if name in maps}
+
+
+def _slice_time(voxels: Array, slice_times: FloatArray) -> float:
+    """Return the mean time of the slices of `voxels` (x, y, z) [s]."""
+    share = voxels.sum(axis=(0, 1), dtype=np.float64)
+    return float((share * slice_times).sum() / share.sum())
 
 
 @on_device

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from qsmengine.data import Array, DscSeries
 from qsmengine.errors import UsageError, naming
-from qsmengine.grid import FloatArray, Grid
+from qsmengine.grid import FloatArray, Grid, check_same_grid
 from qsmengine.io.dsc import DscFile, open_dsc, read_dsc
 from qsmengine.io.masks import load_mask
-from qsmengine.modalities.dsc.aif_file import COLUMNS, aif_table, read_aif
+from qsmengine.io.nifti import read_image
+from qsmengine.modalities.dsc.aif_file import COLUMNS, VALUE, aif_table, read_aif
 from qsmengine.modalities.dsc.companions import AIF, AIF_MASK, MASK, REGION
 from qsmengine.modalities.dsc.motion import Motion, correct_motion
 from qsmengine.modalities.dsc.products import PRODUCTS
@@ -42,6 +43,8 @@ class DscRequest(Request):
         Arterial curve (tab-separated), or voxels of an artery; None: chosen automatically.
     relative_to
         Region whose mean the relative maps are divided by.
+    territories
+        Labels of regions, each deconvolved by an artery in it.
     """
 
     echo_times: tuple[float, ...] | None = None
@@ -49,6 +52,7 @@ class DscRequest(Request):
     aif: Path | None = None
     aif_mask: Path | None = None
     relative_to: Path | None = None
+    territories: Path | None = None
 
     @property
     def roles(self) -> frozenset[str]:
@@ -60,7 +64,7 @@ class DscRequest(Request):
     @property
     def extra(self) -> list[Path]:
         """Input files in addition to the images."""
-        given = (self.aif, self.aif_mask, self.relative_to)
+        given = (self.aif, self.aif_mask, self.relative_to, self.territories)
         return [*super().extra, *(path for path in given if path is not None)]
 
     @classmethod
@@ -102,11 +106,12 @@ def _compute(run: Run[DscRequest, DscFile]) -> Computed:
         run.notes.append(motion.note)
     aif = None if request.aif is None else read_aif(request.aif, series.times)
     aif_mask, region = (_region(path, grid, run.notes) for path in (request.aif_mask, request.relative_to))
+    territories = None if request.territories is None else _labels(request.territories, grid)
     series = replace(series, grid=grid)
     with naming(run.file.files[0].path):
         result = run_dsc(
-            series, config, run.device, mask=mask, aif=aif, aif_mask=aif_mask, region=region, plan=run.plan,
-            progress=run.progress,
+            series, config, run.device, mask=mask, aif=aif, aif_mask=aif_mask, region=region,
+            territories=territories, plan=run.plan, progress=run.progress,
         )  # fmt: skip
     evidence = DscEvidence(result, series, motion)
     texts = _curve_texts(run.naming, evidence, run.file)
@@ -136,6 +141,12 @@ def _region(path: Path | None, grid: Grid, notes: list[str]) -> Array | None:
     return found
 
 
+def _labels(path: Path, grid: Grid) -> Array:
+    image = read_image(path)
+    check_same_grid(image.grid, grid, path, "the image")
+    return image.array
+
+
 def _facts(result: PerfusionMaps, motion: Motion | None) -> dict[str, Any]:
     """Return what the provenance reports in addition to the steps."""
     facts: dict[str, Any] = {
@@ -158,7 +169,10 @@ def _curve_texts(naming: Naming, evidence: DscEvidence, file: DscFile) -> dict[P
     table, sidecar = _curve_files(naming)
     times: FloatArray = np.arange(file.n_volumes, dtype=np.float64) * file.repetition_time
     quality = {"Quality": _rounded(asdict(result.aif_quality))}
-    return {table: aif_table(times, result.aif, evidence.curves.mean(axis=0)), sidecar: {**COLUMNS, **quality}}
+    local = {f"{VALUE}_{label}": own.curve for label, own in result.facts.get("local_arteries", {}).items()}
+    named = {name: {"Description": "Curve of the artery of a territory", "Units": "1/s"} for name in local}
+    brain = evidence.curves.mean(axis=0)
+    return {table: aif_table(times, result.aif, brain, local), sidecar: {**COLUMNS, **named, **quality}}
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_the_page_shows_maps_and_curve_and_the_text_its_methods(out):
     assert "dR2* of the artery over time, Perfusion" in page
     text = (out / "logs" / "CITATION.md").read_text()
     assert "Bolus series with contrast agent of 2 sessions" in text
-    assert "10.1155/2011/467563" in text
+    assert "10.1016/j.neuroimage.2006.06.015" in text
 
 
 def test_a_series_that_cannot_be_used_is_reported_in_the_plan(dataset, tmp_path):
