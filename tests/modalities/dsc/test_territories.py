@@ -82,5 +82,5 @@ def test_the_table_of_the_artery_holds_every_curve(case, tmp_path):
     request = DscRequest((image,), tmp_path / "out", mask=mask, territories=tmp_path / "labels.nii.gz")
     SESSION.run(request, CONFIG, CPU)
     lines = (tmp_path / "out" / "perf_aif.tsv").read_text().splitlines()
-    assert lines[0].split("\t") == ["time", "dr2star", "brain", "dr2star_4", "dr2star_7"]
+    assert lines[0].split("\t") == ["time", "dr2star", "brain_dr2star", "dr2star_4", "dr2star_7"]
     assert len(lines) == 51
