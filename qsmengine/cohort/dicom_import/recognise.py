@@ -1,12 +1,11 @@
-"""Classification of converted DICOM series by the modalities, and of T1-weighted images."""
+"""Classification of converted DICOM series by the modalities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qsmengine.modalities.dicom import DicomSeries, Recognised, Scan, Verdict
-from qsmengine.modalities.dicom_volumes import gradient_echo_problem, is_t1_weighted
+from qsmengine.modalities.dicom import DicomSeries, Recognised, Scan
 from qsmengine.modalities.registry import all_modalities
 
 _DERIVED = frozenset(
@@ -40,18 +39,9 @@ class Unrecognised(NamedTuple):
         return f"{self.scan.title}: {self.reason}"
 
 
-def _t1_weighted(scan: Scan, others: Sequence[Scan]) -> Verdict:
-    found = is_t1_weighted(scan) and not gradient_echo_problem(scan, others)
-    return Verdict("T1w" if found else "")
-
-
-T1_WEIGHTED = DicomSeries(kinds=("T1w",), recognise=_t1_weighted, folder="anat")
-"""Anatomical images, imported for segmentation."""
-
-
 def all_series() -> list[DicomSeries]:
-    """Return what can be imported: the series of every modality, then T1-weighted images."""
-    return [*(one.dicom for one in all_modalities() if one.dicom is not None), T1_WEIGHTED]
+    """Return what can be imported: the series of every modality."""
+    return [one.dicom for one in all_modalities() if one.dicom is not None]
 
 
 def recognise(scan: Scan, others: Sequence[Scan]) -> Recognised | Unrecognised:

@@ -7,10 +7,12 @@ from qsmengine.io.structural import StructuralFile, open_structural
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
+from qsmengine.modalities.t1w.dicom import DICOM
 from qsmengine.modalities.t1w.quality import MEASURES
 from qsmengine.modalities.t1w.series import IMAGE, LESIONS, STEP, SUFFIXES, group
 from qsmengine.modalities.t1w.session import SESSION
 from qsmengine.modalities.t1w.stages import SECTIONS
+from qsmengine.modalities.t1w.warm_up import warm_up
 from qsmengine.phantom.structural_drawing import DRAWING
 
 MASK = "desc-t1wbrain_mask.nii.gz"
@@ -66,4 +68,6 @@ MODALITY = Modality(
     ignored=("*_volumes.*",),
     optional_roles=(LESIONS,),
     drawing=DRAWING,
+    dicom=DICOM,
+    warm_up=warm_up,
 )

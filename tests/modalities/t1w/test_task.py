@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from qsmengine.backend.device import resolve_device
+from qsmengine.data import Map
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
 from qsmengine.io.nifti import write_image
@@ -50,3 +53,16 @@ def test_an_image_that_cannot_be_segmented_is_a_problem_of_its_session(modality,
     (problem,) = modality.open({"t1w": (image,)}, Opening(load_config())).problems
     assert NAME in problem
     assert "at least 16" in problem
+
+
+def test_small_runs_use_the_network_and_the_tissue_classes(modality, device):
+    made_head = made()
+    series = SimpleNamespace(images={"T1w": made_head.image}, placement=SimpleNamespace(grid=made_head.grid))
+    truth = {name.upper(): Map(made_head.parts[name], "1", made_head.grid) for name in ("gm", "wm", "csf")}
+    runs = modality.warm_up(SimpleNamespace(series=lambda _: series, truth=truth), device)
+    assert not runs["brain structures"]().any()
+    total = sum(getattr(runs["tissue classes"](), name).sum() for name in ("gm", "wm", "csf"))
+    assert float(total) == pytest.approx(
+        (np.sum([t.array for t in truth.values()], axis=0) > 0.5).sum(), rel=1e-3
+    )
+    assert modality.warm_up(SimpleNamespace(series=lambda _: None), device) == {}
