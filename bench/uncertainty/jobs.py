@@ -11,14 +11,13 @@ from qsmengine.stages.uncertainty.calibration import calibration_of
 
 PRESETS = {
     "accurate": ("tfi", (1, 2, 4)),
-    "single-echo": ("weak_harmonic", (1,)),
-    "consensus": ("weak_harmonic", (2, 4)),
+    "consensus": ("weak_harmonic", (1, 2, 4)),
 }
 """Preset -> its inversion, and the numbers of echoes it is calibrated for."""
 ONE_ECHO_KINDS = ("veins", "close skull")
 """Kinds of head with one echo too."""
 FEW = ("plain", "veins", "close skull", "flow", "everything")
-"""Kinds of head for preset consensus."""
+"""Kinds of head for preset consensus with several echoes."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def jobs_of(role: str, heads: Sequence[int], voxel_size: float) -> list[Job]:
         Job(calibration_of(inversion, one_echo=scenario.echoes == 1), preset, scenario, head)
         for preset, (inversion, echoes) in PRESETS.items()
         for scenario, head in _scans(heads, voxel_size)
-        if scenario.echoes in echoes and (preset != "consensus" or scenario.name in FEW)
+        if scenario.echoes in echoes and (preset != "consensus" or scenario.echoes == 1 or scenario.name in FEW)
     ]
 
 

@@ -12,6 +12,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_HARMONIC_KSPACE_STEP
 from qsmengine.data import Array
+from qsmengine.solvers.edge_relaxation import EdgeRelaxation
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.tv_admm import GradientSplit, TvProblem
@@ -21,7 +22,7 @@ RELAX = 0.85
 """Over-relaxation: steps are 1.85 times those of plain ADMM, which converges for less than 2."""
 
 
-RETURN_PERIOD = 5
+RETURN_PERIOD = 3
 """Iterations between two returns of the residual; the first comes after twice as many."""
 
 
@@ -52,6 +53,7 @@ def solve_tv_harmonic(
     mu_harmonic: float,
     uniform: UniformRegions | None = None,
     smoothing: Array | None = None,
+    relaxation: EdgeRelaxation | None = None,
 ) -> Array:
     """Solve min_{x, h} sum W^2 loss(A x + h - f) + lam ||grad x||_1 + beta / 2 ||M laplace h||^2; returns x.
 
@@ -71,6 +73,8 @@ def solve_tv_harmonic(
     smoothing
         Half spectrum (nx, ny, nz // 2 + 1) of a low-pass filter of gain 1 at 0: the residual is returned to
         the data (:class:`ReturnedResidual`). None: it is not.
+    relaxation
+        Removes the edges of x from the total variation; needs `problem.faces`. None: none are removed.
 
     References
     ----------
@@ -79,6 +83,8 @@ def solve_tv_harmonic(
     state = _HarmonicAdmm(problem, harmonic, device, mu_gradient, mu_data, mu_harmonic, uniform)
     if smoothing is not None:
         state.return_residual(smoothing)
+    if relaxation is not None:
+        state.relax_edges(relaxation)
     iterate(state.iterate, lambda: state.split.x, stopping)
     return state.split.x
 
@@ -200,14 +206,26 @@ class _HarmonicAdmm:
         self.harmonic_spectrum = device.empty(self.fft.spectrum_shape, np.complex64)
         self._replay = Replay(device, turns=2)
         self._returned: ReturnedResidual | None = None
+        self._relaxation: EdgeRelaxation | None = None
+        self._done = 0
 
     def return_residual(self, smoothing: Array) -> None:
         self._returned = ReturnedResidual(self.field, self.fft, smoothing)
 
+    def relax_edges(self, relaxation: EdgeRelaxation) -> None:
+        if self.split.faces is None:
+            raise ValueError("edges are relaxed in the faces of the problem, which has none")
+        self._relaxation = relaxation
+        self.split.faces = self.split.faces.copy()
+
     def iterate(self) -> None:
         self._replay(self._step)
+        self._done += 1
         if self._returned is not None:
             self._returned.count()
+        relaxation, faces = self._relaxation, self.split.faces
+        if relaxation is not None and faces is not None and self._done in relaxation.iterations:
+            relaxation.apply(self.split.x, faces, self.problem.spacing)
 
     def _step(self, turn: int) -> None:
         split, field = self.split, self.field

@@ -66,7 +66,7 @@ def single_steps(
     smv = MediParams(**short, merit=1, smv_radius=8.0)
     plain = MediParams(**short, merit=1)
     phase = np.angle(np.exp(1j * rad_per_ppm(3.0, 0.01) * field))[..., np.newaxis].astype(np.float32)
-    total = tfi(field, mask, grid, TfiParams(**short), device=device, magnitude=series)
+    total = tfi(field, mask, grid, TfiParams(**short, inner_edges=0.0), device=device, magnitude=series)
     wrapped = tgv(phase, mask, (0.01,), grid, TgvParams(**short), device=device, magnitude=series)
     results = {
         "medi": medi(*local, grid, plain, device=device, magnitude=series),

@@ -47,8 +47,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         **_MAPS,
     },
     # One gradient echo, as in Schweser et al. 2018 (10.1016/j.neuroimage.2017.10.063). The phase offset of the
-    # coils cannot be separated from the field. V-SHARP removes most of it as background; the harmonic field of
-    # the inversion absorbs the rest.
-    "single-echo": {**_ECHOES, "phase_offset": None, **_SPHERES, **_MAPS, "relaxometry": None},
+    # coils cannot be separated from the field. It is smooth but not harmonic, so beta, which keeps the
+    # background harmonic, is small.
+    "single-echo": {
+        **_ECHOES,
+        "phase_offset": None,
+        "single_step": {"method": "tfi", "beta": 5.0},
+        **_TWO_STEPS,
+        **_MAPS,
+        "relaxometry": None,
+    },
 }
 """Name -> section -> method with parameters that differ from its defaults; None: switched off."""

@@ -17,7 +17,10 @@ edges are those of a first chi (`own_edges`).
 - W is 1 / noise of the field, where a share `field_error` of the field's change from voxel to voxel counts as
   noise: near bone and air, ringing, partial volume and dephasing exceed it.
 - Total variation lowers the contrast of all structures. Their field remains in the residual, which is smoothed
-  (`residual_spread`) and added to the data every five iterations (Osher et al. 2005, 10.1137/040605412).
+  (`residual_spread`) and added to the data every three iterations (Osher et al. 2005, 10.1137/040605412).
+  Deep in the brain, where the field is known best, M also becomes 0 where chi itself changes most, after 3/8
+  and 5/8 of the iterations (`inner_edges`): some structures have no edge in the magnitude (Meinshausen 2007,
+  10.1016/j.csda.2006.12.019).
 - Any background explains part of a smooth chi, which is why maps of the total field are shaded. CSF has one
   susceptibility in the whole brain, and it is found by its slow decay, given two echoes or more
   and wide ventricles.
@@ -51,15 +54,15 @@ from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
-from qsmengine.ops.domain import Domain, bounding_box
+from qsmengine.ops.domain import Domain
 from qsmengine.ops.faces import faces_within
 from qsmengine.ops.gaussian import gaussian_response
-from qsmengine.ops.nearest import nearest_known
+from qsmengine.ops.morphology import eroded
+from qsmengine.solvers.edge_relaxation import EdgeRelaxation
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.uniform import UniformRegions
-from qsmengine.stages.background.lbv import interior, without_harmonic
 from qsmengine.stages.inversion.morphology import counted_faces, faces_of_image
 from qsmengine.stages.inversion.total_variation import (
     LARGEST_SPREAD,
@@ -70,6 +73,7 @@ from qsmengine.stages.inversion.total_variation import (
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Mm, Mm4
+from qsmengine.stages.single_step.boundary import boundary_values, without_gaps
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.stages.single_step.rim import limit_rim, trust, weight_of_steepness
 from qsmengine.stages.single_step.tissue import tissue_regions
@@ -79,6 +83,8 @@ MU_TISSUE = 1e-4
 """ADMM penalty of the split of uniform tissue."""
 LARGEST_NOISY_SPREAD = 1.0
 """Largest standard deviation of the Gaussian that chi is smooth by, given the noise of the field [mm]."""
+RELAXED_AFTER = (3 / 8, 5 / 8)
+"""When edges of chi are left out of the total variation, as shares of the iteration limit."""
 MIXED_SHARE = 0.1
 """Weight of uniform voxels that contain CSF and tissue, as a share of that of CSF."""
 
@@ -87,7 +93,7 @@ class TfiParams(WeakHarmonicParams):
     """Parameters of total field inversion: those of `weak_harmonic` and of the morphology prior."""
 
     lam: Mm = Field(2e-5, gt=0, alias="lambda", description="weight of the total variation [ppm mm]")
-    noise_gain: Mm = Field(0.09, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
+    noise_gain: Mm = Field(0.1, ge=0, description="added to lambda per ppm of the field's median noise [mm]")
     edges: float = Field(0.35, ge=0, lt=1, description="share of the faces in the mask that count as edges")
     own_edges: float = Field(
         0.2,
@@ -95,6 +101,15 @@ class TfiParams(WeakHarmonicParams):
         lt=1,
         description="without magnitude, share of the faces in the mask that count as edges of a first chi of "
         "half the iterations; 0: no edges and no first chi",
+    )
+    inner_edges: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the faces deep in the mask that become edges because chi changes most; 0: none",
+    )
+    inner_depth: Length = Field(
+        8.0, ge=0, le=50, description="depth from which faces become edges in this way [mm]"
     )
     mu_gradient: float = Field(5e-3, gt=0, description="ADMM penalty of the gradient split")
     mu_data: float = Field(0.1, gt=0, description="ADMM penalty of the data split")
@@ -189,7 +204,8 @@ def tfi(
     joint = _Joint(
         replace(problem, response=problem.response * spread),
         HarmonicTerm(region, params.beta),
-        tissue, spread, residual_filter(params.residual_spread, domain, grid), params, device,
+        tissue, deep_region(mask, domain, grid, params),
+        spread, residual_filter(params.residual_spread, domain, grid), params, device,
     )  # fmt: skip
     faces = penalised_faces(magnitude, region if tissue is None else whole, domain, grid, params.edges)
     if magnitude is None and params.own_edges > 0:
@@ -208,6 +224,7 @@ class _Joint:
     problem: TvProblem
     harmonic: HarmonicTerm
     tissue: UniformRegions | None
+    deep: Array | None
     spread: Array
     smoothing: Array | None
     params: TfiParams
@@ -227,8 +244,24 @@ class _Joint:
             mu_harmonic=params.mu_harmonic,
             uniform=self.tissue,
             smoothing=self.smoothing,
+            relaxation=self.relaxation(iterations),
         )
         return RealFFT(self.problem.data.shape, self.device).filter(x, self.spread)
+
+    def relaxation(self, iterations: int) -> EdgeRelaxation | None:
+        """Return the relaxation of edges deep in the mask within this number of iterations."""
+        if self.deep is None:
+            return None
+        after = tuple(round(share * iterations) for share in RELAXED_AFTER)
+        return EdgeRelaxation(self.deep, self.params.inner_edges, after)
+
+
+def deep_region(mask: Array, domain: Domain, grid: Grid, params: TfiParams) -> Array | None:
+    """Return the voxels deeper than `inner_depth` on the solver's grid, or None if no edges follow from chi."""
+    if params.inner_edges == 0:
+        return None
+    deep: Array = domain.insert(eroded(mask, params.inner_depth, grid.voxel_size, domain.device)) > 0
+    return deep
 
 
 def residual_filter(spread: float, domain: Domain, grid: Grid) -> Array | None:
@@ -253,37 +286,6 @@ def uniform_tissue(
     weights = {"fluid": params.lambda_csf, "mixed": MIXED_SHARE * params.lambda_csf, "rim": params.lambda_rim}
     found = [(domain.insert(region) > 0, weights[name]) for name, region in tissue.items() if weights[name] > 0]
     return UniformRegions(found, MU_TISSUE) if found else None
-
-
-def without_gaps(field: Array, known: Array, mask: Array, device: Device) -> Array:
-    """Return `field` (x, y, z) with unknown voxels of `mask` set to the nearest known value."""
-    gaps = mask & ~known
-    if not bool(gaps.any()):
-        return field
-    start, stop = bounding_box(gaps)  # known voxels enclose every gap, so one more layer includes the nearest
-    box = tuple(slice(max(a - 1, 0), b + 1) for a, b in zip(start, stop, strict=True))
-    nearest = nearest_known(known[box], gaps[box], device)
-    part = field[box]
-    complete = field.copy()
-    complete[box] = device.xp.where(gaps[box], part.reshape(-1)[nearest], part)
-    return complete
-
-
-def boundary_values(
-    total_field: Array, mask: Array, grid: Grid, tolerance: float, device: Device
-) -> tuple[Array, Array]:
-    """Return the inner voxels of `mask` (x, y, z), and the total field minus its harmonic part there.
-
-    Raises
-    ------
-    InputError
-        If the mask has no inner voxels.
-    """
-    domain = Domain.for_kernel(mask, grid, 0.0, device)
-    inner = interior(domain.insert(mask) > 0, 0)
-    field = domain.insert(total_field, mask)
-    local = without_harmonic(field, inner, grid.voxel_size, Stopping(60, tolerance, 2), device)
-    return domain.extract(inner) > 0, domain.extract(local)
 
 
 METHODS = (
