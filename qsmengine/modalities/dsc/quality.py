@@ -48,6 +48,12 @@ class DscEvidence:
         return slice(first, max(end - 1, first + 1))
 
 
+def after_bolus(evidence: DscEvidence) -> float:
+    """Return the time [s] from the peak of the brain's mean curve to the last frame."""
+    mean = evidence.curves.mean(axis=0)
+    return float((mean.size - 1 - int(mean.argmax())) * evidence.series.repetition_time)
+
+
 def bolus_to_noise(evidence: DscEvidence) -> float | None:
     """Return the peak of the brain's mean curve over the median noise of a voxel's curve."""
     before = evidence.curves[:, evidence.baseline]
@@ -102,6 +108,16 @@ MEASURES = (
         Range(4),
         Range(2),
         "a weak or missing bolus, or low signal",
+    ),
+    Measure(
+        "after_bolus",
+        "time after the bolus",
+        "s",
+        "Time from the peak of the brain's mean change of R2* to the end of the series",
+        after_bolus,
+        Range(20),
+        Range(12),
+        "the series ends during the passage: blood volume and flow are wrong",
     ),
     Measure(
         "aif_peak_to_noise",

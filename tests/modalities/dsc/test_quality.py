@@ -57,3 +57,14 @@ def test_a_curve_of_tissue_in_place_of_the_artery_is_red(made):
     values = measured(wrong)
     assert {"aif_lead", "aif_brain_share"} & red(values)
     assert values["aif_brain_share"] > 3 * measured(made)["aif_brain_share"]
+
+
+def test_a_series_that_ends_during_the_passage_is_red(made):
+    (signal,) = made.series.signals
+    mean = signal[made.mask].mean(axis=0)
+    whole = measured(made)["after_bolus"]
+    assert whole == pytest.approx((mean.size - 1 - mean.argmin()) * made.series.repetition_time, abs=3)
+    last = int(mean.argmin() + round(8.0 / made.series.repetition_time))
+    values = measured(made._replace(series=replace(made.series, signals=(signal[..., : last + 1],))))
+    assert values["after_bolus"] < 12
+    assert "after_bolus" in red(values)
