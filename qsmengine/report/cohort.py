@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qsmengine.report.covariates import Covariates, read_covariates, scanner_of
-from qsmengine.report.distribution import Distribution, Means, Spread, distributions
+from qsmengine.report.distribution import LIMIT, Distribution, Means, Spread, distributions
 from qsmengine.report.quality import SeriesQuality, quality_distributions
 from qsmengine.report.records import ReconstructedSeries
 from qsmengine.report.sessions import SessionState
@@ -60,11 +60,16 @@ class Cohort:
     measures: Sequence[Distribution] = ()
 
     def compared(self, session: str) -> tuple[Comparison, ...]:
-        """Return the regional values of a session whose distance from the cohort is defined."""
+        """Return the regional values of a session whose distance from the cohort is defined.
+
+        Maps after the first have rows only if one is beyond the limit of outliers.
+        """
         found = []
         for one in self.regions:
             rows = tuple(row for spread in one.regions if (row := _compared(spread, session)) is not None)
             if rows:
+                far = any(abs(row.distance) > LIMIT for row in rows)
+                rows = rows if far or not found else ()
                 most = max(len(spread.values) for spread in one.regions)
                 found.append(Comparison(one.name, one.unit, one.variant, most, rows))
         return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ NUMBERS, CATEGORIES = ("age",), ("sex", "site", "scanner")
 """Columns of participants.tsv that are adjusted for; groups are not, because they may differ by right."""
 MEMBERS = 5
 """Least number of sessions of a level; smaller levels count as the most frequent one."""
+COLLECT = 32
+"""Fits after which their memory is freed: results of statsmodels refer to each other."""
 PER_COLUMN, AT_LEAST = 3, 10
 """Sessions needed: AT_LEAST + PER_COLUMN for every column of the design."""
 
@@ -34,6 +37,9 @@ class Covariates:
     def expected(self, sessions: tuple[str, ...], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the value expected for each session: Tukey's robust regression, or else the median."""
         fitted = _fitted(values, self._design(sessions))
+        self._last["fits"] = self._last.get("fits", 0) + 1
+        if self._last["fits"] % COLLECT == 0:
+            gc.collect()
         return np.full(len(values), np.median(values)) if fitted is None else fitted
 
     def _design(self, sessions: tuple[str, ...]) -> npt.NDArray[np.float64]:
