@@ -64,7 +64,7 @@ class Cohort:
 
         Maps after the first have rows only if one is beyond the limit of outliers.
         """
-        found = []
+        found = list[Comparison]()
         for one in self.regions:
             rows = tuple(row for spread in one.regions if (row := _compared(spread, session)) is not None)
             if rows:
