@@ -65,6 +65,7 @@ ACCEPTED = {
     ("uniform_step", "x"): "the region's voxels lie anywhere",
     ("uniform_step", "total"): "the region's voxels lie anywhere",
     ("leakage_fit", "leaked"): "each voxel takes the curve of its own setting; the caches hold the table",
+    ("transit_fit", "nodes"): "each voxel takes the nodes around its own place; the caches hold the table",
     ("spin_echo_fit", "table"): "each voxel takes the nodes around its own place; the caches hold the table",
     ("bet_cross", "vertices"): "corners lie anywhere; the caches hold the whole surface",
     ("ball_keep", "kept"): "only lanes that keep their voxel read it: their counts of reads drift apart",
