@@ -22,8 +22,6 @@ UNSURE = 0.5
 """Median ratio of a value's standard deviation to the value from which the fit is refused."""
 GROWTH = 1.05
 """Ratio of a later echo's median signal to an earlier one's from which the echoes are in the wrong order."""
-
-
 SAMPLED = 64
 """Voxels along each axis, at least, of which the checks look at some: their medians need no more."""
 
@@ -42,7 +40,8 @@ def check_decay(signal: Array, mask: Array, volumes: Sequence[int], echo_times: 
     """
     first, last = (pick(volumes, key=lambda volume: echo_times[volume]) for pick in (min, max))
     inside = to_numpy(_sample(mask)) != 0
-    early, late = (median(to_numpy(_sample(signal[..., volume]))[inside]) for volume in (first, last))
+    images = (to_numpy(_sample(signal[..., volume])).astype(np.float32) for volume in (first, last))
+    early, late = (median(image[inside]) for image in images)
     if echo_times[last] > echo_times[first] and late > GROWTH * early:
         raise InputError(
             f"the signal grows with the echo time: its median in the mask is {early:.4g} at "

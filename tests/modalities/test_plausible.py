@@ -33,6 +33,16 @@ def test_echoes_of_one_excitation_alone_are_compared_and_only_in_the_mask(rng):
     check_decay(signal, mask, (2, 3), times)
 
 
+def test_whole_numbers_and_a_mask_that_no_sample_meets_pass(rng):
+    times, mask = (0.01, 0.02), np.zeros((130, 10, 11), bool)
+    mask[1, 1, 1] = True
+    signal = np.zeros((*mask.shape, 2), np.int16)
+    signal[..., 1] = 7
+    check_decay(signal, mask, range(2), times)
+    with pytest.raises(InputError, match="grows with the echo time"):
+        check_decay(signal, np.ones_like(mask), range(2), times)
+
+
 @pytest.mark.parametrize("limit", [0.1, 20.0])
 def test_values_at_a_limit_are_refused_unless_few(limit, rng):
     values = rng.uniform(0.5, 1.5, SHAPE)

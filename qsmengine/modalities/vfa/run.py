@@ -140,9 +140,10 @@ def _balanced_state(balanced: BalancedSeries, device: Device) -> dict[str, Any]:
 
 
 def _check_echoes(series: VfaSeries, mask: Array) -> None:
-    """Raise InputError if the signal of a flip angle grows with the echo time."""
-    for flip in set(series.flip_angles):
-        volumes = [k for k, other in enumerate(series.flip_angles) if other == flip]
+    """Raise InputError if the signal of an excitation (flip angle, TR) grows with the echo time."""
+    excitations = list(zip(series.flip_angles, series.repetition_times, strict=True))
+    for excitation in set(excitations):
+        volumes = [k for k, other in enumerate(excitations) if other == excitation]
         check_decay(series.signal, mask, volumes, series.echo_times)
 
 
