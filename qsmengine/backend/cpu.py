@@ -37,6 +37,8 @@ _NEEDED = {
 }
 """Processor flags that a variant needs, best first. VBMI2 excludes the first processors with AVX-512, which
 lower their clock for it."""
+CHOICE = "QSMENGINE_CPU_VARIANT"
+"""Environment variable that names the variant to load instead of the best one."""
 _BUFFER = ctypes.c_char * 0
 _SCALARS = {"f32": ctypes.c_float, "f64": ctypes.c_double, "i32": ctypes.c_int, "i64": ctypes.c_longlong}
 
@@ -50,6 +52,16 @@ def variants() -> tuple[str, ...]:
     return tuple(variant for variant, needed in _NEEDED.items() if needed <= flags)
 
 
+def _chosen_variants() -> tuple[str, ...]:
+    """Return the variants to try; raises DeviceError if the environment names one that cannot run here."""
+    usable, chosen = variants(), os.environ.get(CHOICE)
+    if not chosen:
+        return usable
+    if chosen not in usable:
+        raise DeviceError(f"{CHOICE}={chosen}: this processor can run {', '.join(usable)}")
+    return (chosen,)
+
+
 @cache
 def load_library() -> tuple[ctypes.CDLL, str]:
     """Return the CPU library and the name of its variant.
@@ -57,10 +69,11 @@ def load_library() -> tuple[ctypes.CDLL, str]:
     Raises
     ------
     DeviceError
-        If it was not built, or was built from sources other than those on disk.
+        If it was not built, was built from sources other than those on disk, or `CHOICE` names a variant that
+        this processor cannot run.
     """
     tried: list[str] = []
-    for variant in variants():
+    for variant in _chosen_variants():
         for path in library_candidates(variant):
             if path.is_file():
                 _let_idle_threads_sleep()

@@ -59,6 +59,11 @@ _OTHERS = (
         "Collect the quality measures of all sessions into one table and list those that need attention.",
     ),
     Command(
+        "verify",
+        "qsmengine.cli.commands.verify",
+        "Recompute sessions from their raw data and configuration, and compare every map with the stored one.",
+    ),
+    Command(
         "protocol",
         "qsmengine.cli.commands.protocol",
         "Check acquisitions against recommendations: green and red with reasons, from headers and sidecars.",
