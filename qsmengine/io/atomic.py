@@ -70,16 +70,19 @@ def write_atomic(
         sync_folders({path.parent})
 
 
-def write_together(jobs: Iterable[Callable[[], None]]) -> None:
+def write_together(jobs: Iterable[Callable[[], None]], meanwhile: Callable[[], object] | None = None) -> None:
     """Run jobs that each write a file concurrently: one waits for the disk while another compresses.
 
-    The first error, or an interrupt (Ctrl-C), is raised once no job is running: the caller may then remove
-    their folder.
+    `meanwhile` is called in this thread once all jobs are under way. The first error, of it or of a job, or an
+    interrupt (Ctrl-C), is raised once no job is running: the caller may then remove their folder.
     """
     running = _Running()
     try:
         with ThreadPoolExecutor(WRITERS) as pool:
-            for done in [pool.submit(running.run, job) for job in jobs]:
+            started = [pool.submit(running.run, job) for job in jobs]
+            if meanwhile is not None:
+                meanwhile()
+            for done in started:
                 done.result()
     except BaseException:
         # Interrupted while it starts a thread, the pool does not know that thread and does not wait for it.

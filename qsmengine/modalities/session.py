@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from qsmengine.modalities.modality import Opened, Task
 from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.modalities.quality import Measure, evaluate, quality_files, quality_notes, quality_texts
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming, product_files
+from qsmengine.pipeline.outputs.maps import Described, Naming, Texts, product_files
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome
@@ -142,7 +143,7 @@ class Computed:
     result: RunResult
     evidence: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    texts: Mapping[Path, str | Mapping[str, Any]] = field(default_factory=dict)
+    texts: Texts = field(default_factory=dict)
 
 
 def _no_tables(_: Naming) -> tuple[Path, ...]:
@@ -239,15 +240,19 @@ class Session(Generic[R, F]):
             return Outcome(plan, outputs.files, [*notes, *outputs.notes])
         run = Run(request, file, plan, config, device, naming, notes, progress)
         found = self.compute(run)
-        acquisition, texts = self.acquisition(file), dict(found.texts)
-        quality = evaluate(self.measures, found.evidence)
-        if self.measures:
-            texts |= quality_texts(naming, self.step, self.measures, quality)
+        acquisition = self.acquisition(file)
+        quality = cache(partial(evaluate, self.measures, found.evidence))
+
+        def measured() -> Texts:
+            return quality_texts(naming, self.step, self.measures, quality()) if self.measures else {}
+
         facts = {**acquisition, **found.facts}
-        described = Described(self.step, config, device, sources, notes, facts, acquisition, texts=texts)
+        described = Described(
+            self.step, config, device, sources, notes, facts, acquisition, texts=found.texts, measured=measured
+        )
         files = outputs.write(found.result, described, request.writing)
         run.add(found.result.notes)
-        run.add(quality_notes(self.measures, quality))
+        run.add(quality_notes(self.measures, quality()))
         return Outcome(plan, files, [*notes, *outputs.notes], found.result)
 
     def _tables(self, naming: Naming) -> tuple[Path, ...]:

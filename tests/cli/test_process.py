@@ -13,6 +13,7 @@ from qsmengine.cli import main
 
 def test_run_returns_the_exit_code_and_leaves_no_object_to_search_at_the_end(monkeypatch):
     monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "")
+    monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", "20")
     monkeypatch.setattr(sys, "argv", ["qsmengine", "doctor"])
     before, during = gc.get_threshold(), []
     monkeypatch.setattr(main, "main", lambda: during.append(gc.get_threshold()[0]) or 3)
@@ -24,6 +25,7 @@ def test_run_returns_the_exit_code_and_leaves_no_object_to_search_at_the_end(mon
         gc.set_threshold(*before)
     assert during == [__main__.COLLECT_AFTER]
     assert os.environ["PYDANTIC_DISABLE_PLUGINS"] == ""
+    assert os.environ["OPENBLAS_THREAD_TIMEOUT"] == "20"
 
 
 def test_a_process_ends_with_the_exit_code_of_its_command():

@@ -94,6 +94,23 @@ def test_files_written_together_are_all_there_and_an_error_is_raised(tmp_path):
     assert len(list(tmp_path.glob("again*"))) == 3
 
 
+def test_other_work_is_done_while_files_are_written_and_its_error_is_raised_after_them(tmp_path):
+    go_on = threading.Event()
+
+    def job():
+        assert go_on.wait(60)
+        write_text(tmp_path / "a.txt", "a")
+
+    def meanwhile():
+        assert not (tmp_path / "a.txt").exists()
+        go_on.set()
+        raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        write_together([job], meanwhile)
+    assert (tmp_path / "a.txt").is_file()
+
+
 def test_an_interrupt_while_a_thread_starts_is_raised_after_its_job_has_ended(tmp_path, monkeypatch):
     go_on = threading.Event()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,13 @@ from qsmengine.stages.diffusion.orders import TENSOR_ORDERS, reorder_tensor
 MODELS = {"dki": "kurtosis", "dki_constrained": "kurtosis", "free_water": "fwdti"}
 """Method -> ``model`` entity of BIDS derivatives; default: "tensor"."""
 NameStyle: TypeAlias = Literal["fsl", "bids"]
+
+
+class Judged(NamedTuple):
+    """Findings about finished maps: further notes, and quality measures (None: not evaluated)."""
+
+    notes: tuple[str, ...] = ()
+    quality: Mapping[str, Value] | None = None
 
 
 def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[Path]:
@@ -77,15 +84,15 @@ def write_dti(
     names: NameStyle = "fsl",
     masked: bool = False,
     notes: Iterable[str] = (),
-    quality: Mapping[str, Value] | None = None,
+    judge: Callable[[], Judged] = Judged,
     writing: Writing | None = None,
 ) -> list[Path]:
     """Write the maps of a fit with sidecars; either all files are written or none.
 
     Names follow dtifit (``PREFIX_FA.nii.gz``) or BIDS derivatives
     (``PREFIX_model-tensor_param-fa_dwimap.nii.gz``). The latter include provenance and, inside a dataset, its
-    description. `masked`: whether voxels outside a mask were excluded. `quality`: measures to
-    write with BIDS names.
+    description. `masked`: whether voxels outside a mask were excluded. `judge`: called while the maps are
+    written; what it returns is written with BIDS names, and what it raises leaves no file.
     """
     prefix = Path(prefix)
     dataset = bids_root(prefix, names)
@@ -117,14 +124,15 @@ def write_dti(
             jobs.append((array.nbytes, partial(write_map, target, array, result.grid, metadata, **text)))
             written += [path, sidecar_of(path)]
         # the largest map first: no thread is left alone with it at the end
-        write_together(job for _, job in sorted(jobs, key=itemgetter(0), reverse=True))
+        write_together((job for _, job in sorted(jobs, key=itemgetter(0), reverse=True)), judge)
         if names == "bids":
+            notes, judged = [*notes, *judge().notes], judge()
             record = session_record(
                 result, config, device, sources, notes, {"BValues": shells}, timings=writing.timings
             )
             write_json(folder / _provenance_path(local), record)
             written.append(_provenance_path(local))
-            written += write_texts(folder, _quality_texts(local, quality))
+            written += write_texts(folder, _quality_texts(local, judged.quality))
         if dataset is not None:
             written += write_shared_files(folder, root, raw_dataset_of(sources), ignored, named=True)
     return [root / path for path in written]

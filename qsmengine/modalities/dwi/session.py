@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,15 @@ from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.owned import private_folder
 from qsmengine.io.volume_signal import check_volumes
-from qsmengine.modalities.dwi.maps import NameStyle, bids_root, dti_files, dti_images, fit_method, write_dti
+from qsmengine.modalities.dwi.maps import (
+    Judged,
+    NameStyle,
+    bids_root,
+    dti_files,
+    dti_images,
+    fit_method,
+    write_dti,
+)
 from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.quality import MEASURES, DwiEvidence
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
@@ -118,9 +127,7 @@ def run_dti_session(
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
         result, series, more = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
         notes += more
-        check = _check(result) if request.check_gradients else None
-        notes += gradient_notes(check)
-        quality = evaluate(MEASURES, DwiEvidence(result, series, check)) if request.names == "bids" else {}
+        judge = cache(partial(_judge, request, result, series))
         written = write_dti(
             result,
             request.prefix,
@@ -132,10 +139,10 @@ def run_dti_session(
             names=request.names,
             masked=request.mask is not None or not bool(result["brain_mask"].all()),
             notes=notes,
-            quality=quality or None,
+            judge=judge,
             writing=replace(request.writing, obsolete=old),
         )
-    notes += [*result.notes, *quality_notes(MEASURES, quality)]
+    notes += [*judge().notes, *result.notes, *quality_notes(MEASURES, judge().quality or {})]
     return Outcome(plan, written, [*notes, *obsolete_note(old)], result)
 
 
@@ -205,6 +212,15 @@ def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Arra
 def _existing(folder: Path) -> Path:
     """Return the nearest existing parent folder."""
     return folder if folder.is_dir() else _existing(folder.resolve().parent)
+
+
+def _judge(request: DtiRequest, result: TensorMaps, series: DwiSeries | None) -> Judged:
+    """Check the gradient table of a fit and, for BIDS names, evaluate its quality measures."""
+    check = _check(result) if request.check_gradients else None
+    bids = request.names == "bids"
+    return Judged(
+        tuple(gradient_notes(check)), evaluate(MEASURES, DwiEvidence(result, series, check)) if bids else None
+    )
 
 
 def _check(result: TensorMaps) -> GradientCheck:

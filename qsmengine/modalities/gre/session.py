@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,14 +136,15 @@ def run_qsm_session(
     )
     notes += [note for note in result.notes if note not in notes]
     notes += [*sign_notes(result), *_separation_notes(result)]
-    times, quality = {"EchoTimes": list(series.echo_times)}, evaluate(MEASURES, GreEvidence(result, series))
+    times = {"EchoTimes": list(series.echo_times)}
+    quality = cache(partial(evaluate, MEASURES, GreEvidence(result, series)))
     described = Described(
         "qsm", config, device, given.sources, notes, times,
         {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
-        quality_texts(naming, "qsm", MEASURES, quality),
+        measured=lambda: quality_texts(naming, "qsm", MEASURES, quality()),
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
-    return Outcome(plan, files, [*notes, *quality_notes(MEASURES, quality), *outputs.notes], result)
+    return Outcome(plan, files, [*notes, *quality_notes(MEASURES, quality()), *outputs.notes], result)
 
 
 def _separation_notes(result: RunResult) -> list[str]:

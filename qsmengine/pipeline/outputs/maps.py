@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from qsmengine.pipeline.outputs.staging import Writing, staged
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.units import hz_per_ppm
+
+Texts: TypeAlias = Mapping[Path, str | Mapping[str, Any]]
+"""Files, relative to the output folder -> text, or the content of a JSON file."""
 
 _PART = re.compile(
     r"(?:part|echo|e|ph|pha|phase|mag|magn|magnitude|real|re|imag|imaginary|im|raw)-?(?:\d+|mag|phase|real|imag)?",
@@ -121,6 +124,9 @@ class Described:
         Additional entries for the sidecar of one map.
     texts
         Further files, relative to the output folder -> text, or the content of a JSON file.
+    measured
+        Returns such files whose content takes time to find; called while the maps are written. What it raises
+        leaves no file.
     """
 
     kind: str
@@ -131,7 +137,8 @@ class Described:
     acquisition: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     more: Callable[[RunResult, str], Mapping[str, Any]] = lambda *_: {}
-    texts: Mapping[Path, str | Mapping[str, Any]] = field(default_factory=dict)
+    texts: Texts = field(default_factory=dict)
+    measured: Callable[[], Texts] = dict
 
 
 def write_products(
@@ -159,19 +166,22 @@ def write_products(
     shared |= d.metadata
     provenance = provenance_path(naming, d.kind)
     with staged(target, writing.scratch, writing.obsolete) as folder:
-        written = _write_maps(folder, result, naming, products, shared, d.more)
+        texts = dict(d.texts)
+        written = _write_maps(
+            folder, result, naming, products, shared, d.more, lambda: texts.update(d.measured())
+        )
         record = session_record(
             result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings
         )
         write_json(folder / provenance, record)
-        written += [provenance, *write_texts(folder, d.texts)]
+        written += [provenance, *write_texts(folder, texts)]
         written += write_shared_files(
             folder, target, raw_dataset_of(d.sources), ignored, named=naming.source is not None
         )
     return [target / path for path in written]
 
 
-def write_texts(folder: Path, texts: Mapping[Path, str | Mapping[str, Any]]) -> list[Path]:
+def write_texts(folder: Path, texts: Texts) -> list[Path]:
     """Write texts, or the content of JSON files, to paths below `folder`; return the paths."""
     for path, content in texts.items():
         if isinstance(content, str):
@@ -188,8 +198,12 @@ def _write_maps(
     products: Sequence[Product],
     shared: Mapping[str, Any],
     more: Callable[[RunResult, str], Mapping[str, Any]],
+    meanwhile: Callable[[], object],
 ) -> list[Path]:
-    """Write images with sidecars in parallel; the next map leaves the device while others are compressed."""
+    """Write images with sidecars in parallel; the next map leaves the device while others are compressed.
+
+    `meanwhile` is called while they are written.
+    """
     written: list[Path] = []
     outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
 
@@ -208,7 +222,7 @@ def _write_maps(
                 write_map, folder / path, array, result.grid, metadata, later=coverage, description=description
             )
 
-    write_together(jobs())
+    write_together(jobs(), meanwhile)
     return written
 
 

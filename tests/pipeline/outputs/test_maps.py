@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,21 @@ def test_tensor_maps_have_dtifit_s_names(tmp_path):
     assert sidecar(tmp_path / "out" / "x_MD.nii.gz")["Units"] == "mm^2/s"
     with pytest.raises(UsageError, match="exists already"):
         run_dti_session(request, load_config(), cpu())
+
+
+def test_a_check_that_fails_while_tensor_maps_are_written_leaves_no_output(tmp_path, monkeypatch):
+    path, _ = write_dwi(tmp_path / "in")
+
+    def failing(*_args, **_kwargs):
+        raise InputError("the table does not match", field="bvec")
+
+    monkeypatch.setattr("qsmengine.modalities.dwi.session.check_gradients", failing)
+    request = DtiRequest(dwi=path, prefix=tmp_path / "out" / "x")
+    with pytest.raises(InputError, match="does not match"):
+        run_dti_session(request, load_config(), cpu())
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+    outcome = run_dti_session(replace(request, check_gradients=False), load_config(), cpu())
+    assert all(file.is_file() for file in outcome.files)
 
 
 def test_labels_on_another_grid_are_refused(session, config, tmp_path):
