@@ -140,8 +140,12 @@ class Driver:
         session = finished.session
         self._active.pop(session.key, None)
         outcome = finished.outcome
+        if finished.note:
+            self._emit("note", finished.note, session.key)
         if outcome is None:
-            if finished.lost:
+            if finished.returned:
+                self._waiting.appendleft(session)
+            elif finished.lost:
                 self._retry(session)
             else:
                 self._broken(session, finished.error)

@@ -14,17 +14,35 @@ from qsmengine.cohort.plan.model import CohortPlan, Session
 from qsmengine.cohort.work.errors import LostDeviceError
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.cohort.work.execute import run_session
-from qsmengine.errors import describe
+from qsmengine.errors import DeviceError, describe
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A session that left the pool: with its outcome, or after the loss of its worker or an error."""
+    """A session that left the pool.
+
+    Parameters
+    ----------
+    session
+        The session.
+    outcome
+        Its outcome; None if it has none.
+    lost
+        Whether it lost its worker or its GPU.
+    returned
+        Whether it came back without having begun.
+    error
+        Any other error.
+    note
+        About the workers.
+    """
 
     session: Session
     outcome: SessionOutcome | None = None
     lost: bool = False
+    returned: bool = False
     error: str = ""
+    note: str = ""
 
 
 class Pool(Protocol):
@@ -58,6 +76,7 @@ class SerialPool:
         self._plan = plan
         self._stop = stop
         self._cache = HashCache()
+        self._lost = ""
         self._queue: deque[tuple[Session, Options]] = deque()
 
     @property
@@ -70,7 +89,15 @@ class SerialPool:
         self._queue.append((session, options))
 
     def wait(self, seconds: float) -> list[Finished]:
-        """Run the next session; wait if there is none."""
+        """Run the next session; wait if there is none.
+
+        Raises
+        ------
+        DeviceError
+            If an earlier session lost the GPU, which this process can no longer use.
+        """
+        if self._lost and self._queue:
+            raise DeviceError(f"{self._lost}; run again to resume")
         if not self._queue:
             self._stop.wait(seconds)
             return []
@@ -78,7 +105,10 @@ class SerialPool:
         bids, out = Path(self._plan.bids), Path(self._plan.out)
         try:
             outcome = run_session(session, bids, out, options, self._cache, self._stop)
-        except (LostDeviceError, OSError) as error:
+        except LostDeviceError as error:
+            self._lost = str(error)
+            return [Finished(session, error=self._lost)]
+        except OSError as error:
             return [Finished(session, error=describe(error)[0])]
         return [Finished(session, outcome)]
 

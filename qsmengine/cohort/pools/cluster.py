@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -144,7 +145,7 @@ def local_pool(plan: CohortPlan, share: Share, *, dashboard: bool = False, **poo
         client = distributed.Client(cluster, set_as_default=False)
         return DaskPool(
             client, plan, own=ClusterWithScratch(cluster, stack.pop_all()), wanted=share.workers,
-            replenish=lambda: _restart_missing(cluster, share.workers), **pool,
+            replenish=partial(_restart_missing, cluster), leave_out=partial(_leave_out, cluster), **pool,
         )  # fmt: skip
 
 
@@ -160,6 +161,12 @@ def _restart_missing(cluster: Any, workers: int) -> None:
 
     cluster.sync(forget_dead)
     cluster.scale(workers)
+
+
+def _leave_out(cluster: Any, place: str) -> None:
+    """End the worker whose nanny has this address, for good."""
+    names = [name for name, guardian in cluster.workers.items() if guardian.address == place]
+    cluster.sync(cluster.scale_down, names)
 
 
 def join_scheduler(plan: CohortPlan, address: str, *, timeout: float = 10, **pool: Any) -> DaskPool:

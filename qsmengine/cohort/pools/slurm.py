@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def open_slurm(
     update = {
         "threads": settings.threads or profile.cores,
         "memory": settings.memory,
-        "device": settings.device if settings.device != "auto" or profile.gpus else "cpu",
+        "device": settings.device if settings.device != "auto" else "cuda" if profile.gpus else "cpu",
     }
     return pool, options.model_copy(update=update)
 
@@ -150,7 +151,7 @@ def slurm_pool(plan: CohortPlan, profile: SlurmProfile, *, dashboard: bool = Fal
     client = import_module("distributed").Client(cluster, set_as_default=False)
     return DaskPool(
         client, plan, own=ClusterWithScratch(cluster, scratch),
-        replenish=lambda: _submit_again(cluster, profile.jobs), **pool,
+        replenish=partial(_submit_again, cluster), spares=profile.jobs, **pool,
     )  # fmt: skip
 
 

@@ -6,24 +6,22 @@ import everything that a reconstruction needs before the first session.
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+from qsmengine.backend.device import resolve_device
 from qsmengine.cohort.ledger.fingerprints import HashCache, input_files
 from qsmengine.cohort.plan.model import Session
 from qsmengine.cohort.work.errors import LostDeviceError
-from qsmengine.cohort.work.exchange import Options
+from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.cohort.work.execute import run_session
-from qsmengine.errors import QsmengineError
-
-LOST_DEVICE = 70
-"""Exit code of a worker whose GPU no longer responds."""
+from qsmengine.errors import DeviceError, QsmengineError
 
 _caches: dict[str, HashCache] = {}
+_lost: list[str] = []
+"""Why this process can no longer use its GPU."""
 
 
 def dask_setup(worker: Any) -> None:  # noqa: ARG001  (Dask's name and signature)
@@ -51,19 +49,36 @@ def run_remote(session: str, bids: str, out: str, options: str, ahead: str) -> s
         JSON of a :class:`~qsmengine.cohort.work.exchange.SessionOutcome`.
     """
     chosen = Options.model_validate_json(options)
-    cache = _caches.setdefault(chosen.run, HashCache())
+    worker = _this_worker()
     if chosen.spread:
-        number = _number_of_worker()
-        chosen = chosen.model_copy(update={"device": f"cuda:{number % chosen.spread}"})
+        chosen = chosen.model_copy(update={"device": f"cuda:{_number(worker) % chosen.spread}"})
+    planned = Session.model_validate_json(session)
+    place = {"place": str(worker.nanny or worker.address), "address": str(worker.address)}
+    problem = _device_problem(chosen)
+    if problem:
+        return SessionOutcome(session=planned.key, device_problem=problem, **place).model_dump_json()
+    cache = _caches.setdefault(chosen.run, HashCache())
     if ahead:
         reader = threading.Thread(target=_read_ahead, args=(ahead, Path(bids), cache), daemon=True)
         reader.start()
     try:
-        outcome = run_session(Session.model_validate_json(session), Path(bids), Path(out), chosen, cache)
+        outcome = run_session(planned, Path(bids), Path(out), chosen, cache)
     except LostDeviceError as error:
-        print(error, file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(LOST_DEVICE)  # the session restarts elsewhere, and a new process initialises the GPU again
-    return outcome.model_dump_json()
+        _lost.append(str(error))
+        outcome = SessionOutcome(session=planned.key, device_problem=str(error), lost_device=True)
+    return outcome.model_copy(update=place).model_dump_json()
+
+
+def _device_problem(options: Options) -> str:
+    """Reason why this process cannot use the GPU that it was told to use; "" if it can."""
+    if _lost:
+        return _lost[0]
+    if options.device.startswith("cuda"):
+        try:
+            resolve_device(options.device, options.threads)
+        except DeviceError as error:
+            return str(error)
+    return ""
 
 
 def _read_ahead(ahead: str, bids: Path, cache: HashCache) -> None:
@@ -75,8 +90,12 @@ def _read_ahead(ahead: str, bids: Path, cache: HashCache) -> None:
             continue
 
 
-def _number_of_worker() -> int:
+def _this_worker() -> Any:
     from distributed import get_worker
 
-    name = str(get_worker().name)
+    return get_worker()
+
+
+def _number(worker: Any) -> int:
+    name = str(worker.name)
     return int(name) if name.isdecimal() else 0

@@ -62,6 +62,12 @@ class SessionOutcome(BaseModel):
         Wall time in the worker [s].
     worker
         Process that worked on it.
+    place, address
+        Dask worker: the address of the process that guards it, which stays when it is restarted, and its own.
+    device_problem
+        Reason why the GPU of the worker cannot be used; "" if it can.
+    lost_device
+        Whether the GPU was lost during the session. If it could not be used at all, the session has not begun.
     """
 
     session: str
@@ -72,3 +78,7 @@ class SessionOutcome(BaseModel):
     note: str = ""
     seconds: float = 0.0
     worker: str = ""
+    place: str = ""
+    address: str = ""
+    device_problem: str = ""
+    lost_device: bool = False

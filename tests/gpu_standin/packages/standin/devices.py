@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from types import TracebackType
@@ -9,6 +10,9 @@ from typing import Any
 
 COUNT = int(os.environ.get("GPU_STANDIN_DEVICES", "1"))
 """How many GPUs the stand-in pretends to have."""
+_FAILING, _, _AFTER = os.environ.get("GPU_STANDIN_FAILING", "").partition(":")
+"""Number of the GPU that fails, and how many launches in a process succeed before it does."""
+_LAUNCHES = itertools.count(1)
 
 _THREAD = threading.local()
 
@@ -31,6 +35,20 @@ def set_current(index: int) -> None:
 
         raise CUDARuntimeError(101)
     _THREAD.device = index
+
+
+def count_launch() -> None:
+    """Count a launch on the current device.
+
+    Raises
+    ------
+    CUDARuntimeError
+        For the GPU that fails.
+    """
+    if _FAILING and current() == int(_FAILING) and next(_LAUNCHES) > int(_AFTER or 0):
+        from standin.runtime import CUDARuntimeError
+
+        raise CUDARuntimeError(719)
 
 
 class Device:

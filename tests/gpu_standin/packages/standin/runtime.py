@@ -10,6 +10,7 @@ _MESSAGES = {
     2: "cudaErrorMemoryAllocation: out of memory",
     101: "cudaErrorInvalidDevice: invalid device ordinal",
     9: "cudaErrorInvalidConfiguration: invalid configuration argument",
+    719: "cudaErrorLaunchFailure: unspecified launch failure",
     900: "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing",
     901: "cudaErrorStreamCaptureInvalidated: operation failed due to a previous error during capture",
 }

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from standin.counting import note
+from standin.devices import count_launch
 from standin.runtime import CUDARuntimeError
 
 Action = Callable[[], None]
@@ -175,6 +176,7 @@ def queue(kind: str, name: str, size: int, action: Action) -> None:
     if stream._capture is not None:
         stream._capture.append((kind, name, size, action))
         return
+    count_launch()
     note(kind, name, size)
     action()
 
