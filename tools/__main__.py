@@ -16,6 +16,7 @@ COMMANDS = {
     "tutorial": "run the commands of docs/tutorial.md and draw its pictures",
     "screens": "pages of a good session and of faulty ones, for docs/quality.md",
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
+    "xnat": "docker/xnat.json and the labels of the Dockerfiles, from the arguments of qsmengine-bids",
     "submissions": "a QSM-CI submission folder per method, from the registry",
 }
 

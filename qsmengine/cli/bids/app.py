@@ -1,4 +1,4 @@
-"""``qsmengine-bids``: the contract of BIDS Apps, ``qsmengine-bids BIDS OUT participant|group``.
+"""``qsmengine-bids``: the contract of BIDS Apps, ``qsmengine-bids BIDS OUT participant|group``, or both levels.
 
 Exit codes are those of ``qsmengine``: 0 all sessions done, 1 some failed, 2 usage, 3 input, 4 environment, 130
 interrupted.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qsmengine.cohort.plan.model import CohortPlan
     from qsmengine.cohort.run import CohortOutcome
 
+SOME_FAILED = 1
 INTERRUPTED = 130
 
 
@@ -57,9 +58,12 @@ def run(options: Namespace) -> int:
     out = Path(options.output_dir)
     if options.reports_only:
         return _report(out, reporter)
-    if options.analysis_level == "group":
-        return _group(options, out, reporter)
-    return _participants(options, out, device, reporter)
+    code = 0
+    if "participant" in options.analysis_level:
+        code = _participants(options, out, device, reporter)
+        if options.dry_run or code not in {0, SOME_FAILED}:
+            return code
+    return _group(options, out, reporter) or code if "group" in options.analysis_level else code
 
 
 def prepare_work(folder: Path | None) -> None:
@@ -132,7 +136,7 @@ def _check(options: Namespace) -> None:
     """Raise for mutually exclusive arguments and for missing folders."""
     if options.resume and (options.no_resume or options.force):
         raise UsageError("--resume cannot be combined with --no-resume or --force")
-    if options.design is not None and options.analysis_level != "group":
+    if options.design is not None and "group" not in options.analysis_level:
         raise UsageError("--design requires the analysis level group")
     if options.mem is not None:
         memory_bytes(options.mem)

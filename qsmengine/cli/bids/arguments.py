@@ -58,8 +58,8 @@ def _both(flag: str) -> tuple[str, ...]:
 ARGUMENTS = (
     Argument("bids_dir", (), "folder", "raw BIDS dataset"),
     Argument("output_dir", (), "folder", "folder of the derivatives"),
-    Argument("analysis_level", (), "text", "participant: reconstruct; group: collect tables and pages",
-             choices=LEVELS),
+    Argument("analysis_level", (), "text", "participant: reconstruct; group: collect tables and pages; or both",
+             several=True, choices=LEVELS),
     Argument("participant_label", _both("--participant-label"), "text",
              "subjects to process, with or without sub-", several=True),
     Argument("session_label", _both("--session-label"), "text",
@@ -121,7 +121,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = _Parser(
         prog="qsmengine-bids",
-        usage=f"%(prog)s bids_dir output_dir {{{','.join(LEVELS)}}} [options]",
+        usage=f"%(prog)s bids_dir output_dir {{{','.join(LEVELS)}}} ... [options]",
         description="Susceptibility and diffusion maps of a BIDS dataset, as a BIDS App.",
         allow_abbrev=False,
     )
@@ -154,7 +154,7 @@ def _options(argument: Argument) -> dict[str, Any]:
     if argument.choices:
         options["choices"] = argument.choices
     if not argument.flags:
-        return options
+        return options | ({"nargs": "+"} if argument.several else {})
     options["dest"] = argument.name
     if argument.kind == "flag":
         return options | {"action": "store_true"}

@@ -173,7 +173,7 @@ class DaskPool:
             self._retire(outcome)
             return f"{problem}; the worker is left out"
         if not self._may_fall_back:
-            raise DeviceError(f"no usable GPU is left: {problem}; mend it, then run again to resume")
+            raise DeviceError(f"no usable GPU is left: {problem}; replace it, then run again to resume")
         self._on_cpu = True
         self._restart(outcome.address)
         return f"{problem}; no GPU is left, the CPU computes from now on"

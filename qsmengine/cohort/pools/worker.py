@@ -70,7 +70,7 @@ def run_remote(session: str, bids: str, out: str, options: str, ahead: str) -> s
 
 
 def _device_problem(options: Options) -> str:
-    """Reason why this process cannot use the GPU that it was told to use; "" if it can."""
+    """Reason why this process cannot use the GPU of its options; "" if it can."""
     if _lost:
         return _lost[0]
     if options.device.startswith("cuda"):

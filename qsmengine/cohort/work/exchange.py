@@ -67,7 +67,7 @@ class SessionOutcome(BaseModel):
     device_problem
         Reason why the GPU of the worker cannot be used; "" if it can.
     lost_device
-        Whether the GPU was lost during the session. If it could not be used at all, the session has not begun.
+        Whether the GPU was lost during the session; otherwise `device_problem` kept the session from beginning.
     """
 
     session: str

@@ -84,6 +84,16 @@ def test_group_level_gathers_tables_and_fits_models(dataset, tmp_path):
     assert "6 done" in (out / "index.html").read_text()
 
 
+def test_both_levels_run_in_order_even_if_a_session_fails(dataset, tmp_path, monkeypatch):
+    calls = []
+    for name, code in (("_participants", 1), ("_group", 0)):
+        monkeypatch.setattr(bids_app, name, lambda *_, name=name, code=code: calls.append(name) or code)
+    argv = [str(dataset), str(tmp_path / "out"), "participant", "group"]
+    assert main(argv) == 1
+    assert main([*argv, "--dry-run"]) == 1
+    assert calls == ["_participants", "_group", "_participants"]
+
+
 def test_reports_only_computes_nothing(dataset, tmp_path):
     out = tmp_path / "out"
     write_session(out, "sub-01")

@@ -41,7 +41,7 @@ def test_flags_are_spelled_as_users_of_bids_apps_spell_them(given, name, value):
         ([*MUST, "--steps", "fmri"], "invalid choice: 'fmri'"),
         (["bids", "out", "subject"], "invalid choice: 'subject'"),
         (["bids", "out"], "analysis_level"),
-        ([*MUST, "more"], "unknown argument 'more'"),
+        ([*MUST, "more"], "invalid choice: 'more'"),
     ],
 )
 def test_wrong_arguments_are_usage_errors_with_the_nearest_flag(argv, message):
