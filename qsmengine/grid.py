@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.errors import InputError
+from qsmengine.records import record
 
 SAME_VOXEL = 0.01
 """Fraction of a voxel edge by which the corners of equal grids may differ."""
@@ -24,7 +25,7 @@ MIN_VOXEL_SIZE, MAX_VOXEL_SIZE = 0.01, 10.0
 """Plausible range of voxel edges [mm]; values outside indicate a wrong unit."""
 
 
-@dataclass(frozen=True)
+@record
 class Grid:
     """Three-dimensional voxel grid in scanner space.
 

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from qsmengine.backend.toolkit import import_cupy, launch_problem, toolkit_problem
 from qsmengine.data import Array
 from qsmengine.errors import DeviceError, UsageError
+from qsmengine.records import record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +25,7 @@ ALIGNMENT = 64
 """Alignment of CPU buffers in bytes: a cache line."""
 
 
-@dataclass(frozen=True)
+@record
 class Device:
     """Processor that runs the engine.
 

@@ -7,7 +7,6 @@ returns 0, 1 (out of memory) or 2 (too many voxels).
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 from qsmengine.backend.cpu import c_arguments, c_function
 from qsmengine.backend.kernel import Kernel
 from qsmengine.errors import InputError, OutOfMemoryError
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class HostFunction:
     """A function of ``kernels/<source>`` that runs serially on NumPy arrays.
 

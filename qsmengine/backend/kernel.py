@@ -13,6 +13,7 @@ import numpy as np
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.records import record
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
@@ -33,7 +34,7 @@ _LINE = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@record
 class Arg:
     """One parameter: an array with a role and symbolic dimensions, or a scalar."""
 
@@ -50,7 +51,7 @@ class Arg:
         return self.role != "scalar"
 
 
-@dataclass(frozen=True)
+@record
 class Binding:
     """Sizes that follow from the shapes of a kernel's arguments."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qsmengine.data.checks import Array
 from qsmengine.errors import InputError
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class BalancedSeries:
     """Balanced steady states, and the field for their analysis.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from qsmengine.data.checks import Array, check_shape
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
+from qsmengine.records import record
 
 B0_THRESHOLD = 50.0
 """Largest b-value that counts as b = 0 [s/mm^2]."""
@@ -17,7 +18,7 @@ SHELL_WIDTH = 0.2
 """Relative difference below which two b-values belong to one shell."""
 
 
-@dataclass(frozen=True)
+@record
 class DwiSeries:
     """Diffusion-weighted series.
 

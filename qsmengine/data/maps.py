@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qsmengine.data.checks import Array, check_shape
 from qsmengine.grid import Grid
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Map:
     """Quantitative image: `array` (x, y, z[, component]) in `unit` on `grid`."""
 

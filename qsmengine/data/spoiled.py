@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qsmengine.data.checks import Array, check_shape
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class VfaSeries:
     """Spoiled gradient echoes at several flip angles.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +13,7 @@ from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.header import ImageHeader, read_header
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.sidecars import Sidecar, read_sidecar
+from qsmengine.records import record
 from qsmengine.units import GAMMA_HZ_PER_T
 
 ECHO_TIME_TOLERANCE = 1e-6
@@ -26,7 +26,7 @@ FIELD_TOLERANCE = 0.02
 """Largest difference [T] between field strengths that count as equal."""
 
 
-@dataclass(frozen=True)
+@record
 class SeriesFile:
     """A file of a series before its voxels are read."""
 
@@ -42,7 +42,7 @@ class SeriesFile:
         return (self.header.shape[3] if len(self.header.shape) > 3 else 1) // self.repetitions
 
 
-@dataclass(frozen=True)
+@record
 class EchoGroup:
     """Files of one part ("magnitude", "phase", "real", "imag") in the given order."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -18,6 +17,7 @@ from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.nifti import read_image
 from qsmengine.io.vfa import REPETITION
+from qsmengine.records import record
 
 Kind: TypeAlias = Literal["map", "afi", "double_angle"]
 
@@ -29,7 +29,7 @@ EQUAL = 0.02
 """Largest relative difference of flip angles that count as equal, or as one and its double."""
 
 
-@dataclass(frozen=True)
+@record
 class B1File:
     """Map of B1 on disk, or the two images of a B1 mapping; the voxels are not read.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +17,13 @@ from qsmengine.io.gradients import clean_b_vectors, isotropic_volumes, read_b_va
 from qsmengine.io.header import ImageHeader, read_header
 from qsmengine.io.inheritance import Folders, find_inherited
 from qsmengine.io.nifti import read_image
+from qsmengine.records import record
 
 _ANY = np.array([1.0, 0.0, 0.0])
 """Placeholder direction of an excluded volume, so that the checks of the table ignore it."""
 
 
-@dataclass(frozen=True)
+@record
 class DwiLoaded:
     """Series, decisions made while loading it, and its source files."""
 
@@ -32,7 +32,7 @@ class DwiLoaded:
     sources: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
+@record
 class DwiFile:
     """Series on disk: header, grid and checked table; the voxels are not read.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,11 +21,12 @@ from qsmengine.io._series import (
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.phase import PhaseUnits, check_units
+from qsmengine.records import record
 
 Paths: TypeAlias = str | Path | Sequence[str | Path] | None
 
 
-@dataclass(frozen=True)
+@record
 class GreFiles:
     """Series on disk with consistent headers and sidecars; the voxels are not read.
 

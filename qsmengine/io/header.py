@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from qsmengine.io._affine import affine_of
 from qsmengine.io._formats import MGH_VERSION, describe_foreign, mgh_facts
 from qsmengine.io._nifti_header import NiftiHeader
 from qsmengine.io._stream import open_bytes
+from qsmengine.records import record
 
 MAX_DIMENSION = 4096
 MGH = "mgh"
@@ -30,7 +30,7 @@ _TIME_UNITS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 _MAGIC = {1: (344, {b"n+1": True, b"ni1": False}), 2: (4, {b"n+2": True, b"ni2": False})}
 
 
-@dataclass(frozen=True)
+@record
 class ImageHeader:
     """Header of an image file, as stored.
 

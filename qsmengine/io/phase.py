@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +29,7 @@ from qsmengine.errors import InputError
 from qsmengine.io.header import ImageHeader
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import scale_stored
+from qsmengine.records import record
 
 PhaseUnits: TypeAlias = str
 """Name of a known range, or the two values that stand for -pi and pi, such as "-180..180"."""
@@ -42,7 +42,7 @@ OVERRIDE = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class _Range:
     units: PhaseUnits
     low: float
@@ -77,7 +77,7 @@ _STORED = _Range(
 )
 
 
-@dataclass(frozen=True)
+@record
 class PhaseFile:
     """Phase image as stored: voxels without slope and intercept, header, and Units of the sidecar."""
 
@@ -86,7 +86,7 @@ class PhaseFile:
     declared_units: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class _Span:
     """Smallest and largest finite value of a file, stored and scaled."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from qsmengine.records import record
 
-@dataclass(frozen=True)
+
+@record
 class Process:
     """Process on a machine.
 

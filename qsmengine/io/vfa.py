@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.data import Array, VfaSeries
@@ -12,12 +11,13 @@ from qsmengine.grid import Grid
 from qsmengine.io._series import SeriesFile
 from qsmengine.io._volumes import open_volumes, read_volumes
 from qsmengine.io.inheritance import Folders
+from qsmengine.records import record
 
 REPETITION = ("RepetitionTimeExcitation", "RepetitionTime")
 """Fields of the time between pulses [s], the one that BIDS prescribes first."""
 
 
-@dataclass(frozen=True)
+@record
 class VfaFile:
     """Series on disk with consistent headers and sidecars; the voxels are not read.
 
@@ -56,7 +56,7 @@ class VfaFile:
         return tuple(path for file in self.files for path in (file.path, *file.sidecar.files))
 
 
-@dataclass(frozen=True)
+@record
 class VfaLoaded:
     """Series, decisions made while loading it, and voxels without usable values.
 

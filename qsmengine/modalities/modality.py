@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qsmengine.backend.device import Device
 from qsmengine.grid import Grid
@@ -17,17 +17,20 @@ from qsmengine.modalities.quality import Measure
 from qsmengine.modalities.raw import Pictures
 from qsmengine.modalities.series import Series
 from qsmengine.modalities.style import Curve, Style
-from qsmengine.phantom.drawing import Drawing
-from qsmengine.phantom.head import VirtualHead
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.records import record
+
+if TYPE_CHECKING:
+    from qsmengine.phantom.drawing import Drawing
+    from qsmengine.phantom.head import VirtualHead
 
 
-@dataclass(frozen=True)
+@record
 class Opening:
     """Settings for opening a series: configuration, overrides of the sidecars, and folder listings.
 
@@ -47,7 +50,7 @@ class Opening:
     folders: Folders = field(default_factory=Folders)
 
 
-@dataclass(frozen=True)
+@record
 class Opened:
     """Description of a series from headers, sidecars and tables; no voxel is read.
 
@@ -75,7 +78,7 @@ class Opened:
     unused: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Task:
     """Session to run.
 
@@ -119,7 +122,7 @@ SLAB_MM = 16.0
 """Thickness of the slab of projections [mm]."""
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """Row of pictures on a session's page.
 
@@ -161,14 +164,14 @@ class Row:
 
 Parts: TypeAlias = Mapping[str, Sequence[Path]]
 Reconstruct: TypeAlias = Callable[[Task, Config, Device, bool, ProgressCallback | None], Outcome]
-WarmUp: TypeAlias = Callable[[VirtualHead, Device], Mapping[str, Callable[[], object]]]
+WarmUp: TypeAlias = "Callable[[VirtualHead, Device], Mapping[str, Callable[[], object]]]"
 
 
 def _nothing(_: Mapping[str, object]) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True)
+@record
 class Modality:
     """Description of a modality for cohorts, reports and region tables.
 

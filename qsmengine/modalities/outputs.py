@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from qsmengine.modalities.registry import ignored
@@ -13,9 +13,10 @@ from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Outputs:
     """Files that a session writes.
 

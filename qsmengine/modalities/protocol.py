@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+from qsmengine.records import record
 
 Facts: TypeAlias = Mapping[str, Any]
 """Facts of an acquisition by their names in the provenance, such as EchoTimes [s] and VoxelSize [mm]."""
 OWN = "own criterion"
 
 
-@dataclass(frozen=True)
+@record
 class Check:
     """Result of one check.
 
@@ -38,7 +39,7 @@ class Check:
     source: str = OWN
 
 
-@dataclass(frozen=True)
+@record
 class Recommendation:
     """Recommendation for a modality.
 

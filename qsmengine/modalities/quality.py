@@ -11,7 +11,6 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from qsmengine.io.cells import guard
 from qsmengine.pipeline.outputs.maps import Naming
+from qsmengine.records import record
 
 Light: TypeAlias = Literal["green", "amber", "red"]
 Value: TypeAlias = float | str | None
@@ -30,7 +30,7 @@ LIGHT, REASONS = "light", "reasons"
 """Columns that precede the measures."""
 
 
-@dataclass(frozen=True)
+@record
 class Range:
     """Closed interval of values; None is unbounded."""
 
@@ -47,7 +47,7 @@ class Range:
         return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
 
 
-@dataclass(frozen=True)
+@record
 class Measure:
     """Quality measure.
 

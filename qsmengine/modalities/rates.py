@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +10,10 @@ import numpy.typing as npt
 from qsmengine.backend.device import to_numpy
 from qsmengine.modalities.quality import Measure
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class RateEvidence:
     """Result of a run with a brain mask."""
 

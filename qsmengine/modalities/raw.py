@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,9 +11,10 @@ import numpy.typing as npt
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile
 from qsmengine.modalities.style import Style
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class RawSeries:
     """Raw images that a reconstruction was made from, and its results.
 
@@ -34,7 +34,7 @@ class RawSeries:
     find: Callable[[str], Path | None]
 
 
-@dataclass(frozen=True)
+@record
 class Drawn:
     """Image for the page.
 

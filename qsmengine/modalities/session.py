@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -28,10 +28,11 @@ from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 from qsmengine.stages.object_size import sized_grid
 
 
-@dataclass(frozen=True)
+@record
 class Request:
     """Files and settings common to the sessions of all modalities.
 
@@ -88,7 +89,7 @@ R = TypeVar("R", bound=Request)
 F = TypeVar("F", bound=OpenSeries)
 
 
-@dataclass(frozen=True)
+@record
 class Run(Generic[R, F]):
     """Session whose outputs have been checked: its files, settings, and `notes`, which its steps extend."""
 
@@ -124,7 +125,7 @@ class Run(Generic[R, F]):
         return mask, sized_grid(grid, {"mask": mask}, device=self.device)
 
 
-@dataclass(frozen=True)
+@record
 class Computed:
     """Maps of a session.
 
@@ -158,7 +159,7 @@ def _no_acquisition(_: object) -> dict[str, Any]:
     return {}
 
 
-@dataclass(frozen=True)
+@record
 class Session(Generic[R, F]):
     """Steps of a modality's session.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Style:
     """Colour map, window (None: from the image) and unit of a kind of map; factor for the file's values."""
 
@@ -15,7 +15,7 @@ class Style:
     factor: float = 1.0
 
 
-@dataclass(frozen=True)
+@record
 class Curve:
     """Curve over time on a session's page, with the voxels it was measured in.
 

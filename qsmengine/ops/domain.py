@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,12 +10,13 @@ from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array, check_not_empty
 from qsmengine.grid import Grid, Vector3
+from qsmengine.records import record
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 """First corner of a box, and one past its last."""
 
 
-@dataclass(frozen=True)
+@record
 class Domain:
     """Box of an image, zero-padded for circular convolutions.
 

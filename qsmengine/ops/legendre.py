@@ -6,7 +6,6 @@ along their axis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -15,9 +14,10 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import FloatArray
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class LegendreBasis:
     """Products of Legendre polynomials over the bounding box of a mask.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qsmengine.grid import FloatArray, Grid
+from qsmengine.records import record
 
 SLAB = 8
 """Planes that are resampled together."""
@@ -24,7 +24,7 @@ POINTS = 3
 Volume = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@record
 class Warp:
     """Displacement field (x, y, z, 3) [mm] along the scanner's axes, on its grid; 0 outside."""
 
@@ -41,7 +41,7 @@ class Warp:
         return np.asarray(np.stack(parts, axis=-1), dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@record
 class Transform:
     """Transform from the fixed to the moving image.
 

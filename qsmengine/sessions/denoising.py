@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,14 @@ from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.pipeline.outputs.maps import write_map
 from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged
+from qsmengine.records import record
 from qsmengine.stages.registry import get_method
 
 _ESTIMATED = ("auto", "local", "repeats")
 _KEPT = ("EchoTime", "MagneticFieldStrength", "Units")
 
 
-@dataclass(frozen=True)
+@record
 class DenoiseRequest:
     """Files and settings.
 

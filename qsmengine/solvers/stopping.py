@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from qsmengine.records import record
 
-@dataclass(frozen=True)
+
+@record
 class SolverStatus:
     """State of an iterative solver.
 
@@ -34,7 +35,7 @@ SolverCallback: TypeAlias = Callable[[SolverStatus], bool | None]
 """Called at every convergence test; returning False stops the solver."""
 
 
-@dataclass(frozen=True)
+@record
 class Stopping:
     """Stopping rule of an iterative solver.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from qsmengine.backend.signatures.tv_absolute import TV_DATA_STEP_ABSOLUTE, TV_D
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
 from qsmengine.ops.gradient import laplacian_spectra
+from qsmengine.records import record
 from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import Stopping
 from qsmengine.solvers.uniform import UniformRegions
@@ -48,7 +48,7 @@ def squared_error(
     launch(TV_DATA_STEP, device, ax=ax, u=u, f=f, w2=w2, mu=mu, relax=relax)
 
 
-@dataclass(frozen=True)
+@record
 class PhaseError:
     """Data step of loss(e) = (1 - cos(r e)) / r^2: e^2 / 2 for small e, invariant to whole turns of r e.
 
@@ -76,7 +76,7 @@ def absolute_error(
     launch(TV_DATA_STEP_ABSOLUTE, device, ax=ax, u=u, f=f, w2=w2, mu=mu, relax=relax)
 
 
-@dataclass(frozen=True)
+@record
 class AbsolutePhaseError:
     """Data step of loss(e) = |exp(i r e) - 1| / r, weighted by W: |e| for small e, invariant to whole turns.
 
@@ -98,7 +98,7 @@ class AbsolutePhaseError:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class TvProblem:
     """min_x sum W^p loss(A x - f) + lam ||grad x||_1 on a periodic grid, x of zero mean; p the loss's order.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from qsmengine.backend.cuda_errors import memory_errors
@@ -14,12 +13,13 @@ from qsmengine.data import Array
 from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import kernel_margin
+from qsmengine.records import record
 from qsmengine.stages.checks import check_inputs, check_results
 from qsmengine.stages.params import Params
 from qsmengine.stages.placement import place_images
 
 
-@dataclass(frozen=True)
+@record
 class Method:
     """One registered method of a stage.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, get_args
 
 from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qsmengine.errors import UsageError
+from qsmengine.records import record
 
 SMALLEST, LARGEST = 1e-12, 1e12
 """Least and greatest size of a number other than 0."""
@@ -16,7 +16,7 @@ MAX_LENGTH = 300.0
 """Largest length of a method [mm]: more than an adult's head."""
 
 
-@dataclass(frozen=True)
+@record
 class LengthPower:
     """Power of mm in a parameter's unit: 1 for mm and ppm mm, 2 for mm^2, and so on."""
 

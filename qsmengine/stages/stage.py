@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from qsmengine.records import record
 
 Presence: TypeAlias = Literal["required", "optional", "extra", "internal"]
 """Required; switched off by ``none``; run only if a method is named; or internal, without a configuration."""
 
 
-@dataclass(frozen=True)
+@record
 class Stage:
     """A stage of a reconstruction, configured by one section.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Naming
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
+from qsmengine.records import record
 from qsmengine.stages.perfusion.timing import find_bolus
 
 
-@dataclass(frozen=True)
+@record
 class DscRequest(Request):
     """Files of a bolus session; its images are 4-D, one per echo.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +12,7 @@ from qsmengine.data import DwiSeries
 from qsmengine.modalities.quality import Measure, Range
 from qsmengine.modalities.shifts import largest_translation
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 from qsmengine.stages.diffusion.gradient_check import MARGIN, GradientCheck
 from qsmengine.stages.diffusion.slices import SliceParams, outlier_slices, same_b
 
@@ -22,7 +22,7 @@ NORMAL = 1.4826
 """Standard deviation of normal values over their median absolute deviation."""
 
 
-@dataclass(frozen=True)
+@record
 class DwiEvidence:
     """Result of a fit, its series (None: fitted in slabs), and the check of the table (None: not made)."""
 

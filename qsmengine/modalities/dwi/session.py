@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -42,11 +42,12 @@ from qsmengine.pipeline.outputs.staging import Writing, check_output
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
+from qsmengine.records import record
 from qsmengine.stages.diffusion.gradient_check import GradientCheck, check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
 
-@dataclass(frozen=True)
+@record
 class DtiRequest:
     """Files of a diffusion session.
 

@@ -7,7 +7,6 @@ memory allows; intermediate maps are kept in files.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +26,13 @@ from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record
+from qsmengine.records import record
 
 MAX_BAD_FRACTION = 0.05
 """Largest tolerated fraction of NaN or infinite signal values."""
 
 
-@dataclass(frozen=True)
+@record
 class Slabs:
     """Division of `slices` slices into slabs of `depth` slices."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from qsmengine.modalities.gre.sign_check import deep_values, iron_contrast
 from qsmengine.modalities.gre.streaks import streak_score
 from qsmengine.modalities.quality import Measure, Range, Value, near_layers
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 from qsmengine.units import rad_per_ppm
 
 RIM = 3
@@ -25,7 +25,7 @@ LARGE = 1.0
 PPB = 1e3
 
 
-@dataclass(frozen=True)
+@record
 class GreEvidence:
     """Result of a run and the series it came from; arrays are copied to the host when first used."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,13 +31,14 @@ from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 from qsmengine.stages.object_size import size_notes
 
 LEAST_VOXELS = 8
 """Number of voxels along an axis below which a note is added."""
 
 
-@dataclass(frozen=True)
+@record
 class QsmRequest:
     """Files of a gradient-echo session; see :func:`qsmengine.io.gre.load_gre` for the parts.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from qsmengine.modalities.modality import Task
 from qsmengine.modalities.rates import RateEvidence
 from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.modalities.transmit import B1, load_b1
+from qsmengine.records import record
 from qsmengine.stages.relaxometry.spin_echo import echo_spacing
 
 
-@dataclass(frozen=True)
+@record
 class MeseRequest(Request):
     """Files of a session: one image per echo, or one with the echoes as volumes.
 

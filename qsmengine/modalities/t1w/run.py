@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 from qsmengine.stages.anatomy.head_size import HeadSize, centres_of, head_size
 from qsmengine.stages.anatomy.network import CLASSES
 from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, segment, sides
@@ -51,7 +52,7 @@ class BrainVolumes(NamedTuple):
         return None if self.size is None else volume * self.size.scaling
 
 
-@dataclass(frozen=True)
+@record
 class AnatomyMaps(RunResult):
     """Maps ``gm``, ``wm``, ``csf``, ``corrected``, ``dgm`` and ``brain_mask``, and volumes."""
 

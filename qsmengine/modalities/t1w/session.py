@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from qsmengine.modalities.t1w.run import AnatomyMaps, BrainVolumes, run_anatomy
 from qsmengine.modalities.t1w.series import IMAGE, LESIONS, MASK, STEP
 from qsmengine.modalities.t1w.stages import plan_anatomy
 from qsmengine.pipeline.outputs.maps import Naming
+from qsmengine.records import record
 
 MISSING = "n/a"
 STRUCTURE_COLUMNS = {
@@ -63,7 +64,7 @@ VOLUME_COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class AnatomyRequest(Request):
     """Files of a session; `lesions` is a mask of lesions of white matter on the image's grid."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, FIELD
 from qsmengine.modalities.vfa.run import VfaMaps, brain_mask, roles_of, run_vfa
 from qsmengine.modalities.vfa.series import OWN, STEP
 from qsmengine.modalities.vfa.stages import plan_vfa
+from qsmengine.records import record
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 
 
-@dataclass(frozen=True)
+@record
 class VfaRequest(Request):
     """Files of a session: one image per flip angle and echo, or one per flip angle with its echoes as volumes.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +26,7 @@ from qsmengine.pipeline.outputs.provenance import describe_step, machine, sessio
 from qsmengine.pipeline.outputs.staging import Writing, staged
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 from qsmengine.units import hz_per_ppm
 
 Texts: TypeAlias = Mapping[Path, str | Mapping[str, Any]]
@@ -37,7 +38,7 @@ _PART = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@record
 class Naming:
     """Names of a session's outputs, derived from its first input.
 
@@ -102,7 +103,7 @@ def product_files(plan: Plan, naming: Naming, products: Sequence[Product], kind:
     return [*sorted(images), *sorted(sidecars), provenance_path(naming, kind), *shared]
 
 
-@dataclass(frozen=True)
+@record
 class Described:
     """Description of a run for sidecars and provenance, in addition to its maps.
 

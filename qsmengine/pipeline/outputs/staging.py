@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.errors import UsageError
@@ -13,13 +12,14 @@ from qsmengine.io.atomic import sync_folders
 from qsmengine.io.owned import abandoned, make_owned
 from qsmengine.io.sidecars import read_json
 from qsmengine.pipeline.outputs.publishing import NEW, files_below, publish, settle
+from qsmengine.records import record
 
 _DESCRIPTION = "dataset_description.json"
 _SHARED = (_DESCRIPTION, ".bidsignore")
 """Files of the whole dataset, shared by several runs into one folder."""
 
 
-@dataclass(frozen=True)
+@record
 class Writing:
     """Options for writing the outputs of a run.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.errors import UsageError
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Outcome:
     """Outcome of a session or dry run: plan, files, notes; `result` is None after a dry run."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.memory import available_memory
@@ -11,6 +11,7 @@ from qsmengine.data import Array
 from qsmengine.errors import OutOfMemoryError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.model import Config, stage_of
+from qsmengine.records import record
 from qsmengine.stages.checks import SERIES, TABLES
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import field_weight
@@ -33,7 +34,7 @@ FALLBACKS = {"field_mask": "brain_mask"}
 """Substitutes for arrays that no step produced."""
 
 
-@dataclass(frozen=True)
+@record
 class Derived:
     """Array computed from others just before the step that needs it: `make(*sources)`."""
 
@@ -45,7 +46,7 @@ DERIVED = {"weight": Derived(field_weight, ("noise", "mask"))}
 """Argument of methods -> its derivation, recomputed for every step because the masks differ."""
 
 
-@dataclass(frozen=True)
+@record
 class Use:
     """Use of a stage in the sequence of a modality.
 
@@ -73,7 +74,7 @@ def sections_of(uses: Iterable[Use]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(use.section for use in uses if not use.method))
 
 
-@dataclass(frozen=True)
+@record
 class PlanStep:
     """Method with its parameters, and the names of its arguments among the arrays of the run.
 
@@ -108,7 +109,7 @@ class PlanStep:
         return f"{self.section.replace('_', ' ')}: {self.method.name}"
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """Steps in order, and notes on steps that are skipped."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from qsmengine.records import record
 
-@dataclass(frozen=True)
+
+@record
 class Progress:
     """State of a run.
 

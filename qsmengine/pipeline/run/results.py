@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from qsmengine.backend.device import to_numpy
@@ -12,10 +12,11 @@ from qsmengine.errors import DeviceError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.on_demand import later
 from qsmengine.pipeline.run.plan import PlanStep
+from qsmengine.records import record
 from qsmengine.solvers.stopping import SolverStatus
 
 
-@dataclass(frozen=True)
+@record
 class Record:
     """Record of one step: its duration and, for iterative solvers, the reason for stopping."""
 
@@ -24,7 +25,7 @@ class Record:
     solver: SolverStatus | None = None
 
 
-@dataclass(frozen=True)
+@record
 class RunResult:
     """Maps of a run and their origin.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from qsmengine.backend.signatures.tensor import MAPS, TENSOR_DEVIATION, VOXEL_TI
 from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.records import record
 from qsmengine.stages.diffusion.design import Design, tensor_design
 from qsmengine.stages.diffusion.planes import Planes, as_planes
 from qsmengine.stages.params import Params
@@ -88,7 +88,7 @@ class Problem(NamedTuple):
         }
 
 
-@dataclass(frozen=True)
+@record
 class TensorFit:
     """Maps of a fitted tensor, (x, y, z[, component]) float32 in the memory order of the signal.
 

@@ -15,8 +15,6 @@ References: Hoy et al. 2014, 10.1016/j.neuroimage.2014.09.053; Henriques et al. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from pydantic import Field
 
@@ -26,6 +24,7 @@ from qsmengine.backend.signatures.free_water import FREE_WATER_FIT, WATER_MAPS
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.records import record
 from qsmengine.stages.diffusion.design import shells
 from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, TensorFit, pose, results
 from qsmengine.stages.method import Method
@@ -43,7 +42,7 @@ class FreeWaterParams(FitParams):
     max_steps: int = Field(100, ge=1, le=1000, description="steps after which a voxel counts as not converged")
 
 
-@dataclass(frozen=True)
+@record
 class FreeWaterResult(TensorFit):
     """Maps of the tissue's tensor and of free water.
 

@@ -19,8 +19,6 @@ RK); Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028 (weights); Hansen et 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from pydantic import Field
 
@@ -30,6 +28,7 @@ from qsmengine.backend.signatures.kurtosis import KURTOSIS_FIT, KURTOSIS_MAPS
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
+from qsmengine.records import record
 from qsmengine.stages.diffusion.design import (
     RANK_TOLERANCE,
     Design,
@@ -74,7 +73,7 @@ class ConstrainedKurtosisParams(KurtosisParams):
     )
 
 
-@dataclass(frozen=True)
+@record
 class KurtosisResult(TensorResult):
     """Maps of the tensor and of the kurtosis.
 

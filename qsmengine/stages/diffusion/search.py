@@ -21,8 +21,6 @@ distribution).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from pydantic import Field
 
@@ -32,6 +30,7 @@ from qsmengine.backend.signatures.tensor import TENSOR_SEARCH
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.records import record
 from qsmengine.stages.diffusion.fitting import (
     INPUTS,
     TENSOR_OUTPUTS,
@@ -69,7 +68,7 @@ class RestoreParams(SearchParams):
     )
 
 
-@dataclass(frozen=True)
+@record
 class RestoreResult(TensorFit):
     """Maps of the tensor; ``outliers`` (x, y, z, volume) uint8 is 1 where a measurement was excluded.
 

@@ -21,7 +21,6 @@ Ennis and Kindlmann 2006, 10.1002/mrm.20741.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -31,6 +30,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tensor import TENSOR_FIT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
+from qsmengine.records import record
 from qsmengine.stages.diffusion.fitting import (
     INPUTS,
     TENSOR_OUTPUTS,
@@ -85,7 +85,7 @@ class IwlsParams(TensorParams):
     )
 
 
-@dataclass(frozen=True)
+@record
 class TensorResult(TensorFit):
     """Maps of the tensor; ``sse`` is the unweighted sum of squared residuals of log S [1]."""
 

@@ -6,8 +6,6 @@ b = ln B1. b is a sum of products of Legendre polynomials; its mean is not deter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
@@ -15,6 +13,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.ops.legendre import LegendreBasis, spread_voxels
+from qsmengine.records import record
 from qsmengine.stages.echoes import checked_mask
 
 RATES = (0.1, 5.0)
@@ -25,7 +24,7 @@ LEAST = 20
 """Least number of voxels per polynomial."""
 
 
-@dataclass(frozen=True)
+@record
 class ApparentRate:
     """Voxels of a map of R1 at nominal flip angles.
 

@@ -7,7 +7,6 @@ time are the echoes of one acquisition; the kernels take them one after the othe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
+from qsmengine.records import record
 from qsmengine.stages.echoes import checked_mask, echo_first
 
 LARGEST_ANGLE = 180.0
@@ -32,7 +32,7 @@ LATEST = 1.0
 """Latest echo time [s]."""
 
 
-@dataclass(frozen=True)
+@record
 class Protocol:
     """Acquisition of the volumes, one entry per volume.
 
@@ -109,7 +109,7 @@ class Protocol:
         return len(times) == 1
 
 
-@dataclass(frozen=True)
+@record
 class Volumes:
     """Volumes on the device in the order of the kernels, scaled to a largest value of 1 by `scale`.
 
