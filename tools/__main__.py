@@ -17,6 +17,7 @@ COMMANDS = {
     "screens": "pages of a good session and of faulty ones, for docs/quality.md",
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
     "xnat": "docker/xnat.json and the labels of the Dockerfiles, from the arguments of qsmengine-bids",
+    "openrecon": "docker/openrecon.json, from the parameters of qsmengine serve",
     "submissions": "a QSM-CI submission folder per method, from the registry",
 }
 

@@ -137,6 +137,11 @@ _OTHERS = (
         "Convert DICOM to BIDS with dcm2niix: series that qsmengine can process, and T1-weighted images.",
     ),
     Command(
+        "serve",
+        "qsmengine.cli.commands.serve",
+        "Serve a scanner: magnitude and phase images in, susceptibility, R2*, uncertainty and SWI back (MRD).",
+    ),
+    Command(
         "doctor",
         "qsmengine.cli.commands.doctor",
         "Check what is usable on this machine: CPU kernels, threads, FFT, GPUs, CUDA and optional packages.",

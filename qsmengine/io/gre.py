@@ -104,7 +104,7 @@ def load_gre(
 
     def load(repetition: int) -> tuple[Array, Array, npt.NDArray[np.bool_] | None]:
         magnitudes, phases = _arrays(files, repetition, phase_units, phase_sign, notes)
-        unknown = _check_signal(magnitudes, phases, files.groups, notes)
+        unknown = check_signal(magnitudes, phases, (files.groups[0].title, files.groups[-1].title), notes)
         correct_slices(magnitudes, phases, slice_alternation, notes)
         if len(files.echo_times) > 1:
             names = files.echo_names(0), files.echo_names(-1)
@@ -208,19 +208,27 @@ def _note_vendor(groups: Sequence[EchoGroup], sign: int, notes: list[str]) -> No
         )
 
 
-def _check_signal(
-    magnitude: Array, phase: Array, groups: Sequence[EchoGroup], notes: list[str]
+def check_signal(
+    magnitude: Array, phase: Array, titles: tuple[str, str], notes: list[str]
 ) -> npt.NDArray[np.bool_] | None:
-    """Clean the series in place; return the voxels without usable values, None if there are none."""
-    parts = [("magnitude", magnitude, groups[0].title), ("phase", phase, groups[-1].title)]
+    """Clean a series (x, y, z, echo) in place; return the voxels without usable values, None if there are none.
+
+    `titles` name magnitude and phase in messages. A voxel that is not finite in one echo becomes 0 in all.
+
+    Raises
+    ------
+    InputError
+        For an echo without signal, or with too many unusable voxels.
+    """
+    parts = [("magnitude", magnitude, titles[0]), ("phase", phase, titles[1])]
     unknown = clear_unknown(parts, "echo", notes)
-    zero_negative(magnitude, "magnitude", groups[0].title, notes)
+    zero_negative(magnitude, "magnitude", titles[0], notes)
     for echo in range(magnitude.shape[3]):
         if not magnitude[..., echo].any():
-            raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=groups[0].title)
+            raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=titles[0])
         if not np.ptp(phase[..., echo]) > 0.0:
-            raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=groups[-1].title)
-        _note_clipped(magnitude[..., echo], echo + 1, groups[0].title, notes)
+            raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=titles[1])
+        _note_clipped(magnitude[..., echo], echo + 1, titles[0], notes)
     return unknown
 
 

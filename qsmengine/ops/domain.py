@@ -14,6 +14,8 @@ from qsmengine.records import record
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
 """First corner of a box, and one past its last."""
+ROUNDING = 1e-5
+"""Voxels by which a length may exceed a whole number: headers hold voxel sizes of 32 bits."""
 
 
 @record
@@ -105,8 +107,13 @@ class Domain:
 
 def kernel_margin(box: tuple[int, int, int], voxel_size: Vector3, reach: float) -> tuple[int, int, int]:
     """Return the padding [voxels] of a box for a kernel of `reach` [mm], at most the length of the box."""
-    x, y, z = (min(math.ceil(reach / h), n) for n, h in zip(box, voxel_size, strict=True))
+    x, y, z = (min(whole_voxels(reach / h), n) for n, h in zip(box, voxel_size, strict=True))
     return x, y, z
+
+
+def whole_voxels(length: float) -> int:
+    """Return a length [voxels] rounded up; the rounding of a header's voxel size does not add a voxel."""
+    return math.ceil(length - ROUNDING)
 
 
 def bounding_box(mask: Array) -> Box:

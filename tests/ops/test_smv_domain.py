@@ -8,7 +8,7 @@ import pytest
 from qsmengine.backend.device import to_numpy
 from qsmengine.backend.fft import RealFFT
 from qsmengine.errors import InputError
-from qsmengine.ops.domain import Domain, bounding_box
+from qsmengine.ops.domain import Domain, bounding_box, kernel_margin
 from qsmengine.ops.smv import balance_spectrum, sphere_offsets, sphere_spectrum
 
 
@@ -59,6 +59,14 @@ def test_a_domain_returns_what_it_was_given(device, rng):
     assert array.shape == domain.shape
     assert all(s >= (b - a) + 5 for s, a, b in zip(domain.shape, domain.start, domain.stop, strict=True))
     assert np.array_equal(to_numpy(domain.extract(array)), np.where(mask, image.astype(np.float32), 0))
+
+
+def test_rounding_of_voxel_sizes_does_not_change_a_margin():
+    exact = kernel_margin((40, 40, 40), (3.0, 3.0, 3.0), 30.0)
+    assert exact == (10, 10, 10)
+    for edge in (3.0 * (1 - 2e-16), 3.0 * (1 + 2e-16), float(np.float32(3.0 - 2e-7))):
+        assert kernel_margin((40, 40, 40), (edge, edge, edge), 30.0) == exact
+    assert kernel_margin((40, 40, 40), (2.999, 3.001, 3.1), 30.0) == (11, 10, 10)
 
 
 def test_bounding_box_is_tight_and_an_empty_mask_refused():

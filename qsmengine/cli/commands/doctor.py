@@ -16,6 +16,7 @@ _OPTIONAL = {
     "pandas": "tables (extra stats)",
     "statsmodels": "group models (extra stats)",
     "cupy": "GPU (extra cuda12 or cuda13)",
+    "ismrmrd": "scanner server (extra scanner)",
 }
 
 

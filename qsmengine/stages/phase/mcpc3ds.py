@@ -31,7 +31,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.phase import HERMITIAN_PRODUCT, OFFSET_PHASOR, SUBTRACT_OFFSET
 from qsmengine.data import Array
 from qsmengine.grid import Grid, Vector3
-from qsmengine.ops.domain import Domain
+from qsmengine.ops.domain import Domain, whole_voxels
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Params
@@ -183,7 +183,7 @@ class _Smoothing:
 
     def __init__(self, inside: Array, sigma: Vector3, device: Device) -> None:
         self._none = max(sigma) == 0
-        self._domain = Domain.around(inside > 0, math.ceil(_REACH * max(sigma)), device)
+        self._domain = Domain.around(inside > 0, whole_voxels(_REACH * max(sigma)), device)
         self._fft = RealFFT(self._domain.shape, device)
         self._response = _gaussian(self._domain.shape, sigma, device)
 
