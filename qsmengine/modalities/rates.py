@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,16 @@ class RateEvidence:
 
     result: RunResult
 
+    @cached_property
+    def brain(self) -> npt.NDArray[np.bool_]:
+        """Mask (z, y, x), in the memory order of image files."""
+        return np.ascontiguousarray(to_numpy(self.result["brain_mask"]).T > 0)
+
     def inside(self, name: str) -> npt.NDArray[np.float32] | None:
         """Return a map (voxel,) in the brain, None if the run did not make it."""
         if name not in self.result.maps:
             return None
-        brain = to_numpy(self.result["brain_mask"]) > 0
-        return np.asarray(to_numpy(self.result[name])[brain], dtype=np.float32)
+        return np.asarray(to_numpy(self.result[name]).T[self.brain], dtype=np.float32)
 
 
 Value = Callable[[RateEvidence], float | None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -167,13 +167,17 @@ def write_products(
     shared |= d.metadata
     provenance = provenance_path(naming, d.kind)
     with staged(target, writing.scratch, writing.obsolete) as folder:
-        texts = dict(d.texts)
-        written = _write_maps(
-            folder, result, naming, products, shared, d.more, lambda: texts.update(d.measured())
-        )
-        record = session_record(
-            result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings
-        )
+        texts, record = dict(d.texts), dict[str, Any]()
+
+        def describe() -> None:
+            texts.update(d.measured())
+            record.update(
+                session_record(
+                    result, d.config, d.device, d.sources, d.notes, d.acquisition, timings=writing.timings
+                )
+            )
+
+        written = _write_maps(folder, result, naming, products, shared, d.more, describe)
         write_json(folder / provenance, record)
         written += [provenance, *write_texts(folder, texts)]
         written += write_shared_files(
@@ -206,7 +210,8 @@ def _write_maps(
     `meanwhile` is called while they are written.
     """
     written: list[Path] = []
-    outside = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
+    mask = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
+    outside = cache(lambda order: None if mask is None else np.asarray(mask, order=order))
 
     def jobs() -> Iterator[Callable[[], None]]:
         for product in products:
@@ -216,7 +221,8 @@ def _write_maps(
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
             metadata |= {**estimation(result, product.map), **more(result, product.map)}
-            coverage = partial(_coverage, product, array, outside)
+            order: Literal["C", "F"] = "F" if array.T.flags.c_contiguous else "C"
+            coverage = partial(_coverage, product, array, outside(order))
             description = f"{product.map} [{unit}]"
             written.extend((path, sidecar_of(path)))
             yield partial(
@@ -283,13 +289,18 @@ def spatial_reference(sources: Sequence[Path]) -> str:
 def _coverage(
     product: Product, array: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None
 ) -> dict[str, Any]:
-    """Return the type of a mask, or for a map whether it is zero `outside` the brain mask."""
+    """Return the type of a mask, or for a map whether it is zero `outside` the brain mask.
+
+    Both (x, y, z) have the same order in memory.
+    """
     if product.suffix == "mask":
         return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
-    stripped = outside is not None and not any(
-        np.any((plane != 0) & beyond) for plane, beyond in zip(array, outside, strict=True)
-    )
-    return {"SkullStripped": stripped}
+    if outside is None:
+        return {"SkullStripped": False}
+    planes = (array.T, outside.T) if array.T.flags.c_contiguous else (array, outside)
+    return {
+        "SkullStripped": not any(np.any((plane != 0) & beyond) for plane, beyond in zip(*planes, strict=True))
+    }
 
 
 def estimation(result: RunResult, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.inputs.heads import head
-from qsmengine.backend.device import to_numpy
+from qsmengine.backend.device import Device, to_numpy
 from qsmengine.grid import Grid
 from qsmengine.pipeline.run.frames import MARGIN, Frames, Maps, cropped_grid
 from qsmengine.stages.registry import all_methods
@@ -135,6 +135,23 @@ def test_a_map_of_a_finished_run_is_kept_on_one_grid(grid, device, rng):
     assert freed() is not None
     assert maps["made"] is maps["made"]
     assert freed() is None
+
+
+def test_maps_from_the_box_lie_in_memory_as_in_files(grid, rng):
+    cpu, mask = Device("cpu", threads=1), ball()
+    made = {"map": rng.standard_normal(SHAPE), "vectors": rng.standard_normal((*SHAPE, 3))}
+    frames = Frames(
+        {"brain_mask": mask, **{name: array.astype(np.float32) for name, array in made.items()}}, grid, cpu
+    )
+    part = frames.frame(within_mask=True)
+    for name in made:
+        part[f"{name}!"] = part[name]
+    maps = Maps(frames, ("map!", "vectors!"))
+    for name, array in made.items():
+        found = to_numpy(maps[f"{name}!"])
+        assert np.array_equal(found[mask], array[mask].astype(np.float32))
+        assert found.flags.f_contiguous
+        assert maps[f"{name}!"] is maps[f"{name}!"]
 
 
 def test_another_brain_mask_moves_the_box(grid, device, rng):
