@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qsmengine.api.registration import register
     from qsmengine.api.relaxometry import reconstruct_vfa
     from qsmengine.api.spin_echoes import reconstruct_mese
+    from qsmengine.cohort.dicom_export.export import export_dicom
     from qsmengine.errors import DeviceError, InputError, QsmengineError, UsageError
     from qsmengine.grid import Grid
     from qsmengine.io.dwi import load_dwi
@@ -45,6 +46,7 @@ __all__ = [
     "UsageError",
     "denoise",
     "estimate_uncertainty",
+    "export_dicom",
     "fit_tensor",
     "invert_dipole",
     "load_dwi",
@@ -72,6 +74,7 @@ _HOMES = {
     "UsageError": "errors",
     "denoise": "api.denoising",
     "estimate_uncertainty": "api.derived",
+    "export_dicom": "cohort.dicom_export.export",
     "fit_tensor": "api.reconstruct",
     "invert_dipole": "api.reconstruct",
     "load_dwi": "io.dwi",

@@ -137,6 +137,11 @@ _OTHERS = (
         "Convert DICOM to BIDS with dcm2niix: series that qsmengine can process, and T1-weighted images.",
     ),
     Command(
+        "export",
+        "qsmengine.cli.commands.export_dicom",
+        "Write maps, labels and region tables as DICOM objects of the study that they were made from.",
+    ),
+    Command(
         "serve",
         "qsmengine.cli.commands.serve",
         "Serve a scanner: magnitude and phase images in, susceptibility, R2*, uncertainty and SWI back (MRD).",

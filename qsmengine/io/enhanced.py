@@ -45,15 +45,16 @@ _LEFT_OUT = (
     "DimensionIndexSequence",
     "DimensionOrganizationSequence",
 )
-_MALFORMED = (
+MALFORMED = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
     RuntimeError, TypeError, ValueError, struct.error,
 )  # fmt: skip
+"""Errors that pydicom raises for missing, misplaced and malformed elements."""
 REPETITION = 100
 """Added to the series number for every repetition after the first."""
 
 
-class _Volume(NamedTuple):
+class Volume(NamedTuple):
     """Volume that a frame belongs to."""
 
     repetition: int
@@ -82,7 +83,7 @@ def divide_enhanced(folder: Path, target: Path) -> tuple[Path, list[str]]:
             continue
         with _readable(path):
             dataset = pydicom.dcmread(path)
-            if len(set(_volumes(dataset))) > 1 and not _is_diffusion(dataset):
+            if len(set(volumes_of(dataset))) > 1 and not _is_diffusion(dataset):
                 divided[path] = dataset
     if not divided:
         return folder, []
@@ -102,7 +103,7 @@ def _readable(path: Path) -> Iterator[None]:
     """Turn what pydicom raises for missing, misplaced and malformed elements into an InputError."""
     try:
         yield
-    except _MALFORMED as error:
+    except MALFORMED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(
@@ -112,12 +113,13 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _frames(dataset: Any) -> Iterator[Any]:
+def frames_of(dataset: Any) -> Iterator[Any]:
+    """Yield the functional groups of every frame."""
     yield from dataset.PerFrameFunctionalGroupsSequence
 
 
-def _group(dataset: Any, frame: Any, name: str) -> Any:
-    """Item of a functional group, of the frame or shared by all; None without it."""
+def functional_group(dataset: Any, frame: Any, name: str) -> Any:
+    """Return the item of a functional group, of the frame or shared by all; None without it."""
     for place in (frame, dataset.SharedFunctionalGroupsSequence[0]):
         if place.get(name):
             return place.get(name)[0]
@@ -125,23 +127,27 @@ def _group(dataset: Any, frame: Any, name: str) -> Any:
 
 
 def _is_diffusion(dataset: Any) -> bool:
-    return any(_group(dataset, frame, "MRDiffusionSequence") is not None for frame in _frames(dataset))
+    return any(
+        functional_group(dataset, frame, "MRDiffusionSequence") is not None for frame in frames_of(dataset)
+    )
 
 
-def _volumes(dataset: Any) -> list[_Volume]:
-    """The volume of every frame; repetitions are frames of the same echo, part and position, in their order."""
+def volumes_of(dataset: Any) -> list[Volume]:
+    """Return the volume of every frame; repeated frames of an echo, part and position count in their order."""
     seen: dict[tuple[object, ...], int] = {}
     found = []
-    for frame in _frames(dataset):
-        echo, kind = (_group(dataset, frame, name) for name in ("MREchoSequence", "MRImageFrameTypeSequence"))
+    for frame in frames_of(dataset):
+        echo, kind = (
+            functional_group(dataset, frame, name) for name in ("MREchoSequence", "MRImageFrameTypeSequence")
+        )
         time = float(echo.get("EffectiveEchoTime") or 0.0) if echo is not None else 0.0
         if not math.isfinite(time):
             raise ValueError(f"echo time {time}")
         part = str(kind.get("ComplexImageComponent") or "MAGNITUDE") if kind is not None else "MAGNITUDE"
-        place = _group(dataset, frame, "PlanePositionSequence")
+        place = functional_group(dataset, frame, "PlanePositionSequence")
         where = tuple(place.ImagePositionPatient) if place is not None else ()
         key = (time, part, where)
-        found.append(_Volume(seen.get(key, 0), part, time))
+        found.append(Volume(seen.get(key, 0), part, time))
         seen[key] = seen.get(key, 0) + 1
     return found
 
@@ -150,7 +156,7 @@ def _divide(path: Path, dataset: Any, target: Path) -> str:
     """Write every frame of a file as a classic file below `target`, one series a volume; return a note."""
     from pydicom.uid import generate_uid
 
-    volumes = _volumes(dataset)
+    volumes = volumes_of(dataset)
     kinds = sorted(set(volumes))
     counts = {volumes.count(kind) for kind in kinds}
     unknown = {kind.part for kind in kinds} - set(_LETTERS)
@@ -168,7 +174,7 @@ def _divide(path: Path, dataset: Any, target: Path) -> str:
     uids = {kind: generate_uid() for kind in kinds}
     echoes = sorted({kind.echo_time for kind in kinds})
     target.mkdir()
-    for number, (frame, kind) in enumerate(zip(_frames(dataset), volumes, strict=True)):
+    for number, (frame, kind) in enumerate(zip(frames_of(dataset), volumes, strict=True)):
         classic = _classic(dataset, frame, kind.part)
         classic.SeriesInstanceUID = uids[kind]
         classic.SeriesNumber = int(dataset.get("SeriesNumber") or 0) + REPETITION * kind.repetition
@@ -193,7 +199,7 @@ def _classic(dataset: Any, frame: Any, part: str) -> Any:
         if element.keyword not in _LEFT_OUT:
             classic[element.tag] = copy(element)
     for name, fields in _GROUPS.items():
-        item = _group(dataset, frame, name)
+        item = functional_group(dataset, frame, name)
         for theirs, ours in fields.items() if item is not None else ():
             if item.get(theirs) is not None:
                 setattr(classic, ours, item.get(theirs))

@@ -26,6 +26,7 @@ COMMANDS = (
     "demo",
     "doctor",
     "import",
+    "export",
 )
 
 

@@ -15,6 +15,8 @@ _OPTIONAL = {
     "matplotlib": "figures (extra report)",
     "pandas": "tables (extra stats)",
     "statsmodels": "group models (extra stats)",
+    "pydicom": "DICOM import (extra dicom)",
+    "highdicom": "DICOM export (extra dicom)",
     "cupy": "GPU (extra cuda12 or cuda13)",
     "ismrmrd": "scanner server (extra scanner)",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qsmengine.io.dicom_objects import codes
 from qsmengine.pipeline.outputs.products import Product, Support
 
 _BRAIN = Support("brain_mask")
@@ -9,11 +10,18 @@ RELATIVE = {"relative_cbv": "cbv", "relative_cbf": "cbf"}
 """Map relative to a region -> the map it is made from."""
 
 PRODUCTS = (
-    Product("cbv", "CBV", {}, "cerebral blood volume", _BRAIN),
-    Product("cbf", "CBF", {}, "cerebral blood flow", _BRAIN),
-    Product("mtt", "MTT", {}, "mean transit time", _BRAIN),
-    Product("tmax", "Tmax", {}, "time of the maximum of the residue function after the artery", _BRAIN),
-    Product("ttp", "TTP", {}, "time from the first frame to the peak", _BRAIN),
+    Product("cbv", "CBV", {}, "cerebral blood volume", _BRAIN, quantity=codes.BLOOD_VOLUME),
+    Product("cbf", "CBF", {}, "cerebral blood flow", _BRAIN, quantity=codes.BLOOD_FLOW),
+    Product("mtt", "MTT", {}, "mean transit time", _BRAIN, quantity=codes.MEAN_TRANSIT_TIME),
+    Product(
+        "tmax",
+        "Tmax",
+        {},
+        "time of the maximum of the residue function after the artery",
+        _BRAIN,
+        quantity=codes.TMAX,
+    ),
+    Product("ttp", "TTP", {}, "time from the first frame to the peak", _BRAIN, quantity=codes.TIME_TO_PEAK),
     Product("delay", "delay", {}, "arrival of the agent after the artery", _BRAIN),
     Product(
         "relative_cbv",
@@ -21,9 +29,15 @@ PRODUCTS = (
         {"desc": "relative"},
         "blood volume over its mean in the reference region",
         _BRAIN,
+        quantity=codes.RELATIVE_BLOOD_VOLUME,
     ),
     Product(
-        "relative_cbf", "CBF", {"desc": "relative"}, "blood flow over its mean in the reference region", _BRAIN
+        "relative_cbf",
+        "CBF",
+        {"desc": "relative"},
+        "blood flow over its mean in the reference region",
+        _BRAIN,
+        quantity=codes.RELATIVE_BLOOD_FLOW,
     ),
     Product("k2", "K2", {}, "leakage; positive where T1 shortening lowers the curve", _BRAIN),
     Product("kep", "kep", {}, "rate of backflow of leaked agent", _BRAIN),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qsmengine.io.dicom_objects import codes
+from qsmengine.io.dicom_objects.codes import Coded
 from qsmengine.pipeline.outputs.products import Product, Support
 from qsmengine.stages.diffusion.fitting import STATUS
 from qsmengine.stages.diffusion.orders import KURTOSIS_ORDER
@@ -21,16 +23,18 @@ class DiffusionProduct(Product):
     ending: str = ""
 
 
-def _product(name: str, ending: str, description: str, region: Support | None = None) -> DiffusionProduct:
+def _product(
+    name: str, ending: str, description: str, region: Support | None = None, quantity: Coded | None = None
+) -> DiffusionProduct:
     param = {"param": name.replace("_", "")}
-    return DiffusionProduct(name, "dwimap", param, description, region, ending)
+    return DiffusionProduct(name, "dwimap", param, description, region, ending, quantity=quantity)
 
 
 PRODUCTS = (
-    _product("fa", "FA", "fractional anisotropy", TISSUE_SUPPORT),
-    _product("md", "MD", "mean diffusivity", TISSUE_SUPPORT),
-    _product("ad", "AD", "axial diffusivity", TISSUE_SUPPORT),
-    _product("rd", "RD", "radial diffusivity", TISSUE_SUPPORT),
+    _product("fa", "FA", "fractional anisotropy", TISSUE_SUPPORT, codes.FRACTIONAL_ANISOTROPY),
+    _product("md", "MD", "mean diffusivity", TISSUE_SUPPORT, codes.MEAN_DIFFUSIVITY),
+    _product("ad", "AD", "axial diffusivity", TISSUE_SUPPORT, codes.AXIAL_DIFFUSIVITY),
+    _product("rd", "RD", "radial diffusivity", TISSUE_SUPPORT, codes.RADIAL_DIFFUSIVITY),
     _product("mo", "MO", "mode of anisotropy"),
     _product("s0", "S0", "signal without diffusion weighting"),
     _product("l1", "L1", "largest eigenvalue"),
@@ -41,9 +45,9 @@ PRODUCTS = (
     _product("v3", "V3", "direction of the smallest eigenvalue, FSL frame"),
     _product("tensor", "tensor", "diffusion tensor"),
     _product("colour_fa", "RGB", "colour FA: |V1| times FA"),
-    _product("mk", "MK", "mean kurtosis", TISSUE_SUPPORT),
-    _product("ak", "AK", "axial kurtosis"),
-    _product("rk", "RK", "radial kurtosis"),
+    _product("mk", "MK", "mean kurtosis", TISSUE_SUPPORT, codes.MEAN_KURTOSIS),
+    _product("ak", "AK", "axial kurtosis", quantity=codes.AXIAL_KURTOSIS),
+    _product("rk", "RK", "radial kurtosis", quantity=codes.RADIAL_KURTOSIS),
     _product("kfa", "KFA", "kurtosis fractional anisotropy"),
     _product("mkt", "MKT", "mean of the kurtosis tensor"),
     _product("kurtosis_tensor", "DKT", f"kurtosis tensor: {' '.join(KURTOSIS_ORDER)}, FSL frame"),

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from qsmengine.io.dicom_objects import codes
 from qsmengine.pipeline.outputs.products import Product, Support
 
 CHI_SUPPORT = Support("local_mask")
 SIGNAL_SUPPORT = Support("brain_mask")
 
 PRODUCTS = (
-    Product("chi", "Chimap", {}, "magnetic susceptibility", CHI_SUPPORT),
-    Product("reliable_chi", "Chimap", {"desc": "pass1"}, "susceptibility without voxels of unreliable phase"),
-    Product("filled_chi", "Chimap", {"desc": "pass2"}, "susceptibility with holes in the mask filled"),
+    Product("chi", "Chimap", {}, "magnetic susceptibility", CHI_SUPPORT, quantity=codes.SUSCEPTIBILITY),
+    Product(
+        "reliable_chi",
+        "Chimap",
+        {"desc": "pass1"},
+        "susceptibility without voxels of unreliable phase",
+        quantity=codes.SUSCEPTIBILITY,
+    ),
+    Product(
+        "filled_chi",
+        "Chimap",
+        {"desc": "pass2"},
+        "susceptibility with holes in the mask filled",
+        quantity=codes.SUSCEPTIBILITY,
+    ),
     Product(
         "chi_sd", "Chimap", {"desc": "sd"}, "standard deviation of the susceptibility from the field's noise"
     ),
@@ -33,16 +46,42 @@ PRODUCTS = (
         {"desc": "paramagnetic"},
         "susceptibility of paramagnetic sources",
         CHI_SUPPORT,
+        quantity=codes.SUSCEPTIBILITY,
     ),
     Product(
-        "chi_negative", "Chimap", {"desc": "diamagnetic"}, "susceptibility of diamagnetic sources", CHI_SUPPORT
+        "chi_negative",
+        "Chimap",
+        {"desc": "diamagnetic"},
+        "susceptibility of diamagnetic sources",
+        CHI_SUPPORT,
+        quantity=codes.SUSCEPTIBILITY,
     ),
-    Product("chi_total", "Chimap", {"desc": "separated"}, "sum of the para- and diamagnetic susceptibility"),
+    Product(
+        "chi_total",
+        "Chimap",
+        {"desc": "separated"},
+        "sum of the para- and diamagnetic susceptibility",
+        quantity=codes.SUSCEPTIBILITY,
+    ),
     Product("swi", "swi", {}, "susceptibility-weighted image"),
     Product("minip", "minIP", {}, "minimum of the susceptibility-weighted image over a slab"),
-    Product("r2star", "R2starmap", {}, "effective transverse relaxation rate", SIGNAL_SUPPORT),
+    Product(
+        "r2star",
+        "R2starmap",
+        {},
+        "effective transverse relaxation rate",
+        SIGNAL_SUPPORT,
+        quantity=codes.R2_STAR,
+    ),
     Product("r2star_sd", "R2starmap", {"desc": "sd"}, "standard deviation of the effective relaxation rate"),
-    Product("t2star", "T2starmap", {}, "effective transverse relaxation time", SIGNAL_SUPPORT),
+    Product(
+        "t2star",
+        "T2starmap",
+        {},
+        "effective transverse relaxation time",
+        SIGNAL_SUPPORT,
+        quantity=codes.T2_STAR,
+    ),
     Product("s0", "S0map", {}, "signal at echo time 0"),
     Product("total_field", "fieldmap", {"desc": "total"}, "field offset from all sources"),
     Product("local_field", "fieldmap", {"desc": "local"}, "field offset from sources inside the mask"),

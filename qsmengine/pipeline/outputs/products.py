@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from qsmengine.io.bids import BidsName
+from qsmengine.io.dicom_objects.codes import Coded
 
 _OWN = ("desc", "label", "param")
 """Entities that distinguish the maps of one run."""
@@ -38,6 +39,8 @@ class Product:
         Region that region tables use; None for a map that they do not contain.
     column
         Name in region tables, if not that of the map.
+    quantity
+        Coded quantity in DICOM; None for maps without a standard code.
     """
 
     map: str
@@ -46,6 +49,7 @@ class Product:
     description: str = ""
     region: Support | None = None
     column: str = field(default="", kw_only=True)
+    quantity: Coded | None = field(default=None, kw_only=True)
 
     @property
     def region_name(self) -> str:
