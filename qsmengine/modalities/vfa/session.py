@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,15 @@ def _acquisition(file: VfaFile) -> dict[str, Any]:
 
 
 def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
-    b1: Array | None = None
-    if run.request.b1:
-        b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
-        run.add(notes)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_vfa, run.file)  # meanwhile, B1 is read
+        b1: Array | None = None
+        if run.request.b1:
+            b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
+            run.add(notes)
     echoes = load_combined(run.file, run.request.phase, run.config, run.notes) if run.request.phase else None
     balanced = _balanced(run) if run.request.bssfp else None
-    loaded = read_vfa(run.file)
+    loaded = reading.result()
     run.add(loaded.notes)
     series = loaded.series
     mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown)

@@ -15,6 +15,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
+from qsmengine.io.in_parallel import in_parallel
 from qsmengine.ops.domain import bounding_box
 from qsmengine.stages.echoes import echo_last
 
@@ -101,6 +102,10 @@ class Frames:
     def _cropped(self, array: Array) -> Array:
         part = array[self._mask_box()]
         if part.ndim == 4:  # echoes stay contiguous
+            if self._device.kind == "cpu" and self._device.threads > 1:
+                echoes = self._device.empty((part.shape[3], *part.shape[:3]), array.dtype)
+                in_parallel(lambda e: np.copyto(echoes[e], part[..., e]), range(len(echoes)))
+                return echo_last(echoes)
             return echo_last(self._device.asarray(part.transpose(3, 0, 1, 2), array.dtype))
         return self._device.asarray(part, array.dtype)
 

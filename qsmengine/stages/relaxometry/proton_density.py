@@ -80,7 +80,9 @@ def pseudo_density(
     logarithm = np.log(a / largest * (params.offset + params.slope * r))
     with threadpool_limits(1, user_api="blas"):
         coefficients = robust_fit(basis.columns(voxels), logarithm)
-    field = np.float32(largest) * device.xp.exp(basis.image(coefficients, device))
+    field = basis.image(coefficients, device)
+    device.xp.exp(field, out=field)
+    field *= np.float32(largest)
     receive = device.xp.where(inside > 0, field, np.float32(0))
     density = device.xp.where(known, size / field, np.float32(0))
     return ProtonDensity(density, receive)
