@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from qsmengine.cohort.ledger.events import Event
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.plan.model import CohortPlan, Session, SessionRecord, Step, StepRecord
 from qsmengine.cohort.pools.cluster import Share, local_pool
+from qsmengine.cohort.pools.dask_pool import DaskPool
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
@@ -67,22 +69,33 @@ def run_plan(plan: CohortPlan, workers: int, device: str = "cpu") -> dict[str, A
 
 
 def measure_scheduler(folder: Path, sessions: int, workers: int = 2) -> dict[str, Any]:
-    """Sessions of a fixed duration that compute and write nothing: what scheduling them costs."""
+    """Sessions of a fixed duration that compute and write nothing: what scheduling them costs.
+
+    The messages are those of Dask's streams between client, scheduler and workers; heartbeats and the transfer
+    of an outcome from its worker to the client, one request and one reply, are not among them.
+    """
     planned = tuple(
         Session(subject=f"{number:05d}", steps=(Step(name="qsm", kind="qsm", inputs={}, settings=_settings()),))
         for number in range(sessions)
     )
     plan = CohortPlan(str(folder / "bids"), str(folder / "out"), planned)
     started: list[float] = []
+    pools: list[DaskPool] = []
+    messages: list[tuple[int, int]] = []
+
+    def make(plan: CohortPlan, _: threading.Event) -> DaskPool:
+        pools.append(local_pool(plan, Share(workers, 1, None), function=stub))
+        return pools[0]
 
     def on_event(event: Event) -> None:
         if event.kind in {"begin", "end"}:
             started.append(time.perf_counter())
+        if event.kind == "session" and event.tally.finished == sessions:
+            messages.extend(_messages(pools[0]))
 
-    share = Share(workers, 1, None)
     settings = RunSettings(workers=workers, device="cpu")
-    start = time.perf_counter()
-    outcome = run_cohort(plan, settings, on_event, make_pool=lambda p, _: local_pool(p, share, function=stub))
+    start, cpu = time.perf_counter(), time.process_time()
+    outcome = run_cohort(plan, settings, on_event, make_pool=make)
     if outcome.count("done") != sessions:
         raise RuntimeError(f"{outcome.count('done')} of {sessions} sessions done")
     seconds = time.perf_counter() - start
@@ -94,7 +107,26 @@ def measure_scheduler(folder: Path, sessions: int, workers: int = 2) -> dict[str
         "stub_ms": 1e3 * STUB,
         "seconds": seconds,
         "ms_per_session": 1e3 * (working * workers / sessions - STUB),
+        "leader_ms": 1e3 * (time.process_time() - cpu) / sessions,
+        "messages_per_session": sum(number for number, _ in messages) / sessions,
+        "kib_per_session": sum(size for _, size in messages) / sessions / 1024,
     }
+
+
+def _messages(pool: DaskPool) -> list[tuple[int, int]]:
+    """Messages and bytes that the streams between client, scheduler and workers have sent so far."""
+    streams = [
+        *pool._own.cluster.scheduler.stream_comms.values(),  # noqa: SLF001
+        *pool._own.cluster.scheduler.client_comms.values(),  # noqa: SLF001
+        pool._client.scheduler_comm,  # noqa: SLF001
+    ]
+    sent = pool._client.run(_sent).values()  # noqa: SLF001
+    return [*((one.message_count, one.byte_count) for one in streams), *sent]
+
+
+def _sent(dask_worker: Any) -> tuple[int, int]:
+    stream = dask_worker.batched_stream
+    return stream.message_count, stream.byte_count
 
 
 def stub(session: str, bids: str, out: str, options: str, ahead: str) -> str:  # noqa: ARG001
