@@ -34,7 +34,7 @@ SCALING = (
 )
 SCHEDULER = (
     "{sessions} sessions of {stub_ms:.0f} ms on {workers} workers: {seconds:.1f} s, {ms_per_session:.2f} ms a "
-    "session beside them; leading process {leader_ms:.2f} ms of CPU, {messages_per_session:.1f} messages, "
+    "session in addition; leading process {leader_ms:.2f} ms of CPU, {messages_per_session:.1f} messages, "
     "{kib_per_session:.1f} KiB a session"
 )
 KILLS = (
@@ -68,7 +68,7 @@ PARTS: dict[str, tuple[str, Callable[[Path, argparse.Namespace], Rows]]] = {
     "kills": (KILLS, lambda folder, o: measure_kills(folder, o.kills, o.seed)),
     "renames": (RENAMES, lambda folder, o: [measure_renames(folder, o.renames)]),
 }
-"""What a part prints for each of its rows, and how it measures them in a folder."""
+"""Format of the rows of a part, and the function that measures them in a folder."""
 
 
 def main(argv: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""What one session of a cohort costs beside its reconstruction: host seconds, files, bytes, operations.
+"""Costs of a session in addition to its reconstruction: host seconds, files, bytes, operations.
 
 The session is that of a virtual head with four gradient echoes and a segmentation, run as a worker runs it.
 An audit hook counts the operations on files in the output folder (Python's names; calls of stat and fsync are
@@ -37,7 +37,7 @@ OPERATIONS = {
 
 
 def measure_session(folder: Path, voxel_size: float, preset: str) -> dict[str, Any]:
-    """Write a session below `folder` and run it in a process of its own."""
+    """Write a session below `folder` and run it in a separate process."""
     head = virtual_head(voxel_size=(voxel_size,) * 3)
     write_cohort(folder / "bids", head, CohortSettings(sessions=1))
     done = subprocess.run(
