@@ -5,11 +5,16 @@ A face array is uint8 (nx, ny, nz); bit a of a voxel represents the face to the 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from qsmengine.backend.device import array_module
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
+
+THREADS = 2
+"""Threads that compare neighbours along different axes on the CPU."""
 
 
 def faces_within(mask: Array) -> Array:
@@ -39,15 +44,23 @@ def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -
     """
     xp = array_module(image)
     inside = mask != 0
-    steps = [_steps(image, axis, h) for axis, h in enumerate(voxel_size)]
-    pairs = [_both(inside, axis) for axis in range(3)]
-    known = xp.concatenate([step[pair] for step, pair in zip(steps, pairs, strict=True)])
+
+    def seen(axis: int) -> tuple[Array, Array, Array]:
+        step, pair = _steps(image, axis, voxel_size[axis]), _both(inside, axis)
+        return step, pair, step[pair]
+
+    if xp is np:
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = list(pool.map(seen, range(3)))
+    else:
+        found = [seen(axis) for axis in range(3)]
+    known = xp.concatenate([values for _, _, values in found])
     faces: Array = xp.zeros(inside.shape, np.uint8)
     if not known.size:
         return faces
     last = max(0, round((1.0 - edges) * known.size) - 1)
     limit = xp.partition(known, last)[last]
-    for axis, (step, pair) in enumerate(zip(steps, pairs, strict=True)):
+    for axis, (step, pair, _) in enumerate(found):
         _add(faces, axis, pair & (step <= limit))
     return faces
 
