@@ -9,18 +9,22 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from qsmengine.backend.device import cpu
+from qsmengine.backend.device import cpu, to_numpy
 from qsmengine.cli.main import main
 from qsmengine.errors import DeviceError, UsageError
+from qsmengine.grid import Grid
 from qsmengine.io import read_image
+from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.scanner.parameters import Choice
 from qsmengine.scanner.server import Server, ServerSettings
 from tests.made_sessions import write_ball
 from tests.scanner.client import (
+    FAST,
     SHAPE,
     Client,
     ball,
@@ -216,3 +220,46 @@ def test_command_listens_on_loopback_and_ends_by_signal():
         rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert rest.endswith("stopped\n")
+
+
+SAGITTAL = np.array(
+    [[0.0, 0.0, -1.0, 20.0], [1.0, 0.0, 0.0, -11.0], [0.0, -1.0, 0.0, 7.5], [0.0, 0.0, 0.0, 1.0]]
+)
+FLIPPED = np.array(
+    [[-1.0, 0.0, 0.0, 20.0], [0.0, 1.0, 0.0, -11.0], [0.0, 0.0, -1.0, 7.5], [0.0, 0.0, 0.0, 1.0]]
+)
+COS, SIN = np.cos(np.radians(20.0)), np.sin(np.radians(20.0))
+OBLIQUE = np.array([[1.0, 0.0, 0.0, 3.3], [0.0, COS, -SIN, 1.7], [0.0, SIN, COS, 9.1], [0.0, 0.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize(("affine", "exact"), [(SAGITTAL, True), (FLIPPED, True), (OBLIQUE, False)])
+def test_orientations_are_those_of_the_grid(server, affine, exact):
+    grid = Grid(SHAPE, affine @ np.diag([2.0, 2.0, 2.0, 1.0]), 3.0)
+    series = replace(ball().series, grid=grid)
+    config = Choice(settings=FAST, preset="fast").config()
+    wanted = to_numpy(run_qsm(series, config, cpu(1)).chi)
+    with Client(server, xml=header(), parameters={"pixels": "float"}) as client:
+        send_series(client, series, slices=True)
+        chi, _ = volume_of(client.finish()[3])
+    bound = 0.0 if exact else 1e-5
+    assert np.abs(chi - wanted).max() <= bound
+    upright = to_numpy(run_qsm(ball().series, config, cpu(1)).chi)
+    assert (np.abs(wanted - upright).max() > 0.05) == (affine is not FLIPPED)
+
+
+def test_slices_whose_normal_is_reversed_come_back_to_their_places(server):
+    series = ball().series
+    config = Choice(settings=FAST, preset="fast").config()
+    wanted = to_numpy(run_qsm(series, config, cpu(1)).chi)
+    heights = {}
+    with Client(server, xml=header(), parameters={"pixels": "float"}) as client:
+        for echo in range(2):
+            for kind, array in ((1, series.magnitude), (2, series.phase)):
+                for z, image in enumerate(images_of(array[..., echo], series.grid, kind, echo, slices=True)):
+                    image.slice_dir = (0.0, 0.0, -1.0)
+                    heights[round(image.position[2], 3)] = z
+                    client.image(image)
+        answer = client.finish()[2]
+    for image in answer:
+        expected = wanted[:, :, heights[round(image.position[2], 3)]]
+        np.testing.assert_allclose(image.data[0, 0].T, expected, atol=2e-3)
