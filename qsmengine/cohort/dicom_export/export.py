@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from qsmengine.cohort.dicom_export.inputs import Input, Stated, read_input
 from qsmengine.cohort.dicom_export.regions import read_regions
 from qsmengine.errors import InputError, UsageError, naming
-from qsmengine.io.atomic import write_atomic
+from qsmengine.io.atomic import write_atomic, write_together
 from qsmengine.io.dicom_objects.measurements import measurement_report
 from qsmengine.io.dicom_objects.mr import mr_images
 from qsmengine.io.dicom_objects.parametric_map import parametric_map
@@ -122,9 +123,8 @@ def export_dicom(
     names = [name for job in jobs for name in job.names]
     check_output(target, names, paths, force=force)
     with staged(target, obsolete=_obsolete(target, jobs)) as temporary:
-        for job in jobs:
-            for name, content in zip(job.names, job.files, strict=True):
-                write_atomic(temporary / name, [content])
+        pairs = (pair for job in jobs for pair in zip(job.names, job.files, strict=True))
+        write_together(partial(write_atomic, temporary / name, [content]) for name, content in pairs)
     return Exported(tuple(job.place for job in jobs), tuple(dict.fromkeys(notes)))
 
 

@@ -11,7 +11,7 @@ from qsmengine.errors import InputError, UsageError, nearest
 from qsmengine.io.bids import BidsName
 from qsmengine.io.dicom_objects.codes import Coded, parse_coded, ucum
 from qsmengine.io.dicom_objects.segmentation import Segment
-from qsmengine.io.header import read_header
+from qsmengine.io.header import ImageHeader, read_header
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.sidecars import Sidecar, read_sidecar
 from qsmengine.modalities.registry import all_modalities, all_products
@@ -22,6 +22,9 @@ from qsmengine.stats.labels.tables import load_label_table
 Kind = Literal["map", "labels", "table"]
 _LABELS = ("dseg", "mask")
 """Suffixes of label images."""
+_TEMPLATE_CODES = (3, 4, 5)
+"""NIfTI codes of affines to Talairach, MNI, and other template coordinates."""
+_TEMPLATES = ("mni", "fsaverage", "talairach", "icbm")
 _NONE = Coded("", "", "")
 
 
@@ -83,6 +86,7 @@ def read_input(path: Path, stated: Stated) -> Input:
             source=path,
             field="dim",
         )
+    _check_space(header)
     sidecar = read_sidecar(path)
     if image_stem(path.name).rsplit("_", 1)[-1] in _LABELS:
         return _labels(path, sidecar, stated)
@@ -101,6 +105,19 @@ def read_input(path: Path, stated: Stated) -> Input:
         window=_window(path, unit),
         face=sidecar.values.get("SkullStripped") is not True,
     )
+
+
+def _check_space(header: ImageHeader) -> None:
+    """Raise InputError for an image in template space: a frame of reference belongs to a scanner."""
+    entities = [part.partition("-") for part in image_stem(header.path.name).split("_")]
+    space = next((label for key, _, label in entities if key == "space"), "")
+    code = header.sform_code if header.affine_source == "sform" else header.qform_code
+    if code in _TEMPLATE_CODES or space.lower().startswith(_TEMPLATES):
+        raise InputError(
+            "lies in template space, which has no frame of reference; export the map in the scanner's space",
+            source=header.path,
+            field="space" if space else f"{header.affine_source}_code",
+        )
 
 
 def product_at(path: Path) -> Product | None:

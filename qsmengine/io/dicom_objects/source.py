@@ -136,9 +136,22 @@ def read_study(folder: Path) -> Study:
         raise InputError("no such folder", source=folder)
     headers = list(_headers(folder))
     _check_one(folder, headers)
+    left_out: Counter[str] = Counter()
+    stacks = _stacks(headers, left_out)
+    if not stacks:
+        raise InputError(
+            "no volume of MR images (classic or enhanced DICOM with position, orientation and frame of "
+            f"reference) among {len(headers)} DICOM files{_reasons(left_out)}",
+            source=folder,
+        )
+    notes = tuple(f"{folder}: {count} files left out ({why})" for why, count in left_out.items())
+    return Study(folder, tuple(sorted(stacks, key=lambda one: one.rank)), notes)
+
+
+def _stacks(headers: Sequence[tuple[Path, Any]], left_out: Counter[str]) -> list[Stack]:
+    """Return the volumes of some files; count those that belong to none in `left_out`, by reason."""
     stacks: list[Stack] = []
     classic: dict[tuple[object, ...], list[tuple[Path, Any]]] = defaultdict(list)
-    left_out: Counter[str] = Counter()
     for path, header in headers:
         try:
             if "MOSAIC" in (header.get("ImageType") or ()):
@@ -150,15 +163,11 @@ def read_study(folder: Path) -> Study:
         except MALFORMED as error:
             left_out[f"{type(error).__name__}: {str(error)[:80]}"] += 1
     for slices in classic.values():
-        stacks += _from_slices(slices)
-    if not stacks:
-        raise InputError(
-            "no volume of MR images (classic or enhanced DICOM with position, orientation and frame of "
-            f"reference) among {len(headers)} DICOM files{_reasons(left_out)}",
-            source=folder,
-        )
-    notes = tuple(f"{folder}: {count} files left out ({why})" for why, count in left_out.items())
-    return Study(folder, tuple(sorted(stacks, key=lambda one: one.rank)), notes)
+        try:
+            stacks += _from_slices(slices)
+        except MALFORMED as error:
+            left_out[f"{type(error).__name__}: {str(error)[:80]}"] += len(slices)
+    return stacks
 
 
 def _reasons(left_out: Counter[str]) -> str:
@@ -173,7 +182,7 @@ def _headers(folder: Path) -> Iterator[tuple[Path, Any]]:
             continue
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        except (pydicom.errors.InvalidDicomError, EOFError, OSError, ValueError):
+        except (pydicom.errors.InvalidDicomError, *MALFORMED):
             continue
         if "StudyInstanceUID" in header:
             yield path, header

@@ -258,6 +258,14 @@ def test_map_of_another_place_or_study_is_refused(tmp_path, axial):
     path, _ = chi_map(tmp_path, Grid(SHAPE, away))
     refused(InputError, "does not overlap", tmp_path, path, axial.folder)
     path, _ = chi_map(tmp_path, AXIAL)
+    template = write_map(
+        tmp_path / "sub-01_space-MNI152NLin2009cAsym_Chimap.nii.gz", np.ones(SHAPE), AXIAL, Units="ppm"
+    )
+    refused(InputError, "space-MNI.*lies in template space", tmp_path, template, axial.folder)
+    write_image(tmp_path / "t_Chimap.nii.gz", np.ones(SHAPE), AXIAL, xform_code=4)
+    refused(
+        InputError, "sform_code: lies in template space", tmp_path, tmp_path / "t_Chimap.nii.gz", axial.folder
+    )
     two = make_study(tmp_path / "two")
     Study(two.folder / "other").write(description="loc")
     refused(InputError, "2 studies in one folder.*other/s001", tmp_path, path, two.folder)
@@ -269,6 +277,17 @@ def test_map_of_another_place_or_study_is_refused(tmp_path, axial):
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "x.txt").write_text("x")
     refused(InputError, "no volume of MR images", tmp_path, path, tmp_path / "none")
+
+
+def test_files_without_a_place_are_left_out_with_a_note(tmp_path):
+    study = make_study(tmp_path / "dicom")
+    study.write(description="dwi", image_type=("ORIGINAL", "PRIMARY", "M", "MOSAIC"), shape=(24, 20, 2))
+    study.write(description="broken", edit=lambda dataset, _: dataset.__delattr__("PixelSpacing"))
+    (study.folder / "cut.dcm").write_bytes((study.folder / "s001_i0001.dcm").read_bytes()[:400])
+    path, _ = chi_map(tmp_path, AXIAL)
+    done = qe.export_dicom([path], study.folder, tmp_path / "out", form="mr")
+    assert any("2 files left out (mosaic" in note for note in done.notes)
+    assert any("4 files left out (AttributeError" in note for note in done.notes)
 
 
 def test_stated_quantity_and_unit(tmp_path, axial):
