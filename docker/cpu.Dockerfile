@@ -5,7 +5,9 @@
 #   qsmengine:0.1.0-cpu /data /out participant
 #
 # Only /out and /scratch are written to. Other commands: --entrypoint qsmengine ... qsm --help
-FROM python:3.12-slim AS build
+ARG BASE=python:3.12-slim
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ \
@@ -16,7 +18,8 @@ COPY kernels kernels
 COPY qsmengine qsmengine
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
-FROM python:3.12-slim
+# hadolint ignore=DL3006
+FROM ${BASE}
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \

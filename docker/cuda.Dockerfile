@@ -7,7 +7,9 @@
 #
 # The host brings the driver; the extra cuda12 brings NVRTC, cuFFT and the headers. Only /out and /scratch are
 # written to; kernels that are not baked into the image are compiled once into /scratch/cupy.
-FROM python:3.12-slim AS build
+ARG BASE=python:3.12-slim
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ \
@@ -18,7 +20,8 @@ COPY kernels kernels
 COPY qsmengine qsmengine
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
-FROM python:3.12-slim
+# hadolint ignore=DL3006
+FROM ${BASE}
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \

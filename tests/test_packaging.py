@@ -18,8 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+def build(folder: Path) -> Path:
     """The wheel of this source tree; what the source tree has compiled already is not compiled again."""
-    folder = tmp_path_factory.mktemp("wheel")
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"),
@@ -27,7 +30,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(ROOT),
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": tools}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": tools, "SOURCE_DATE_EPOCH": "1700000000"},
     )
     assert done.returncode == 0, done.stderr
     (built,) = folder.glob("*.whl")
@@ -55,6 +62,24 @@ def test_wheel_holds_the_package_its_data_and_the_kernels(wheel: Path) -> None:
     assert any(n.startswith("qsmengine/_kernels/libqsmengine_") and n.endswith(".so") for n in names)
     unexpected = {n for n in names if not n.startswith(("qsmengine/", "qsmengine-"))}
     assert unexpected == set()
+
+
+def test_wheel_holds_every_licence_and_names_it(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+    lines = archive.read(metadata).decode().splitlines()
+    named = {line.removeprefix("License-File: ") for line in lines if line.startswith("License-File: ")}
+    bundled = {p.relative_to(ROOT).as_posix() for p in (ROOT / "qsmengine").rglob("LICENSE*")}
+    assert named == {"LICENSE", *bundled}
+    folder = metadata.removesuffix("METADATA") + "licenses/"
+    assert {folder + name for name in named} <= set(archive.namelist())
+
+
+def test_the_same_sources_give_the_same_bytes(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert build(tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_wheel_computes_away_from_the_source_tree(wheel: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "boutiques": "docker/boutiques.json, from the arguments of qsmengine-bids",
     "xnat": "docker/xnat.json and the labels of the Dockerfiles, from the arguments of qsmengine-bids",
     "openrecon": "docker/openrecon.json, from the parameters of qsmengine serve",
+    "wheels": "wheels for Linux on x86-64 and aarch64, and their SHA-256",
     "submissions": "a QSM-CI submission folder per method, from the registry",
 }
 

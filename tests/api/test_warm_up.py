@@ -8,6 +8,7 @@ from qsmengine.modalities.dwi.run import run_dti
 from qsmengine.modalities.dwi.warm_up import TENSOR_FITS
 from qsmengine.modalities.gre import warm_up as gre_warm_up
 from qsmengine.modalities.gre.run import run_qsm
+from qsmengine.modalities.registry import all_modalities
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import DEFAULT_PRESET, load_config, preset_names
 from tests.made_sessions import make_ball
@@ -46,10 +47,14 @@ def test_a_chain_needs_no_kernel_that_the_small_runs_have_not_compiled(gpu, monk
     compiled = {(kind, name) for kind, name, _ in counts.events if kind in {"kernel", "operation", "fft"}}
     known = set(loops)
     assert len(compiled) > 50
-    ball, head = make_ball(41), virtual_head(voxel_size=(7.0, 7.0, 7.0), snr=50.0, modalities=("dwi",))
+    others = [modality for modality in all_modalities() if modality.name != "gre"]
+    drawings = [modality.drawing for modality in others]
+    ball, head = make_ball(41), virtual_head(voxel_size=(7.0, 7.0, 7.0), snr=50.0, modalities=drawings)
     with record() as counts:
         run_qsm(ball.series, load_config(), gpu)
         run_dti(head.dwi, load_config(), gpu)
+        for run in (run for modality in others for run in modality.warm_up(head, gpu).values()):
+            run()
     needed = {(kind, name) for kind, name, _ in counts.events if kind in {"kernel", "operation", "fft"}}
     assert needed <= compiled
     assert loops == known

@@ -1,5 +1,6 @@
 """The image files: what they copy exists, what they start is a command, no root runs it. Nothing is built."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -30,7 +31,8 @@ def stages(name):
     for word, rest in instructions(name):
         if word == "FROM":
             found.append([])
-        found[-1].append((word, rest))
+        elif found:  # arguments of the base image come before the first stage
+            found[-1].append((word, rest))
     return found
 
 
@@ -121,6 +123,62 @@ def test_bake_script_starts_a_command_that_compiles_cupy_s_kernels_too(monkeypat
     assert "2 small runs: fast, ols" in capsys.readouterr().out
 
 
-def test_bake_script_is_valid_shell():
-    done = subprocess.run(["bash", "-n", str(ROOT / "docker" / "bake.sh")], capture_output=True, check=False)
+@pytest.mark.parametrize("path", sorted((ROOT / "docker").glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_valid_shell(path):
+    done = subprocess.run(["bash", "-n", str(path)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert os.access(path, os.X_OK)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_stage_starts_from_the_base_that_can_be_chosen(name):
+    words = instructions(name)
+    assert words[0] == ("ARG", "BASE=python:3.12-slim")
+    assert {rest.split()[0] for word, rest in words if word == "FROM"} == {"${BASE}"}
+
+
+def test_images_differ_in_what_a_gpu_needs_only():
+    cpu, cuda = (stages(name) for name in FILES)
+    assert cpu[0] == cuda[0]  # the second image takes the first stage from the cache
+    added = {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "CUPY_CACHE_DIR", "QSMENGINE_KERNEL_CACHE"}
+    assert set(environment(cuda[-1])) - set(environment(cpu[-1])) == added
+
+
+def test_apptainer_sets_what_the_cuda_image_sets():
+    text = (ROOT / "docker" / "qsmengine.def").read_text()
+    assert f"From: qsmengine:{__version__}-cuda" in text
+    set_here = dict(re.findall(r"(\w+)=(\S+)", text.partition("%environment")[2].partition("%")[0]))
+    image = environment(stages("cuda.Dockerfile")[-1])
+    assert set_here.pop("QSMENGINE_CONTAINER_TYPE") == "apptainer"
+    assert set_here.items() <= image.items()
+    # The rest comes with the image: --nv replaces NVIDIA's variables.
+    rest = {name for name in image.keys() - set_here.keys() if not name.startswith("NVIDIA_")}
+    assert rest == {"PYTHONDONTWRITEBYTECODE", "QSMENGINE_CONTAINER_TYPE"}
+    assert "exec " + re.findall(r'"(.*)"', dict(stages("cuda.Dockerfile")[-1])["ENTRYPOINT"])[0] in text
+
+
+@pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
+def test_image_script_calls_the_builder_with_the_base_and_the_version(builder, tmp_path):
+    program = tmp_path / builder
+    program.write_text('#!/bin/sh\ncase "$*" in *Size*) echo 1000000000;; *) echo "$@" > "$0.log";; esac\n')
+    program.chmod(0o755)
+    variables = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "BUILDER": builder,
+        "BASE": "base:1",
+        "CERTS": "/authorities",
+    }
+    done = subprocess.run(
+        [ROOT / "docker" / "image.sh", "cuda"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    words = (tmp_path / f"{builder}.log").read_text()
+    image = f"qsmengine:{__version__}-cuda"
+    assert "--file docker/cuda.Dockerfile --build-arg BASE=base:1" in words
+    assert f"--tag {image}" in words
+    assert done.stdout.startswith(f"{image}: 1000")
+    assert " 0 min " in done.stdout
