@@ -7,7 +7,8 @@
 set -euo pipefail
 image="${1:?usage: docker/check.sh IMAGE [FOLDER]}"
 folder="$(mkdir -p "${2:-build/image-check}" && cd "${2:-build/image-check}" && pwd)"
-engine="${ENGINE:-$(command -v docker || command -v podman)}"
+engine="${ENGINE:-podman}"
+if [ -z "${ENGINE:-}" ] && docker info > /dev/null 2>&1; then engine=docker; fi
 user=1234
 rm -rf "${folder:?}"/{data,out,scratch}
 mkdir -p "$folder"/{data,out,scratch}

@@ -11,10 +11,10 @@ version="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' qsmengine/version.py)"
 image="${2:-qsmengine:$version-$kind}"
 base="${BASE:-python:3.12-slim}"
 builder="${BUILDER:-}"
-for candidate in docker podman buildah; do
-  if [ -z "$builder" ] && command -v "$candidate" > /dev/null; then builder="$candidate"; fi
+for candidate in docker podman buildah; do  # docker's client without its daemon does not count
+  if [ -z "$builder" ] && "$candidate" info > /dev/null 2>&1; then builder="$candidate"; fi
 done
-[ -n "$builder" ] || { echo "No docker, podman or buildah found: install one of them" >&2; exit 4; }
+[ -n "$builder" ] || { echo "No docker, podman or buildah found that works: install one of them, or start docker's daemon" >&2; exit 4; }
 
 SECONDS=0
 if [ "$base" = debian ]; then
