@@ -1,13 +1,18 @@
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from qsmengine.backend.device import cpu
+from qsmengine.cli.demo import _parts as demo_parts
 from qsmengine.cli.demo.cohort import SHIFT_PPB, compare_groups
 from qsmengine.cli.demo.compare import median_difference, relative_error
 from qsmengine.cli.demo.diffusion import reconstruct_diffusion
 from qsmengine.cli.demo.echoes import reconstruct_echoes
+from qsmengine.cli.demo.extras import missing
+from qsmengine.cli.demo.head import reconstruct_virtual_head
 from qsmengine.cli.demo.summary import Summary, layout
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.main import main
@@ -74,3 +79,23 @@ def test_earlier_demo_is_not_replaced_without_force(tmp_path, capsys):
     (tmp_path / "summary.json").write_text("{}")
     assert main(["demo", "--out", str(tmp_path)]) == 2
     assert "--force" in capsys.readouterr().err
+
+
+def test_without_extras_the_real_data_are_reconstructed_and_a_note_says_what_is_missing(monkeypatch, tmp_path):
+    notes, reporter = [], Reporter(quiet=True)
+    monkeypatch.setattr(reporter, "note", notes.append)
+    monkeypatch.setattr("qsmengine.cli.demo.extras.missing", lambda package: f"no {package}")
+    assert [part.__name__ for part in demo_parts(reporter)] == ["reconstruct_echoes", "reconstruct_diffusion"]
+    assert notes == ["no report", "no stats", "the virtual head, the virtual cohort and pictures are left out"]
+
+
+def test_with_extras_all_parts_run():
+    reporter = Reporter(quiet=True)
+    assert demo_parts(reporter)[2:] == [reconstruct_virtual_head, compare_groups]
+
+
+def test_missing_extra_is_told_with_what_to_install(monkeypatch):
+    assert missing("report") == ""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "qsmengine.stats")
+    assert "qsmengine[stats]" in missing("stats")

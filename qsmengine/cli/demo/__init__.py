@@ -7,6 +7,7 @@ Nothing else imports these modules.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +29,8 @@ def demo(
 ) -> None:
     """Reconstruct bundled real data and a virtual head with known truth: maps, tables and pictures.
 
-    Takes a minute or two on two CPU cores.
+    Takes a minute or two on two CPU cores. Without the extras report and stats: maps of the real data only.
     """
-    from qsmengine.cli.demo.cohort import compare_groups
-    from qsmengine.cli.demo.diffusion import reconstruct_diffusion
-    from qsmengine.cli.demo.echoes import reconstruct_echoes
-    from qsmengine.cli.demo.head import reconstruct_virtual_head
     from qsmengine.cli.demo.summary import Summary
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.errors import UsageError
@@ -44,6 +41,25 @@ def demo(
         raise UsageError(f"{out} contains an earlier demo; --force replaces it")
     chosen = choose_device(device, threads, reporter)
     start = time.perf_counter()
-    for part in (reconstruct_echoes, reconstruct_diffusion, reconstruct_virtual_head, compare_groups):
+    for part in _parts(reporter):
         part(out, chosen, reporter, summary)
     summary.finish(out, chosen, time.perf_counter() - start)
+
+
+def _parts(reporter: Reporter) -> list[Callable[..., None]]:
+    """Return the parts that the installed extras allow; a note tells what is left out."""
+    from qsmengine.cli.demo.diffusion import reconstruct_diffusion
+    from qsmengine.cli.demo.echoes import reconstruct_echoes
+    from qsmengine.cli.demo.extras import missing
+
+    parts: list[Callable[..., None]] = [reconstruct_echoes, reconstruct_diffusion]
+    without = [text for text in (missing("report"), missing("stats")) if text]
+    for text in without:
+        reporter.note(text)
+    if without:
+        reporter.note("the virtual head, the virtual cohort and pictures are left out")
+        return parts
+    from qsmengine.cli.demo.cohort import compare_groups
+    from qsmengine.cli.demo.head import reconstruct_virtual_head
+
+    return [*parts, reconstruct_virtual_head, compare_groups]

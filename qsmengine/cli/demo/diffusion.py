@@ -8,14 +8,13 @@ import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.cli.demo.compare import median_difference
+from qsmengine.cli.demo.extras import missing
 from qsmengine.cli.demo.summary import Summary
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.demo_data import demo_path
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.report.figures import overview
-from qsmengine.report.panels import Panel
 from qsmengine.stages.metrics import correlation
 
 MIN_B0 = 300.0
@@ -48,6 +47,14 @@ def reconstruct_diffusion(out: Path, device: Device, reporter: Reporter, summary
         summary.fact(f"{name}_correlation", rows[-1][1])
     columns = ("map", "correlation", "median |difference|", "unit")
     summary.table(f"Real diffusion against the scanner's maps (b0 > {MIN_B0:.0f})", columns, rows)
+    if not missing("report"):
+        _picture(prefix, vendor_fa)
+
+
+def _picture(prefix: Path, vendor_fa: Path) -> None:
+    from qsmengine.report.figures import overview
+    from qsmengine.report.panels import Panel
+
     fa, md = (Path(f"{prefix}_{ending}.nii.gz") for ending in ("FA", "MD"))
     panels = [
         Panel(fa, "FA", "fa"),
