@@ -47,7 +47,7 @@ def demo(
 
 
 def _parts(reporter: Reporter) -> list[Callable[..., None]]:
-    """Return the parts that the installed extras allow; a note tells what is left out."""
+    """Return the parts that the installed extras allow; a note names what is left out."""
     from qsmengine.cli.demo.diffusion import reconstruct_diffusion
     from qsmengine.cli.demo.echoes import reconstruct_echoes
     from qsmengine.cli.demo.extras import missing

@@ -1,4 +1,4 @@
-"""What the demo can do without the extras: the first two parts, without pictures."""
+"""Check of the extras that parts of the demo need."""
 
 from __future__ import annotations
 
