@@ -88,7 +88,7 @@ def phantom(
         list[str] | None,
         typer.Option(
             "--modality",
-            help=f"images to simulate, any of {', '.join(names())}, t1w (with FLAIR) [default: {names()[0]}]",
+            help=f"images to simulate, any of {', '.join(names())} [default: {names()[0]}]",
             metavar="M...",
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from qsmengine.io.bids import BIDS_VERSION, BidsName
 from qsmengine.io.dicom import Converted, convert_dicom, store_image, without_identity
 from qsmengine.io.owned import private_folder
 from qsmengine.modalities.dicom import Named, Recognised, Scan
-from qsmengine.pipeline.outputs.staging import staged
+from qsmengine.pipeline.outputs.staging import check_absent, staged
 
 _DESCRIPTION = "dataset_description.json"
 _PARTICIPANTS = "participants.tsv"
@@ -76,7 +76,8 @@ def import_dicom(
         if not found:
             raise InputError(f"no series recognised: {'; '.join(left_out)}", source=folder)
         jobs = list(_named(found, entities, notes))
-        _check_existing([root / folder_ / named.name.filename for folder_, named in jobs], force=force)
+        if not force:
+            check_absent(root / folder_ / named.name.filename for folder_, named in jobs)
         with staged(root) as temporary:
             files = [path for job in jobs for path in _store(temporary, *job, keep_identity=keep_identity)]
             _write_dataset(temporary, root, entities["sub"])
@@ -111,13 +112,6 @@ def _named(
         own = [one for kind in series.kinds for one in found if one.kind == kind]
         for named in series.names(own, entities, notes):
             yield named.name.folder / series.folder, named
-
-
-def _check_existing(paths: Iterable[Path], *, force: bool) -> None:
-    existing = [path for path in paths if path.exists()]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(f"{existing[0]}{more} exists already; --force replaces it")
 
 
 def _store(root: Path, folder: Path, named: Named, *, keep_identity: bool) -> list[str]:

@@ -67,10 +67,17 @@ def check_output(target: Path, names: Iterable[Path], sources: Iterable[Path], *
         raise UsageError(
             f"output folder {target} lies inside the raw dataset {raw}; use {raw / 'derivatives'}/NAME"
         )
-    existing = [path for path in outputs if path.exists() and path.name not in _SHARED]
-    if existing and not force:
-        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(f"{existing[0]}{others} exists already; --force replaces it")
+    if not force:
+        check_absent(path for path in outputs if path.name not in _SHARED)
+
+
+def check_absent(paths: Iterable[Path]) -> None:
+    """Raise UsageError if any of these files exists; the message names the first and counts the others."""
+    existing = [path for path in paths if path.exists()]
+    if len(existing) == 1:
+        raise UsageError(f"{existing[0]} exists already; --force replaces it")
+    if existing:
+        raise UsageError(f"{existing[0]} and {len(existing) - 1} more exist already; --force replaces them")
 
 
 def _check_link(target: Path) -> None:

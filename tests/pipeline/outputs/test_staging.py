@@ -75,7 +75,7 @@ def test_existing_output_is_refused_unless_forced(tmp_path):
     (tmp_path / "a").write_text("")
     (tmp_path / "b").write_text("")
     names = [Path("a"), Path("b")]
-    with pytest.raises(UsageError, match="a and 1 more exists already; --force"):
+    with pytest.raises(UsageError, match="a and 1 more exist already; --force replaces them"):
         check_output(tmp_path, names, [], force=False)
     check_output(tmp_path, names, [], force=True)
 
