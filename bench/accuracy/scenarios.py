@@ -77,6 +77,8 @@ KINDS = (
     ),
 )
 """Kinds of head; presets and leading chains run on each."""
+CONDUCTING = HeadKind("conducting tissue", artefacts=Artefacts(conduction=1.0))
+"""The phase offset that a real head adds to that of the coil; it matters with one echo."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Scenario:
         package from averaged tissue.
     kind
         Of head.
+    times
+        Echo times [s]; None: those of ECHO_TIMES.
     """
 
     name: str
@@ -113,11 +117,12 @@ class Scenario:
     voxel_size: float = 2.0
     sampling: str = "scanner"
     kind: HeadKind = PLAIN
+    times: tuple[float, ...] | None = None
 
     @property
     def echo_times(self) -> tuple[float, ...]:
         """[s]."""
-        return ECHO_TIMES[self.field_strength, self.echoes]
+        return self.times or ECHO_TIMES[self.field_strength, self.echoes]
 
     @property
     def b0_direction(self) -> tuple[float, float, float]:
@@ -127,7 +132,9 @@ class Scenario:
 
     def as_dict(self) -> dict[str, Any]:
         """For keys and result files."""
-        return asdict(self) | {"echo_times": self.echo_times}
+        facts = asdict(self) | {"echo_times": self.echo_times}
+        del facts["times"]
+        return facts
 
 
 BASE = Scenario("3 T, 4 echoes, SNR 100")
@@ -139,6 +146,8 @@ VARIATIONS = (
     Scenario("3 T, 1 echo, SNR 80", echoes=1, snr=80.0),
     Scenario("7 T, 4 echoes, SNR 100", field_strength=7.0),
     Scenario("7 T, 4 echoes, SNR 100, oblique", field_strength=7.0, tilt=TILT),
+    Scenario("3 T, 1 echo, SNR 80, conducting tissue", echoes=1, snr=80.0, kind=CONDUCTING),
+    Scenario("3 T, 1 echo of 5 ms, conducting tissue", echoes=1, snr=80.0, kind=CONDUCTING, times=(0.005,)),
 )
 """Scenarios that differ from BASE in one or two respects; whole presets run on each."""
 
@@ -186,7 +195,7 @@ def goals(voxel_size: float) -> tuple[Goal, ...]:
     def at(scenario: Scenario) -> Scenario:
         return replace(scenario, voxel_size=voxel_size)
 
-    clean, _, oblique, double, single, seven, _ = VARIATIONS
+    clean, _, oblique, double, single, seven, _, conducting, _ = VARIATIONS
     tilted = replace(double, name=f"{double.name}, oblique", tilt=oblique.tilt)
     return (
         Goal("true local field, no noise", at(clean), "local", 9.0, 6.0),
@@ -194,5 +203,6 @@ def goals(voxel_size: float) -> tuple[Goal, ...]:
         Goal("raw phase, 4 echoes, SNR 100", at(BASE), "raw", 25.0, 15.0, xsim=0.8),
         Goal("raw phase, 2 echoes, SNR 60, oblique", at(tilted), "raw", 28.0),
         Goal("raw phase, 1 echo, SNR 80", at(single), "raw", 45.0),
+        Goal("raw phase, 1 echo, SNR 80, conducting tissue", at(conducting), "raw", 45.0),
         Goal("raw phase, 7 T, 4 echoes, SNR 100", at(seven), "raw", 30.0),
     )

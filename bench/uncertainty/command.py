@@ -18,7 +18,7 @@ from bench.accuracy.heads import default_folder
 from bench.accuracy.people import DEVELOPMENT, HELD_OUT
 from bench.machine import describe
 from bench.uncertainty.document import document
-from bench.uncertainty.fit import coefficients, region_factors
+from bench.uncertainty.fit import coefficients, region_shares
 from bench.uncertainty.jobs import PRESETS, jobs_of
 from bench.uncertainty.samples import Sample, sample_of
 from qsmengine.backend.device import resolve_device
@@ -63,7 +63,7 @@ def write_calibration(samples: Sequence[Sample], path: Path) -> None:
         chosen = [sample for sample in samples if sample.job.calibration == name]
         weights = coefficients(chosen)
         content["chains"][name] = weights
-        content["regions"][name] = region_factors(chosen, {int(key): found for key, found in weights.items()})
+        content["regions"][name] = region_shares(chosen, {int(key): found for key, found in weights.items()})
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

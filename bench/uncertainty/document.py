@@ -9,7 +9,7 @@ from typing import Any
 from bench.accuracy.people import ROLES
 from bench.uncertainty.report import coverage_table, order_table, region_table, widths_of
 from bench.uncertainty.samples import Sample
-from qsmengine.stages.uncertainty.calibration import load_calibration, region_factors_of
+from qsmengine.stages.uncertainty.calibration import load_calibration, load_region_calibration
 
 INTRODUCTION = Path(__file__).with_name("introduction.md")
 
@@ -30,7 +30,7 @@ def document(samples: Sequence[Sample], machine: Mapping[str, Any]) -> str:
             f"### {name} (preset {presets})",
             coverage_table(chosen, widths),
             order_table(chosen, widths),
-            region_table(chosen, widths, region_factors_of(name)),
+            region_table(chosen, load_region_calibration(name)),
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.optimize import minimize
 
-from bench.uncertainty.report import region_ratios, widths_of
-from bench.uncertainty.samples import Floats, Sample
+from bench.uncertainty.samples import Floats, Sample, regions_of
 from qsmengine.stages.uncertainty.calibration import LEVELS, Coefficients
-from qsmengine.stages.uncertainty.causes import NAMES
+from qsmengine.stages.uncertainty.causes import LOCAL, NAMES
 
 VOXELS = 4000
 """Drawn from each head."""
@@ -18,6 +17,8 @@ SMOOTH = 0.05
 """Width over which the kink of the quantile loss is rounded."""
 NEGLIGIBLE = 3e-4
 """Weights below count as 0: the search approaches its lower bound."""
+LEAST_SHARE = 1e-2
+"""Smallest share of an error in the mean of a region that is not 0."""
 LEAST = 1e-7
 """Added to errors before their logarithm is taken [ppm]."""
 
@@ -33,10 +34,43 @@ def coefficients(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
     }
 
 
-def region_factors(samples: Sequence[Sample], weights: Mapping[int, Coefficients]) -> dict[str, float]:
-    """Level [%] -> quantile of the error of regions' means, over the mean 68 % half-width in the region."""
-    ratios = np.concatenate([region_ratios(sample, widths_of(sample, weights)) for sample in samples])
-    return {str(level): round(float(np.quantile(ratios, level / 100)), 2) for level in LEVELS}
+def region_shares(
+    samples: Sequence[Sample], weights: Mapping[int, Coefficients]
+) -> dict[str, dict[str, float]]:
+    """Level [%] -> share of a voxel's error that is left in the mean of a region: "smooth" and "local".
+
+    The half-width for a region is the mean over its voxels of u = sqrt(smooth^2 S + local^2 L), where L is the
+    sum of (a_k c_k)^2 over the causes LOCAL, S that over the others. The loss is that of
+    :func:`quantile_weights`, over all structures of all heads.
+    """
+    local = np.isin(NAMES, sorted(LOCAL))
+    regions = [region for sample in samples for region in regions_of(sample)]
+    error = np.abs([region.error.mean() for region in regions])
+    found = {}
+    for level in LEVELS:
+        squares = np.array([weights[level][name] for name in NAMES]) ** 2
+        parts = [(r.causes**2 @ (squares * ~local), r.causes**2 @ (squares * local)) for r in regions]
+        found[str(level)] = _shares(parts, error, level / 100)
+    return found
+
+
+def _shares(parts: Sequence[tuple[Floats, Floats]], error: Floats, level: float) -> dict[str, float]:
+    """Shares of the smooth and the local part for which the mean width exceeds `level` of the errors."""
+
+    def loss(logarithms: Floats) -> float:
+        a, b = np.exp(2 * logarithms)
+        widths = np.array([np.sqrt(a * smooth + b * local).mean() for smooth, local in parts])
+        return float(quantile_loss(np.log(error + LEAST) - np.log(widths + LEAST), level).mean())
+
+    best = minimize(loss, np.log([0.7, 0.3]), method="Nelder-Mead", bounds=[(-7.0, 2.0)] * 2)
+    shares = np.exp(best.x)
+    shares[shares < LEAST_SHARE] = 0.0
+    return {name: float(f"{share:.3g}") for name, share in zip(("smooth", "local"), shares, strict=True)}
+
+
+def quantile_loss(r: Floats, share: float) -> Floats:
+    """Return s r + w log(1 + exp(-r / w)): the loss whose minimum is the quantile s, rounded over w."""
+    return np.asarray(share * r + SMOOTH * np.logaddexp(0.0, -r / SMOOTH))
 
 
 def quantile_weights(causes: Floats, error: Floats, share: float) -> Floats:
@@ -60,9 +94,8 @@ def quantile_weights(causes: Floats, error: Floats, share: float) -> Floats:
         parts = squares * np.exp(2 * b)
         variance = parts.sum(axis=1) + LEAST**2
         r = target - 0.5 * np.log(variance)
-        value = share * r + SMOOTH * np.logaddexp(0.0, -r / SMOOTH)
         slope = share - 1 / (1 + np.exp(np.clip(r / SMOOTH, -500, 500)))
-        return float(value.mean()), -(slope[:, None] * parts / variance[:, None]).mean(axis=0)
+        return float(quantile_loss(r, share).mean()), -(slope[:, None] * parts / variance[:, None]).mean(axis=0)
 
     usual = causes.mean(axis=0)
     start = np.log(np.median(error) / np.where(usual > 0, usual, 1.0))  # every cause contributes alike

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.accuracy.people import require
-from bench.accuracy.scenarios import KINDS, Scenario, kinds, variations
+from bench.accuracy.scenarios import CONDUCTING, KINDS, Scenario, kinds, variations
 from qsmengine.stages.uncertainty.calibration import calibration_of
 
 PRESETS = {
@@ -17,7 +17,7 @@ PRESETS = {
 ONE_ECHO_KINDS = ("veins", "close skull")
 """Kinds of head with one echo too."""
 FEW = ("plain", "veins", "close skull", "flow", "everything")
-"""Kinds of head for preset consensus with several echoes."""
+"""Kinds of head for preset consensus with several echoes; with one, all whose tissue does not conduct."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,15 @@ def jobs_of(role: str, heads: Sequence[int], voxel_size: float) -> list[Job]:
         Job(calibration_of(inversion, one_echo=scenario.echoes == 1), preset, scenario, head)
         for preset, (inversion, echoes) in PRESETS.items()
         for scenario, head in _scans(heads, voxel_size)
-        if scenario.echoes in echoes and (preset != "consensus" or scenario.echoes == 1 or scenario.name in FEW)
+        if scenario.echoes in echoes and (preset != "consensus" or _is_quick(scenario))
     ]
+
+
+def _is_quick(scenario: Scenario) -> bool:
+    """Whether preset consensus runs too."""
+    if scenario.echoes == 1:
+        return scenario.kind.name != CONDUCTING.name
+    return scenario.name in FEW
 
 
 def _scans(heads: Sequence[int], voxel_size: float) -> list[tuple[Scenario, int]]:

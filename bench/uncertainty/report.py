@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from bench.accuracy.scoring import LAYERS, REGIONS
 from bench.accuracy.tables import markdown
-from bench.uncertainty.samples import Floats, Sample
+from bench.uncertainty.samples import Floats, Sample, regions_of
 from qsmengine.data import Array
 from qsmengine.stages.uncertainty.calibrated import half_width
 from qsmengine.stages.uncertainty.calibration import LEVELS, Coefficients
@@ -18,8 +19,8 @@ Rows = list[tuple[float, ...]]
 """Coverage of both levels [%], by layer."""
 Widths = dict[int, Floats]
 """Level [%] -> half-width of the interval in every voxel [ppm]."""
-LEAST_REGION = 20
-"""Smallest region whose mean is judged [voxels]."""
+VOLUMES = {(0, 1500): "below 1.5 ml", (1500, 50000): "1.5 to 50 ml", (50000, math.inf): "above 50 ml"}
+"""Least and largest volume of structures [mm^3] -> title."""
 TITLES = {"layer_1": "layer 1", "layer_2": "2", "layer_3": "3", "layer_4": "4", "layers_5_8": "5 to 8"}
 
 
@@ -59,25 +60,36 @@ def order_table(samples: Sequence[Sample], widths: Sequence[Widths]) -> str:
     return markdown(titles, rows)
 
 
-def region_table(samples: Sequence[Sample], widths: Sequence[Widths], factors: Mapping[int, float]) -> str:
-    """Coverage of regions' means over all heads: deep grey matter, and every labelled structure."""
-    deep = [number for numbers in REGIONS.values() for number in numbers]
+def region_table(samples: Sequence[Sample], coefficients: Mapping[int, Coefficients]) -> str:
+    """Coverage of regions' means over all heads: deep grey matter, every structure, and by volume.
+
+    `coefficients` are those of regions.
+    """
+    regions = [region for sample in samples for region in regions_of(sample)]
     rows = []
-    for title, labels in (("deep grey matter", deep), ("all structures", None)):
-        ratios = np.concatenate([region_ratios(s, w, labels) for s, w in zip(samples, widths, strict=True)])
-        shares = [f"{100 * float((ratios <= factors[level]).mean()):.0f}" for level in LEVELS]
-        rows.append([title, str(len(ratios)), " / ".join(shares)])
-    return markdown(["means of", "regions", "coverage"], rows)
+    for title, chosen in _groups(regions).items():
+        ratios = [region_ratios(region, coefficients) for region in chosen]
+        shares = [f"{100 * float(np.mean([r[level] <= 1 for r in ratios])):.0f}" for level in LEVELS]
+        errors = 1e3 * np.abs([float(region.error.mean()) for region in chosen])
+        rows.append([title, str(len(chosen)), " / ".join(shares), f"{np.quantile(errors, 0.68):.1f}"])
+    return markdown(["means of", "regions", "coverage", "68 % of errors below [ppb]"], rows)
 
 
-def region_ratios(sample: Sample, widths: Widths, labels: Sequence[int] | None = None) -> Floats:
-    """Size of the error of each region's mean over the mean 68 % half-width in the region."""
-    found = []
-    for label in np.unique(sample.label) if labels is None else labels:
-        here = sample.label == label
-        if here.sum() >= LEAST_REGION:
-            found.append(abs(float(sample.error[here].mean())) / float(widths[68][here].mean()))
-    return np.array(found)
+def _groups(regions: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Rows of the table of regions; without those that contain none."""
+    deep = [number for numbers in REGIONS.values() for number in numbers]
+    groups = {"deep grey matter": [r for r in regions if r.label[0] in deep]}
+    groups |= {name: [r for r in regions if r.label[0] in numbers] for name, numbers in REGIONS.items()}
+    groups["all structures"] = list(regions)
+    for (low, high), title in VOLUMES.items():
+        groups[title] = [r for r in regions if low <= len(r.label) * r.voxel_volume < high]
+    return {title: chosen for title, chosen in groups.items() if chosen}
+
+
+def region_ratios(region: Sample, coefficients: Mapping[int, Coefficients]) -> dict[int, float]:
+    """Level [%] -> size of the error of a region's mean over the half-width of its interval."""
+    error = abs(float(region.error.mean()))
+    return {level: error / float(width.mean()) for level, width in widths_of(region, coefficients).items()}
 
 
 def rank_correlation(first: Floats, second: Floats) -> float:

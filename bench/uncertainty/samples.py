@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.uncertainty.causes import NAMES, error_causes
 
 Floats = npt.NDArray[np.float64]
+LEAST_REGION = 20
+"""Smallest structure whose mean is judged [voxels]."""
 OUTER = 4
 """Layers that a third of the voxels of a fit are drawn from."""
 
@@ -37,6 +40,8 @@ class Sample:
         (voxels,) 1 at the rim of the mask.
     label
         (voxels,) structure.
+    voxel_volume
+        [mm^3].
     """
 
     job: Job
@@ -44,11 +49,17 @@ class Sample:
     causes: Floats
     layer: npt.NDArray[np.int32]
     label: npt.NDArray[np.int32]
+    voxel_volume: float
 
     def part(self, chosen: npt.NDArray[Any]) -> Sample:
         """Some of the voxels: their numbers, or a mask."""
-        arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "job"}
-        return replace(self, **arrays)
+        return replace(
+            self,
+            error=self.error[chosen],
+            causes=self.causes[chosen],
+            layer=self.layer[chosen],
+            label=self.label[chosen],
+        )
 
     def drawn(self, count: int) -> Sample:
         """`count` voxels of the mask and half as many of its outer layers, drawn with the head's number."""
@@ -59,6 +70,13 @@ class Sample:
             for pool, number in ((everywhere, count), (outer, count // 2))
         ]
         return self.part(np.concatenate(picks))
+
+
+def regions_of(sample: Sample, labels: Sequence[int] | None = None) -> list[Sample]:
+    """The voxels of every structure, or of those with `labels`, that has at least LEAST_REGION voxels."""
+    chosen = np.unique(sample.label) if labels is None else labels
+    found = [sample.label == label for label in chosen]
+    return [sample.part(here) for here in found if here.sum() >= LEAST_REGION]
 
 
 def sample_of(job: Job, folder: Path, device: Device) -> Sample:
@@ -75,5 +93,5 @@ def sample_of(job: Job, folder: Path, device: Device) -> Sample:
     return Sample(
         job, (chi - chi.mean()) - (truth - truth.mean()),
         np.stack([to_numpy(causes[name])[where].astype(np.float64) for name in NAMES], axis=1),
-        case.layer[where], case.labels[where].astype(np.int32),
+        case.layer[where], case.labels[where].astype(np.int32), case.grid.voxel_volume,
     )  # fmt: skip

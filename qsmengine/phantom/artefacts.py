@@ -6,6 +6,9 @@ veins, with g smooth, of unit variance, and the same for all echoes.
 
 Motion. Breathing shifts the field from one k-space line to the next: lines along y are multiplied by
 exp(i eps), with eps = ghost h (TE / 20 ms), h a sine with random amplitude. The image gets ghosts along y.
+
+Conduction. The phase of all echoes contains the offset of :mod:`qsmengine.phantom.conduction`, which no
+background field explains.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qsmengine.phantom.conduction import conduction_phase
 from qsmengine.phantom.gre import ComplexImage
 from qsmengine.phantom.labels import HeadIndex
 from qsmengine.phantom.resample import FloatImage
@@ -40,11 +44,20 @@ class Artefacts:
         Standard deviation of the phase error of k-space lines at 20 ms [rad].
     unevenness
         Factor on the coil's variation: see :class:`~qsmengine.phantom.gre.SmoothCoil`.
+    conduction
+        Factor on the conductivity of tissue; 1: that of a head.
     """
 
     flow: float = 0.0
     ghost: float = 0.0
     unevenness: float = 1.0
+    conduction: float = 0.0
+
+    def offset(self, head: HeadIndex, field_strength: float) -> FloatImage | None:
+        """Return the phase (x, y, z) [rad] of conducting tissue on the grid of `head`; None without."""
+        if self.conduction == 0:
+            return None
+        return np.float32(self.conduction) * conduction_phase(head, field_strength)
 
     def flow_phase(self, head: HeadIndex, rng: np.random.Generator) -> FloatImage | None:
         """Return the phase (x, y, z) [rad] at 20 ms on the grid of `head`; None without flow."""

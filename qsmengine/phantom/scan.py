@@ -129,23 +129,26 @@ class Scan:
         rng = np.random.default_rng(streams[5])
         flow = artefacts.flow_phase(self.anatomy.head, rng)
         lines = artefacts.line_phase(self.grid.shape[1], rng)
+        offset = artefacts.offset(self.anatomy.head, self.anatomy.grid.required_field_strength)
 
         def echoes() -> Iterator[ComplexImage]:
             for time in times:
-                echo = self.sampler.sample_slabs(self._signal(coil, flow, time)).astype(np.complex64)
+                echo = self.sampler.sample_slabs(self._signal(coil, offset, flow, time)).astype(np.complex64)
                 yield echo if lines is None else with_line_phase(echo, lines, time)
 
         noise = np.random.default_rng(streams[2])
         return noisy_series(echoes(), self.grid, times, snr, self.reference, noise)
 
     def _signal(
-        self, coil: SmoothCoil, flow: FloatImage | None, time: float
+        self, coil: SmoothCoil, offset: FloatImage | None, flow: FloatImage | None, time: float
     ) -> Iterator[tuple[slice, ComplexImage]]:
         """Yield the signal of the simulation's grid at the echo time [s] in slabs along x."""
         total, tissue, grid = self.fields["total_field"], self.anatomy.tissue, self.anatomy.grid
         for x in range(0, len(total), SLAB):
             planes = slice(x, x + SLAB)
             profile = coil.on(grid, planes)
+            if offset is not None:
+                profile.phase[...] += offset[planes]
             if flow is not None:
                 profile.phase[...] += flow[planes] * np.float32((time / REFERENCE_TIME) ** 2)
             echo = clean_echoes(

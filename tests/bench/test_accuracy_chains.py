@@ -106,10 +106,11 @@ def test_goal_lines_are_those_of_the_project():
     limits = [(g.start, g.scenario.echoes, g.scenario.snr, g.limit) for g in goals(1.0)]
     assert limits == [
         ("local", 4, None, 9.0), ("total", 4, None, 25.0), ("raw", 4, 100.0, 25.0), ("raw", 2, 60.0, 28.0),
-        ("raw", 1, 80.0, 45.0), ("raw", 4, 100.0, 30.0),
+        ("raw", 1, 80.0, 45.0), ("raw", 1, 80.0, 45.0), ("raw", 4, 100.0, 30.0),
     ]  # fmt: skip
-    assert [g.scenario.tilt > 0 for g in goals(1.0)] == [False, False, False, True, False, False]
-    assert [g.scenario.field_strength for g in goals(1.0)] == [3.0] * 5 + [7.0]
+    assert [g.scenario.tilt > 0 for g in goals(1.0)] == [False, False, False, True, False, False, False]
+    assert [g.scenario.field_strength for g in goals(1.0)] == [3.0] * 6 + [7.0]
+    assert [g.scenario.kind.artefacts.conduction for g in goals(1.0)] == [0, 0, 0, 0, 0, 1, 0]
     assert {g.scenario.sampling for g in goals(1.0)} == {"scanner"}
 
 

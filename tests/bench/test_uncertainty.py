@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,19 @@ from bench.accuracy.people import DEVELOPMENT, HELD_OUT
 from bench.accuracy.scenarios import BASE
 from bench.uncertainty.command import write_calibration
 from bench.uncertainty.document import document
-from bench.uncertainty.fit import quantile_weights
+from bench.uncertainty.fit import quantile_weights, region_shares
 from bench.uncertainty.jobs import Job, jobs_of
-from bench.uncertainty.report import coverage_table, rank_correlation, region_ratios, sparsification, widths_of
+from bench.uncertainty.report import (
+    coverage_table,
+    rank_correlation,
+    region_ratios,
+    region_table,
+    sparsification,
+    widths_of,
+)
 from bench.uncertainty.samples import Sample
 from qsmengine.errors import UsageError
+from qsmengine.stages.uncertainty.calibration import region_coefficients
 from qsmengine.stages.uncertainty.causes import NAMES
 from tools.markdown import ROOT
 
@@ -32,7 +41,7 @@ def drawn(seed, voxels=20000):
     error = width * rng.standard_normal(voxels)
     layer = rng.integers(1, 12, voxels).astype(np.int32)
     label = rng.integers(1, 60, voxels).astype(np.int32)
-    return Sample(Job("tfi", "accurate", BASE, seed), error, causes, layer, label)
+    return Sample(Job("tfi", "accurate", BASE, seed), error, causes, layer, label, 8.0)
 
 
 def test_fitted_intervals_contain_the_share_of_new_errors():
@@ -54,6 +63,7 @@ def test_the_file_keeps_chains_that_were_not_fitted_again(tmp_path):
     assert set(content["chains"]) == set(content["regions"]) == {"other", "tfi"}
     assert set(content["chains"]["tfi"]) == {"68", "95"}
     assert set(content["chains"]["tfi"]["68"]) == set(NAMES)
+    assert set(content["regions"]["tfi"]["95"]) == {"smooth", "local"}
     assert "--fit" in content["command"]
 
 
@@ -81,8 +91,35 @@ def test_errors_of_one_sign_make_the_mean_of_a_region_as_uncertain_as_a_voxel():
     sample = drawn(6)
     constant = sample.part(sample.label == 10)
     constant.error[:] = 0.02
-    widths = {68: np.full(len(constant.error), 0.01)}
-    np.testing.assert_allclose(region_ratios(constant, widths), [2.0])
+    weights = dict.fromkeys(NAMES, 0.0) | {"tissue": 0.01}
+    assert region_ratios(constant, {68: weights, 95: weights}) == pytest.approx({68: 2.0, 95: 2.0})
+
+
+def with_structures(seed, structures=60, voxels=400):
+    """Voxels whose errors are an offset of each structure, 4 ppb SD, and noise where "edge" is large."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(1, structures + 1), voxels).astype(np.int32)
+    causes = np.zeros((len(label), len(NAMES)))
+    causes[:, NAMES.index("tissue")] = 1
+    causes[:, NAMES.index("edge")] = np.repeat(rng.gamma(2, 2, structures), voxels)
+    offset = 0.004 * rng.standard_normal(structures)
+    error = offset[label - 1] + 0.01 * causes[:, NAMES.index("edge")] * rng.standard_normal(len(label))
+    return replace(drawn(seed, len(label)), error=error, causes=causes, label=label)
+
+
+def test_errors_that_average_out_do_not_widen_the_intervals_of_regions():
+    weights = dict.fromkeys(NAMES, 0.0) | {"tissue": 0.008, "edge": 0.01}
+    fitted = [with_structures(seed) for seed in range(4)]
+    shares = region_shares(fitted, dict.fromkeys((68, 95), weights))
+    assert all(share["local"] < 0.15 for share in shares.values())
+    assert shares["68"]["smooth"] == pytest.approx(0.5, rel=0.2)
+    assert shares["95"]["smooth"] == pytest.approx(0.98, rel=0.2)
+    found = {level: region_coefficients(weights, **shares[str(level)]) for level in (68, 95)}
+    rows = region_table([with_structures(seed) for seed in range(9, 13)], found).splitlines()
+    row = next(line for line in rows if line.startswith("| all structures"))
+    narrow, wide = (int(part) for part in row.split("|")[3].split("/"))
+    assert abs(narrow - 68) <= 8
+    assert abs(wide - 95) <= 4
 
 
 def test_fits_use_development_heads_and_reports_held_out_heads():

@@ -8,7 +8,7 @@ import numpy as np
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.pipeline.run.results import RunResult
-from qsmengine.stages.uncertainty.calibration import INTERVALS, region_factors_of
+from qsmengine.stages.uncertainty.calibration import INTERVALS, REGION_INTERVALS
 
 
 def chi_metadata(result: RunResult, name: str) -> dict[str, Any]:
@@ -19,23 +19,13 @@ def chi_metadata(result: RunResult, name: str) -> dict[str, Any]:
     if name == "chi":
         return {"QSMReference": _reference(result) | {"WholeBrain": _whole_brain(result)}}
     if name in INTERVALS:
-        return _interval(result, INTERVALS[name])
+        return {"IntervalLevel": INTERVALS[name], "IntervalUnits": "percent of voxels"}
+    if name in REGION_INTERVALS:
+        return {"IntervalLevel": REGION_INTERVALS[name], "IntervalUnits": "percent of regions"}
     separation = result.record("chi_separation")
     if separation is not None and name in separation.step.outputs.values():
         return {"AddedOffset": _plain(result.facts["offset"])}
     return {}
-
-
-def _interval(result: RunResult, level: int) -> dict[str, Any]:
-    record = result.record("uncertainty")
-    if record is None:
-        return {}
-    factors = region_factors_of(record.step.params.model_dump()["calibration"])
-    return {
-        "IntervalLevel": level,
-        "IntervalUnits": "percent of voxels",
-        "RegionMeanFactors": {str(key): value for key, value in factors.items()},
-    }
 
 
 def _whole_brain(result: RunResult) -> dict[str, Any]:

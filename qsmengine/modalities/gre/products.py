@@ -40,6 +40,16 @@ PRODUCTS = (
         {"desc": "ci95"},
         "half-width of an interval around the susceptibility that contains the truth in 95 % of the voxels",
     ),
+    *(
+        Product(
+            f"chi_region_ci{level}",
+            "Chimap",
+            {"desc": f"regionci{level}"},
+            f"its mean over a region: half-width of the {level} % interval of the region's mean susceptibility",
+            CHI_SUPPORT,
+        )
+        for level in (68, 95)
+    ),
     Product(
         "chi_positive",
         "Chimap",

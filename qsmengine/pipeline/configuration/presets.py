@@ -46,13 +46,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "inversion": {"method": "weak_harmonic", "iterations": 24},
         **_MAPS,
     },
-    # One gradient echo, as in Schweser et al. 2018 (10.1016/j.neuroimage.2017.10.063). The phase offset of the
-    # coils cannot be separated from the field. It is smooth but not harmonic, so beta, which keeps the
-    # background harmonic, is small.
+    # One gradient echo, as in Schweser et al. 2018 (10.1016/j.neuroimage.2017.10.063). Its phase offset cannot
+    # be separated from the field: tfi takes it to be part of the background.
     "single-echo": {
         **_ECHOES,
         "phase_offset": None,
-        "single_step": {"method": "tfi", "beta": 5.0},
+        "single_step": {"method": "tfi"},
         **_TWO_STEPS,
         **_MAPS,
         "relaxometry": None,

@@ -26,7 +26,9 @@ edges are those of a first chi (`own_edges`).
   and wide ventricles.
 - Neither data nor total variation determine the two outermost layers well. Brain ends in cortex: voxels there
   are pulled towards the mean of cortex (`lambda_rim`), except those that may be veins.
-- One echo does not determine the phase offset of the coils. It is smooth, and most of it becomes part of h.
+- One echo does not determine the phase offset at TE = 0. Most of it is harmonic, or the bowl that a conducting
+  head causes, which is removed; the rest becomes part of h, the weight of whose Laplacian falls with TE
+  (:mod:`qsmengine.stages.single_step.offset`).
 - chi of the outer `rim` [mm] stays close to the mean beneath it, the closer the less W is: bone and air in
   these voxels have strong fields, but their chi is not that of the brain.
 
@@ -44,6 +46,7 @@ References: Liu et al. 2017, 10.1002/mrm.26331; Dimov et al. 2022, 10.1111/jon.1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,6 +77,7 @@ from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Length, Mm, Mm4
 from qsmengine.stages.single_step.boundary import boundary_values, without_gaps
+from qsmengine.stages.single_step.offset import weight_with_offset, without_bowl
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.stages.single_step.rim import limit_rim, trust, weight_of_steepness
 from qsmengine.stages.single_step.tissue import tissue_regions
@@ -142,6 +146,12 @@ class TfiParams(WeakHarmonicParams):
         description="standard deviation of the Gaussian that smooths the residual before it is returned to the "
         "data [mm], at least a voxel; 0: not returned",
     )
+    offset_beta: Mm4 = Field(
+        120.0,
+        gt=0,
+        description="with one echo: weight of the squared Laplacian of its phase offset at an echo time of "
+        "20 ms; it grows with the square of the echo time and limits beta",
+    )
     rim: Length = Field(3.0, ge=0, le=20, description="depth of the rim, which may contain bone and air [mm]")
     rim_limit: float = Field(
         0.08,
@@ -160,6 +170,7 @@ def tfi(
     magnitude: Array | None = None,
     weight: Array | None = None,
     noise: Array | None = None,
+    echo_times: Sequence[float] | None = None,
     callback: SolverCallback | None = None,
 ) -> SingleStepResult:
     """Return susceptibility [ppm] inside `mask`, with its holes filled, from the total field (x, y, z) [ppm].
@@ -178,6 +189,8 @@ def tfi(
         (x, y, z), any unit, best 1 / noise of the field.
     noise
         (x, y, z) [ppm]: adapts lambda, and is compared with the field's change. None: estimated from the field.
+    echo_times
+        [s]. One: the field contains the phase offset of the echo. Several, or None: it does not.
     callback
         Receives the status of the joint solution; returning False stops it.
 
@@ -192,6 +205,10 @@ def tfi(
     total_field = without_gaps(device.asarray(total_field), known, mask, device)
     weight = (known if weight is None else device.asarray(weight) * known).astype(np.float32)
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
+    beta = params.beta
+    if echo_times is not None and len(echo_times) == 1:
+        local = without_bowl(local, mask, inner, grid, params.boundary_tolerance, device)
+        beta = weight_with_offset(beta, params.offset_beta, echo_times[0])
     typical = typical_noise(noise, local, inner, device)
     weight = weight_of_steepness(weight, total_field, mask, typical, params.field_error)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
@@ -203,7 +220,7 @@ def tfi(
     spread = point_spread_of(params.point_spread, domain, grid, largest)
     joint = _Joint(
         replace(problem, response=problem.response * spread),
-        HarmonicTerm(region, params.beta),
+        HarmonicTerm(region, beta),
         tissue, deep_region(mask, domain, grid, params),
         spread, residual_filter(params.residual_spread, domain, grid), params, device,
     )  # fmt: skip
@@ -291,7 +308,7 @@ def uniform_tissue(
 METHODS = (
     Method(
         stage="single-step", name="tfi", run=tfi, params=TfiParams,
-        inputs=("total_field", "mask", "magnitude?", "weight?", "noise?"),
+        inputs=("total_field", "mask", "magnitude?", "weight?", "noise?", "echo_times?"),
         outputs={"chi": "ppm", "local_field": "ppm", "mask": "1"},
         summary="total field inversion with morphology prior and harmonic background",
         doi="10.1002/mrm.26331",

@@ -9,11 +9,14 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from qsmengine.errors import UsageError
+from qsmengine.stages.uncertainty.causes import LOCAL
 
 LEVELS = (68, 95)
-"""Shares of voxels that the intervals contain [%]."""
+"""Shares of voxels, or of regions, that the intervals contain [%]."""
 INTERVALS = {f"chi_ci{level}": level for level in LEVELS}
 """Map of half-widths -> its level [%]."""
+REGION_INTERVALS = {f"chi_region_ci{level}": level for level in LEVELS}
+"""Map whose mean over a region is the half-width of the interval of its mean chi -> its level [%]."""
 ONE_ECHO = "-one-echo"
 """Ending of calibrations for one echo."""
 Coefficients: TypeAlias = Mapping[str, float]
@@ -42,10 +45,22 @@ def load_calibration(name: str) -> Mapping[int, Coefficients]:
     return chains[name]
 
 
-def region_factors_of(name: str) -> Mapping[int, float]:
-    """Return level [%] -> half-width for the mean of chi in a region, over the mean of `chi_ci68` there."""
-    factors = _file()["regions"][name]
-    return {level: float(factors[str(level)]) for level in LEVELS}
+def load_region_calibration(name: str) -> Mapping[int, Coefficients]:
+    """Return the coefficients for means of regions: level [%] -> cause -> weight.
+
+    They are those of :func:`load_calibration` times the share of a voxel's error that is left in a mean: one
+    share for the causes LOCAL, whose errors average out, and one for the others.
+    """
+    shares = _file()["regions"][name]
+    return {
+        level: region_coefficients(weights, **shares[str(level)])
+        for level, weights in load_calibration(name).items()
+    }
+
+
+def region_coefficients(weights: Coefficients, smooth: float, local: float) -> Coefficients:
+    """Return the weights of the causes LOCAL times `local`, those of the others times `smooth`."""
+    return {cause: weight * (local if cause in LOCAL else smooth) for cause, weight in weights.items()}
 
 
 def _calibrations() -> Mapping[str, Mapping[int, Coefficients]]:

@@ -1,6 +1,7 @@
 """What a run makes on demand: uncertainty, susceptibility weighting, separation, reference to fluid."""
 
 import json
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +17,6 @@ from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.registry import get_method
-from qsmengine.stages.uncertainty.calibration import region_factors_of
 from tests.made_sessions import make_ball, write_ball
 
 GRID = Grid.from_voxel_size((20, 30, 40), (1.0, 1.0, 1.0), field_strength=3.0)
@@ -105,20 +105,19 @@ def test_intervals_of_an_inversion_that_was_not_calibrated_are_refused():
         plan_qsm(config, GRID, 3)
 
 
-def test_sidecars_of_intervals_give_level_and_factors_for_regions(tmp_path):
+def test_sidecars_of_intervals_give_level_and_what_it_counts(tmp_path):
     ball = make_ball(9)
     files = write_ball(tmp_path / "in", ball)
     request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out")
     settings = ["uncertainty=calibrated", "single_step.iterations=2"]
     done = run_qsm_session(request, load_config(settings=settings), cpu())
-    factors = region_factors_of("tfi")
-    for level in (68, 95):
-        path = request.out / "sub-01" / "anat" / f"sub-01_desc-ci{level}_Chimap.nii.gz"
-        np.testing.assert_array_equal(read_image(path).array, done.result[f"chi_ci{level}"])
-        facts = json.loads(path.with_name(f"sub-01_desc-ci{level}_Chimap.json").read_text())
-        assert (facts["Units"], facts["IntervalLevel"]) == ("ppm", level)
+    cases = [("ci", "chi_ci", "percent of voxels"), ("regionci", "chi_region_ci", "percent of regions")]
+    for level, (entity, name, what) in product((68, 95), cases):
+        path = request.out / "sub-01" / "anat" / f"sub-01_desc-{entity}{level}_Chimap.nii.gz"
+        np.testing.assert_array_equal(read_image(path).array, done.result[f"{name}{level}"])
+        facts = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+        assert (facts["Units"], facts["IntervalLevel"], facts["IntervalUnits"]) == ("ppm", level, what)
         assert facts["Parameters"]["calibration"] == "tfi"
-        assert facts["RegionMeanFactors"] == {str(key): value for key, value in factors.items()}
 
 
 @pytest.mark.parametrize(

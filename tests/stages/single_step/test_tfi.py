@@ -20,7 +20,7 @@ TILTED = ((0.9, 1.1, 1.4), (0.0, np.sin(0.4), np.cos(0.4)))
 
 
 def invert(field, mask, grid, device, callback=None, **options):
-    inputs = {name: options.pop(name, None) for name in ("magnitude", "weight", "noise")}
+    inputs = {name: options.pop(name, None) for name in ("magnitude", "weight", "noise", "echo_times")}
     result = tfi(field, mask, grid, TfiParams(**options), device=device, callback=callback, **inputs)
     return [to_numpy(array) for array in result]
 

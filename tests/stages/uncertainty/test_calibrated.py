@@ -11,8 +11,8 @@ from qsmengine.ops.morphology import without_layer
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.uncertainty.calibrated import CalibratedParams, calibrated, half_width
-from qsmengine.stages.uncertainty.calibration import LEVELS, load_calibration
-from qsmengine.stages.uncertainty.causes import NAMES, error_causes
+from qsmengine.stages.uncertainty.calibration import LEVELS, load_calibration, load_region_calibration
+from qsmengine.stages.uncertainty.causes import LOCAL, NAMES, error_causes
 from tests.stages.gre import DEVICE
 
 
@@ -141,6 +141,32 @@ def test_every_calibration_weighs_the_causes_at_both_levels():
             assert set(weights) == set(NAMES)
             assert all(weight >= 0 for weight in weights.values())
             assert max(weights.values()) > 0
+
+
+def test_intervals_of_regions_keep_less_of_local_errors_in_deep_grey_matter(scan):
+    head, result = scan
+    inside = result.mask & head.mask
+    truth = head.truth["chi"].array
+    error = (result.chi - result.chi[inside].mean()) - (truth - truth[inside].mean())
+    within = []
+    for label in (10, 11, 12, 13, 49, 50, 51, 52):
+        here = (head.labels == label) & inside
+        narrow, wide = (result[f"chi_region_ci{level}"][here].mean() for level in LEVELS)
+        assert narrow < wide < result["chi_ci95"][here].mean()
+        within.append(abs(error[here].mean()) <= wide)
+    assert np.mean(within) >= 0.75
+    assert not result["chi_region_ci95"][~result.mask].any()
+
+
+def test_every_calibration_of_regions_has_shares_of_its_voxels_weights():
+    for name in ("tfi", "tfi-one-echo", "weak_harmonic", "weak_harmonic-one-echo"):
+        voxels, regions = load_calibration(name), load_region_calibration(name)
+        for level in LEVELS:
+            ratios = {k: regions[level][k] / w for k, w in voxels[level].items() if w > 0}
+            for group in (LOCAL, set(NAMES) - LOCAL):
+                shares = [ratio for cause, ratio in ratios.items() if cause in group]
+                np.testing.assert_allclose(shares, shares[0])
+                assert 0 <= shares[0] < 3
 
 
 def test_unknown_calibrations_and_noise_known_nowhere_are_refused(scan):
