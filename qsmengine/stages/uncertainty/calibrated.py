@@ -13,7 +13,7 @@ over virtual heads of known chi. There is a set for each inversion that presets 
 with one. `calibration.json` holds them; ``python -m bench uncertainty --fit`` writes it, and without ``--fit``
 counts how often intervals contain the truth in other heads (docs/uncertainty.md).
 
-The mean of chi over a region has intervals of its own. Errors that edges and misfit cause change their sign
+The mean of chi over a region has separate intervals. Errors that edges and misfit cause change their sign
 within a few voxels and average out; those of background and regularisation keep it over a structure of any
 size. Two shares for each level say how much of either is left. The mean of the map `chi_region_ci68` over a
 region is the half-width for the mean of chi there. The shares are fitted by the same loss to structures of 0.2
