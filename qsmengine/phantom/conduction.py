@@ -46,7 +46,7 @@ def conduction_phase(head: HeadIndex, field_strength: float) -> FloatImage:
     edges = [h * n for h, n in zip(voxel, blocks, strict=True)]
     omega = 1e6 * rad_per_ppm(field_strength, 1.0)
     phase = _potential(2e-6 * MU_0 * omega * coarse, edges)  # 1e-6: per m^2 to per mm^2
-    fine: FloatImage = zoom(phase.astype(np.float32), blocks, order=3, mode="nearest", grid_mode=True)
+    fine: FloatImage = zoom(phase, blocks, order=3, mode="nearest", grid_mode=True)
     nx, ny, nz = sigma.shape
     return fine[:nx, :ny, :nz]
 
@@ -73,5 +73,4 @@ def _potential(source: FloatImage, edges: list[float]) -> FloatImage:
     kernel = -volume / (4 * math.pi * distance)
     whole = irfftn(rfftn(source, shape) * rfftn(kernel), shape)
     nx, ny, nz = source.shape
-    potential: FloatImage = whole[:nx, :ny, :nz]
-    return potential
+    return np.asarray(whole[:nx, :ny, :nz], dtype=np.float32)
