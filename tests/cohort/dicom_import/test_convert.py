@@ -232,7 +232,7 @@ def test_an_earlier_import_is_not_replaced_without_force(study, bids):
     study.gre()
     import_dicom(study.folder, bids, "01")
     before = {path: path.read_bytes() for path in bids.rglob("*") if path.is_file()}
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="and 3 more exist already"):
         import_dicom(study.folder, bids, "01")
     import_dicom(study.folder, bids, "01", force=True)
     assert {path: path.read_bytes() for path in bids.rglob("*") if path.is_file()} == before
