@@ -134,7 +134,7 @@ def _check_options(
     if form not in FORMS:
         raise UsageError(f"form {form!r}: must be one of {', '.join(FORMS)}")
     if bits not in {12, 16}:
-        raise UsageError(f"{bits} bits: must be 12 or 16")
+        raise UsageError(f"--bits {bits}: must be 12 or 16")
     if single and len(paths) > 1:
         raise UsageError("--quantity and --unit describe a single map; export the maps one at a time")
     if target.resolve().is_relative_to(folder.resolve()):
