@@ -50,6 +50,9 @@ MALFORMED = (
     RuntimeError, TypeError, ValueError, struct.error,
 )  # fmt: skip
 """Errors that pydicom raises for missing, misplaced and malformed elements."""
+_INCOMPLETE = (
+    "not a complete enhanced DICOM file", "export the series again, or as classic DICOM",
+)  # fmt: skip
 REPETITION = 100
 """Added to the series number for every repetition after the first."""
 
@@ -81,7 +84,7 @@ def divide_enhanced(folder: Path, target: Path) -> tuple[Path, list[str]]:
             continue
         if header.get("SOPClassUID") != ENHANCED_MR:
             continue
-        with _readable(path):
+        with elements_of(path, *_INCOMPLETE):
             dataset = pydicom.dcmread(path)
             if len(set(volumes_of(dataset))) > 1 and not _is_diffusion(dataset):
                 divided[path] = dataset
@@ -91,7 +94,7 @@ def divide_enhanced(folder: Path, target: Path) -> tuple[Path, list[str]]:
     notes = []
     for number, path in enumerate(files):
         if path in divided:
-            with _readable(path):
+            with elements_of(path, *_INCOMPLETE):
                 notes.append(_divide(path, divided[path], target / f"divided-{number}"))
         else:
             (target / f"file-{number}").symlink_to(path.resolve())
@@ -99,18 +102,15 @@ def divide_enhanced(folder: Path, target: Path) -> tuple[Path, list[str]]:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what pydicom raises for missing, misplaced and malformed elements into an InputError."""
+def elements_of(source: Path, problem: str, remedy: str) -> Iterator[None]:
+    """Raise an InputError about `source` for what pydicom raises at missing and malformed elements."""
     try:
         yield
     except MALFORMED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(
-            f"not a complete enhanced DICOM file ({type(error).__name__}: {str(error)[:120]}); export the "
-            "series again, or as classic DICOM",
-            source=path,
-        ) from error
+        what = f"{type(error).__name__}: {str(error)[:120]}"
+        raise InputError(f"{problem} ({what}); {remedy}", source=source) from error
 
 
 def frames_of(dataset: Any) -> Iterator[Any]:

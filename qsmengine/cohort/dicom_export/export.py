@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,11 +22,12 @@ from qsmengine.io.dicom_objects.planes import Planes, image_planes
 from qsmengine.io.dicom_objects.quantity import Quantity, check_finite
 from qsmengine.io.dicom_objects.segmentation import segmentation
 from qsmengine.io.dicom_objects.source import Stack, Study, read_study
-from qsmengine.io.enhanced import MALFORMED
+from qsmengine.io.enhanced import elements_of
 from qsmengine.io.nifti import read_image
 from qsmengine.pipeline.outputs.staging import check_output, staged
 
 FORMS = ("parametric-map", "mr", "both")
+_HEADERS = ("headers cannot be taken over", "export the study again from the scanner or archive")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _make(one: Input, jobs: Sequence[_Job], study: Study, series: int, bits: int
     """Make the objects of an input's series, the first of which has the index `series`."""
     if one.kind == "table":
         regions = read_regions(one.path, notes)
-        with _describable(study.folder):
+        with elements_of(study.folder, *_HEADERS):
             headers = study.stacks[0].headers()
             jobs[0].files = measurement_report(regions, one.title, headers, series)
         return
@@ -167,7 +167,7 @@ def _make(one: Input, jobs: Sequence[_Job], study: Study, series: int, bits: int
     notes.append(f"{one.path}: {'on the grid' if matched else 'in the frame of reference'} of {stack.title}")
     planes = image_planes(grid, stack.grid.axes)
     frames = planes.frames(array)
-    with _describable(study.folder):
+    with elements_of(study.folder, *_HEADERS):
         if one.kind == "labels":
             jobs[0].files = _segmentation(one, frames, planes, stack, series)
             return
@@ -189,21 +189,6 @@ def _segmentation(one: Input, frames: Any, planes: Planes, stack: Stack, series:
     if not segments:
         raise InputError("contains none of the labels of its table")
     return segmentation(frames, planes, segments, one.title, one.algorithm, stack.headers(), series)
-
-
-@contextmanager
-def _describable(folder: Path) -> Iterator[None]:
-    """Turn the complaints of pydicom and highdicom about the headers of the source into an InputError."""
-    try:
-        yield
-    except MALFORMED as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise InputError(
-            f"headers cannot be taken over ({type(error).__name__}: {str(error)[:120]}); export the study "
-            "again from the scanner or archive",
-            source=folder,
-        ) from error
 
 
 def _obsolete(target: Path, jobs: Sequence[_Job]) -> tuple[Path, ...]:
