@@ -8,15 +8,17 @@ import pytest
 from bench.inputs.heads import head
 from qsmengine.backend.device import Device
 from qsmengine.errors import InputError, UsageError
+from qsmengine.stages.checks import TABLES
 from qsmengine.stages.method import Method
 from tests.contract.running import FULL, MASKED, METHODS, array_inputs, given, method_id, run
 
 REQUIRED = [(m, name) for m in METHODS for name in array_inputs(m)]
-OPTIONAL = [(m, name) for m in FULL for name in given(m)]
+OPTIONAL = [(m, name) for m in FULL for name in given(m) if name not in TABLES]
 CASES = REQUIRED + OPTIONAL
 VALUES = [(m, n) for m, n in CASES if m in MASKED and not n.endswith("mask")]
 TIMES = {"echo_times", "b_values", "b_vectors", "frame_times"}
 SERIES = [(m, n) for m in METHODS for n in m.required_inputs if n in TIMES]
+TIMED = [m for m in FULL if "echo_times" in given(m)]
 
 
 def _ids(cases: list[tuple[Method, str]]) -> list[str]:
@@ -61,6 +63,14 @@ def test_wrong_number_of_volumes_is_named(method: Method, name: str, device: Dev
     case = head("even")
     with pytest.raises(InputError, match=r"echo|volume|b-value|EchoTime|bval|bvec|frame"):
         run(method, case, device, **{name: case.values[name][:-1]})
+
+
+@pytest.mark.parametrize("method", TIMED, ids=method_id)
+@pytest.mark.parametrize("time", [-0.02, np.nan, 20.0])
+def test_optional_echo_times_are_checked(method: Method, time: float, device: Device) -> None:
+    case = head("even")
+    with pytest.raises(InputError, match="EchoTime"):
+        run(method, case, device, magnitude=case.values["magnitude"][..., :1], echo_times=(time,))
 
 
 @pytest.mark.parametrize(("method", "name"), REQUIRED, ids=_ids(REQUIRED))

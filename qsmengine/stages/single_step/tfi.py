@@ -54,7 +54,7 @@ from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
-from qsmengine.data import Array
+from qsmengine.data import Array, check_echo_times
 from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain
@@ -197,8 +197,9 @@ def tfi(
     Raises
     ------
     InputError
-        For a grid without field strength, and if nothing is left of the mask.
+        For a grid without field strength, echo times that are not possible, and if nothing is left of the mask.
     """
+    times = () if echo_times is None else check_echo_times(tuple(echo_times))
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
     known = device.asarray(mask, bool)
     mask = filled(known, device)
@@ -206,9 +207,9 @@ def tfi(
     weight = (known if weight is None else device.asarray(weight) * known).astype(np.float32)
     inner, local = boundary_values(total_field, mask, grid, params.boundary_tolerance, device)
     beta = params.beta
-    if echo_times is not None and len(echo_times) == 1:
+    if len(times) == 1:
         local = without_bowl(local, mask, inner, grid, params.boundary_tolerance, device)
-        beta = weight_with_offset(beta, params.offset_beta, echo_times[0])
+        beta = weight_with_offset(beta, params.offset_beta, times[0])
     typical = typical_noise(noise, local, inner, device)
     weight = weight_of_steepness(weight, total_field, mask, typical, params.field_error)
     domain = Domain.for_kernel(mask, grid, params.margin, device)
