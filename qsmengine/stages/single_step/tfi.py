@@ -190,7 +190,7 @@ def tfi(
     noise
         (x, y, z) [ppm]: adapts lambda, and is compared with the field's change. None: estimated from the field.
     echo_times
-        [s]. One: the field contains the phase offset of the echo. Several, or None: it does not.
+        [s]. One: the field contains the phase offset of the echo. Several, or none: it does not.
     callback
         Receives the status of the joint solution; returning False stops it.
 
@@ -199,7 +199,7 @@ def tfi(
     InputError
         For a grid without field strength, echo times that are not possible, and if nothing is left of the mask.
     """
-    times = () if echo_times is None else check_echo_times(tuple(echo_times))
+    times = check_echo_times(tuple(echo_times)) if echo_times is not None and len(echo_times) else ()
     phase = PhaseError(rad_per_ppm(grid.required_field_strength, params.echo_time))
     known = device.asarray(mask, bool)
     mask = filled(known, device)
