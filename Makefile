@@ -106,8 +106,8 @@ sbom: $(VENV)/.release-tools
 image:
 	docker/image.sh $(IMAGE)
 
-image-check:
-	docker/check.sh qsmengine:$(VERSION)-$(IMAGE)
+image-check: $(VENV)/.installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" docker/check.sh qsmengine:$(VERSION)-$(IMAGE)
 
 clean:
 	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
