@@ -17,7 +17,8 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.io.nifti import read_image
 from qsmengine.stages.anatomy import head_size
 from qsmengine.stages.anatomy.head_size import MIDDLE, centres_of
-from qsmengine.stages.anatomy.structures import segment, sides
+from qsmengine.stages.anatomy.segmentation import segment
+from qsmengine.stages.anatomy.structures import sides
 
 FOLDER = Path(head_size.__file__).parent / "data"
 DIRECTIONS = 800

@@ -16,7 +16,7 @@ from qsmengine.grid import Grid
 from qsmengine.modalities.t1w.series import IMAGE
 from qsmengine.modalities.t1w.stages import plan_anatomy
 from qsmengine.ops.gaussian import gaussian_filter
-from qsmengine.ops.transforms import Transform, Volume, bring
+from qsmengine.ops.transforms import Volume
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -25,7 +25,8 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.anatomy.head_size import HeadSize, centres_of, head_size
 from qsmengine.stages.anatomy.network import CLASSES
-from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, segment, sides
+from qsmengine.stages.anatomy.segmentation import segment
+from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, sides
 
 SURROUNDINGS = 6.0
 """Standard deviation [mm] of the mean of white matter that fills lesions."""
@@ -129,7 +130,7 @@ def _filled(
     image: Volume, lesions: npt.NDArray[np.bool_], found: Segmentation, grid: Grid, device: Device
 ) -> Volume:
     """Return `image` with lesions replaced by the mean of the white matter around them."""
-    white = _of_classes(found, WHITE, grid) & ~lesions
+    white = (found.fraction(WHITE, grid) > 0.5) & ~lesions
     if not white.any():
         raise InputError("no white matter was found around the lesions", field="lesions")
     weight = device.asarray(white.astype(np.float32))
@@ -138,12 +139,6 @@ def _filled(
     share = to_numpy(gaussian_filter(weight, size, SURROUNDINGS, device))
     mean = np.where(share > 1e-3, total / np.maximum(share, np.float32(1e-3)), image[white].mean())
     return np.where(lesions, mean, image).astype(np.float32)
-
-
-def _of_classes(found: Segmentation, classes: tuple[int, ...], grid: Grid) -> npt.NDArray[np.bool_]:
-    """Return the voxels (x, y, z) of the image that mostly belong to classes of the network."""
-    part = np.isin(found.classes, classes).astype(np.float32)
-    return np.asarray(bring(part, found.grid, grid, Transform(np.eye(4))) > 0.5)
 
 
 def _overridden(
@@ -157,7 +152,7 @@ def _overridden(
     """Return the maps in which deep grey matter is grey, and brain stem and lesions are white."""
     xp, changed = device.xp, dict(maps)
     inside = maps["brain_mask"]
-    stem = _of_classes(found, (STEM,), grid)
+    stem = found.fraction((STEM,), grid) > 0.5
     grey = device.asarray((labels > 0) & ~stem, bool) & inside
     white = device.asarray(stem if lesions is None else stem | lesions, bool) & inside
     solid = 1 - maps["csf"]

@@ -151,10 +151,9 @@ def head_size(
         None with fewer than six centres, or a brain mask that does not enclose the middle of the head.
     """
     reference = reference or load_reference()
-    known = [name for name in reference.centres if name in centres]
-    if len(known) < LEAST_CENTRES:
+    pose = head_pose(centres, reference)
+    if pose is None:
         return None
-    pose = similarity(np.array([reference.centres[n] for n in known]), np.array([centres[n] for n in known]))
     start = pose[:3, :3] @ MIDDLE + pose[:3, 3]
     turned = reference.directions @ (pose[:3, :3] / np.cbrt(np.linalg.det(pose[:3, :3]))).T
     radius = np.arange(NEAREST, FARTHEST, STEP)
@@ -167,6 +166,15 @@ def head_size(
     if seen >= SEEN:
         return HeadSize(_volume(skull, reference.cavity + SKULL), seen, "skull")
     return HeadSize(_volume(edge, reference.brain), seen, "brain")
+
+
+def head_pose(centres: Centres, reference: Reference | None = None) -> FloatArray | None:
+    """Return the similarity (4, 4) from the template to the head [mm]; None with fewer than six centres."""
+    reference = reference or load_reference()
+    known = [name for name in reference.centres if name in centres]
+    if len(known) < LEAST_CENTRES:
+        return None
+    return similarity(np.array([reference.centres[n] for n in known]), np.array([centres[n] for n in known]))
 
 
 def similarity(source: FloatArray, target: FloatArray) -> FloatArray:

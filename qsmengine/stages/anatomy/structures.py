@@ -1,9 +1,7 @@
-"""Brain mask and deep grey matter of a T1-weighted image, from the classes of a network.
+"""Deep grey matter of a T1-weighted image, from the classes of a network.
 
-The image is brought to 1 mm along the scanner's axes, clipped to its 0.1st and 99.9th percentile, and
-classified (:mod:`qsmengine.stages.anatomy.network`). The brain mask is the closing of all brain classes. Left
-and right are divided by the plane x = a + b y + c z [mm] half way between the centres of each structure's two
-sides. Implausible volumes (`STRUCTURES`) and asymmetries (`ASYMMETRY`) mark a structure as not reliable.
+Left and right are divided by the plane x = a + b y + c z [mm] half way between the centres of each structure's
+two sides. Implausible volumes (`STRUCTURES`) and asymmetries (`ASYMMETRY`) mark a structure as not reliable.
 """
 
 from __future__ import annotations
@@ -14,25 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.backend.device import Device, to_numpy
-from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.ops.components import filled, largest_component
-from qsmengine.ops.morphology import closed
 from qsmengine.ops.transforms import Transform, Volume, bring, label_fractions
-from qsmengine.stages.anatomy.network import CLASSES, ROW, classify, load_network
+from qsmengine.stages.anatomy.network import CLASSES
 
-CLOSING = 6.0
-"""Radius [mm] by which the brain classes are closed: it takes in sulci, and no skull."""
-HEIGHT = 190.0
-"""Length of the head from its top that is classified [mm]."""
 HEAD = 0.1
 """Intensity of the head's edge, relative to the 98th percentile."""
-LEAST_BRAIN, MOST_BRAIN = 600.0, 2400.0
-"""Volumes of a brain mask [mL]."""
 ASYMMETRY = 0.15
 """Largest difference between left and right, relative to their mean."""
-VOXEL = (1.0, 1.0, 1.0)
 LEFT_DOWN_FORWARD = np.array([[-1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
 """Axes of the network's images in scanner coordinates, one per column."""
 
@@ -83,6 +70,11 @@ class Segmentation:
     grid: Grid
     brain: npt.NDArray[np.bool_]
 
+    def fraction(self, numbers: tuple[int, ...], target: Grid) -> Volume:
+        """Return the fraction (x, y, z) of classes in the voxels of `target`, interpolated linearly."""
+        part = np.isin(self.classes, numbers).astype(np.float32)
+        return bring(part, self.grid, target, Transform(np.eye(4)))
+
 
 class StructureVolume(NamedTuple):
     """Volume of one side of a structure [mm^3], and the reasons why it is not reliable."""
@@ -92,60 +84,6 @@ class StructureVolume(NamedTuple):
     label: int
     volume: float
     problems: tuple[str, ...]
-
-
-def segment(image: Volume, grid: Grid, device: Device) -> Segmentation:
-    """Classify a T1-weighted `image` (x, y, z), any unit.
-
-    Raises
-    ------
-    InputError
-        For an image without a head, and if what is found has not the volume of a brain.
-    """
-    target = network_grid(image, grid)
-    conformed = bring(image, grid, target, Transform(np.eye(4)))
-    low, high = np.percentile(conformed, [0.1, 99.9])
-    scaled = ((np.clip(conformed, low, high) - low) / max(float(high - low), 1e-30)).astype(np.float32)
-    classes = classify(scaled, load_network(), device)
-    found = classes > 0
-    if not bool(found.any()):
-        raise InputError("no brain found; is the image T1-weighted?", field="t1w")
-    core = largest_component(found, device)
-    brain = to_numpy(filled(closed(core, CLOSING, VOXEL, device), device))
-    volume = float(brain.sum()) / 1000
-    if not LEAST_BRAIN <= volume <= MOST_BRAIN:
-        raise InputError(
-            f"the brain found has {volume:.0f} mL, not {LEAST_BRAIN:g} to {MOST_BRAIN:g}; is the image "
-            "T1-weighted, and is its orientation correct?",
-            field="t1w",
-        )
-    part = bring(brain.astype(np.float32), target, grid, Transform(np.eye(4)))
-    return Segmentation(to_numpy(classes), target, part > 0.5)
-
-
-def network_grid(image: Volume, grid: Grid) -> Grid:
-    """Return the grid of the network's image: the uppermost part of the head in voxels of 1 mm.
-
-    Raises
-    ------
-    InputError
-        For an image without signal.
-    """
-    edge = HEAD * float(np.percentile(image, 98))
-    inside = image > edge
-    if not edge > 0 or not inside.any():
-        raise InputError("no signal: the image is 0 nearly everywhere", field="t1w")
-    planes = [np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    corners = np.array(
-        [[x, y, z, 1.0] for x in planes[0][[0, -1]] for y in planes[1][[0, -1]] for z in planes[2][[0, -1]]]
-    )
-    points = (corners @ grid.affine.T)[:, :3]
-    low, high = points.min(axis=0).round(3), points.max(axis=0).round(3)
-    low[2] = max(low[2], high[2] - HEIGHT)
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = LEFT_DOWN_FORWARD, (high[0], low[1], high[2])
-    x, y, z = (int(n) for n in np.ceil(high - low) + 1)
-    return Grid((x, z, -(-y // ROW) * ROW), affine, grid.field_strength)
 
 
 def sides(found: Segmentation) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Sides, placement and plausibility of deep grey matter, and the grid of the network."""
+"""Sides, placement and plausibility of deep grey matter."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ from functools import cache
 import numpy as np
 import pytest
 
-from qsmengine.errors import InputError
 from qsmengine.grid import Grid
-from qsmengine.ops.transforms import Transform, bring
 from qsmengine.phantom.structural import rotation_matrix
-from qsmengine.stages.anatomy import structures
-from qsmengine.stages.anatomy.network import CLASSES
 from qsmengine.stages.anatomy.structures import (
     LEFT_DOWN_FORWARD,
     NUMBERS,
     STRUCTURES,
     Segmentation,
-    network_grid,
     place,
-    segment,
     sides,
 )
-from tests.stages.gre import DEVICE
 
 CENTRES = {"thalamus": (12, -18, 8), "caudate": (14, 10, 12), "putamen": (26, 2, 2), "pallidum": (19, -4, 0),
            "hippocampus": (26, -22, -14), "amygdala": (23, -4, -20), "accumbens": (9, 11, -7)}  # fmt: skip
@@ -110,33 +103,3 @@ def test_nothing_found_gives_no_labels_and_no_reliable_volume():
     assert not placed.labels.any()
     assert all(s.volume == 0 and s.problems for s in placed.volumes)
     assert len(placed.volumes) == len(NUMBERS)
-
-
-def test_the_grid_of_the_network_covers_the_head_and_points_left_down_forward():
-    affine = np.diag([-0.8, 1.2, 2.0, 1.0])
-    affine[:3, 3] = (70, -90, -150)
-    grid = Grid((180, 150, 130), affine, 3.0)
-    image = np.zeros(grid.shape, np.float32)
-    image[20:160, 10:140, 5:125] = 100.0
-    target = network_grid(image, grid)
-    np.testing.assert_array_equal(target.affine[:3, :3], LEFT_DOWN_FORWARD)
-    assert target.shape[2] % 32 == 0
-    brought = bring(image, grid, target, Transform(np.eye(4)))
-    assert brought[:, :, 0].max() > 50
-    assert brought[[0, -1], :, 10].max() > 50
-    assert target.shape[1] == 191
-    with pytest.raises(InputError, match="no signal"):
-        network_grid(np.zeros(grid.shape, np.float32), grid)
-
-
-def test_what_is_no_brain_is_refused(monkeypatch):
-    grid = Grid((64, 64, 64), np.eye(4), 3.0)
-    image = np.ones(grid.shape, np.float32)
-    image[:10] = 0
-    for classes, message in (
-        (lambda x, *_: np.zeros(x.shape, np.uint8), "no brain found"),
-        (lambda x, *_: np.full(x.shape, CLASSES.index("cortex"), np.uint8), "not 600 to 2400"),
-    ):
-        monkeypatch.setattr(structures, "classify", classes)
-        with pytest.raises(InputError, match=message):
-            segment(image, grid, DEVICE)
