@@ -24,6 +24,18 @@ def anatomy(
             metavar="F",
         ),
     ] = None,
+    flair: Annotated[
+        Path | None,
+        typer.Option(
+            "--flair",
+            help="FLAIR image of the same head, searched for lesions (screening only); on another grid it is "
+            "aligned, which needs antspyx",
+            metavar="F",
+        ),
+    ] = None,
+    fill_screened: Annotated[
+        bool, typer.Option("--fill-screened", help="without --lesions, fill the lesions found in --flair")
+    ] = False,
     mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
@@ -40,6 +52,9 @@ def anatomy(
 
     Writes fractions of grey matter, white matter and cerebrospinal fluid, labels of the deep grey matter, a
     brain mask, and tables of volumes. Structures of implausible volume or symmetry are marked as not reliable.
+
+    With --flair it also writes candidates for lesions of white matter, their volume and their number: screening
+    only, a person must look at each.
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.modalities.t1w.session import ALONE, AnatomyRequest
@@ -48,7 +63,9 @@ def anatomy(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     settings_ = load_config(config, preset=preset, settings=settings or (), sections=SECTIONS)
-    request = AnatomyRequest((t1,), out, mask=mask, force=force, lesions=lesions)
+    request = AnatomyRequest(
+        (t1,), out, mask=mask, force=force, lesions=lesions, flair=flair, fill_screened=fill_screened
+    )
     chosen = choose_device(device, threads, reporter)
     with reporter.progress():
         outcome = ALONE.run(request, settings_, chosen, dry_run=dry_run, progress=reporter.on_step)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array, Map
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.modalities.t1w.series import IMAGE
 from qsmengine.modalities.t1w.stages import plan_anatomy
@@ -25,6 +25,7 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.anatomy.head_size import HeadSize, centres_of, head_size
 from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.screening import Screening, screen
 from qsmengine.stages.anatomy.segmentation import segment
 from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, sides
 
@@ -37,7 +38,8 @@ STEM = CLASSES.index("brain_stem")
 class BrainVolumes(NamedTuple):
     """Volumes [mm^3]: grey and white matter, fluid in the mask, their sums, and lesions (None: not given).
 
-    `size` is the size of the head; None if the pose of the head is unknown.
+    `size` is the size of the head; None if its pose is unknown. `screening` are the candidates for lesions in a
+    FLAIR image; None without one.
     """
 
     gm: float
@@ -47,6 +49,7 @@ class BrainVolumes(NamedTuple):
     mask: float
     lesions: float | None
     size: HeadSize | None = None
+    screening: Screening | None = None
 
     def normalised(self, volume: float) -> float | None:
         """Return a volume of this head scaled to the size of the template's head; None without a size."""
@@ -55,7 +58,7 @@ class BrainVolumes(NamedTuple):
 
 @record
 class AnatomyMaps(RunResult):
-    """Maps ``gm``, ``wm``, ``csf``, ``corrected``, ``dgm`` and ``brain_mask``, and volumes."""
+    """Maps ``gm``, ``wm``, ``csf``, ``corrected``, ``dgm``, ``brain_mask`` and ``screening``, and volumes."""
 
     structures: tuple[StructureVolume, ...] = ()
     volumes: BrainVolumes = field(default=BrainVolumes(0, 0, 0, 0, 0, None))
@@ -69,6 +72,8 @@ def run_anatomy(
     *,
     mask: Array | None = None,
     lesions: Array | None = None,
+    flair: Volume | None = None,
+    fill_screened: bool = False,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
 ) -> AnatomyMaps:
@@ -87,6 +92,10 @@ def run_anatomy(
     lesions
         (x, y, z) lesions of white matter; they are filled with the intensity of the white matter around them
         and count as white matter.
+    flair
+        (x, y, z) FLAIR image on the same grid, in which lesions are searched.
+    fill_screened
+        Take the lesions found in `flair` for `lesions` if these are None.
     plan
         Plan from :func:`qsmengine.modalities.t1w.stages.plan_anatomy`; made here when None.
     progress
@@ -100,16 +109,21 @@ def run_anatomy(
         If the memory does not suffice.
     """
     grid, array = image.grid, np.ascontiguousarray(to_numpy(image.array), dtype=np.float32)
+    if fill_screened and flair is None:
+        raise UsageError("filling the lesions of a screening needs a FLAIR image")
     plan = plan or plan_anatomy(config, grid, 1)
     check_memory(plan, device)
     if progress is not None:
         progress(Progress("brain and deep grey matter", 1, 1 + len(plan.steps)))
     found = segment(array, grid, device)
     inside = found.brain if mask is None else to_numpy(checked_mask(mask, grid))
+    screening = None if flair is None else screen(flair, grid, found, device)
     marked = None
     if lesions is not None:
         check_shape("lesions", lesions, grid)
         marked = to_numpy(lesions) != 0
+    elif fill_screened and screening is not None:
+        marked = screening.mask
     filled = array if marked is None or not marked.any() else _filled(array, marked, found, grid, device)
     state = {IMAGE: device.asarray(filled), "brain_mask": device.asarray(inside, bool)}
     result = run_plan(plan, state, grid, device, progress, kind=AnatomyMaps)
@@ -120,9 +134,14 @@ def run_anatomy(
     maps = _overridden(result.maps, labels, found, grid, marked, device)
     maps["dgm"] = device.asarray(labels, np.int16)
     notes = [*result.notes, *_not_reliable(placed.volumes), *_size_notes(size)]
+    units = {**result.units, "dgm": "1"}
+    if screening is not None:
+        maps["screening"], units["screening"] = device.asarray(screening.mask, bool), "1"
+        notes.append(_screening_note(screening))
+    volumes = _volumes(maps, None if lesions is None else marked, grid)
     return replace(
-        result, maps=maps, units={**result.units, "dgm": "1"}, notes=tuple(notes), structures=placed.volumes,
-        volumes=_volumes(maps, marked, grid)._replace(size=size),
+        result, maps=maps, units=units, notes=tuple(notes), structures=placed.volumes,
+        volumes=volumes._replace(size=size, screening=screening),
     )  # fmt: skip
 
 
@@ -166,6 +185,13 @@ def _volumes(maps: Mapping[str, Array], lesions: npt.NDArray[np.bool_] | None, g
     gm, wm, csf = (float(maps[n].sum(dtype=np.float64)) * grid.voxel_volume for n in ("gm", "wm", "csf"))
     load = None if lesions is None else float(lesions.sum()) * grid.voxel_volume
     return BrainVolumes(gm, wm, csf, gm + wm, gm + wm + csf, load)
+
+
+def _screening_note(screening: Screening) -> str:
+    return (
+        f"lesions: {screening.number} candidates in the FLAIR image, {screening.load:.2f} mL; screening only, "
+        "look at each"
+    )
 
 
 def _size_notes(size: HeadSize | None) -> list[str]:

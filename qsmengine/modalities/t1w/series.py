@@ -9,8 +9,8 @@ from qsmengine.modalities.series import Series, by_series
 
 STEP = "anatomy"
 """Name of the step."""
-IMAGE, LESIONS, MASK = "t1w", "lesions", "mask"
-"""Roles of the image, of a mask of lesions and of a brain mask."""
+IMAGE, LESIONS, MASK, FLAIR = "t1w", "lesions", "mask", "flair"
+"""Roles of the image, of a mask of lesions, of a brain mask and of a FLAIR image."""
 SUFFIXES = ("T1w",)
 
 

@@ -18,11 +18,13 @@ from qsmengine.io.masks import load_mask
 from qsmengine.io.structural import StructuralFile, open_structural, read_structural
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
+from qsmengine.modalities.t1w.flair import on_grid_of
 from qsmengine.modalities.t1w.products import PRODUCTS
 from qsmengine.modalities.t1w.quality import MEASURES
 from qsmengine.modalities.t1w.run import AnatomyMaps, BrainVolumes, run_anatomy
-from qsmengine.modalities.t1w.series import IMAGE, LESIONS, MASK, STEP
+from qsmengine.modalities.t1w.series import FLAIR, IMAGE, LESIONS, MASK, STEP
 from qsmengine.modalities.t1w.stages import plan_anatomy
+from qsmengine.ops.transforms import Volume
 from qsmengine.pipeline.outputs.maps import Naming
 from qsmengine.records import record
 
@@ -46,6 +48,14 @@ VOLUME_COLUMNS = {
     "mask": {"Description": "Brain mask: brain and fluid", "Units": "mm^3"},
     "brain_fraction": {"Description": "Brain over brain mask", "Units": "1"},
     "lesions": {"Description": "Lesions; n/a if no mask was given", "Units": "mm^3"},
+    "screening_load": {
+        "Description": "Candidates for lesions in the FLAIR image, screening only; n/a without such an image",
+        "Units": "mL",
+    },
+    "screening_count": {
+        "Description": "Number of these candidates, screening only; n/a without a FLAIR image",
+        "Units": "1",
+    },
     "nbv": {"Description": "Brain, normalised for the size of the head", "Units": "mm^3"},
     "ngmv": {"Description": "Grey matter, normalised for the size of the head", "Units": "mm^3"},
     "nwmv": {"Description": "White matter, normalised for the size of the head", "Units": "mm^3"},
@@ -66,14 +76,26 @@ VOLUME_COLUMNS = {
 
 @record
 class AnatomyRequest(Request):
-    """Files of a session; `lesions` is a mask of lesions of white matter on the image's grid."""
+    """Files of a session.
+
+    Parameters
+    ----------
+    lesions
+        Mask of lesions of white matter on the image's grid.
+    flair
+        FLAIR image, in which lesions are searched; on another grid it is aligned.
+    fill_screened
+        Fill the lesions found in it if there is no mask of lesions.
+    """
 
     lesions: Path | None = None
+    flair: Path | None = None
+    fill_screened: bool = False
 
     @property
     def extra(self) -> list[Path]:
         """Input files in addition to the image."""
-        return [*super().extra, *([] if self.lesions is None else [self.lesions])]
+        return [*super().extra, *(path for path in (self.lesions, self.flair) if path is not None)]
 
     @classmethod
     def of(cls, task: Task) -> AnatomyRequest:
@@ -100,10 +122,12 @@ def _tables(naming_: Naming) -> tuple[Path, ...]:
 def _compute(run: Run[AnatomyRequest, StructuralFile]) -> Computed:
     image = Map(read_structural(run.file), "arbitrary", run.file.grid)
     mask, lesions = (_mask(path, run) for path in (run.request.mask, run.request.lesions))
+    flair = _flair(run.request.flair, image, run)
     with naming(run.file.path):
         result = run_anatomy(
-            image, run.config, run.device, mask=mask, lesions=lesions, plan=run.plan, progress=run.progress
-        )
+            image, run.config, run.device, mask=mask, lesions=lesions, flair=flair,
+            fill_screened=run.request.fill_screened, plan=run.plan, progress=run.progress,
+        )  # fmt: skip
     return Computed(result, result, texts=_texts(run.naming, result))
 
 
@@ -113,6 +137,20 @@ def _mask(path: Path | None, run: Run[AnatomyRequest, StructuralFile]) -> npt.ND
     found, notes = load_mask(path, run.file.grid)
     run.add(notes)
     return found
+
+
+def _flair(path: Path | None, image: Map, run: Run[AnatomyRequest, StructuralFile]) -> Volume | None:
+    if path is None:
+        return None
+    file = open_structural(path)
+    with naming(path):
+        found, notes = on_grid_of(image, Map(read_structural(file), "arbitrary", file.grid))
+    run.add(notes)
+    return found
+
+
+def _roles(request: AnatomyRequest, _: StructuralFile) -> frozenset[str]:
+    return frozenset() if request.flair is None else frozenset({FLAIR})
 
 
 def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, Any]]:
@@ -131,12 +169,18 @@ def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, A
     v = result.volumes
     numbers = [v.gm, v.wm, v.csf, v.brain, v.mask]
     load = MISSING if v.lesions is None else f"{v.lesions:.1f}"
-    row = [*(f"{x:.1f}" for x in numbers), f"{v.brain / v.mask:.5f}", load, *_normalised(v)]
+    row = [*(f"{x:.1f}" for x in numbers), f"{v.brain / v.mask:.5f}", load, *_screened(v), *_normalised(v)]
     return {
         structures: _table(STRUCTURE_COLUMNS, rows),
         volumes: _table(VOLUME_COLUMNS, [row]),
         dictionary: VOLUME_COLUMNS,
     }
+
+
+def _screened(volumes: BrainVolumes) -> list[str]:
+    """Return the cells of the lesions found in a FLAIR image."""
+    found = volumes.screening
+    return [MISSING] * 2 if found is None else [f"{found.load:.4f}", str(found.number)]
 
 
 def _normalised(volumes: BrainVolumes) -> list[str]:
@@ -165,6 +209,7 @@ SESSION = Session(
     plan=plan_anatomy,
     compute=_compute,
     measures=MEASURES,
+    roles=_roles,
     tables=_tables,
     own=(),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qsmengine.grid import Grid
-from qsmengine.modalities.t1w.series import IMAGE
+from qsmengine.modalities.t1w.series import FLAIR, IMAGE
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.plan import Plan, Use, plan_uses, sections_of
 
@@ -11,6 +11,7 @@ TISSUE = Use("tissue", {"mask": "brain_mask"})
 SECTIONS = sections_of((TISSUE,))
 
 
-def plan_anatomy(config: Config, grid: Grid, volumes: int, _roles: frozenset[str] = frozenset()) -> Plan:
-    """Plan the steps after the segmentation of brain and deep grey matter."""
-    return plan_uses(config, [TISSUE], {IMAGE, "brain_mask", "dgm"}, grid, volumes)
+def plan_anatomy(config: Config, grid: Grid, volumes: int, roles: frozenset[str] = frozenset()) -> Plan:
+    """Plan the steps after the segmentation of brain and deep grey matter, and the screening for lesions."""
+    found = {"brain_mask", "dgm"} | ({"screening"} if FLAIR in roles else set())
+    return plan_uses(config, [TISSUE], {IMAGE, *found}, grid, volumes)

@@ -1,0 +1,38 @@
+"""FLAIR image of the head that a T1-weighted image shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qsmengine.backend.device import to_numpy
+from qsmengine.data import Map
+from qsmengine.errors import InputError
+from qsmengine.ops.alignment import align
+from qsmengine.ops.transforms import Volume, bring
+
+
+def on_grid_of(image: Map, flair: Map) -> tuple[Volume, list[str]]:
+    """Return a FLAIR image (x, y, z) on the grid of the T1-weighted `image`, and a note if it was moved there.
+
+    An image on another grid is aligned rigidly and interpolated by cubic splines.
+
+    Raises
+    ------
+    InputError
+        If the alignment misses a limit of its check, as it does for two heads.
+    DeviceError
+        If the images lie on two grids and the package antspyx is not installed.
+    """
+    fixed, moving = (
+        np.ascontiguousarray(to_numpy(one.array), dtype=np.float32).reshape(one.grid.shape)
+        for one in (image, flair)
+    )
+    if flair.grid.matches(image.grid):
+        return moving, []
+    found = align(fixed, image.grid, moving, flair.grid, "rigid")
+    if found.problems:
+        raise InputError(
+            f"does not align with the T1-weighted image ({'; '.join(found.problems)})", field="flair"
+        )
+    note = f"FLAIR: aligned with the T1-weighted image (edges agree by {found.agreement.edges:.2f})"
+    return bring(moving, flair.grid, image.grid, found.transform, order=3), [note]

@@ -1,0 +1,151 @@
+"""Screening for lesions of white matter in a FLAIR image. It replaces no reading of the image.
+
+The image is divided by its smooth receive field: the exponential of a sum of Legendre polynomials, fitted to
+the logarithm of the image in normal-appearing white matter. With the median m and the robust deviation s there,
+and the level g of the cortex, its upper quartile, a voxel starts a lesion if
+
+    (I - g) / s > 3,
+
+and its neighbours belong to it if (I - m) / s > 3. Mixtures of white matter, cortex and fluid stay below g.
+Lesions start in the network's white matter, a voxel away from cortex and ventricles; they may reach the
+ventricles. What starts with less than 3 mm^3 or three voxels is dropped.
+
+Misses lesions that are no brighter than the cortex, those in the cortex, and small ones; finds bright flow and
+other artefacts in white matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qsmengine.backend.device import Device, to_numpy
+from qsmengine.data import Array
+from qsmengine.errors import InputError
+from qsmengine.grid import Grid, Vector3
+from qsmengine.ops.domain import bounding_box
+from qsmengine.ops.legendre import LegendreBasis, spread_voxels
+from qsmengine.ops.morphology import dilated, eroded
+from qsmengine.ops.transforms import Volume
+from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.structures import Segmentation
+
+WHITE = CLASSES.index("white_matter")
+CORTEX = CLASSES.index("cortex")
+VENTRICLES = tuple(
+    CLASSES.index(f"{name}_ventricle") for name in ("lateral", "inferior_lateral", "third", "fourth")
+)
+HIGH = 3.0
+"""Least distance from cortex where a lesion starts, and from white matter around it [standard deviation]."""
+LEVEL = 75.0
+"""Percentile of the cortex that is its level: half of its voxels contain fluid or white matter."""
+SMALLEST, FEWEST = 3.0, 3
+"""Least volume of a lesion [mm^3], and its least number of voxels: single ones are noise."""
+DEEP = 2.0
+"""Distance of normal-appearing white matter from other classes [mm]."""
+ORDER, ROUNDS, OUTLIER = 4, 3, 2.5
+"""Order of the field, number of fits, and residual of voxels left out next [standard deviation]."""
+VOXELS = 40_000
+"""Most voxels to which the field is fitted."""
+LEAST = 1000
+"""Least number of voxels of normal-appearing white matter, and of cortex."""
+MAD = 1.4826
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Screening(NamedTuple):
+    """Candidates for lesions (x, y, z) bool on the image's grid, their volume [mL] and their number."""
+
+    mask: Mask
+    load: float
+    number: int
+
+
+def screen(flair: Volume, grid: Grid, found: Segmentation, device: Device) -> Screening:
+    """Find lesions of white matter in `flair` (x, y, z), any unit, on the grid of the T1-weighted image.
+
+    Raises
+    ------
+    InputError
+        For an image with too little white matter or cortex, or one that is not positive in white matter.
+    """
+    box, part = _box(found.brain, grid)
+    image = np.ascontiguousarray(flair[box])
+    white, cortex, ventricles = (
+        found.fraction(numbers, part) > 0.5 for numbers in ((WHITE,), (CORTEX,), VENTRICLES)
+    )
+    normal = _near(eroded, white, DEEP, part, device)
+    for name, where in (("white matter", normal), ("cortex", cortex)):
+        if where.sum() < LEAST:
+            raise InputError(f"{where.sum()} voxels of {name}; screening needs {LEAST}", field="flair")
+    even = image / _field(image, normal, device)
+    middle = float(np.median(even[normal]))
+    spread = MAD * float(np.median(np.abs(even[normal] - middle)))
+    layer = max(part.voxel_size)
+    apart = white & ~_near(dilated, cortex | ventricles, layer, part, device)
+    starts = _large(apart & (even > np.percentile(even[cortex], LEVEL) + HIGH * spread), part)
+    around = _near(dilated, starts, layer, part, device) & white & (even > middle + HIGH * spread)
+    mask = np.zeros(grid.shape, bool)
+    mask[box] = starts | around
+    return Screening(mask, float(mask.sum()) * grid.voxel_volume / 1000, _components(mask)[1])
+
+
+def _box(brain: Mask, grid: Grid) -> tuple[tuple[slice, ...], Grid]:
+    """Return the smallest box around the brain mask, and its grid."""
+    low, high = bounding_box(brain)
+    affine = np.array(grid.affine)
+    affine[:3, 3] += affine[:3, :3] @ np.asarray(low)
+    x, y, z = (int(b - a) for a, b in zip(low, high, strict=True))
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), grid.replace(
+        shape=(x, y, z), affine=affine
+    )
+
+
+def _near(
+    operation: Callable[[Array, float, Vector3, Device], Array],
+    mask: Mask,
+    radius: float,
+    grid: Grid,
+    device: Device,
+) -> Mask:
+    """Return `mask` eroded or dilated by `radius` [mm]."""
+    return np.asarray(to_numpy(operation(device.asarray(mask, bool), radius, grid.voxel_size, device)) != 0)
+
+
+def _field(flair: Volume, normal: Mask, device: Device) -> Volume:
+    """Return the receive field (x, y, z) from `normal` white matter, without outliers such as lesions."""
+    voxels = spread_voxels(normal, VOXELS)
+    values = flair[voxels].astype(np.float64)
+    if not np.median(values) > 0:
+        raise InputError("is 0 in white matter", field="flair")
+    basis = LegendreBasis.over(normal, ORDER)
+    columns = basis.columns(voxels).T
+    log = np.log(np.maximum(values, 1e-3 * np.median(values)))
+    kept = np.ones(len(log), bool)
+    for _ in range(ROUNDS):
+        coefficients = np.asarray(np.linalg.lstsq(columns[kept], log[kept], rcond=None)[0], dtype=np.float64)
+        rest = log - columns @ coefficients
+        limit = OUTLIER * MAD * float(np.median(np.abs(rest[kept])))
+        kept = np.abs(rest) <= max(limit, 1e-9)
+    field = np.clip(to_numpy(basis.image(coefficients, device)), log.min(), log.max())
+    return np.asarray(np.exp(field), dtype=np.float32)
+
+
+def _large(mask: Mask, grid: Grid) -> Mask:
+    """Return the components of at least `SMALLEST` and `FEWEST`."""
+    parts, _ = _components(mask)
+    large = np.bincount(parts.ravel()) >= max(SMALLEST / grid.voxel_volume, FEWEST)
+    large[0] = False
+    return np.asarray(large[parts])
+
+
+def _components(mask: Mask) -> tuple[npt.NDArray[np.intp], int]:
+    """Return numbered components, joined across faces, edges or corners, and how many they are."""
+    from scipy.ndimage import label
+
+    parts, number = label(mask, np.ones((3, 3, 3)))
+    return np.asarray(parts, dtype=np.intp), int(number)
