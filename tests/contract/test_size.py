@@ -78,7 +78,7 @@ def test_every_parameter_with_mm_in_its_description_has_a_power_of_the_length(me
 def test_a_named_length_that_is_out_of_bounds_for_a_small_object_is_refused_with_its_name() -> None:
     method = next(m for m in METHODS if m.name == "vsharp")
     with pytest.raises(UsageError, match=r"max_radius=12: the object has 0\.1 times .* is equivalent to 120"):
-        method.params(max_radius=12.0).counted_in(0.1)  # type: ignore[call-arg]
+        method.params(max_radius=12.0).counted_in(0.1)
 
 
 @pytest.mark.parametrize("method", TINY, ids=method_id)

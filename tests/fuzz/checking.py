@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from qsmengine.errors import QsmengineError
+from qsmengine.stages.deferred import Declaration
 
 CPU_SECONDS = 10.0
 """Processor time of one file above which it counts as a hang."""
@@ -110,6 +111,8 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from (getattr(value, field.name) for field in dataclasses.fields(value))
     elif isinstance(value, Mapping):
         yield from value.values()
+    elif isinstance(value, Declaration):
+        yield from value.model_dump().values()
     elif isinstance(value, BaseModel):
         yield from dict(value).values()
     elif isinstance(value, tuple | list | set | frozenset):

@@ -1,8 +1,8 @@
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from qsmengine.stages.catalogue import INPUT_UNITS, parameter_texts
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.registry import STAGES, all_methods, get_method
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from qsmengine.errors import UsageError
 from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.stages.params import Params
 from qsmengine.stages.registry import all_methods
 
 ABSURD = (1e300, -1e300, 1e-300, float("nan"), float("inf"))
 
 
-def numbers(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], bool]]:
+def numbers(model: type[Params], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the path of every parameter that takes a float, and whether it is a tuple."""
     for name, field in model.model_fields.items():
         here = (*path, field.alias or name)
         kinds = (field.annotation, *get_args(field.annotation))
-        inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, Params)), None)
         if inner is not None:
             yield from numbers(inner, here)
         elif float in kinds:
@@ -63,3 +67,30 @@ def test_the_message_names_the_parameter_and_its_bounds():
         UsageError, match=r"mask\.bias_sigma: size should be 0 or between 1e-12 and 1e\+12, got"
     ):
         load_config(settings=["mask.bias_sigma=1e-300"])
+
+
+def test_methods_with_their_defaults_need_no_pydantic():
+    code = (
+        "import sys\n"
+        "from qsmengine.modalities.dwi.stages import SECTIONS\n"
+        "from qsmengine.pipeline.configuration.config import load_config\n"
+        "config = load_config(settings=['diffusion=iwls'], sections=SECTIONS)\n"
+        "assert config.method('diffusion')[1].iterations == 2\n"
+        "assert 'pydantic' not in sys.modules\n"
+        "load_config(settings=['diffusion=iwls', 'diffusion.iterations=3'], sections=SECTIONS)\n"
+        "assert 'pydantic' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", all_methods(), ids=lambda method: f"{method.stage}-{method.name}")
+def test_unchecked_defaults_equal_checked_ones(method):
+    usual = method.params()
+    checked = method.params.model_validate({})
+    assert checked == usual
+    assert hash(checked) == hash(usual)
+    assert copy.deepcopy(usual) == usual
+    assert usual.model_dump(mode="json", by_alias=True) == method.params.model()().model_dump(
+        mode="json", by_alias=True
+    )

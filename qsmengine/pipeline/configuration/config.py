@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from qsmengine.errors import InputError, UsageError
 from qsmengine.pipeline.configuration.lengths import named_lengths
 from qsmengine.pipeline.configuration.messages import explain, near
@@ -29,6 +27,7 @@ from qsmengine.pipeline.configuration.model import (
     stage_of,
 )
 from qsmengine.pipeline.configuration.presets import PRESETS
+from qsmengine.stages.deferred import aliases, required
 from qsmengine.stages.params import Params
 from qsmengine.stages.registry import methods_of
 
@@ -85,15 +84,22 @@ def load_config(
     config = validate(merge(tree, chosen), None if path is None else str(path), used)
     if "in_mm" not in chosen:
         config = config.model_copy(update={"in_mm": named_lengths(config, chosen)})
-    foreign = sections is not None and type(config).model_fields.keys() - {*Config.model_fields, *sections}
+    foreign = sections is not None and aliases(type(config)).keys() - {*aliases(Config), *sections}
     return validate(part_of(config.as_tree(), sections), None, sections) if sections and foreign else config
 
 
 def validate(tree: Tree, source: str | None = None, sections: Collection[str] | None = None) -> Config:
     """Build a configuration with the given sections (default: all); raises UsageError naming the invalid key.
 
-    Only the modules of the methods named in `tree` are imported, unless validation fails.
+    Only the modules of the methods named in `tree` are imported, unless validation fails, and pydantic only if
+    there is a value to check.
     """
+    with suppress(UsageError):
+        usual = _with_defaults(tree, narrow_model(chosen_methods(tree, sections)))
+        if usual is not None:
+            return usual
+    from pydantic import ValidationError
+
     with suppress(ValidationError, UsageError):
         return narrow_model(chosen_methods(tree, sections)).model_validate(tree)
     try:
@@ -101,6 +107,23 @@ def validate(tree: Tree, source: str | None = None, sections: Collection[str] | 
     except ValidationError as error:
         message = "; ".join(dict.fromkeys(explain(e, tree, known_keys) for e in error.errors()))
         raise UsageError(message if source is None else f"{source}: {message}") from None
+
+
+def _with_defaults(tree: Tree, model: type[Config]) -> Config | None:
+    """Return the configuration of a tree that names methods alone, whose defaults need no check, else None."""
+    sections: Tree = {}
+    for key, value in tree.items():
+        members = model.members.get(key, {})
+        if isinstance(value, dict) and value.keys() == {"method"} and value["method"] in members:
+            sections[key] = members[value["method"]].model_construct(**value)
+        elif value is None and key in model.members and not members:
+            sections[key] = None
+        elif (key, value) != ("schema_version", SCHEMA_VERSION):
+            return None
+    given = {"schema_version": SCHEMA_VERSION, **sections}
+    return (
+        model.model_construct(**given) if "schema_version" in tree and required(model) <= given.keys() else None
+    )
 
 
 def preset_names() -> tuple[str, ...]:
@@ -159,9 +182,9 @@ def parse_value(text: str) -> Any:
 def known_keys(section: str | None, method: str | None) -> tuple[str, ...]:
     """Return the names allowed at the top level (section None) or in a section."""
     if section is None:
-        return tuple(config_model().model_fields)
+        return tuple(aliases(config_model()))
     if section == "input":
-        return tuple(InputOptions.model_fields)
+        return tuple(aliases(InputOptions))
     methods = methods_of(stage_of(section))
     if method not in methods:
         return ("method",)
@@ -170,7 +193,7 @@ def known_keys(section: str | None, method: str | None) -> tuple[str, ...]:
 
 def parameter_names(params: type[Params]) -> tuple[str, ...]:
     """Return the names of a method's parameters as used in settings."""
-    return tuple(field.alias or name for name, field in params.model_fields.items())
+    return tuple(aliases(params).values())
 
 
 def _names_method(setting: Tree) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qsmengine.pipeline.configuration.model import Config
+from qsmengine.stages.deferred import aliases
 
 
 def named_lengths(config: Config, chosen: Mapping[str, Any]) -> tuple[str, ...]:
@@ -15,6 +16,6 @@ def named_lengths(config: Config, chosen: Mapping[str, Any]) -> tuple[str, ...]:
         step = config.method(section) if isinstance(values, dict) and section != "input" else None
         if step is None:
             continue
-        keys = {field.alias or name: name for name, field in step[0].params.model_fields.items()}
+        keys = {key: name for name, key in aliases(step[0].params).items()}
         found.extend(f"{section}.{key}" for key in values if key in keys and step[1].length_power(keys[key]))
     return tuple(sorted(found))

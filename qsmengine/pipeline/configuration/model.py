@@ -10,16 +10,21 @@ import json
 from collections.abc import Collection, Mapping
 from functools import cache, partial, reduce
 from operator import or_
-from typing import Annotated, Any, Literal, TypeAlias
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from qsmengine.errors import UsageError
 from qsmengine.stages import registry
+from qsmengine.stages.deferred import aliases
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.registry import get_method, methods_of
 from qsmengine.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from pydantic import AfterValidator, ConfigDict
+    from pydantic import BaseModel as Declaration
+else:
+    from qsmengine.stages.deferred import AfterValidator, Declaration
 
 Tree: TypeAlias = dict[str, Any]
 
@@ -62,7 +67,7 @@ class InputOptions(Params):
     )
 
 
-class Config(BaseModel):
+class Config(Declaration):
     """Validated configuration; :func:`config_model` adds one section per stage.
 
     Attributes
@@ -76,11 +81,14 @@ class Config(BaseModel):
         adult's head and scale with the size of the object (:mod:`qsmengine.stages.object_size`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    if TYPE_CHECKING:
+        model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1]
     input: InputOptions = InputOptions()
     in_mm: tuple[str, ...] = ()
+    members: ClassVar[Mapping[str, Mapping[str, type[Params]]]] = {}
+    """Section -> method -> class of its values."""
 
     def method(self, section: str) -> tuple[Method, Params] | None:
         """Return the method of a section with its parameters; None if the section is switched off.
@@ -91,9 +99,9 @@ class Config(BaseModel):
         if chosen is None:
             return None
         method = get_method(stage_of(section), chosen.method)
-        fields = method.params.model_fields
-        named = {name for name, field in fields.items() if f"{section}.{field.alias or name}" in self.in_mm}
-        values = {field.alias or name: getattr(chosen, name) for name, field in fields.items()}
+        names = aliases(method.params)
+        named = {name for name, key in names.items() if f"{section}.{key}" in self.in_mm}
+        values = {key: getattr(chosen, name) for name, key in names.items()}
         return method, method.params.model_construct(_fields_set=named, **values)
 
     def as_tree(self) -> Tree:
@@ -141,21 +149,28 @@ def narrow_model(chosen: tuple[tuple[Stage, str], ...]) -> type[Config]:
 
 
 def _model(methods: Mapping[Stage, tuple[Method, ...]]) -> type[Config]:
-    sections: dict[str, Any] = {}
+    kinds: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    classes: dict[str, dict[str, type[Params]]] = {}
     for stage, possible in methods.items():
         members: list[Any] = [_member(stage.name, method) for method in possible]
+        classes[stage.section] = {method.name: member for method, member in zip(possible, members, strict=True)}
         if not members:
-            sections[stage.section] = (None, None if stage.presence == "extra" else ...)
+            kinds[stage.section] = type(None)
+            if stage.presence == "extra":
+                defaults[stage.section] = None
             continue
         union = reduce(or_, members)
         if len(members) > 1:
             union = Annotated[union, Field(discriminator="method")]
-        default: Any = None if stage.presence == "extra" else ...
-        for method, member in zip(possible, members, strict=True):
-            if method.name == stage.default:
-                default = Field(default_factory=partial(member, method=stage.default))  # validated where needed
-        sections[stage.section] = (union if stage.presence == "required" else union | None, default)
-    return create_model("Config", __base__=Config, **sections)
+        kinds[stage.section] = union if stage.presence == "required" else union | None
+        if stage.presence == "extra":
+            defaults[stage.section] = None
+        if stage.default in classes[stage.section]:
+            usual = partial(classes[stage.section][stage.default].model_construct, method=stage.default)
+            defaults[stage.section] = Field(default_factory=usual)
+    own = {"__module__": __name__, "__annotations__": kinds, "members": classes, **defaults}
+    return type("Config", (Config,), own)
 
 
 def chosen_methods(tree: Tree, sections: Collection[str] | None = None) -> tuple[tuple[Stage, str], ...]:
@@ -176,5 +191,5 @@ def part_of(tree: Tree, sections: Collection[str]) -> Tree:
 
 def _member(stage: str, method: Method) -> type[Params]:
     """Return a parameter model with the added field `method`, whose only value is the method's name."""
-    name: Any = Literal[method.name]
-    return create_model(f"{section_of(stage)}.{method.name}", __base__=method.params, method=(name, ...))
+    own = {"__module__": __name__, "__annotations__": {"method": Literal[method.name]}}
+    return type(f"{section_of(stage)}.{method.name}", (method.params,), own)

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from qsmengine.backend.device import Device, to_numpy
@@ -38,7 +37,7 @@ from qsmengine.ops.legendre import LegendreBasis, spread_voxels
 from qsmengine.ops.order_statistics import percentile
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 VOXELS = 40_000
 """Most voxels to which the field is fitted."""

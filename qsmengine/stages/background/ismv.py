@@ -16,8 +16,6 @@ Reference: Wen et al. 2014, 10.1002/mrm.24998.
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
@@ -27,7 +25,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.spheres import sphere_problem
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Params
+from qsmengine.stages.params import Field, Mm, Params
 
 
 class IsmvParams(Params):

@@ -18,8 +18,6 @@ Reference: Zhou et al. 2014, 10.1002/nbm.3064.
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
@@ -31,7 +29,7 @@ from qsmengine.solvers.multigrid import MaskedLaplacian
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 
 class LbvParams(Params):

@@ -19,7 +19,6 @@ References: Liu et al. 2011, 10.1002/nbm.1670; de Rochefort et al. 2010, 10.1002
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -34,7 +33,7 @@ from qsmengine.solvers.cg import solve_least_squares
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 
 class PdfParams(Params):

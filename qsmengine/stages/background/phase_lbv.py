@@ -22,7 +22,6 @@ References: Li et al. 2014, 10.1002/nbm.3056 (HARPERELLA); Zhou et al. 2014, 10.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -38,6 +37,7 @@ from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.echoes import check_series
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import median_magnitude
+from qsmengine.stages.params import Field
 from qsmengine.units import rad_per_ppm
 
 

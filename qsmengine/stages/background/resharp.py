@@ -13,8 +13,6 @@ Reference: Sun & Wilman 2014, 10.1002/mrm.24765.
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
@@ -24,7 +22,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.spheres import sphere_problem
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Params
+from qsmengine.stages.params import Field, Mm, Params
 
 
 class ResharpParams(Params):

@@ -11,15 +11,13 @@ Reference: Schweser et al. 2011, 10.1016/j.neuroimage.2010.10.070.
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.background.vsharp import VsharpParams, vsharp
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Params
+from qsmengine.stages.params import Field, Mm, Params
 
 
 class SharpParams(Params):

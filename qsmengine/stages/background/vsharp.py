@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -32,7 +31,7 @@ from qsmengine.ops.domain import Domain
 from qsmengine.ops.smv import mean_spectrum, sphere_fits
 from qsmengine.stages.background.result import BackgroundResult
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Mm, Params
+from qsmengine.stages.params import Field, Length, Mm, Params, model_validator
 
 
 class VsharpParams(Params):

@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -26,6 +25,7 @@ from qsmengine.ops.windows import box_sum
 from qsmengine.stages.denoise.mnlm import Lmmse, MnlmParams, mnlm
 from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map, quietest
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 
 
 class ComplexMnlmParams(MnlmParams):

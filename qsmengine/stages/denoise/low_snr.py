@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -25,6 +24,7 @@ from qsmengine.stages.denoise.complex_mnlm import (
     with_noise,
 )
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 
 _FOREGROUND = 4.0
 

@@ -41,7 +41,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.group import device_group
@@ -54,7 +53,7 @@ from qsmengine.ops.nonlocal_means import NlmRule, Radius, nonlocal_means
 from qsmengine.ops.windows import fill_outwards
 from qsmengine.stages.denoise.noise import estimate_sigma, estimate_sigma_map
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params, model_validator
 
 _MANY = 10.0
 """Sum of weights from which a mean (some bias, 1/10 of the variance) beats the linear estimate (about 1/3)."""

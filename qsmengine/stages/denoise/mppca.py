@@ -27,7 +27,6 @@ import itertools
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.batches import map_batches
 from qsmengine.backend.device import Device, array_module
@@ -36,7 +35,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.windows import box_sum
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 _BATCH_BYTES = 1 << 24
 _FEWEST = 3

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -17,7 +16,7 @@ from qsmengine.grid import Grid
 from qsmengine.records import record
 from qsmengine.stages.diffusion.design import Design, tensor_design
 from qsmengine.stages.diffusion.planes import Planes, as_planes
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 MAX_VOXELS = 2**31 - 1
 """Largest number of voxels: their indices are 32-bit in the kernels."""

@@ -16,7 +16,6 @@ References: Hoy et al. 2014, 10.1016/j.neuroimage.2014.09.053; Henriques et al. 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -28,6 +27,7 @@ from qsmengine.records import record
 from qsmengine.stages.diffusion.design import shells
 from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, TensorFit, pose, results
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 
 
 class FreeWaterParams(FitParams):

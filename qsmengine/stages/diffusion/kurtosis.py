@@ -20,7 +20,6 @@ RK); Veraart et al. 2013, 10.1016/j.neuroimage.2013.05.028 (weights); Hansen et 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -42,6 +41,7 @@ from qsmengine.stages.diffusion.fitting import TENSOR_OUTPUTS, FitParams, pose, 
 from qsmengine.stages.diffusion.orders import KURTOSIS_ORDER
 from qsmengine.stages.diffusion.tensor import TensorResult
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 
 UNKNOWNS = 22
 NODES = 16

@@ -17,7 +17,6 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import DwiSeries
@@ -25,7 +24,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Vector3
 from qsmengine.ops.registration import Kind, Volume, register, resample, rotation_of
 from qsmengine.stages.diffusion.tensor import TensorParams, TensorResult, wls
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 Register: TypeAlias = Callable[[Volume, Volume, Vector3, Kind], FloatArray]
 """Function that finds a transform, see :func:`qsmengine.ops.registration.register`."""

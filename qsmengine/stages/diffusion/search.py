@@ -22,7 +22,6 @@ distribution).
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -41,6 +40,7 @@ from qsmengine.stages.diffusion.fitting import (
     results,
 )
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 
 START_FLOOR = 1e-3
 """Fraction of a voxel's largest signal to which lower signals are raised for the initial linear fit."""

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from qsmengine.data import SHELL_WIDTH, DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 LEAST_VOXELS = 50
 """Smallest number of voxels in the mask for a slice to be tested."""

@@ -23,8 +23,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
-
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.tensor import TENSOR_FIT
@@ -41,6 +39,7 @@ from qsmengine.stages.diffusion.fitting import (
     results,
 )
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field, model_validator
 
 
 class TensorParams(FitParams):

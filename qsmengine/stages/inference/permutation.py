@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.stages.inference.tfce import Neighbourhood, TfceParams, enhance, maxima, neighbourhood
+from qsmengine.stages.params import Field
 
 _BATCH_BYTES = 1 << 28
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.forking import usable_threads
@@ -25,7 +24,7 @@ from qsmengine.backend.host import HostFunction, hostcall
 from qsmengine.backend.signatures.tfce import TFCE_ENHANCE, TFCE_MAXIMA
 from qsmengine.data import Array, check_not_empty
 from qsmengine.errors import InputError
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 
 class TfceParams(Params):

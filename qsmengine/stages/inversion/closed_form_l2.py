@@ -13,7 +13,6 @@ Reference: Bilgic et al. 2014, 10.1002/mrm.25029.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -22,7 +21,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gradient import gradient_energy
 from qsmengine.stages.inversion.setup import divide_field
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Mm2, Params
+from qsmengine.stages.params import Field, Margin, Mm2, Params
 
 
 class ClosedFormL2Params(Params):

@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
@@ -33,7 +32,7 @@ from qsmengine.ops.morphology import eroded
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.inversion.reference import relative_to
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Mm3, Params
+from qsmengine.stages.params import Field, Length, Mm3, Params
 
 REGIONS = 3
 SMALLEST_SHARE = 0.1

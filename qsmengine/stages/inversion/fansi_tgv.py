@@ -20,7 +20,6 @@ Reference: Milovic et al. 2018, 10.1002/mrm.27073; TGV: Bredies et al. 2010, 10.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -32,7 +31,7 @@ from qsmengine.solvers.tgv_split import TgvPenalties
 from qsmengine.solvers.tv_admm import PhaseError
 from qsmengine.stages.inversion.total_variation import PhaseTvParams, tv_problem
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Mm2
+from qsmengine.stages.params import Field, Mm, Mm2
 from qsmengine.units import rad_per_ppm
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -32,7 +31,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import TvProblem, absolute_error, solve_tv, squared_error
 from qsmengine.stages.inversion.total_variation import TvParams, tv_problem
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Mm2
+from qsmengine.stages.params import Field, Mm, Mm2
 
 
 class HdQsmParams(TvParams):

@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device, array_module
 from qsmengine.backend.fft import RealFFT
@@ -44,7 +43,7 @@ from qsmengine.solvers.cg import solve_least_squares
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import CONE, inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Field, Margin, Params
 
 LAPLACIAN_PERCENTILES = (60.0, 99.9)
 GRADIENT_PERCENTILES = (50.0, 70.0)

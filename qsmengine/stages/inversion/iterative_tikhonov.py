@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -29,7 +28,7 @@ from qsmengine.solvers.cg import solve_cg
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Mm2, Params
+from qsmengine.stages.params import Field, Margin, Mm2, Params
 
 
 class IterativeTikhonovParams(Params):

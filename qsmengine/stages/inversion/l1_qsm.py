@@ -18,8 +18,6 @@ Reference: Milovic et al. 2022, 10.1002/mrm.28957.
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
@@ -27,7 +25,7 @@ from qsmengine.solvers.stopping import SolverCallback
 from qsmengine.solvers.tv_admm import AbsolutePhaseError
 from qsmengine.stages.inversion.total_variation import PhaseTvParams, invert_tv
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm, Mm2
+from qsmengine.stages.params import Field, Mm, Mm2
 from qsmengine.units import rad_per_ppm
 
 

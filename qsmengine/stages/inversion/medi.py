@@ -28,7 +28,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -52,7 +51,7 @@ from qsmengine.stages.inversion.total_variation import (
     tv_problem,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm
+from qsmengine.stages.params import Field, Mm
 from qsmengine.units import rad_per_ppm
 
 MERIT_CUT = 6.0

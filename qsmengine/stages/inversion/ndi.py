@@ -18,7 +18,6 @@ Reference: Polak et al. 2020, 10.1002/nbm.4271.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -33,7 +32,7 @@ from qsmengine.solvers.loop import iterate
 from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Field, Margin, Params
 from qsmengine.units import rad_per_ppm
 
 

@@ -14,7 +14,6 @@ Reference: Kames et al. 2018, 10.1016/j.neuroimage.2017.11.018.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -27,7 +26,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_spectral import SpectralTvProblem, solve_tv_spectral
 from qsmengine.stages.inversion.setup import inside_weight
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Mm, Params
+from qsmengine.stages.params import Field, Margin, Mm, Params
 
 
 class RtsParams(Params):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -20,7 +19,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import DataStep, TvProblem, solve_tv
 from qsmengine.stages.inversion.morphology import faces_of_image
 from qsmengine.stages.inversion.setup import inside_weight
-from qsmengine.stages.params import Margin, Mm, Params
+from qsmengine.stages.params import Field, Margin, Mm, Params
 
 LARGEST_SPREAD = 0.75
 """Largest standard deviation of the Gaussian that chi is smooth by [mm]."""

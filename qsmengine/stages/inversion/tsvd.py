@@ -13,15 +13,13 @@ References: Wharton et al. 2010, 10.1002/mrm.22334; gain: Schweser et al. 2013, 
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.inversion.setup import divide_field, thresholded_inverse
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Params
+from qsmengine.stages.params import Field, Margin, Params
 
 
 class TsvdParams(Params):

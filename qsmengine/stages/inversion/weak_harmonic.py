@@ -16,7 +16,6 @@ Reference: Milovic et al. 2019, 10.1002/mrm.27483.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -32,7 +31,7 @@ from qsmengine.stages.inversion.total_variation import (
     tv_problem,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Margin, Mm4
+from qsmengine.stages.params import Field, Margin, Mm4
 from qsmengine.units import rad_per_ppm
 
 

@@ -21,8 +21,6 @@ References: Bilgic et al. 2014, 10.1002/mrm.25029; Milovic et al. 2018, 10.1002/
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
@@ -35,7 +33,7 @@ from qsmengine.stages.inversion.total_variation import (
     typical_noise,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Mm
+from qsmengine.stages.params import Field, Mm
 
 FINE_STRUCTURE = 5e-4
 """s_0: noise of the field at which half of `noise_gain` applies [ppm]."""

@@ -32,7 +32,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.launch import launch
@@ -54,7 +53,7 @@ from qsmengine.stages.mask.blocks import (
     voxel_positions,
 )
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 _REACH = (10.0, 20.0)
 """Depths below the surface to which the brightest and the darkest intensity are searched [mm]."""

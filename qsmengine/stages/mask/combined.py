@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.errors import InputError
@@ -22,7 +20,7 @@ from qsmengine.stages.mask.bet import BetParams, bet
 from qsmengine.stages.mask.phase_magnitude import PhaseMagnitudeParams, phase_magnitude
 from qsmengine.stages.mask.phase_quality import PhaseQualityParams, phase_quality
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 
 class CombinedParams(Params):

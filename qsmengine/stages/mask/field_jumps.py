@@ -16,7 +16,6 @@ It detects single voxels and thin fringes. A region that is wrong as a whole is 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -24,7 +23,7 @@ from qsmengine.backend.signatures.reliability import FIELD_JUMPS
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 
 class FieldJumpsParams(Params):

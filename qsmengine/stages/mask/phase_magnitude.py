@@ -28,7 +28,6 @@ References: phase quality: Dymerska et al. 2021, 10.1002/mrm.28563; threshold: O
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -50,7 +49,7 @@ from qsmengine.stages.mask.blocks import (
 )
 from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 _MAX_SCORE = 2.0
 _LOWERED = 0.8

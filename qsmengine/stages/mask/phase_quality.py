@@ -10,7 +10,6 @@ Reference: Dymerska et al. 2021, 10.1002/mrm.28563.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -22,7 +21,7 @@ from qsmengine.stages.echoes import check_series
 from qsmengine.stages.mask.blocks import block_mean, otsu
 from qsmengine.stages.mask.quality import image_quality
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 
 class PhaseQualityParams(Params):

@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -27,7 +26,7 @@ from qsmengine.ops.morphology import closed
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 from qsmengine.stages.phase.growth import edge_costs, edge_quality
 
 

@@ -37,14 +37,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.perfusion.candidates import Candidates, FloatArray, Places, find_candidates
 from qsmengine.stages.perfusion.clusters import ward
 from qsmengine.stages.perfusion.maps import mean_curve

@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -30,7 +29,7 @@ from qsmengine.data import Array, check_echo_times
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.maps import mean_curve
 from qsmengine.stages.perfusion.timing import Timing, find_bolus

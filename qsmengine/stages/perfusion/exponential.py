@@ -26,12 +26,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.local import local_prior, neighbourhood
 from qsmengine.stages.perfusion.maps import INPUTS, OUTPUTS, checked_aif, perfusion_maps

@@ -24,7 +24,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -32,6 +31,7 @@ from qsmengine.backend.signatures.transit import GAMMA_TRANSIT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 from qsmengine.stages.perfusion.curves import curves_of
 from qsmengine.stages.perfusion.exponential import MODEL_OUTPUTS, model_maps
 from qsmengine.stages.perfusion.local import local_prior, neighbourhood

@@ -30,7 +30,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -40,7 +39,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.maps import VESSEL, areas_of, mean_curve
 from qsmengine.stages.perfusion.transform import FloatArray

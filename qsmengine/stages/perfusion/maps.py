@@ -21,7 +21,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.launch import launch
@@ -29,7 +28,7 @@ from qsmengine.backend.signatures.bolus import BOLUS_FEATURES
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.ops.order_statistics import median
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.perfusion.curves import Curves
 
 INPUTS = ("dr2star", "mask", "frame_times", "aif")

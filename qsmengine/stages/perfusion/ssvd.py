@@ -11,7 +11,6 @@ Reference: Ostergaard et al. 1996, 10.1002/mrm.1910360510.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -19,6 +18,7 @@ from qsmengine.backend.signatures.deconvolution import MATRIX_RESIDUE
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 from qsmengine.stages.perfusion.curves import curves_of
 from qsmengine.stages.perfusion.maps import INPUTS, OUTPUTS, MapParams, Maps, checked_aif, perfusion_maps
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -27,6 +26,7 @@ from qsmengine.backend.signatures.deconvolution import TIKHONOV_RESIDUE
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field, model_validator
 from qsmengine.stages.perfusion.curves import curves_of
 from qsmengine.stages.perfusion.maps import INPUTS, OUTPUTS, MapParams, Maps, checked_aif, perfusion_maps
 from qsmengine.stages.perfusion.transform import (

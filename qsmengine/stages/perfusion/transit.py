@@ -14,13 +14,12 @@ import math
 from typing import NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.transit import TRANSIT_FIT
 from qsmengine.data import Array
-from qsmengine.stages.params import Length
+from qsmengine.stages.params import Field, Length, model_validator
 from qsmengine.stages.perfusion.curves import Curves
 from qsmengine.stages.perfusion.maps import MapParams
 from qsmengine.stages.perfusion.residue import Residue, Rule, Table, curve_table

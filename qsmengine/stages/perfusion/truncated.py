@@ -21,7 +21,6 @@ Reference: Wu et al. 2003, 10.1002/mrm.10522.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -29,6 +28,7 @@ from qsmengine.backend.signatures.deconvolution import TRUNCATED_RESIDUE
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
+from qsmengine.stages.params import Field
 from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.maps import INPUTS, OUTPUTS, MapParams, Maps, checked_aif, perfusion_maps
 from qsmengine.stages.perfusion.transform import (

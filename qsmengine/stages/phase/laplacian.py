@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device, array_module
 from qsmengine.backend.fft import fast_shape
@@ -37,7 +36,7 @@ from qsmengine.ops.order_statistics import median
 from qsmengine.ops.poisson import Boundary, PoissonSolver
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.units import TWO_PI
 
 _TURN_PENALTY = 0.02

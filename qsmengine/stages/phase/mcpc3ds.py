@@ -23,7 +23,6 @@ import math
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -34,7 +33,7 @@ from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import Domain, whole_voxels
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.phase.bipolar import without_polarity
 from qsmengine.stages.phase.growth import edge_costs, unwrap_spatially
 

@@ -23,14 +23,12 @@ References: Liu et al. 2013, 10.1002/mrm.24272; Biondetti et al. 2022, 10.1002/m
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.backend.signatures.complex_fit import COMPLEX_FIELD_FIT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.phase.phase_fit import FieldResult, fit_phase
 
 

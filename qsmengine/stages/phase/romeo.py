@@ -22,7 +22,6 @@ import math
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -33,7 +32,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first, echo_last
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.phase.growth import edge_costs, edge_quality, regrow, unwrap_spatially
 from qsmengine.units import TWO_PI
 

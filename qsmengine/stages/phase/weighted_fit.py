@@ -20,14 +20,12 @@ References: Gilbert et al. 2012, 10.1002/mrm.23012; Conturo & Smith 1990, 10.100
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from qsmengine.backend.device import Device
 from qsmengine.backend.signatures.field_fit import WEIGHTED_FIELD_FIT
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.phase.phase_fit import FieldResult, fit_phase
 
 

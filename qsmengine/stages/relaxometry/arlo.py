@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -31,7 +30,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.stages.echoes import check_series, checked_mask, echo_first
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 
 class ArloParams(Params):

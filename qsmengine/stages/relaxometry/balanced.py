@@ -23,7 +23,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -35,7 +34,7 @@ from qsmengine.ops.noise_level import noise_level
 from qsmengine.stages.echoes import checked_mask, echo_first
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.relaxometry.flip_angles import DISTINCT
 from qsmengine.units import hz_per_ppm
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -28,7 +27,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.relaxometry.flip_angles import TINY, Protocol, laid_out
 
 

@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -32,7 +31,7 @@ from qsmengine.grid import Grid
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 FEWEST_INCREMENTS, EVEN = 4, 0.5
 """Fewest increments, and their largest deviation from even ones [deg]."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from qsmengine.backend.device import Device, to_numpy
@@ -27,7 +26,7 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.ops.legendre import LegendreBasis, spread_voxels
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 
 VOXELS = 20_000
 """Most voxels that are used."""

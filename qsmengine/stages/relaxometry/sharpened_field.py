@@ -12,14 +12,13 @@ References: Tustison et al. 2010, 10.1109/TMI.2010.2046908 (N4); Weiskopf et al.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.relaxometry.apparent_rate import ApparentRate
 
 BINS = 200

@@ -25,7 +25,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -36,7 +35,7 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.stages.echoes import checked_mask, echo_first
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.relaxometry.phase_graph import PhaseGraph
 
 T2_RANGE, T2_COUNT = (0.004, 2.5), 100

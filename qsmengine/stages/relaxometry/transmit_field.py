@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from qsmengine.backend.device import Device
@@ -28,7 +27,7 @@ from qsmengine.data import Array
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.relaxometry.apparent_rate import RATES, ApparentRate
 
 BINS, SMOOTHING = 256, 1.0

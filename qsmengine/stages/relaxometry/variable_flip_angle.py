@@ -35,7 +35,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.launch import launch
@@ -47,7 +46,7 @@ from qsmengine.ops.noise_level import noise_level
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import noise_of_residuals
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.relaxometry.flip_angles import TINY, Protocol, Volumes, laid_out
 from qsmengine.stages.relaxometry.rf_spoiling import SpoilingTable, spoiling_table
 

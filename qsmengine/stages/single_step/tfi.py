@@ -50,7 +50,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
@@ -75,7 +74,7 @@ from qsmengine.stages.inversion.total_variation import (
 )
 from qsmengine.stages.inversion.weak_harmonic import WeakHarmonicParams
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Mm, Mm4
+from qsmengine.stages.params import Field, Length, Mm, Mm4
 from qsmengine.stages.single_step.boundary import boundary_values, without_gaps
 from qsmengine.stages.single_step.offset import weight_with_offset, without_bowl
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result

@@ -25,7 +25,6 @@ References: Langkammer et al. 2015, 10.1016/j.neuroimage.2015.02.041; Bredies et
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
@@ -43,7 +42,7 @@ from qsmengine.solvers.tv_harmonic import HarmonicTerm
 from qsmengine.stages.background.lbv import interior
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length, Margin, Mm, Mm2, Mm4, Params
+from qsmengine.stages.params import Field, Length, Margin, Mm, Mm2, Mm4, Params
 from qsmengine.stages.single_step.result import SingleStepResult, single_step_result
 from qsmengine.units import ppm_per_rad
 

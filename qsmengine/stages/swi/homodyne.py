@@ -19,7 +19,6 @@ Reference: Haacke et al. 2004, 10.1002/mrm.20198.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -27,7 +26,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gaussian import FWHM, GaussianMean
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length
+from qsmengine.stages.params import Field, Length
 from qsmengine.stages.swi.images import SwiParams, SwiResult, combined_magnitude, slice_axis, weighted_images
 
 

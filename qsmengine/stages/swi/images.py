@@ -6,12 +6,11 @@ import math
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device, array_module
 from qsmengine.data import Array
 from qsmengine.grid import Grid
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 AXES = {"x": 0, "y": 1, "z": 2}
 

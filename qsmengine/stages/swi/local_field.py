@@ -15,7 +15,6 @@ of each echo).
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -23,7 +22,7 @@ from qsmengine.grid import Grid
 from qsmengine.ops.gaussian import FWHM, GaussianMean
 from qsmengine.stages.echoes import check_series, checked_mask
 from qsmengine.stages.method import Method
-from qsmengine.stages.params import Length
+from qsmengine.stages.params import Field, Length
 from qsmengine.stages.swi.images import SwiParams, SwiResult, combined_magnitude, weighted_images
 from qsmengine.units import rad_per_ppm
 

@@ -32,14 +32,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import field_weight
-from qsmengine.stages.params import Params
+from qsmengine.stages.params import Field, Params
 from qsmengine.stages.single_step.result import FIELD_MARGIN
 from qsmengine.stages.uncertainty.calibration import (
     LEVELS,

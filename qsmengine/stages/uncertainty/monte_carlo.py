@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
@@ -33,7 +32,7 @@ from qsmengine.ops.gaussian import GaussianMean
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.noise import field_weight
-from qsmengine.stages.params import Length, Params
+from qsmengine.stages.params import Field, Length, Params
 
 DEFAULT_CHAIN = (("background", "vsharp"), ("inversion", "closed_form_l2"))
 MARGIN = 40.0
