@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from qsmengine.cli.display.overview import overview
 from qsmengine.cli.listing import COMMANDS
+from qsmengine.cli.options.declared import for_typer
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -45,5 +46,5 @@ class Command(TyperCommand):
 def load_command(name: str) -> Any:
     """Import a command and build it from its options."""
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT)
-    alone.command(name, cls=Command)(COMMANDS[name].function)
+    alone.command(name, cls=Command)(for_typer(COMMANDS[name].function))
     return typer.main.get_command(alone)

@@ -7,48 +7,16 @@ absent, too little memory, missing package); 130 interrupted.
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from qsmengine.cli.display.reporter import print_error
-from qsmengine.cli.lazy import CONTEXT, LazyGroup
-from qsmengine.cli.listing import COMMANDS, DESCRIPTION, VERSION
+from qsmengine.cli.listing import COMMANDS
 from qsmengine.cli.options.multi_value import spread
+from qsmengine.cli.plain import plain_call
 from qsmengine.errors import describe
 
 INTERRUPTED = 130
-
-app = typer.Typer(
-    name="qsmengine",
-    help=DESCRIPTION,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings=CONTEXT,
-    cls=LazyGroup,
-)
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        from qsmengine.cli.commands.doctor import version_line
-
-        typer.echo(version_line())
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option("--version", help=VERSION, callback=_print_version, is_eager=True),
-    ] = False,
-) -> None:
-    """Quantitative susceptibility mapping, relaxometry, diffusion and perfusion on GPU and CPU."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,11 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     log_json = "--log-json" in arguments
     try:
-        code = int(app(spread(arguments, COMMANDS), prog_name="qsmengine", standalone_mode=False) or 0)
+        code = int(_run(spread(arguments, COMMANDS)) or 0)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001
         if {"-v", "--verbose"} & set(arguments):
+            import traceback
+
             traceback.print_exception(error)
         message, code = describe(error)
         if message.startswith("unexpected "):
@@ -71,3 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         print_error("interrupted", log_json=log_json)
     return code
+
+
+def _run(arguments: list[str]) -> Any:
+    call = plain_call(arguments)
+    if call is not None:
+        return call()
+    from qsmengine.cli.app import app
+
+    return app(arguments, prog_name="qsmengine", standalone_mode=False)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Option
 
 
 def anatomy(
     *,
-    t1: Annotated[Path, typer.Option("--t1", help="T1-weighted image with skull", metavar="F")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    t1: Annotated[Path, Option("--t1", help="T1-weighted image with skull", metavar="F")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     lesions: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--lesions",
             help="mask of white-matter lesions on the image's grid; they are filled",
             metavar="F",
@@ -26,7 +25,7 @@ def anatomy(
     ] = None,
     flair: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--flair",
             help="FLAIR image of the same head, searched for lesions (screening only); on another grid it is "
             "aligned, which needs antspyx",
@@ -34,9 +33,9 @@ def anatomy(
         ),
     ] = None,
     fill_screened: Annotated[
-        bool, typer.Option("--fill-screened", help="without --lesions, fill the lesions found in --flair")
+        bool, Option("--fill-screened", help="without --lesions, fill the lesions found in --flair")
     ] = False,
-    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
+    mask: Annotated[Path | None, Option("--mask", help="brain mask; default: computed")] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     config: shared.ConfigFile = None,

@@ -5,25 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def denoise(
     *,
     images: Annotated[
         list[Path],
-        typer.Argument(
+        Argument(
             help="images on one grid, filtered jointly; each volume of a 4-D image is one component",
             metavar="F...",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder", metavar="DIR")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder", metavar="DIR")],
     sigma: Annotated[
         str,
-        typer.Option(
+        Option(
             "--sigma",
             help="noise level in the images' unit: a number, a map or an estimate: auto, local (a map) "
             "or repeats (from the differences of repeated volumes)",
@@ -31,28 +30,24 @@ def denoise(
     ] = "auto",
     search_radius: Annotated[
         int,
-        typer.Option(
-            "--search-radius", help="radius of the search window [voxels]", callback=bounds.bounded(0, 100)
-        ),
+        Option("--search-radius", help="radius of the search window [voxels]", callback=bounds.bounded(0, 100)),
     ] = 5,
     patch_radius: Annotated[
         int,
-        typer.Option("--patch-radius", help="radius of the patches [voxels]", callback=bounds.bounded(0, 100)),
+        Option("--patch-radius", help="radius of the patches [voxels]", callback=bounds.bounded(0, 100)),
     ] = 1,
     h: Annotated[
         float,
-        typer.Option(
-            "--h", help="decay of the weights relative to the noise", callback=bounds.bounded(1e-3, 1e3)
-        ),
+        Option("--h", help="decay of the weights relative to the noise", callback=bounds.bounded(1e-3, 1e3)),
     ] = 1.0,
     rician: Annotated[
-        bool, typer.Option("--rician", help="correct the Rician noise bias of magnitude images")
+        bool, Option("--rician", help="correct the Rician noise bias of magnitude images")
     ] = False,
     lmmse: Annotated[
-        bool, typer.Option("--lmmse", help="add an LMMSE pass that uses the images' local covariance")
+        bool, Option("--lmmse", help="add an LMMSE pass that uses the images' local covariance")
     ] = False,
     mask: Annotated[
-        Path | None, typer.Option("--mask", "-m", help="mask of the voxels to filter; others become 0")
+        Path | None, Option("--mask", "-m", help="mask of the voxels to filter; others become 0")
     ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,

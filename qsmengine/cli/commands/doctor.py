@@ -6,10 +6,9 @@ import json
 import platform
 from typing import Annotated, Any
 
-import typer
-
 from qsmengine import version
 from qsmengine.cli.display.reporter import Reporter
+from qsmengine.cli.options.declared import Option
 
 _OPTIONAL = {
     "matplotlib": "figures (extra report)",
@@ -24,10 +23,10 @@ _OPTIONAL = {
 
 def doctor(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: Annotated[bool, Option("--json", help="print JSON")] = False,
     compile_kernels: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--compile",
             help="compile every kernel for the first GPU, including CuPy's, and keep them in CuPy's cache",
         ),

@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 
 def dsc(
     *,
     dsc: Annotated[
         list[Path],
-        typer.Option("--dsc", help="4-D image; with two echoes, one image per echo", metavar="F..."),
+        Option("--dsc", help="4-D image; with two echoes, one image per echo", metavar="F..."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     te: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--te",
             help="echo time [s], one per image; default: from the sidecars",
             metavar="S...",
@@ -30,25 +29,25 @@ def dsc(
     ] = None,
     tr: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--tr",
             help="time between frames [s]; default: from the sidecars",
             metavar="S",
             callback=bounds.bounded(0.05, 10),
         ),
     ] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
+    mask: Annotated[Path | None, Option("--mask", help="brain mask; default: computed")] = None,
     aif: Annotated[
         Path | None,
-        typer.Option("--aif", help="arterial curve: a table with time [s] and dr2star [1/s]", metavar="F.tsv"),
+        Option("--aif", help="arterial curve: a table with time [s] and dr2star [1/s]", metavar="F.tsv"),
     ] = None,
     aif_mask: Annotated[
         Path | None,
-        typer.Option("--aif-mask", help="voxels of an artery; default: chosen automatically", metavar="F"),
+        Option("--aif-mask", help="voxels of an artery; default: chosen automatically", metavar="F"),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--method",
             help="deconvolution; default: common_shape; `qsmengine stage deconvolution --list` shows all",
             metavar="METHOD",
@@ -56,7 +55,7 @@ def dsc(
     ] = None,
     leakage: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--leakage",
             help="correction of leakage: bsw, bidirectional or none; default: bsw",
             metavar="METHOD",
@@ -64,7 +63,7 @@ def dsc(
     ] = None,
     relative_to: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--relative-to",
             help="region, such as normal-appearing white matter, whose mean the relative maps are divided by",
             metavar="F",
@@ -72,19 +71,17 @@ def dsc(
     ] = None,
     territories: Annotated[
         Path | None,
-        typer.Option(
-            "--territories", help="labels of regions, each deconvolved by an artery in it", metavar="F"
-        ),
+        Option("--territories", help="labels of regions, each deconvolved by an artery in it", metavar="F"),
     ] = None,
     denoise: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--denoise", help="denoising, after the artery is chosen: mppca; default: none", metavar="METHOD"
         ),
     ] = None,
     motion: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--motion", help="register every frame to the baseline; requires the extra qsmengine[registration]"
         ),
     ] = False,

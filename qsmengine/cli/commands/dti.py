@@ -5,30 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 
 def dti(
     *,
-    dwi: Annotated[Path, typer.Option("--dwi", "-k", help="4-D diffusion-weighted image")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="prefix of the output files", metavar="PREFIX")],
+    dwi: Annotated[Path, Option("--dwi", "-k", help="4-D diffusion-weighted image")],
+    out: Annotated[Path, Option("--out", "-o", help="prefix of the output files", metavar="PREFIX")],
     bval: Annotated[
         Path | None,
-        typer.Option("--bval", "-b", help="b-values; default: next to the image or inherited as in BIDS"),
+        Option("--bval", "-b", help="b-values; default: next to the image or inherited as in BIDS"),
     ] = None,
     bvec: Annotated[
         Path | None,
-        typer.Option(
-            "--bvec", "-r", help="gradient directions; default: next to the image or inherited as in BIDS"
-        ),
+        Option("--bvec", "-r", help="gradient directions; default: next to the image or inherited as in BIDS"),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--mask",
             "-m",
             help="mask of the voxels to fit; default: a computed brain mask; none: every voxel with signal",
@@ -36,7 +33,7 @@ def dti(
     ] = None,
     fit: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--fit",
             help="fit method: ols, wls (weights from the predicted signal), wls_fsl (from the measured "
             "signal), iwls, nlls, restore, constrained, dki, dki_constrained or free_water",
@@ -45,17 +42,15 @@ def dti(
     ] = None,
     denoise: Annotated[
         str | None,
-        typer.Option(
-            "--denoise", help="denoising before the fit: mppca or mnlm; default: none", metavar="METHOD"
-        ),
+        Option("--denoise", help="denoising before the fit: mppca or mnlm; default: none", metavar="METHOD"),
     ] = None,
     gradnonlin: Annotated[
         Path | None,
-        typer.Option("--gradnonlin", help="gradient deviation tensor, nine volumes as in FSL (grad_dev)"),
+        Option("--gradnonlin", help="gradient deviation tensor, nine volumes as in FSL (grad_dev)"),
     ] = None,
     tensor_order: Annotated[
         str,
-        typer.Option(
+        Option(
             "--tensor-order",
             help="order of the tensor's components: fsl, mrtrix, dipy or nifti",
             metavar="ORDER",
@@ -63,11 +58,11 @@ def dti(
     ] = "fsl",
     check: Annotated[
         bool,
-        typer.Option("--check/--no-check", help="check the gradient directions for flipped or permuted axes"),
+        Option("--check/--no-check", help="check the gradient directions for flipped or permuted axes"),
     ] = True,
     shells: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--shells",
             help="shells to fit in addition to b = 0, such as 1000,2000",
             metavar="B,...",
@@ -76,17 +71,15 @@ def dti(
     ] = None,
     exclude: Annotated[
         str | None,
-        typer.Option(
-            "--exclude-volumes", help="volumes to exclude, counted from 1: 34 or 3,40-42", metavar="N,..."
-        ),
+        Option("--exclude-volumes", help="volumes to exclude, counted from 1: 34 or 3,40-42", metavar="N,..."),
     ] = None,
     names: Annotated[
         Literal["fsl", "bids"],
-        typer.Option("--names", help="output names: fsl (as dtifit) or bids (BIDS derivatives)"),
+        Option("--names", help="output names: fsl (as dtifit) or bids (BIDS derivatives)"),
     ] = "fsl",
     max_memory: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--max-memory",
             callback=bounds.bounded(0, 1e6),
             help="fit in slabs if more memory is needed; default: the free memory",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Option
 
 if TYPE_CHECKING:
     from qsmengine.stages.metrics import Evaluation
@@ -16,16 +15,16 @@ if TYPE_CHECKING:
 
 def evaluate(
     *,
-    estimate: Annotated[Path, typer.Option("--estimate", help="map to score [ppm]")],
-    truth: Annotated[Path, typer.Option("--truth", help="true map [ppm]")],
-    mask: Annotated[Path, typer.Option("--mask", help="mask of the voxels to score")],
+    estimate: Annotated[Path, Option("--estimate", help="map to score [ppm]")],
+    truth: Annotated[Path, Option("--truth", help="true map [ppm]")],
+    mask: Annotated[Path, Option("--mask", help="mask of the voxels to score")],
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="label image, for the slope of deep grey matter")
+        Path | None, Option("--labels", help="label image, for the slope of deep grey matter")
     ] = None,
     dgm_labels: Annotated[
-        str, typer.Option("--dgm-labels", help="labels of the deep grey matter", metavar="N,N,...")
+        str, Option("--dgm-labels", help="labels of the deep grey matter", metavar="N,N,...")
     ] = "1,2,3,4,5,6",
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: Annotated[bool, Option("--json", help="print one JSON object")] = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,

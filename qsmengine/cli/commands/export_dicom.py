@@ -5,45 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def export_dicom(
     maps: Annotated[
         list[Path],
-        typer.Argument(help="maps, label images (dseg, mask) and region tables (.tsv)", metavar="MAP..."),
+        Argument(help="maps, label images (dseg, mask) and region tables (.tsv)", metavar="MAP..."),
     ],
     *,
     source: Annotated[
         Path,
-        typer.Option("--source", help="DICOM files of the study, at any depth", metavar="DICOM"),
+        Option("--source", help="DICOM files of the study, at any depth", metavar="DICOM"),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     form: Annotated[
         str,
-        typer.Option("--as", help="maps become: parametric-map, mr (classic images), or both", metavar="FORM"),
+        Option("--as", help="maps become: parametric-map, mr (classic images), or both", metavar="FORM"),
     ] = "both",
     quantity: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--quantity",
             help="quantity of a map whose name does not state it: chi, r2star, fa, ... or CODE:SCHEME:MEANING",
             metavar="NAME",
         ),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option("--unit", help="unit of a map whose sidecar does not state it", metavar="UNIT")
+        str | None, Option("--unit", help="unit of a map whose sidecar does not state it", metavar="UNIT")
     ] = None,
     lut: Annotated[
         str | None,
-        typer.Option("--lut", help="label table of label images; default: the .tsv next to it", metavar="LUT"),
+        Option("--lut", help="label table of label images; default: the .tsv next to it", metavar="LUT"),
     ] = None,
     bits: Annotated[
         int,
-        typer.Option("--bits", help="bits of classic images: 16 (signed), or 12 (0 to 4095, unsigned)"),
+        Option("--bits", help="bits of classic images: 16 (signed), or 12 (0 to 4095, unsigned)"),
     ] = 16,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def group(
     *,
-    design: Annotated[Path, typer.Option("--design", help="YAML: one design, or a list of models")],
-    derivatives: Annotated[Path, typer.Argument(help="folder with sub-*/**/*_desc-dgm_stats.tsv")],
-    out: Annotated[Path, typer.Argument(help="folder for the tables")],
+    design: Annotated[Path, Option("--design", help="YAML: one design, or a list of models")],
+    derivatives: Annotated[Path, Argument(help="folder with sub-*/**/*_desc-dgm_stats.tsv")],
+    out: Annotated[Path, Argument(help="folder for the tables")],
     participants: Annotated[
-        Path | None, typer.Option("--participants", help="participants.tsv; default: the one in DERIVATIVES")
+        Path | None, Option("--participants", help="participants.tsv; default: the one in DERIVATIVES")
     ] = None,
     exclude: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--exclude",
             help="ratings saved from the page of the cohort; sessions with verdict exclude are left out",
         ),

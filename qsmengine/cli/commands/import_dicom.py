@@ -5,24 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def import_dicom(
-    folder: Annotated[Path, typer.Argument(help="DICOM files of one visit, at any depth", metavar="DICOM")],
-    bids: Annotated[Path, typer.Argument(help="raw BIDS dataset; created if missing", metavar="BIDS")],
+    folder: Annotated[Path, Argument(help="DICOM files of one visit, at any depth", metavar="DICOM")],
+    bids: Annotated[Path, Argument(help="raw BIDS dataset; created if missing", metavar="BIDS")],
     *,
-    subject: Annotated[
-        str, typer.Option("--subject", help="subject label, with or without sub-", metavar="LABEL")
-    ],
+    subject: Annotated[str, Option("--subject", help="subject label, with or without sub-", metavar="LABEL")],
     session: Annotated[
-        str | None, typer.Option("--session", help="session label, with or without ses-", metavar="LABEL")
+        str | None, Option("--session", help="session label, with or without ses-", metavar="LABEL")
     ] = None,
     keep_identity: Annotated[
-        bool, typer.Option("--keep-identity", help="keep patient, physicians, place and times in the sidecars")
+        bool, Option("--keep-identity", help="keep patient, physicians, place and times in the sidecars")
     ] = False,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

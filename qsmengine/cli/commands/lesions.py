@@ -5,41 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 from qsmengine.errors import UsageError
 
 
 def lesions(
     *,
-    lesions: Annotated[
-        Path, typer.Option("--lesions", help="mask of lesions, or an image with a number per lesion")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output table, ending in .tsv")],
+    lesions: Annotated[Path, Option("--lesions", help="mask of lesions, or an image with a number per lesion")],
+    out: Annotated[Path, Option("--out", "-o", help="output table, ending in .tsv")],
     maps: Annotated[
         list[str] | None,
-        typer.Option("--map", help="name and file of a map; may be repeated", metavar="NAME=F"),
+        Option("--map", help="name and file of a map; may be repeated", metavar="NAME=F"),
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option("--mask", help="mask of the voxels in which maps are valid; default: all")
+        Path | None, Option("--mask", help="mask of the voxels in which maps are valid; default: all")
     ] = None,
     smallest: Annotated[
         float,
-        typer.Option(
+        Option(
             "--smallest", help="leave out lesions below this volume [mm^3]", callback=bounds.bounded(0, 1e6)
         ),
     ] = 3.0,
     width: Annotated[
         float,
-        typer.Option(
-            "--rim", help="width of the rim and of the surroundings [mm]", callback=bounds.bounded(0.1, 20)
-        ),
+        Option("--rim", help="width of the rim and of the surroundings [mm]", callback=bounds.bounded(0.1, 20)),
     ] = 2.0,
     units: Annotated[
         list[str] | None,
-        typer.Option("--unit", help="unit of a map whose sidecar does not state it", metavar="NAME=UNIT"),
+        Option("--unit", help="unit of a map whose sidecar does not state it", metavar="NAME=UNIT"),
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

@@ -5,25 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 
 def mese(
     *,
     magnitude: Annotated[
         list[Path],
-        typer.Option(
-            "--magnitude", help="one image per echo, or one with the echoes as volumes", metavar="F..."
-        ),
+        Option("--magnitude", help="one image per echo, or one with the echoes as volumes", metavar="F..."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     echo_times: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--echo-times",
             help="echo time [s], one per echo; default: from the sidecars",
             metavar="S...",
@@ -32,7 +29,7 @@ def mese(
     ] = None,
     b1: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             "--b1",
             help="B1 map, relative to nominal or in percent, or two images (actual flip-angle imaging, double "
             "angle), on the grid of the images; default: fitted",
@@ -41,9 +38,9 @@ def mese(
     ] = None,
     r2star: Annotated[
         Path | None,
-        typer.Option("--r2star", help="R2* [1/s] on the grid of the images, for a map of R2'", metavar="F"),
+        Option("--r2star", help="R2* [1/s] on the grid of the images, for a map of R2'", metavar="F"),
     ] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
+    mask: Annotated[Path | None, Option("--mask", help="brain mask; default: computed")] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     config: shared.ConfigFile = None,

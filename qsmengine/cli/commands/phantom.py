@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 from qsmengine.errors import UsageError
 from qsmengine.modalities.registry import names
 
@@ -21,22 +20,18 @@ if TYPE_CHECKING:
 
 def phantom(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder, a BIDS dataset")],
-    head: Annotated[
-        int, typer.Option("--head", help="anatomy: head 1, 2 or 3", callback=bounds.bounded(1, 3))
-    ] = 1,
+    out: Annotated[Path, Option("--out", "-o", help="output folder, a BIDS dataset")],
+    head: Annotated[int, Option("--head", help="anatomy: head 1, 2 or 3", callback=bounds.bounded(1, 3))] = 1,
     subject: Annotated[
-        str | None, typer.Option("--subject", help="subject label [default: 01 for head 1, ...]")
+        str | None, Option("--subject", help="subject label [default: 01 for head 1, ...]")
     ] = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(
-            "--feature", help="features added to the brain: veins, calcifications, lesions", metavar="F..."
-        ),
+        Option("--feature", help="features added to the brain: veins, calcifications, lesions", metavar="F..."),
     ] = None,
     voxel_size: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--voxel-size",
             help="voxel size [mm], one or three numbers",
             metavar="MM...",
@@ -45,7 +40,7 @@ def phantom(
     ] = None,
     field_strength: Annotated[
         float,
-        typer.Option(
+        Option(
             "--field-strength",
             help="field strength [T]",
             metavar="T",
@@ -54,7 +49,7 @@ def phantom(
     ] = 3.0,
     echo_times: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--echo-times",
             help="echo times [s] [default: 0.004 0.012 0.02 0.028]",
             metavar="S...",
@@ -63,7 +58,7 @@ def phantom(
     ] = None,
     b0_direction: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--b0-direction",
             help="B0 direction in array axes [default: 0 0 1]",
             metavar="X Y Z",
@@ -72,7 +67,7 @@ def phantom(
     ] = None,
     snr: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--snr",
             help="SNR in white matter at the first echo; default: no noise",
             callback=bounds.bounded(1e-3, 1e6),
@@ -80,13 +75,11 @@ def phantom(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(
-            "--seed", help="random seed of texture, coil and noise", callback=bounds.bounded(*bounds.SEED)
-        ),
+        Option("--seed", help="random seed of texture, coil and noise", callback=bounds.bounded(*bounds.SEED)),
     ] = 0,
     modality: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--modality",
             help=f"images to simulate, any of {', '.join(names())} [default: {names()[0]}]",
             metavar="M...",
@@ -94,7 +87,7 @@ def phantom(
     ] = None,
     sessions: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--sessions",
             help="write a cohort of N sessions of this head",
             metavar="N",
@@ -102,17 +95,15 @@ def phantom(
         ),
     ] = None,
     visits: Annotated[
-        int, typer.Option("--visits", help="sessions per subject of a cohort", callback=bounds.bounded(1, 1000))
+        int, Option("--visits", help="sessions per subject of a cohort", callback=bounds.bounded(1, 1000))
     ] = 1,
     faults: Annotated[
         bool,
-        typer.Option(
-            "--faults", help="damage every fifth session; derivatives/truth/faults.json lists the faults"
-        ),
+        Option("--faults", help="damage every fifth session; derivatives/truth/faults.json lists the faults"),
     ] = False,
     texture: Annotated[
         float,
-        typer.Option("--texture", help="relative variation within a tissue", callback=bounds.bounded(0, 1)),
+        Option("--texture", help="relative variation within a tissue", callback=bounds.bounded(0, 1)),
     ] = 0.1,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

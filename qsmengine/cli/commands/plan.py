@@ -9,6 +9,7 @@ import typer
 
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import cohort, shared
+from qsmengine.cli.options.declared import Option
 
 
 def plan(
@@ -27,7 +28,7 @@ def plan(
     config: shared.ConfigFile = None,
     settings: shared.Settings = None,
     preset: shared.Preset = "accurate",
-    as_json: Annotated[bool, typer.Option("--json", help="print the plan as JSON")] = False,
+    as_json: Annotated[bool, Option("--json", help="print the plan as JSON")] = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,

@@ -5,38 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 
 def preproc(
     *,
-    dwi: Annotated[Path, typer.Option("--dwi", "-k", help="4-D diffusion-weighted image")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="prefix of the output files", metavar="PREFIX")],
-    bval: Annotated[
-        Path | None, typer.Option("--bval", "-b", help="b-values; default: next to the image")
-    ] = None,
+    dwi: Annotated[Path, Option("--dwi", "-k", help="4-D diffusion-weighted image")],
+    out: Annotated[Path, Option("--out", "-o", help="prefix of the output files", metavar="PREFIX")],
+    bval: Annotated[Path | None, Option("--bval", "-b", help="b-values; default: next to the image")] = None,
     bvec: Annotated[
-        Path | None, typer.Option("--bvec", "-r", help="gradient directions; default: next to the image")
+        Path | None, Option("--bvec", "-r", help="gradient directions; default: next to the image")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option("--mask", "-m", help="head mask; default: computed from the b = 0 volumes")
+        Path | None, Option("--mask", "-m", help="head mask; default: computed from the b = 0 volumes")
     ] = None,
     model: Annotated[
         Literal["affine", "rigid", "none"],
-        typer.Option(
+        Option(
             "--model",
             help="registration of diffusion-weighted volumes: affine (motion, eddy currents), rigid or none",
         ),
     ] = "affine",
-    rounds: Annotated[
-        int, typer.Option("--rounds", min=1, max=5, help="number of registrations per volume")
-    ] = 2,
+    rounds: Annotated[int, Option("--rounds", min=1, max=5, help="number of registrations per volume")] = 2,
     threshold: Annotated[
         float,
-        typer.Option(
+        Option(
             "--outlier-threshold",
             help="flag slices darker than expected by more than this many standard deviations",
             callback=bounds.bounded(0.1, 1000),

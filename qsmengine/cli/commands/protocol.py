@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument
 
 
 def protocol(
     *,
-    bids: Annotated[Path, typer.Argument(help="raw BIDS dataset")],
+    bids: Annotated[Path, Argument(help="raw BIDS dataset")],
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,

@@ -5,36 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 
 def qsm(
     *,
     magnitude: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--magnitude", "-m", help="magnitude: one 3-D file per echo, or one 4-D file", metavar="F..."
-        ),
+        Option("--magnitude", "-m", help="magnitude: one 3-D file per echo, or one 4-D file", metavar="F..."),
     ] = None,
     phase: Annotated[
         list[Path] | None,
-        typer.Option("--phase", "-p", help="phase: one 3-D file per echo, or one 4-D file", metavar="F..."),
+        Option("--phase", "-p", help="phase: one 3-D file per echo, or one 4-D file", metavar="F..."),
     ] = None,
     real: Annotated[
         list[Path] | None,
-        typer.Option("--real", help="real part, instead of magnitude and phase", metavar="F..."),
+        Option("--real", help="real part, instead of magnitude and phase", metavar="F..."),
     ] = None,
     imag: Annotated[
-        list[Path] | None, typer.Option("--imag", help="imaginary part, together with --real", metavar="F...")
+        list[Path] | None, Option("--imag", help="imaginary part, together with --real", metavar="F...")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     echo_times: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--echo-times",
             help="echo times [s]; default: from the sidecars",
             metavar="S...",
@@ -43,23 +40,21 @@ def qsm(
     ] = None,
     field_strength: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--field-strength",
             help="field strength [T]; default: from the sidecars",
             metavar="T",
             callback=bounds.bounded(*bounds.FIELD_STRENGTH),
         ),
     ] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="label image with the reference region")
-    ] = None,
+    mask: Annotated[Path | None, Option("--mask", help="brain mask; default: computed")] = None,
+    labels: Annotated[Path | None, Option("--labels", help="label image with the reference region")] = None,
     r2: Annotated[
-        Path | None, typer.Option("--r2", help="R2 map [1/s] for --set chi_separation=r2prime", metavar="F")
+        Path | None, Option("--r2", help="R2 map [1/s] for --set chi_separation=r2prime", metavar="F")
     ] = None,
     repetitions: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--repetitions",
             help="repetitions of an echo in one file: average, each (into OUT/rep-1, ...), or a number",
             metavar="KIND",

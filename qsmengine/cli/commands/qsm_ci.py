@@ -5,30 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def qsm_ci(
     *,
     stage: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="stage or span: field-mapping, bfr, dipole, unwrap+bfr, bfr+dipole or end-to-end",
             metavar="STAGE",
         ),
     ],
-    input_dir: Annotated[
-        Path, typer.Argument(help="folder with params.json and the images", metavar="INPUT_DIR")
-    ],
-    output_dir: Annotated[Path, typer.Argument(help="output folder", metavar="OUTPUT_DIR")],
+    input_dir: Annotated[Path, Argument(help="folder with params.json and the images", metavar="INPUT_DIR")],
+    output_dir: Annotated[Path, Argument(help="output folder", metavar="OUTPUT_DIR")],
     method: Annotated[
         str | None,
-        typer.Option(
-            "--method", help="method; for a span, methods joined by +, such as vsharp+tkd", metavar="M[+M]"
-        ),
+        Option("--method", help="method; for a span, methods joined by +, such as vsharp+tkd", metavar="M[+M]"),
     ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument
 
 
 def quality(
     *,
-    out: Annotated[Path, typer.Argument(help="folder with the results of a cohort or of single runs")],
+    out: Annotated[Path, Argument(help="folder with the results of a cohort or of single runs")],
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,

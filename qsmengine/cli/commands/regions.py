@@ -5,35 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Option
 from qsmengine.errors import UsageError
 
 
 def regions(
     *,
-    labels: Annotated[Path, typer.Option("--labels", help="label image")],
+    labels: Annotated[Path, Option("--labels", help="label image")],
     maps: Annotated[
-        list[str], typer.Option("--map", help="name and file of a map; may be repeated", metavar="NAME=F")
+        list[str], Option("--map", help="name and file of a map; may be repeated", metavar="NAME=F")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output table, ending in .tsv")],
+    out: Annotated[Path, Option("--out", "-o", help="output table, ending in .tsv")],
     lut: Annotated[
         str,
-        typer.Option(
+        Option(
             "--lut", help="lookup table: fsl-first, freesurfer-aseg, synthseg, cit168, thalamus-hcp, or a file"
         ),
     ] = "freesurfer-aseg",
-    mask: Annotated[
-        Path | None, typer.Option("--mask", help="mask of the voxels to include; default: all")
-    ] = None,
+    mask: Annotated[Path | None, Option("--mask", help="mask of the voxels to include; default: all")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="restrict to this group of the lookup table, such as dgm")
+        str | None, Option("--group", help="restrict to this group of the lookup table, such as dgm")
     ] = None,
     units: Annotated[
         list[str] | None,
-        typer.Option("--unit", help="unit of a map whose sidecar does not state it", metavar="NAME=UNIT"),
+        Option("--unit", help="unit of a map whose sidecar does not state it", metavar="NAME=UNIT"),
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 from qsmengine.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -17,37 +16,33 @@ if TYPE_CHECKING:
 
 def register(
     *,
-    moving: Annotated[Path, typer.Option("--moving", help="image to align")],
-    fixed: Annotated[Path, typer.Option("--fixed", help="image whose grid the results have")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    moving: Annotated[Path, Option("--moving", help="image to align")],
+    fixed: Annotated[Path, Option("--fixed", help="image whose grid the results have")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     kind: Annotated[
         str,
-        typer.Option(
-            "--kind", help="rigid (one head), affine or syn (two heads, or a template)", metavar="KIND"
-        ),
+        Option("--kind", help="rigid (one head), affine or syn (two heads, or a template)", metavar="KIND"),
     ] = "rigid",
     apply: Annotated[
         list[Path] | None,
-        typer.Option("--apply", help="further images in the space of the moving image", metavar="F..."),
+        Option("--apply", help="further images in the space of the moving image", metavar="F..."),
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option("--labels", help="label images in the space of the moving image", metavar="F..."),
+        Option("--labels", help="label images in the space of the moving image", metavar="F..."),
     ] = None,
     min_overlap: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--min-overlap", help="least overlap of the heads [default: 0.85]", callback=bounds.bounded(0, 1)
         ),
     ] = None,
     min_edges: Annotated[
         float | None,
-        typer.Option(
-            "--min-edges", help="least agreement of edges [default: 0.6]", callback=bounds.bounded(0, 1)
-        ),
+        Option("--min-edges", help="least agreement of edges [default: 0.6]", callback=bounds.bounded(0, 1)),
     ] = None,
     accept_poor: Annotated[
-        bool, typer.Option("--accept-poor", help="write the results of an alignment that the check refuses")
+        bool, Option("--accept-poor", help="write the results of an alignment that the check refuses")
     ] = False,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

@@ -5,28 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def report(
     *,
-    out: Annotated[Path, typer.Argument(help="folder with the results of a cohort or of single runs")],
+    out: Annotated[Path, Argument(help="folder with the results of a cohort or of single runs")],
     sessions: Annotated[
         list[str] | None,
-        typer.Option("--session", help="write only the page of this session, sub-X[_ses-Y]; may be repeated"),
+        Option("--session", help="write only the page of this session, sub-X[_ses-Y]; may be repeated"),
     ] = None,
     interactive: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--interactive", help="also write a page per session whose volumes can be browsed (up to 15 MB)"
         ),
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--jobs",
             help="processes used for many pages",
             metavar="N",

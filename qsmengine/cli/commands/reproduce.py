@@ -7,10 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Argument, Option
 from qsmengine.errors import UsageError
 
 
@@ -34,30 +33,28 @@ class _Made(Protocol):
 
 def reproduce(
     *,
-    study: Annotated[Study, typer.Argument(help="study to reproduce")],
-    out: Annotated[Path, typer.Argument(help="folder for tables, figures and the page")],
+    study: Annotated[Study, Argument(help="study to reproduce")],
+    out: Annotated[Path, Argument(help="folder for tables, figures and the page")],
     level: Annotated[
         Level,
-        typer.Option(
+        Option(
             "--level",
             help="start from drawn regional values or maps (table), or from simulated raw signals (raw)",
         ),
     ] = Level.table,
     seeds: Annotated[
         int,
-        typer.Option(
+        Option(
             "--seeds", help="number of virtual cohorts", metavar="N", callback=bounds.bounded(*bounds.COUNT)
         ),
     ] = 1,
     seed: Annotated[
         int,
-        typer.Option(
-            "--seed", help="seed of the first cohort", metavar="N", callback=bounds.bounded(*bounds.SEED)
-        ),
+        Option("--seed", help="seed of the first cohort", metavar="N", callback=bounds.bounded(*bounds.SEED)),
     ] = 0,
     per_group: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--per-group",
             help="level raw: participants per group; default: as published",
             metavar="N",
@@ -66,7 +63,7 @@ def reproduce(
     ] = None,
     voxel_size: Annotated[
         float,
-        typer.Option(
+        Option(
             "--voxel-size",
             help="level raw: voxel size of the virtual heads [mm], 1 to 4",
             metavar="MM",

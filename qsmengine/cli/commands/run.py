@@ -10,6 +10,7 @@ import typer
 from qsmengine.cli.display.cohort import CohortView
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, cohort, shared
+from qsmengine.cli.options.declared import Option
 from qsmengine.cli.options.parsers import parse_bytes
 
 _WORK = "Workers"
@@ -29,7 +30,7 @@ def run(
     field_strength: cohort.FieldStrength = None,
     workers: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--workers",
             callback=bounds.bounded(*bounds.WORKERS),
             rich_help_panel=_WORK,
@@ -39,7 +40,7 @@ def run(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--memory",
             "--mem",
             help="total memory of all workers, such as 48GB",
@@ -49,7 +50,7 @@ def run(
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--scheduler",
             help="address of a running Dask scheduler to join",
             rich_help_panel=_WORK,
@@ -58,7 +59,7 @@ def run(
     ] = None,
     slurm: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--slurm",
             help="YAML profile; workers run as Slurm jobs",
             rich_help_panel=_WORK,
@@ -67,7 +68,7 @@ def run(
     ] = None,
     dashboard: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--dashboard",
             help="serve Dask's dashboard on the loopback interface (needs bokeh)",
             rich_help_panel=_WORK,
@@ -75,9 +76,7 @@ def run(
     ] = False,
     stop_on_first_crash: Annotated[
         bool,
-        typer.Option(
-            "--stop-on-first-crash", help="start no further session after a failure", rich_help_panel=_WORK
-        ),
+        Option("--stop-on-first-crash", help="start no further session after a failure", rich_help_panel=_WORK),
     ] = False,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
@@ -87,7 +86,7 @@ def run(
     dry_run: shared.DryRun = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="run every step again, even if nothing changed", rich_help_panel="Output"),
+        Option("--force", help="run every step again, even if nothing changed", rich_help_panel="Output"),
     ] = False,
     verbose: shared.Verbose = False,
     quiet: shared.Quiet = False,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 _SERVER = "Server"
 
@@ -16,7 +15,7 @@ def serve(
     *,
     host: Annotated[
         str,
-        typer.Option(
+        Option(
             "--host",
             help="address to listen on; 0.0.0.0 opens the server to the network, without authentication",
             rich_help_panel=_SERVER,
@@ -25,7 +24,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[
         int,
-        typer.Option(
+        Option(
             "--port",
             help="port; 0 takes a free one",
             rich_help_panel=_SERVER,
@@ -35,7 +34,7 @@ def serve(
     ] = 9002,
     idle: Annotated[
         float,
-        typer.Option(
+        Option(
             "--idle",
             help="seconds of silence after which a client counts as lost",
             rich_help_panel=_SERVER,

@@ -5,35 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Argument, Option
 from qsmengine.errors import UsageError
 
 
 def stage(
     *,
     name: Annotated[
-        str | None, typer.Argument(help="name of the stage, such as background", metavar="[NAME]")
+        str | None, Argument(help="name of the stage, such as background", metavar="[NAME]")
     ] = None,
-    method: Annotated[str | None, typer.Option("--method", help="name of the method")] = None,
+    method: Annotated[str | None, Option("--method", help="name of the method")] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", help="name and file of an input (multi-echo: F,F,...)", metavar="K=F"),
+        Option("--input", "-i", help="name and file of an input (multi-echo: F,F,...)", metavar="K=F"),
     ] = None,
     outputs: Annotated[
-        list[str] | None, typer.Option("--output", "-o", help="name and file of an output", metavar="K=F")
+        list[str] | None, Option("--output", "-o", help="name and file of an output", metavar="K=F")
     ] = None,
     units: Annotated[
         list[str] | None,
-        typer.Option(
-            "--unit", help="unit (ppm or Hz) of a field whose sidecar does not state it", metavar="K=UNIT"
-        ),
+        Option("--unit", help="unit (ppm or Hz) of a field whose sidecar does not state it", metavar="K=UNIT"),
     ] = None,
     field_strength: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--field-strength",
             help="field strength [T]; default: from the sidecars",
             metavar="T",
@@ -41,7 +38,7 @@ def stage(
         ),
     ] = None,
     list_methods: Annotated[
-        bool, typer.Option("--list", help="list methods with their inputs, outputs, parameters and source")
+        bool, Option("--list", help="list methods with their inputs, outputs, parameters and source")
     ] = False,
     device: shared.Device = "auto",
     threads: shared.Threads = None,

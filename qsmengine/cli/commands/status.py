@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 
 if TYPE_CHECKING:
     from qsmengine.cohort.ledger.status import CohortStatus
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 def status(
     *,
-    out: Annotated[Path, typer.Argument(help="output folder of qsmengine run", metavar="OUT")],
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")] = False,
+    out: Annotated[Path, Argument(help="output folder of qsmengine run", metavar="OUT")],
+    as_json: Annotated[bool, Option("--json", help="print one JSON object on stdout")] = False,
     quiet: shared.Quiet = False,
     log_json: shared.LogJson = False,
 ) -> None:

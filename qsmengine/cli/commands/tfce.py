@@ -5,30 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def tfce(
     *,
-    table: Annotated[Path, typer.Option("--table", help="TSV: participant_id, map (file), design columns")],
-    mask: Annotated[Path, typer.Option("--mask", help="voxels to test, on the grid of the maps")],
-    tested: Annotated[str, typer.Option("--tested", help="column to test: numbers or groups")],
-    out: Annotated[Path, typer.Argument(help="folder for the maps")],
-    reference: Annotated[
-        str | None, typer.Option("--reference", help="reference group of the comparison")
-    ] = None,
+    table: Annotated[Path, Option("--table", help="TSV: participant_id, map (file), design columns")],
+    mask: Annotated[Path, Option("--mask", help="voxels to test, on the grid of the maps")],
+    tested: Annotated[str, Option("--tested", help="column to test: numbers or groups")],
+    out: Annotated[Path, Argument(help="folder for the maps")],
+    reference: Annotated[str | None, Option("--reference", help="reference group of the comparison")] = None,
     level: Annotated[
-        str | None, typer.Option("--level", help="group to compare with the reference, if there are several")
+        str | None, Option("--level", help="group to compare with the reference, if there are several")
     ] = None,
     covariates: Annotated[
-        list[str] | None, typer.Option("--covariate", help="nuisance column; may be repeated")
+        list[str] | None, Option("--covariate", help="nuisance column; may be repeated")
     ] = None,
     permutations: Annotated[
         int,
-        typer.Option(
+        Option(
             "--permutations",
             help="number of permutations",
             metavar="N",
@@ -37,17 +34,17 @@ def tfce(
     ] = 5000,
     seed: Annotated[
         int,
-        typer.Option(
+        Option(
             "--seed",
             help="random seed of the permutations",
             metavar="N",
             callback=bounds.bounded(*bounds.SEED),
         ),
     ] = 0,
-    one_sided: Annotated[bool, typer.Option("--one-sided", help="test positive effects only")] = False,
+    one_sided: Annotated[bool, Option("--one-sided", help="test positive effects only")] = False,
     connectivity: Annotated[
         int,
-        typer.Option(
+        Option(
             "--connectivity",
             help="number of neighbours of a voxel: 6, 18 or 26",
             callback=bounds.bounded(6, 26),

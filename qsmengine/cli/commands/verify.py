@@ -9,6 +9,7 @@ import typer
 
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, cohort, shared
+from qsmengine.cli.options.declared import Argument, Option
 
 if TYPE_CHECKING:
     from qsmengine.cohort.verify.compare import Difference
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
 
 def verify(
     *,
-    out: Annotated[Path, typer.Argument(help="folder of results, which is only read", metavar="OUT")],
+    out: Annotated[Path, Argument(help="folder of results, which is only read", metavar="OUT")],
     participants: cohort.Participants = None,
     sessions: cohort.Sessions = None,
     bids: Annotated[
         Path | None,
-        typer.Option("--bids", help="raw dataset; default: the one that OUT links to", metavar="BIDS"),
+        Option("--bids", help="raw dataset; default: the one that OUT links to", metavar="BIDS"),
     ] = None,
     derivatives: cohort.Derivatives = None,
     tolerance: Annotated[
         float,
-        typer.Option(
+        Option(
             "--tolerance",
             help="largest difference allowed, as a fraction of a map's spread, or of the voxels of a mask",
             metavar="X",

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.outcome import print_outcome
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
+from qsmengine.cli.options.declared import Option
 
 
 def vfa(
     *,
     magnitude: Annotated[
         list[Path],
-        typer.Option(
+        Option(
             "--magnitude",
             help="one image per flip angle and echo, or per flip angle with its echoes as volumes",
             metavar="F...",
@@ -24,16 +23,16 @@ def vfa(
     ],
     phase: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             "--phase",
             help="their phases in the same order, for susceptibility and the field of the same images",
             metavar="F...",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")],
+    out: Annotated[Path, Option("--out", "-o", help="output folder")],
     flip_angles: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--flip-angles",
             help="nominal flip angle [deg], one per image; default: from the sidecars",
             metavar="DEG...",
@@ -42,7 +41,7 @@ def vfa(
     ] = None,
     repetition_times: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--repetition-times",
             help="time between pulses [s], one per image or one for all; default: from the sidecars",
             metavar="S...",
@@ -51,7 +50,7 @@ def vfa(
     ] = None,
     echo_times: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--echo-times",
             help="echo time [s], one per volume; default: from the sidecars",
             metavar="S...",
@@ -60,7 +59,7 @@ def vfa(
     ] = None,
     b1: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             "--b1",
             help="B1 map, relative to nominal or in percent, or two images (actual flip-angle imaging, double "
             "angle), on the grid of the images; default: 1",
@@ -69,7 +68,7 @@ def vfa(
     ] = None,
     b1_method: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--b1-method",
             help="B1 without a map: minimum_entropy or sharpening; default: none",
             metavar="METHOD",
@@ -77,7 +76,7 @@ def vfa(
     ] = None,
     bssfp: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             "--bssfp",
             help="balanced steady states for R2, one image per flip angle and phase increment, with sidecars",
             metavar="F...",
@@ -85,11 +84,11 @@ def vfa(
     ] = None,
     bssfp_phase: Annotated[
         list[Path] | None,
-        typer.Option("--bssfp-phase", help="their phases [rad], at four increments or more", metavar="F..."),
+        Option("--bssfp-phase", help="their phases [rad], at four increments or more", metavar="F..."),
     ] = None,
     bssfp_increments: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--bssfp-increments",
             help="phase increments [deg], one per balanced image; default: 180",
             metavar="DEG...",
@@ -98,16 +97,16 @@ def vfa(
     ] = None,
     fieldmap: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--fieldmap",
             help="off-resonance for balanced magnitudes, Hz or ppm by Units of its sidecar",
             metavar="F",
         ),
     ] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="brain mask; default: computed")] = None,
+    mask: Annotated[Path | None, Option("--mask", help="brain mask; default: computed")] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="fit of R1: linear or nonlinear; default: linear", metavar="METHOD"),
+        Option("--method", help="fit of R1: linear or nonlinear; default: linear", metavar="METHOD"),
     ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,

@@ -5,26 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 
 
 def view(
     *,
-    image: Annotated[Path, typer.Argument(help="map to show")],
+    image: Annotated[Path, Argument(help="map to show")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="picture, .png; default: name of the map, in this folder")
+        Path | None, Option("--out", "-o", help="picture, .png; default: name of the map, in this folder")
     ] = None,
     window: Annotated[
         tuple[float, float] | None,
-        typer.Option("--window", help="lowest and highest value shown", metavar="LOW HIGH"),
+        Option("--window", help="lowest and highest value shown", metavar="LOW HIGH"),
     ] = None,
-    volume: Annotated[int, typer.Option("--volume", help="volume of a series, from 1", min=1, max=100_000)] = 1,
+    volume: Annotated[int, Option("--volume", help="volume of a series, from 1", min=1, max=100_000)] = 1,
     at: Annotated[
         tuple[float, float, float] | None,
-        typer.Option("--at", help="point of the slices [mm]; default: the centre", metavar="X Y Z"),
+        Option("--at", help="point of the slices [mm]; default: the centre", metavar="X Y Z"),
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

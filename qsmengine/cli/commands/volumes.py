@@ -6,10 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Argument, Option
 from qsmengine.errors import UsageError
 
 
@@ -23,12 +22,12 @@ class Source(StrEnum):
 
 def volumes(
     *,
-    file: Annotated[Path, typer.Argument(help="aseg.stats, SynthSeg's CSV file, or FIRST's label image")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="output table, sub-LABEL_desc-dgm_stats.tsv")],
-    source: Annotated[Source, typer.Option("--from", help="program that measured the volumes")],
-    scan: Annotated[str | None, typer.Option("--scan", help="row to read from SynthSeg's CSV file")] = None,
+    file: Annotated[Path, Argument(help="aseg.stats, SynthSeg's CSV file, or FIRST's label image")],
+    out: Annotated[Path, Option("--out", "-o", help="output table, sub-LABEL_desc-dgm_stats.tsv")],
+    source: Annotated[Source, Option("--from", help="program that measured the volumes")],
+    scan: Annotated[str | None, Option("--scan", help="row to read from SynthSeg's CSV file")] = None,
     sienax: Annotated[
-        Path | None, typer.Option("--sienax", help="report.sienax with the head-size factor and brain volumes")
+        Path | None, Option("--sienax", help="report.sienax with the head-size factor and brain volumes")
     ] = None,
     force: shared.Force = False,
     verbose: shared.Verbose = False,

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import shared
+from qsmengine.cli.options.declared import Option
 
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="output folder")] = Path("demo-output"),
+    out: Annotated[Path, Option("--out", "-o", help="output folder")] = Path("demo-output"),
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     force: shared.Force = False,

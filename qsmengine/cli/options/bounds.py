@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import typer
-
 from qsmengine.cli.options.parsers import parse_numbers
 from qsmengine.errors import InputError, UsageError
 
@@ -37,11 +35,11 @@ ECHO_TIME = Bounds(1e-6, 1.0)
 COUNT = Bounds(1, 100_000)
 
 
-def bounded(least: float, most: float) -> Callable[[typer.CallbackParam, Any], Any]:
+def bounded(least: float, most: float) -> Callable[[Any, Any], Any]:
     """Return the callback of an option whose number, or numbers separated by commas, have these bounds."""
     bounds = Bounds(least, most)
 
-    def check(param: typer.CallbackParam, value: Any) -> Any:
+    def check(param: Any, value: Any) -> Any:
         for number in _numbers(param.opts[0], value):
             bounds.check(param.opts[0], number)
         return value
@@ -49,7 +47,7 @@ def bounded(least: float, most: float) -> Callable[[typer.CallbackParam, Any], A
     return check
 
 
-def echo_times(param: typer.CallbackParam, value: Any) -> Any:
+def echo_times(param: Any, value: Any) -> Any:
     """Check echo times [s] as given on the command line, in any order."""
     from qsmengine.data import check_echo_times
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
 from qsmengine.cli.options import bounds
+from qsmengine.cli.options.declared import Argument, Option
 from qsmengine.cli.options.parsers import parse_numbers
 from qsmengine.modalities.registry import step_names
 
@@ -19,41 +18,41 @@ if TYPE_CHECKING:
 
 _CHOICE = "Choice"
 
-Bids: TypeAlias = Annotated[Path, typer.Argument(help="raw BIDS dataset", metavar="BIDS")]
+Bids: TypeAlias = Annotated[Path, Argument(help="raw BIDS dataset", metavar="BIDS")]
 Out: TypeAlias = Annotated[
-    Path, typer.Argument(help="folder of the derivatives, such as BIDS/derivatives/qsmengine", metavar="OUT")
+    Path, Argument(help="folder of the derivatives, such as BIDS/derivatives/qsmengine", metavar="OUT")
 ]
 Participants: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--participant-label", "--participant_label", metavar="LABEL,...",
         help="subjects, with or without sub-, separated by commas", rich_help_panel=_CHOICE,
     ),
 ]  # fmt: skip
 Sessions: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--session-label", "--session_label", help="sessions, with or without ses-, separated by commas",
         rich_help_panel=_CHOICE, metavar="LABEL,...",
     ),
 ]  # fmt: skip
 FilterFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--bids-filter-file", help='JSON filters as in pybids: {"megre": {"acquisition": "fine"}}',
         rich_help_panel=_CHOICE, metavar="F.json",
     ),
 ]  # fmt: skip
 Derivatives: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option(
+    Option(
         "--derivatives", help="dataset with segmentations, in addition to BIDS/derivatives/*; may be repeated",
         rich_help_panel=_CHOICE, metavar="FOLDER",
     ),
 ]  # fmt: skip
 Steps: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--steps",
         help=f"steps required of every session: {', '.join(step_names())}, regions; "
         "default: all that its data allow",
@@ -62,21 +61,21 @@ Steps: TypeAlias = Annotated[
 ]  # fmt: skip
 Lut: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--lut", help="lookup table for segmentations without one: a built-in name or a file",
         rich_help_panel=_CHOICE, metavar="NAME|F",
     ),
 ]  # fmt: skip
 EchoTimes: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--echo-times", help="echo times of every series [s], separated by commas; default: from the sidecars",
         rich_help_panel=_CHOICE, metavar="S,...", callback=bounds.echo_times,
     ),
 ]  # fmt: skip
 FieldStrength: TypeAlias = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--field-strength", help="field strength of every series [T]; default: from the sidecars",
         rich_help_panel=_CHOICE, metavar="T", callback=bounds.bounded(*bounds.FIELD_STRENGTH),
     ),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-import typer
-
 from qsmengine.cli.options.bounds import THREADS, bounded
+from qsmengine.cli.options.declared import Option
 
 _COMPUTE = "Computing"
 _CONFIG = "Configuration"
@@ -15,51 +14,45 @@ _OUTPUT = "Output"
 
 Device: TypeAlias = Annotated[
     str,
-    typer.Option(
+    Option(
         "--device", help="compute device: auto, cpu, cuda or cuda:N", rich_help_panel=_COMPUTE, metavar="DEVICE"
     ),
 ]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--threads", help="CPU threads; default: all", rich_help_panel=_COMPUTE, metavar="N",
         callback=bounded(*THREADS),
     ),
 ]  # fmt: skip
 ConfigFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML configuration file", rich_help_panel=_CONFIG, metavar="F.yaml"),
+    Option("--config", help="YAML configuration file", rich_help_panel=_CONFIG, metavar="F.yaml"),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--set", help="one setting, such as inversion.lambda=2e-4; may be repeated", rich_help_panel=_CONFIG,
         metavar="KEY=VALUE",
     ),
 ]  # fmt: skip
 Preset: TypeAlias = Annotated[
-    str, typer.Option("--preset", help="bundled configuration to start from", rich_help_panel=_CONFIG)
+    str, Option("--preset", help="bundled configuration to start from", rich_help_panel=_CONFIG)
 ]
 DryRun: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--dry-run",
         help="print steps, memory and output names without writing anything",
         rich_help_panel=_OUTPUT,
     ),
 ]
-Force: TypeAlias = Annotated[
-    bool, typer.Option("--force", help="replace earlier outputs", rich_help_panel=_OUTPUT)
-]
+Force: TypeAlias = Annotated[bool, Option("--force", help="replace earlier outputs", rich_help_panel=_OUTPUT)]
 Verbose: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "-v", "--verbose", help="print more detail, and tracebacks of errors", rich_help_panel=_OUTPUT
-    ),
+    Option("-v", "--verbose", help="print more detail, and tracebacks of errors", rich_help_panel=_OUTPUT),
 ]
-Quiet: TypeAlias = Annotated[
-    bool, typer.Option("-q", "--quiet", help="print only errors", rich_help_panel=_OUTPUT)
-]
+Quiet: TypeAlias = Annotated[bool, Option("-q", "--quiet", help="print only errors", rich_help_panel=_OUTPUT)]
 LogJson: TypeAlias = Annotated[
-    bool, typer.Option("--log-json", help="write messages as JSON lines to stderr", rich_help_panel=_OUTPUT)
+    bool, Option("--log-json", help="write messages as JSON lines to stderr", rich_help_panel=_OUTPUT)
 ]

@@ -46,7 +46,7 @@ ADULT = 75.0
 LARGEST_VOXEL = 9.0
 """Longest voxel edge after enlarging [mm]."""
 
-_BET = BetParams(threshold=0.3, bright_rim=None)
+_BET = BetParams.model_construct(threshold=0.3, bright_rim=None)
 _SMOOTHING = 0.7
 """Standard deviation of the Gaussian before Otsu's threshold [edges of a cube of the voxel's volume]."""
 _OPENING = 0.08

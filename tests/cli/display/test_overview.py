@@ -10,10 +10,11 @@ import sys
 import pytest
 import typer
 
+from qsmengine.cli.app import app
 from qsmengine.cli.display.overview import OPTIONS, overview
 from qsmengine.cli.lazy import CONTEXT
 from qsmengine.cli.listing import COMMANDS, DESCRIPTION
-from qsmengine.cli.main import app, main
+from qsmengine.cli.main import main
 
 
 @pytest.fixture(autouse=True)
