@@ -12,6 +12,7 @@ from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsFile, BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.modalities.dicom import DicomSeries
+from qsmengine.modalities.placed import Reference, Structures
 from qsmengine.modalities.protocol import Recommendation
 from qsmengine.modalities.quality import Measure
 from qsmengine.modalities.raw import Pictures
@@ -147,6 +148,8 @@ class Row:
         lightbox of axial slices.
     outlines
         Pattern of a label image or mask whose outlines appear and disappear over the map.
+    flicker, flicker_label
+        Pattern of an image on the map's grid that changes places with the map, and what it shows.
     """
 
     files: str
@@ -160,6 +163,8 @@ class Row:
     measures: tuple[str, ...] = ()
     layout: Layout = "planes"
     outlines: str = ""
+    flicker: str = ""
+    flicker_label: str = ""
 
 
 Parts: TypeAlias = Mapping[str, Sequence[Path]]
@@ -223,6 +228,10 @@ class Modality:
         Settings -> roles of derivative images that they require ("labels", "r2").
     optional_roles
         Roles of derivative images that are used where a session has one on the grid of its series ("lesions").
+    reference
+        Image of a series that is registered with the session's T1-weighted image; None: it is not registered.
+    structures
+        Structures that its step segments; None: none.
     in_slabs
         Whether `reconstruct` divides a series that exceeds the task's memory.
     sentences
@@ -264,6 +273,8 @@ class Modality:
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     optional_roles: tuple[str, ...] = ()
+    reference: Reference | None = None
+    structures: Structures | None = None
     in_slabs: bool = False
     sentences: Mapping[str, Any] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qsmengine.modalities.command import Command
+    from qsmengine.modalities.derived import Derived
     from qsmengine.modalities.modality import Modality
     from qsmengine.pipeline.outputs.products import Product
 
@@ -56,6 +57,13 @@ def ignored() -> tuple[str, ...]:
 def modality_of(step: str) -> Modality | None:
     """Return the modality whose step has this name, None if there is none."""
     return next((modality for modality in all_modalities() if modality.step == step), None)
+
+
+def description_of(step: str) -> Modality | Derived | None:
+    """Return the description of a step, that of a modality or a derived one; None if there is none."""
+    from qsmengine.modalities.derived import DERIVED
+
+    return modality_of(step) or next((one for one in DERIVED if one.step == step), None)
 
 
 def all_products() -> tuple[Product, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from qsmengine.ops.transforms import Transform, Warp
 Kind = Literal["rigid", "affine"]
 AnyKind = Literal["rigid", "affine", "syn"]
 Volume = npt.NDArray[np.float32]
+MISSING = "needs the package antspyx: pip install 'qsmengine[registration]'"
 SEED = 1
 SAMPLING = 0.5
 """Fraction of the voxels in which the similarity is measured."""
@@ -149,13 +151,16 @@ def rotation_of(matrix: FloatArray) -> FloatArray:
     return np.asarray(left @ flip @ right, dtype=np.float64)
 
 
+def available() -> bool:
+    """Return whether the package antspyx is installed; it is not imported."""
+    return find_spec("ants") is not None
+
+
 def _ants() -> Any:
     try:
         import ants
     except ImportError as error:
-        raise DeviceError(
-            "registration needs the package antspyx: pip install 'qsmengine[registration]'"
-        ) from error
+        raise DeviceError(f"registration {MISSING}") from error
     return ants
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +143,45 @@ def label_fractions(
             counts = np.take_along_axis(out[planes], found, axis=3)
             np.put_along_axis(out[planes], found, counts + 1, axis=3)
     return out[..., :-1] / np.float32(POINTS**3)
+
+
+def most_of(fractions: Volume, numbers: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return the label (x, y, z) that covers most of each voxel, 0 where the rest of the voxel is larger.
+
+    `fractions` (x, y, z, label) [1] are those of the labels `numbers`.
+    """
+    rest = 1 - fractions.sum(axis=3)
+    largest = fractions.max(axis=3)
+    found = np.asarray(numbers, dtype=np.int32)[fractions.argmax(axis=3)]
+    return np.where(largest >= np.maximum(rest, 1e-6), found, 0).astype(np.int32)
+
+
+class Part(NamedTuple):
+    """Fractions (x, y, z, label) of the labels in the smallest box of a grid that contains them."""
+
+    fractions: Volume
+    box: tuple[slice, slice, slice]
+
+
+def boxed_fractions(
+    labels: npt.NDArray[np.integer], grid: Grid, target: Grid, transform: Transform, numbers: Sequence[int]
+) -> Part:
+    """Return :func:`label_fractions` in the smallest box of `target` that contains all labels."""
+    index = np.argwhere(np.isin(labels, numbers))
+    if not len(index):
+        return Part(np.zeros((0, 0, 0, len(numbers)), np.float32), (slice(0, 0),) * 3)
+    ends = np.stack([index.min(axis=0) - 1, index.max(axis=0) + 1])
+    corners = np.array(list(itertools.product(*ends.T)), dtype=np.float64)
+    points = transform.back(corners @ grid.affine[:3, :3].T + grid.affine[:3, 3])
+    inverse = np.linalg.inv(target.affine)
+    voxels = points @ inverse[:3, :3].T + inverse[:3, 3]
+    low = np.clip(np.floor(voxels.min(axis=0)).astype(int) - 1, 0, np.asarray(target.shape) - 1)
+    high = np.clip(np.ceil(voxels.max(axis=0)).astype(int) + 2, low + 1, target.shape)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    affine = np.array(target.affine)
+    affine[:3, 3] += affine[:3, :3] @ low
+    part = Grid((x.stop - x.start, y.stop - y.start, z.stop - z.start), affine, target.field_strength)
+    return Part(label_fractions(labels, grid, part, transform, numbers), (x, y, z))
 
 
 def _places(

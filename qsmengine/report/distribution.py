@@ -126,9 +126,9 @@ class Means:
 
 
 def means_of(table: RegionTable) -> Means:
-    """Return the numbers of a table that its distributions need."""
+    """Return the numbers of a table that its distributions need, without structures that are not reliable."""
     columns = (*(f"{name}_mean" for name in table.maps), "volume_mm3")
-    rows = [row for row in table.rows if row["hemisphere"] in SIDES]
+    rows = [row for row in table.rows if row["hemisphere"] in SIDES and row.get("reliable") != "0"]
     labels = tuple((column, row["region"]) for column in columns for row in rows)
     numbers = np.array([_number(row.get(column, "")) for column in columns for row in rows], dtype=np.float64)
     units = {column: table.units.get(column, "") for column in columns} | {"volume_mm3": "mm^3"}

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from qsmengine.io.atomic import write_text
-from qsmengine.modalities.registry import all_modalities, modality_of, step_names
+from qsmengine.modalities.derived import DERIVED, Derived
+from qsmengine.modalities.registry import all_modalities, description_of, modality_of, step_names
 from qsmengine.report.records import ReconstructedSeries
 
 _DATA = resources.files("qsmengine.report") / "data"
@@ -66,8 +67,8 @@ def group_alike(series: Iterable[ReconstructedSeries]) -> list[list[Reconstructe
 
 def title_of(kind: str) -> str:
     """Heading of a kind of reconstruction: its modality's, or the kind itself."""
-    modality = modality_of(kind)
-    return kind if modality is None else modality.title
+    described = description_of(kind)
+    return kind if described is None else described.title
 
 
 def rank_of(kind: str) -> int:
@@ -81,14 +82,15 @@ def paragraph(series: Sequence[ReconstructedSeries]) -> str:
     first = series[0]
     sessions = len({entry.session for entry in series})
     count = f"{sessions} session{'s' if sessions != 1 else ''}"
-    modality = modality_of(first.kind)
-    what = "Data" if modality is None else modality.data
+    described = description_of(first.kind)
+    what = "Data" if described is None else described.data
+    verb = described.verb if isinstance(described, Derived) else "reconstructed"
     seen = "; ".join(protocol for protocol, _ in _protocols(series).most_common(4))
     software = sorted({str(_software(entry, "qsmengine")) for entry in series})
     kernels = sorted({str(_software(entry, "kernels")) for entry in series})
     devices = sorted({str(entry.record.get("Device", "?")) for entry in series})
     intro = (
-        f"{what} of {count}{f' ({seen})' if seen else ''} were reconstructed with "
+        f"{what} of {count}{f' ({seen})' if seen else ''} were {verb} with "
         f"qsmengine {', '.join(software)} (kernels {', '.join(kernels)}, on {', '.join(devices)})."
     )
     return " ".join([intro, *(_with_citations(describe(step)) for step in first.steps)])
@@ -132,7 +134,7 @@ def sentences() -> Mapping[str, Any]:
     found: dict[str, Any] = yaml.safe_load((_DATA / "sentences.yaml").read_text(encoding="utf-8"))
     for modality in all_modalities():
         found |= modality.sentences
-    return found
+    return found | {key: text for one in DERIVED for key, text in one.sentences.items()}
 
 
 @cache
@@ -142,7 +144,7 @@ def references() -> Mapping[str, str]:
     found = {row["doi"]: row["reference"] for row in csv.DictReader(lines, delimiter="\t")}
     for modality in all_modalities():
         found |= modality.references
-    return found
+    return found | {doi: name for one in DERIVED for doi, name in one.references.items()}
 
 
 class _Shown(dict[str, str]):

@@ -13,7 +13,7 @@ from qsmengine.io.sidecars import read_json
 from qsmengine.modalities.modality import Row
 from qsmengine.modalities.quality import Light, Measure
 from qsmengine.modalities.raw import Drawn
-from qsmengine.modalities.registry import modality_of
+from qsmengine.modalities.registry import description_of, modality_of
 from qsmengine.modalities.style import Curve
 from qsmengine.report.curves import CurvePanel, draw_curve
 from qsmengine.report.figures import draw_planes
@@ -47,7 +47,9 @@ class Shown:
     chips
         Quality measures that belong to it.
     bare
-        The same figure without outlines, to switch to; "" if it has none.
+        Figure that it changes places with: the same one without outlines, or another image; "" for none.
+    switch, toggled
+        What pointing at the figure shows, and what focus switches.
     """
 
     picture: str
@@ -55,6 +57,8 @@ class Shown:
     caption: str
     chips: Sequence[Chip] = ()
     bare: str = ""
+    switch: str = "it with and without outlines"
+    toggled: str = "them on and off"
 
 
 def figures_of(
@@ -77,7 +81,10 @@ def figures_of(
         missing = f"no pictures of the raw images: {error}"
     shown = [
         *(_drawn(one, frame, title, out, quality) for one in drawn),
-        *(_row(row, picture, frame, title, quality) for (row, _), picture in zip(rows, pictures, strict=True)),
+        *(
+            _row(row, picture, _other(series, row), frame, title, quality)
+            for (row, _), picture in zip(rows, pictures, strict=True)
+        ),
     ]
     shown += [
         Shown(
@@ -91,14 +98,28 @@ def figures_of(
     return shown, missing
 
 
-def _row(row: Row, picture: Picture, frame: Frame, title: str, quality: SeriesQuality | None) -> Shown:
-    """Return the figure of a map; with labels, another one without their outlines."""
+def _other(series: ReconstructedSeries, row: Row) -> Picture | None:
+    """Return the image that changes places with that of a row; None if there is none."""
+    path = series.find(row.flicker) if row.flicker else None
+    return None if path is None else load_picture(Panel(path, row.flicker_label, row.style))
+
+
+def _row(
+    row: Row, picture: Picture, other: Picture | None, frame: Frame, title: str, quality: SeriesQuality | None
+) -> Shown:
+    """Return the figure of a map; with labels or another image, a second figure that it changes places with."""
     alt = f"axial, coronal and sagittal slices of {row.label}, {title}"
     chips = chips_of(quality, row.measures)
     if row.layout == "lightbox":
         alt = f"axial slices of {row.label}, {title}"
         return Shown(embedded(draw_lightbox(row.label, picture, frame)), alt, row.caption, chips)
     drawn = embedded(draw_planes(row.label, picture, frame, row.layout))
+    if other is not None:
+        second = embedded(draw_planes(row.flicker_label, other, frame, row.layout))
+        alt = f"axial, coronal and sagittal slices of {row.label} and {row.flicker_label}, {title}"
+        return Shown(
+            drawn, alt, row.caption, chips, second, f"the {row.flicker_label} in its place", "between them"
+        )
     if picture.labels is None:
         return Shown(drawn, alt, row.caption, chips)
     bare = embedded(draw_planes(row.label, picture.without_labels(), frame, row.layout))
@@ -156,8 +177,8 @@ def panels_of(series: ReconstructedSeries) -> list[Panel]:
 
 def rows_of(series: ReconstructedSeries) -> list[tuple[Row, Panel]]:
     """Return the rows of the modality whose maps are there, with their panels."""
-    modality = modality_of(series.kind)
-    rows = () if modality is None else modality.rows
+    described = description_of(series.kind)
+    rows = () if described is None else described.rows
     return [(row, panel) for row in rows if (panel := _panel(series, row)) is not None]
 
 

@@ -182,4 +182,8 @@ def _table(table: RegionTable, out: Path) -> Table:
         [row["region"], row["hemisphere"], *(shown(row.get(name, "n/a")) for name in names)]
         for row in table.rows
     ]
+    if any("reliable" in row for row in table.rows):
+        columns.append("not reliable")
+        for cells, row in zip(rows, table.rows, strict=True):
+            cells.append("" if row["reliable"] == "1" else row.get("reasons", ""))
     return Table(table.path.name.removesuffix(".tsv"), columns, rows, _link(table.path, out))

@@ -19,7 +19,7 @@ from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.transforms import write_displacement, write_matrix
 from qsmengine.ops.alignment import Alignment, Limits, align
 from qsmengine.ops.registration import AnyKind
-from qsmengine.ops.transforms import Volume, bring, covered, label_fractions
+from qsmengine.ops.transforms import Volume, bring, covered, label_fractions, most_of
 from qsmengine.pipeline.outputs.provenance import software
 from qsmengine.pipeline.outputs.staging import check_output, staged
 
@@ -143,7 +143,8 @@ def run_registration(request: RegistrationRequest, draw: Draw | None = None) -> 
         for path, each in zip(request.labels, labels, strict=True):
             _write_labels(folder, path, each, fixed_grid, found)
         _write_transform(folder, found)
-        write_json(folder / CHECK, _facts(request, found))
+        facts = check_facts(found, request.moving.name, request.fixed.name, request.limits)
+        write_json(folder / CHECK, facts)
         if draw is not None:
             draw(folder / PANEL, Shown(fixed, moved, fixed_grid, _title(request, found)))
     return RegistrationOutcome([request.out / name for name in names], notes, found)
@@ -218,11 +219,8 @@ def _aligned(
 def _write_labels(folder: Path, path: Path, labels: _Labels, target: Grid, found: Alignment) -> None:
     """Write the label of the largest fraction, the fractions (x, y, z, label), and the order of the labels."""
     fractions = label_fractions(labels.array, labels.grid, target, found.transform, labels.numbers)
-    rest = 1 - fractions.sum(axis=3)
-    largest = fractions.max(axis=3)
-    numbers = np.asarray(labels.numbers, dtype=np.int32)[fractions.argmax(axis=3)]
     dseg, probseg, table = (folder / name for name in _label_names(path))
-    write_image(dseg, np.where(largest >= np.maximum(rest, 1e-6), numbers, 0), target)
+    write_image(dseg, most_of(fractions, labels.numbers), target)
     write_image(probseg, fractions, target)
     volume = target.voxel_volume
     rows = [
@@ -239,18 +237,19 @@ def _write_transform(folder: Path, found: Alignment) -> None:
             write_displacement(folder / name, warp.field, warp.grid)
 
 
-def _facts(request: RegistrationRequest, found: Alignment) -> dict[str, Any]:
+def check_facts(found: Alignment, moving: str, fixed: str, limits: Limits) -> dict[str, Any]:
+    """Return the figures of the check and the matrix of an alignment of two files, for JSON."""
     return {
         "Description": "transform from points of the fixed image to points of the moving image",
-        "Moving": request.moving.name,
-        "Fixed": request.fixed.name,
+        "Moving": moving,
+        "Fixed": fixed,
         "Kind": found.kind,
         "MatrixRAS": found.transform.matrix.tolist(),
         "NormalizedMutualInformation": found.agreement.information,
         "HeadOverlap": found.agreement.overlap,
         "EdgeAgreement": found.agreement.edges,
         "InformationOverMirrorImage": found.mirror,
-        "Limits": request.limits._asdict(),
+        "Limits": limits._asdict(),
         "Problems": list(found.problems),
         "Software": software(),
     }

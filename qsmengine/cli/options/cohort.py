@@ -54,7 +54,7 @@ Steps: TypeAlias = Annotated[
     str | None,
     Option(
         "--steps",
-        help=f"steps required of every session: {', '.join(step_names())}, regions; "
+        help=f"steps required of every session: {', '.join(step_names())}, registration, regions; "
         "default: all that its data allow",
         rich_help_panel=_CHOICE, metavar="STEP,...",
     ),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from qsmengine.cohort.plan.model import REGIONS, CohortPlan, Session
+from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, CohortPlan, Session
+from qsmengine.cohort.plan.own_regions import could_register
 from qsmengine.cohort.plan.sessions import Planner, missing_reason, plan_sessions
 from qsmengine.cohort.plan.steps import Context
 from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects, scan_subject
@@ -14,6 +15,7 @@ from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.errors import UsageError
 from qsmengine.modalities.registry import step_names
+from qsmengine.ops.registration import MISSING, available
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.staging import check_output
@@ -89,7 +91,15 @@ def plan_cohort(
         if on_session is not None:
             on_session(session)
     planned = planned if steps is not None else _note_missing(planned)
+    notes += _without_registration(planned, kinds)
     return CohortPlan(str(root), str(target), tuple(planned), (*notes, *images.notes))
+
+
+def _without_registration(sessions: Iterable[Session], kinds: Sequence[str]) -> list[str]:
+    """Return a note if the package is missing that would bring regions of T1-weighted images to the maps."""
+    if REGISTRATION not in kinds or available() or not any(could_register(session) for session in sessions):
+        return []
+    return [f"{REGISTRATION}: {MISSING}; maps without labels of their own have no region tables"]
 
 
 def check_folders(root: Path, target: Path) -> None:
@@ -105,8 +115,8 @@ def check_folders(root: Path, target: Path) -> None:
 
 
 def all_kinds() -> tuple[str, ...]:
-    """Return the kinds of steps: those of the modalities, and region tables."""
-    return (*step_names(), REGIONS)
+    """Return the kinds of steps: those of the modalities, registration, and region tables."""
+    return (*step_names(), REGISTRATION, REGIONS)
 
 
 def _kinds(steps: Iterable[str] | None) -> tuple[str, ...]:
@@ -117,7 +127,9 @@ def _kinds(steps: Iterable[str] | None) -> tuple[str, ...]:
     for name in wanted:
         if name not in known:
             raise UsageError(f"--steps: unknown step {near(name, known)}")
-    if not set(wanted) - {REGIONS}:
+    if REGISTRATION in wanted and not available():
+        raise UsageError(f"--steps {REGISTRATION}: {MISSING}")
+    if not set(wanted) - {REGISTRATION, REGIONS}:
         raise UsageError(f"--steps: add {' or '.join(step_names())}: region tables need their maps")
     return tuple(kind for kind in known if kind in wanted)
 

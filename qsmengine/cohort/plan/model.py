@@ -12,8 +12,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-REGIONS = "regions"
-"""Kind of the steps that tabulate maps; all other kinds belong to modalities."""
+REGIONS, REGISTRATION = "regions", "registration"
+"""Kinds of the steps that tabulate maps, and that bring regions to their grids; others belong to modalities."""
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
 """blocked: an input is missing (known before the run), or an earlier step failed."""
 
@@ -43,6 +43,8 @@ class Step(BaseModel):
         all steps share.
     after
         Names of the session's steps that must run first; a region table reads their maps.
+    uses
+        Names of the session's steps that run first, and whose results it uses where they succeeded.
     settings
         Section -> values: the whole configuration as written by `Config`.
     options
@@ -65,6 +67,7 @@ class Step(BaseModel):
     inputs: dict[str, tuple[str, ...]]
     outputs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     settings: dict[str, object] = Field(default_factory=dict)
     options: dict[str, object] = Field(default_factory=dict)
     memory: int = 0

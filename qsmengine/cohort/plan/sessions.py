@@ -11,17 +11,18 @@ from multiprocessing import get_context
 from typing import Any
 
 from qsmengine.backend.device import available_threads
-from qsmengine.cohort.plan.model import REGIONS, Session, Step
+from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, Session, Step
+from qsmengine.cohort.plan.own_regions import own_region_steps, placeable, registration_steps, segmented
 from qsmengine.cohort.plan.region_steps import region_steps
-from qsmengine.cohort.plan.steps import Context, plan_step
+from qsmengine.cohort.plan.steps import Context, Planned, plan_step
 from qsmengine.cohort.select.dataset import SessionFiles
 from qsmengine.cohort.select.filters import ImageFilter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.cohort.select.series import group_series
-from qsmengine.modalities.registry import all_modalities, modality_of, step_names
+from qsmengine.modalities.registry import all_modalities, description_of, step_names
+from qsmengine.ops.registration import available
 from qsmengine.pipeline.configuration.config import validate
 
-NO_SEGMENTATION = "no segmentation on the grid of a series"
 PER_PROCESS = 250
 """Number of sessions that justifies one more process."""
 CHUNK = 10
@@ -74,10 +75,10 @@ class Planner:
             if one.kind == modality.step
         ]
         steps = without_clashes(one.step for one in planned)
+        regions, more = region_steps(planned, images)
         if REGIONS in self.kinds:
-            regions, more = region_steps(planned, images)
-            steps += regions
             notes += more
+        steps += self._placed(planned, regions, notes)
         steps += _unreadable(files, steps, self.kinds)
         if self.required:
             steps += _absent(steps, self.kinds, files.folder)
@@ -88,6 +89,16 @@ class Planner:
             problems=() if steps else (f"{files.folder}: no series for any step",),
             notes=(*files.notes, *notes),
         )
+
+    def _placed(self, planned: Sequence[Planned], given: Sequence[Step], notes: list[str]) -> list[Step]:
+        """Return registrations of series without labels of their own, and the region tables of all series."""
+        covered = {name for step in given for name in step.after}
+        series, anatomy = placeable(planned, covered), segmented(planned)
+        registered = list[tuple[Planned, Step]]()
+        if anatomy is not None and REGISTRATION in self.kinds and available():
+            registered = registration_steps(series, anatomy, notes)
+        own = [] if anatomy is None else own_region_steps(registered, anatomy.step, volumes=not given)
+        return [*(step for _, step in registered), *([*given, *own] if REGIONS in self.kinds else [])]
 
 
 def plan_sessions(
@@ -124,8 +135,8 @@ def plan_sessions(
 
 def missing_reason(kind: str) -> str:
     """Return why a session has no step of a kind."""
-    modality = modality_of(kind)
-    return NO_SEGMENTATION if modality is None else modality.absent
+    described = description_of(kind)
+    return f"no step {kind}" if described is None else described.absent
 
 
 _planner: list[Planner] = []

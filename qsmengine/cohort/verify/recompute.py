@@ -20,7 +20,8 @@ from qsmengine.cohort.verify.recorded import (
     recorded_overrides,
     recorded_series,
 )
-from qsmengine.cohort.work.compute import Place, run_step
+from qsmengine.cohort.work.compute import run_step
+from qsmengine.cohort.work.tasks import Place
 from qsmengine.errors import InputError, QsmengineError, describe
 from qsmengine.io.owned import private_folder
 from qsmengine.io.sidecars import read_json

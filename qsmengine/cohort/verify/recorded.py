@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qsmengine.errors import InputError, UsageError, nearest
+from qsmengine.modalities.derived import DERIVED
 from qsmengine.modalities.modality import Modality
 from qsmengine.modalities.registry import modality_of
 from qsmengine.pipeline.configuration.config import validate
@@ -15,6 +16,8 @@ from qsmengine.pipeline.outputs.provenance import file_digest, software
 from qsmengine.report.records import ReconstructedSeries, find_series
 
 RAW = "bids:raw:"
+_NOT_RECOMPUTED = frozenset(one.step for one in DERIVED)
+"""Steps that work on results: registrations differ in their last digits with the number of threads."""
 _VERSIONS = ("qsmengine", "kernels")
 
 
@@ -30,7 +33,7 @@ def recorded_series(
     UsageError
         For a label that no reconstruction has.
     """
-    found = list(find_series(out))
+    found = [one for one in find_series(out) if one.kind not in _NOT_RECOMPUTED]
     if not found:
         raise InputError("no *_prov.json below it: not a folder of results", source=out)
     found = _with_label(found, participants, "sub-", "--participant-label")

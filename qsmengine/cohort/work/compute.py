@@ -3,66 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qsmengine.backend.cuda_errors import is_out_of_memory
 from qsmengine.backend.device import Device, cpu
 from qsmengine.backend.memory import available_memory, free_pool
-from qsmengine.cohort.plan.model import REGIONS, Step
+from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, Step
+from qsmengine.cohort.work.register import register_series
 from qsmengine.cohort.work.tabulate import write_table
+from qsmengine.cohort.work.tasks import Place, Result, task_of
 from qsmengine.errors import UsageError
-from qsmengine.modalities.modality import Modality, Task
+from qsmengine.modalities.modality import Modality
 from qsmengine.modalities.registry import modality_of
 from qsmengine.pipeline.configuration.config import validate
-from qsmengine.pipeline.outputs.staging import Writing
-from qsmengine.pipeline.run.progress import ProgressCallback
 
 SLAB_SHARE = 0.4
 """Fraction of the available memory for a fit in slabs, after the whole did not fit."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Folders, device and limits that a step runs with.
-
-    Parameters
-    ----------
-    bids, out
-        Folders of the dataset and of the derivatives.
-    scratch
-        Folder for unfinished files.
-    device
-        First choice.
-    fall_back
-        Whether a step may use the CPU if the GPU's memory is insufficient.
-    memory
-        Memory limit of a step that divides its series [bytes]; None for the available memory.
-    progress
-        Called with the progress of the run; may raise to end it.
-    """
-
-    bids: Path
-    out: Path
-    scratch: Path
-    device: Device
-    fall_back: bool = False
-    memory: int | None = None
-    progress: ProgressCallback | None = None
-
-    @property
-    def writing(self) -> Writing:
-        """Options for writing the outputs."""
-        return Writing(scratch=self.scratch, timings=False)
-
-
-@dataclass(frozen=True)
-class Result:
-    """Files written (relative to the output folder), decisions, and the device that was used."""
-
-    files: tuple[str, ...]
-    notes: tuple[str, ...]
-    device: str
+_DERIVED: Mapping[str, Callable[[Step, Place, Mapping[str, Sequence[str]]], tuple[list[str], list[str]]]] = {
+    REGIONS: write_table,
+    REGISTRATION: register_series,
+}
+"""Kinds of steps that work on the results of others -> what runs them; returns files and notes."""
 
 
 def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> Result:
@@ -76,9 +39,9 @@ def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> R
     InputError, UsageError, DeviceError, OSError, MemoryError
         As raised by the run of the session.
     """
-    if step.kind == REGIONS:
-        files = write_table(step, place.bids, place.out, place.scratch, before)
-        return Result(tuple(files), (), "cpu")
+    if step.kind in _DERIVED:
+        files, notes = _DERIVED[step.kind](step, place, before)
+        return Result(tuple(files), tuple(notes), "cpu")
     modality = modality_of(step.kind)
     if modality is None:
         raise UsageError(f"{step.name}: unknown kind of step {step.kind!r}")
@@ -117,14 +80,6 @@ def _reconstruct(
     config = validate(dict(step.settings), None, modality.sections_with(sorted(step.inputs)))
     outcome = modality.reconstruct(task, config, device, False, place.progress)
     return tuple(_relative(path, place.out) for path in outcome.files), tuple(outcome.notes)
-
-
-def task_of(step: Step, place: Place, memory: int | None = None) -> Task:
-    """Return the task of a step, with inputs below ``place.bids`` and outputs below ``place.out``."""
-    files = {role: tuple(place.bids / path for path in paths) for role, paths in step.inputs.items()}
-    options = {key: value for key, value in step.options.items() if key != "name"}
-    name = str(step.options["name"])
-    return Task(files, place.out, name, options, force=True, max_memory=memory, writing=place.writing)
 
 
 def _slab_memory(device: Device) -> int | None:

@@ -19,10 +19,11 @@ from qsmengine.cohort.ledger.leases import Claim, acquire
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.records import read_record, write_record
 from qsmengine.cohort.plan.model import Session, SessionRecord, State, Step, StepRecord
-from qsmengine.cohort.work.compute import Place, run_step
+from qsmengine.cohort.work.compute import run_step
 from qsmengine.cohort.work.errors import LostClaimError, LostDeviceError, StopRequestedError
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
 from qsmengine.cohort.work.peak import PeakMemory
+from qsmengine.cohort.work.tasks import Place
 from qsmengine.errors import DeviceError, QsmengineError, UsageError, describe
 from qsmengine.io.processes import this_process
 from qsmengine.pipeline.outputs.dataset import shared_files
@@ -147,7 +148,7 @@ class _Execution:
         try:
             inputs = input_hashes(step, self.bids, self.cache)
             device = self._device()
-            before = {name: self.records[name].outputs for name in step.after}
+            before = {name: self.records[name].outputs for name in self._used(step)}
             mark = fingerprint(step, inputs, before, device.kind)
         except (QsmengineError, OSError) as error:
             self._failed(step, error, _without_result(known, "running", attempts=known.attempts + 1))
@@ -256,7 +257,11 @@ class _Execution:
         return "missing" if record is None else record.state
 
     def _before(self, step: Step) -> dict[str, tuple[str, ...]]:
-        return {name: tuple(self.records[name].outputs) for name in step.after}
+        return {name: tuple(self.records[name].outputs) for name in self._used(step)}
+
+    def _used(self, step: Step) -> list[str]:
+        """Names of the steps whose results a step uses: all that it needs, and others that succeeded."""
+        return [*step.after, *(name for name in step.uses if self._state(name) == "done")]
 
     def _check_stop(self, _: Progress | None = None) -> None:
         if self.stop.is_set() or self.unwritable:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
 
 from qsmengine.cohort.plan.model import Step
+from qsmengine.cohort.work.regional_maps import region_limits, region_maps
+from qsmengine.cohort.work.tasks import Place
 from qsmengine.errors import InputError
-from qsmengine.io.bids import BidsName
 from qsmengine.io.sidecars import read_sidecar
-from qsmengine.modalities.registry import all_products
-from qsmengine.pipeline.outputs.products import Product, product_of
 from qsmengine.pipeline.outputs.staging import staged
 
 
-def write_table(
-    step: Step, bids: Path, out: Path, scratch: Path, before: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """Write the table of a regions step; return its files relative to the output folder.
+def write_table(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Write the table of a regions step; return its files relative to the output folder, and notes.
 
     Parameters
     ----------
     step
-        A step of the kind "regions".
-    bids, out, scratch
-        Dataset, derivatives, and folder for unfinished files.
+        A step of the kind "regions", with labels on the grid of its maps or of the session's anatomy.
+    place
+        Folders.
     before
-        Step -> outputs, for the steps that it depends on.
+        Step -> outputs, for the steps whose results it uses.
 
     Raises
     ------
@@ -36,6 +32,11 @@ def write_table(
     from qsmengine.stats.labels.tables import load_label_table
     from qsmengine.stats.regions.files import Undefined, tabulate_regions
 
+    if "labels" not in step.inputs:
+        from qsmengine.cohort.work.own_table import write_own_table
+
+        return write_own_table(step, place, before)
+    bids, out, scratch = place.bids, place.out, place.scratch
     maps = region_maps(name for names in before.values() for name in names)
     if not maps:
         raise InputError("no map to tabulate", source=step.name, field="after")
@@ -51,40 +52,4 @@ def write_table(
         target.parent.mkdir(parents=True, exist_ok=True)
         where = {name: Undefined(out / file, values) for name, (file, values) in limits.items()}
         tabulate_regions(labels, load_label_table(lut), files, target, units=units, undefined=where)
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def region_maps(files: Iterable[str]) -> dict[str, str]:
-    """Return the outputs that a region table holds: name -> file."""
-    chosen: dict[str, str] = {}
-    for file in files:
-        product = map_of(file)
-        if product is not None and product.region is not None:
-            chosen.setdefault(product.region_name, file)
-    return chosen
-
-
-def region_limits(steps: Iterable[Sequence[str]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return where the maps of :func:`region_maps` are undefined: name -> image of the same step, values.
-
-    Maps are zero outside their mask; these zeros must not enter a region's mean.
-    """
-    chosen: dict[str, tuple[str, tuple[int, ...]]] = {}
-    seen: set[str] = set()
-    for files in steps:
-        images = {product.map: (product, file) for file in files if (product := map_of(file))}
-        names = {product.region_name: product for product, _ in images.values()}
-        for name, product in names.items():
-            if name in seen or product.region is None:
-                continue
-            if product.region.limit in images:
-                chosen[name] = (images[product.region.limit][1], product.region.values)
-        seen |= names.keys()
-    return chosen
-
-
-def map_of(file: str) -> Product | None:
-    """Return the map that a derivative file holds; None if it holds none."""
-    if not file.endswith(".nii.gz"):
-        return None
-    return product_of(BidsName.parse(PurePosixPath(file).name), all_products())
+        return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()), []

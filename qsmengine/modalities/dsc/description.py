@@ -8,6 +8,7 @@ from typing import Any
 from qsmengine.io.dsc import open_dsc
 from qsmengine.modalities.dsc.companions import AIF, AIF_MASK, companions
 from qsmengine.modalities.dsc.dicom import DICOM
+from qsmengine.modalities.dsc.reference import REFERENCE
 from qsmengine.modalities.dsc.series import FIRST, SECOND, STEP, SUFFIXES, group
 from qsmengine.modalities.dsc.session import SESSION
 from qsmengine.modalities.dsc.stages import SECTIONS
@@ -94,6 +95,7 @@ MODALITY = Modality(
     reconstruct=SESSION.reconstruct,
     products=SESSION.products,
     rows=ROWS,
+    reference=REFERENCE,
     measures=SESSION.measures,
     curves=CURVES,
     outside_bids=("dsc", "perf"),

@@ -29,7 +29,7 @@ from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Naming
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.records import record
-from qsmengine.stages.perfusion.timing import find_bolus
+from qsmengine.stages.perfusion.timing import Timing, find_bolus
 
 
 @record
@@ -77,7 +77,7 @@ class DscRequest(Request):
         )  # fmt: skip
 
 
-def _open(request: DscRequest) -> DscFile:
+def open_series(request: DscRequest) -> DscFile:
     """Open the series; raises UsageError for both a curve and a mask of the artery."""
     if request.aif is not None and request.aif_mask is not None:
         raise UsageError("give a curve or a mask of the artery, not both")
@@ -123,15 +123,26 @@ def _still(
     series: DscSeries, mask: npt.NDArray[np.bool_], config: Config, progress: ProgressCallback | None
 ) -> Motion:
     """Register the frames to those before the bolus."""
-    chosen = config.method("contrast")
-    settle = float(getattr(chosen[1], "settle", 0.0)) if chosen else 0.0
-    timing = find_bolus(series.signals[-1][mask].mean(axis=0, dtype=np.float64), series.repetition_time, settle)
+    timing = bolus_of(series, mask, config)
 
     def count(done: int, total: int) -> None:
         if progress is not None:
             progress(Progress("registration", 1, 1, done / total))
 
     return correct_motion(series, slice(timing.first, timing.baseline_end), mask, progress=count)
+
+
+def bolus_of(series: DscSeries, mask: npt.NDArray[np.bool_], config: Config) -> Timing:
+    """Return the frames before the bolus, from the last echo in `mask` (x, y, z).
+
+    Raises
+    ------
+    InputError
+        See :func:`qsmengine.stages.perfusion.timing.find_bolus`.
+    """
+    chosen = config.method("contrast")
+    settle = float(getattr(chosen[1], "settle", 0.0)) if chosen else 0.0
+    return find_bolus(series.signals[-1][mask].mean(axis=0, dtype=np.float64), series.repetition_time, settle)
 
 
 def _region(path: Path | None, grid: Grid, notes: list[str]) -> Array | None:
@@ -185,7 +196,7 @@ SESSION = Session(
     datatype="perf",
     products=PRODUCTS,
     request=DscRequest.of,
-    open=_open,
+    open=open_series,
     plan=plan_dsc,
     compute=_compute,
     measures=MEASURES,

@@ -18,6 +18,7 @@ from qsmengine.modalities.dwi.dicom import DICOM
 from qsmengine.modalities.dwi.maps import dti_files
 from qsmengine.modalities.dwi.products import PRODUCTS
 from qsmengine.modalities.dwi.quality import MEASURES
+from qsmengine.modalities.dwi.reference import REFERENCE
 from qsmengine.modalities.dwi.series import group
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.dwi.stages import SECTIONS, plan_dti
@@ -149,6 +150,7 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    reference=REFERENCE,
     ignored=("*_dwimap.*",),
     measures=MEASURES,
     in_slabs=True,

@@ -16,6 +16,7 @@ from qsmengine.modalities.gre.pictures import pictures
 from qsmengine.modalities.gre.products import PRODUCTS
 from qsmengine.modalities.gre.protocol import RECOMMENDATION
 from qsmengine.modalities.gre.quality import MEASURES
+from qsmengine.modalities.gre.reference import REFERENCE
 from qsmengine.modalities.gre.series import SUFFIXES, group
 from qsmengine.modalities.gre.session import QsmRequest, extent_notes, run_qsm_session
 from qsmengine.modalities.gre.stages import SECTIONS, plan_qsm
@@ -183,23 +184,7 @@ def _protocol(facts: Mapping[str, Any]) -> tuple[str, ...]:
 def _reconstruct(
     task: Task, config: Config, device: Device, dry_run: bool, progress: ProgressCallback | None
 ) -> Outcome:
-    times = task.options.get("echo_times")
-    request = QsmRequest(
-        magnitude=task.files.get("magnitude", ()),
-        phase=task.files.get("phase", ()),
-        real=task.files.get("real", ()),
-        imag=task.files.get("imag", ()),
-        out=task.out,
-        echo_times=None if times is None else tuple(float(time) for time in times),
-        field_strength=task.options.get("field_strength"),
-        mask=task.one("mask"),
-        labels=task.one("labels"),
-        r2=task.one("r2"),
-        force=task.force,
-        name=task.name,
-        writing=task.writing,
-    )
-    return run_qsm_session(request, config, device, dry_run=dry_run, progress=progress)
+    return run_qsm_session(QsmRequest.of(task), config, device, dry_run=dry_run, progress=progress)
 
 
 MODALITY = Modality(
@@ -219,6 +204,7 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    reference=REFERENCE,
     pictures=pictures,
     ignored=("*_fieldmap.*", "*_swi.*", "*_minIP.*"),
     measures=MEASURES,

@@ -22,6 +22,7 @@ from qsmengine.modalities.gre.quality import MEASURES, GreEvidence
 from qsmengine.modalities.gre.run import object_grid, run_qsm
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.modalities.modality import Task
 from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.modalities.quality import evaluate, quality_files, quality_notes, quality_texts
 from qsmengine.pipeline.configuration.model import Config
@@ -74,6 +75,26 @@ class QsmRequest:
     name: str | None = None
     writing: Writing = field(default_factory=Writing)
 
+    @classmethod
+    def of(cls, task: Task) -> QsmRequest:
+        """Return the request of a cohort's task."""
+        times = task.options.get("echo_times")
+        return cls(
+            magnitude=task.files.get("magnitude", ()),
+            phase=task.files.get("phase", ()),
+            real=task.files.get("real", ()),
+            imag=task.files.get("imag", ()),
+            out=task.out,
+            echo_times=None if times is None else tuple(float(time) for time in times),
+            field_strength=task.options.get("field_strength"),
+            mask=task.one("mask"),
+            labels=task.one("labels"),
+            r2=task.one("r2"),
+            force=task.force,
+            name=task.name,
+            writing=task.writing,
+        )
+
 
 def extent_notes(grid: Grid) -> list[str]:
     """Return a note if an image has few voxels along an axis, else none."""
@@ -115,7 +136,7 @@ def run_qsm_session(
     InputError, DeviceError
         See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.modalities.gre.run.run_qsm`.
     """
-    given = _load(request, config)
+    given = load_series(request, config)
     mask = given.mask
     series = replace(given.series, grid=object_grid(given.series, config, device, mask=mask))
     plan = plan_qsm(
@@ -169,7 +190,8 @@ class _Given(NamedTuple):
     r2: Array | None = None
 
 
-def _load(request: QsmRequest, config: Config) -> _Given:
+def load_series(request: QsmRequest, config: Config) -> _Given:
+    """Read the images of a request; errors of :func:`qsmengine.io.gre.load_gre`."""
     loaded = load_gre(
         request.magnitude or None,
         request.phase or None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from qsmengine.io.mese import open_mese
 from qsmengine.modalities.mese.dicom import DICOM
+from qsmengine.modalities.mese.reference import REFERENCE
 from qsmengine.modalities.mese.series import IMAGES, STEP, SUFFIXES, group
 from qsmengine.modalities.mese.session import SESSION, checked_times
 from qsmengine.modalities.mese.stages import SECTIONS
@@ -55,6 +56,7 @@ MODALITY = Modality(
     reconstruct=SESSION.reconstruct,
     products=SESSION.products,
     rows=ROWS,
+    reference=REFERENCE,
     measures=SESSION.measures,
     ignored=("*_R2primemap.*",),
     protocol=_protocol,

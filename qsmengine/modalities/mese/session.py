@@ -66,7 +66,8 @@ def checked_times(file: MeseFile) -> MeseFile:
     return file
 
 
-def _open(request: MeseRequest) -> MeseFile:
+def open_series(request: MeseRequest) -> MeseFile:
+    """Read headers and sidecars of a request's images."""
     return checked_times(open_mese(request.images, echo_times=request.echo_times))
 
 
@@ -105,7 +106,7 @@ SESSION = Session(
     datatype="anat",
     products=PRODUCTS,
     request=MeseRequest.of,
-    open=_open,
+    open=open_series,
     plan=plan_mese,
     compute=_compute,
     measures=MEASURES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qsmengine.errors import InputError
 from qsmengine.io.structural import StructuralFile, open_structural
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
+from qsmengine.modalities.placed import Structures
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
 from qsmengine.modalities.t1w.dicom import DICOM
@@ -67,6 +68,9 @@ MODALITY = Modality(
     measures=MEASURES,
     ignored=("*_volumes.*",),
     optional_roles=(LESIONS,),
+    structures=Structures(
+        "desc-brain_T1w.nii.gz", "desc-dgm_dseg.nii.gz", "desc-dgm_dseg.tsv", "freesurfer-aseg"
+    ),
     drawing=DRAWING,
     dicom=DICOM,
     warm_up=warm_up,

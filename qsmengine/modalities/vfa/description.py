@@ -16,6 +16,7 @@ from qsmengine.modalities.transmit import with_b1
 from qsmengine.modalities.vfa.balanced import SUFFIXES as BALANCED_SUFFIXES
 from qsmengine.modalities.vfa.dicom import DICOM
 from qsmengine.modalities.vfa.optional import with_optional
+from qsmengine.modalities.vfa.reference import REFERENCE
 from qsmengine.modalities.vfa.roles import FIRST, LATER, PHASE
 from qsmengine.modalities.vfa.series import STEP, SUFFIXES, group
 from qsmengine.modalities.vfa.session import SESSION, checked_protocol
@@ -83,6 +84,7 @@ MODALITY = Modality(
     reconstruct=SESSION.reconstruct,
     products=SESSION.products,
     rows=ROWS,
+    reference=REFERENCE,
     measures=SESSION.measures,
     protocol=_protocol,
     dicom=DICOM,

@@ -83,7 +83,8 @@ def checked_protocol(file: VfaFile) -> Protocol:
         return Protocol(file.flip_angles, file.repetition_times, file.echo_times)
 
 
-def _open(request: VfaRequest) -> VfaFile:
+def open_series(request: VfaRequest) -> VfaFile:
+    """Read headers and sidecars of a request's images."""
     return open_vfa(
         request.images, flip_angles=request.flip_angles, repetition_times=request.repetition_times,
         echo_times=request.echo_times,
@@ -151,7 +152,7 @@ SESSION = Session(
     datatype="anat",
     products=PRODUCTS,
     request=VfaRequest.of,
-    open=_open,
+    open=open_series,
     plan=plan_vfa,
     compute=_compute,
     measures=MEASURES,

@@ -13,7 +13,10 @@ from qsmengine.io.sidecars import read_json
 
 DESCRIPTION, IGNORE = Path("dataset_description.json"), Path(".bidsignore")
 TITLE = "Susceptibility and diffusion maps by qsmengine"
-_IGNORED = ("*_prov.json", "*_stats.tsv", "*_stats.json", "*_desc-quality_*", "*.html", "figures", "group")
+_IGNORED = (
+    "*_prov.json", "*_stats.tsv", "*_stats.json", "*_desc-quality_*", "*_xfm.txt", "*_desc-reference_*",
+    "*.html", "figures", "group",
+)  # fmt: skip
 """Patterns of files other than maps that BIDS does not define."""
 CONTAINER = {
     "Type": "QSMENGINE_CONTAINER_TYPE",

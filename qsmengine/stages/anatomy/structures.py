@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.ops.transforms import Transform, Volume, bring, label_fractions
+from qsmengine.ops.transforms import Transform, Volume, boxed_fractions, bring
 from qsmengine.stages.anatomy.network import CLASSES
 
 HEAD = 0.1
@@ -133,20 +133,9 @@ class Placed(NamedTuple):
 def place(labels: npt.NDArray[np.uint8], source: Grid, target: Grid, fluid: Volume) -> Placed:
     """Bring labels to the image's grid `target`; voxels that are mostly `fluid` (x, y, z) [1] are left out."""
     out = np.zeros(target.shape, np.int16)
-    index = np.argwhere(labels > 0)
-    if not len(index):
+    fractions, box = boxed_fractions(labels, source, target, Transform(np.eye(4)), NUMBERS)
+    if not fractions.size:
         return Placed(out, _volumes(np.zeros(len(NUMBERS))))
-    points = index @ source.affine[:3, :3].T + source.affine[:3, 3]
-    inverse = np.linalg.inv(target.affine)
-    voxels = points @ inverse[:3, :3].T + inverse[:3, 3]
-    low = np.clip(np.floor(voxels.min(axis=0)).astype(int) - 1, 0, np.asarray(target.shape) - 1)
-    high = np.clip(np.ceil(voxels.max(axis=0)).astype(int) + 2, low + 1, target.shape)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    affine = np.array(target.affine)
-    affine[:3, 3] += affine[:3, :3] @ low
-    x, y, z = (int(b - a) for a, b in zip(low, high, strict=True))
-    part = Grid((x, y, z), affine, target.field_strength)
-    fractions = label_fractions(labels, source, part, Transform(np.eye(4)), NUMBERS)
     fractions[fluid[box] > 0.5] = 0
     most = fractions.argmax(axis=3)
     out[box] = np.where(fractions.sum(axis=3) >= 0.5, np.asarray(NUMBERS)[most], 0)

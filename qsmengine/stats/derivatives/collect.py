@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
-from qsmengine.stats.regions.files import COLUMNS, VOLUMES, split_column
+from qsmengine.stats.regions.files import COLUMNS, RELIABLE, VOLUMES, split_column
 from qsmengine.stats.tables import read_table
 
 TABLE_PATTERN = "*_desc-dgm_stats.tsv"
@@ -155,7 +155,7 @@ def shorten(names: Sequence[str]) -> str:
 
 
 def _read_values(path: Path) -> pd.DataFrame:
-    """Read one region table as tidy rows."""
+    """Read one region table as tidy rows; structures that it marks as not reliable have no value."""
     entities = dict(ENTITY.findall(path.name))
     if "sub" not in entities:
         raise InputError("the file name has no sub- entity", source=path)
@@ -169,6 +169,8 @@ def _read_values(path: Path) -> pd.DataFrame:
         row = table[table.duplicated(["region", "hemisphere"])].iloc[0]
         raise InputError(f"{row['region']} {row['hemisphere']} appears twice", source=path, field="region")
     measures = [c for c in table.columns if c in VOLUMES or c not in COLUMNS]
+    if RELIABLE in table:
+        table.loc[table[RELIABLE] == "0", measures] = None
     tidy = table.melt(["region", "hemisphere"], measures, var_name="column", value_name="value")
     tidy["value"] = _numbers(tidy, path)
     try:

@@ -33,6 +33,11 @@ COLUMNS: Dictionary = {
     },
     "abbreviation": {"Description": "Short name of the structure"},
     "group": {"Description": "Set of structures it belongs to; dgm is deep grey matter"},
+    "reliable": {
+        "Description": "Whether volume and symmetry of the segmented structure are plausible",
+        "Levels": {"1": "plausible", "0": "not reliable"},
+    },
+    "reasons": {"Description": "Why the structure is not reliable"},
     "n_voxels": {"Description": "Voxels of the region, inside and outside the mask", "Units": "count"},
     "volume_mm3": {
         "Description": "Volume of all voxels of the region; n/a where the label or one of two sides is absent",
@@ -43,12 +48,15 @@ COLUMNS: Dictionary = {
         "Units": "mm^3",
     },
 }
+RELIABLE = "reliable"
 VOLUMES = ("n_voxels", "volume_mm3", "normalised_volume_mm3")
 """Columns of values that belong to no map."""
 COUNTS = {"n_valid": "count", "coverage": "1"}
 
 
-def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[str, str]) -> None:
+def write_region_table(
+    table: pd.DataFrame, path: str | Path, *, units: Mapping[str, str], segmentation: str = ""
+) -> None:
     """Write a region table as BIDS TSV, and its data dictionary as JSON with the same name.
 
     Parameters
@@ -59,13 +67,42 @@ def write_region_table(table: pd.DataFrame, path: str | Path, *, units: Mapping[
         File to write, ending in .tsv.
     units
         Unit of each map in BIDS notation: {"chi": "ppm", "fa": "1", "md": "mm^2/s"}.
+    segmentation
+        Image of a table with partial volumes that the structures come from; "": labels on the maps' grid.
 
     Raises
     ------
     InputError
         When a map of the table has no unit.
     """
-    write_table(table, path, _dictionary(table, units, path))
+    dictionary = dict(_dictionary(table, units, path))
+    if segmentation:
+        dictionary |= _of_segmentation(dictionary, segmentation)
+    write_table(table, path, dictionary)
+
+
+def _of_segmentation(dictionary: Dictionary, segmentation: str) -> dict[str, Mapping[str, Any]]:
+    """Return the entries that differ where maps are weighted by the part of a voxel that a region covers."""
+    changed: dict[str, Mapping[str, Any]] = {
+        "index": {"Description": f"Number of the structure in {segmentation}; n/a for both sides together"},
+        "n_voxels": {"Description": f"Voxels of the region in {segmentation}", "Units": "count"},
+        "volume_mm3": {"Description": f"Volume of the region in {segmentation}", "Units": "mm^3"},
+    }
+    for column in (name for name in dictionary if name not in COLUMNS):
+        name, statistic = split_column(column)
+        if statistic in COUNTS:
+            text = _WEIGHTED[statistic].format(name=name)
+        else:
+            part = "weighted by the part of each voxel in the region; n/a with fewer than 10 valid voxels"
+            text = f"{STATISTICS[statistic].partition(' (')[0]} of {name}, {part}"
+        changed[column] = {**dictionary[column], "Description": text}
+    return changed
+
+
+_WEIGHTED = {
+    "n_valid": "Voxels at least half in the region with a finite value of {name}",
+    "coverage": "Fraction of the region with a finite value of {name}",
+}
 
 
 SHOWN = 8

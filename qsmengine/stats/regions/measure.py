@@ -100,7 +100,7 @@ def region_table(
             "and is the label image on this grid?",
             field="labels",
         )
-    rows = _rows(label_table if group is None else label_table.select(group))
+    rows = table_rows(label_table if group is None else label_table.select(group))
     table = _describe_rows(rows, voxels, grid.voxel_volume)
     columns = [table]
     for name, array in arrays.items():
@@ -110,7 +110,7 @@ def region_table(
     return pd.concat(columns, axis=1)
 
 
-def _rows(table: LabelTable) -> list[tuple[Label, tuple[int, ...]]]:
+def table_rows(table: LabelTable) -> list[tuple[Label, tuple[int, ...]]]:
     """Return the rows of the table: label that names the row, and labels whose voxels it includes."""
     right = {label.name: label for label in table.labels if label.hemisphere == "right"}
     left = {label.name for label in table.labels if label.hemisphere == "left"}

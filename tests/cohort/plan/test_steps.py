@@ -6,7 +6,7 @@ import pytest
 from qsmengine.backend.device import resolve_device
 from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.plan.steps import SHARED
-from qsmengine.cohort.work.compute import Place, task_of
+from qsmengine.cohort.work.tasks import Place, task_of
 from qsmengine.grid import Grid
 from qsmengine.io import write_image
 from qsmengine.modalities.registry import modality_of

@@ -10,7 +10,7 @@ import pytest
 
 from qsmengine.backend.device import cpu
 from qsmengine.backend.memory import limit_pool
-from qsmengine.cohort.work import compute, execute
+from qsmengine.cohort.work import compute, execute, tasks
 from qsmengine.errors import InputError, OutOfMemoryError
 from qsmengine.modalities.dwi import description as dwi
 from qsmengine.modalities.gre import description as gre
@@ -102,7 +102,7 @@ def test_the_arrays_of_a_failed_try_are_given_back_before_the_next(bids, out, mo
 
     monkeypatch.setattr(dwi, "run_dti_session", limited)
     monkeypatch.setattr(compute, "free_pool", lambda device: seen.append(arrays[-1]() is None))
-    place = compute.Place(bids, out, out / "scratch", cpu(1))
+    place = tasks.Place(bids, out, out / "scratch", cpu(1))
     with pytest.raises(MemoryError):
         compute.run_step(dti_step("00"), place, {})
     assert seen == [True, False]  # the last error leaves with its traceback
@@ -136,11 +136,11 @@ def test_the_cpu_is_the_last_resort_and_only_where_it_may_be(bids, out, monkeypa
     monkeypatch.setattr(dwi, "run_dti_session", limited)
     monkeypatch.setattr(compute, "free_pool", lambda device: None)
     monkeypatch.setattr(compute, "available_memory", lambda device: 1 << 30)
-    place = compute.Place(bids, out, out / "scratch", cast("Any", Gpu()), fall_back=True)
+    place = tasks.Place(bids, out, out / "scratch", cast("Any", Gpu()), fall_back=True)
     result = compute.run_step(dti_step("00"), place, {})
     assert tried == ["cuda:0", "cuda:0", "cpu"]
     assert result.device == "cpu"
     assert "repeated on the CPU" in result.notes
-    place = compute.Place(bids, out, out / "scratch", cast("Any", Gpu()), fall_back=False)
+    place = tasks.Place(bids, out, out / "scratch", cast("Any", Gpu()), fall_back=False)
     with pytest.raises(MemoryError):
         compute.run_step(dti_step("00"), place, {})

@@ -3,8 +3,11 @@ import csv
 import numpy as np
 import pytest
 
+from qsmengine.backend.device import cpu
 from qsmengine.cohort.plan.model import Step
-from qsmengine.cohort.work.tabulate import region_limits, write_table
+from qsmengine.cohort.work.regional_maps import region_limits
+from qsmengine.cohort.work.tabulate import write_table
+from qsmengine.cohort.work.tasks import Place
 from qsmengine.grid import Grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.nifti import write_image
@@ -37,7 +40,8 @@ def table(tmp_path):
         outputs=("sub-1/anat/sub-1_desc-dgm_stats.tsv",), options={"lut": "freesurfer-aseg"},
     )  # fmt: skip
     before = {"qsm": QSM, "dti": DTI}
-    (path, *_) = sorted(write_table(step, tmp_path / "bids", tmp_path / "out", tmp_path / "s", before))[::-1]
+    place = Place(tmp_path / "bids", tmp_path / "out", tmp_path / "s", cpu(1))
+    (path, *_) = sorted(write_table(step, place, before)[0])[::-1]
     rows = list(csv.DictReader((tmp_path / "out" / path).read_text().splitlines(), delimiter="\t"))
     return values, masks, next(row for row in rows if row["n_voxels"] == "512")
 

@@ -1,0 +1,77 @@
+"""Steps that work on the results of modalities: registration with the T1-weighted image, and region tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from qsmengine.modalities.modality import Row
+from qsmengine.records import record
+
+
+@record
+class Derived:
+    """Description of a step that has no raw images of its own.
+
+    Parameters
+    ----------
+    step
+        Name in plans, ledgers, ``--steps`` and provenance files.
+    title, data, verb
+        Heading of reports; subject and participle of the methods section: `data` of 3 sessions were `verb`.
+    absent
+        Reason why a session has no such step.
+    rows
+        Pictures of a session's page.
+    sentences, references
+        As of a :class:`~qsmengine.modalities.modality.Modality`.
+    """
+
+    step: str
+    title: str
+    data: str
+    verb: str
+    absent: str
+    rows: tuple[Row, ...] = ()
+    sentences: Mapping[str, Any] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+
+
+REFERENCE = "desc-reference_*.nii.gz"
+_SENTENCE = (
+    "The brain of the T1-weighted image was registered rigidly with each series by mutual information (ANTs), "
+    "also as its mirror image; registrations were refused where less than {overlap} of the smaller head lay inside "
+    "the larger one, edges agreed by less than {edges}, or the image fitted less than {mirror} times as well as "
+    "its mirror image; regional means were weighted by the part of each voxel that a structure covers"
+)
+MOVED = "desc-brain_T1w.nii.gz"
+REGISTRATION = Derived(
+    "registration",
+    "Registration",
+    "Structures segmented in T1-weighted images",
+    "brought to the grid of the maps",
+    "no T1-weighted image to register with, or labels of its own",
+    (
+        Row(
+            REFERENCE, "reference of the series", "magnitude", layout="planes", flicker=MOVED,
+            flicker_label="registered T1-weighted image",
+            caption="Edge of the brain, ventricles, and sulci stay in place when the images change.",
+        ),
+        Row(
+            REFERENCE, "reference of the series, deep grey matter outlined", "magnitude",
+            outlines="desc-dgm_dseg.nii.gz",
+            caption="The outlines follow the nuclei of this image, too.",
+        ),
+    ),
+    {"registration/rigid": {"text": _SENTENCE}},
+    {"10.1016/j.neuroimage.2010.09.025": "Avants et al. 2011"},
+)  # fmt: skip
+REGIONS = Derived(
+    "regions",
+    "Regions",
+    "Maps",
+    "tabulated",
+    "no segmentation on the grid of a series",
+)
+DERIVED = (REGISTRATION, REGIONS)
