@@ -12,7 +12,7 @@ from qsmengine.records import record
 
 @record
 class Derived:
-    """Description of a step that has no raw images of its own.
+    """Description of a step that has no raw images.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Derived:
 REFERENCE = "desc-reference_*.nii.gz"
 _SENTENCE = (
     "The brain of the T1-weighted image was registered rigidly with each series by mutual information (ANTs), "
-    "also as its mirror image; registrations were refused where less than {overlap} of the smaller head lay inside "
-    "the larger one, edges agreed by less than {edges}, or the image fitted less than {mirror} times as well as "
-    "its mirror image; regional means were weighted by the part of each voxel that a structure covers"
+    "also as its mirror image; registrations were refused where less than {overlap} of the smaller head lay "
+    "inside the larger one, edges agreed by less than {edges}, or the image fitted less than {mirror} times as "
+    "well as its mirror image; regional means were weighted by the part of each voxel that a structure covers"
 )
 MOVED = "desc-brain_T1w.nii.gz"
 REGISTRATION = Derived(
@@ -51,7 +51,7 @@ REGISTRATION = Derived(
     "Registration",
     "Structures segmented in T1-weighted images",
     "brought to the grid of the maps",
-    "no T1-weighted image to register with, or labels of its own",
+    "no T1-weighted image to register with, or labels on the grid of every series",
     (
         Row(
             REFERENCE, "reference of the series", "magnitude", layout="planes", flicker=MOVED,

@@ -82,7 +82,7 @@ class Names:
 
     @classmethod
     def of(cls, maps: str, raw: str, space: str) -> Names:
-        """Return the files beside a map of the series (a path) whose raw images are named like `raw`."""
+        """Return the files next to a map of the series (a path) whose raw images are named like `raw`."""
         entities = {k: v for k, v in BidsName.parse(maps).entities.items() if k not in DIFFERENT}
         return cls(BidsName(entities, BidsName.parse(raw).suffix), Path(maps).parent, space)
 

@@ -99,7 +99,7 @@ def _without_registration(sessions: Iterable[Session], kinds: Sequence[str]) -> 
     """Return a note if the package is missing that would bring regions of T1-weighted images to the maps."""
     if REGISTRATION not in kinds or available() or not any(could_register(session) for session in sessions):
         return []
-    return [f"{REGISTRATION}: {MISSING}; maps without labels of their own have no region tables"]
+    return [f"{REGISTRATION}: {MISSING}; series without labels on their grid have no region table"]
 
 
 def check_folders(root: Path, target: Path) -> None:

@@ -1,8 +1,8 @@
 """Planning of regions that come from the session's own T1-weighted image.
 
-Series without labels of their own are registered with the brain that the anatomy step extracts, one step a
+Series without labels on their grid are registered with the brain that the anatomy step extracts, one step a
 series. One table then holds the maps of all series of which there is one of each kind; further series have
-tables of their own. A series whose registration is refused is missing from the table.
+separate tables. A series whose registration is refused is missing from the table.
 """
 
 from __future__ import annotations

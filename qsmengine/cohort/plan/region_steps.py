@@ -8,6 +8,7 @@ from qsmengine.cohort.plan.model import Step
 from qsmengine.cohort.plan.steps import Planned
 from qsmengine.cohort.select.segmentations import Segmentation
 from qsmengine.io.bids import BidsName
+from qsmengine.modalities.registry import modality_of
 from qsmengine.stats.labels.tables import LABEL_TABLES
 
 _BYTES = 4
@@ -26,7 +27,7 @@ def region_steps(planned: Sequence[Planned], images: Sequence[Segmentation]) -> 
         if image.lut is None:
             notes.append(f"{image.path}: no table of its labels; give --lut")
             continue
-        fitting = [p for p in planned if not p.step.problems and p.grid is not None and image.on(p.grid)]
+        fitting = [p for p in planned if _has_maps(p.step) and p.grid is not None and image.on(p.grid)]
         if not fitting:
             notes.append(
                 f"{image.path}: not used: no series has its grid {image.grid.shape}, and nothing is resampled"
@@ -35,6 +36,13 @@ def region_steps(planned: Sequence[Planned], images: Sequence[Segmentation]) -> 
         rivals = [other for other in labels if other is not image and other.lut and other.on(image.grid)]
         steps += [_step(group, image, alone=not rivals) for group in _groups([p.step for p in fitting])]
     return steps, notes
+
+
+def _has_maps(step: Step) -> bool:
+    """Return whether a step can run and has maps that region tables hold."""
+    modality = modality_of(step.kind)
+    products = () if modality is None else modality.products
+    return not step.problems and any(product.region is not None for product in products)
 
 
 def _groups(steps: Sequence[Step]) -> list[list[Step]]:

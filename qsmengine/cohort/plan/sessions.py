@@ -91,7 +91,7 @@ class Planner:
         )
 
     def _placed(self, planned: Sequence[Planned], given: Sequence[Step], notes: list[str]) -> list[Step]:
-        """Return registrations of series without labels of their own, and the region tables of all series."""
+        """Return registrations of series without labels on their grid, and the region tables of all series."""
         covered = {name for step in given for name in step.after}
         series, anatomy = placeable(planned, covered), segmented(planned)
         registered = list[tuple[Planned, Step]]()

@@ -56,6 +56,16 @@ def test_labels_on_the_grid_of_a_series_keep_precedence(installed, scanned, plan
     assert not any(name.startswith("registration") for name in steps)
 
 
+def test_labels_on_the_grid_of_the_t1_weighted_image_alone_are_not_tabulated(installed, dataset, plan):
+    coarse = Grid.from_voxel_size((16, 16, 16), (3.5, 3.5, 3.5))
+    dataset.gre("01", grid=GRID)
+    dataset.image("sub-01/anat/sub-01_T1w.nii.gz", grid=coarse)
+    dataset.image("derivatives/synthseg/sub-01/anat/sub-01_synthseg.nii.gz", labels=60, grid=coarse)
+    steps, session = steps_of(plan)
+    assert [name for name, step in steps.items() if step.kind == "regions"] == ["regions_seg-anatomy"]
+    assert any("no series has its grid" in note for note in session.notes)
+
+
 def test_series_that_the_labels_miss_are_registered_and_their_table_has_no_volumes(installed, dataset, plan):
     coarse = Grid.from_voxel_size((16, 16, 16), (3.5, 3.5, 3.5))
     dataset.gre("01", grid=GRID)
@@ -99,7 +109,7 @@ def test_a_missing_package_is_said_once_and_the_rest_works(monkeypatch, scanned,
     made = plan()
     assert {step.kind for session in made.sessions for step in session.steps} == {"qsm", "dti", "anatomy"}
     (note,) = [note for note in made.notes if "antspyx" in note]
-    assert "no region tables" in note
+    assert "no region table" in note
     with pytest.raises(UsageError, match="antspyx"):
         plan(steps=["qsm", "anatomy", "registration"])
 
