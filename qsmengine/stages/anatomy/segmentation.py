@@ -24,7 +24,7 @@ from qsmengine.ops.components import filled, largest_component
 from qsmengine.ops.morphology import closed
 from qsmengine.ops.transforms import Transform, Volume, bring
 from qsmengine.stages.anatomy.head_size import centres_of, head_pose
-from qsmengine.stages.anatomy.network import ROW, classify, load_network
+from qsmengine.stages.anatomy.network import CLASSES, ROW, classify, load_network
 from qsmengine.stages.anatomy.structures import HEAD, LEFT_DOWN_FORWARD, Segmentation, sides
 
 CLOSING = 6.0
@@ -56,7 +56,8 @@ def segment(image: Volume, grid: Grid, device: Device) -> Segmentation:
     Raises
     ------
     InputError
-        For an image without a head, and if what is found has not the volume of a brain.
+        For an image without a head or without the contrast of a T1-weighted image, and if what is found has not
+        the volume of a brain.
     """
     pose = _pose(image, grid, device)
     target = upright_grid(image, grid) if pose is None else standard_grid(pose, grid)
@@ -131,11 +132,22 @@ def _pose(image: Volume, grid: Grid, device: Device) -> FloatArray | None:
     """Return the similarity (4, 4) from the template to the head [mm]; None if too few structures are found."""
     target = middle_grid(image, grid)
     low, high = np.percentile(image, CLIP)
-    classes = to_numpy(classify(_scaled(bring(image, grid, target, SAME), low, high), load_network(), device))
+    conformed = bring(image, grid, target, SAME)
+    classes = to_numpy(classify(_scaled(conformed, low, high), load_network(), device))
     core = _core(classes, device)
+    _check_contrast(conformed, classes)
     found = Segmentation(np.where(core, classes, 0).astype(np.uint8), target, core)
     centres = centres_of(found, sides(found))
     return head_pose({n: c for n, c in centres.items() if n.startswith(("left_", "right_"))})
+
+
+def _check_contrast(image: Volume, classes: npt.NDArray[np.uint8]) -> None:
+    """Raise InputError if white matter is no brighter than the cortex, as in FLAIR and T2-weighted images."""
+    white, cortex = (image[classes == CLASSES.index(name)] for name in ("white_matter", "cortex"))
+    if len(white) and len(cortex) and not np.median(white) > np.median(cortex):
+        raise InputError(
+            "white matter is no brighter than the cortex; a T1-weighted image is needed", field="t1w"
+        )
 
 
 def _classes(image: Volume, grid: Grid, target: Grid, device: Device) -> npt.NDArray[np.uint8]:

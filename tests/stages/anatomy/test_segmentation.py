@@ -99,6 +99,24 @@ def test_grids_along_the_axes_of_the_scanner_cover_the_head_and_its_middle():
         upright_grid(np.zeros(grid.shape, np.float32), grid)
 
 
+def test_an_image_of_another_contrast_is_refused_before_the_brain_is_classified(monkeypatch):
+    pose = np.eye(4)
+    image, grid = _drawn(pose, voxel=4.0)
+    white = CLASSES.index("white_matter")
+    passes = []
+
+    def classes(block, *_):
+        passes.append(block.shape)
+        found = _by_intensity(block)
+        found[:, :, :64][found[:, :, :64] == CORTEX] = white
+        return found
+
+    monkeypatch.setattr(segmentation, "classify", classes)
+    with pytest.raises(InputError, match="T1-weighted"):
+        segment(image, grid, DEVICE)
+    assert passes == [segmentation.MIDDLE_BLOCK]
+
+
 def test_what_is_no_brain_is_refused(monkeypatch):
     grid = Grid((64, 64, 64), np.eye(4), 3.0)
     image = np.ones(grid.shape, np.float32)
