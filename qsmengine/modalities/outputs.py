@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from qsmengine.modalities.registry import ignored
-from qsmengine.pipeline.outputs.maps import Described, Naming, product_files, product_images, write_products
+from qsmengine.pipeline.outputs.maps import Described, product_files, product_images, write_products
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.pipeline.outputs.obsolete import obsolete_files, obsolete_note
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing, check_not_among_inputs, check_output

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from qsmengine.io.cells import guard
-from qsmengine.pipeline.outputs.maps import Naming
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.records import record
 
 Light: TypeAlias = Literal["green", "amber", "red"]

@@ -21,7 +21,8 @@ from qsmengine.modalities.modality import Opened, Task
 from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.modalities.quality import Measure, evaluate, quality_files, quality_notes, quality_texts
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming, Texts, product_files
+from qsmengine.pipeline.outputs.maps import Described, Texts, product_files
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome

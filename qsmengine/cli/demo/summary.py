@@ -45,7 +45,8 @@ class Summary:
         }
         write_json(out / "summary.json", content)
         self._reporter.say()
-        self._reporter.say(f"{seconds:.0f} s in total; maps, tables and pictures (*.png) are in {out}")
+        pictures = " and pictures (*.png)" if any(out.rglob("*.png")) else ""
+        self._reporter.say(f"{seconds:.0f} s in total; maps and tables{pictures} are in {out}")
 
 
 def layout(rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qsmengine.errors import DeviceError, InputError
 from qsmengine.grid import LPS, FloatArray, Grid
-from qsmengine.io.dicom_objects.planes import image_planes
+from qsmengine.io.dicom_objects.overlap import overlap, same_grid
 from qsmengine.io.enhanced import CLASSIC_MR, ENHANCED_MR, MALFORMED, frames_of, functional_group, volumes_of
 
 _MULTI_FRAME = (ENHANCED_MR, "1.2.840.10008.5.1.4.1.1.4.4")
@@ -31,7 +31,6 @@ _TAGS = [
 ]  # fmt: skip
 OVERLAP = 0.5
 """Smallest fraction of the map inside the acquired volume, or of the acquired volume inside the map."""
-_SAMPLES = 20_000
 _EVEN = 0.02
 """Largest deviation of a slice from even spacing, as a fraction of the spacing."""
 
@@ -99,8 +98,8 @@ class Study:
         InputError
             If the map overlaps none of the volumes, or volumes of several frames of reference.
         """
-        same = [one for one in self.stacks if _same_grid(grid, one.grid)]
-        found = same or [one for one in self.stacks if _overlap(grid, inside, one.grid) >= OVERLAP]
+        same = [one for one in self.stacks if same_grid(grid, one.grid)]
+        found = same or [one for one in self.stacks if overlap(grid, inside, one.grid) >= OVERLAP]
         if not found:
             raise InputError(
                 f"does not overlap the volume of any series in {self.folder}: it belongs to another study, or "
@@ -295,28 +294,3 @@ def _geometry(
         return Grid((int(header.Columns), int(header.Rows), len(order)), LPS @ affine), order
     except InputError:
         return None
-
-
-def _same_grid(grid: Grid, acquired: Grid) -> bool:
-    return image_planes(grid, acquired.axes).grid.matches(acquired)
-
-
-def _overlap(grid: Grid, inside: FloatArray, acquired: Grid) -> float:
-    """Return the fraction of the map inside the acquired volume, or of that inside the map, if larger."""
-    sample = inside[:: max(1, len(inside) // _SAMPLES)]
-    everywhere = np.stack(np.meshgrid(*(np.linspace(0, n - 1, 12) for n in acquired.shape)), axis=-1)
-    pairs: tuple[tuple[FloatArray, Grid, Grid], ...] = (
-        (sample, grid, acquired),
-        (everywhere.reshape(-1, 3), acquired, grid),
-    )
-    return max(_share(*pair) for pair in pairs)
-
-
-def _share(indices: FloatArray, of: Grid, within: Grid) -> float:
-    """Return the fraction of voxel indices of one grid that lie within another."""
-    if not len(indices):
-        return 0.0
-    to: FloatArray = np.linalg.inv(within.affine) @ of.affine
-    there = indices @ to[:3, :3].T + to[:3, 3]
-    limits = np.asarray(within.shape) - 0.5
-    return float(np.mean(((there > -0.5) & (there < limits)).all(axis=1)))

@@ -26,7 +26,7 @@ from qsmengine.modalities.dsc.stages import plan_dsc
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Naming
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.records import record
 from qsmengine.stages.perfusion.timing import Timing, find_bolus

@@ -25,7 +25,8 @@ from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row,
 from qsmengine.modalities.quality import quality_files
 from qsmengine.phantom.gre import DRAWING
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Naming, product_files
+from qsmengine.pipeline.outputs.maps import product_files
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback

@@ -26,7 +26,8 @@ from qsmengine.modalities.modality import Task
 from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.modalities.quality import evaluate, quality_files, quality_notes, quality_texts
 from qsmengine.pipeline.configuration.model import Config
-from qsmengine.pipeline.outputs.maps import Described, Naming
+from qsmengine.pipeline.outputs.maps import Described
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.pipeline.outputs.staging import Writing
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory

@@ -25,7 +25,7 @@ from qsmengine.modalities.t1w.run import AnatomyMaps, BrainVolumes, run_anatomy
 from qsmengine.modalities.t1w.series import FLAIR, IMAGE, LESIONS, MASK, STEP
 from qsmengine.modalities.t1w.stages import plan_anatomy
 from qsmengine.ops.transforms import Volume
-from qsmengine.pipeline.outputs.maps import Naming
+from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.records import record
 
 MISSING = "n/a"

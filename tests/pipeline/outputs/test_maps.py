@@ -13,7 +13,7 @@ from qsmengine.io.nifti import read_image
 from qsmengine.modalities.dwi.session import DtiRequest, run_dti_session
 from qsmengine.modalities.gre.session import QsmRequest, run_qsm_session
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.pipeline.outputs.maps import Naming
+from qsmengine.pipeline.outputs.naming import Naming
 from tests.made_sessions import ECHO_TIMES, GAMMA, make_ball, write_ball, write_dwi
 
 
