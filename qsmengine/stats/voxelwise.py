@@ -17,6 +17,7 @@ from qsmengine.io.atomic import write_json
 from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import write_image
 from qsmengine.stages.inference.permutation import PermutationParams, PermutationResult, permutation_test
+from qsmengine.stats.analysis.distant import distant_note, distant_rows, distant_table
 from qsmengine.stats.analysis.selection import left_out
 from qsmengine.stats.derivatives.typed_columns import Unread, read_column
 from qsmengine.stats.models.effects import Floats
@@ -96,7 +97,7 @@ def run_voxelwise(
     progress
         Called with the fraction done.
     notes
-        List that receives notes on the mask.
+        List that receives notes on the mask, and on values of the columns that are far from all others.
 
     Raises
     ------
@@ -106,9 +107,10 @@ def run_voxelwise(
     unread: Unread = {}
     people = _read_people(Path(table), contrast, unread)
     inside, grid, found = read_mask(mask)
-    if notes is not None:
-        notes += found
     chosen, tested, excluded = _choose(people, contrast, table, unread)
+    far = distant_note(distant_table(distant_rows(chosen, (contrast.tested, *contrast.covariates))))
+    if notes is not None:
+        notes += [*found, *filter(None, [far])]
     nuisance = code_terms(chosen[list(contrast.covariates)]).predictors
     maps = _read_maps(chosen["map"].tolist(), Path(table).parent, inside, grid, mask)
     result = permutation_test(maps, inside, tested, nuisance, params, device=device, progress=progress)

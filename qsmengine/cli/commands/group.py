@@ -48,16 +48,19 @@ def run_design(
     """Fit the models of a design or analysis file to the tables below `derivatives`; print the output paths."""
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.stats.analysis.description import is_analysis
+    from qsmengine.stats.analysis.distant import distant_note
     from qsmengine.stats.analysis.run_design import run_group_analysis
     from qsmengine.stats.analysis.run_models import OUTPUTS, run_analysis
 
     models = is_analysis(design)
-    tables = OUTPUTS if models else ("group_ancova", "excluded")
+    tables = OUTPUTS if models else ("group_ancova", "excluded", "distant")
     names = [Path(f"{name}.tsv") for name in tables]
     names.append(Path("analysis.json" if models else "design.json"))
     check_output(out, names, [design, *filter(None, [exclude])], force=force)
     run = run_analysis if models else run_group_analysis
-    excluded = run(design, derivatives, out, participants=participants, exclude=exclude).excluded
-    if len(excluded):
-        reporter.note(f"{len(excluded)} exclusions, see {out / 'excluded.tsv'}")
+    result = run(design, derivatives, out, participants=participants, exclude=exclude)
+    if len(result.excluded):
+        reporter.note(f"{len(result.excluded)} exclusions, see {out / 'excluded.tsv'}")
+    if far := distant_note(result.distant):
+        reporter.note(f"{far}; see {out / 'distant.tsv'}")
     reporter.say(str(out / names[0]), file=str(out / names[0]))

@@ -13,6 +13,7 @@ import pandas as pd
 from qsmengine.errors import InputError
 from qsmengine.io.atomic import write_json
 from qsmengine.stats.analysis.design import GroupDesign, load_design
+from qsmengine.stats.analysis.distant import DISTANT, distant_rows, distant_table
 from qsmengine.stats.analysis.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLUMNS
 from qsmengine.stats.analysis.outcome_cells import CellKey, select_cells
 from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each, with_groups
@@ -27,10 +28,14 @@ from qsmengine.stats.tables import write_table
 
 @dataclass(frozen=True)
 class GroupResult:
-    """Tables of a group analysis: one row per outcome and group; one row per exclusion with its reason."""
+    """Tables of a group analysis.
+
+    One row per outcome and group; one per exclusion with its reason; one per value that is far from all others.
+    """
 
     ancova: pd.DataFrame
     excluded: pd.DataFrame
+    distant: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,11 @@ class _People:
 
 @dataclass
 class _Notes:
-    """Problems, which stop the analysis, and exclusions, which are recorded."""
+    """Problems, which stop the analysis, and exclusions and distant values, which are recorded."""
 
     problems: list[tuple[str, str]] = field(default_factory=list)
     excluded: list[dict[str, str | None]] = field(default_factory=list)
+    distant: list[dict[str, Any]] = field(default_factory=list)
 
     def exclude(self, participant: str | None, reason: str, cell: Mapping[str, str] | None = None) -> None:
         self.excluded.append({"participant_id": participant, **dict(cell or {}), "reason": reason})
@@ -64,9 +70,10 @@ def run_group_analysis(
     participants: str | Path | None = None,
     exclude: str | Path | None = None,
 ) -> GroupResult:
-    """Fit the design to every outcome and write ``group_ancova.tsv``, ``excluded.tsv`` and ``design.json``.
+    """Fit the design to every outcome and write its tables and ``design.json``.
 
-    Both tables get a data dictionary (.json). Nothing is written when the model cannot be fitted.
+    The tables ``group_ancova.tsv``, ``excluded.tsv``, and ``distant.tsv`` each have a data dictionary (.json).
+    Nothing is written when the model cannot be fitted.
 
     Parameters
     ----------
@@ -96,6 +103,7 @@ def run_group_analysis(
     result = analyse_groups(design, cohort, source=design_path, rejected=rejected)
     out = Path(out_dir)
     write_table(result.excluded, out / "excluded.tsv", EXCLUDED_COLUMNS)
+    write_table(result.distant, out / "distant.tsv", DISTANT)
     write_json(out / "design.json", design.model_dump(mode="json"))
     write_table(result.ancova, out / "group_ancova.tsv", ANCOVA_COLUMNS)
     return result
@@ -118,16 +126,17 @@ def analyse_groups(
     complete = _complete_participants(design, people, set(values["participant_id"]), notes)
     fits: dict[CellKey, AncovaFit] = {}
     for cell, outcome in _outcomes(design, values, notes):
-        rows = _with_value(outcome, complete, cell, notes)
+        rows, name = _with_value(outcome, complete, cell, notes), " ".join(filter(None, cell))
+        notes.distant += distant_rows(rows.rename(columns={"outcome": name}), (name, *design.covariates))
         try:
             require_two_each(rows, design.groups.column, people.levels)
             columns = with_groups(rows, design.groups.column, people.levels, design.covariates)
             fits[cell] = fit_ancova(rows["outcome"].to_numpy(np.float64), columns, design.groups.column)
         except InputError as error:
-            notes.problems.append((" ".join(part for part in cell if part), str(error)))
+            notes.problems.append((name, str(error)))
     notes.stop_if_any(source)
     excluded = pd.DataFrame(notes.excluded, columns=list(EXCLUDED_COLUMNS), dtype=object)
-    return GroupResult(_result_table(fits, design, people.levels), excluded)
+    return GroupResult(_result_table(fits, design, people.levels), excluded, distant_table(notes.distant))
 
 
 def _read_people(design: GroupDesign, participants: pd.DataFrame, problems: list[tuple[str, str]]) -> _People:

@@ -13,6 +13,7 @@ from qsmengine.io.atomic import write_json
 from qsmengine.stats.analysis import model_columns as columns
 from qsmengine.stats.analysis.cohort_table import CohortTable, Exclusion, cohort_table, long_table
 from qsmengine.stats.analysis.description import Analysis, Mixed, Model, Power, load_analysis
+from qsmengine.stats.analysis.distant import DISTANT, distant_rows, distant_table
 from qsmengine.stats.analysis.group_columns import CELL_COLUMNS
 from qsmengine.stats.analysis.model_rows import (
     Row,
@@ -30,7 +31,8 @@ from qsmengine.stats.models.corrections import correct
 from qsmengine.stats.problems import did_you_mean, raise_problems
 from qsmengine.stats.tables import Dictionary, write_table
 
-OUTPUTS = ("tests", "checks", "blocks", "coefficients", "variances", "excluded", "cohort", "cohort_long")
+_FITTED = ("tests", "checks", "blocks", "coefficients", "variances")
+OUTPUTS = (*_FITTED, "excluded", "distant", "cohort", "cohort_long")
 _LONG: Dictionary = {
     "participant_id": {"Description": "Participant"},
     "session_id": {"Description": "Session"},
@@ -50,6 +52,7 @@ class ModelTables:
     coefficients: pd.DataFrame
     variances: pd.DataFrame
     excluded: pd.DataFrame
+    distant: pd.DataFrame
 
 
 def run_analysis(
@@ -99,9 +102,10 @@ def run_analysis(
     write_table(long_table(cohort), out / "cohort_long.tsv", _LONG)
     write_table(made.table, out / "cohort.tsv", _dictionary(made))
     dictionaries = (columns.TESTS, columns.CHECKS, columns.BLOCKS, columns.COEFFICIENTS, columns.VARIANCES)
-    for name, dictionary in zip(OUTPUTS[:5], dictionaries, strict=True):
+    for name, dictionary in zip(_FITTED, dictionaries, strict=True):
         write_table(getattr(result, name), out / f"{name}.tsv", dictionary)
     write_table(result.excluded, out / "excluded.tsv", columns.MODEL_EXCLUDED)
+    write_table(result.distant, out / "distant.tsv", DISTANT)
     write_json(out / "analysis.json", analysis.model_dump(mode="json", by_alias=True))
     return result
 
@@ -110,6 +114,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
     """Fit every model to the cohort table; raises as :func:`run_analysis`."""
     problems: list[tuple[str, str]] = []
     excluded = list(cohort.excluded)
+    distant: list[Row] = []
     rows = Rows()
     for model in analysis.models:
         if isinstance(model, Power):
@@ -118,7 +123,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
         for outcome in model.outcome:
             where = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
             _try(
-                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort, rows, excluded),
+                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort, rows, excluded, distant),
                 where,
                 problems,
             )
@@ -130,6 +135,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
         coefficients=pd.DataFrame(rows.coefficients, columns=list(columns.COEFFICIENTS)),
         variances=pd.DataFrame(rows.variances, columns=list(columns.VARIANCES)),
         excluded=pd.DataFrame(excluded, columns=list(columns.MODEL_EXCLUDED), dtype=object).drop_duplicates(),
+        distant=distant_table(distant),
     )
 
 
@@ -147,8 +153,9 @@ def _fit_one(
     cohort: CohortTable,
     rows: Rows,
     excluded: list[Exclusion],
+    distant: list[Row],
 ) -> None:
-    """Select complete rows, record the others, and fit."""
+    """Select complete rows, record the others and values far from the rest, and fit."""
     table = cohort.table
     needed = needed_columns(model, outcome)
     absent = [name for name in needed if name not in table]
@@ -181,6 +188,7 @@ def _fit_one(
         raise InputError("no participant has every column of the model: " + ", ".join(needed))
     if levels:
         require_two_each(data, model.groups.column, levels)  # type: ignore[union-attr]
+    distant += distant_rows(data, [name for name in needed if name not in {*SESSION, *groups}])
     add_model(model, outcome, data, levels, rows)
 
 

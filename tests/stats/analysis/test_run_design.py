@@ -56,6 +56,8 @@ def test_files_written_read_back_with_a_dictionary_for_every_column(bids, make_c
     out = bids.parent / "out"
     assert sorted(path.name for path in out.iterdir()) == [
         "design.json",
+        "distant.json",
+        "distant.tsv",
         "excluded.json",
         "excluded.tsv",
         "group_ancova.json",
