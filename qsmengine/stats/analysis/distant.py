@@ -78,7 +78,7 @@ def distant_note(table: pd.DataFrame) -> str | None:
     if table.empty:
         return None
     counts = ", ".join(f"{n} of {name}" for name, n in table["column"].value_counts(sort=False).items())
-    far = table.loc[table["distance"].idxmax()]
+    far = table.iloc[int(table["distance"].to_numpy(np.float64).argmax())]
     return (
         f"values far from all others: {counts}; the farthest is {far['value']:.6g} of {far['participant_id']} "
         f"(median {far['median']:.6g}): check units and images, or exclude them"

@@ -61,7 +61,7 @@ def test_the_design_reports_a_wrong_outcome_and_a_wrong_covariate(bids, make_coh
     result = run_group_analysis(design_file(bids.parent), bids, bids.parent / "out")
     written = read_table(bids.parent / "out" / "distant.tsv").set_index("participant_id")
     assert dict(written["column"]) == {"sub-03": "thalamus bilateral chi mean", "sub-07": "age"}
-    assert float(written.loc["sub-07", "value"]) == 12 * made["age"][7]
+    assert written["value"].astype(float)["sub-07"] == 12 * made["age"][7]
     note = distant_note(result.distant)
     assert note.startswith(
         "values far from all others: 1 of thalamus bilateral chi mean, 1 of age; the farthest"
