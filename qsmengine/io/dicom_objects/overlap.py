@@ -1,4 +1,4 @@
-"""How much of a map lies inside an acquired volume, and of that volume inside the map."""
+"""Overlap of a map and an acquired volume, and the test whether one grid serves both."""
 
 from __future__ import annotations
 
