@@ -78,7 +78,7 @@ sanitize: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m pytest tests/kernels -k "sanitizer or races or shuffled"
 
 emulate: $(VENV)/.installed-dev kernels
-	$(BIN)/python -m pytest tests/emulator -n $(JOBS) --dist loadgroup $(if $(KERNELS),-k "$(KERNELS)")
+	EVERY_ORDER=1 $(BIN)/python -m pytest tests/emulator -n $(JOBS) --dist loadgroup $(if $(KERNELS),-k "$(KERNELS)")
 
 fuzz: $(VENV)/.installed-fuzz kernels
 	$(BIN)/python -m tests.fuzz.long_run --minutes $(MINUTES) --jobs $(JOBS)
