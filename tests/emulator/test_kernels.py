@@ -1,6 +1,6 @@
 """Every kernel, run as a GPU runs it, gives the bytes of the CPU build and no problem is found.
 
-The threads run in one order per case, in turn; `make emulate` sets EVERY_ORDER, and every case runs in all three.
+The threads run in one order per case, in turn. `make emulate` sets EVERY_ORDER: every case runs in all three.
 """
 
 from __future__ import annotations
