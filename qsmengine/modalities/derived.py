@@ -45,6 +45,10 @@ _SENTENCE = (
     "inside the larger one, edges agreed by less than {edges}, or the image fitted less than {mirror} times as "
     "well as its mirror image; regional means were weighted by the part of each voxel that a structure covers"
 )
+_ALSO = {
+    "when": "another_session",
+    "text": "with the first T1-weighted image of the subject where a session has none",
+}
 MOVED = "desc-brain_T1w.nii.gz"
 REGISTRATION = Derived(
     "registration",
@@ -64,7 +68,7 @@ REGISTRATION = Derived(
             caption="The outlines follow the nuclei of this image, too.",
         ),
     ),
-    {"registration/rigid": {"text": _SENTENCE}},
+    {"registration/rigid": {"text": _SENTENCE, "also": [_ALSO]}},
     {"10.1016/j.neuroimage.2010.09.025": "Avants et al. 2011"},
 )  # fmt: skip
 REGIONS = Derived(

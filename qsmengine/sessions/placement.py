@@ -48,6 +48,8 @@ class Placement:
         Brain mask of the series; None: the whole image counts.
     notes
         Decisions of the plan.
+    borrowed
+        Whether the T1-weighted image is that of another session of the subject.
     """
 
     reference: Map
@@ -58,6 +60,7 @@ class Placement:
     sources: Sequence[Path]
     mask: Path | None = None
     notes: tuple[str, ...] = ()
+    borrowed: bool = False
 
 
 def place_structures(
@@ -132,7 +135,8 @@ def _numbers(labels: npt.NDArray[np.integer]) -> tuple[int, ...]:
 def _provenance(
     placement: Placement, names: Names, found: Alignment, limits: Limits, note: str
 ) -> dict[str, Any]:
-    step = {"Stage": REGISTRATION.step, "Method": found.kind, "DOI": DOI, "Parameters": limits._asdict()}
+    parameters = limits._asdict() | ({"another_session": True} if placement.borrowed else {})
+    step = {"Stage": REGISTRATION.step, "Method": found.kind, "DOI": DOI, "Parameters": parameters}
     files = [*placement.sources, placement.image, placement.labels]
     return {
         "Software": software(),

@@ -13,6 +13,7 @@ from qsmengine.cohort.plan.steps import Context
 from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects, scan_subject
 from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
+from qsmengine.cohort.select.series import with_first_structures
 from qsmengine.errors import UsageError
 from qsmengine.modalities.registry import step_names
 from qsmengine.ops.registration import MISSING, available
@@ -81,7 +82,8 @@ def plan_cohort(
     times = None if echo_times is None else tuple(float(time) for time in echo_times)
     context = Context(root, config, times, field_strength)
     chosen = choose(participants, subjects, "sub-", "--participant-label")
-    scanned = [files for subject in chosen for files in scan_subject(root, subject, ignored)]
+    visits = (with_first_structures(scan_subject(root, subject, ignored)) for subject in chosen)
+    scanned = [files for sessions_of_one in visits for files in sessions_of_one]
     scanned = _of_sessions(scanned, sessions)
     image_filter = None if filter_file is None else read_filter(filter_file)
     planner = Planner(context, images, image_filter, kinds, required=steps is not None)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 
 from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, Session, Step
 from qsmengine.cohort.plan.steps import Planned
+from qsmengine.cohort.select.series import BORROWED
 from qsmengine.io.bids import BidsName
 from qsmengine.modalities.modality import Modality
 from qsmengine.modalities.placed import Names
@@ -74,6 +75,7 @@ def registration_steps(
 def _registration(step: Step, modality: Modality, anatomy: Step, one: Planned, size: int) -> Step:
     own = 0 if one.grid is None else one.grid.size
     names = Names.of(step.outputs[0], str(step.options["name"]), modality.name)
+    borrowed = tuple(note for note in anatomy.notes if note.endswith(BORROWED))
     files = {"maps": step.outputs[0], "name": step.options["name"], "space": modality.name}
     return Step(
         name=f"{REGISTRATION}_{step.name}",
@@ -82,7 +84,14 @@ def _registration(step: Step, modality: Modality, anatomy: Step, one: Planned, s
         outputs=tuple(path.as_posix() for path in names),
         after=(step.name, anatomy.name),
         settings=step.settings,
-        options={**step.options, **files, "series": step.kind, "structures": anatomy.kind},
+        notes=borrowed,
+        options={
+            **step.options,
+            **files,
+            "borrowed": bool(borrowed),
+            "series": step.kind,
+            "structures": anatomy.kind,
+        },
         memory=_BYTES * (2 * step.voxels + 8 * own + 6 * size),
         voxels=step.voxels,
     )

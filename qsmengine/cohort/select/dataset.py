@@ -32,7 +32,8 @@ class SessionFiles:
     """Images of one session, sorted by name.
 
     `notes` lists what was left out, with reasons. `unreadable` maps the folders (POSIX, relative to the
-    dataset) that could not be read to the reason; their contents are unknown.
+    dataset) that could not be read to the reason; their contents are unknown. `borrowed` are images of another
+    session of the subject that stand in for those that this one lacks.
     """
 
     subject: str
@@ -40,6 +41,7 @@ class SessionFiles:
     files: tuple[BidsFile, ...]
     notes: tuple[str, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    borrowed: tuple[BidsFile, ...] = ()
 
     @property
     def folder(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from qsmengine.backend.device import Device
 from qsmengine.cohort.plan.build import plan_cohort
-from qsmengine.cohort.plan.model import Step
+from qsmengine.cohort.plan.model import REGISTRATION, Step
 from qsmengine.cohort.verify.compare import Difference, compare_maps
 from qsmengine.cohort.verify.recorded import (
     check_inputs,
@@ -25,9 +25,12 @@ from qsmengine.cohort.work.tasks import Place
 from qsmengine.errors import InputError, QsmengineError, describe
 from qsmengine.io.owned import private_folder
 from qsmengine.io.sidecars import read_json
+from qsmengine.ops.registration import available
 from qsmengine.report.raw import raw_dataset
 from qsmengine.report.records import ReconstructedSeries
 
+BORROWS = "_space-"
+"""Part of the names of maps whose images the session borrows from another one to register its series."""
 TOLERANCE = 0.01
 """Default of the largest difference allowed, as a fraction of a map's spread or of its voxels."""
 
@@ -125,16 +128,18 @@ class Verification:
     ) -> tuple[Step | None, str]:
         """Plan the session as its run did; return the step that writes this provenance file, or the reason."""
         _, config = configuration_of(one)
+        borrowed = BORROWS in one.stem and available()
+        kinds = [one.kind, *([REGISTRATION] if borrowed else [])]
         labels = labels_of(one)
         plan = plan_cohort(
             raw, self.out, config,
             participants=[labels["sub"]] if "sub" in labels else None,
             sessions=[labels["ses"]] if "ses" in labels else None,
-            derivatives=self.derivatives, steps=[one.kind], **overrides,
+            derivatives=self.derivatives, steps=kinds, **overrides,
         )  # fmt: skip
         steps = [step for session in plan.sessions for step in session.steps]
         step = next((step for step in steps if provenance.as_posix() in step.outputs), None)
-        problems = [text for step in steps for text in step.problems]
+        problems = [text for step in steps if step.kind == one.kind for text in step.problems]
         problems += [text for session in plan.sessions for text in session.problems]
         return step, "; ".join(problems) or "no series of the dataset leads to it"
 

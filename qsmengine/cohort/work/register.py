@@ -48,6 +48,7 @@ def register_series(
         sources=[place.bids / name for names in step.inputs.values() for name in names],
         mask=None if mask is None else place.out / mask,
         notes=step.notes,
+        borrowed=bool(step.options.get("borrowed")),
     )
     names = Names.of(*(str(step.options[key]) for key in ("maps", "name", "space")))
     with staged(place.out, place.scratch) as folder:

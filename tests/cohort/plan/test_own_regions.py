@@ -119,3 +119,28 @@ def test_the_choice_of_steps_is_respected(installed, scanned, plan):
     assert {name for name, step in steps.items() if not step.problems} == {"qsm", "anatomy"}
     steps, _ = steps_of(plan, steps=["qsm", "anatomy", "registration"])
     assert list(steps) == ["qsm", "anatomy", "registration_qsm"]
+
+
+def test_a_session_without_an_image_borrows_the_first_of_the_subject(installed, dataset, plan):
+    for session in ("1", "2", "3"):
+        dataset.gre("01", session, grid=GRID)
+    for session in ("2", "3"):
+        dataset.image(f"sub-01/ses-{session}/anat/sub-01_ses-{session}_T1w.nii.gz", grid=GRID)
+    dataset.gre("02", grid=GRID)
+    first, second, third, other = plan().sessions
+    assert [step.name for step in second.steps][:2] == ["qsm", "anatomy"]
+    assert [step.name for step in other.steps] == ["qsm"]
+    anatomy, registration, table = first.steps[1:]
+    assert anatomy.name == "anatomy_space-ses2"
+    assert anatomy.inputs == {"t1w": ("sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz",)}
+    assert "sub-01/ses-1/anat/sub-01_ses-1_space-ses2_desc-dgm_dseg.nii.gz" in anatomy.outputs
+    assert registration.after == ("qsm", "anatomy_space-ses2")
+    assert registration.notes == (
+        "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz: from another session of the subject, as this one has none",
+    )
+    assert table.outputs[0] == "sub-01/ses-1/anat/sub-01_ses-1_seg-anatomy_desc-dgm_stats.tsv"
+    assert third.steps[1].inputs == {"t1w": ("sub-01/ses-3/anat/sub-01_ses-3_T1w.nii.gz",)}
+    (alone,) = plan(sessions=["1"]).sessions
+    assert alone == first
+    (alone,) = plan(sessions=["1"], steps=["qsm"]).sessions
+    assert [step.name for step in alone.steps] == ["qsm"]
