@@ -58,13 +58,14 @@ REGISTRATION = Derived(
     "no T1-weighted image to register with, or labels on the grid of every series",
     (
         Row(
-            REFERENCE, "reference of the series", "magnitude", layout="planes", flicker=MOVED,
+            REFERENCE, "reference of the series", "magnitude", mask=MOVED, flicker=MOVED,
             flicker_label="registered T1-weighted image",
-            caption="Edge of the brain, ventricles, and sulci stay in place when the images change.",
+            caption="Edge of the brain, ventricles, and sulci stay in place when the images change. "
+            "The line is the edge of the registered brain.",
         ),
         Row(
             REFERENCE, "reference of the series, deep grey matter outlined", "magnitude",
-            outlines="desc-dgm_dseg.nii.gz",
+            mask=MOVED, outlines="desc-dgm_dseg.nii.gz",
             caption="The outlines follow the nuclei of this image, too.",
         ),
     ),

@@ -21,7 +21,7 @@ SLAB_SHARE = 0.4
 """Fraction of the available memory for a fit in slabs, after the whole did not fit."""
 
 
-_DERIVED: Mapping[str, Callable[[Step, Place, Mapping[str, Sequence[str]]], tuple[list[str], list[str]]]] = {
+DERIVED: Mapping[str, Callable[[Step, Place, Mapping[str, Sequence[str]]], tuple[list[str], list[str]]]] = {
     REGIONS: write_table,
     REGISTRATION: register_series,
 }
@@ -39,8 +39,8 @@ def run_step(step: Step, place: Place, before: Mapping[str, Sequence[str]]) -> R
     InputError, UsageError, DeviceError, OSError, MemoryError
         As raised by the run of the session.
     """
-    if step.kind in _DERIVED:
-        files, notes = _DERIVED[step.kind](step, place, before)
+    if step.kind in DERIVED:
+        files, notes = DERIVED[step.kind](step, place, before)
         return Result(tuple(files), tuple(notes), "cpu")
     modality = modality_of(step.kind)
     if modality is None:

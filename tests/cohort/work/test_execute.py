@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from qsmengine.cohort.ledger.places import Places
-from qsmengine.cohort.work import execute
+from qsmengine.cohort.plan.model import REGIONS, Step
+from qsmengine.cohort.work import compute, execute
 from qsmengine.errors import DeviceError
 from tests.cohort.one_session import attempts, run
-from tests.cohort.small import derivatives, plan_of, qsm_step
+from tests.cohort.small import derivatives, dti_step, plan_of, qsm_step
 
 
 def test_what_is_done_and_unchanged_is_not_done_again(bids, out):
@@ -41,6 +42,22 @@ def test_a_changed_input_runs_its_step_again_and_no_other(bids, out):
     path.write_text(path.read_text().replace("1000", "1010"))
     assert run(bids, out).ran == ("dti",)
     assert attempts(out) == {"qsm": 1, "dti": 2}
+
+
+def test_a_step_uses_what_succeeded_and_runs_again_when_more_does(bids, out, monkeypatch):
+    seen = []
+
+    def tabulate(step, place, before):
+        seen.append(set(before))
+        return [], []
+
+    monkeypatch.setitem(cast("dict[str, Any]", compute.DERIVED), REGIONS, tabulate)
+    table = Step(name="regions", kind=REGIONS, inputs={}, after=("dti",), uses=("qsm", "absent"))
+    broken = qsm_step("00").model_copy(update={"problems": ("no phase",)})
+    record = run(bids, out, steps=(broken, dti_step("00"), table)).record
+    assert [record.steps[name].state for name in ("qsm", "dti", "regions")] == ["blocked", "done", "done"]
+    assert run(bids, out, steps=(qsm_step("00"), dti_step("00"), table)).ran == ("qsm", "regions")
+    assert seen == [{"dti"}, {"dti", "qsm"}]
 
 
 def test_a_sidecar_above_that_changes_runs_its_step_again(bids, out):
