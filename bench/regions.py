@@ -37,7 +37,7 @@ from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.anatomy.structures import NUMBERS
 
 KEY = "sub-01"
-SERIES = {"gre": "anat", "dwi": "dwi", "dsc": "perf"}
+SERIES = ("gre", "dwi", "dsc")
 
 
 class _Truth(NamedTuple):
@@ -92,8 +92,8 @@ def _print_accuracy(head: VirtualHead, out: Path) -> None:
     truth = _Truth(head.truth["structural_labels"].array.astype(np.int32), Transform(placed.motion))
     voxels = np.argwhere(np.isin(head.labels, NUMBERS))
     points = np.asarray(voxels @ head.grid.affine[:3, :3].T + head.grid.affine[:3, 3], dtype=np.float64)
-    for name, folder in SERIES.items():
-        path = out / KEY / folder / f"{KEY}_from-T1w_to-{name}_mode-image_xfm.txt"
+    for name in SERIES:
+        path = out / KEY / "anat" / f"{KEY}_from-T1w_to-{name}_mode-image_xfm.txt"
         if path.is_file():
             off = Transform(read_matrix(path))(points) - truth.motion(points)
             print(f"{name}: off by {np.linalg.norm(off, axis=1).mean():.2f} mm")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from qsmengine.io.bids import BidsName
+from qsmengine.pipeline.outputs.maps import sidecar_of
 from qsmengine.records import record
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Structures:
     lut: str
 
 
+FOLDER = "anat"
+"""BIDS folder of what comes from a T1-weighted image, whatever the grid."""
 DIFFERENT = ("echo", "part", "desc", "label", "model", "param")
 """Entities in which the maps of one series differ."""
 
@@ -71,7 +74,7 @@ class Names:
     series
         BIDS name of the maps of the series, without the entities in which they differ.
     folder
-        Their folder.
+        Folder of the files.
     space
         Name of the grid: that of the modality.
     """
@@ -82,9 +85,9 @@ class Names:
 
     @classmethod
     def of(cls, maps: str, raw: str, space: str) -> Names:
-        """Return the files next to a map of the series (a path) whose raw images are named like `raw`."""
+        """Return the files of a series from the path of one of its maps and the name of its raw images."""
         entities = {k: v for k, v in BidsName.parse(maps).entities.items() if k not in DIFFERENT}
-        return cls(BidsName(entities, BidsName.parse(raw).suffix), Path(maps).parent, space)
+        return cls(BidsName(entities, BidsName.parse(raw).suffix), Path(maps).parent.parent / FOLDER, space)
 
     def _path(self, suffix: str, extension: str, **entities: str) -> Path:
         name = self.series.derivative(suffix, drop=(), extension=extension, **entities)
@@ -123,4 +126,6 @@ class Names:
 
     def __iter__(self) -> Iterator[Path]:
         """Yield every file."""
-        yield from (self.transform, self.reference, self.moved, self.labels, self.table, self.provenance)
+        images = self.moved, self.labels
+        yield from (self.transform, self.reference, *images, *map(sidecar_of, images), self.table)
+        yield self.provenance

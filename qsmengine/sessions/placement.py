@@ -21,12 +21,14 @@ from qsmengine.modalities.derived import REGISTRATION
 from qsmengine.modalities.placed import Names
 from qsmengine.ops.alignment import Alignment, Limits, align
 from qsmengine.ops.transforms import Transform, Volume, boxed_fractions, bring, most_of
+from qsmengine.pipeline.outputs.maps import sidecar_of
 from qsmengine.pipeline.outputs.provenance import describe_input, software
 from qsmengine.records import record
 from qsmengine.sessions.registration import check_facts
 
 MARGIN = 3.0
 """Distance from the brain mask [mm] within which the series' reference counts."""
+DESCRIPTION = "labels of the deep grey matter, in the numbers of FreeSurfer"
 DOI = "10.1016/j.neuroimage.2010.09.025"
 
 
@@ -93,6 +95,9 @@ def place_structures(
     write_image(folder / names.moved, bring(image, source, grid, found.transform, order=3), grid)
     write_image(folder / names.labels, native, grid)
     write_text(folder / names.table, placement.table.read_text(encoding="utf-8"))
+    shared = {"SpatialReference": f"bids::{names.reference.as_posix()}", "Sources": [placement.image.name]}
+    write_json(folder / sidecar_of(names.moved), {**shared, "SkullStripped": True})
+    write_json(folder / sidecar_of(names.labels), {**shared, "Description": DESCRIPTION})
     note = _note(placement, found)
     write_json(folder / names.provenance, _provenance(placement, names, found, limits, note))
     return [note]

@@ -40,7 +40,7 @@ def test_every_series_is_registered_and_one_table_holds_the_maps(installed, scan
         "regions_seg-anatomy",
     ]
     assert steps["registration_dti"].after == ("dti", "anatomy")
-    assert "sub-01/dwi/sub-01_from-T1w_to-dwi_mode-image_xfm.txt" in steps["registration_dti"].outputs
+    assert "sub-01/anat/sub-01_from-T1w_to-dwi_mode-image_xfm.txt" in steps["registration_dti"].outputs
     assert "sub-01/anat/sub-01_space-gre_desc-dgm_dseg.nii.gz" in steps["registration_qsm"].outputs
     table = steps["regions_seg-anatomy"]
     assert table.outputs[0] == "sub-01/anat/sub-01_seg-anatomy_desc-dgm_stats.tsv"
@@ -85,7 +85,7 @@ def test_two_series_of_a_kind_have_a_table_each(installed, scanned, plan):
     tables = [step for step in steps.values() if step.kind == "regions"]
     ending = "seg-anatomy_desc-dgm_stats.tsv"
     assert {step.name: step.outputs[0] for step in tables} == {
-        "regions_seg-anatomy": f"sub-01/dwi/sub-01_{ending}",
+        "regions_seg-anatomy": f"sub-01/anat/sub-01_{ending}",
         "regions_seg-anatomy_qsm": f"sub-01/anat/sub-01_space-gre_{ending}",
         "regions_seg-anatomy_qsm_acq-fine": f"sub-01/anat/sub-01_acq-fine_space-gre_{ending}",
     }

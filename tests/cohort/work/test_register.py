@@ -110,6 +110,8 @@ def test_files_name_their_origin(aligned, place):
     labels = read_image(place.out / "sub-01/anat/sub-01_space-gre_desc-dgm_dseg.nii.gz", dtype=np.int16)
     assert labels.grid.matches(GRID)
     assert set(np.unique(labels.array)) == {0, 10, 49}
+    sidecar = json.loads((place.out / "sub-01/anat/sub-01_space-gre_desc-brain_T1w.json").read_text())
+    assert sidecar["SpatialReference"] == "bids::sub-01/anat/sub-01_space-gre_desc-reference_MEGRE.nii.gz"
     table_of(place, files)
     dictionary = json.loads((place.out / TABLE.outputs[1]).read_text())
     assert "sub-01_desc-dgm_dseg.nii.gz" in dictionary["index"]["Description"]
