@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -159,6 +160,7 @@ def write_image(
     intent: str | None = None,
     description: str = "",
     xform_code: int = 1,
+    part: tuple[slice, ...] | None = None,
 ) -> None:
     """Write a NIfTI-1 image atomically: float32 (integers for masks and labels), slope 1, intercept 0.
 
@@ -176,6 +178,8 @@ def write_image(
         (x, y, z, component) is written with five dimensions.
     xform_code
         Meaning of the affine (1 scanner, 2 aligned, 3 Talairach, 4 MNI).
+    part
+        Part of the grid that `array` covers; the image is 0 elsewhere. None: all of it.
 
     Raises
     ------
@@ -188,19 +192,23 @@ def write_image(
     array = np.asarray(array)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError("images are written as .nii or .nii.gz", source=path)
-    if array.ndim not in {3, 4} or tuple(array.shape[:3]) != grid.shape:
-        raise InputError(f"array of shape {array.shape} does not fit a grid of {grid.shape}", source=path)
-    if max(array.shape) > 32767:
-        raise InputError(f"{array.shape} has a side too long for NIfTI-1", source=path)
+    covered = grid.shape if part is None else tuple(side.stop - side.start for side in part)
+    if array.ndim not in {3, 4} or tuple(array.shape[:3]) != covered:
+        raise InputError(f"array of shape {array.shape} does not fit a grid of {covered}", source=path)
+    shape = (*grid.shape, *array.shape[3:])
+    if max(shape) > 32767:
+        raise InputError(f"{shape} has a side too long for NIfTI-1", source=path)
     dtype = _written_type(array, path)
-    header = _make_header(array.shape, dtype, grid, intent, description, xform_code)
+    header = _make_header(shape, dtype, grid, intent, description, xform_code)
     chunks: Iterator[Buffer] = _image_bytes(header, array, dtype)
+    if covered != grid.shape and part is not None:
+        chunks = _padded_bytes(header, array, dtype, grid.shape, part)
     if path.name.endswith(".gz"):
         chunks = compressed(chunks)
 
     def check(temporary: Path) -> None:
         found, found_grid = read_header(temporary)
-        same_size = found.n_bytes == array.size * dtype.itemsize
+        same_size = found.n_bytes == math.prod(shape) * dtype.itemsize
         if found.dtype != dtype or not same_size or not found_grid.matches(grid, STORED):
             raise OSError(f"{temporary}: the header read back differs from the one written")
 
@@ -290,6 +298,24 @@ def _image_bytes(header: NiftiHeader, array: Array, dtype: np.dtype[Any]) -> Ite
         for volume in volumes:
             for start in range(0, volume.shape[2], depth):
                 slab = np.asfortranarray(volume[:, :, start : start + depth], dtype=dtype)
+                yield slab.reshape(-1, order="F").data.cast("B")
+
+
+def _padded_bytes(
+    header: NiftiHeader, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...], part: tuple[slice, ...]
+) -> Iterator[Buffer]:
+    """Yield an image of `shape` that is 0 outside `part`."""
+    yield header.block + b"\0\0\0\0"
+    volumes = [array] if array.ndim == 3 else [array[..., v] for v in range(array.shape[3])]
+    depth = max(16, BLOCK // max(1, shape[0] * shape[1]))
+    x, y, z = part
+    with np.errstate(over="ignore"):
+        for volume in volumes:
+            for start in range(0, shape[2], depth):
+                slab = np.zeros((*shape[:2], min(depth, shape[2] - start)), dtype, order="F")
+                first, last = max(start, z.start), min(start + depth, z.stop)
+                if first < last:
+                    slab[x, y, first - start : last - start] = volume[:, :, first - z.start : last - z.start]
                 yield slab.reshape(-1, order="F").data.cast("B")
 
 

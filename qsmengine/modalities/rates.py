@@ -29,7 +29,15 @@ class RateEvidence:
         """Return a map (voxel,) in the brain, None if the run did not make it."""
         if name not in self.result.maps:
             return None
-        return np.asarray(to_numpy(self.result[name]).T[self.brain], dtype=np.float32)
+        if name not in self._seen:
+            found = self.result.compact(name)
+            array = np.ascontiguousarray(to_numpy(found.array).T, dtype=np.float32)
+            self._seen[name] = array[self.brain[found.part[::-1]]]
+        return self._seen[name]
+
+    @cached_property
+    def _seen(self) -> dict[str, npt.NDArray[np.float32]]:
+        return {}
 
 
 Value = Callable[[RateEvidence], float | None]

@@ -302,3 +302,17 @@ def test_interpolated_labels_are_refused_with_a_way_out(save):
     labels[2, 2, 2] = 2.75
     with pytest.raises(InputError, match=r"up to 0\.25 off whole numbers.*nearest neighbours"):
         read_image(save("l.nii", labels), dtype=np.int32)
+
+
+@pytest.mark.parametrize("components", [(), (2,)])
+def test_a_part_of_the_grid_is_written_as_the_whole_image_with_zeros(tmp_path, rng, components):
+    grid = Grid.from_voxel_size((7, 6, 40), (1.0, 1.0, 1.0))
+    part = (slice(2, 6), slice(1, 4), slice(5, 38))
+    values = rng.normal(size=(4, 3, 33, *components)).astype(np.float32)
+    whole = np.zeros((*grid.shape, *components), np.float32)
+    whole[part] = values
+    write_image(tmp_path / "part.nii.gz", values, grid, part=part)
+    write_image(tmp_path / "whole.nii.gz", whole, grid)
+    assert (tmp_path / "part.nii.gz").read_bytes() == (tmp_path / "whole.nii.gz").read_bytes()
+    with pytest.raises(InputError, match="does not fit a grid"):
+        write_image(tmp_path / "other.nii.gz", whole, grid, part=part)

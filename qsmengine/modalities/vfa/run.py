@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, LATER, SINGLE
 from qsmengine.modalities.vfa.stages import FIT, plan_vfa
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
+from qsmengine.pipeline.run.frames import Maps
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
@@ -113,7 +114,8 @@ def run_vfa(
     found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
     _check_fit(found)
     if b1 is not None:
-        found = replace(found, maps={**found.maps, "b1": state["b1"]}, units={**found.units, "b1": "1"})
+        maps = cast("Maps", found.maps).including("b1", state["b1"])
+        found = replace(found, maps=maps, units={**found.units, "b1": "1"})
     return replace(found, notes=(*found.notes, *_band_notes(found)))
 
 
@@ -152,8 +154,9 @@ def _check_fit(found: VfaMaps) -> None:
     record = found.record(FIT.section)
     params = None if record is None else record.step.params
     if isinstance(params, LinearParams):
-        check_limits(found["r1"], (1.0 / params.t1_max, params.r1_max), "R1 [1/s]", TABLES_DIFFER)
-        check_certainty(found["r1"], found["r1_sd"], "R1", TABLES_DIFFER)
+        r1, r1_sd = (found.compact(name).array for name in ("r1", "r1_sd"))  # of one method: in the same part
+        check_limits(r1, (1.0 / params.t1_max, params.r1_max), "R1 [1/s]", TABLES_DIFFER)
+        check_certainty(r1, r1_sd, "R1", TABLES_DIFFER)
 
 
 def _band_notes(found: VfaMaps) -> list[str]:

@@ -152,22 +152,34 @@ def _write_maps(
     """
     written: list[Path] = []
     mask = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
-    outside = cache(lambda order: None if mask is None else np.asarray(mask, order=order))
+
+    @cache
+    def outside(order: Literal["C", "F"], *ends: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        part = tuple(slice(*end) for end in ends)
+        return None if mask is None else np.asarray(mask[part], order=order)
 
     def jobs() -> Iterator[Callable[[], None]]:
         for product in products:
             if product.map not in result.maps:
                 continue
-            array, unit = _in_file_unit(result, product)
+            array, part, unit = _in_file_unit(result, product)
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
             metadata |= {**estimation(result, product.map), **more(result, product.map)}
             order: Literal["C", "F"] = "F" if array.T.flags.c_contiguous else "C"
-            coverage = partial(_coverage, product, array, outside(order))
+            beyond = outside(order, *((side.start, side.stop) for side in part))
+            coverage = partial(_coverage, product, array, beyond)
             description = f"{product.map} [{unit}]"
             written.extend((path, sidecar_of(path)))
             yield partial(
-                write_map, folder / path, array, result.grid, metadata, later=coverage, description=description
+                write_map,
+                folder / path,
+                array,
+                result.grid,
+                metadata,
+                later=coverage,
+                description=description,
+                part=part,
             )
 
     write_together(jobs(), meanwhile)
@@ -183,9 +195,13 @@ def write_map(
     later: Callable[[], Mapping[str, Any]] = dict,
     description: str = "",
     intent: str | None = None,
+    part: tuple[slice, ...] | None = None,
 ) -> None:
-    """Write an image and its sidecar; `later` returns metadata that take time to find."""
-    write_image(path, array, grid, description=description, intent=intent)
+    """Write an image and its sidecar; `later` returns metadata that take time to find.
+
+    `part` is that of :func:`qsmengine.io.nifti.write_image`.
+    """
+    write_image(path, array, grid, description=description, intent=intent, part=part)
     write_json(sidecar_of(path), {**metadata, **later()})
 
 
@@ -199,12 +215,14 @@ def provenance_path(naming: Naming, kind: str) -> Path:
     return naming.path("prov", {"desc": kind}, ".json")
 
 
-def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any], str]:
-    array = to_numpy(result[product.map])
+def _in_file_unit(result: RunResult, product: Product) -> tuple[npt.NDArray[Any], tuple[slice, ...], str]:
+    """Return a map in the unit of its file, the part of the grid that it covers, and the unit."""
+    found = result.compact(product.map)
+    array = to_numpy(found.array)
     if not product.is_field:
-        return array, result.units[product.map]
+        return array, found.part, result.units[product.map]
     factor = np.float32(hz_per_ppm(result.grid.required_field_strength))
-    return np.where(np.isfinite(array), array * factor, np.float32(0)), "Hz"
+    return np.where(np.isfinite(array), array * factor, np.float32(0)), found.part, "Hz"
 
 
 def common_metadata(

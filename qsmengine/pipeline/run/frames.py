@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,18 @@ MARGIN = 2
 WORTHWHILE = 0.8
 """Largest share of the image that the box may fill."""
 MASK = "brain_mask"
+
+
+class Compact(NamedTuple):
+    """Array on a part of the image's grid, outside of which it is 0."""
+
+    array: Array
+    part: tuple[slice, ...]
+
+
+def whole_image(array: Array) -> Compact:
+    """Return an array that fills the image's grid."""
+    return Compact(array, tuple(slice(0, n) for n in array.shape[:3]))
 
 
 class Frames:
@@ -80,6 +92,12 @@ class Frames:
         whole = self.get(name, part=False)
         self._part.pop(name, None)
         return whole
+
+    def compact(self, name: str) -> Compact:
+        """Return an array where it may differ from 0, without bringing it to the image's grid."""
+        if name in self._part and name not in self._whole and self._part[name].ndim >= 3:
+            return Compact(self._part[name], self._mask_box())
+        return whole_image(self.get(name, part=False))
 
     def put(self, name: str, value: Any, *, part: bool) -> None:
         """Store an array; it replaces any array of the same name on either grid."""
@@ -172,6 +190,18 @@ class Maps(Mapping[str, Array]):
             raise KeyError(name)
         array: Array = self._frames.settle(name)
         return array
+
+    def compact(self, name: str) -> Compact:
+        """Return a map where it may differ from 0, without bringing it to the image's grid."""
+        return self._frames.compact(name)
+
+    def including(self, name: str, array: Array) -> Maps:
+        """Return these maps and another one on the image's grid."""
+        self._frames.put(name, array, part=False)
+        return Maps(self._frames, (*self._names, name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -11,6 +11,7 @@ from qsmengine.data import Array
 from qsmengine.errors import DeviceError
 from qsmengine.grid import Grid, Vector3
 from qsmengine.on_demand import later
+from qsmengine.pipeline.run.frames import Compact, Maps, whole_image
 from qsmengine.pipeline.run.plan import PlanStep
 from qsmengine.records import record
 from qsmengine.solvers.stopping import SolverStatus
@@ -55,6 +56,10 @@ class RunResult:
     def __getitem__(self, name: str) -> Array:
         """Return the map called `name`."""
         return self.maps[name]
+
+    def compact(self, name: str) -> Compact:
+        """Return a map (part of x, y, z[, component]) with the part of the grid outside of which it is 0."""
+        return self.maps.compact(name) if isinstance(self.maps, Maps) else whole_image(self.maps[name])
 
     @property
     def seconds(self) -> float:

@@ -181,3 +181,20 @@ def test_the_grid_of_a_box_keeps_its_field_strength_and_scale(grid):
     box = (slice(2, 9), slice(0, 5), slice(3, 20))
     found = cropped_grid(grid.replace(length_scale=0.5), box)
     assert (found.shape, found.field_strength, found.length_scale) == ((7, 5, 17), 3.0, 0.5)
+
+
+def test_a_compact_map_is_not_brought_to_the_image(grid, device, rng):
+    frames = Frames({"brain_mask": device.asarray(ball())}, grid, device)
+    frame = frames.frame(within_mask=True)
+    values = rng.random(frame.grid.shape).astype(np.float32)
+    frame["r1"] = device.asarray(values)
+    maps = Maps(frames, ("brain_mask", "r1")).including("b1", device.asarray(np.ones(SHAPE, np.float32)))
+    assert list(maps) == ["brain_mask", "r1", "b1"]
+    assert "r1" in maps
+    assert "r2" not in maps
+    found = maps.compact("r1")
+    assert found.array.shape == frame.grid.shape
+    whole = np.zeros(SHAPE, np.float32)
+    whole[found.part] = to_numpy(found.array)
+    assert np.array_equal(whole, to_numpy(maps["r1"]))
+    assert maps.compact("r1").array.shape == maps.compact("b1").array.shape == SHAPE
