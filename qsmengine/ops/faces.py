@@ -12,6 +12,7 @@ import numpy as np
 from qsmengine.backend.device import array_module
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
+from qsmengine.ops.domain import bounding_box
 
 THREADS = 2
 """Threads that compare neighbours along different axes on the CPU."""
@@ -37,13 +38,25 @@ def faces_without(mask: Array) -> Array:
 
 
 def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -> Array:
-    """Return the faces within `mask` across which `image` changes little.
+    """Return the faces within `mask` across which `image` changes little: those of :func:`without_steepest`."""
+    faces: Array = faces_within(mask) & without_steepest(image, mask, voxel_size, edges)
+    return faces
 
-    The fraction `edges` of the faces within the mask with the largest differences per mm is excluded; in a tie
-    with the steepest remaining face, faces are kept.
+
+def without_steepest(image: Array, mask: Array, voxel_size: Vector3, edges: float) -> Array:
+    """Return all faces except the steepest within `mask`.
+
+    The fraction `edges` of the faces within the mask with the largest differences of `image` per mm is
+    excluded; in a tie with the steepest remaining face, faces are kept.
     """
     xp = array_module(image)
     inside = mask != 0
+    faces: Array = xp.full(inside.shape, 0xFF, np.uint8)
+    if not bool(inside.any()):
+        return faces
+    start, stop = bounding_box(inside)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    image, inside = image[box], inside[box]
 
     def seen(axis: int) -> tuple[Array, Array, Array]:
         step, pair = _steps(image, axis, voxel_size[axis]), _both(inside, axis)
@@ -55,13 +68,14 @@ def smooth_faces(image: Array, mask: Array, voxel_size: Vector3, edges: float) -
     else:
         found = [seen(axis) for axis in range(3)]
     known = xp.concatenate([values for _, _, values in found])
-    faces: Array = xp.zeros(inside.shape, np.uint8)
     if not known.size:
         return faces
     last = max(0, round((1.0 - edges) * known.size) - 1)
     limit = xp.partition(known, last)[last]
     for axis, (step, pair, _) in enumerate(found):
-        _add(faces, axis, pair & (step <= limit))
+        _, lower = _cut(axis)
+        steep = pair & ~(step <= limit)
+        faces[box][lower] &= ~(steep.view(np.uint8) << np.uint8(axis))
     return faces
 
 

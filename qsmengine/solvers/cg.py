@@ -56,13 +56,14 @@ def solve_cg(
         q = operator(p)
         alpha = ratio(rz, dot(p, q, device), device)
         squared = step(r, q, alpha, -1.0, device)
-        z = r if preconditioner is None else preconditioner(r)
-        before, rz = rz, squared if preconditioner is None else dot(r, z, device)
-        advance(x, p, z, alpha, ratio(rz, before, device), device)
         if stopping.is_due(k):
             status = stopping.test(k, relative_norm(squared, first, device))
             if status.reason is not None:
+                step(x, p, alpha, 1.0, device)
                 break
+        z = r if preconditioner is None else preconditioner(r)
+        before, rz = rz, squared if preconditioner is None else dot(r, z, device)
+        advance(x, p, z, alpha, ratio(rz, before, device), device)
     return Solution(x, status)
 
 

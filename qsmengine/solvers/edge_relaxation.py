@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
-from qsmengine.ops.domain import bounding_box
-from qsmengine.ops.faces import faces_within, smooth_faces
+from qsmengine.ops.faces import without_steepest
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,4 @@ class EdgeRelaxation:
 
     def apply(self, x: Array, faces: Array, spacing: Vector3) -> None:
         """Remove the steepest faces of `x` from `faces` (see :mod:`qsmengine.ops.faces`), in place."""
-        if not bool(self.region.any()):
-            return
-        start, stop = bounding_box(self.region)
-        box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        region = self.region[box]
-        faces[box] &= smooth_faces(x[box], region, spacing, self.share) | ~faces_within(region)
+        faces &= without_steepest(x, self.region, spacing, self.share)

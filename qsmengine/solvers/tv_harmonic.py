@@ -9,6 +9,7 @@ import numpy as np
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import RealFFT
 from qsmengine.backend.launch import launch
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.backend.replay import Replay
 from qsmengine.backend.signatures.tv import TV_DATA_STEP, TV_HARMONIC_KSPACE_STEP
 from qsmengine.data import Array
@@ -159,9 +160,13 @@ class ReturnedResidual:
         self._split, self._fft, self._smoothing = split, fft, smoothing
         self._first = split.problem.data
         split.problem = replace(split.problem, data=self._first.copy())
-        known = split.weight2 > 0
-        mean = split.device.xp.maximum(fft.filter(split.weight2, smoothing), np.float32(1e-6))
-        self._share = known / mean
+        xp = split.device.xp
+        self._share = fft.filter(split.weight2, smoothing)
+
+        def divide(share: Array, weight2: Array) -> None:
+            xp.divide(weight2 > 0, xp.maximum(share, np.float32(1e-6)), out=share)
+
+        in_pieces(divide, (self._share, split.weight2), split.device)
         self._done = 0
 
     def count(self) -> None:
@@ -173,12 +178,20 @@ class ReturnedResidual:
     def add(self) -> None:
         """Add the filtered residual to the data."""
         split, data = self._split, self._split.problem.data
-        misfit = data - self._first
-        misfit *= split.weight2
-        misfit += np.float32(split.mu_data) * split.u
-        returned = self._fft.filter(misfit, self._smoothing)
-        returned *= self._share
-        data -= returned
+        misfit = split.device.empty(data.shape)
+        mu = np.float32(split.mu_data)
+
+        def find(misfit: Array, data: Array, first: Array, weight2: Array, u: Array) -> None:
+            split.device.xp.subtract(data, first, out=misfit)
+            misfit *= weight2
+            misfit += mu * u
+
+        def give_back(data: Array, returned: Array, share: Array) -> None:
+            returned *= share
+            data -= returned
+
+        in_pieces(find, (misfit, data, self._first, split.weight2, split.u), split.device)
+        in_pieces(give_back, (data, self._fft.filter(misfit, self._smoothing), self._share), split.device)
 
 
 class _HarmonicAdmm:

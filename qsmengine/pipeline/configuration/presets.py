@@ -24,7 +24,8 @@ _SPHERES: dict[str, Any] = {
     "inversion": {"method": "weak_harmonic", "lambda": 3.0e-5},
 }
 """Background removal by spheres; what it leaves of the background field acts like noise on the inversion."""
-_FEW = {"iterations": 21}
+_FEW = {"iterations": 14, "mu_data": 0.4, "mu_harmonic": 4.0}
+"""Few iterations of tfi; penalties that suit their number: larger ones bring the field to the data sooner."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The chain with the least error of chi in the accuracy study (docs/qsm-accuracy.md). lambda of the
@@ -37,8 +38,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "consensus": {**_ECHOES, "mask": {"method": "combined"}, **_SPHERES, **_MAPS},
     # Two gradient echoes of a FLASH sequence, as in Pontillo et al. 2019 (10.3174/ajnr.A5915).
     "double-echo-flash": {**_ECHOES, "single_step": {"method": "tfi"}, **_TWO_STEPS, **_MAPS},
-    # For a first look and for quality control: the default with 21 in place of 40 iterations. Its error of chi
-    # (nrmse) is one to two percentage points larger at 2 mm, more with calcifications (docs/qsm-accuracy.md).
+    # For a first look and for quality control: the default with 14 in place of 40 iterations. Its error of chi
+    # (nrmse) is up to a percentage point larger, more with calcifications (docs/qsm-accuracy.md).
     "fast": {
         **_ECHOES,
         "single_step": {"method": "tfi", **_FEW},

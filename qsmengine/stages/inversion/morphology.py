@@ -17,13 +17,21 @@ DARKEST = 0.05
 def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:
     """Return the faces (see :mod:`qsmengine.ops.faces`) in the total variation, on the solver's grid.
 
-    These are the faces within the mask, except for the fraction `edges` of them across which the logarithm of
-    the sum of squares of the magnitude (x, y, z, echo) changes most, and the faces outside the mask, but none
-    on its surface. The logarithm counts relative changes, so that the sensitivity of the coils does not matter.
-    Without a magnitude no face within the mask is an edge. `inside` is the mask on the solver's grid.
+    These are the faces within the mask, except for the fraction `edges` of them across which the magnitude
+    (x, y, z, echo) changes most (:func:`log_magnitude`), and the faces outside the mask, but none on its
+    surface. Without a magnitude no face within the mask is an edge. `inside` is the mask on the solver's grid.
     """
     if magnitude is None:
         return faces_within(inside) | faces_without(inside)
+    return faces_of_image(log_magnitude(magnitude, inside, domain), inside, grid, edges)
+
+
+def log_magnitude(magnitude: Array, inside: Array, domain: Domain) -> Array:
+    """Return the logarithm of the sum of squares of the magnitude (x, y, z, echo) on the solver's grid.
+
+    Its differences are relative changes, so that the sensitivity of the coils does not matter. Outside the mask
+    `inside`, on the same grid, it is 0.
+    """
     device = domain.device
     image, square = device.zeros(magnitude.shape[:3]), device.empty(magnitude.shape[:3])
     for echo in range(magnitude.shape[3]):
@@ -35,7 +43,7 @@ def counted_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: 
     if floor > 0:
         device.xp.maximum(image, np.float32(floor), out=image)
         device.xp.log(image, out=image)
-    return faces_of_image(domain.insert(image, mask), inside, grid, edges)
+    return domain.insert(image, mask)
 
 
 def faces_of_image(image: Array, inside: Array, grid: Grid, edges: float) -> Array:

@@ -57,7 +57,7 @@ from qsmengine.data import Array, check_echo_times
 from qsmengine.grid import Grid
 from qsmengine.ops.components import filled
 from qsmengine.ops.domain import Domain
-from qsmengine.ops.faces import faces_within
+from qsmengine.ops.faces import without_steepest
 from qsmengine.ops.gaussian import gaussian_response
 from qsmengine.ops.morphology import eroded
 from qsmengine.solvers.edge_relaxation import EdgeRelaxation
@@ -65,7 +65,7 @@ from qsmengine.solvers.stopping import SolverCallback, Stopping
 from qsmengine.solvers.tv_admm import PhaseError, TvProblem
 from qsmengine.solvers.tv_harmonic import HarmonicTerm, solve_tv_harmonic
 from qsmengine.solvers.uniform import UniformRegions
-from qsmengine.stages.inversion.morphology import counted_faces, faces_of_image
+from qsmengine.stages.inversion.morphology import log_magnitude
 from qsmengine.stages.inversion.total_variation import (
     LARGEST_SPREAD,
     point_spread_of,
@@ -227,7 +227,7 @@ def tfi(
     faces = penalised_faces(magnitude, region if tissue is None else whole, domain, grid, params.edges)
     if magnitude is None and params.own_edges > 0:
         first = joint.chi(faces, max(params.iterations // 2, 1))
-        faces = faces_of_image(first, whole, grid, params.own_edges) | ~faces_within(whole)
+        faces = without_steepest(first, whole, grid.voxel_size, params.own_edges)
     chi = joint.chi(faces, params.iterations, callback)
     limit = domain.insert(np.float32(params.rim_limit) * trust(weight, inner))
     chi = limit_rim(chi, whole > 0, params.rim, limit, grid.voxel_size, device)
@@ -291,8 +291,10 @@ def residual_filter(spread: float, domain: Domain, grid: Grid) -> Array | None:
 
 def penalised_faces(magnitude: Array | None, inside: Array, domain: Domain, grid: Grid, edges: float) -> Array:
     """Return all faces except those within `inside` at which the magnitude has an edge."""
-    faces: Array = counted_faces(magnitude, inside, domain, grid, edges) | ~faces_within(inside)
-    return faces
+    if magnitude is None:
+        every: Array = domain.device.xp.full(domain.shape, 0xFF, np.uint8)
+        return every
+    return without_steepest(log_magnitude(magnitude, inside, domain), inside, grid.voxel_size, edges)
 
 
 def uniform_tissue(
