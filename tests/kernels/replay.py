@@ -1,4 +1,4 @@
-"""Runs kernels of a test build on every size: `python -m tests.kernels.replay LIBRARY KERNEL...`.
+"""Runs kernels of test builds on every size: `python -m tests.kernels.replay LIBRARY=KERNEL,KERNEL...`.
 
 A process of its own, because a sanitizer's runtime must be loaded before Python.
 """
@@ -17,14 +17,16 @@ from tests.kernels.broken import BROKEN
 from tests.kernels.calling import call
 
 
-def main(library: str, *names: str) -> None:
+def main(*runs: str) -> None:
     kernels: dict[str, Kernel] = {k.name: k for k in (*all_kernels(), *BROKEN)}
-    loaded = ctypes.CDLL(library)
-    for name in names:
-        for case in SIZES:
-            rng = np.random.default_rng(7)
-            call(loaded, kernels[name], random_values(kernels[name], dimensions(kernels[name], case), rng))
-        sys.stdout.write(f"{name}\n")
+    for run in runs:
+        library, names = run.rsplit("=", 1)
+        loaded = ctypes.CDLL(library)
+        for name in names.split(","):
+            for case in SIZES:
+                rng = np.random.default_rng(7)
+                call(loaded, kernels[name], random_values(kernels[name], dimensions(kernels[name], case), rng))
+            sys.stdout.write(f"{name}\n")
 
 
 if __name__ == "__main__":

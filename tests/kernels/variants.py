@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -58,9 +58,14 @@ def load(source: Path, variant: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(build(source, variant)))
 
 
-def replay(library: Path, variant: str, kernels: Sequence[Kernel]) -> str:
-    """Run kernels on random inputs in a process with the sanitizer's runtime; returns its report or ""."""
-    command = [sys.executable, "-m", "tests.kernels.replay", str(library), *(kernel.name for kernel in kernels)]
+def replay(variant: str, libraries: Mapping[Path, Sequence[Kernel]]) -> str:
+    """Run kernels on random inputs in a process with the sanitizer's runtime; returns its report or "".
+
+    Start-up takes longer than most kernels: several libraries share a process.
+    """
+    names = {library: [kernel.name for kernel in kernels] for library, kernels in libraries.items()}
+    runs = [f"{library}={','.join(listed)}" for library, listed in names.items()]
+    command = [sys.executable, "-m", "tests.kernels.replay", *runs]
     environment = {
         **os.environ,
         "LD_PRELOAD": " ".join(_runtime(name) for name in RUNTIMES[variant]),
@@ -79,7 +84,9 @@ def replay(library: Path, variant: str, kernels: Sequence[Kernel]) -> str:
         if "unexpected memory mapping" in done.stderr or "personality" in done.stderr:
             pytest.skip("ThreadSanitizer cannot run with this machine's address randomisation")
     if done.returncode == 0:
-        assert done.stdout.split() == [kernel.name for kernel in kernels], done.stdout + done.stderr
+        assert done.stdout.split() == [n for listed in names.values() for n in listed], (
+            done.stdout + done.stderr
+        )
         return ""
     return f"{REPORT} ({done.returncode})\n{done.stderr[-6000:]}"
 
