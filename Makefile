@@ -30,6 +30,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 KERNEL_FILES := $(wildcard kernels/*.cu kernels/*.h kernels/*.cpp)
 TEST_KERNEL_FILES := $(wildcard tests/kernels/*.cu tests/emulator/*.cu bench/emulator/runtime/*)
 
+# Host code, which the CPU's tests of the same names reach too, is not repeated.
+HOST_CODE := "not (test_axes or test_units or test_storage or order_and_precision)"
 # With the older CuPy: the stand-in's own tests, every method once, one preset.
 CUPY_13 := "fast or (agrees_with_cpu and oblique) or not (test_results or test_chains or test_python_api)"
 # With a CPU library that rounds differently: the kernels and the voxelwise fits.
@@ -49,7 +51,7 @@ test: $(VENV)/.installed-dev kernels
 	@$(MAKE) --no-print-directory gpu-standin
 
 gpu-standin: $(VENV)/.installed-dev kernels
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --gpu-standin 14
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --gpu-standin 14 -k $(HOST_CODE)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --gpu-standin 13 -k $(CUPY_13) \
 	  tests/gpu_standin tests/backend tests/contract/test_results.py
 	@if [ "$$(uname -m)" = x86_64 ]; then GPU_STANDIN_VARIANT=v2 $(BIN)/python -m pytest -n $(JOBS) \
