@@ -61,7 +61,7 @@ def load(source: Path, variant: str) -> ctypes.CDLL:
 def replay(variant: str, libraries: Mapping[Path, Sequence[Kernel]]) -> str:
     """Run kernels on random inputs in a process with the sanitizer's runtime; returns its report or "".
 
-    Start-up takes longer than most kernels: several libraries share a process.
+    Start-up takes longer than most kernels: several libraries may share a process.
     """
     names = {library: [kernel.name for kernel in kernels] for library, kernels in libraries.items()}
     runs = [f"{library}={','.join(listed)}" for library, listed in names.items()]

@@ -37,9 +37,9 @@ UPPER = 140.0
 """Length of the head from its top whose centre lies near the deep structures [mm]."""
 MIDDLE_BLOCK = (112, 112, 128)
 """Voxels of the block in the middle of the head."""
-STANDARD = (168, 160, 192)
+STANDARD = (160, 160, 224)
 """Voxels of the template that contain a brain."""
-CORNER = np.array([83.5, -112.0, 84.0])
+CORNER = np.array([79.5, -128.0, 84.0])
 """Centre of the first of these voxels [mm]: left, back and top."""
 WIDER = 32
 """Voxels added to each axis if a brain does not fit."""

@@ -49,7 +49,7 @@ def test_every_preset_gives_the_same_chi_and_mask_at_any_size(head, preset):
         np.testing.assert_array_equal(found["brain_mask"], expected["brain_mask"])
         np.testing.assert_array_equal(found.mask, expected.mask)
         # Lengths in another unit change the rounding, and with it a few of the edges that `tfi` finds in chi.
-        assert error(found.chi, expected.chi, expected.mask) < 0.03
+        assert error(found.chi, expected.chi, expected.mask) < 0.035
 
 
 def test_chi_of_a_mouse_has_the_slope_of_an_adults_against_the_truth(head):
