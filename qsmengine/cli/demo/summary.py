@@ -45,8 +45,9 @@ class Summary:
         }
         write_json(out / "summary.json", content)
         self._reporter.say()
-        pictures = " and pictures (*.png)" if any(out.rglob("*.png")) else ""
-        self._reporter.say(f"{seconds:.0f} s in total; maps and tables{pictures} are in {out}")
+        drawn = any(out.rglob("*.png"))
+        what = "maps, tables, and pictures (*.png)" if drawn else "maps and tables"
+        self._reporter.say(f"{seconds:.0f} s in total; {what} are in {out}")
 
 
 def layout(rows: Sequence[Sequence[Any]]) -> list[str]:
