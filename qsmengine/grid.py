@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -160,6 +161,14 @@ class Grid:
     def replace(self, **changes: Any) -> Grid:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
+
+    def part(self, box: Sequence[slice]) -> Grid:
+        """Return the geometry of the voxels in a box: one slice per axis, with start and stop, any step."""
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.array([side.start for side in box], dtype=np.float64)
+        affine[:3, :3] *= [side.step or 1 for side in box]
+        shape = tuple(len(range(side.start, side.stop, side.step or 1)) for side in box)
+        return self.replace(shape=shape, affine=affine)
 
     @property
     def tolerance(self) -> float:

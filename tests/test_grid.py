@@ -57,3 +57,14 @@ def test_a_shift_is_judged_by_the_voxel(voxel):
     check_same_grid(Grid(one.shape, near), one, "mask.nii", "the series")
     with pytest.raises(InputError, match=r"mask\.nii: affine: .* mm apart .*resample it onto that grid"):
         check_same_grid(Grid(one.shape, far), one, "mask.nii", "the series")
+
+
+def test_a_part_has_the_places_of_its_voxels():
+    rng = np.random.default_rng()
+    grid = Grid((20, 21, 22), tilted(rng, 0.7)[0])
+    box = (slice(3, 20, 4), slice(0, 7), slice(5, 22, 3))
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)
+    wanted = index[box] @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    found = grid.part(box)
+    own = np.stack(np.meshgrid(*(np.arange(n) for n in found.shape), indexing="ij"), axis=-1)
+    np.testing.assert_allclose(own @ found.affine[:3, :3].T + found.affine[:3, 3], wanted, atol=1e-9)

@@ -12,8 +12,8 @@ from typing import Any
 from qsmengine.errors import DeviceError, InputError
 from qsmengine.io.atomic import Buffer, write_atomic
 from qsmengine.io.enhanced import divide_enhanced
-from qsmengine.io.nifti import BLOCK, compressed
 from qsmengine.io.sidecars import read_json
+from qsmengine.io.voxel_bytes import BLOCK, compressed
 
 _IDENTITY = re.compile(
     r"^Patient(?!Position$)|Physician|Operator|Institution|Address|Date|Birth|Comment|AccessionNumber"

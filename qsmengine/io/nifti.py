@@ -11,19 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io._nifti_header import NiftiHeader
 from qsmengine.io._stream import open_bytes
-from qsmengine.io.atomic import Buffer, write_atomic
+from qsmengine.io.atomic import write_atomic
 from qsmengine.io.header import MGH, ImageHeader, read_header
+from qsmengine.io.voxel_bytes import BLOCK, compressed, image_bytes
 
-BLOCK = 1 << 20
-"""Number of elements converted per block."""
-GZIP_LEVEL = 1
 STORED = 1e-3
 """Largest displacement [mm] of a grid's corners when its affine is stored in a header."""
 WHOLE = 0.05
@@ -200,9 +197,7 @@ def write_image(
         raise InputError(f"{shape} has a side too long for NIfTI-1", source=path)
     dtype = _written_type(array, path)
     header = _make_header(shape, dtype, grid, intent, description, xform_code)
-    chunks: Iterator[Buffer] = _image_bytes(header, array, dtype)
-    if covered != grid.shape and part is not None:
-        chunks = _padded_bytes(header, array, dtype, grid.shape, part)
+    chunks = image_bytes(header, array, dtype, grid.shape, None if covered == grid.shape else part)
     if path.name.endswith(".gz"):
         chunks = compressed(chunks)
 
@@ -285,55 +280,3 @@ def _make_header(
         header["qform_code"] = 0
     header["descrip"] = description.encode("ascii", "replace")[:79]
     return header
-
-
-def _image_bytes(header: NiftiHeader, array: Array, dtype: np.dtype[Any]) -> Iterator[Buffer]:
-    yield header.block + b"\0\0\0\0"
-    if array.dtype == dtype and array.flags.f_contiguous:
-        yield array.reshape(-1, order="F").data.cast("B")
-        return
-    volumes = [array] if array.ndim == 3 else [array[..., v] for v in range(array.shape[3])]
-    depth = max(16, BLOCK // max(1, array.shape[0] * array.shape[1]))
-    with np.errstate(over="ignore"):
-        for volume in volumes:
-            for start in range(0, volume.shape[2], depth):
-                slab = np.asfortranarray(volume[:, :, start : start + depth], dtype=dtype)
-                yield slab.reshape(-1, order="F").data.cast("B")
-
-
-def _padded_bytes(
-    header: NiftiHeader, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...], part: tuple[slice, ...]
-) -> Iterator[Buffer]:
-    """Yield an image of `shape` that is 0 outside `part`."""
-    yield header.block + b"\0\0\0\0"
-    volumes = [array] if array.ndim == 3 else [array[..., v] for v in range(array.shape[3])]
-    depth = max(16, BLOCK // max(1, shape[0] * shape[1]))
-    x, y, z = part
-    with np.errstate(over="ignore"):
-        for volume in volumes:
-            for start in range(0, shape[2], depth):
-                slab = np.zeros((*shape[:2], min(depth, shape[2] - start)), dtype, order="F")
-                first, last = max(start, z.start), min(start + depth, z.stop)
-                if first < last:
-                    slab[x, y, first - start : last - start] = volume[:, :, first - z.start : last - z.start]
-                yield slab.reshape(-1, order="F").data.cast("B")
-
-
-def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
-    """Compress in blocks of `BLOCK` bytes, independent of the chunks, so that equal voxels give equal bytes."""
-    engine = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
-    held = bytearray()
-    for chunk in chunks:
-        start = 0
-        if held:
-            start = min(BLOCK - len(held), len(chunk))
-            held += chunk[:start]
-            if len(held) == BLOCK:
-                yield engine.compress(held)
-                held = bytearray()
-        while len(chunk) - start >= BLOCK:
-            yield engine.compress(chunk[start : start + BLOCK])
-            start += BLOCK
-        held += chunk[start:]
-    yield engine.compress(held)
-    yield engine.flush()

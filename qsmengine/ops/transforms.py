@@ -178,9 +178,7 @@ def boxed_fractions(
     low = np.clip(np.floor(voxels.min(axis=0)).astype(int) - 1, 0, np.asarray(target.shape) - 1)
     high = np.clip(np.ceil(voxels.max(axis=0)).astype(int) + 2, low + 1, target.shape)
     x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    affine = np.array(target.affine)
-    affine[:3, 3] += affine[:3, :3] @ low
-    part = Grid((x.stop - x.start, y.stop - y.start, z.stop - z.start), affine, target.field_strength)
+    part = target.part((x, y, z))
     return Part(label_fractions(labels, grid, part, transform, numbers), (x, y, z))
 
 

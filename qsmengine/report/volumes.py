@@ -110,7 +110,7 @@ def overlay(path: Path, mask: Path | None) -> Layer:
     table = path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
     if table.is_file():
         names = {row["index"]: row["name"] for row in read_rows(table, ("index", "name"))}
-    data = _encoded(np.rint(np.nan_to_num(array[box])).astype(np.int16), _cropped(grid, box, 1))
+    data = _encoded(np.rint(np.nan_to_num(array[box])).astype(np.int16), grid.part(box))
     return Layer("regions" if names else "mask", "", "random" if names else "red", 0.0, 1.0, 1.0, data, names)
 
 
@@ -128,7 +128,7 @@ def _layer(panel: Panel, mask: Path | None, stride: int) -> Layer:
     low, high = (thousand * edge for edge in window) if window else _automatic(values)
     stored = np.clip(np.rint(values / step), -LARGEST, LARGEST).astype(np.int16)
     unit = "ppb" if style.unit == "ppm" else style.unit
-    data = _encoded(stored, _cropped(grid, box, stride))
+    data = _encoded(stored, grid.part([slice(side.start, side.stop, stride) for side in box]))
     return Layer(panel.label, unit, style.colours, low, high, step, data, {})
 
 
@@ -152,14 +152,6 @@ def _box(mask: Path | None, grid: Grid, source: Path) -> Box:
     edges = zip(low, high, grid.shape, strict=True)
     first, second, third = (slice(max(0, int(a)), min(edge, int(b))) for a, b, edge in edges)
     return first, second, third
-
-
-def _cropped(grid: Grid, box: Box, stride: int) -> Grid:
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ np.array([part.start for part in box], dtype=np.float64)
-    affine[:3, :3] *= stride
-    first, second, third = (len(range(part.start, part.stop, stride)) for part in box)
-    return Grid((first, second, third), affine)
 
 
 def _encoded(array: npt.NDArray[np.int16], grid: Grid) -> str:

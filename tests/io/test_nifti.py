@@ -15,7 +15,8 @@ from nibabel.eulerangles import euler2mat
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io import read_image, read_stored, write_image
-from qsmengine.io.nifti import BLOCK, scale_stored
+from qsmengine.io.nifti import scale_stored
+from qsmengine.io.voxel_bytes import BLOCK
 
 OBLIQUE = nib.affines.from_matvec(euler2mat(0.3, -0.2, 0.1) @ np.diag([-0.8, 0.9, 2.5]), [3.0, -20.0, 11.0])
 

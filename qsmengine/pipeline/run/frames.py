@@ -67,7 +67,7 @@ class Frames:
         if within_mask and MASK in self:
             box = self._mask_box()
             if math.prod(part.stop - part.start for part in box) <= WORTHWHILE * self._grid.size:
-                return Frame(self, part=True, grid=cropped_grid(self._grid, box))
+                return Frame(self, part=True, grid=self._grid.part(box))
         return Frame(self, part=False, grid=self._grid)
 
     def get(self, name: str, *, part: bool) -> Any:
@@ -208,10 +208,3 @@ class Maps(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._names)
-
-
-def cropped_grid(grid: Grid, box: tuple[slice, ...]) -> Grid:
-    """Return the geometry of a box of voxels."""
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ np.array([part.start for part in box], dtype=np.float64)
-    return grid.replace(shape=tuple(part.stop - part.start for part in box), affine=affine)

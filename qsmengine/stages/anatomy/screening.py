@@ -29,6 +29,7 @@ from qsmengine.grid import Grid, Vector3
 from qsmengine.ops.domain import bounding_box
 from qsmengine.ops.legendre import LegendreBasis, spread_voxels
 from qsmengine.ops.morphology import dilated, eroded
+from qsmengine.ops.noise_level import NORMAL
 from qsmengine.ops.transforms import Volume
 from qsmengine.stages.anatomy.network import CLASSES
 from qsmengine.stages.anatomy.structures import Segmentation
@@ -52,7 +53,6 @@ VOXELS = 40_000
 """Most voxels to which the field is fitted."""
 LEAST = 1000
 """Least number of voxels of normal-appearing white matter, and of cortex."""
-MAD = 1.4826
 
 Mask = npt.NDArray[np.bool_]
 
@@ -84,7 +84,7 @@ def screen(flair: Volume, grid: Grid, found: Segmentation, device: Device) -> Sc
             raise InputError(f"{where.sum()} voxels of {name}; screening needs {LEAST}", field="flair")
     even = image / _field(image, normal, device)
     middle = float(np.median(even[normal]))
-    spread = MAD * float(np.median(np.abs(even[normal] - middle)))
+    spread = NORMAL * float(np.median(np.abs(even[normal] - middle)))
     layer = max(part.voxel_size)
     apart = white & ~_near(dilated, cortex | ventricles, layer, part, device)
     starts = _large(apart & (even > np.percentile(even[cortex], LEVEL) + HIGH * spread), part)
@@ -96,13 +96,8 @@ def screen(flair: Volume, grid: Grid, found: Segmentation, device: Device) -> Sc
 
 def _box(brain: Mask, grid: Grid) -> tuple[tuple[slice, ...], Grid]:
     """Return the smallest box around the brain mask, and its grid."""
-    low, high = bounding_box(brain)
-    affine = np.array(grid.affine)
-    affine[:3, 3] += affine[:3, :3] @ np.asarray(low)
-    x, y, z = (int(b - a) for a, b in zip(low, high, strict=True))
-    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), grid.replace(
-        shape=(x, y, z), affine=affine
-    )
+    box = tuple(slice(int(a), int(b)) for a, b in zip(*bounding_box(brain), strict=True))
+    return box, grid.part(box)
 
 
 def _near(
@@ -129,7 +124,7 @@ def _field(flair: Volume, normal: Mask, device: Device) -> Volume:
     for _ in range(ROUNDS):
         coefficients = np.asarray(np.linalg.lstsq(columns[kept], log[kept], rcond=None)[0], dtype=np.float64)
         rest = log - columns @ coefficients
-        limit = OUTLIER * MAD * float(np.median(np.abs(rest[kept])))
+        limit = OUTLIER * NORMAL * float(np.median(np.abs(rest[kept])))
         kept = np.abs(rest) <= max(limit, 1e-9)
     field = np.clip(to_numpy(basis.image(coefficients, device)), log.min(), log.max())
     return np.asarray(np.exp(field), dtype=np.float32)

@@ -100,13 +100,10 @@ def thalamus() -> Thalamus:
     found = np.argwhere(array > 0)
     low, high = found.min(axis=0) - 2 * STEP, found.max(axis=0) + 2 * STEP + 1
     box = tuple(slice(int(a), int(b), STEP) for a, b in zip(low, high, strict=True))
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ low
-    affine[:3, :3] *= STEP
     labels = np.ascontiguousarray(array[box])
     table = load_label_table("thalamus-hcp")
     parts = {(label.name, label.hemisphere): label.index for label in table.labels}
-    return Thalamus(labels, Grid((labels.shape[0], labels.shape[1], labels.shape[2]), affine), parts)
+    return Thalamus(labels, grid.part(box), parts)
 
 
 def draw_group(

@@ -10,7 +10,7 @@ import pytest
 from bench.inputs.heads import head
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.grid import Grid
-from qsmengine.pipeline.run.frames import MARGIN, Frames, Maps, cropped_grid
+from qsmengine.pipeline.run.frames import MARGIN, Frames, Maps
 from qsmengine.stages.registry import all_methods
 
 SHAPE, TIMES = (30, 28, 26), (0.004, 0.009, 0.014, 0.019)
@@ -179,7 +179,7 @@ def test_a_mask_that_fills_the_image_is_not_cut_out(grid, device):
 
 def test_the_grid_of_a_box_keeps_its_field_strength_and_scale(grid):
     box = (slice(2, 9), slice(0, 5), slice(3, 20))
-    found = cropped_grid(grid.replace(length_scale=0.5), box)
+    found = grid.replace(length_scale=0.5).part(box)
     assert (found.shape, found.field_strength, found.length_scale) == ((7, 5, 17), 3.0, 0.5)
 
 

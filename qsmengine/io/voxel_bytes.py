@@ -1,0 +1,77 @@
+"""Bytes of an image file: header and voxels, slab by slab, and their reproducible compression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from isal import isal_zlib
+
+from qsmengine.data import Array
+from qsmengine.io._nifti_header import NiftiHeader
+from qsmengine.io.atomic import Buffer
+
+BLOCK = 1 << 20
+"""Number of elements converted, or bytes compressed, per block."""
+GZIP_LEVEL = 1
+
+
+def image_bytes(
+    header: NiftiHeader,
+    array: Array,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    part: tuple[slice, ...] | None,
+) -> Iterator[Buffer]:
+    """Yield an image of `shape` (x, y, z) that holds `array` (x, y, z[, volume]) in `part`, and is 0 elsewhere.
+
+    `part` None: `array` fills the image.
+    """
+    yield header.block + b"\0\0\0\0"
+    if part is None and array.dtype == dtype and array.flags.f_contiguous:
+        yield array.reshape(-1, order="F").data.cast("B")
+        return
+    volumes = [array] if array.ndim == 3 else [array[..., v] for v in range(array.shape[3])]
+    depth = max(16, BLOCK // max(1, shape[0] * shape[1]))
+    with np.errstate(over="ignore"):
+        for volume in volumes:
+            for start in range(0, shape[2], depth):
+                stop = min(start + depth, shape[2])
+                if part is None:
+                    slab = np.asfortranarray(volume[:, :, start:stop], dtype=dtype)
+                else:
+                    slab = _padded(volume, dtype, (*shape[:2], stop - start), start, part)
+                yield slab.reshape(-1, order="F").data.cast("B")
+
+
+def _padded(
+    volume: Array, dtype: np.dtype[Any], shape: tuple[int, ...], start: int, part: tuple[slice, ...]
+) -> Array:
+    """Return the slab of an image from plane `start` on that is 0 outside `part`."""
+    slab = np.zeros(shape, dtype, order="F")
+    x, y, z = part
+    first, last = max(start, z.start), min(start + shape[2], z.stop)
+    if first < last:
+        slab[x, y, first - start : last - start] = volume[:, :, first - z.start : last - z.start]
+    return slab
+
+
+def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
+    """Compress in blocks of `BLOCK` bytes, independent of the chunks, so that equal voxels give equal bytes."""
+    engine = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
+    held = bytearray()
+    for chunk in chunks:
+        start = 0
+        if held:
+            start = min(BLOCK - len(held), len(chunk))
+            held += chunk[:start]
+            if len(held) == BLOCK:
+                yield engine.compress(held)
+                held = bytearray()
+        while len(chunk) - start >= BLOCK:
+            yield engine.compress(chunk[start : start + BLOCK])
+            start += BLOCK
+        held += chunk[start:]
+    yield engine.compress(held)
+    yield engine.flush()
