@@ -23,8 +23,9 @@ def people(ages):
 
 @pytest.mark.parametrize("wrong", [1, 11])
 def test_ages_in_months_among_years_are_found_up_to_half_of_them(wrong):
-    ages = np.random.default_rng().uniform(20, 70, 24)
-    ages[:wrong] *= 12
+    rng = np.random.default_rng()
+    ages = rng.uniform(20, 70, 24)
+    ages[:wrong] = rng.uniform(40, 70, wrong) * 12  # beyond ten robust deviations of any ages of 20 to 70 years
     rows = distant_rows(people(ages), ("age", "sex"))
     far = np.abs(ages - np.median(ages)) > 14.826 * np.median(np.abs(ages - np.median(ages)))
     assert [row["participant_id"] for row in rows] == [f"sub-{i}" for i in np.flatnonzero(far)]
