@@ -228,6 +228,8 @@ class Modality:
         Settings -> roles of derivative images that they require ("labels", "r2").
     optional_roles
         Roles of derivative images that are used where a session has one on the grid of its series ("lesions").
+    companions
+        Role -> suffix of raw images that a series uses where its session, or the subject, has one ("flair").
     reference
         Image of a series that is registered with the session's T1-weighted image; None: it is not registered.
     structures
@@ -273,6 +275,7 @@ class Modality:
     queries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra_roles: Callable[[Mapping[str, object]], tuple[str, ...]] = _nothing
     optional_roles: tuple[str, ...] = ()
+    companions: Mapping[str, str] = field(default_factory=dict)
     reference: Reference | None = None
     structures: Structures | None = None
     in_slabs: bool = False

@@ -18,7 +18,7 @@ from qsmengine.cohort.plan.steps import Context, Planned, plan_step
 from qsmengine.cohort.select.dataset import SessionFiles
 from qsmengine.cohort.select.filters import ImageFilter
 from qsmengine.cohort.select.segmentations import Derivatives
-from qsmengine.cohort.select.series import borrowed_series, group_series
+from qsmengine.cohort.select.series import borrowed_series, group_series, with_companions
 from qsmengine.modalities.registry import all_modalities, description_of, step_names
 from qsmengine.ops.registration import available
 from qsmengine.pipeline.configuration.config import validate
@@ -67,6 +67,8 @@ class Planner:
         series, notes = group_series(files)
         borrowed = borrowed_series(files) if REGISTRATION in self.kinds and available() else []
         series = [one for one in [*series, *(borrowed if series else [])] if one.kind in self.kinds]
+        series, more = with_companions(series, files, self.kinds)
+        notes += more
         images, more = self.derivatives.find(files.subject, files.session) if series else ([], [])
         notes += more
         planned = [

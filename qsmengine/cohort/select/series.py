@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from qsmengine.cohort.select.dataset import SessionFiles
@@ -12,27 +12,59 @@ from qsmengine.modalities.series import Series
 
 
 def with_first_structures(sessions: Sequence[SessionFiles]) -> list[SessionFiles]:
-    """Return the sessions of a subject; those without an image to segment borrow the first.
+    """Return the sessions of a subject; those without an image to segment, or a companion, borrow the first.
 
     The first is that whose label comes first, whatever sessions are selected.
     """
-    suffixes = {
-        s for modality in all_modalities() if modality.structures is not None for s in modality.suffixes
-    }
-    own = {files.session: _of_suffixes(files, suffixes) for files in sessions}
-    first = next((found for found in own.values() if found), ())
-    return [files if own[files.session] else replace(files, borrowed=first) for files in sessions]
+    known = [modality for modality in all_modalities() if modality.structures is not None]
+    kinds = [{suffix for modality in known for suffix in modality.suffixes}]
+    kinds += [{suffix} for modality in known for suffix in modality.companions.values()]
+    found = list(sessions)
+    for suffixes in kinds:
+        own = [_of_suffixes(files.files, suffixes) for files in found]
+        first = next((images for images in own if images), ())
+        found = [
+            files if images else replace(files, borrowed=(*files.borrowed, *first))
+            for files, images in zip(found, own, strict=True)
+        ]
+    return found
 
 
-def _of_suffixes(files: SessionFiles, suffixes: set[str]) -> tuple[BidsFile, ...]:
-    return tuple(file for file in files.files if file.name.suffix in suffixes)
+def _of_suffixes(files: Sequence[BidsFile], suffixes: Collection[str]) -> tuple[BidsFile, ...]:
+    return tuple(file for file in files if file.name.suffix in suffixes)
+
+
+def with_companions(
+    series: Sequence[Series], files: SessionFiles, kinds: Collection[str]
+) -> tuple[list[Series], list[str]]:
+    """Return the series with the images that go with them, and notes on those that are not used.
+
+    These are the session's first, or the subject's; `kinds` are the kinds of steps that are planned.
+    """
+    done, notes = list(series), list[str]()
+    for modality in all_modalities():
+        for role, suffix in modality.companions.items() if modality.step in kinds else ():
+            own, borrowed = (_of_suffixes(images, {suffix}) for images in (files.files, files.borrowed))
+            if not any(one.kind == modality.step for one in done):
+                notes += [f"{file.path}: not used: {modality.absent}" for file in own]
+                continue
+            for first in (own or borrowed)[:1]:
+                notes += [f"{file.path}: not used, {suffix} comes from {first.path}" for file in own[1:]]
+                said = () if own else (f"{first.path}: another session's, as this one has no {suffix}",)
+                done = [
+                    replace(one, parts={**one.parts, role: (first.path,)}, notes=(*one.notes, *said))
+                    if one.kind == modality.step
+                    else one
+                    for one in done
+                ]
+    return done, notes
 
 
 def borrowed_series(files: SessionFiles) -> list[Series]:
     """Return the series of the images that a session borrows, named after the session and their origin."""
     found = []
     for modality in all_modalities():
-        images = [file for file in files.borrowed if file.name.suffix in modality.suffixes]
+        images = _of_suffixes(files.borrowed, modality.suffixes)
         for one in modality.group(images)[0] if images and modality.structures is not None else ():
             origin = one.name.entities.get("ses")
             own = {} if files.session is None else {"ses": files.session}

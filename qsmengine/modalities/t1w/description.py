@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from qsmengine.errors import InputError
+from dataclasses import replace
+
+from qsmengine.errors import DeviceError, InputError
 from qsmengine.io.structural import StructuralFile, open_structural
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row
 from qsmengine.modalities.placed import Structures
 from qsmengine.modalities.session import opened
 from qsmengine.modalities.style import Style
 from qsmengine.modalities.t1w.dicom import DICOM
+from qsmengine.modalities.t1w.flair import open_flair
 from qsmengine.modalities.t1w.quality import MEASURES
-from qsmengine.modalities.t1w.series import IMAGE, LESIONS, STEP, SUFFIXES, group
-from qsmengine.modalities.t1w.session import SESSION
+from qsmengine.modalities.t1w.series import COMPANIONS, FLAIR, IMAGE, LESIONS, STEP, SUFFIXES, group
+from qsmengine.modalities.t1w.session import SESSION, protocol
 from qsmengine.modalities.t1w.stages import SECTIONS
 from qsmengine.modalities.t1w.warm_up import warm_up
 from qsmengine.phantom.structural_drawing import DRAWING
@@ -37,6 +40,12 @@ ROWS = (
         "desc-dgm_dseg.nii.gz", "deep grey matter", Style("viridis", (0.0, 60.0), ""), mask=MASK,
         caption="Labels of the deep grey matter. In a good one both sides are complete and equally large.",
     ),
+    Row(
+        "desc-lesionscreening_mask.nii.gz", "candidates for lesions in the FLAIR image, screening only",
+        Style("gray", (0.0, 1.0), ""), mask=MASK, layout="lightbox", measures=("flair_refused",),
+        flicker="desc-brain_T1w.nii.gz", flicker_label="the T1-weighted image",
+        caption="Candidates for lesions of white matter. Compare each with the FLAIR image.",
+    ),
 )  # fmt: skip
 
 
@@ -45,7 +54,15 @@ def _open(parts: Parts, _: Opening) -> Opened:
         return open_structural(parts[IMAGE][0])
 
     file = opened(read)
-    return file if isinstance(file, Opened) else Opened(file.grid, file.n_volumes)
+    if isinstance(file, Opened):
+        return file
+    found = Opened(file.grid, file.n_volumes)
+    try:
+        for path in parts.get(FLAIR, ()):
+            open_flair(path, file.grid)
+    except (InputError, DeviceError) as error:
+        return replace(found, notes=(f"{error}; the FLAIR image is not used",), unused=(FLAIR,))
+    return found
 
 
 MODALITY = Modality(
@@ -56,7 +73,7 @@ MODALITY = Modality(
     absent="no T1-weighted image",
     datatype=SESSION.datatype,
     suffixes=SUFFIXES,
-    queries={"t1w": SUFFIXES},
+    queries={"t1w": SUFFIXES, "flair": tuple(COMPANIONS.values())},
     group=group,
     open=_open,
     sections=SECTIONS,
@@ -68,6 +85,8 @@ MODALITY = Modality(
     measures=MEASURES,
     ignored=("*_volumes.*",),
     optional_roles=(LESIONS,),
+    companions=COMPANIONS,
+    protocol=protocol,
     structures=Structures(
         "desc-brain_T1w.nii.gz", "desc-dgm_dseg.nii.gz", "desc-dgm_dseg.tsv", "freesurfer-aseg"
     ),

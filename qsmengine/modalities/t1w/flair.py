@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Map
-from qsmengine.errors import InputError
+from qsmengine.errors import DeviceError, InputError
+from qsmengine.grid import Grid
+from qsmengine.io.structural import StructuralFile, open_structural
 from qsmengine.ops.alignment import align
+from qsmengine.ops.registration import MISSING, available
 from qsmengine.ops.transforms import Volume, bring
+
+
+def open_flair(path: Path, grid: Grid) -> StructuralFile:
+    """Read the header of a FLAIR image that goes with a T1-weighted image on `grid`.
+
+    Raises
+    ------
+    InputError
+        As :func:`~qsmengine.io.structural.open_structural` does.
+    DeviceError
+        If it lies on another grid and the package antspyx is not installed.
+    """
+    file = open_structural(path)
+    if not file.grid.matches(grid) and not available():
+        raise DeviceError(f"{path}: alignment with the T1-weighted image {MISSING}")
+    return file
 
 
 def on_grid_of(image: Map, flair: Map) -> tuple[Volume, list[str]]:

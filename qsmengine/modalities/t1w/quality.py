@@ -29,6 +29,13 @@ def unreliable(result: AnatomyMaps) -> float:
     return float(sum(1 for s in result.structures if s.problems and s.hemisphere == "left"))
 
 
+def flair_refused(result: AnatomyMaps) -> float | None:
+    """Return 1 if a FLAIR image was refused, 0 if it was screened; None without one."""
+    if result.refused:
+        return 1.0
+    return None if result.volumes.screening is None else 0.0
+
+
 MEASURES = (
     Measure(
         "contrast_to_noise",
@@ -59,6 +66,16 @@ MEASURES = (
         Range(high=0),
         Range(high=2),
         "an unusual contrast, a lesion, or a failed segmentation: look at the labels",
+    ),
+    Measure(
+        "flair_refused",
+        "FLAIR images refused",
+        "1",
+        "1 if the FLAIR image was refused, 0 if it was screened; n/a without one",
+        flair_refused,
+        Range(high=0),
+        Range(high=1),
+        "an image of another contrast or another head; the notes say why",
     ),
 )
 """Quality measures of anatomy."""

@@ -58,10 +58,14 @@ class BrainVolumes(NamedTuple):
 
 @record
 class AnatomyMaps(RunResult):
-    """Maps ``gm``, ``wm``, ``csf``, ``corrected``, ``dgm``, ``brain_mask`` and ``screening``, and volumes."""
+    """Maps ``gm``, ``wm``, ``csf``, ``corrected``, ``dgm``, ``brain_mask`` and ``screening``, and volumes.
+
+    `refused` says why a FLAIR image was not screened; "" if it was, or there is none.
+    """
 
     structures: tuple[StructureVolume, ...] = ()
     volumes: BrainVolumes = field(default=BrainVolumes(0, 0, 0, 0, 0, None))
+    refused: str = ""
 
 
 @on_device
@@ -74,6 +78,7 @@ def run_anatomy(
     lesions: Array | None = None,
     flair: Volume | None = None,
     fill_screened: bool = False,
+    strict: bool = True,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
 ) -> AnatomyMaps:
@@ -96,6 +101,8 @@ def run_anatomy(
         (x, y, z) FLAIR image on the same grid, in which lesions are searched.
     fill_screened
         Take the lesions found in `flair` for `lesions` if these are None.
+    strict
+        Raise InputError for a FLAIR image that cannot be screened; if False, the result says why.
     plan
         Plan from :func:`qsmengine.modalities.t1w.stages.plan_anatomy`; made here when None.
     progress
@@ -117,7 +124,7 @@ def run_anatomy(
         progress(Progress("brain and deep grey matter", 1, 1 + len(plan.steps)))
     found = segment(array, grid, device)
     inside = found.brain if mask is None else to_numpy(checked_mask(mask, grid))
-    screening = None if flair is None else screen(flair, grid, found, device)
+    screening, refused = _screened(flair, grid, found, device, strict=strict)
     marked = None
     if lesions is not None:
         check_shape("lesions", lesions, grid)
@@ -141,8 +148,22 @@ def run_anatomy(
     volumes = _volumes(maps, None if lesions is None else marked, grid)
     return replace(
         result, maps=maps, units=units, notes=tuple(notes), structures=placed.volumes,
-        volumes=volumes._replace(size=size, screening=screening),
+        volumes=volumes._replace(size=size, screening=screening), refused=refused,
     )  # fmt: skip
+
+
+def _screened(
+    flair: Volume | None, grid: Grid, found: Segmentation, device: Device, *, strict: bool
+) -> tuple[Screening | None, str]:
+    """Return the candidates for lesions, and why the image cannot be screened."""
+    if flair is None:
+        return None, ""
+    try:
+        return screen(flair, grid, found, device), ""
+    except InputError as error:
+        if strict:
+            raise
+        return None, error.message
 
 
 def _filled(

@@ -12,6 +12,8 @@ STEP = "anatomy"
 IMAGE, LESIONS, MASK, FLAIR = "t1w", "lesions", "mask", "flair"
 """Roles of the image, of a mask of lesions, of a brain mask and of a FLAIR image."""
 SUFFIXES = ("T1w",)
+COMPANIONS = {FLAIR: "FLAIR"}
+"""Role -> suffix of images that go with it."""
 
 
 def group(files: Sequence[BidsFile]) -> tuple[list[Series], list[str]]:

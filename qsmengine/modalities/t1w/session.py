@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.data import Map
-from qsmengine.errors import naming
+from qsmengine.errors import InputError, naming
 from qsmengine.io.masks import load_mask
 from qsmengine.io.structural import StructuralFile, open_structural, read_structural
 from qsmengine.modalities.modality import Task
@@ -29,6 +29,8 @@ from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.records import record
 
 MISSING = "n/a"
+SCREENED = "FlairScreened"
+"""Fact of a provenance file: lesions were searched in a FLAIR image."""
 STRUCTURE_COLUMNS = {
     "index": {"Description": "Number in the image, that of FreeSurfer"},
     "name": {"Description": "Structure"},
@@ -86,11 +88,14 @@ class AnatomyRequest(Request):
         FLAIR image, in which lesions are searched; on another grid it is aligned.
     fill_screened
         Fill the lesions found in it if there is no mask of lesions.
+    strict
+        Raise InputError for a FLAIR image that does not align or cannot be screened; if False, it is noted.
     """
 
     lesions: Path | None = None
     flair: Path | None = None
     fill_screened: bool = False
+    strict: bool = True
 
     @property
     def extra(self) -> list[Path]:
@@ -102,7 +107,7 @@ class AnatomyRequest(Request):
         """Return the request of a cohort's task."""
         return cls(
             task.all(IMAGE), task.out, mask=task.one(MASK), force=task.force, name=task.name,
-            writing=task.writing, lesions=task.one(LESIONS),
+            writing=task.writing, lesions=task.one(LESIONS), flair=task.one(FLAIR), strict=False,
         )  # fmt: skip
 
 
@@ -122,13 +127,18 @@ def _tables(naming_: Naming) -> tuple[Path, ...]:
 def _compute(run: Run[AnatomyRequest, StructuralFile]) -> Computed:
     image = Map(read_structural(run.file), "arbitrary", run.file.grid)
     mask, lesions = (_mask(path, run) for path in (run.request.mask, run.request.lesions))
-    flair = _flair(run.request.flair, image, run)
+    flair, refused = _flair(run.request.flair, image, run)
     with naming(run.file.path):
         result = run_anatomy(
             image, run.config, run.device, mask=mask, lesions=lesions, flair=flair,
-            fill_screened=run.request.fill_screened, plan=run.plan, progress=run.progress,
+            fill_screened=run.request.fill_screened, strict=run.request.strict, plan=run.plan,
+            progress=run.progress,
         )  # fmt: skip
-    return Computed(result, result, texts=_texts(run.naming, result))
+    if refused or result.refused:
+        result = replace(result, refused=refused or result.refused)
+        run.add([f"{run.file.path.name}: FLAIR image not used: {result.refused}"])
+    facts = {} if result.volumes.screening is None else {SCREENED: True}
+    return Computed(result, result, facts, _texts(run.naming, result))
 
 
 def _mask(path: Path | None, run: Run[AnatomyRequest, StructuralFile]) -> npt.NDArray[np.bool_] | None:
@@ -139,14 +149,29 @@ def _mask(path: Path | None, run: Run[AnatomyRequest, StructuralFile]) -> npt.ND
     return found
 
 
-def _flair(path: Path | None, image: Map, run: Run[AnatomyRequest, StructuralFile]) -> Volume | None:
+def _flair(
+    path: Path | None, image: Map, run: Run[AnatomyRequest, StructuralFile]
+) -> tuple[Volume | None, str]:
+    """Return the FLAIR image (x, y, z) on the grid of `image`, and why it cannot be used."""
     if path is None:
-        return None
-    file = open_structural(path)
-    with naming(path):
-        found, notes = on_grid_of(image, Map(read_structural(file), "arbitrary", file.grid))
+        return None, ""
+    try:
+        file = open_structural(path)
+        with naming(path):
+            found, notes = on_grid_of(image, Map(read_structural(file), "arbitrary", file.grid))
+    except InputError as error:
+        if run.request.strict:
+            raise
+        return None, error.message
     run.add(notes)
-    return found
+    return found, ""
+
+
+def protocol(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the part of a methods section that says whether lesions were searched in a FLAIR image."""
+    return (
+        ("with a FLAIR image, which was screened for lesions of white matter",) if facts.get(SCREENED) else ()
+    )
 
 
 def _roles(request: AnatomyRequest, _: StructuralFile) -> frozenset[str]:

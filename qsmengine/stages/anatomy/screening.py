@@ -8,7 +8,8 @@ and the level g of the cortex, its upper quartile, a voxel starts a lesion if
 
 and its neighbours belong to it if (I - m) / s > 3. Mixtures of white matter, cortex and fluid stay below g.
 Lesions start in the network's white matter, a voxel away from cortex and ventricles; they may reach the
-ventricles. What starts with less than 3 mm^3 or three voxels is dropped.
+ventricles. What starts with less than 3 mm^3 or three voxels is dropped. An image in which the cortex is not
+brighter than white matter, or the ventricles are not darker than it, is no FLAIR image and is refused.
 
 Misses lesions that are no brighter than the cortex, those in the cortex, and small ones; finds bright flow and
 other artefacts in white matter.
@@ -71,7 +72,8 @@ def screen(flair: Volume, grid: Grid, found: Segmentation, device: Device) -> Sc
     Raises
     ------
     InputError
-        For an image with too little white matter or cortex, or one that is not positive in white matter.
+        For an image with too little white matter or cortex, one that is not positive in white matter, and one
+        of another contrast.
     """
     box, part = _box(found.brain, grid)
     image = np.ascontiguousarray(flair[box])
@@ -85,13 +87,23 @@ def screen(flair: Volume, grid: Grid, found: Segmentation, device: Device) -> Sc
     even = image / _field(image, normal, device)
     middle = float(np.median(even[normal]))
     spread = NORMAL * float(np.median(np.abs(even[normal] - middle)))
+    level = float(np.percentile(even[cortex], LEVEL))
+    _check_contrast(level, middle, even[ventricles])
     layer = max(part.voxel_size)
     apart = white & ~_near(dilated, cortex | ventricles, layer, part, device)
-    starts = _large(apart & (even > np.percentile(even[cortex], LEVEL) + HIGH * spread), part)
+    starts = _large(apart & (even > level + HIGH * spread), part)
     around = _near(dilated, starts, layer, part, device) & white & (even > middle + HIGH * spread)
     mask = np.zeros(grid.shape, bool)
     mask[box] = starts | around
     return Screening(mask, float(mask.sum()) * grid.voxel_volume / 1000, _components(mask)[1])
+
+
+def _check_contrast(cortex: float, white: float, ventricles: Volume) -> None:
+    """Raise InputError unless the cortex is brighter than white matter and the ventricles are darker."""
+    if not cortex > white:
+        raise InputError("the cortex is not brighter than white matter; a FLAIR image is needed", field="flair")
+    if len(ventricles) and not np.median(ventricles) < white:
+        raise InputError("the ventricles are not dark; a FLAIR image is needed", field="flair")
 
 
 def _box(brain: Mask, grid: Grid) -> tuple[tuple[slice, ...], Grid]:

@@ -16,6 +16,7 @@ CENTRES = {"thalamus": (12, -18, 8), "caudate": (14, 10, 12), "putamen": (26, 2,
 RADII = {"thalamus": 12, "caudate": 9, "putamen": 10, "pallidum": 7, "hippocampus": 9, "amygdala": 7,
          "accumbens": 4.5}  # fmt: skip
 LEVEL = {"csf": 80.0, "gm": 300.0, "wm": 480.0, "skin": 600.0}
+FLAIR_LEVEL = {"csf": 40.0, "gm": 230.0, "wm": 200.0, "skin": 250.0}
 LESION, LESION_RADIUS = (-20.0, 30.0, 22.0), 7.0
 
 
@@ -50,6 +51,16 @@ def made() -> Made:
     lesions = parts["lesion"] > 0.5
     parts["wm"] = parts["wm"] + parts["lesion"]
     return Made(images[0], images[1], grid, parts, lesions, _segmentation(grid))
+
+
+def flair(lesion=320.0):
+    """FLAIR image (x, y, z) of the head with its lesion, a receive field and noise."""
+    head = made()
+    plain = sum(FLAIR_LEVEL[name] * head.parts[name] for name in FLAIR_LEVEL)
+    share = head.parts["lesion"]
+    field = 1 + 0.3 * np.linspace(-1, 1, head.grid.shape[1])[:, None]
+    noise = 6 * np.random.default_rng(2).normal(size=head.grid.shape)
+    return np.abs(field * (plain + (lesion - FLAIR_LEVEL["wm"]) * share) + noise).astype(np.float32)
 
 
 def _points(grid, step=(0.0, 0.0, 0.0)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import csv
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,11 +19,9 @@ from qsmengine.data import Map
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.modalities.t1w import run as run_module
-from qsmengine.stages.anatomy.screening import screen
-from tests.modalities.t1w.making import made
-
-LEVEL = {"csf": 40.0, "gm": 230.0, "wm": 200.0, "skin": 250.0}
-LESION = 320.0
+from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.screening import VENTRICLES, screen
+from tests.modalities.t1w.making import FLAIR_LEVEL, flair, made
 
 
 @pytest.fixture(autouse=True)
@@ -31,22 +30,12 @@ def network(monkeypatch):
     monkeypatch.setattr(run_module, "segment", lambda *_: made().segmentation)
 
 
-def _flair(lesion=LESION):
-    """FLAIR image (x, y, z) of the drawn head with its lesion, a receive field and noise."""
-    head = made()
-    plain = sum(LEVEL[name] * head.parts[name] for name in LEVEL)
-    share = head.parts["lesion"]
-    field = 1 + 0.3 * np.linspace(-1, 1, head.grid.shape[1])[:, None]
-    noise = 6 * np.random.default_rng(2).normal(size=head.grid.shape)
-    return np.abs(field * (plain + (lesion - LEVEL["wm"]) * share) + noise).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """T1-weighted and FLAIR image, and a mask of lesions."""
     folder, head = tmp_path_factory.mktemp("raw"), made()
     paths = [folder / name for name in ("sub-01_T1w.nii.gz", "sub-01_FLAIR.nii.gz", "lesions.nii.gz")]
-    for path, array in zip(paths, (head.with_lesions, _flair(), head.lesions.astype(np.uint8)), strict=True):
+    for path, array in zip(paths, (head.with_lesions, flair(), head.lesions.astype(np.uint8)), strict=True):
         write_image(path, array, head.grid)
     return paths
 
@@ -57,12 +46,12 @@ def _run(files, out, *more):
 
 def test_a_bright_lesion_is_found_and_nothing_else():
     head, device = made(), resolve_device("cpu")
-    found = screen(_flair(), head.grid, head.segmentation, device)
+    found = screen(flair(), head.grid, head.segmentation, device)
     both = 2 * (found.mask & head.lesions).sum() / (found.mask.sum() + head.lesions.sum())
     assert both > 0.7
     assert found.number == 1
     assert found.load == pytest.approx(found.mask.sum() * head.grid.voxel_volume / 1000)
-    none = screen(_flair(LEVEL["wm"]), head.grid, head.segmentation, device)
+    none = screen(flair(FLAIR_LEVEL["wm"]), head.grid, head.segmentation, device)
     assert (none.number, none.load) == (0, 0.0)
 
 
@@ -90,8 +79,8 @@ def test_candidates_are_written_as_screening_and_are_no_mask_of_lesions(files, t
 
 def test_candidates_are_filled_on_request_and_a_given_mask_has_precedence():
     head = made()
-    flair = Map(_flair(), "arbitrary", head.grid)
-    segmented = partial(reconstruct_anatomy, head.with_lesions, head.grid, flair=flair)
+    image = Map(flair(), "arbitrary", head.grid)
+    segmented = partial(reconstruct_anatomy, head.with_lesions, head.grid, flair=image)
     true = head.parts["wm"][head.lesions].sum()
     plain = segmented()
     assert plain.wm[head.lesions].sum() < 0.2 * true
@@ -118,12 +107,25 @@ def test_an_image_on_another_grid_is_refused_without_the_registration_library(
     monkeypatch.setattr(builtins, "__import__", without)
     grid = Grid(made().grid.shape, np.diag([1.1, 1, 1, 1]) @ made().grid.affine, 3.0)
     other = tmp_path / "sub-01_FLAIR.nii.gz"
-    write_image(other, _flair(), grid)
+    write_image(other, flair(), grid)
     assert _run((files[0], other), tmp_path / "out", "--quiet") != 0
     said = capsys.readouterr().err.strip()
     assert "antspyx" in said
     assert "\n" not in said
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_of_another_contrast_is_refused():
+    head, device = made(), resolve_device("cpu")
+    with pytest.raises(InputError, match="cortex is not brighter than white matter"):
+        screen(head.image, head.grid, head.segmentation, device)
+    classes = head.segmentation.classes.copy()
+    middle = tuple(slice(n // 2 - 4, n // 2 + 4) for n in classes.shape)
+    classes[middle] = CLASSES.index("lateral_ventricle")
+    ventricles = replace(head.segmentation, classes=classes)
+    with pytest.raises(InputError, match="ventricles are not dark"):
+        screen(flair() + 400 * ventricles.fraction(VENTRICLES, head.grid), head.grid, ventricles, device)
+    screen(flair() * (1 - 0.8 * ventricles.fraction(VENTRICLES, head.grid)), head.grid, ventricles, device)
 
 
 def test_an_image_without_signal_or_white_matter_is_refused():
@@ -134,4 +136,4 @@ def test_an_image_without_signal_or_white_matter_is_refused():
         np.zeros_like(head.segmentation.classes), head.segmentation.grid, head.segmentation.brain
     )
     with pytest.raises(InputError, match="voxels of white matter"):
-        screen(_flair(), head.grid, without, device)
+        screen(flair(), head.grid, without, device)
