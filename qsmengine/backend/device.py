@@ -13,6 +13,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine import memory_order
 from qsmengine.backend.toolkit import import_cupy, launch_problem, toolkit_problem
 from qsmengine.data import Array
 from qsmengine.errors import DeviceError, UsageError
@@ -85,7 +86,7 @@ class Device:
             if host.dtype == dtype and host.flags.c_contiguous and placed:
                 return host
             copy = self.empty(host.shape, dtype)
-            np.copyto(copy, host, casting="unsafe")
+            memory_order.copy(copy, host)
             return copy
         with self.current():
             moved: Array = self.xp.ascontiguousarray(self.xp.asarray(array), dtype=dtype)

@@ -18,7 +18,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 def check_not_empty(mask: Array, source: Path | None = None) -> None:
     """Raise InputError, naming the file `source` if given, for a mask without a voxel."""
-    if not bool((mask != 0).any()):
+    if not bool(mask.any()):
         raise InputError("the mask is empty", field="mask", source=source)
 
 

@@ -12,6 +12,7 @@ Other values, such as those of a skull-stripped image, do not define a mask and 
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import zero_nonfinite
 from qsmengine.io.nifti import read_image
+from qsmengine.memory_order import c_ordered
 
 Mask = npt.NDArray[np.bool_]
 
@@ -83,12 +85,14 @@ def inside_of(values: Array, source: Path, notes: list[str]) -> Mask:
     InputError
         If no voxel is inside, or the values do not define a mask.
     """
-    unknown = np.isnan(values)
-    if unknown.any():
-        notes.append(f"{source}: {int(np.count_nonzero(unknown))} NaN values taken as outside the mask")
-        values = np.where(unknown, np.float32(0), values)
-    zero_nonfinite(values, "mask", source, notes)
     low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        unknown = np.isnan(values)
+        if unknown.any():
+            notes.append(f"{source}: {int(np.count_nonzero(unknown))} NaN values taken as outside the mask")
+            values = np.where(unknown, np.float32(0), values)
+        zero_nonfinite(values, "mask", source, notes)
+        low, high = float(values.min()), float(values.max())
     if not high > 0.5:
         raise InputError(f"empty mask: no value above 0.5 (largest {high:g})", source=source)
     if low > 0.5 and high > low:
@@ -96,8 +100,8 @@ def inside_of(values: Array, source: Path, notes: list[str]) -> Mask:
             f"values {low:g} .. {high:g}: none is outside; store 1 inside and 0 outside", source=source
         )
     half = _half(values, high, source)
-    mask = np.ascontiguousarray(values > half)
-    if not ((values == 0) | (values == 1)).all():
+    mask: Mask = c_ordered(values > half)
+    if high != 1 or np.count_nonzero(values != 0) != np.count_nonzero(values == 1):
         notes.append(f"{source}: values {low:g} .. {high:g} binarised above {half:g}")
     count = int(np.count_nonzero(mask))
     if count == mask.size:

@@ -11,6 +11,7 @@ from isal import isal_zlib
 from qsmengine.data import Array
 from qsmengine.io._nifti_header import NiftiHeader
 from qsmengine.io.atomic import Buffer
+from qsmengine.memory_order import copy
 
 BLOCK = 1 << 20
 """Number of elements converted, or bytes compressed, per block."""
@@ -26,7 +27,7 @@ def image_bytes(
 ) -> Iterator[Buffer]:
     """Yield an image of `shape` (x, y, z) that holds `array` (x, y, z[, volume]) in `part`, and is 0 elsewhere.
 
-    `part` None: `array` fills the image.
+    `part` None: `array` fills the image. Bytes are valid until the next ones are asked for.
     """
     yield header.block + b"\0\0\0\0"
     if part is None and array.dtype == dtype and array.flags.f_contiguous:
@@ -34,27 +35,24 @@ def image_bytes(
         return
     volumes = [array] if array.ndim == 3 else [array[..., v] for v in range(array.shape[3])]
     depth = max(16, BLOCK // max(1, shape[0] * shape[1]))
+    slab = np.zeros((*shape[:2], depth), dtype, order="F")
+    covered = part or tuple(slice(0, n) for n in shape)
     with np.errstate(over="ignore"):
         for volume in volumes:
             for start in range(0, shape[2], depth):
-                stop = min(start + depth, shape[2])
-                if part is None:
-                    slab = np.asfortranarray(volume[:, :, start:stop], dtype=dtype)
-                else:
-                    slab = _padded(volume, dtype, (*shape[:2], stop - start), start, part)
-                yield slab.reshape(-1, order="F").data.cast("B")
+                planes = slab[:, :, : shape[2] - start]
+                _fill(planes, volume, start, covered)
+                yield planes.reshape(-1, order="F").data.cast("B")
 
 
-def _padded(
-    volume: Array, dtype: np.dtype[Any], shape: tuple[int, ...], start: int, part: tuple[slice, ...]
-) -> Array:
-    """Return the slab of an image from plane `start` on that is 0 outside `part`."""
-    slab = np.zeros(shape, dtype, order="F")
+def _fill(slab: Array, volume: Array, start: int, part: tuple[slice, ...]) -> None:
+    """Copy the planes from `start` on of a volume in `part` to a slab, which is 0 outside x and y of `part`."""
     x, y, z = part
-    first, last = max(start, z.start), min(start + shape[2], z.stop)
-    if first < last:
-        slab[x, y, first - start : last - start] = volume[:, :, first - z.start : last - z.start]
-    return slab
+    first = min(max(start, z.start), start + slab.shape[2])
+    last = max(min(start + slab.shape[2], z.stop), first)
+    inside = slab[x, y]
+    inside[:, :, : first - start] = inside[:, :, last - start :] = 0
+    copy(inside[:, :, first - start : last - start], volume[:, :, first - z.start : last - z.start])
 
 
 def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:

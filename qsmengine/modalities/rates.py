@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import to_numpy
+from qsmengine.data import Array
 from qsmengine.modalities.quality import Measure
+from qsmengine.ops import order_statistics
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 
@@ -21,18 +23,24 @@ class RateEvidence:
     result: RunResult
 
     @cached_property
-    def brain(self) -> npt.NDArray[np.bool_]:
-        """Mask (z, y, x), in the memory order of image files."""
-        return np.ascontiguousarray(to_numpy(self.result["brain_mask"]).T > 0)
+    def _maps(self) -> Mapping[str, Array]:
+        return self.result.within_mask()
+
+    @cached_property
+    def _brain(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(to_numpy(self._maps["brain_mask"]), np.bool_)
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels of the brain."""
+        return int(np.count_nonzero(self._brain))
 
     def inside(self, name: str) -> npt.NDArray[np.float32] | None:
         """Return a map (voxel,) in the brain, None if the run did not make it."""
         if name not in self.result.maps:
             return None
         if name not in self._seen:
-            found = self.result.compact(name)
-            array = np.ascontiguousarray(to_numpy(found.array).T, dtype=np.float32)
-            self._seen[name] = array[self.brain[found.part[::-1]]]
+            self._seen[name] = np.asarray(to_numpy(self._maps[name])[self._brain], np.float32)
         return self._seen[name]
 
     @cached_property
@@ -49,7 +57,7 @@ def median(name: str) -> Value:
     def found(evidence: RateEvidence) -> float | None:
         values = evidence.inside(name)
         known = None if values is None else values[values > 0]
-        return None if known is None or not known.size else float(np.median(known))
+        return None if known is None or not known.size else order_statistics.median(known)
 
     return found
 
@@ -62,7 +70,7 @@ def relative_noise(rate: str, deviation: str) -> Value:
         if values is None or spread is None or not (values > 0).any():
             return None
         known = values > 0
-        return 100.0 * float(np.median(spread[known] / values[known]))
+        return 100.0 * order_statistics.median(spread[known] / values[known])
 
     return found
 
@@ -82,7 +90,7 @@ def implausible(name: str, low: float, high: float) -> Value:
 def mask_volume(evidence: RateEvidence) -> float:
     """Return the volume [mL] of the brain mask."""
     voxel = float(np.prod(evidence.result.grid.voxel_size)) / 1000.0
-    return float(np.count_nonzero(to_numpy(evidence.result["brain_mask"]))) * voxel
+    return evidence.voxels * voxel
 
 
 VOLUME = Measure("mask_volume", "volume of the mask", "mL", "Volume of the brain mask", mask_volume)

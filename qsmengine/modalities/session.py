@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,8 @@ class OpenSeries(Protocol):
         """Decisions."""
 
 
+Brain: TypeAlias = tuple[npt.NDArray[np.bool_], list[str]]
+"""Brain mask (x, y, z) and notes."""
 R = TypeVar("R", bound=Request)
 F = TypeVar("F", bound=OpenSeries)
 
@@ -107,16 +109,20 @@ class Run(Generic[R, F]):
         """Add those notes that are new."""
         self.notes.extend(note for note in notes if note not in self.notes)
 
+    def given_brain(self) -> Brain | None:
+        """Read the brain mask (x, y, z) of the request, and return it with notes; None without one."""
+        return None if self.request.mask is None else load_mask(self.request.mask, self.file.grid)
+
     def brain(
-        self, find: Callable[[], tuple[Array, str]], unknown: Array | None = None
+        self, find: Callable[[], tuple[Array, str]], unknown: Array | None = None, given: Brain | None = None
     ) -> tuple[npt.NDArray[np.bool_], Grid]:
         """Return the brain mask (x, y, z), given or from `find`, and the grid with the brain's size.
 
-        Voxels in `unknown` (x, y, z) are not part of the mask.
+        Voxels in `unknown` (x, y, z) are not part of the mask. `given` is the result of :meth:`given_brain`.
         """
-        grid = self.file.grid
-        if self.request.mask is not None:
-            mask, notes = load_mask(self.request.mask, grid)
+        grid, given = self.file.grid, given or self.given_brain()
+        if given is not None:
+            mask, notes = given
         else:
             found, note = find()
             mask, notes = to_numpy(found), [note]

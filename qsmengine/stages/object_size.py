@@ -50,7 +50,7 @@ def sized_grid(grid: Grid, inputs: Mapping[str, Any], *, device: Device) -> Grid
     mask = next((inputs[name] for name in _MASKS if inputs.get(name) is not None), None)
     magnitude = inputs.get("magnitude")
     if mask is not None:
-        size = object_size(mask != 0, grid) / ADULT_BRAIN
+        size = object_size(mask.astype(bool, copy=False), grid) / ADULT_BRAIN
     elif magnitude is not None:
         size = _head_size(magnitude, grid, device) / ADULT_HEAD
     else:
@@ -89,9 +89,10 @@ def object_size(mask: Array, grid: Grid) -> float:
     0 if it is unknown: the mask is empty, or fills two axes of the image or more.
     """
     extents = []
-    for axis, edge in enumerate(grid.voxel_edges):
-        others = tuple(a for a in range(3) if a != axis)
-        profile = to_numpy(mask.sum(axis=others, dtype=np.int64)).astype(np.float64)
+    depth, width = (mask.sum(axis=axis, dtype=np.int32) for axis in (2, 0))
+    counts = (depth.sum(axis=1), depth.sum(axis=0), width.sum(axis=0))
+    for count, edge in zip(counts, grid.voxel_edges, strict=True):
+        profile = to_numpy(count).astype(np.float64)
         if min(profile[0], profile[-1]) >= _FILLED * profile.max():
             continue
         below = np.concatenate([[0.0], np.cumsum(profile)]) / profile.sum()

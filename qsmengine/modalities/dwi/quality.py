@@ -11,6 +11,7 @@ from qsmengine.backend.device import to_numpy
 from qsmengine.data import DwiSeries
 from qsmengine.modalities.quality import Measure, Range
 from qsmengine.modalities.shifts import largest_translation
+from qsmengine.ops.order_statistics import median
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.diffusion.gradient_check import MARGIN, GradientCheck
@@ -39,7 +40,7 @@ class DwiEvidence:
         """Return the median of a map over the fitted voxels."""
         if name not in self.result.maps or not self.fitted.any():
             return None
-        return float(np.median(to_numpy(self.result[name])[self.fitted]))
+        return median(to_numpy(self.result[name])[self.fitted])
 
 
 def snr(evidence: DwiEvidence) -> float | None:

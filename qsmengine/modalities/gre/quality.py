@@ -14,6 +14,7 @@ from qsmengine.modalities.gre.residuals import phase_residuals
 from qsmengine.modalities.gre.sign_check import deep_values, iron_contrast
 from qsmengine.modalities.gre.streaks import streak_score
 from qsmengine.modalities.quality import Measure, Range, Value, near_layers
+from qsmengine.ops.order_statistics import median
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.units import rad_per_ppm
@@ -91,8 +92,7 @@ def snr(evidence: GreEvidence) -> float | None:
 
 def _median(values: npt.NDArray[np.floating[Any]]) -> float:
     """Return the median of the finite values, NaN if there are none."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")
+    return median(values[np.isfinite(values)])
 
 
 def field_noise(evidence: GreEvidence) -> float | None:

@@ -114,7 +114,7 @@ def run_vfa(
     found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
     _check_fit(found)
     if b1 is not None:
-        maps = cast("Maps", found.maps).including("b1", state["b1"])
+        maps = cast("Maps", found.maps).including("b1")
         found = replace(found, maps=maps, units={**found.units, "b1": "1"})
     return replace(found, notes=(*found.notes, *_band_notes(found)))
 

@@ -106,8 +106,8 @@ def _acquisition(file: VfaFile) -> dict[str, Any]:
 
 
 def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_vfa, run.file)  # meanwhile, B1 is read
+    with ThreadPoolExecutor(2) as pool:  # meanwhile, B1 is read
+        reading, given = pool.submit(read_vfa, run.file), pool.submit(run.given_brain)
         b1: Array | None = None
         if run.request.b1:
             b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
@@ -117,7 +117,7 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
     loaded = reading.result()
     run.add(loaded.notes)
     series = loaded.series
-    mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown)
+    mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown, given.result())
     field = None
     if echoes is not None:
         field = run_qsm(echoes, run.config, run.device, mask=mask, progress=run.progress)

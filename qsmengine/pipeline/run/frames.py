@@ -10,12 +10,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from qsmengine.backend.device import Device
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.io.in_parallel import in_parallel
+from qsmengine.memory_order import copy
 from qsmengine.ops.domain import bounding_box
 from qsmengine.stages.echoes import echo_last
 
@@ -122,19 +121,24 @@ class Frames:
         if part.ndim == 4:  # echoes stay contiguous
             if self._device.kind == "cpu" and self._device.threads > 1:
                 echoes = self._device.empty((part.shape[3], *part.shape[:3]), array.dtype)
-                in_parallel(lambda e: np.copyto(echoes[e], part[..., e]), range(len(echoes)))
+                in_parallel(lambda e: copy(echoes[e], part[..., e]), range(len(echoes)))
                 return echo_last(echoes)
             return echo_last(self._device.asarray(part.transpose(3, 0, 1, 2), array.dtype))
         return self._device.asarray(part, array.dtype)
 
     def _pasted(self, array: Array, *, as_in_files: bool = False) -> Array:
+        images = array.transpose(3, 0, 1, 2) if array.ndim == 4 else array
+        volumes, shape = images.shape[:-3], self._grid.shape
         if as_in_files:
-            whole = self._device.zeros((*array.shape[3:], *self._grid.shape[::-1]), array.dtype).T
+            whole = self._device.zeros((*volumes, *shape[::-1]), array.dtype).swapaxes(-1, -3)
         else:
-            whole = self._device.zeros((*array.shape[3:], *self._grid.shape), array.dtype)
-            whole = whole.transpose(1, 2, 3, 0) if array.ndim == 4 else whole
-        whole[self._mask_box()] = array
-        return whole
+            whole = self._device.zeros((*volumes, *shape), array.dtype)
+        place: Array = whole[(*(slice(None) for _ in volumes), *self._mask_box())]
+        if self._device.kind == "cpu":
+            copy(place, images)
+        else:
+            place[...] = images
+        return echo_last(whole) if array.ndim == 4 else whole
 
 
 class Frame(Mapping[str, Any]):
@@ -195,9 +199,12 @@ class Maps(Mapping[str, Array]):
         """Return a map where it may differ from 0, without bringing it to the image's grid."""
         return self._frames.compact(name)
 
-    def including(self, name: str, array: Array) -> Maps:
-        """Return these maps and another one on the image's grid."""
-        self._frames.put(name, array, part=False)
+    def within_mask(self) -> Frame:
+        """Return the arrays in the box of the brain mask, or on the image's grid where that is used."""
+        return self._frames.frame(within_mask=True)
+
+    def including(self, name: str) -> Maps:
+        """Return these maps and one of the run's inputs."""
         return Maps(self._frames, (*self._names, name))
 
     def __contains__(self, name: object) -> bool:

@@ -61,6 +61,10 @@ class RunResult:
         """Return a map (part of x, y, z[, component]) with the part of the grid outside of which it is 0."""
         return self.maps.compact(name) if isinstance(self.maps, Maps) else whole_image(self.maps[name])
 
+    def within_mask(self) -> Mapping[str, Array]:
+        """Return the maps, on one common part of the grid that holds the brain mask."""
+        return self.maps.within_mask() if isinstance(self.maps, Maps) else self.maps
+
     @property
     def seconds(self) -> float:
         """Total time of all steps [s]."""

@@ -21,6 +21,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device
 from qsmengine.backend.launch import launch
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.backend.signatures.spoiled import SPOILED_DECAY
 from qsmengine.data import Array
 from qsmengine.errors import InputError
@@ -86,7 +87,6 @@ def estatics(
     maps = {name: device.empty(shape) for name in ("r2star", "information", "residual")}
     launch(SPOILED_DECAY, device, **volumes.tables, **maps, largest=params.r2star_max)
     information, residual = maps["information"], maps["residual"]
-    seen = information > 0
     freedom = len(protocol.flip_angles) - len(protocol.acquisitions) - 1
     if params.noise is not None:
         noise = params.noise * volumes.scale
@@ -96,11 +96,17 @@ def estatics(
             field="EchoTime",
         )
     else:
-        noise = noise_of_residuals(residual[seen], freedom) if bool(seen.any()) else 0.0
-    device.xp.maximum(information, np.float32(TINY), out=information)
-    information **= np.float32(0.5)
-    device.xp.divide(np.float32(noise), information, out=information)
-    information *= seen
+        misfit = residual[information > 0]
+        noise = noise_of_residuals(misfit, freedom) if misfit.size else 0.0
+
+    def to_deviation(information: Array) -> None:
+        seen = information > 0
+        device.xp.maximum(information, np.float32(TINY), out=information)
+        device.xp.sqrt(information, out=information)
+        device.xp.divide(np.float32(noise), information, out=information)
+        information *= seen
+
+    in_pieces(to_deviation, (information,), device)
     return CommonDecay(maps["r2star"].reshape(grid.shape), information.reshape(grid.shape))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.backend.device import Device
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
@@ -175,8 +176,19 @@ def laid_out(spoiled: Array, mask: Array, protocol: Protocol, grid: Grid, device
     inside = checked_mask(mask, grid, device).reshape(-1)
     ordered = spoiled if order == sorted(order) else spoiled[..., order]
     signal = echo_first(ordered, device).reshape(len(order), -1)
-    largest = max(float(device.xp.where(inside > 0, volume, np.float32(0)).max()) for volume in signal)
+    largest = max(_largest(volume, inside, device) for volume in signal)
     return Volumes(protocol, signal, inside, 1.0 / largest if largest > 0 else 1.0, device)
+
+
+def _largest(volume: Array, inside: Array, device: Device) -> float:
+    """Return the largest value of a volume (voxel,) inside a mask, at least 0."""
+    found: list[Array] = []
+    in_pieces(
+        lambda part, mask: found.append(device.xp.where(mask > 0, part, np.float32(0)).max()),
+        (volume, inside),
+        device,
+    )
+    return max(map(float, found))
 
 
 def _check(values: tuple[float, ...], low: float, high: float, unit: str, field: str) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from qsmengine.backend.device import Device, to_numpy
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
@@ -65,9 +66,14 @@ def pseudo_density(
     """
     inside = checked_mask(mask, grid, device)
     size, rates = device.asarray(amplitude), device.asarray(r1)
-    known = (inside > 0) & (size > 0) & (rates > 0)
+    known = device.empty(grid.shape, bool)
+
+    def find(inside: Array, size: Array, rates: Array, known: Array) -> None:
+        known[...] = (inside > 0) & (size > 0) & (rates > 0)
+
+    in_pieces(find, (inside, size, rates, known), device)
     basis = LegendreBasis.over(inside, params.order)
-    count = int(known.sum())
+    count = int(device.xp.count_nonzero(known))
     if count < LEAST * len(basis.powers):
         raise InputError(
             f"{count} voxels with signal; a field of order {params.order} needs {LEAST * len(basis.powers)}",
@@ -79,12 +85,16 @@ def pseudo_density(
     logarithm = np.log(a / largest * (params.offset + params.slope * r))
     with threadpool_limits(1, user_api="blas"):
         coefficients = robust_fit(basis.columns(voxels), logarithm)
-    field = basis.image(coefficients, device)
-    device.xp.exp(field, out=field)
-    field *= np.float32(largest)
-    receive = device.xp.where(inside > 0, field, np.float32(0))
-    density = device.xp.where(known, size / field, np.float32(0))
-    return ProtonDensity(density, receive)
+    field, density = basis.image(coefficients, device), device.empty(grid.shape)
+
+    def divide(size: Array, known: Array, inside: Array, field: Array, density: Array) -> None:
+        device.xp.exp(field, out=field)
+        field *= np.float32(largest)
+        density[...] = device.xp.where(known, size / field, np.float32(0))
+        field *= inside
+
+    in_pieces(divide, (size, known, inside, field, density), device)
+    return ProtonDensity(density, field)
 
 
 def robust_fit(columns: FloatArray, values: FloatArray) -> FloatArray:

@@ -38,6 +38,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device, resolve_device
 from qsmengine.backend.launch import launch
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.backend.signatures.spoiled import SPOILED_FIT
 from qsmengine.data import Array
 from qsmengine.errors import InputError
@@ -176,7 +177,7 @@ def _fit(
     if r2star is None and not protocol.same_mean_echo:
         raise InputError("the flip angles have different echo times: R2* is needed", field="EchoTime")
     ratio = None if b1 is None else _checked_b1(b1, mask, device)
-    usable = mask if ratio is None else device.asarray(mask, bool) & (ratio > 0)
+    usable = mask if ratio is None else ratio > 0
     volumes = laid_out(spoiled, usable, protocol, grid, device)
     flat = device.xp.ones(volumes.mask.shape, np.float32) if ratio is None else ratio.reshape(-1)
     decay = None if r2star is None else device.asarray(r2star).reshape(-1)
@@ -184,13 +185,17 @@ def _fit(
     noise = _noise(volumes, maps["residual"], decay is not None, grid, params)
     r1, amplitude = maps["r1"], maps["amplitude"]
     r1_sd, amplitude_sd, t1 = maps["r1_variance"], maps["log_variance"], maps["residual"]  # in their memory
-    r1_sd **= np.float32(0.5)
-    r1_sd *= np.float32(noise)
-    amplitude_sd **= np.float32(0.5)
-    amplitude_sd *= np.float32(noise) * amplitude
-    device.xp.maximum(r1, np.float32(TINY), out=t1)
-    device.xp.divide(np.float32(1), t1, out=t1)
-    t1 *= r1 > 0
+
+    def finish(r1: Array, amplitude: Array, r1_sd: Array, amplitude_sd: Array, t1: Array) -> None:
+        device.xp.sqrt(r1_sd, out=r1_sd)
+        r1_sd *= np.float32(noise)
+        device.xp.sqrt(amplitude_sd, out=amplitude_sd)
+        amplitude_sd *= np.float32(noise) * amplitude
+        device.xp.maximum(r1, np.float32(TINY), out=t1)
+        device.xp.divide(np.float32(1), t1, out=t1)
+        t1 *= r1 > 0
+
+    in_pieces(finish, (r1, amplitude, r1_sd, amplitude_sd, t1), device)
     if params.spoiling_increment is not None:
         table = _table(volumes, params, steps)
         r1, t1, r1_sd = _spoiling_corrected(table, t1, r1_sd, flat, params)
@@ -199,10 +204,15 @@ def _fit(
 
 def _checked_b1(b1: Array, mask: Array, device: Device) -> Array:
     """Return B1 as float32 on the device, 0 where implausible; raises InputError if no voxel is plausible."""
-    ratio = device.asarray(b1)
-    inside = device.asarray(mask, bool)
-    plausible = inside & (ratio > B1_LIMITS[0]) & (ratio < B1_LIMITS[1])
-    if bool(inside.any()) and not bool(plausible.any()):
+    ratio, inside = device.asarray(b1), device.asarray(mask, bool)
+    low, high = (np.float32(limit) for limit in B1_LIMITS)
+    kept = device.empty(ratio.shape)
+
+    def keep(ratio: Array, inside: Array, kept: Array) -> None:
+        kept[...] = device.xp.where(inside & (ratio > low) & (ratio < high), ratio, np.float32(0))
+
+    in_pieces(keep, (ratio, inside, kept), device)
+    if bool(inside.any()) and not bool(kept.any()):
         typical = median(ratio[inside])
         hint = "; it looks like percent: divide by 100" if 20.0 < typical < 300.0 else ""
         raise InputError(
@@ -210,8 +220,7 @@ def _checked_b1(b1: Array, mask: Array, device: Device) -> Array:
             f"{B1_LIMITS[0]:g} and {B1_LIMITS[1]:g} is needed{hint}",
             field="b1",
         )
-    zero: Array = device.xp.where(plausible, ratio, np.float32(0))
-    return zero
+    return kept
 
 
 def _launched(

@@ -184,14 +184,16 @@ def test_the_grid_of_a_box_keeps_its_field_strength_and_scale(grid):
 
 
 def test_a_compact_map_is_not_brought_to_the_image(grid, device, rng):
-    frames = Frames({"brain_mask": device.asarray(ball())}, grid, device)
+    ones = device.asarray(np.ones(SHAPE, np.float32))
+    frames = Frames({"brain_mask": device.asarray(ball()), "b1": ones}, grid, device)
     frame = frames.frame(within_mask=True)
     values = rng.random(frame.grid.shape).astype(np.float32)
     frame["r1"] = device.asarray(values)
-    maps = Maps(frames, ("brain_mask", "r1")).including("b1", device.asarray(np.ones(SHAPE, np.float32)))
+    maps = Maps(frames, ("brain_mask", "r1")).including("b1")
     assert list(maps) == ["brain_mask", "r1", "b1"]
     assert "r1" in maps
     assert "r2" not in maps
+    assert maps.within_mask()["b1"].shape == maps.within_mask()["r1"].shape == frame.grid.shape
     found = maps.compact("r1")
     assert found.array.shape == frame.grid.shape
     whole = np.zeros(SHAPE, np.float32)
