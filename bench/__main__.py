@@ -16,6 +16,7 @@ COMMANDS = {
     "diffusion": "the tensor fit against the fitters that are installed",
     "anatomy": "tissues and deep grey matter of drawn T1-weighted images against the truth",
     "regions": "a session's own labels on its maps against the true ones, and registrations to refuse",
+    "lost-slices": "lost slices and false alarms in diffusion series of drawn heads",
     "dsc": "perfusion maps from a bolus series, whole chains",
     "vfa": "R1, R2* and proton density from files to files, against reading and qmrpy",
     "nlm": "joint non-local means against DIPY and scikit-image",

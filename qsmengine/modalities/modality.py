@@ -17,7 +17,7 @@ from qsmengine.modalities.protocol import Recommendation
 from qsmengine.modalities.quality import Measure
 from qsmengine.modalities.raw import Pictures
 from qsmengine.modalities.series import Series
-from qsmengine.modalities.style import Curve, Style
+from qsmengine.modalities.style import Curve, Style, VolumeChart
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.products import Product
 from qsmengine.pipeline.outputs.staging import Writing
@@ -176,6 +176,10 @@ def _nothing(_: Mapping[str, object]) -> tuple[str, ...]:
     return ()
 
 
+def _silent(_: Sequence[Mapping[str, object]]) -> str:
+    return ""
+
+
 @record
 class Modality:
     """Description of a modality for cohorts, reports and region tables.
@@ -213,8 +217,8 @@ class Modality:
         Runs a task; with the flag, only plans it.
     products
         Maps that it writes.
-    rows, curves
-        Pictures and curves of a session's page.
+    rows, curves, charts
+        Pictures, curves and charts of volumes of a session's page.
     pictures
         Pictures made from the raw images where these are still there; None: none.
     measures
@@ -242,6 +246,9 @@ class Modality:
         DOI -> authors and year, for sources that :mod:`qsmengine.report` does not know.
     protocol
         Acquisition facts of a provenance file -> phrases of a methods section ("2 echoes at 4 to 20 ms").
+    judged
+        Provenance files of alike series -> sentence of a methods section on what was found in their images; ""
+        for none.
     recommendation
         Recommendation for its acquisition; None: none.
     dicom
@@ -268,6 +275,7 @@ class Modality:
     products: tuple[Product, ...]
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
+    charts: tuple[VolumeChart, ...] = ()
     pictures: Pictures | None = None
     measures: tuple[Measure, ...] = ()
     outside_bids: tuple[str, ...] = ()
@@ -282,6 +290,7 @@ class Modality:
     sentences: Mapping[str, Any] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     protocol: Callable[[Mapping[str, Any]], tuple[str, ...]] = _nothing
+    judged: Callable[[Sequence[Mapping[str, Any]]], str] = _silent
     recommendation: Recommendation | None = None
     dicom: DicomSeries | None = None
     drawing: Drawing | None = None

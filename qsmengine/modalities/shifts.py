@@ -33,7 +33,15 @@ LEAST_VOLUMES = 3
 def largest_translation(
     signal: Array, voxel_size: Vector3, groups: Sequence[npt.NDArray[np.intp]]
 ) -> float | None:
-    """Return the largest translation [mm] of a volume from its group's median image.
+    """Return the largest of :func:`volume_translations` [mm]; None if none is known."""
+    found = volume_translations(signal, voxel_size, groups)
+    return float(np.nanmax(found)) if np.isfinite(found).any() else None
+
+
+def volume_translations(
+    signal: Array, voxel_size: Vector3, groups: Sequence[npt.NDArray[np.intp]]
+) -> FloatArray:
+    """Return the translation (volume,) [mm] of each volume from its group's median image.
 
     Parameters
     ----------
@@ -46,20 +54,20 @@ def largest_translation(
 
     Returns
     -------
-    float
-        None without such groups, and for images of fewer than 12 voxels along an axis.
+    FloatArray
+        NaN for volumes in no such group, and for images of fewer than 12 voxels along an axis.
     """
+    found = np.full(signal.shape[3], np.nan)
     if min(signal.shape[:3]) < FEWEST:
-        return None
-    found: list[float] = []
+        return found
     for group in groups:
         if len(group) >= LEAST_VOLUMES:
             blocks = [-(-size // SAMPLES) for size in signal.shape[:3]]
             volumes = [_averaged(to_numpy(signal[..., k]), blocks) for k in group.tolist()]
             middle = np.median(np.stack(volumes[:: max(1, len(volumes) // 9)]), axis=0)
             edges = tuple(edge * block for edge, block in zip(voxel_size, blocks, strict=True))
-            found += np.linalg.norm(translations(middle, volumes, edges), axis=1).tolist()
-    return max(found, default=None)
+            found[group] = np.linalg.norm(translations(middle, volumes, edges), axis=1)
+    return found
 
 
 def _averaged(volume: npt.NDArray[np.floating], blocks: Sequence[int]) -> npt.NDArray[np.float32]:

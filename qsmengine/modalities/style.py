@@ -16,6 +16,47 @@ class Style:
 
 
 @record
+class VolumeChart:
+    """Chart of the volumes of a series on a session's page: slices of each volume, and curves below them.
+
+    Parameters
+    ----------
+    files, slices
+        Endings of the tables with a row per volume (column ``volume``), and per slice of a volume (columns
+        ``volume`` and ``slice``), glob patterns; slices count from 1.
+    label, unit
+        Title, and unit of the values of the slices.
+    value, mark
+        Columns of the second table: value, and whether the slice is marked (0 or 1).
+    colours, limit
+        Colour map, and largest value shown in either direction.
+    strip, strip_label
+        Column of the first table shown as shades of grey above the slices, and its label.
+    curve, curve_label, second, second_label
+        Columns of the first table drawn as curves, on axes at the left and right, and their labels with units.
+    caption, measures
+        What is shown and what a good one looks like, and the quality measures that belong to it.
+    """
+
+    files: str
+    slices: str
+    label: str
+    unit: str
+    value: str
+    mark: str
+    colours: str
+    limit: float
+    strip: str
+    strip_label: str
+    curve: str
+    curve_label: str
+    second: str
+    second_label: str
+    caption: str = ""
+    measures: tuple[str, ...] = ()
+
+
+@record
 class Curve:
     """Curve over time on a session's page, with the voxels it was measured in.
 

@@ -66,7 +66,7 @@ def draw_curve(panel: CurvePanel, title: str) -> Figure:
         _draw_voxels(figure, panel.voxels, panel.under)
         left = 0.6
     axes = figure.add_axes((left, 0.2, 0.98 - left, 0.66))
-    _style(axes)
+    dark_axes(axes)
     axes.plot(times, values, color=RED, linewidth=1.2)
     axes.axhline(0.0, color=GREY, linewidth=0.5)
     axes.set_xlabel("time [s]", **text_style(7.5, WHITE))
@@ -79,17 +79,23 @@ def draw_curve(panel: CurvePanel, title: str) -> Figure:
 
 def _draw_second(axes: Axes, times: Floats, values: Floats, label: str) -> None:
     """Draw a dashed curve on an axis at the right, whose zero is that of the first."""
-    other = axes.twinx()
-    _style(other)
-    other.patch.set_visible(False)
+    other = second_axes(axes, label)
     other.plot(times, values, color=BLUE, linewidth=1.2, linestyle="--")
-    other.set_ylabel(label, **text_style(7.5, BLUE))
-    other.tick_params(axis="y", colors=BLUE)
     low, high = axes.get_ylim()
     top = max(float(values.max()), 1e-9) * 1.05
     bottom = min(top * low / high if high > 0 else 0.0, float(values.min()))
     other.set_ylim(bottom, top)
     axes.set_ylim(bottom * high / top if high > 0 else low, high)
+
+
+def second_axes(axes: Axes, label: str) -> Axes:
+    """Return further axes with their scale at the right of `axes`, for a blue curve."""
+    other: Axes = axes.twinx()
+    dark_axes(other)
+    other.patch.set_visible(False)
+    other.set_ylabel(label, **text_style(7.5, BLUE))
+    other.tick_params(axis="y", colors=BLUE)
+    return other
 
 
 def _draw_voxels(figure: Figure, voxels: Path, under: Path) -> None:
@@ -129,7 +135,8 @@ def _columns(path: Path, further: str) -> tuple[Floats, Floats, Floats | None]:
     return first, second, third
 
 
-def _style(axes: Axes) -> None:
+def dark_axes(axes: Axes) -> None:
+    """Draw the frame and ticks of axes for a dark figure."""
     axes.set_facecolor(BLACK)
     axes.tick_params(colors=WHITE, labelsize=7, length=2, width=0.5, labelfontfamily="DejaVu Sans")
     for spine in axes.spines.values():

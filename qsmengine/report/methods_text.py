@@ -93,7 +93,10 @@ def paragraph(series: Sequence[ReconstructedSeries]) -> str:
         f"{what} of {count}{f' ({seen})' if seen else ''} were {verb} with "
         f"qsmengine {', '.join(software)} (kernels {', '.join(kernels)}, on {', '.join(devices)})."
     )
-    return " ".join([intro, *(_with_citations(describe(step)) for step in first.steps)])
+    modality = modality_of(first.kind)
+    found = "" if modality is None else modality.judged([entry.record for entry in series])
+    steps = (_with_citations(describe(step)) for step in first.steps)
+    return " ".join([intro, *steps, *([f"{found}."] if found else [])])
 
 
 def describe(step: Mapping[str, Any]) -> Sentence:

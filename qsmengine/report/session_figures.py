@@ -14,7 +14,7 @@ from qsmengine.modalities.modality import Row
 from qsmengine.modalities.quality import Light, Measure
 from qsmengine.modalities.raw import Drawn
 from qsmengine.modalities.registry import description_of, modality_of
-from qsmengine.modalities.style import Curve
+from qsmengine.modalities.style import Curve, VolumeChart
 from qsmengine.report.curves import CurvePanel, draw_curve
 from qsmengine.report.figures import draw_planes
 from qsmengine.report.frame import Frame, frame_of
@@ -24,6 +24,7 @@ from qsmengine.report.panels import Panel, Picture, load_picture, picture_of
 from qsmengine.report.quality import SeriesQuality
 from qsmengine.report.raw import raw_series
 from qsmengine.report.records import ReconstructedSeries
+from qsmengine.report.volume_chart import draw_volumes
 from qsmengine.units import hz_per_ppm
 
 
@@ -95,7 +96,15 @@ def figures_of(
         )
         for curve, panel in curves_of(series)
     ]
+    shown += [_chart(*found, title, quality) for found in charts_of(series)]
     return shown, missing
+
+
+def _chart(chart: VolumeChart, volumes: Path, slices: Path, title: str, quality: SeriesQuality | None) -> Shown:
+    """Return the figure of a series of volumes."""
+    figure = embedded(draw_volumes(chart, volumes, slices, title))
+    alt = f"{chart.label}, with {chart.curve_label} and {chart.second_label} of each volume, {title}"
+    return Shown(figure, alt, chart.caption, chips_of(quality, chart.measures))
 
 
 def _other(series: ReconstructedSeries, row: Row) -> Picture | None:
@@ -191,6 +200,15 @@ def curves_of(series: ReconstructedSeries) -> Iterator[tuple[Curve, CurvePanel]]
         if table is not None:
             further = curve.second, curve.second_label
             yield curve, CurvePanel(table, curve.label, curve.unit, voxels, under, *further)
+
+
+def charts_of(series: ReconstructedSeries) -> Iterator[tuple[VolumeChart, Path, Path]]:
+    """Yield the charts of volumes of the modality whose tables are there, with these tables."""
+    modality = modality_of(series.kind)
+    for chart in () if modality is None else modality.charts:
+        volumes, slices = series.find(chart.files), series.find(chart.slices)
+        if volumes is not None and slices is not None:
+            yield chart, volumes, slices
 
 
 def _panel(series: ReconstructedSeries, row: Row) -> Panel | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from qsmengine.modalities.dwi.stages import SECTIONS, plan_dti
 from qsmengine.modalities.dwi.volumes import b0_limit, fitted_volumes
 from qsmengine.modalities.dwi.warm_up import warm_up
 from qsmengine.modalities.modality import Modality, Opened, Opening, Parts, Row, Task
-from qsmengine.modalities.style import Style
+from qsmengine.modalities.style import Style, VolumeChart
 from qsmengine.phantom.dwi import DRAWING
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.outcome import Outcome
@@ -62,6 +62,29 @@ ROWS = (
         Style("inferno", None, "squared, log"),
         caption="Dark, brighter in fluid; whole bright slices are lost signal, a bright rim is motion.",
         measures=("residual", "lost_slices"),
+    ),
+)
+CHARTS = (
+    VolumeChart(
+        files="desc-volumes_dti.tsv",
+        slices="desc-slices_dti.tsv",
+        label="slices against the fit",
+        unit="%",
+        value="signal_change",
+        mark="lost",
+        colours="RdBu",
+        limit=30.0,
+        strip="b_value",
+        strip_label="b",
+        curve="residual",
+        curve_label="residual [%]",
+        second="shift",
+        second_label="shift [mm]",
+        caption="Mean signal of every slice of every volume, relative to the fit: pale where they agree. "
+        "Missing signal is red, lost slices have yellow frames, grey is not judged. Below, residual and shift "
+        "of each volume; the shift is found without registration. Both are even in a good series; peaks are "
+        "motion.",
+        measures=("lost_slices", "worst_volume", "translation"),
     ),
 )
 
@@ -133,6 +156,19 @@ def _reconstruct(
     return run_dti_session(request, config, device, dry_run=dry_run, progress=progress)
 
 
+def _judged(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the sentence on lost slices in series with these provenance files; "" if they were not judged."""
+    counts = [found for record in records if isinstance(found := record.get("SliceLoss"), Mapping)]
+    judged, lost = (sum(int(found.get(name, 0)) for found in counts) for name in ("Judged", "Lost"))
+    if not judged:
+        return ""
+    return (
+        "Signals of slices were compared with the fit, refitted robustly without lost slices: "
+        f"{lost} of {judged} were more than four standard deviations and 10 % below it, relative to the two "
+        "slices on either side; they were not left out"
+    )
+
+
 MODALITY = Modality(
     name="dwi",
     step="dti",
@@ -150,11 +186,13 @@ MODALITY = Modality(
     reconstruct=_reconstruct,
     products=PRODUCTS,
     rows=ROWS,
+    charts=CHARTS,
     reference=REFERENCE,
-    ignored=("*_dwimap.*",),
+    ignored=("*_dwimap.*", "*_desc-volumes_dti.*", "*_desc-slices_dti.*"),
     measures=MEASURES,
     in_slabs=True,
     protocol=_protocol,
+    judged=_judged,
     dicom=DICOM,
     drawing=DRAWING,
     warm_up=warm_up,

@@ -22,7 +22,14 @@ from qsmengine.modalities.quality import Value, quality_dictionary, quality_tabl
 from qsmengine.modalities.registry import ignored
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.dataset import dataset_root, raw_dataset_of, shared_files, write_shared_files
-from qsmengine.pipeline.outputs.maps import common_metadata, estimation, sidecar_of, write_map, write_texts
+from qsmengine.pipeline.outputs.maps import (
+    Texts,
+    common_metadata,
+    estimation,
+    sidecar_of,
+    write_map,
+    write_texts,
+)
 from qsmengine.pipeline.outputs.provenance import session_record
 from qsmengine.pipeline.outputs.staging import Writing, staged
 from qsmengine.pipeline.run.plan import Plan, PlanStep
@@ -35,10 +42,16 @@ NameStyle: TypeAlias = Literal["fsl", "bids"]
 
 
 class Judged(NamedTuple):
-    """Findings about finished maps: further notes, and quality measures (None: not evaluated)."""
+    """Findings about finished maps: further notes, and quality measures (None: not evaluated).
+
+    `account`: files of :func:`account_paths` -> their content; None: not written. `losses`: numbers of slices
+    for the provenance.
+    """
 
     notes: tuple[str, ...] = ()
     quality: Mapping[str, Value] | None = None
+    account: Callable[[Sequence[Path]], Texts] | None = None
+    losses: Mapping[str, Any] | None = None
 
 
 def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[Path]:
@@ -47,7 +60,7 @@ def dti_files(plan: Plan, prefix: str | Path, names: NameStyle = "fsl") -> list[
     images = dti_images(prefix, [product for product in PRODUCTS if product.map in plan.kept], names, method)
     files = [path for image in images for path in (image, sidecar_of(image))]
     if names == "bids":
-        files += [_provenance_path(prefix), *quality_paths(prefix)]
+        files += [_provenance_path(prefix), *quality_paths(prefix), *account_paths(prefix)]
     root = bids_root(prefix, names)
     return files if root is None else [*files, *(root / path for path in shared_files(named=True))]
 
@@ -130,9 +143,10 @@ def write_dti(
             record = session_record(
                 result, config, device, sources, notes, {"BValues": shells}, timings=writing.timings
             )
+            record |= {} if judged.losses is None else {"SliceLoss": judged.losses}
             write_json(folder / _provenance_path(local), record)
             written.append(_provenance_path(local))
-            written += write_texts(folder, _quality_texts(local, judged.quality))
+            written += write_texts(folder, _texts(local, judged))
         if dataset is not None:
             written += write_shared_files(folder, root, raw_dataset_of(sources), ignored, named=True)
     return [root / path for path in written]
@@ -144,11 +158,22 @@ def quality_paths(prefix: Path) -> tuple[Path, Path]:
     return prefix.with_name(f"{stem}.tsv"), prefix.with_name(f"{stem}.json")
 
 
-def _quality_texts(prefix: Path, quality: Mapping[str, Value] | None) -> dict[Path, str | Mapping[str, Any]]:
-    if quality is None:
-        return {}
-    table, dictionary = quality_paths(prefix)
-    return {table: quality_table(MEASURES, quality), dictionary: quality_dictionary(MEASURES)}
+def account_paths(prefix: Path) -> tuple[Path, Path, Path, Path]:
+    """Return the tables of volumes and of slices, each with its dictionary, with BIDS names."""
+    volumes, slices = (f"{prefix.name}_desc-{name}_dti" for name in ("volumes", "slices"))
+    endings = (f"{volumes}.tsv", f"{volumes}.json", f"{slices}.tsv", f"{slices}.json")
+    first, second, third, fourth = (prefix.with_name(ending) for ending in endings)
+    return first, second, third, fourth
+
+
+def _texts(prefix: Path, judged: Judged) -> Texts:
+    """Return the tables of quality measures, volumes and slices, and their dictionaries."""
+    texts: dict[Path, str | Mapping[str, Any]] = {}
+    if judged.quality is not None:
+        table, dictionary = quality_paths(prefix)
+        texts[table] = quality_table(MEASURES, judged.quality)
+        texts[dictionary] = quality_dictionary(MEASURES)
+    return texts if judged.account is None else {**texts, **judged.account(account_paths(prefix))}
 
 
 def _provenance_path(prefix: Path) -> Path:

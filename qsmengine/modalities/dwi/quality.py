@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,13 @@ import numpy.typing as npt
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import DwiSeries
 from qsmengine.modalities.quality import Measure, Range
-from qsmengine.modalities.shifts import largest_translation
 from qsmengine.ops.order_statistics import median
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.diffusion.gradient_check import MARGIN, GradientCheck
-from qsmengine.stages.diffusion.slices import SliceParams, outlier_slices, same_b
+
+if TYPE_CHECKING:
+    from qsmengine.modalities.dwi.account import Account
 
 PARAMETERS = 7
 """Number of parameters of a tensor with its signal at b = 0."""
@@ -25,11 +27,12 @@ NORMAL = 1.4826
 
 @record
 class DwiEvidence:
-    """Result of a fit, its series (None: fitted in slabs), and the check of the table (None: not made)."""
+    """Result of a fit, its series (None: in slabs), check of the table (None: not made), account of volumes."""
 
     result: RunResult
     series: DwiSeries | None
     check: GradientCheck | None
+    account: Account
 
     @cached_property
     def fitted(self) -> npt.NDArray[np.bool_]:
@@ -56,23 +59,23 @@ def snr(evidence: DwiEvidence) -> float | None:
 
 
 def lost_slices(evidence: DwiEvidence) -> float | None:
-    """Return the share [%] of slices inside the mask that lost signal."""
-    series = evidence.series
-    if series is None:
-        return None
-    found = outlier_slices(series, evidence.fitted, SliceParams())
-    judged = np.count_nonzero(found.score)
-    return 100.0 * float(np.count_nonzero(found.outlier)) / judged if judged else None
+    """Return the share [%] of judged slices that lost signal."""
+    judged = int(evidence.account.judged.sum())
+    return 100.0 * float(evidence.account.lost.sum()) / judged if judged else None
+
+
+def worst_volume(evidence: DwiEvidence) -> float | None:
+    """Return the largest residual of a volume over the median of volumes of the same b-value."""
+    return _largest(evidence.account.relative_residual)
 
 
 def translation(evidence: DwiEvidence) -> float | None:
     """Return the largest translation [mm] of a volume from the median image of its shell."""
-    series = evidence.series
-    if series is None:
-        return None
-    return largest_translation(
-        series.signal, series.grid.voxel_size, same_b(series.b_values, series.b0_volumes)
-    )
+    return _largest(evidence.account.shifts)
+
+
+def _largest(values: npt.NDArray[np.float64]) -> float | None:
+    return float(np.nanmax(values)) if np.isfinite(values).any() else None
 
 
 def residual(evidence: DwiEvidence) -> float | None:
@@ -118,11 +121,22 @@ MEASURES = (
         "slices with signal loss",
         "%",
         "Share of the slices of all volumes whose signal is more than four standard deviations and 10 % below "
-        "that of their neighbours and of volumes of the same b-value",
+        "the fitted one, relative to the two slices on either side",
         lost_slices,
         Range(high=1),
         Range(high=5),
-        "motion during diffusion encoding",
+        "motion during diffusion encoding; desc-volumes_dti.tsv names the volumes for --exclude-volumes",
+    ),
+    Measure(
+        "worst_volume",
+        "residual of the worst volume",
+        "1",
+        "Largest median residual of a volume over the median of volumes of about the same b-value; n/a with "
+        "fewer than three",
+        worst_volume,
+        Range(high=1.5),
+        Range(high=2.5),
+        "motion, eddy currents or an artefact in a volume; desc-volumes_dti.tsv names it",
     ),
     Measure(
         "translation",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,9 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.records import record
 from qsmengine.stages.diffusion.gradient_check import GradientCheck, check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
+
+if TYPE_CHECKING:
+    from qsmengine.stages.diffusion.slice_residuals import SliceResiduals
 
 
 @record
@@ -94,6 +98,14 @@ class DtiRequest:
     writing: Writing = field(default_factory=Writing)
 
 
+class Fitted(NamedTuple):
+    """Maps, the series that was fitted as a whole or the residuals of its slabs, and notes."""
+
+    result: TensorMaps
+    source: DwiSeries | SliceResiduals
+    notes: list[str]
+
+
 @on_device
 def run_dti_session(
     request: DtiRequest,
@@ -126,9 +138,10 @@ def run_dti_session(
     if dry_run:
         return Outcome(plan, files, [*notes, *obsolete_note(old)])
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
-        result, series, more = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
-        notes += more
-        judge = cache(partial(_judge, request, result, series))
+        fitted = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
+        result = fitted.result
+        notes += fitted.notes
+        judge = cache(partial(_judge, request, file, volumes, fitted, deviation))
         written = write_dti(
             result,
             request.prefix,
@@ -185,18 +198,18 @@ def _fit(
     mask: Array | None,
     deviation: Array | None,
     progress: ProgressCallback | None,
-) -> tuple[TensorMaps, DwiSeries | None, list[str]]:
-    """Return maps and notes, computed from the whole series, or from slabs; the series is then None."""
+) -> Fitted:
+    """Fit the whole series, or slabs."""
     if len(slabs.ranges) > 1:
-        result, notes = run_slabs(
+        result, slices, notes = run_slabs(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
         )
-        return result, None, notes
+        return Fitted(result, slices, notes)
     loaded = read_series(file, volumes, mapped=True)
     signal = loaded.series.signal
     found = check_volumes(file, volumes, lambda index, part: signal[..., index][part])
     result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
-    return result, loaded.series, [*loaded.notes[len(file.notes) :], *found]
+    return Fitted(result, loaded.series, [*loaded.notes[len(file.notes) :], *found])
 
 
 def _load_extra(request: DtiRequest, grid: Grid, notes: list[str]) -> tuple[Array | None, Array | None]:
@@ -215,13 +228,29 @@ def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else _existing(folder.resolve().parent)
 
 
-def _judge(request: DtiRequest, result: TensorMaps, series: DwiSeries | None) -> Judged:
+def _judge(
+    request: DtiRequest,
+    file: DwiFile,
+    volumes: npt.NDArray[np.intp],
+    fitted: Fitted,
+    deviation: Array | None,
+) -> Judged:
     """Check the gradient table of a fit and, for BIDS names, evaluate its quality measures."""
-    check = _check(result) if request.check_gradients else None
-    bids = request.names == "bids"
-    return Judged(
-        tuple(gradient_notes(check)), evaluate(MEASURES, DwiEvidence(result, series, check)) if bids else None
-    )
+    check = _check(fitted.result) if request.check_gradients else None
+    notes = tuple(gradient_notes(check))
+    if request.names != "bids":
+        return Judged(notes)
+    from qsmengine.modalities.dwi.account import account_of, account_of_slabs, account_texts
+
+    result, source = fitted.result, fitted.source
+    if isinstance(source, DwiSeries):
+        evidence = DwiEvidence(result, source, check, account_of(result, source, deviation))
+    else:
+        evidence = DwiEvidence(result, None, check, account_of_slabs(result, file, volumes, source))
+    quality = evaluate(MEASURES, evidence)
+    numbers, account = (volumes + 1).tolist(), evidence.account
+    texts = partial(account_texts, account=account, numbers=numbers)
+    return Judged(notes, quality, texts, account.losses(numbers))
 
 
 def _check(result: TensorMaps) -> GradientCheck:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import Progress, ProgressCallback
 from qsmengine.pipeline.run.results import Record
 from qsmengine.records import record
+
+if TYPE_CHECKING:
+    from qsmengine.stages.diffusion.slice_residuals import SliceResiduals
 
 MAX_BAD_FRACTION = 0.05
 """Largest tolerated fraction of NaN or infinite signal values."""
@@ -84,8 +88,15 @@ def run_slabs(
     mask: Array | None = None,
     deviation: Array | None = None,
     progress: ProgressCallback | None = None,
-) -> tuple[TensorMaps, list[str]]:
-    """Fit slab by slab; return maps stored in files of `folder`, and notes. Otherwise as `run_dti`."""
+) -> tuple[TensorMaps, SliceResiduals, list[str]]:
+    """Fit slab by slab; return maps stored in files of `folder`, residuals of slices, and notes.
+
+    Otherwise as `run_dti`.
+    """
+    from qsmengine.modalities.dwi.account import fit_residuals
+    from qsmengine.stages.diffusion.slice_residuals import unknown_residuals
+
+    residuals = unknown_residuals(len(volumes), file.grid.shape[2])
     maps: dict[str, Array] = {}
     last: TensorMaps | None = None
     seconds, bad = 0.0, 0
@@ -110,6 +121,8 @@ def run_slabs(
             part = None if deviation is None else deviation[:, :, start:stop]
             last = run_dti(series, config, device, mask=inside, gradient_deviation=part)
             seconds += last.seconds
+            found = fit_residuals(last, series, part)
+            residuals.apart[:, start:stop], residuals.residual[:, start:stop] = found
             for name, array in last.maps.items():
                 if name not in maps:
                     maps[name] = _file(folder, name, array, file.grid.shape)
@@ -118,7 +131,7 @@ def run_slabs(
         raise InputError("the mask is empty", field="mask")
     notes += _broken_notes(file, bad)
     records = (Record(last.records[0].step, seconds),)
-    return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), notes
+    return TensorMaps(maps, last.units, file.grid, records, last.facts, last.notes), residuals, notes
 
 
 def _finite(file: DwiFile, stored: Array, volume: int, part: tuple[slice, ...]) -> Array:

@@ -23,6 +23,7 @@ from qsmengine.data import DwiSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Vector3
 from qsmengine.ops.registration import Kind, Volume, register, resample, rotation_of
+from qsmengine.stages.diffusion.predicted import predicted_signal
 from qsmengine.stages.diffusion.tensor import TensorParams, TensorResult, wls
 from qsmengine.stages.params import Field, Params
 
@@ -121,11 +122,9 @@ def predict(series: DwiSeries, volume: int, mask: npt.NDArray[np.bool_], device:
         fit = _tensor(others, mask, device)
     except InputError:
         fit = _tensor(series, mask, device)
-    x, y, z = series.b_vectors[volume]
-    terms = series.b_values[volume] * np.array([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z])
-    xp = device.xp
-    decay = xp.exp(xp.minimum(-(fit.tensor @ device.asarray(terms)), 0))
-    return to_numpy(fit.s0 * decay).astype(np.float32, copy=False)
+    table = series.b_values[[volume]], series.b_vectors[[volume]]
+    found = predicted_signal({"s0": fit.s0, "tensor": fit.tensor}, *table)
+    return to_numpy(found[..., 0]).astype(np.float32, copy=False)
 
 
 def _tensor(series: DwiSeries, mask: npt.NDArray[np.bool_], device: Device) -> TensorResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from qsmengine.stages.params import Field, Params
 
 LEAST_VOXELS = 50
 """Smallest number of voxels in the mask for a slice to be tested."""
+LEAST_VOLUMES = 3
+"""Smallest number of volumes of about the same b-value to be tested."""
 FLANKS = (-2, -1, 1, 2)
 """Number of neighbours whose median a slice is compared with."""
 
@@ -28,35 +31,53 @@ class SliceParams(Params):
 
 
 class SliceResult(NamedTuple):
-    """`outlier` (volume, slice), and `score`: deviation of a slice in standard deviations [1], 0 if unknown."""
+    """`outlier` (volume, slice), and `score`: deviation of a slice in standard deviations [1]; NaN: unknown."""
 
     outlier: npt.NDArray[np.bool_]
     score: FloatArray
 
 
 def outlier_slices(series: DwiSeries, mask: npt.NDArray[np.bool_], params: SliceParams) -> SliceResult:
-    """Detect slices (along z) that lost part of their mean signal.
-
-    r(v, z) is the log of the mean signal of slice z in volume v minus its median over the volumes of about the
-    same b-value, minus the median of this difference over neighbouring slices: motion and the gradient
-    direction change it smoothly along z, a signal loss does not. Its standard deviation is 1.4826 times the
-    median of |r| in those volumes, of the slice or of all slices, whichever is larger.
-    """
+    """Detect slices (along z) that lost part of their mean signal by :func:`judge_slices`, without a model."""
     counts = mask.sum(axis=(0, 1))
     judged = np.flatnonzero(counts >= LEAST_VOXELS)
-    score = np.zeros((len(series.b_values), len(counts)))
+    logs = np.full((len(series.b_values), len(counts)), np.nan)
+    if judged.size:
+        means = np.stack([_slice_means(series.signal[..., v], mask) for v in range(len(logs))])[:, judged]
+        logs[:, judged] = np.log(np.maximum(means, 1e-6 * means.max()))
+    return judge_slices(logs, same_b(series.b_values, series.b0_volumes), params)
+
+
+def judge_slices(logs: FloatArray, groups: Sequence[npt.NDArray[np.intp]], params: SliceParams) -> SliceResult:
+    """Detect slices with signal loss.
+
+    r(v, z) is the logarithm of the signal minus its median over the volumes of a group, minus the median of
+    this difference over neighbouring slices (two on either side): motion and the gradient direction change it
+    smoothly along z, a signal loss does not. Its standard deviation is 1.4826 times the median of |r| in those
+    volumes, of the slice or of all slices, whichever is larger. A slice is lost where r < -threshold standard
+    deviations and r < log(1 - least_loss).
+
+    Parameters
+    ----------
+    logs
+        (volume, slice) logarithm of the mean signal, or of its ratio to a fitted one [1]; NaN where unknown.
+    groups
+        Indices of volumes of about the same b-value; groups with fewer than three known volumes, and those with
+        fewer than five known slices, are not tested.
+    """
+    score = np.full(logs.shape, np.nan)
     outlier = np.zeros(score.shape, dtype=np.bool_)
-    if judged.size < len(FLANKS) + 1:
-        return SliceResult(outlier, score)
-    means = np.stack([_slice_means(series.signal[..., v], mask) for v in range(len(score))])[:, judged]
-    logs = np.log(np.maximum(means, 1e-6 * means.max()))
-    for members in same_b(series.b_values, series.b0_volumes):
-        if len(members) < 3:
+    known = np.isfinite(logs)
+    for group in groups:
+        members = group[known[group].any(axis=1)]
+        judged = np.flatnonzero(known[members].all(axis=0))
+        if len(members) < LEAST_VOLUMES or len(judged) < len(FLANKS) + 1:
             continue
-        apart = logs[members] - np.median(logs[members], axis=0)
-        padded = np.pad(apart, ((0, 0), (2, 2)), mode="reflect")
-        around = [padded[:, 2 + step : 2 + step + apart.shape[1]] for step in FLANKS]
-        rest = apart - np.median(around, axis=0)
+        values = logs[np.ix_(members, judged)]
+        values -= np.median(values, axis=0)
+        padded = np.pad(values, ((0, 0), (2, 2)), mode="reflect")
+        around = [padded[:, 2 + step : 2 + step + values.shape[1]] for step in FLANKS]
+        rest = values - np.median(around, axis=0)
         size = np.abs(rest)
         spread = 1.4826 * np.maximum(np.median(size), np.median(size, axis=0)) + 1e-6
         found = (rest < -params.threshold * spread) & (rest < np.log(1 - params.least_loss))

@@ -11,6 +11,7 @@ from scipy.ndimage import shift
 from qsmengine.backend.device import cpu
 from qsmengine.demo_data import demo_path
 from qsmengine.io.dwi import load_dwi
+from qsmengine.modalities.dwi.account import account_of
 from qsmengine.modalities.dwi.quality import MEASURES, DwiEvidence
 from qsmengine.modalities.dwi.run import run_dti
 from qsmengine.modalities.quality import evaluate, judge
@@ -39,7 +40,7 @@ def measured(series):
     """Measures of a fit and of its gradient table."""
     result = run_dti(series, load_config(), cpu(2))
     check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
-    return evaluate(MEASURES, DwiEvidence(result, series, check))
+    return evaluate(MEASURES, DwiEvidence(result, series, check, account_of(result, series)))
 
 
 def lights(values):
