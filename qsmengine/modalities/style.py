@@ -63,9 +63,11 @@ class Curve:
     Parameters
     ----------
     files
-        Ending of its table, a glob pattern; the first two columns are time [s] and value.
+        Ending of its table, a glob pattern; the first column is the time [s].
     label, unit
         Of the value.
+    value
+        Column of the value; "" for the second. A table without it has no such curve.
     voxels, under
         Endings of the mask of its voxels, and of the image over which these are shown.
     second, second_label
@@ -77,6 +79,7 @@ class Curve:
     files: str
     label: str
     unit: str
+    value: str = ""
     voxels: str = ""
     under: str = ""
     second: str = ""

@@ -30,13 +30,15 @@ class CurvePanel(NamedTuple):
     Parameters
     ----------
     table
-        TSV whose first two columns are time [s] and value.
+        TSV whose first column is the time [s].
     label, unit
         Of the value.
     voxels
         Mask of the voxels; None: the curve was given.
     under
         Image over whose projection the voxels are shown.
+    value
+        Column of the value; "" for the second.
     second, second_label
         Further column, drawn on its axis at the right, and its label; "" for none.
     """
@@ -48,6 +50,7 @@ class CurvePanel(NamedTuple):
     under: Path | None = None
     second: str = ""
     second_label: str = ""
+    value: str = ""
 
 
 def draw_curve(panel: CurvePanel, title: str) -> Figure:
@@ -58,7 +61,7 @@ def draw_curve(panel: CurvePanel, title: str) -> Figure:
     InputError
         For a table or image that cannot be read, and a table without two columns of numbers.
     """
-    times, values, second = _columns(panel.table, panel.second)
+    times, values, second = _columns(panel.table, panel.value, panel.second)
     figure = new_figure(WIDTH, HEIGHT, BLACK)
     figure.text(0.01, 0.96, title, **text_style(10, WHITE, ha="left", va="top", weight="bold"))
     left = 0.08
@@ -121,10 +124,11 @@ def _image(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]
     return found.array, found.grid.affine
 
 
-def _columns(path: Path, further: str) -> tuple[Floats, Floats, Floats | None]:
-    """Return times and values of a table, and its column `further` if it has one."""
-    rows = read_rows(path)
+def _columns(path: Path, value: str, further: str) -> tuple[Floats, Floats, Floats | None]:
+    """Return times and values (column `value`) of a table, and its column `further` if it has one."""
+    rows = read_rows(path, [value] if value else ())
     names = list(rows[0])[:2] if rows else []
+    names = [*names[:1], value] if value else names
     third = None
     try:
         first, second = (np.array([float(row[name]) for row in rows]) for name in names)

@@ -24,6 +24,7 @@ from qsmengine.report.panels import Panel, Picture, load_picture, picture_of
 from qsmengine.report.quality import SeriesQuality
 from qsmengine.report.raw import raw_series
 from qsmengine.report.records import ReconstructedSeries
+from qsmengine.report.tsv import read_rows
 from qsmengine.report.volume_chart import draw_volumes
 from qsmengine.units import hz_per_ppm
 
@@ -196,10 +197,12 @@ def curves_of(series: ReconstructedSeries) -> Iterator[tuple[Curve, CurvePanel]]
     modality = modality_of(series.kind)
     for curve in () if modality is None else modality.curves:
         table = series.find(curve.files)
+        if table is not None and curve.value and curve.value not in (read_rows(table) or [{}])[0]:
+            continue
         voxels, under = (series.find(name) if name else None for name in (curve.voxels, curve.under))
         if table is not None:
             further = curve.second, curve.second_label
-            yield curve, CurvePanel(table, curve.label, curve.unit, voxels, under, *further)
+            yield curve, CurvePanel(table, curve.label, curve.unit, voxels, under, *further, curve.value)
 
 
 def charts_of(series: ReconstructedSeries) -> Iterator[tuple[VolumeChart, Path, Path]]:

@@ -14,6 +14,8 @@ from qsmengine.grid import FloatArray
 
 TIME, VALUE, BRAIN = "time", "dr2star", "brain_dr2star"
 """Columns: time from the first frame [s], change of R2* [1/s], and its mean in the brain [1/s]."""
+DISPLACEMENT = "displacement"
+"""Column of the framewise displacement [mm], in tables of series whose motion was corrected."""
 COLUMNS = {
     TIME: {"Description": "Time from the first frame", "Units": "s"},
     VALUE: {"Description": "Change of R2* in the artery", "Units": "1/s"},
@@ -67,7 +69,7 @@ def aif_table(
 ) -> str:
     """Return the text of a file with `times` (frame,) [s], and the curves of artery and `brain` [1/s].
 
-    `more` holds further curves by column.
+    `more` holds further columns.
     """
     columns = [*COLUMNS, *(more or {})]
     values = zip(times, curve, brain, *(more or {}).values(), strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qsmengine.io.dsc import open_dsc
+from qsmengine.modalities.dsc.aif_file import DISPLACEMENT
 from qsmengine.modalities.dsc.companions import AIF, AIF_MASK, companions
 from qsmengine.modalities.dsc.dicom import DICOM
 from qsmengine.modalities.dsc.reference import REFERENCE
@@ -45,12 +46,21 @@ CURVES = (
         "aif.tsv",
         "dR2* of the artery",
         "1/s",
-        "desc-aif_mask.nii.gz",
-        "CBV.nii.gz",
+        voxels="desc-aif_mask.nii.gz",
+        under="CBV.nii.gz",
         second="brain_dr2star",
         second_label="dR2* of the brain",
         caption="The artery rises first and falls fast; the brain follows. Neither drifts before the bolus.",
         measures=("aif_peak_to_noise", "aif_width", "aif_lead", "aif_brain_share", "aif_voxels"),
+    ),
+    Curve(
+        "aif.tsv",
+        "framewise displacement",
+        "mm",
+        value=DISPLACEMENT,
+        caption="Motion between neighbouring frames, from their registration to the baseline; it was "
+        "corrected. Peaks during the passage of the bolus may also be the agent.",
+        measures=("displacement", "translation"),
     ),
 )
 

@@ -15,7 +15,7 @@ from qsmengine.grid import FloatArray, Grid, check_same_grid
 from qsmengine.io.dsc import DscFile, open_dsc, read_dsc
 from qsmengine.io.masks import load_mask
 from qsmengine.io.nifti import read_image
-from qsmengine.modalities.dsc.aif_file import COLUMNS, VALUE, aif_table, read_aif
+from qsmengine.modalities.dsc.aif_file import COLUMNS, DISPLACEMENT, VALUE, aif_table, read_aif
 from qsmengine.modalities.dsc.companions import AIF, AIF_MASK, MASK, REGION
 from qsmengine.modalities.dsc.motion import Motion, correct_motion
 from qsmengine.modalities.dsc.products import PRODUCTS
@@ -183,8 +183,12 @@ def _curve_texts(naming: Naming, evidence: DscEvidence, file: DscFile) -> dict[P
     quality = {"Quality": _rounded(asdict(result.aif_quality))}
     local = {f"{VALUE}_{label}": own.curve for label, own in result.facts.get("local_arteries", {}).items()}
     named = {name: {"Description": "Curve of the artery of a territory", "Units": "1/s"} for name in local}
-    brain = evidence.curves.mean(axis=0)
-    return {table: aif_table(times, result.aif, brain, local), sidecar: {**COLUMNS, **named, **quality}}
+    moved: dict[str, FloatArray] = {}
+    if evidence.motion is not None:
+        moved = {DISPLACEMENT: evidence.motion.displacement}
+        named[DISPLACEMENT] = {"Description": "Framewise displacement, corrected", "Units": "mm"}
+    brain, more = evidence.curves.mean(axis=0), {**local, **moved}
+    return {table: aif_table(times, result.aif, brain, more), sidecar: {**COLUMNS, **named, **quality}}
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

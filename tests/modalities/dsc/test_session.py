@@ -9,6 +9,9 @@ from qsmengine.io.nifti import read_image
 from qsmengine.modalities.dsc.aif_file import read_aif
 from qsmengine.modalities.dsc.session import SESSION, DscRequest
 from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.report.curves import draw_curve
+from qsmengine.report.records import find_series
+from qsmengine.report.session_figures import curves_of
 from tests.modalities.dsc.making import BOLUS, GREY, brain, write, write_mask
 
 CPU = Device("cpu", threads=2)
@@ -144,7 +147,24 @@ def test_motion_is_reported_with_the_maps(files, tmp_path, monkeypatch):
     found = SESSION.run(DscRequest((image,), tmp_path, mask=mask), MOTION, CPU)
     assert any("0.01 mm in the mean" in note for note in found.notes)
     record = json.loads((tmp_path / "perf_desc-dsc_prov.json").read_text())
-    assert record["Acquisition"]["FramewiseDisplacement"][1] == pytest.approx(0.01, abs=1e-4)
+    found = record["Acquisition"]["FramewiseDisplacement"]
+    assert found[1] == pytest.approx(0.01, abs=1e-4)
+    rows = (tmp_path / "perf_aif.tsv").read_text().splitlines()
+    assert rows[0].split("\t")[-1] == "displacement"
+    np.testing.assert_allclose([float(row.split("\t")[-1]) for row in rows[1:]], found, atol=1e-4)
+    assert json.loads((tmp_path / "perf_aif.json").read_text())["displacement"]["Units"] == "mm"
+    (series,) = find_series(tmp_path)
+    (_, artery), (_, displaced) = curves_of(series)
+    (axes,) = draw_curve(displaced, "Perfusion").axes
+    np.testing.assert_allclose(np.asarray(axes.get_lines()[0].get_ydata()), found, atol=1e-4)
+    assert artery.value == ""
+
+
+def test_series_that_were_not_registered_have_no_curve_of_motion(files, tmp_path):
+    image, mask, _ = files
+    SESSION.run(DscRequest((image,), tmp_path, mask=mask), load_config(), CPU)
+    (series,) = find_series(tmp_path)
+    assert [curve.label for curve, _ in curves_of(series)] == ["dR2* of the artery"]
 
 
 @pytest.mark.parametrize(
