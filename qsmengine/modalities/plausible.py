@@ -26,7 +26,9 @@ SAMPLED = 64
 """Voxels along each axis, at least, of which the checks look at some: their medians need no more."""
 
 
-def check_decay(signal: Array, mask: Array, volumes: Sequence[int], echo_times: Sequence[float]) -> None:
+def check_decay(
+    signal: Array, mask: Array, volumes: Sequence[int], echo_times: Sequence[float], advice: str = ""
+) -> None:
     """Raise InputError if the last of some echoes is brighter than the first.
 
     Parameters
@@ -37,6 +39,8 @@ def check_decay(signal: Array, mask: Array, volumes: Sequence[int], echo_times: 
         Indices of the echoes of one excitation.
     echo_times
         (volume,) [s], of all volumes.
+    advice
+        What else to do if the order is right.
     """
     first, last = (pick(volumes, key=lambda volume: echo_times[volume]) for pick in (min, max))
     inside = to_numpy(_sample(mask)) != 0
@@ -46,7 +50,7 @@ def check_decay(signal: Array, mask: Array, volumes: Sequence[int], echo_times: 
         raise InputError(
             f"the signal grows with the echo time: its median in the mask is {early:.4g} at "
             f"{1e3 * echo_times[first]:g} ms and {late:.4g} at {1e3 * echo_times[last]:g} ms; images and echo "
-            "times are probably in a different order",
+            f"times are probably in a different order{advice}",
             field="EchoTime",
         )
 

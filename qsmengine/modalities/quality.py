@@ -104,6 +104,18 @@ class Measure:
         return "higher is better" if self.good.high is None else "inside the range is better"
 
 
+def brain_volume(measured: Callable[[Any], float]) -> Measure:
+    """Return the measure of the volume of the brain mask; `measured` returns it [mL] from the evidence.
+
+    Adults have up to 2000 mL inside the skull; masks that leak through it measure 2400 mL and more. Small
+    brains are not reported: the object may be an animal or a part of a head.
+    """
+    return Measure(
+        "mask_volume", "volume of the mask", "mL", "Volume of the brain mask", measured,
+        Range(high=2000), Range(high=2300), "a mask that holds scalp or neck (give one with --mask)",
+    )  # fmt: skip
+
+
 class Verdict(NamedTuple):
     """Worst light of some measures (None: none has one), and the reasons, red before amber."""
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
-from qsmengine.modalities.quality import Measure
+from qsmengine.modalities.quality import brain_volume
 from qsmengine.ops import order_statistics
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
@@ -93,4 +93,4 @@ def mask_volume(evidence: RateEvidence) -> float:
     return evidence.voxels * voxel
 
 
-VOLUME = Measure("mask_volume", "volume of the mask", "mL", "Volume of the brain mask", mask_volume)
+VOLUME = brain_volume(mask_volume)

@@ -13,7 +13,7 @@ from qsmengine.backend.device import array_module, to_numpy
 from qsmengine.data import DscSeries
 from qsmengine.modalities.dsc.motion import Motion
 from qsmengine.modalities.dsc.run import PerfusionMaps
-from qsmengine.modalities.quality import Measure, Range
+from qsmengine.modalities.quality import Measure, Range, brain_volume
 from qsmengine.modalities.shifts import largest_translation
 from qsmengine.stages.perfusion.quality import LARGEST_SHARE, LEAST_PEAK_TO_NOISE, WIDEST
 
@@ -190,6 +190,6 @@ MEASURES = (
         "Largest framewise displacement that the motion correction found",
         displacement,
     ),
-    Measure("mask_volume", "volume of the mask", "mL", "Volume of the brain mask", volume),
+    brain_volume(volume),
 )
 """Quality measures of perfusion maps."""

@@ -13,7 +13,7 @@ from qsmengine.data import GreSeries
 from qsmengine.modalities.gre.residuals import phase_residuals
 from qsmengine.modalities.gre.sign_check import deep_values, iron_contrast
 from qsmengine.modalities.gre.streaks import streak_score
-from qsmengine.modalities.quality import Measure, Range, Value, near_layers
+from qsmengine.modalities.quality import Measure, Range, Value, brain_volume, near_layers
 from qsmengine.ops.order_statistics import median
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
@@ -248,7 +248,7 @@ MEASURES = (
         correlation,
     ),
     Measure("chi_sd", "spread of chi", "ppb", "Standard deviation of chi in its mask", spread),
-    Measure("mask_volume", "volume of the mask", "mL", "Volume of the brain mask", volume),
+    brain_volume(volume),
     Measure(
         "reliable_share",
         "share of the mask with chi",

@@ -11,6 +11,7 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid
 from qsmengine.modalities.gre.stages import plan_qsm
+from qsmengine.modalities.plausible import check_decay
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -18,6 +19,9 @@ from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.echoes import echo_first, echo_last
 from qsmengine.stages.object_size import sized_grid
+
+OWN_SCALES = "; if each echo has a scale of its own, set input.brighter_later=true, and do not use R2*"
+"""Advice on magnitudes that grow with the echo time."""
 
 
 class QsmResult(RunResult):
@@ -90,7 +94,8 @@ def run_qsm(
     Raises
     ------
     InputError
-        For a mask, labels or R2 of another shape, an empty mask, a missing field strength.
+        For a mask, labels or R2 of another shape, an empty mask, a missing field strength, and magnitudes that
+        grow with the echo time.
     UsageError
         If neither the inputs nor an earlier step provides an array that a method needs.
     DeviceError
@@ -117,7 +122,12 @@ def run_qsm(
     with memory_errors("the images", device):
         state["magnitude"] = echo_last(echo_first(series.magnitude, device))
         state["phase"] = echo_last(echo_first(series.phase, device))
-    return run_plan(plan, state, grid, device, progress, kind=QsmResult)
+    found = run_plan(plan, state, grid, device, progress, kind=QsmResult)
+    if not config.input.brighter_later:
+        check_decay(
+            series.magnitude, found["brain_mask"], range(series.n_echoes), series.echo_times, OWN_SCALES
+        )
+    return found
 
 
 def object_grid(series: GreSeries, config: Config, device: Device, *, mask: Array | None = None) -> Grid:

@@ -11,6 +11,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
+from qsmengine.errors import naming
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
@@ -145,18 +146,19 @@ def run_qsm_session(
         has_mask=mask is not None, has_labels=given.labels is not None, has_r2=given.r2 is not None,
     )  # fmt: skip
     inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
-    naming = Naming.of(*inputs)
+    names = Naming.of(*inputs)
     outputs = plan_outputs(
-        plan, "qsm", PRODUCTS, request.out, naming, given.sources,
-        force=request.force, dry_run=dry_run, tables=quality_files(naming, "qsm"),
+        plan, "qsm", PRODUCTS, request.out, names, given.sources,
+        force=request.force, dry_run=dry_run, tables=quality_files(names, "qsm"),
     )  # fmt: skip
     check_memory(plan, device)
     notes = [*given.notes, *plan.notes]
     if dry_run:
         return Outcome(plan, outputs.files, [*notes, *size_notes(series.grid), *outputs.notes])
-    result = run_qsm(
-        series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress
-    )
+    with naming(given.sources[0]):
+        result = run_qsm(
+            series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress
+        )
     notes += [note for note in result.notes if note not in notes]
     notes += [*sign_notes(result), *_separation_notes(result)]
     times = {"EchoTimes": list(series.echo_times)}
@@ -164,7 +166,7 @@ def run_qsm_session(
     described = Described(
         "qsm", config, device, given.sources, notes, times,
         {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
-        measured=lambda: quality_texts(naming, "qsm", MEASURES, quality()),
+        measured=lambda: quality_texts(names, "qsm", MEASURES, quality()),
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
     return Outcome(plan, files, [*notes, *quality_notes(MEASURES, quality()), *outputs.notes], result)

@@ -53,6 +53,10 @@ class InputOptions(Params):
         None,
         description="for files with repetitions of one echo: average them, or the number of the one to use",
     )
+    brighter_later: bool = Field(
+        False,
+        description="whether magnitudes may grow with the echo time, as if every echo has its own scale",
+    )
     motion: bool = Field(
         False, description="whether every frame of a bolus series is registered to the frames before the bolus"
     )

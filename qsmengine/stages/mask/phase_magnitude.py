@@ -8,6 +8,8 @@
 4. Erosion by `opening` mm cuts the bridges to scalp, eyes and neck. The component with the deepest part of the
    head is dilated by 1 mm more than it was eroded and intersected with the score above 0.8 times the threshold.
 5. Closing by `closing` mm, then filling of holes.
+6. Large voxels leave bridges through the skull. If an opening 1.5 times as wide leaves less than 4/5 of the
+   brain, and one 1.8 times as wide nearly as much, the wider opening replaces the first.
 
 Noise punctures the thresholded score, and erosion widens the holes until little is left of the brain. Filling
 them by a vote of neighbours shows how much is lost: if erosion leaves less than 3/4 of what it leaves after the
@@ -59,6 +61,10 @@ _SMOOTHING = 0.6
 _INTACT = 0.75
 """Least fraction of the eroded vote that erosion leaves of a score that noise does not puncture."""
 _CANDIDATES = 4
+_WIDER = (1.5, 1.8)
+"""Multiples of the opening that show bridges which it leaves."""
+_BRIDGED, _STEADY = 0.8, 0.9
+"""With bridges the first leaves less than this share of the brain, the second more than this of the first."""
 
 
 class PhaseMagnitudeParams(Params):
@@ -161,8 +167,33 @@ def _brain(image: Array, quality: Array, size: Vector3, params: PhaseMagnitudePa
                 "no brain found: noise breaks up magnitude and phase quality; give a mask (--mask)",
                 field="magnitude",
             )
-    core = _thickest(score > np.float32(threshold), size, params, device)
-    grown = dilated(core, params.opening + _REGROWN, size, device)
+    return _without_bridges(score, threshold, size, params, device)
+
+
+def _without_bridges(
+    score: Array, threshold: float, size: Vector3, params: PhaseMagnitudeParams, device: Device
+) -> Array:
+    """Return the brain after the opening, or after a wider one if that shows that bridges were left."""
+
+    def opened(multiple: float) -> Array:
+        return _opened(score, threshold, size, params, multiple * params.opening, device)
+
+    brain = opened(1.0)
+    try:
+        wider = opened(_WIDER[0])
+        bridged = int(wider.sum()) < _BRIDGED * int(brain.sum())
+        steady = bridged and int(opened(_WIDER[1]).sum()) > _STEADY * int(wider.sum())
+    except InputError:  # nothing is left: the object is thin
+        return brain
+    return wider if steady else brain
+
+
+def _opened(
+    score: Array, threshold: float, size: Vector3, params: PhaseMagnitudeParams, opening: float, device: Device
+) -> Array:
+    """Return the brain that an opening by `opening` mm leaves, with gaps closed and holes filled."""
+    core = _thickest(score > np.float32(threshold), size, params, opening, device)
+    grown = dilated(core, opening + _REGROWN, size, device)
     brain = _largest(grown & (score > np.float32(_LOWERED * threshold)), device)
     return filled(closed(brain, params.closing, size, device), device)
 
@@ -190,15 +221,17 @@ def _vote(bright: Array, size: Vector3, params: PhaseMagnitudeParams, device: De
     return votes
 
 
-def _thickest(bright: Array, size: Vector3, params: PhaseMagnitudeParams, device: Device) -> Array:
+def _thickest(
+    bright: Array, size: Vector3, params: PhaseMagnitudeParams, opening: float, device: Device
+) -> Array:
     """Return the component of `bright`, eroded by `opening`, that holds most of the deepest part of the head.
 
     Noise makes holes in the brain, by which erosion can leave less of it than of the muscles of face and neck.
     The depth, twice `opening`, is therefore measured after a vote of neighbours.
     """
-    parts = eroded(bright, params.opening, size, device)
+    parts = eroded(bright, opening, size, device)
     votes = _vote(bright, size, params, device)
-    deep = largest_component(eroded(votes, 2 * params.opening, size, device), device) & parts
+    deep = largest_component(eroded(votes, 2 * opening, size, device), device) & parts
     best = largest = _largest(parts, device)
     for _ in range(_CANDIDATES):
         if 2 * int((best & deep).sum()) >= int(deep.sum()):

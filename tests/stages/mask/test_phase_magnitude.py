@@ -70,6 +70,22 @@ def test_voxel_size_and_noise_change_the_mask_little(head, brain):
     assert dice(mask, np.kron(brain, np.ones((2, 2, 2), bool))) > 0.95
 
 
+@pytest.mark.parametrize(("seed", "snr"), [(0, 80.0), (2, 30.0), (3, 40.0)])
+def test_bridges_through_a_skull_of_one_voxel_are_cut(seed, snr):
+    """In these voxels of 4 mm an opening of 5 mm leaves the scalp connected to the brain."""
+    drawn = virtual_head(voxel_size=(4.0, 4.0, 4.0), snr=snr, seed=seed)
+    series = drawn.gre
+    mask = make(series.magnitude, series.phase, series.echo_times, series.grid)
+    assert dice(mask, drawn.mask) > 0.9
+
+
+def test_a_thin_slab_keeps_its_brain(head, brain):
+    slab = np.s_[:, :, 28:33]
+    grid = Grid.from_voxel_size(head.magnitude[slab].shape[:3], (3.0, 3.0, 3.0), field_strength=3.0)
+    mask = make(head.magnitude[slab], head.phase[slab], head.echo_times, grid)
+    assert dice(mask, brain[slab]) > 0.9
+
+
 def test_one_echo_is_enough(head, brain):
     alone = make(head.magnitude[..., :1], head.phase[..., :1], head.echo_times[:1], head.grid)
     assert dice(alone, brain) > 0.97

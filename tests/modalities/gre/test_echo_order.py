@@ -1,0 +1,54 @@
+"""Magnitudes and echo times in different orders."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qsmengine.backend.device import cpu
+from qsmengine.cli.main import main
+from qsmengine.errors import InputError
+from qsmengine.modalities.gre.run import run_qsm
+from qsmengine.phantom import virtual_head
+from qsmengine.pipeline.configuration.config import load_config
+from tests.made_sessions import make_ball, qsm_arguments, write_ball
+
+QUICK = ("inversion=tkd", "background=vsharp", "background.max_radius=12")
+
+
+@pytest.fixture(scope="module")
+def head():
+    return virtual_head(voxel_size=(6.0, 6.0, 6.0), snr=60.0, seed=int(np.random.default_rng().integers(1000)))
+
+
+def test_echoes_from_the_last_to_the_first_are_refused(head):
+    series = head.gre
+    config = load_config(settings=QUICK)
+    run_qsm(series, config, cpu(), mask=head.mask)
+    turned = replace(series, magnitude=series.magnitude[..., ::-1], phase=series.phase[..., ::-1])
+    with pytest.raises(InputError, match=r"the signal grows with the echo time.*input.brighter_later=true"):
+        run_qsm(turned, config, cpu(), mask=head.mask)
+
+
+def test_echoes_with_scales_of_their_own_are_accepted_when_that_is_said(head):
+    scales = np.float32([1.0, 2.0, 4.0, 8.0])
+    series = replace(head.gre, magnitude=head.gre.magnitude * scales)
+    config = load_config(settings=(*QUICK, "input.brighter_later=true"))
+    found = run_qsm(series, config, cpu(), mask=head.mask)
+    expected = run_qsm(head.gre, config, cpu(), mask=head.mask)
+    inside = found.mask & expected.mask
+    assert np.corrcoef(found.chi[inside], expected.chi[inside])[0, 1] > 0.9
+
+
+def test_the_command_names_the_file_and_writes_nothing(tmp_path, capsys):
+    files = write_ball(tmp_path / "in" / "sub-01" / "anat", make_ball(1, shape=(24, 22, 20)))
+    for paths in files.values():
+        first, last = (path.read_bytes() for path in (paths[0], paths[-1]))
+        paths[0].write_bytes(last)
+        paths[-1].write_bytes(first)
+    out = tmp_path / "out"
+    assert main(qsm_arguments(files, out, "--quiet")) == 3
+    error = capsys.readouterr().err
+    assert str(files["mag"][0]) in error
+    assert "the signal grows with the echo time" in error
+    assert not list(out.rglob("*.nii.gz"))
