@@ -31,7 +31,7 @@ def test_echoes_from_the_last_to_the_first_are_refused(head):
 
 
 def test_echoes_with_scales_of_their_own_are_accepted_when_that_is_said(head):
-    scales = np.float32([1.0, 2.0, 4.0, 8.0])
+    scales = np.array([1.0, 2.0, 4.0, 8.0], dtype=np.float32)
     series = replace(head.gre, magnitude=head.gre.magnitude * scales)
     config = load_config(settings=(*QUICK, "input.brighter_later=true"))
     found = run_qsm(series, config, cpu(), mask=head.mask)
