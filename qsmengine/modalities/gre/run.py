@@ -20,7 +20,7 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.stages.echoes import echo_first, echo_last
 from qsmengine.stages.object_size import sized_grid
 
-OWN_SCALES = "; if each echo has a scale of its own, set input.brighter_later=true, and do not use R2*"
+OWN_SCALES = "; if every echo was scaled separately, set input.brighter_later=true, and do not use R2*"
 """Advice on magnitudes that grow with the echo time."""
 
 
