@@ -34,6 +34,7 @@ ACCEPTED_SPILLS = {
     "tikhonov_residue": 88,
     "matrix_residue": 40,
     "spoiled_decay": 32,
+    "spoiled_fit": 40,
     "spin_echo_fit": 24,
     "balanced_fit": 32,
     "tissue_step": 48,

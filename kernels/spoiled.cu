@@ -10,33 +10,34 @@ enum { FIRST, WEIGHT, TIME, LOG, SPREAD, CROSS, SQUARE, SUMS };
 // Sums over the echoes begin .. end of one flip angle with the weights w = (scale s)^2, the inverse variances
 // of log s for unit noise: WEIGHT = sum w, TIME and LOG = weighted means of the echo time t and of y =
 // log(scale s), SPREAD = sum w (t - TIME)^2, CROSS = sum w (t - TIME) (y - LOG), SQUARE = sum w (y - LOG)^2.
-// Times and logarithms are summed relative to the first echo.
-FN void echo_sums(const float* signal, const float* times, float* s, float scale, Index n, int begin, int end,
-                  int count) {
+// Times and logarithms are summed relative to the first echo. The sums are the values at, at + 1, ... of s.
+FN void echo_sums(const float* signal, const float* times, float* s, int at, float scale, Index n, int begin,
+                  int end, int count) {
   float origin = times[begin];
-  for (int j = WEIGHT; j < SUMS; ++j)
+  for (int j = at + WEIGHT; j < at + SUMS; ++j)
     TILE_FOR(l, count) { AT(s, j, l) = 0.0f; }
-  TILE_FOR(l, count) { AT(s, FIRST, l) = flog(fmax2(scale * signal[begin * n + l], FAINT)); }
+  TILE_FOR(l, count) { AT(s, at + FIRST, l) = flog(fmax2(scale * signal[begin * n + l], FAINT)); }
   for (int e = begin; e < end; ++e) {
     const float* m = signal + e * n;
     float time = times[e] - origin;
     TILE_FOR(l, count) {
-      float size = fmax2(scale * m[l], FAINT), w = size * size, y = flog(size) - AT(s, FIRST, l);
-      AT(s, WEIGHT, l) += w;
-      AT(s, TIME, l) += w * time;
-      AT(s, LOG, l) += w * y;
-      AT(s, SPREAD, l) += w * time * time;
-      AT(s, CROSS, l) += w * time * y;
-      AT(s, SQUARE, l) += w * y * y;
+      float size = fmax2(scale * m[l], FAINT), w = size * size, y = flog(size) - AT(s, at + FIRST, l);
+      AT(s, at + WEIGHT, l) += w;
+      AT(s, at + TIME, l) += w * time;
+      AT(s, at + LOG, l) += w * y;
+      AT(s, at + SPREAD, l) += w * time * time;
+      AT(s, at + CROSS, l) += w * time * y;
+      AT(s, at + SQUARE, l) += w * y * y;
     }
   }
   TILE_FOR(l, count) {
-    float inverse = 1.0f / AT(s, WEIGHT, l), late = AT(s, TIME, l) * inverse, mean = AT(s, LOG, l) * inverse;
-    AT(s, SPREAD, l) = fmax2(AT(s, SPREAD, l) - AT(s, TIME, l) * late, 0.0f);
-    AT(s, CROSS, l) -= AT(s, TIME, l) * mean;
-    AT(s, SQUARE, l) = fmax2(AT(s, SQUARE, l) - AT(s, LOG, l) * mean, 0.0f);
-    AT(s, TIME, l) = origin + late;
-    AT(s, LOG, l) = AT(s, FIRST, l) + mean;
+    float inverse = 1.0f / AT(s, at + WEIGHT, l);
+    float late = AT(s, at + TIME, l) * inverse, mean = AT(s, at + LOG, l) * inverse;
+    AT(s, at + SPREAD, l) = fmax2(AT(s, at + SPREAD, l) - AT(s, at + TIME, l) * late, 0.0f);
+    AT(s, at + CROSS, l) -= AT(s, at + TIME, l) * mean;
+    AT(s, at + SQUARE, l) = fmax2(AT(s, at + SQUARE, l) - AT(s, at + LOG, l) * mean, 0.0f);
+    AT(s, at + TIME, l) = origin + late;
+    AT(s, at + LOG, l) = AT(s, at + FIRST, l) + mean;
   }
 }
 
@@ -60,7 +61,7 @@ KERNEL(spoiled_decay,
     for (int j = 0; j < NUMBERS; ++j)
       FOR_LANES(l) AT(v, j, l) = 0.0f;
     for (int a = 0, begin = 0; a < angle && any; begin += echoes[a], ++a) {
-      echo_sums(signal + first, times, s, scale, n, begin, begin + echoes[a], count);
+      echo_sums(signal + first, times, s, 0, scale, n, begin, begin + echoes[a], count);
       TILE_FOR(l, count) {
         AT(v, POWER, l) += AT(s, WEIGHT, l);
         AT(v, BEND, l) += AT(s, CROSS, l);
@@ -92,14 +93,30 @@ FN float tanh_ratio(float y) {
 // amplitude, sin(flip) (1 - E1) / (1 - E1 cos(flip)), is 2 half tau / (tau + half^2). slope = d log(signal) / d
 // R1; apparent = 2 tau / R1, which tends to TR for TR R1 -> 0.
 struct Steady {
-  float signal, slope, half, apparent;
+  float signal, slope, apparent;
 };
-FN Steady steady_state(float flip, float tr, float r1) {
-  float half = fsin(flip) / fmax2(1.0f + fcos(flip), 1e-6f), y = 0.5f * tr * r1, ratio = tanh_ratio(y);
-  float tau = y * ratio, square = half * half, sum = tau + square;
-  Steady state = {2.0f * half * tau / sum, 0.5f * tr * (1.0f - tau * tau) * square / (tau * sum), half,
-                  tr * ratio};
+FN Steady steady_state(float half, float tr, float r1) {
+  float y = 0.5f * tr * r1, ratio = tanh_ratio(y), tau = y * ratio, square = half * half, sum = tau + square;
+  Steady state = {2.0f * half * tau / sum, 0.5f * tr * (1.0f - tau * tau) * square / (tau * sum), tr * ratio};
   return state;
+}
+
+// Flip angles whose sums are kept from one pass to the next; the registers of a GPU hold those of a single one.
+#define KEPT_ANGLES TILE_PICK(8, 1)
+
+enum { HALF = SUMS, SIZE0, VALUES, KEPT_VALUES = KEPT_ANGLES * VALUES };
+
+// Values of one flip angle that do not depend on R1: those of echo_sums, HALF = tan(b1 flip / 2) and SIZE0, the
+// signal at t = 0.
+FN void angle_values(const float* signal, const float* times, const float* b1, const float* decay, float* s,
+                     int at, float scale, float flip, float with_decay, Index n, int begin, int end,
+                     int count) {
+  echo_sums(signal, times, s, at, scale, n, begin, end, count);
+  TILE_FOR(l, count) {
+    float angle = b1[l] * flip;
+    AT(s, at + HALF, l) = fsin(angle) / fmax2(1.0f + fcos(angle), 1e-6f);
+    AT(s, at + SIZE0, l) = fexp(AT(s, at + LOG, l) + with_decay * decay[l] * AT(s, at + TIME, l));
+  }
 }
 
 // R1 and amplitude A of s = A f(R1) exp(-r2star t) with f = steady_state.signal at the flip angles b1 flip
@@ -124,12 +141,13 @@ KERNEL(spoiled_fit,
   enum { U0 = KEPT, Z0, W, WU, WZ, WZZ, WUZ, LINE };
   enum { TRIAL = KEPT, N00, N01, N11, G0, G1, SEARCH };
   enum { POWER = KEPT, BEND, BEND2, LATE, LATE_BEND, KNOWN, REST, NUMBERS };
-  PRIVATE(float, s, SUMS);
+  PRIVATE(float, s, KEPT_VALUES);
   PRIVATE(float, v, NUMBERS);
+  int keeps = KEPT_ANGLES > 1 && angle <= KEPT_ANGLES;
   float with_decay = decays ? 1.0f : 0.0f, faint = 4.0f * (float)volume * FAINT * FAINT;
   FOR_TILES(t, (n + TILE_LANES - 1) / TILE_LANES) {
     Index first = t * TILE_LANES;
-    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES), any = 0;
+    int count = (int)(n - first < TILE_LANES ? n - first : TILE_LANES), any = 0, ready = 0;
     const float *x = signal + first, *b = b1 + first, *decay = r2star + first;
     const u8* inside = mask + first;
     ANY_LANE(any, l, l < count && inside[l]);
@@ -139,16 +157,19 @@ KERNEL(spoiled_fit,
       for (int j = KEPT; j < LINE; ++j)
         TILE_FOR(l, count) { AT(v, j, l) = 0.0f; }
       for (int a = 0, begin = 0; a < angle; begin += echoes[a], ++a) {
-        echo_sums(x, times, s, scale, n, begin, begin + echoes[a], count);
-        float flip = flips[a], tr = repetitions[a];
+        int at = keeps ? a * VALUES : 0;
+        if (!ready)
+          angle_values(x, times, b, decay, s, at, scale, flips[a], with_decay, n, begin, begin + echoes[a],
+                       count);
+        float tr = repetitions[a];
         int fresh = a == 0;
         TILE_FOR(l, count) {
-          Steady state = steady_state(b[l] * flip, tr, AT(v, RATE, l));
-          float size = fexp(AT(s, LOG, l) + with_decay * decay[l] * AT(s, TIME, l));
-          float u = 0.5f * size / state.half, z = size * state.half / state.apparent;
+          Steady state = steady_state(AT(s, at + HALF, l), tr, AT(v, RATE, l));
+          float size = AT(s, at + SIZE0, l);
+          float half = AT(s, at + HALF, l), u = 0.5f * size / half, z = size * half / state.apparent;
           AT(v, U0, l) = fresh ? u : AT(v, U0, l);
           AT(v, Z0, l) = fresh ? z : AT(v, Z0, l);
-          float share = state.signal / size, w = AT(s, WEIGHT, l) * share * share;
+          float share = state.signal / size, w = AT(s, at + WEIGHT, l) * share * share;
           float du = u - AT(v, U0, l), dz = z - AT(v, Z0, l);
           AT(v, W, l) += w;
           AT(v, WU, l) += w * du;
@@ -157,6 +178,7 @@ KERNEL(spoiled_fit,
           AT(v, WUZ, l) += w * du * dz;
         }
       }
+      ready = keeps;
       TILE_FOR(l, count) {
         float inverse = 1.0f / AT(v, W, l), u = AT(v, WU, l) * inverse, z = AT(v, WZ, l) * inverse;
         float spread = AT(v, WZZ, l) - z * AT(v, WZ, l), fall = z * AT(v, WU, l) - AT(v, WUZ, l);
@@ -169,14 +191,17 @@ KERNEL(spoiled_fit,
       for (int j = KEPT; j < SEARCH; ++j)
         TILE_FOR(l, count) { AT(v, j, l) = 0.0f; }
       for (int a = 0, begin = 0; a < angle; begin += echoes[a], ++a) {
-        echo_sums(x, times, s, scale, n, begin, begin + echoes[a], count);
-        float flip = flips[a], tr = repetitions[a];
+        int at = keeps ? a * VALUES : 0;
+        if (!ready)
+          angle_values(x, times, b, decay, s, at, scale, flips[a], with_decay, n, begin, begin + echoes[a],
+                       count);
+        float tr = repetitions[a];
         TILE_FOR(l, count) {
           float tried = fmax2(AT(v, SIZE, l) + AT(v, STEP0, l), 0.0f);
           float rate = clampf(AT(v, RATE, l) + AT(v, STEP1, l), lowest, highest);
-          Steady state = steady_state(b[l] * flip, tr, rate);
-          float size = fexp(AT(s, LOG, l) + with_decay * decay[l] * AT(s, TIME, l));
-          float w = AT(s, WEIGHT, l) / (size * size), error = size - tried * state.signal;
+          Steady state = steady_state(AT(s, at + HALF, l), tr, rate);
+          float size = AT(s, at + SIZE0, l);
+          float w = AT(s, at + WEIGHT, l) / (size * size), error = size - tried * state.signal;
           float d0 = state.signal, d1 = tried * state.signal * state.slope;
           AT(v, TRIAL, l) += w * error * error;
           AT(v, N00, l) += w * d0 * d0;
@@ -204,19 +229,23 @@ KERNEL(spoiled_fit,
     for (int j = KEPT; j < NUMBERS; ++j)
       TILE_FOR(l, count) { AT(v, j, l) = 0.0f; }
     for (int a = 0, begin = 0; a < angle && any; begin += echoes[a], ++a) {
-      echo_sums(x, times, s, scale, n, begin, begin + echoes[a], count);
-      float flip = flips[a], tr = repetitions[a];
+      int at = keeps ? a * VALUES : 0;
+      if (!ready)
+        angle_values(x, times, b, decay, s, at, scale, flips[a], with_decay, n, begin, begin + echoes[a],
+                     count);
+      float tr = repetitions[a];
       TILE_FOR(l, count) {
-        Steady state = steady_state(b[l] * flip, tr, AT(v, RATE, l));
-        float w = AT(s, WEIGHT, l), late = with_decay * AT(s, TIME, l), rate = with_decay * decay[l];
-        float off = AT(s, LOG, l) + decay[l] * late - flog(fmax2(AT(v, SIZE, l) * state.signal, 1e-30f));
-        float within = AT(s, SQUARE, l) + rate * (2.0f * AT(s, CROSS, l) + rate * AT(s, SPREAD, l));
+        Steady state = steady_state(AT(s, at + HALF, l), tr, AT(v, RATE, l));
+        float w = AT(s, at + WEIGHT, l), late = with_decay * AT(s, at + TIME, l), rate = with_decay * decay[l];
+        float off = AT(s, at + LOG, l) + decay[l] * late - flog(fmax2(AT(v, SIZE, l) * state.signal, 1e-30f));
+        float within =
+            AT(s, at + SQUARE, l) + rate * (2.0f * AT(s, at + CROSS, l) + rate * AT(s, at + SPREAD, l));
         AT(v, POWER, l) += w;
         AT(v, BEND, l) += w * state.slope;
         AT(v, BEND2, l) += w * state.slope * state.slope;
         AT(v, LATE, l) += w * late;
         AT(v, LATE_BEND, l) += w * late * state.slope;
-        AT(v, KNOWN, l) += AT(s, SPREAD, l);
+        AT(v, KNOWN, l) += AT(s, at + SPREAD, l);
         AT(v, REST, l) += w * off * off + with_decay * fmax2(within, 0.0f);
       }
     }

@@ -15,7 +15,7 @@ from qsmengine.io._series import SeriesFile, open_file
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.inheritance import Folders
-from qsmengine.io.nifti import read_image
+from qsmengine.io.nifti import check_real, read_stored, scale_stored
 
 
 def open_volumes(
@@ -74,11 +74,14 @@ def read_volumes(
     signal = np.empty((len(order), *grid.shape[::-1]), np.float32).transpose(3, 2, 1, 0)
 
     def read(which: int) -> None:
-        array = read_image(files[which].path).array.reshape(*grid.shape, -1)
-        for k in range(array.shape[3]):
-            if not array[..., k].any():
+        image = read_stored(files[which].path)
+        check_real(image.header)
+        stored = image.array.reshape(*grid.shape, -1)
+        for k in range(stored.shape[3]):
+            volume = signal[..., places[starts[which] + k]]
+            scale_stored(stored[..., k], image.header.slope, image.header.intercept, out=volume)
+            if not volume.any():
                 raise InputError("every value is 0: no signal", source=files[which].path)
-            signal[..., places[starts[which] + k]] = array[..., k]
 
     in_parallel(read, range(len(files)))
     unknown = clear_unknown([("signal", signal, files[0].path)], "volume", notes)

@@ -124,20 +124,28 @@ def mapped_voxels(path: str | Path, folder: Path) -> Iterator[Image]:
 
 
 def scale_stored(
-    stored: Array, slope: float, intercept: float, dtype: npt.DTypeLike = np.float32
+    stored: Array,
+    slope: float,
+    intercept: float,
+    dtype: npt.DTypeLike = np.float32,
+    *,
+    out: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[Any]:
     """Return slope * stored + intercept as `dtype`, Fortran order, computed in float64 if float32 is too short.
 
-    The stored array is returned if nothing changes.
+    The values go to `out`, of this type and order, if it is given; else the stored array is returned if nothing
+    changes.
     """
     dtype = np.dtype(dtype)
     scaled = (slope, intercept) != (1.0, 0.0)
-    if not scaled and stored.dtype == dtype:
-        return stored
-    if not scaled and stored.dtype.itemsize < 4:
-        return stored.astype(dtype, order="F")
-    flat = stored.reshape(-1, order="F")
-    out = np.empty(flat.shape, dtype=dtype)
+    if out is None:
+        if not scaled and stored.dtype == dtype:
+            return stored
+        out = np.empty(stored.shape, dtype, order="F")
+    if not scaled and (stored.dtype == dtype or stored.dtype.itemsize < 4):
+        np.copyto(out, stored)
+        return out
+    flat, found = (array.reshape(-1, order="F") for array in (stored, out))
     work = _work_type(flat.dtype, dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, flat.size, BLOCK):
@@ -145,8 +153,8 @@ def scale_stored(
             if scaled:
                 block *= slope
                 block += intercept
-            out[start : start + BLOCK] = block
-    return out.reshape(stored.shape, order="F")
+            found[start : start + BLOCK] = block
+    return out
 
 
 def write_image(
@@ -210,13 +218,19 @@ def write_image(
     write_atomic(path, chunks, check=check)
 
 
-def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
-    if header.is_complex and dtype.kind != "c":
+def check_real(header: ImageHeader) -> None:
+    """Raise InputError for an image of complex numbers."""
+    if header.is_complex:
         raise InputError(
             f"contains complex numbers ({header.dtype.name}); real numbers are required here",
             source=header.path,
             field="datatype",
         )
+
+
+def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
+    if dtype.kind != "c":
+        check_real(header)
     if dtype.kind in "fc":
         return scale_stored(stored, header.slope, header.intercept, dtype)
     if not header.is_scaled and stored.dtype == dtype:

@@ -195,6 +195,16 @@ def test_scaling_in_blocks_equals_scaling_at_once(rng):
     np.testing.assert_allclose(scale_stored(stored, 0.25, 3.0), stored * 0.25 + 3.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.int32, np.float64])
+@pytest.mark.parametrize("scale", [(1.0, 0.0), (0.25, 3.0)])
+def test_scaled_values_go_where_they_are_wanted(dtype, scale):
+    stored = np.asfortranarray(np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(dtype))
+    series = np.full((2, 4, 3, 2), -1, np.float32).transpose(3, 2, 1, 0)
+    scale_stored(stored, *scale, out=series[..., 1])
+    assert np.array_equal(series[..., 1], scale_stored(stored, *scale))
+    assert (series[..., 0] == -1).all()
+
+
 def test_stored_values_ignore_slope_and_intercept(save):
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     image = read_stored(save("s.nii", array, slope=2.0, inter=-7.0, endian=">"))

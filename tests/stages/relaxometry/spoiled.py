@@ -12,6 +12,8 @@ DOUBLE = ((3.0, 3.0, 25.0, 25.0), (0.028, 0.028, 0.0098, 0.0098), (0.002, 0.006,
 """Flip angles [deg], repetition and echo times [s] of two acquisitions with unlike repetition times."""
 SINGLE = ((4.0, 21.0), (0.02, 0.02), (0.003, 0.003))
 MANY = ((5.0, 10.0, 15.0, 20.0, 30.0), (0.02,) * 5, (0.004,) * 5)
+VERY_MANY = (tuple(np.arange(3.0, 30.0, 3.0).tolist()), (0.02,) * 9, (0.004,) * 9)
+"""More flip angles than the kernel keeps from one pass to the next."""
 
 
 @dataclass(frozen=True)

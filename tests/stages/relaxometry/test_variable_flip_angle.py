@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 from qsmengine.errors import InputError
 from qsmengine.stages.relaxometry.common_decay import EstaticsParams, estatics
 from qsmengine.stages.relaxometry.variable_flip_angle import LinearParams, NonlinearParams, linear, nonlinear
-from tests.stages.relaxometry.spoiled import DOUBLE, MANY, SINGLE, Tissue, apply
+from tests.stages.relaxometry.spoiled import DOUBLE, MANY, SINGLE, VERY_MANY, Tissue, apply
 
 METHODS = ((linear, LinearParams), (nonlinear, NonlinearParams))
 both = pytest.mark.parametrize(("method", "params"), METHODS, ids=["linear", "nonlinear"])
@@ -29,7 +29,9 @@ def weighted_line(signal, protocol, b1, rounds=3):
 
 
 @both
-@pytest.mark.parametrize("protocol", [DOUBLE, SINGLE, MANY], ids=["double", "single", "many"])
+@pytest.mark.parametrize(
+    "protocol", [DOUBLE, SINGLE, MANY, VERY_MANY], ids=["double", "single", "many", "very many"]
+)
 def test_signals_without_noise_give_r1_and_amplitude(method, params, protocol):
     tissue = Tissue.draw(1)
     result = apply(method, params(), tissue.signal(protocol), protocol, b1=tissue.b1, r2star=tissue.r2star)
