@@ -1,8 +1,8 @@
 """`python -m tools screens`: pages of one good session and of faulty ones, photographed for docs/quality.md.
 
 The sessions are a virtual head (a mask with air, the wrong sign of the phase, breathing, an echo in another
-unit) and the bundled diffusion series with swapped gradients. A faulty session whose light is not red, or whose
-reasons do not name the fault, ends the run with a message. Needs Playwright and Chromium.
+unit) and the bundled diffusion series with swapped gradients and with lost slices. A faulty session whose light
+is not red, or whose reasons do not name the fault, ends the run with a message. Needs Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from qsmengine.data import GreSeries
 from qsmengine.demo_data import demo_path
 from qsmengine.errors import DeviceError, QsmengineError
-from qsmengine.io.nifti import write_image
+from qsmengine.io.nifti import read_image, write_image
 from qsmengine.phantom.artefacts import Artefacts, with_line_phase
 from qsmengine.phantom.bids import write_bids
 from qsmengine.phantom.head import virtual_head
@@ -77,6 +77,9 @@ CASES = (
     Case("mask", "red", "mask", options=MASK),
 )
 GRADIENTS = Case("gradients", "red", "swapped")
+LOST = Case("lost", "red", "slices with signal loss")
+SHARE, KEPT = 0.12, (0.2, 0.8)
+"""Share of the slices of the diffusion-weighted volumes that lose signal, and the part of it that is left."""
 
 
 def make(folder: Path) -> None:
@@ -93,28 +96,37 @@ def make(folder: Path) -> None:
         parts = {part: [f for f in files if f"part-{part}" in f.name] for part in ("mag", "phase")}
         options = [option.format(mask=mask) for option in case.options]
         _run("qsm", "-m", *parts["mag"], "-p", *parts["phase"], "--out", folder / "maps", *options)
-    _run(
-        "dti",
-        "--dwi",
-        _swapped(folder),
-        "--names",
-        "bids",
-        "--out",
-        folder / "maps/sub-gradients/dwi/sub-gradients",
-    )
+    for case, spoil in ((GRADIENTS, _swap), (LOST, _lose)):
+        image = _bundled(folder, case.name)
+        spoil(image)
+        prefix = folder / "maps" / f"sub-{case.name}" / "dwi" / f"sub-{case.name}"
+        _run("dti", "--dwi", image, "--names", "bids", "--out", prefix)
     _run("report", folder / "maps", "--interactive")
 
 
-def _swapped(folder: Path) -> Path:
-    """Return the bundled diffusion series with two rows of its gradient table exchanged."""
-    place = folder / "raw" / "sub-gradients" / "dwi"
+def _bundled(folder: Path, name: str) -> Path:
+    """Return a copy of the bundled diffusion series, as the session `name`."""
+    place = folder / "raw" / f"sub-{name}" / "dwi"
     place.mkdir(parents=True)
     for ending in ("nii.gz", "bval", "bvec", "json"):
         source = demo_path("siemens-dwi-brain-with-vendor-maps") / f"dwi.{ending}"
-        shutil.copy(source, place / f"sub-gradients_dwi.{ending}")
-    table = place / "sub-gradients_dwi.bvec"
+        shutil.copy(source, place / f"sub-{name}_dwi.{ending}")
+    return place / f"sub-{name}_dwi.nii.gz"
+
+
+def _swap(image: Path) -> None:
+    """Exchange two rows of the gradient table of a diffusion series."""
+    table = image.with_name(image.name.replace(".nii.gz", ".bvec"))
     np.savetxt(table, np.loadtxt(table)[[1, 0, 2]], fmt="%.8f")
-    return place / "sub-gradients_dwi.nii.gz"
+
+
+def _lose(image: Path) -> None:
+    """Scale some slices of some volumes of a diffusion series down."""
+    signal, grid, _ = read_image(image)
+    rng = np.random.default_rng(0)
+    kept = np.where(rng.random(signal.shape[2:]) < SHARE, rng.uniform(*KEPT, signal.shape[2:]), 1.0)
+    kept[:, :1] = 1.0
+    write_image(image, signal * kept.astype(np.float32), grid)
 
 
 def _run(*words: str | Path) -> None:
@@ -127,7 +139,7 @@ def _run(*words: str | Path) -> None:
 def check(maps: Path) -> None:
     """Raise ScreenError unless every case has its light and names its fault."""
     found = {one.session: one.verdict for one in find_quality(maps)}
-    for case in (*CASES, GRADIENTS):
+    for case in (*CASES, GRADIENTS, LOST):
         verdict = found[f"sub-{case.name}"]
         print(f"{case.name:10} {verdict.light}: {'; '.join(verdict.reasons)}")
         if verdict.light != case.light or not any(case.word in text for text in verdict.reasons or ("",)):
@@ -141,7 +153,7 @@ def photograph(maps: Path, out: Path) -> None:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
         raise DeviceError(f"{error.name} is not installed") from None
-    pages = {f"session-{case.name}": f"sub-{case.name}.html" for case in (*CASES, GRADIENTS)}
+    pages = {f"session-{case.name}": f"sub-{case.name}.html" for case in (*CASES, GRADIENTS, LOST)}
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=list(BROWSER))
         shown = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
@@ -159,7 +171,8 @@ def photograph(maps: Path, out: Path) -> None:
                 for key in ("ArrowLeft",) * 7 + ("PageUp",) * 6:
                     shown.keyboard.press(key)
             target = out / f"{name}.png"
-            shown.screenshot(path=target)
+            place = shown.locator("figure").last if name == "session-lost" else shown
+            place.screenshot(path=target)
             with Image.open(target) as picture:
                 small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             small.save(target, optimize=True)

@@ -18,6 +18,7 @@ from qsmengine.report.panels import Panel
 from qsmengine.report.records import find_series
 from qsmengine.report.volume_page import regions_of, write_volume_page
 from qsmengine.report.volumes import MARGIN, layers_of
+from tests.report.axe import audit
 from tests.report.chromium import opened, started
 from tests.report.results import write_session
 
@@ -136,6 +137,17 @@ def test_keys_and_fields_choose_layer_window_and_overlay(page, browser):
             shown.set_viewport_size({"width": width, "height": 900})
             content, window = shown.evaluate(sizes)
             assert content <= window <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_of_wcag_aa(page, browser, scheme):
+    with opened(browser, page, color_scheme=scheme) as shown:
+        shown.wait_for_selector("html[data-ready]")
+        shown.locator("#canvas").focus()
+        shown.keyboard.press("o")
+        found = audit(shown)
+    assert found["violations"] == []
+    assert {"color-contrast", "label", "select-name"} <= set(found["passes"])
 
 
 @pytest.mark.parametrize("same", [True, False])
