@@ -23,7 +23,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import zero_nonfinite
-from qsmengine.io.nifti import read_image
+from qsmengine.io.nifti import check_real, read_stored, scale_stored
 from qsmengine.memory_order import c_ordered
 
 Mask = npt.NDArray[np.bool_]
@@ -70,11 +70,14 @@ def read_mask(path: str | Path) -> tuple[Mask, Grid, list[str]]:
         If the image is not three-dimensional, no voxel is inside, or the values do not define a mask.
     """
     path = Path(path)
-    image = read_image(path)
-    notes = list(image.header.notes)
-    if image.array.ndim != 3:
-        raise InputError(f"a mask has three dimensions, this has shape {image.array.shape}", source=path)
-    return inside_of(image.array, path, notes), image.grid, notes
+    stored, grid, header = read_stored(path)
+    check_real(header)
+    notes = list(header.notes)
+    if stored.ndim != 3:
+        raise InputError(f"a mask has three dimensions, this has shape {stored.shape}", source=path)
+    whole = stored.dtype.kind in "iu" and not header.is_scaled
+    values = stored if whole else scale_stored(stored, header.slope, header.intercept)
+    return inside_of(values, path, notes), grid, notes
 
 
 def inside_of(values: Array, source: Path, notes: list[str]) -> Mask:

@@ -29,6 +29,9 @@ from qsmengine.units import hz_per_ppm
 
 Texts: TypeAlias = Mapping[Path, str | Mapping[str, Any]]
 """Files, relative to the output folder -> text, or the content of a JSON file."""
+Order: TypeAlias = Literal["C", "F"]
+SOME = (slice(None, None, 16),) * 3
+"""Voxels that are looked at first."""
 
 
 def product_images(naming: Naming, products: Iterable[Product]) -> list[Path]:
@@ -151,12 +154,12 @@ def _write_maps(
     `meanwhile` is called while they are written.
     """
     written: list[Path] = []
-    mask = to_numpy(result["brain_mask"]) == 0 if "brain_mask" in result.maps else None
+    known = "brain_mask" in result.maps
+    mask = to_numpy(result["brain_mask"]) == 0 if known else np.empty(0, np.bool_)
 
     @cache
-    def outside(order: Literal["C", "F"], *ends: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        part = tuple(slice(*end) for end in ends)
-        return None if mask is None else np.asarray(mask[part], order=order)
+    def outside(*ends: tuple[int, int], order: Order) -> npt.NDArray[np.bool_]:
+        return np.asarray(mask[tuple(slice(*end) for end in ends)], order=order)
 
     def jobs() -> Iterator[Callable[[], None]]:
         for product in products:
@@ -166,8 +169,7 @@ def _write_maps(
             path = naming.path(product.suffix, product.entities)
             metadata = {"Description": product.description, "Units": unit, **shared}
             metadata |= {**estimation(result, product.map), **more(result, product.map)}
-            order: Literal["C", "F"] = "F" if array.T.flags.c_contiguous else "C"
-            beyond = outside(order, *((side.start, side.stop) for side in part))
+            beyond = partial(outside, *((side.start, side.stop) for side in part)) if known else None
             coverage = partial(_coverage, product, array, beyond)
             description = f"{product.map} [{unit}]"
             written.extend((path, sidecar_of(path)))
@@ -246,20 +248,22 @@ def spatial_reference(sources: Sequence[Path]) -> str:
 
 
 def _coverage(
-    product: Product, array: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None
+    product: Product, array: npt.NDArray[Any], outside: Callable[..., npt.NDArray[np.bool_]] | None
 ) -> dict[str, Any]:
-    """Return the type of a mask, or for a map whether it is zero `outside` the brain mask.
+    """Return the type of a mask, or for a map whether it is zero outside the brain mask.
 
-    Both (x, y, z) have the same order in memory.
+    `outside` returns the voxels (x, y, z) outside the brain in an order of memory; None: there is no mask.
+    Some of them show at once that a map is not restricted to the brain.
     """
     if product.suffix == "mask":
         return {"Type": "Brain" if product.map == "brain_mask" else "ROI"}
     if outside is None:
         return {"SkullStripped": False}
-    planes = (array.T, outside.T) if array.T.flags.c_contiguous else (array, outside)
-    return {
-        "SkullStripped": not any(np.any((plane != 0) & beyond) for plane, beyond in zip(*planes, strict=True))
-    }
+    beyond = outside(order="C")
+    if np.any((array[SOME] != 0) & beyond[SOME]):
+        return {"SkullStripped": False}
+    planes = (array.T, outside(order="F").T) if array.T.flags.c_contiguous else (array, beyond)
+    return {"SkullStripped": not any(np.any((plane != 0) & rest) for plane, rest in zip(*planes, strict=True))}
 
 
 def estimation(result: RunResult, name: str) -> dict[str, Any]:

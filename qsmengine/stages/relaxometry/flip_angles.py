@@ -176,19 +176,22 @@ def laid_out(spoiled: Array, mask: Array, protocol: Protocol, grid: Grid, device
     inside = checked_mask(mask, grid, device).reshape(-1)
     ordered = spoiled if order == sorted(order) else spoiled[..., order]
     signal = echo_first(ordered, device).reshape(len(order), -1)
-    largest = max(_largest(volume, inside, device) for volume in signal)
+    largest = _largest(signal, inside, device)
     return Volumes(protocol, signal, inside, 1.0 / largest if largest > 0 else 1.0, device)
 
 
-def _largest(volume: Array, inside: Array, device: Device) -> float:
-    """Return the largest value of a volume (voxel,) inside a mask, at least 0."""
+def _largest(signal: Array, inside: Array, device: Device) -> float:
+    """Return the largest value of a series (volume, voxel) inside a mask, at least 0."""
     found: list[Array] = []
     in_pieces(
-        lambda part, mask: found.append(device.xp.where(mask > 0, part, np.float32(0)).max()),
-        (volume, inside),
+        lambda mask, *volumes: found.extend((volume * mask).max() for volume in volumes),
+        (inside, *signal),
         device,
     )
-    return max(map(float, found))
+    largest = float(np.max([float(value) for value in found]))
+    if math.isfinite(largest):
+        return largest
+    return max(float(device.xp.where(inside > 0, volume, np.float32(0)).max()) for volume in signal)
 
 
 def _check(values: tuple[float, ...], low: float, high: float, unit: str, field: str) -> None:
