@@ -160,30 +160,30 @@ def account_texts(
 
 
 def _volume_table(account: Account, numbers: Sequence[int]) -> str:
-    rows = ["\t".join(VOLUME_COLUMNS)]
-    change, residual = 100.0 * account.change, 100.0 * account.residual
-    ratio, lost, judged = account.relative_residual, account.lost, account.judged
-    for v, number in enumerate(numbers):
-        share = 100.0 * lost[v] / judged[v] if judged[v] else np.nan
-        direction = [f"{part:.6f}" for part in account.b_vectors[v]]
-        measured = (share, change[v], residual[v], ratio[v], account.shifts[v])
-        cells = [str(number), f"{account.b_values[v]:g}", *direction, str(judged[v]), str(lost[v])]
-        rows.append("\t".join([*cells, *map(_shown, measured)]))
-    return "\n".join(rows) + "\n"
+    judged, lost = account.judged, account.lost
+    share = np.divide(100.0 * lost, judged, out=np.full(len(numbers), np.nan), where=judged > 0)
+    columns = (
+        numbers, account.b_values, *account.b_vectors.T, judged, lost, share, 100.0 * account.change,
+        100.0 * account.residual, account.relative_residual, account.shifts,
+    )  # fmt: skip
+    form = "%d\t%g\t%.6f\t%.6f\t%.6f\t%d\t%d" + "\t%.4g" * 5
+    return _table(VOLUME_COLUMNS, form, columns)
 
 
 def _slice_table(account: Account, numbers: Sequence[int]) -> str:
-    rows = ["\t".join(SLICE_COLUMNS)]
-    change, residual = 100.0 * np.expm1(account.slices.apart), 100.0 * account.slices.residual
+    change = 100.0 * np.expm1(account.slices.apart)
+    place = v, z = np.nonzero(np.isfinite(change))
     outlier, score = account.found
-    for v, z in np.argwhere(np.isfinite(change)).tolist():
-        measured = map(_shown, (change[v, z], residual[v, z], score[v, z]))
-        rows.append("\t".join([str(numbers[v]), str(z + 1), *measured, str(int(outlier[v, z]))]))
-    return "\n".join(rows) + "\n"
+    lost = np.where(np.isfinite(score), outlier, np.nan)
+    measured = (change, 100.0 * account.slices.residual, score, lost)
+    columns = (np.asarray(numbers)[v], z + 1, *(values[place] for values in measured))
+    return _table(SLICE_COLUMNS, "%d\t%d\t%.4g\t%.4g\t%.4g\t%g", columns)
 
 
-def _shown(value: float) -> str:
-    return f"{value:.4g}" if np.isfinite(value) else MISSING
+def _table(names: Iterable[str], form: str, columns: Sequence[Any]) -> str:
+    """Return a table of columns of numbers in a format for its rows; NaN as n/a."""
+    rows = "\n".join(map(form.__mod__, zip(*columns, strict=True))).replace("nan", MISSING)
+    return "\t".join(names) + f"\n{rows}\n"
 
 
 _PARAMS = SliceParams()
@@ -230,6 +230,6 @@ SLICE_COLUMNS: Mapping[str, Mapping[str, str]] = {
         "either side, in standard deviations of volumes of about the same b-value",
         "Units": "1",
     },
-    "lost": {"Description": f"1: the slice lost signal, {_LOST}", "Units": "1"},
+    "lost": {"Description": f"1: the slice lost signal, {_LOST}; 0: it did not; n/a: not judged", "Units": "1"},
 }
 """Columns of the table of slices."""

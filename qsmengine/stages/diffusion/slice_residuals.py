@@ -108,7 +108,7 @@ def slice_residuals(
     ends = np.append(starts[1:], len(signal))
     distance = np.abs(signal - expected)
     for z, first, end in zip(judged.tolist(), starts.tolist(), ends.tolist(), strict=True):
-        residual[:, z] = np.median(distance[first:end], axis=0) / np.median(expected[first:end], axis=0)
+        residual[:, z] = _middle(distance[first:end]) / _middle(expected[first:end])
     free = 1.0 - leverages(model_terms(b, series.b_vectors, kurtosis=kind.kurtosis), kind.weights(b))
     residual /= np.sqrt(np.where(free < LEAST_FREE, np.nan, free))[:, None]
     return found
@@ -185,6 +185,13 @@ def _sampled(
     kept = (counts[z] >= LEAST_VOXELS) & (number % np.maximum(counts // SAMPLES, 1)[z] == 0)
     judged, starts = np.unique(z[kept], return_index=True)
     return (x[kept], y[kept], z[kept]), judged, starts
+
+
+def _middle(values: Array) -> Array:
+    """Return the upper median (volume,) of (voxel, volume); one selection takes a third of np.median's time."""
+    half = len(values) // 2
+    chosen: Array = np.partition(values, half, axis=0)[half]
+    return chosen
 
 
 def _taken(image: Array, place: tuple[npt.NDArray[np.intp], ...]) -> Array:
