@@ -39,13 +39,7 @@ class RateEvidence:
         """Return a map (voxel,) in the brain, None if the run did not make it."""
         if name not in self.result.maps:
             return None
-        if name not in self._seen:
-            self._seen[name] = np.asarray(to_numpy(self._maps[name])[self._brain], np.float32)
-        return self._seen[name]
-
-    @cached_property
-    def _seen(self) -> dict[str, npt.NDArray[np.float32]]:
-        return {}
+        return np.asarray(to_numpy(self._maps[name])[self._brain], np.float32)
 
 
 Value = Callable[[RateEvidence], float | None]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import FloatArray
+from qsmengine.ops.domain import bounding_box
 from qsmengine.records import record
 
 
@@ -36,11 +37,9 @@ class LegendreBasis:
     def over(cls, mask: Array, order: int) -> LegendreBasis:
         """Return the products up to `order` over `mask` (x, y, z), which has a voxel."""
         axes = []
-        for axis in range(3):
-            others = tuple(other for other in range(3) if other != axis)
-            planes = np.flatnonzero(to_numpy((mask != 0).any(axis=others)))
-            middle, half = (planes[0] + planes[-1]) / 2, max((planes[-1] - planes[0]) / 2, 0.5)
-            place = (np.arange(mask.shape[axis]) - middle) / half
+        for first, end, n in zip(*bounding_box(mask), mask.shape, strict=True):
+            middle, half = (first + end - 1) / 2, max((end - 1 - first) / 2, 0.5)
+            place = (np.arange(n) - middle) / half
             axes.append(np.stack([np.polynomial.legendre.Legendre.basis(n)(place) for n in range(order + 1)]))
         counts = range(order + 1)
         powers = [(a, b, c) for a, b, c in product(counts, counts, counts) if a + b + c <= order]
