@@ -23,6 +23,7 @@ from qsmengine.report.tsv import Row, read_rows
 Floats: TypeAlias = npt.NDArray[np.float64]
 WIDTH, HEIGHT = 9.0, 4.6
 LEFT, ACROSS = 0.075, 0.80
+NOTHING = "too few volumes to compare them with the fit"
 UNKNOWN, MARK = "#3a3a3a", "#ffd24d"
 
 
@@ -58,10 +59,13 @@ def draw_volumes(chart: VolumeChart, volumes: Path, slices: Path, title: str) ->
     _draw_slices(figure, axes, found, chart)
     curves = figure.add_axes((LEFT, 0.115, ACROSS, 0.235))
     dark_axes(curves)
-    curves.plot(places, _column(rows, chart.curve, volumes), color=RED, linewidth=1.2, marker=".", markersize=3)
+    values = _column(rows, chart.curve, volumes)
+    curves.plot(places, values, color=RED, linewidth=1.2, marker=".", markersize=3)
     curves.set_ylabel(chart.curve_label, **text_style(7.5, RED))
     curves.set_xlabel("volume", **text_style(7.5, WHITE))
     curves.set_ylim(bottom=0.0)
+    if not np.isfinite(values).any():
+        curves.set_yticks([])
     shifts = _column(rows, chart.second, volumes)
     if np.isfinite(shifts).any():
         other = second_axes(curves, chart.second_label)
@@ -69,7 +73,7 @@ def draw_volumes(chart: VolumeChart, volumes: Path, slices: Path, title: str) ->
         other.set_ylim(0.0, max(1.0, 1.1 * float(np.nanmax(shifts))))
     for one in (strip, axes, curves):
         one.set_xlim(edges)
-    for whole in (axes.xaxis, axes.yaxis, curves.xaxis):
+    for whole in (axes.xaxis, *([axes.yaxis] if np.isfinite(found.values).any() else []), curves.xaxis):
         whole.set_major_locator(MaxNLocator(integer=True))
     return figure
 
@@ -123,6 +127,9 @@ def _draw_slices(figure: Figure, axes: Axes, found: Slices, chart: VolumeChart) 
     known = np.flatnonzero(np.isfinite(found.values).any(axis=1))
     if known.size:
         axes.set_ylim(float(known[0]) - 0.5, float(known[-1]) + 2.5)
+    else:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, **text_style(9, WHITE, ha="center", va="center"))
     axes.set_ylabel("slice", **text_style(7.5, WHITE))
     axes.tick_params(labelbottom=False)
     bar = figure.add_axes((0.935, 0.42, 0.012, 0.4))

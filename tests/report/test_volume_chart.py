@@ -66,6 +66,15 @@ def test_unknown_shifts_have_no_axis(tables):
     assert len(draw_volumes(CHART, volumes, slices, "").axes) == 4
 
 
+def test_fits_that_follow_every_volume_leave_nothing_to_show(tables):
+    volumes, slices = tables
+    volumes.write_text("volume\tb_value\tresidual\tshift\n" + "".join(f"{n}\t9\tn/a\t1\n" for n in NUMBERS))
+    slices.write_text("volume\tslice\tsignal_change\tlost\n")
+    _, chart, _, curves, _ = draw_volumes(CHART, volumes, slices, "").axes
+    assert [text.get_text() for text in chart.texts] == ["too few volumes to compare them with the fit"]
+    assert len(chart.get_yticks()) == len(curves.get_yticks()) == 0
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [("9\t3\t0\t0", "volumes or slices"), ("2\t0\t0\t0", "volumes or slices"), ("2\tx\t0\t0", "not a number")],
