@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-LINES, PLANES = 4, 16
+LINES, PLANES = 8, 16
 """Lines along x of a plane, and planes, of a block: 16 numbers of 32 bits fill a cache line."""
 SMALL = 1 << 16
 """Number of elements below which a plain copy is as fast."""

@@ -17,6 +17,9 @@ from qsmengine.grid import FloatArray
 from qsmengine.ops.domain import bounding_box
 from qsmengine.records import record
 
+PLANES = 16
+"""Planes of an image whose values are summed at once, in double precision."""
+
 
 @record
 class LegendreBasis:
@@ -59,8 +62,11 @@ class LegendreBasis:
         xp = device.xp
         partial = xp.tensordot(device.asarray(cube, np.float64), third, axes=(2, 0))
         partial = xp.tensordot(second, partial, axes=(0, 1))
-        total: Array = xp.tensordot(first, partial, axes=(0, 1)).astype(np.float32)
-        return total
+        image = device.empty(tuple(axis.shape[1] for axis in self.axes))
+        for plane in range(0, image.shape[0], PLANES):
+            some = slice(plane, plane + PLANES)
+            image[some] = xp.tensordot(first[:, some], partial, axes=(0, 1))
+        return image
 
 
 def spread_voxels(inside: Array, most: int) -> tuple[npt.NDArray[np.intp], ...]:
