@@ -15,6 +15,7 @@ from qsmengine.phantom.anatomy import WHITE_MATTER
 from qsmengine.phantom.drawing import Drawing, Scene, TruthFile
 from qsmengine.phantom.faults import FaultKind, truncate
 from qsmengine.phantom.gre import SmoothCoil
+from qsmengine.phantom.labels import LabelArray
 from qsmengine.phantom.resample import FloatImage
 from qsmengine.phantom.structural import (
     CONTRASTS,
@@ -51,7 +52,17 @@ def simulate(
     scene: Scene, settings: StructuralSettings | None = None
 ) -> tuple[StructuralImages, Mapping[str, Map]]:
     """Return the structural images of a scene, and the true tissue fractions and labels on their grid."""
-    anatomy, settings = scene.anatomy, settings or StructuralSettings()
+    drawn, labels = draw(scene, settings or StructuralSettings())
+    placement, grid = drawn.placement, drawn.placement.grid
+    parts = tissue_fractions(scene.anatomy)
+    truth = {name: Map(placement.average(part), "1", grid) for name, part in parts.items()}
+    truth["structural_labels"] = Map(labels, "1", grid)
+    return drawn, truth
+
+
+def draw(scene: Scene, settings: StructuralSettings) -> tuple[StructuralImages, LabelArray]:
+    """Return the structural images of a scene, and the true labels (x, y, z) on their grid."""
+    anatomy = scene.anatomy
     coil, *streams = scene.rng.spawn(1 + len(settings.suffixes))
     placement = place(anatomy, scene.grid, settings)
     grid = placement.grid
@@ -63,9 +74,7 @@ def simulate(
     for suffix, stream in zip(settings.suffixes, streams, strict=True):
         image = sensitivity * np.abs(placement.average(structural_signal(anatomy, CONTRASTS[suffix])))
         images[suffix] = image if scene.snr is None else with_noise(image, reference, scene.snr, stream)
-    truth = {name: Map(placement.average(part), "1", grid) for name, part in tissue_fractions(anatomy).items()}
-    truth["structural_labels"] = Map(labels, "1", grid)
-    return StructuralImages(images, placement, reference), truth
+    return StructuralImages(images, placement, reference), labels
 
 
 def add_noise(

@@ -11,13 +11,14 @@ from qsmengine.cli.main import main
 from qsmengine.phantom.labels import load_head_index
 from qsmengine.stats.tables import read_table
 from qsmengine.studies.pontillo2019 import raw, raw_head
+from qsmengine.studies.pontillo2019.bias import MEASURED
 from qsmengine.studies.pontillo2019.cohort import draw_cohort
 from qsmengine.studies.pontillo2019.published import STRUCTURES
 
 
 def controls(**changes):
     """The average control: nothing is scaled or shifted."""
-    return {name: raw_head.control_mean(name) for name in raw.MEASURED} | changes
+    return {name: raw_head.control_mean(name) for name in MEASURED} | changes
 
 
 def count(head, name):
@@ -27,7 +28,7 @@ def count(head, name):
 def test_structures_get_their_volume_and_only_white_matter_and_cortex_give_or_take():
     bundled = load_head_index(1)
     values = controls(volume_thalamus=0.8 * 21.9, volume_putamen=1.1 * 13.8)
-    scaled = raw_head._scaled(bundled, values)
+    scaled = raw_head.with_structures(bundled, values)
     assert count(scaled, "thalamus") == pytest.approx(0.8 * count(bundled, "thalamus"), rel=1e-3)
     assert count(scaled, "putamen") == pytest.approx(1.1 * count(bundled, "putamen"), rel=2e-2)
     assert count(scaled, "caudate") == count(bundled, "caudate")
@@ -96,7 +97,7 @@ def quick(monkeypatch):
 
     def measure(row, settings, number, device):
         made.append(number)
-        truth = {k: None if pd.isna(row[k]) else row[k] for k in raw.MEASURED}
+        truth = {k: None if pd.isna(row[k]) else row[k] for k in MEASURED}
         measured = {k: v if v is None or not k.startswith("chi") else v + 2.0 for k, v in truth.items()}
         return {"truth": truth, "measured": measured}
 

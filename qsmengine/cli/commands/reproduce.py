@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+import typer
+
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
 from qsmengine.cli.options.declared import Argument, Option
@@ -25,6 +27,7 @@ class Level(StrEnum):
 
     table = "table"
     raw = "raw"
+    scanner = "scanner"
 
 
 class _Made(Protocol):
@@ -39,7 +42,8 @@ def reproduce(
         Level,
         Option(
             "--level",
-            help="start from drawn regional values or maps (table), or from simulated raw signals (raw)",
+            help="start from drawn regional values or maps (table), from simulated raw signals (raw), or from "
+            "raw images of every modality that go through run (scanner)",
         ),
     ] = Level.table,
     seeds: Annotated[
@@ -56,7 +60,7 @@ def reproduce(
         int | None,
         Option(
             "--per-group",
-            help="level raw: participants per group; default: as published",
+            help="levels raw and scanner: participants per group; default: as published",
             metavar="N",
             callback=bounds.bounded(2, 10_000),
         ),
@@ -65,7 +69,7 @@ def reproduce(
         float,
         Option(
             "--voxel-size",
-            help="level raw: voxel size of the virtual heads [mm], 1 to 4",
+            help="levels raw and scanner: voxel size of the gradient echoes [mm], 1 to 4",
             metavar="MM",
             callback=bounds.bounded(1, 4),
         ),
@@ -81,11 +85,15 @@ def reproduce(
     from qsmengine.pipeline.outputs.staging import check_output, staged
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
-    if level is Level.raw:
+    if level is not Level.table:
         from qsmengine.cli.options.devices import choose_device
 
         if study is not Study.pontillo2019 or seeds != 1:
-            raise UsageError("--level raw is available for pontillo2019 with one cohort (--seeds 1)")
+            raise UsageError(f"--level {level.value} is available for pontillo2019 with one cohort (--seeds 1)")
+        if level is Level.scanner:
+            choose_device(device, threads, reporter, launch=False)
+            _scanner(out, seed, per_group, voxel_size, device, threads, reporter, force=force)
+            return
         _raw(out, seed, per_group, voxel_size, choose_device(device, threads, reporter), reporter, force=force)
         return
     names = _outputs(study)
@@ -156,3 +164,45 @@ def _raw(
         reporter.say(line)
     page = out / names[-1 if per_group is None else 0]
     reporter.say(str(page), file=str(page))
+
+
+def _scanner(
+    out: Path,
+    seed: int,
+    per_group: int | None,
+    voxel_size: float,
+    device: str,
+    threads: int | None,
+    reporter: Reporter,
+    *,
+    force: bool,
+) -> None:
+    """Reproduce from raw images of every modality; drawn participants and finished steps are reused."""
+    from qsmengine.cli.display.cohort import CohortView
+    from qsmengine.cohort.settings import RunSettings
+    from qsmengine.pipeline.outputs.staging import check_output
+    from qsmengine.studies.pontillo2019.raw import WHOLE_OUTPUTS, RawSettings
+    from qsmengine.studies.pontillo2019.scanner import OUTPUTS, reproduce_scanner
+
+    names = (*OUTPUTS, *(WHOLE_OUTPUTS if per_group is None else ()))
+    check_output(out, [Path(name) for name in names], [], force=force)
+
+    def on_participant(done: int, total: int, known: bool) -> None:
+        reporter.step(f"[{done}/{total}] {'drawn by an earlier run' if known else 'drawn'}")
+
+    view = CohortView(reporter)
+    with view:
+        made = reproduce_scanner(
+            out,
+            RawSettings(seed=seed, voxel_size=voxel_size),
+            per_group=per_group,
+            run=RunSettings(device=device, threads=threads),
+            on_participant=on_participant,
+            on_event=view.on_event,
+        )
+    for line in made.lines():
+        reporter.say(line)
+    page = out / names[-1 if per_group is None else 0]
+    reporter.say(str(page), file=str(page))
+    if made.reasons:
+        raise typer.Exit(1)

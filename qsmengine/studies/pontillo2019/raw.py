@@ -24,14 +24,14 @@ from qsmengine.backend.sources import sources_hash
 from qsmengine.data import Array
 from qsmengine.io.atomic import write_json
 from qsmengine.phantom.tissue import tissue_table
-from qsmengine.stats.tables import Dictionary, write_table
+from qsmengine.stats.tables import write_table
+from qsmengine.studies.pontillo2019.bias import BIAS, FLOW, MEASURED, bias_table, described
 from qsmengine.studies.pontillo2019.cells import Fitted, compare_cells
-from qsmengine.studies.pontillo2019.cohort import UNITS, draw_cohort
+from qsmengine.studies.pontillo2019.cohort import draw_cohort
 from qsmengine.studies.pontillo2019.models import fit_study
 from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS, write_page
 from qsmengine.studies.pontillo2019.published import STRUCTURES
 from qsmengine.studies.pontillo2019.raw_head import RawParticipant, control_mean, native_counts, raw_participant
-from qsmengine.studies.pontillo2019.raw_perfusion import UNITS as PERFUSION_UNITS
 from qsmengine.studies.pontillo2019.raw_perfusion import RawPerfusion, measured_perfusion
 from qsmengine.studies.pontillo2019.reproduce import write_cells
 from qsmengine.version import __version__
@@ -46,22 +46,6 @@ _SUMMARY = (
     "agrees if it lies on the same side of 0.05 with the same sign; other values agree if the printed one "
     "lies in their 95 % confidence interval."
 )
-MEASURED = tuple(f"{metric}_{s}" for metric in ("volume", "chi", "MD", "FA", "rCBV") for s in STRUCTURES)
-FLOW = tuple(f"rCBF_{s}" for s in STRUCTURES)
-"""Blood flow, which the paper mentions and does not print; compared with its truth only."""
-ALL_UNITS = UNITS | dict.fromkeys(FLOW, PERFUSION_UNITS["rCBF"])
-BIAS: Dictionary = {
-    "metric": {"Description": "Regional metric"},
-    "unit": {"Description": "Its unit"},
-    "n": {"Description": "Participants", "Units": "count"},
-    "truth": {"Description": "Mean of the truth, in the unit of the row"},
-    "measured": {"Description": "Mean of the reconstruction"},
-    "bias": {"Description": "Mean of measured - truth"},
-    "sd": {"Description": "Standard deviation of measured - truth"},
-    "r": {"Description": "Pearson's correlation of measured and truth", "Units": "1"},
-    "difference_truth": {"Description": "Mean of MS minus mean of controls, truth"},
-    "difference_measured": {"Description": "Mean of MS minus mean of controls, reconstruction"},
-}
 
 
 class RawSettings(BaseModel):
@@ -122,7 +106,7 @@ def reproduce_raw(
     truth, measured = drawn.copy(), drawn.copy()
     for i, row in enumerate(drawn.to_dict("records")):
         path = folder / "subjects" / f"{row['participant_id']}.json"
-        found = _earlier(path, settings)
+        found = earlier(path, settings)
         known = found is not None
         if found is None:
             number = int(str(row["participant_id"]).removeprefix("sub-"))
@@ -133,20 +117,26 @@ def reproduce_raw(
             measured.loc[i, name] = _value(found["measured"].get(name))
         if on_participant is not None:
             on_participant(i + 1, len(drawn), known)
-    bias = _bias(truth, measured)
+    bias = bias_table(truth, measured)
     write_table(bias, folder / "bias.tsv", BIAS)
     if per_group is not None:
-        write_table(measured, folder / "measured.tsv", _dictionary(measured))
+        write_table(measured, folder / "measured.tsv", described(measured))
         return RawReproduction(bias)
+    return RawReproduction(bias, whole_cohort(folder, measured, _SUMMARY.format(**settings.model_dump())))
+
+
+def whole_cohort(folder: Path, measured: pd.DataFrame, summary: str) -> tuple[str, ...]:
+    """Fit the models of the paper to all participants, write `WHOLE_OUTPUTS`, and return every cell as text."""
     fitted = Fitted.of(*fit_study(measured))
     cohort = fitted.cohort.drop(columns="session_id")
-    write_table(cohort, folder / "measured.tsv", _dictionary(cohort))
+    write_table(cohort, folder / "measured.tsv", described(cohort))
     made = write_cells(folder, [compare_cells(fitted)])
-    write_page(folder, "measured.tsv", _SUMMARY.format(**settings.model_dump()))
-    return RawReproduction(bias, tuple(made.lines()))
+    write_page(folder, "measured.tsv", summary)
+    return tuple(made.lines())
 
 
-def _earlier(path: Path, settings: RawSettings) -> dict[str, Any] | None:
+def earlier(path: Path, settings: RawSettings) -> dict[str, Any] | None:
+    """Return what is known of a participant; None without a file that was written with these settings."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -174,10 +164,10 @@ def _measure(
     inside = to_numpy(qsm["local_mask"]) > 0
     chi = person.truth["chi"] - person.truth["chi"][inside].mean(dtype=np.float64)
     found = {
-        "truth": _regional(person, {**person.truth, "chi": chi})
-        | _regional(person.perfusion, person.perfusion.truth),
-        "measured": _regional(person, maps)
-        | _regional(person.perfusion, measured_perfusion(person.perfusion, device)),
+        "truth": regional(person, {**person.truth, "chi": chi})
+        | regional(person.perfusion, person.perfusion.truth),
+        "measured": regional(person, maps)
+        | regional(person.perfusion, measured_perfusion(person.perfusion, device)),
     }
     counts = {s: float((person.labels == i).sum()) for i, s in enumerate(STRUCTURES, start=1)}
     native = native_counts(settings.voxel_size)
@@ -187,7 +177,7 @@ def _measure(
     return found
 
 
-def _regional(person: RawParticipant | RawPerfusion, maps: Mapping[str, Array]) -> dict[str, float | None]:
+def regional(person: RawParticipant | RawPerfusion, maps: Mapping[str, Array]) -> dict[str, float | None]:
     """Return means over the structures, chi on the scale of the paper; None if no voxel is finite."""
     found: dict[str, float | None] = {}
     for metric, array in maps.items():
@@ -206,41 +196,3 @@ def _regional(person: RawParticipant | RawPerfusion, maps: Mapping[str, Array]) 
 
 def _value(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _bias(truth: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    patients = (truth["cohort"] == "MS").to_numpy()
-    rows = []
-    for name in (*MEASURED, *FLOW):
-        a, b = (table[name].to_numpy(np.float64) for table in (truth, measured))
-        there = np.isfinite(a) & np.isfinite(b)
-        if not there.any():
-            continue
-        error = (b - a)[there]
-        varies = there.sum() > 2 and np.ptp(a[there]) > 0 and np.ptp(b[there]) > 0
-        means = [v[there & patients].mean() - v[there & ~patients].mean() for v in (a, b)]
-        rows.append(
-            {
-                "metric": name,
-                "unit": ALL_UNITS[name],
-                "n": int(there.sum()),
-                "truth": a[there].mean(),
-                "measured": b[there].mean(),
-                "bias": error.mean(),
-                "sd": error.std(ddof=1),
-                "r": float(np.corrcoef(a[there], b[there])[0, 1]) if varies else math.nan,
-                "difference_truth": means[0],
-                "difference_measured": means[1],
-            }
-        )
-    return pd.DataFrame(rows, columns=list(BIAS))
-
-
-def _dictionary(table: pd.DataFrame) -> Dictionary:
-    return {
-        str(name): {
-            "Description": f"{name}, as reconstructed" if name in (*MEASURED, *FLOW) else f"{name}, as drawn"
-        }
-        | ({"Units": ALL_UNITS[str(name)]} if name in ALL_UNITS else {})
-        for name in table.columns
-    }

@@ -55,6 +55,8 @@ class RawParticipant:
         Structure -> volume on the label grid relative to that of the bundled head [1].
     perfusion
         Bolus series on its own grid, with its truth.
+    anatomy
+        Labels and tissue on the label grid.
     """
 
     gre: GreSeries
@@ -64,6 +66,7 @@ class RawParticipant:
     truth: Mapping[str, Array]
     volumes: Mapping[str, float]
     perfusion: RawPerfusion
+    anatomy: Anatomy
 
 
 def control_mean(metric: str) -> float:
@@ -78,7 +81,14 @@ def raw_participant(
     values: Mapping[str, float], *, voxel_size: float, snr: float, seed: int, head_number: int = 1
 ) -> RawParticipant:
     """Simulate a participant with these regional values, named as in the cohort; MD and FA may be NaN."""
-    head = _scaled(load_head_index(head_number), values)
+    head = with_structures(load_head_index(head_number), values)
+    return imaged(head, values, voxel_size=voxel_size, snr=snr, seed=seed, head_number=head_number)
+
+
+def imaged(
+    head: HeadIndex, values: Mapping[str, float], *, voxel_size: float, snr: float, seed: int, head_number: int
+) -> RawParticipant:
+    """Simulate the images of a head made from a bundled one; `values` as for :func:`raw_participant`."""
     texture, diffusion = np.random.SeedSequence([2019, seed]).spawn(2)
     fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=np.random.default_rng(texture))
     chi = fine.chi.copy()
@@ -101,7 +111,8 @@ def raw_participant(
     )  # fmt: skip
     bundled = load_head_index(head_number)
     volumes = {s: float(_inside(head, s).sum() / _inside(bundled, s).sum()) for s in STRUCTURES}
-    return RawParticipant(gre, dwi, names[majority].astype(np.int16), scan.mask, truth, volumes, perfusion)
+    labels = names[majority].astype(np.int16)
+    return RawParticipant(gre, dwi, labels, scan.mask, truth, volumes, perfusion, scan.anatomy)
 
 
 def _scanned(anatomy: Anatomy, voxel_size: float) -> Scan:
@@ -130,7 +141,7 @@ def _inside(head: HeadIndex, structure: str) -> npt.NDArray[np.bool_]:
     return np.isin(head.index, [i for i, r in enumerate(head.regions) if r.name == structure])
 
 
-def _scaled(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
+def with_structures(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
     """Grow or shrink every structure to its volume along the distance from its surface.
 
     Voxels are taken from, and returned to, the nearest white matter or cortex.

@@ -21,6 +21,7 @@ from qsmengine.grid import Grid
 from qsmengine.phantom.anatomy import average_tissue
 from qsmengine.phantom.arteries import artery_share
 from qsmengine.phantom.dsc import DscSettings, dsc_signal
+from qsmengine.phantom.dsc_drawing import FATTY, UNSUPPRESSED
 from qsmengine.phantom.gre import smooth_coil
 from qsmengine.phantom.labels import HeadIndex
 from qsmengine.phantom.perfusion import DENSITY, Perfusion, perfusion_maps, perfusion_table
@@ -88,9 +89,10 @@ def raw_perfusion(
     majority = resampler.majority(head.index)
     mask = resampler.average(head.lookup([region.brain for region in head.regions])) > 0.5
     white = mask & np.array([r.tissue == "white_matter" for r in head.regions])[majority]
+    seen = head.lookup([UNSUPPRESSED if region.tissue in FATTY else 1.0 for region in head.regions])
     series = dsc_signal(
-        perfusion=perfusion, m0=tissue.m0, r2star=tissue.r2star, grid=grid, settings=SETTINGS,
-        sensitivity=smooth_coil(grid, coil).sensitivity, snr=snr, reference=white, rng=noise,
+        perfusion=perfusion, m0=resampler.average(fine.m0 * seen), r2star=tissue.r2star, grid=grid,
+        settings=SETTINGS, sensitivity=smooth_coil(grid, coil).sensitivity, snr=snr, reference=white, rng=noise,
     )  # fmt: skip
     away = (perfusion.artery == 0) & (perfusion.vein == 0)
     labels = np.where(away, names[majority], 0).astype(np.int16)
