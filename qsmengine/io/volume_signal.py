@@ -94,9 +94,10 @@ def _check_unweighted(file: DwiFile, numbers: npt.NDArray[np.intp], means: Array
     typical = _median(means) if len(means) > 2 else float(means.max())
     odd = (means < _ALIKE * typical) | (means * _ALIKE > typical)
     if odd.any():
-        others = "each other" if len(means) == 2 else "the others"
-        chosen = numbers if len(means) == 2 else numbers[odd]
-        _refuse(file, chosen, f"b = 0, but its signal differs from {others}' by more than {1 / _ALIKE - 1:.0%}")
+        margin = f"by more than {1 / _ALIKE - 1:.0%}"
+        if len(means) == 2:
+            _refuse(file, numbers, f"b = 0, but signals that differ {margin}")
+        _refuse(file, numbers[odd], f"b = 0, but a signal that differs from the others' {margin}")
 
 
 def _median(values: Array) -> float:
@@ -107,8 +108,9 @@ def _median(values: Array) -> float:
 
 def _refuse(file: DwiFile, numbers: npt.NDArray[np.intp], problem: str) -> None:
     listed = ",".join(map(str, numbers.tolist()))
+    who = f"volume {listed} has" if len(numbers) == 1 else f"volumes {listed} have"
     raise InputError(
-        f"volume {listed} has {problem}; `dti --exclude-volumes` leaves out volumes that do not belong",
+        f"{who} {problem}; `dti --exclude-volumes` leaves out volumes that do not belong",
         source=file.path,
         field="bval",
     )

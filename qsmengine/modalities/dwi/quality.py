@@ -14,6 +14,7 @@ from qsmengine.modalities.quality import Measure, Range
 from qsmengine.ops.order_statistics import median
 from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
+from qsmengine.stages.diffusion.direction_check import EXPLAINED, DirectionCheck
 from qsmengine.stages.diffusion.gradient_check import MARGIN, GradientCheck
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ NORMAL = 1.4826
 
 @record
 class DwiEvidence:
-    """Result of a fit, its series (None: in slabs), check of the table (None: not made), account of volumes."""
+    """Result of a fit, its series (None: in slabs), checks of the table (None: unmade), account of volumes."""
 
     result: RunResult
     series: DwiSeries | None
     check: GradientCheck | None
+    directions: DirectionCheck | None
     account: Account
 
     @cached_property
@@ -99,6 +101,12 @@ def best_table(evidence: DwiEvidence) -> str | None:
     return None if check is None or not check.decidable else str(check.best)
 
 
+def directions_explained(evidence: DwiEvidence) -> float | None:
+    """Return the share [%] of the dependence on direction shared by neighbours that tensors explain."""
+    check = evidence.directions
+    return None if check is None or not check.decidable else 100.0 * check.explained
+
+
 def volume(evidence: DwiEvidence) -> float:
     """Return the volume [mL] of the mask."""
     voxel = float(np.prod(evidence.result.grid.voxel_size)) / 1000.0
@@ -161,6 +169,17 @@ MEASURES = (
     ),
     Measure(
         "best_table", "best gradient table", "", "Change of the table with the most coherent fibres", best_table
+    ),
+    Measure(
+        "directions_explained",
+        "directions",
+        "%",
+        "Share of the dependence on direction that neighbouring voxels have in common which a tensor explains; "
+        "n/a without enough directions or fibres, and for fits in slabs",
+        directions_explained,
+        Range(100 * EXPLAINED),
+        Range(30),
+        "table and volumes in different orders, or motion",
     ),
     Measure(
         "residual",

@@ -44,6 +44,7 @@ from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import Plan
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.records import record
+from qsmengine.stages.diffusion.direction_check import DirectionCheck, check_directions
 from qsmengine.stages.diffusion.gradient_check import GradientCheck, check_gradients
 from qsmengine.stages.diffusion.orders import TENSOR_ORDERS
 
@@ -236,25 +237,25 @@ def _judge(
     deviation: Array | None,
 ) -> Judged:
     """Check the gradient table of a fit and, for BIDS names, evaluate its quality measures."""
-    check = _check(fitted.result) if request.check_gradients else None
-    notes = tuple(gradient_notes(check))
+    result, source = fitted.result, fitted.source
+    axes = directions = None
+    if request.check_gradients:
+        axes = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
+        if isinstance(source, DwiSeries):
+            directions = check_directions(source, result["status"] > 0)
+    notes = (*gradient_notes(axes), *direction_notes(directions))
     if request.names != "bids":
         return Judged(notes)
     from qsmengine.modalities.dwi.account import account_of, account_of_slabs, account_texts
 
-    result, source = fitted.result, fitted.source
     if isinstance(source, DwiSeries):
-        evidence = DwiEvidence(result, source, check, account_of(result, source, deviation))
+        evidence = DwiEvidence(result, source, axes, directions, account_of(result, source, deviation))
     else:
-        evidence = DwiEvidence(result, None, check, account_of_slabs(result, file, volumes, source))
+        evidence = DwiEvidence(result, None, axes, None, account_of_slabs(result, file, volumes, source))
     quality = evaluate(MEASURES, evidence)
     numbers, account = (volumes + 1).tolist(), evidence.account
     texts = partial(account_texts, account=account, numbers=numbers)
     return Judged(notes, quality, texts, account.losses(numbers))
-
-
-def _check(result: TensorMaps) -> GradientCheck:
-    return check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
 
 
 def gradient_notes(check: GradientCheck | None) -> list[str]:
@@ -263,6 +264,15 @@ def gradient_notes(check: GradientCheck | None) -> list[str]:
         return []
     better = f"fibres are {check.ratio:.2f} times more continuous with {check.best}"
     return [f"gradient table: {better} ({check.pairs} pairs of neighbours); the table may not match the image"]
+
+
+def direction_notes(check: DirectionCheck | None) -> list[str]:
+    """Return a note if tensors do not explain how the signal depends on the direction, else none."""
+    if check is None or not check.doubtful:
+        return []
+    share = 100 * max(check.explained, 0.0)
+    found = f"tensors explain {share:.0f} % of what neighbouring voxels have in common"
+    return [f"gradient table: {found}; table and volumes are probably in different orders, or the head moved"]
 
 
 def _load_deviation(path: Path, grid: Grid) -> Array:

@@ -18,6 +18,7 @@ from qsmengine.modalities.quality import evaluate, judge
 from qsmengine.modalities.shifts import largest_translation, translations
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.stages.diffusion.direction_check import check_directions
 from qsmengine.stages.diffusion.gradient_check import check_gradients
 
 BY_NAME = {measure.name: measure for measure in MEASURES}
@@ -40,7 +41,8 @@ def measured(series):
     """Measures of a fit and of its gradient table."""
     result = run_dti(series, load_config(), cpu(2))
     check = check_gradients(result["v1"], result["fa"], result.grid, mask=result["status"] > 0)
-    return evaluate(MEASURES, DwiEvidence(result, series, check, account_of(result, series)))
+    directions = check_directions(series, result["status"] > 0)
+    return evaluate(MEASURES, DwiEvidence(result, series, check, directions, account_of(result, series)))
 
 
 def lights(values):

@@ -53,7 +53,7 @@ def offset(signal, b, g):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (appended, "volume 16 has b = 0, but its signal differs"),
+        (appended, "volume 16 has b = 0, but a signal that differs from the others'"),
         (emptied, "volume 7 has no signal"),
         (shifted, "volume 1 has b > 0, but more signal than at b = 0"),
     ],
@@ -76,7 +76,7 @@ def test_a_pair_of_volumes_at_b_0_that_disagree_is_refused(fit):
 
     code, text = fit(pair)
     assert code == 3
-    assert "volume 1,2 has b = 0, but its signal differs from each other" in text
+    assert "volumes 1,2 have b = 0, but signals that differ by more than" in text
 
 
 def test_a_signal_with_an_offset_is_refused(fit):
