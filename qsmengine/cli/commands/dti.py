@@ -58,7 +58,7 @@ def dti(
     ] = "fsl",
     check: Annotated[
         bool,
-        Option("--check/--no-check", help="check the gradient table for flipped or permuted axes and a wrong order"),
+        Option("--check/--no-check", help="check the gradient table for changed axes and a wrong order"),
     ] = True,
     shells: Annotated[
         str | None,

@@ -27,7 +27,7 @@ from qsmengine.data import Array, DwiSeries
 from qsmengine.grid import FloatArray
 from qsmengine.stages.diffusion.slices import same_b
 
-LINES = 128
+LINES = 36
 """Number of lines of voxels."""
 APART = 2
 """Distance of the voxels of a pair."""
@@ -83,40 +83,44 @@ def check_directions(series: DwiSeries, fitted: Array) -> DirectionCheck:
         (x, y, z) voxels with a fit.
     """
     weighted = np.flatnonzero(~series.b0_volumes)
-    centred, rest, free = _projections(series, weighted)
+    b, directions = series.b_values[weighted], series.b_vectors[weighted]
+    shells = same_b(b, np.zeros(len(b), dtype=np.bool_))
+    basis = _basis(b, directions, shells)
+    count = len(b) - len(shells)
     signal, inside = _lines(series, to_numpy(fitted) > 0, weighted)
-    inside &= (signal > 0).all(axis=-1)
+    inside &= (signal > 0).all(axis=0)
     pair = inside[:-APART] & inside[APART:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.log(signal)
-    near, far = (centred @ log[part][pair].T for part in (np.s_[:-APART], np.s_[APART:]))
+    near, far = (_centred(np.log(signal[:, part][:, pair]), shells) for part in (np.s_[:-APART], np.s_[APART:]))
     shared, power = float((near * far).sum()), float((near**2).sum() + (far**2).sum()) / 2
+    pairs, free = int(pair.sum()), count - basis.shape[1]
     if not shared > 0:
-        return DirectionCheck(0.0, 0.0, int(pair.sum()), free)
-    left = float(((rest @ near) * (rest @ far)).sum()) * float(np.trace(centred)) / max(free, 1)
-    return DirectionCheck(1.0 - left / shared, shared / power, int(pair.sum()), free)
+        return DirectionCheck(0.0, 0.0, pairs, free)
+    left = shared - float(((basis.T @ near) * (basis.T @ far)).sum())
+    return DirectionCheck(1.0 - left / shared * count / max(free, 1), shared / power, pairs, free)
 
 
-def _projections(series: DwiSeries, weighted: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray, int]:
-    """Return the projections (volume, volume) off the shells' means and off a tensor, and the rank of both."""
-    b, unit = series.b_values[weighted], series.b_vectors[weighted]
-    centred = np.eye(len(weighted))
-    for shell in same_b(b, np.zeros(len(b), dtype=np.bool_)):
-        centred[np.ix_(shell, shell)] -= 1.0 / len(shell)
-    x, y, z = unit.T
-    design = centred @ (b[:, None] * np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=1))
-    left, size, _ = np.linalg.svd(design, full_matrices=False)
-    basis = left[:, size > 1e-6 * max(float(size.max()), 1e-30)]
-    free = round(float(np.trace(centred))) - basis.shape[1]
-    return centred, np.eye(len(weighted)) - basis @ basis.T, free
+def _centred(values: Array, shells: list[npt.NDArray[np.intp]]) -> FloatArray:
+    """Return values (volume, ...) less the mean of their shell."""
+    centred = np.empty(values.shape)
+    for shell in shells:
+        centred[shell] = values[shell] - values[shell].mean(axis=0, dtype=np.float64)
+    return centred
+
+
+def _basis(b: FloatArray, directions: FloatArray, shells: list[npt.NDArray[np.intp]]) -> FloatArray:
+    """Return an orthonormal basis (volume, rank) of what tensors can describe."""
+    x, y, z = directions.T
+    design = b[:, None] * np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
+    left, size, _ = np.linalg.svd(_centred(design, shells), full_matrices=False)
+    return np.asarray(left[:, size > 1e-6 * max(float(size.max()), 1e-30)])
 
 
 def _lines(
     series: DwiSeries, fitted: npt.NDArray[np.bool_], weighted: npt.NDArray[np.intp]
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Return the signal (x, line, volume) and the fitted voxels (x, line) of lines spread over the object."""
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return the signal (volume, x, line) and the fitted voxels (x, line) of lines spread over the object."""
     y, z = np.nonzero(fitted.sum(axis=0) > APART)
     chosen = np.unique(np.linspace(0, len(y) - 1, LINES).astype(int)) if len(y) else np.empty(0, int)
     y, z = y[chosen], z[chosen]
-    planes = [to_numpy(series.signal[:, y, z, volume]).astype(np.float64) for volume in weighted]
-    return np.stack(planes, axis=-1), fitted[:, y, z]
+    lines = [to_numpy(series.signal[..., volume][:, y, z]) for volume in weighted]
+    return np.stack(lines), fitted[:, y, z]

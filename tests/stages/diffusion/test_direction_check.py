@@ -73,7 +73,7 @@ def test_noise_alone_decides_nothing(rng):
     signal = np.abs(clean + rng.normal(0, 30, (*shape, 31))).astype(np.float32)
     noise = DwiSeries(signal, b, vectors, Grid.from_voxel_size(shape, (2.0, 2.0, 2.0)))
     found = check_directions(noise, np.ones(shape, bool))
-    assert found.pairs > 2000
+    assert found.pairs > 1000
     assert not found.decidable
     assert not found.doubtful
 
