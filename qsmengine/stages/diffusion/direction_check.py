@@ -42,7 +42,7 @@ EXPLAINED = 0.5
 
 
 class DirectionCheck(NamedTuple):
-    """What a tensor explains of the dependence on direction that neighbours share.
+    """Share of the dependence on direction common to neighbours that a tensor explains.
 
     Parameters
     ----------
