@@ -206,6 +206,23 @@ def test_drawn_participants_are_kept_and_failures_are_reported(tmp_path, quick):
     assert quick[6:] == [2]
 
 
+def test_a_metric_of_one_participant_has_a_bias_without_spread(tmp_path, quick, monkeypatch):
+    plain = vars(scanner)["measured_values"]
+
+    def once(out, key, *, patient):
+        found = plain(out, key, patient=patient)
+        return found if key == "sub-001" else {k: v for k, v in found.items() if k != "chi_thalamus"}
+
+    monkeypatch.setattr(scanner, "measured_values", once)
+    row = (
+        scanner.reproduce_scanner(tmp_path, RawSettings(), per_group=2)
+        .bias.set_index("metric")
+        .loc["chi_thalamus"]
+    )
+    assert (row["n"], row["bias"]) == (1, pytest.approx(2.0))
+    assert row[["sd", "r", "difference_truth"]].isna().all()
+
+
 def test_an_interrupted_run_writes_no_tables(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(scanner, "run_cohort", lambda *_: CohortOutcome({}, 0, interrupted=True))
     argv = ["reproduce", "pontillo2019", str(tmp_path), "--level", "scanner", "--per-group", "2", "--quiet"]

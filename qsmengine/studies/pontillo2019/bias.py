@@ -55,7 +55,7 @@ def bias_table(
                 "truth": a[there].mean(),
                 "measured": b[there].mean(),
                 "bias": error.mean(),
-                "sd": error.std(ddof=1),
+                "sd": error.std(ddof=1) if len(error) > 1 else math.nan,
                 "r": float(np.corrcoef(a[there], b[there])[0, 1]) if varies else math.nan,
                 "difference_truth": means[0],
                 "difference_measured": means[1],
