@@ -24,7 +24,7 @@ USUAL = Tolerance(1e-5)
 LARGER = {
     # a step more or less
     "nonlinear_decay": Tolerance(3e-4),
-    "spoiled_fit": Tolerance(6e-4),
+    "spoiled_fit": Tolerance(1.2e-3),
     # voxels on the edge of a constraint; kurtoses are quotients by the square of a small diffusivity
     "kurtosis_fit": Tolerance(1e-3, 0.01),
     # elements of the tensor that are 0 but for noise; the kind of fit of a voxel

@@ -18,6 +18,7 @@ from qsmengine.errors import DeviceError
 from qsmengine.grid import Grid
 from qsmengine.io.nifti import write_image
 from qsmengine.io.transforms import write_matrix
+from qsmengine.modalities.t1w import flair
 from qsmengine.phantom.labels import load_head_index
 from qsmengine.phantom.perfusion import DENSITY, perfusion_table
 from qsmengine.phantom.tissue import tissue_table
@@ -73,7 +74,7 @@ def test_raw_images_of_a_participant_are_planned_without_segmentations(monkeypat
     monkeypatch.setattr(scanner_head, "load_head_index", coarse)
     monkeypatch.setattr(raw_head, "load_head_index", coarse)
     monkeypatch.setattr(scanner_head, "EDGE", 4.0)
-    for module in (build, sessions):
+    for module in (build, sessions, flair):
         monkeypatch.setattr(module, "available", lambda: True)
     asked = values(lesion_load=20.0, NWMV=700.0)
     truth = scanner_head.draw_participant(asked, RawSettings(voxel_size=4.0), 7, tmp_path / "raw")
