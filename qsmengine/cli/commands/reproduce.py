@@ -101,9 +101,7 @@ def reproduce(
     reporter.detail(f"{study.value}, level {level.value}, {seeds} cohorts from seed {seed}")
     with staged(out) as folder:
         made = _run(study, folder, seeds, seed, reporter)
-    for line in made.lines():
-        reporter.say(line)
-    reporter.say(str(out / "index.html"), file=str(out / "index.html"))
+    _say(made, out / "index.html", reporter)
 
 
 def _outputs(study: Study) -> Sequence[str]:
@@ -133,6 +131,13 @@ def _run(study: Study, folder: Path, seeds: int, seed: int, reporter: Reporter) 
     return made
 
 
+def _say(made: _Made, page: Path, reporter: Reporter) -> None:
+    """Print the findings and the file that holds them."""
+    for line in made.lines():
+        reporter.say(line)
+    reporter.say(str(page), file=str(page))
+
+
 def _raw(
     out: Path,
     seed: int,
@@ -160,10 +165,7 @@ def _raw(
         device=device,
         on_participant=on_participant,
     )
-    for line in made.lines():
-        reporter.say(line)
-    page = out / names[-1 if per_group is None else 0]
-    reporter.say(str(page), file=str(page))
+    _say(made, out / names[-1 if per_group is None else 0], reporter)
 
 
 def _scanner(
@@ -200,9 +202,6 @@ def _scanner(
             on_participant=on_participant,
             on_event=view.on_event,
         )
-    for line in made.lines():
-        reporter.say(line)
-    page = out / names[-1 if per_group is None else 0]
-    reporter.say(str(page), file=str(page))
+    _say(made, out / names[-1 if per_group is None else 0], reporter)
     if made.reasons:
         raise typer.Exit(1)

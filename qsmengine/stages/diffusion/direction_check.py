@@ -8,8 +8,8 @@ unrelated,
 
     explained = 1 - sum(r_i . r_j) / sum(y_i . y_j) * n / (n - k)
 
-where n is the number of weighted volumes less that of shells, and k the rank of the fit. Real heads have 0.64
-to 0.94, and -0.2 to 0.3 with their directions shuffled. The check of axes
+where n is the number of weighted volumes less that of shells, and k the rank of the fit. Real heads have 0.61
+to 0.96, and -0.2 to 0.3 with their directions shuffled. The check of axes
 (:mod:`qsmengine.stages.diffusion.gradient_check`) needs a right order.
 
 Voxels of `LINES` lines along the first axis are looked at, spread over the object.
