@@ -22,6 +22,8 @@ class VfaSeries:
         (volume,) [s].
     grid
         Geometry.
+    part
+        Part of the grid that `signal` covers; None: all of it.
 
     Raises
     ------
@@ -34,9 +36,11 @@ class VfaSeries:
     repetition_times: tuple[float, ...]
     echo_times: tuple[float, ...]
     grid: Grid
+    part: tuple[slice, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_shape("signal", self.signal, self.grid, 4)
+        covered = self.grid if self.part is None else self.grid.part(self.part)
+        check_shape("signal", self.signal, covered, 4)
         for name in ("flip_angles", "repetition_times", "echo_times"):
             table = tuple(float(value) for value in getattr(self, name))
             object.__setattr__(self, name, table)

@@ -69,8 +69,7 @@ def read_volumes(
     InputError
         For a volume without signal, and for more than 5 % unusable values in a volume.
     """
-    places = {volume: place for place, volume in enumerate(order)}
-    starts = np.cumsum([0, *(file.n_volumes for file in files)]).tolist()
+    places = places_of(files, order)
     signal = np.empty((len(order), *grid.shape[::-1]), np.float32).transpose(3, 2, 1, 0)
 
     def read(which: int) -> None:
@@ -78,12 +77,26 @@ def read_volumes(
         check_real(image.header)
         stored = image.array.reshape(*grid.shape, -1)
         for k in range(stored.shape[3]):
-            volume = signal[..., places[starts[which] + k]]
+            volume = signal[..., places[which][k]]
             scale_stored(stored[..., k], image.header.slope, image.header.intercept, out=volume)
             if not volume.any():
-                raise InputError("every value is 0: no signal", source=files[which].path)
+                raise no_signal(files[which])
 
     in_parallel(read, range(len(files)))
     unknown = clear_unknown([("signal", signal, files[0].path)], "volume", notes)
     zero_negative(signal, "signal", files[0].path, notes)
     return signal, unknown
+
+
+def places_of(files: Sequence[SeriesFile], order: Sequence[int]) -> list[list[int]]:
+    """Return the places of each file's volumes in a series in `order`, that of :func:`read_volumes`."""
+    places = {volume: place for place, volume in enumerate(order)}
+    starts = np.cumsum([0, *(file.n_volumes for file in files[:-1])]).tolist()
+    return [
+        [places[start + k] for k in range(file.n_volumes)] for start, file in zip(starts, files, strict=True)
+    ]
+
+
+def no_signal(file: SeriesFile) -> InputError:
+    """Return the error of a volume without signal."""
+    return InputError("every value is 0: no signal", source=file.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from qsmengine.data import Array, VfaSeries
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.io._parts import read_part
 from qsmengine.io._series import SeriesFile
 from qsmengine.io._volumes import open_volumes, read_volumes
 from qsmengine.io.inheritance import Folders
@@ -120,22 +121,32 @@ def open_vfa(
     return VfaFile(files, files[0].grid, tables["flip"], tables["repetition"], tables["echo"], distinct)
 
 
-def read_vfa(file: VfaFile) -> VfaLoaded:
+def read_vfa(file: VfaFile, part: tuple[slice, ...] | None = None) -> VfaLoaded:
     """Read the voxels of an opened series.
+
+    Parameters
+    ----------
+    file
+        Series.
+    part
+        Part of the grid that is enough; None: all of it.
 
     Returns
     -------
     VfaLoaded
-        Signal (x, y, z, volume) float32. A voxel that is NaN or infinite in one volume is 0 in all.
+        Signal (x, y, z, volume) float32, of `part` unless values must be corrected. A voxel that is NaN or
+        infinite in one volume is 0 in all.
 
     Raises
     ------
     InputError
         For a volume without signal, and for more than 5 % unusable values in a volume.
     """
-    notes = list(file.notes)
-    signal, unknown = read_volumes(file.files, file.grid, range(file.n_volumes), notes)
-    series = VfaSeries(signal, file.flip_angles, file.repetition_times, file.echo_times, file.grid)
+    notes, order = list(file.notes), range(file.n_volumes)
+    signal, unknown = None if part is None else read_part(file.files, order, part), None
+    if signal is None:
+        part, (signal, unknown) = None, read_volumes(file.files, file.grid, order, notes)
+    series = VfaSeries(signal, file.flip_angles, file.repetition_times, file.echo_times, file.grid, part)
     return VfaLoaded(series, notes, unknown)
 
 

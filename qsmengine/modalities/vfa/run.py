@@ -17,7 +17,7 @@ from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, LATER, SINGLE
 from qsmengine.modalities.vfa.stages import FIT, plan_vfa
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, run_plan
-from qsmengine.pipeline.run.frames import Maps
+from qsmengine.pipeline.run.frames import Compact, Maps
 from qsmengine.pipeline.run.plan import Plan, check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
@@ -109,7 +109,7 @@ def run_vfa(
     if balanced is not None:
         state |= _balanced_state(balanced, device)
     with memory_errors("the series", device):
-        state["spoiled"] = series.signal
+        state["spoiled"] = series.signal if series.part is None else Compact(series.signal, series.part)
     _check_echoes(series, mask)
     found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
     _check_fit(found)
@@ -143,10 +143,11 @@ def _balanced_state(balanced: BalancedSeries, device: Device) -> dict[str, Any]:
 
 def _check_echoes(series: VfaSeries, mask: Array) -> None:
     """Raise InputError if the signal of an excitation (flip angle, TR) grows with the echo time."""
+    inside = mask if series.part is None else mask[series.part]
     excitations = list(zip(series.flip_angles, series.repetition_times, strict=True))
     for excitation in set(excitations):
         volumes = [k for k, other in enumerate(excitations) if other == excitation]
-        check_decay(series.signal, mask, volumes, series.echo_times)
+        check_decay(series.signal, inside, volumes, series.echo_times)
 
 
 def _check_fit(found: VfaMaps) -> None:

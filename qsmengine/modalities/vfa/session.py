@@ -11,11 +11,11 @@ from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array, BalancedSeries
 from qsmengine.errors import naming
 from qsmengine.io.bssfp import load_balanced
-from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
+from qsmengine.io.vfa import VfaFile, VfaLoaded, open_vfa, read_vfa
 from qsmengine.modalities.gre.run import QsmResult, run_qsm
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.rates import RateEvidence
-from qsmengine.modalities.session import Computed, Request, Run, Session
+from qsmengine.modalities.session import Brain, Computed, Request, Run, Session
 from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.modalities.vfa.phases import load_combined
 from qsmengine.modalities.vfa.products import PRODUCTS
@@ -24,6 +24,7 @@ from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, FIELD
 from qsmengine.modalities.vfa.run import VfaMaps, brain_mask, roles_of, run_vfa
 from qsmengine.modalities.vfa.series import OWN, STEP
 from qsmengine.modalities.vfa.stages import plan_vfa
+from qsmengine.pipeline.run.frames import is_worthwhile, mask_box
 from qsmengine.records import record
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 
@@ -106,18 +107,18 @@ def _acquisition(file: VfaFile) -> dict[str, Any]:
 
 
 def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
-    with ThreadPoolExecutor(2) as pool:  # meanwhile, B1 is read
-        reading, given = pool.submit(read_vfa, run.file), pool.submit(run.given_brain)
+    with ThreadPoolExecutor(1) as pool:  # meanwhile, B1 is read
+        reading = pool.submit(_read, run)
         b1: Array | None = None
         if run.request.b1:
             b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
             run.add(notes)
     echoes = load_combined(run.file, run.request.phase, run.config, run.notes) if run.request.phase else None
     balanced = _balanced(run) if run.request.bssfp else None
-    loaded = reading.result()
+    loaded, given = reading.result()
     run.add(loaded.notes)
     series = loaded.series
-    mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown, given.result())
+    mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown, given)
     field = None
     if echoes is not None:
         field = run_qsm(echoes, run.config, run.device, mask=mask, progress=run.progress)
@@ -130,6 +131,14 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
             balanced=balanced, plan=run.plan, progress=run.progress,
         )  # fmt: skip
     return Computed(found if field is None else _with_chi(found, field), RateEvidence(found))
+
+
+def _read(run: Run[VfaRequest, VfaFile]) -> tuple[VfaLoaded, Brain | None]:
+    """Read the mask of the request, and the images in its box where that is enough."""
+    given = run.given_brain()
+    box = None if given is None else mask_box(given[0])
+    part = None if box is None or not is_worthwhile(box, run.file.grid.shape) else box
+    return read_vfa(run.file, part), given
 
 
 def _with_chi(found: VfaMaps, field: QsmResult) -> VfaMaps:

@@ -32,6 +32,18 @@ class Compact(NamedTuple):
     part: tuple[slice, ...]
 
 
+def mask_box(mask: Array) -> tuple[slice, ...]:
+    """Return the box of a mask (x, y, z) with its margin; raises InputError for an empty mask."""
+    ends = zip(*bounding_box(mask), mask.shape, strict=True)
+    return tuple(slice(max(start - MARGIN, 0), min(stop + MARGIN, n)) for start, stop, n in ends)
+
+
+def is_worthwhile(box: tuple[slice, ...], shape: tuple[int, ...]) -> bool:
+    """Return whether a box is so much smaller than an image of `shape` (x, y, z) that it is used."""
+    voxels = math.prod(len(range(part.start, part.stop)) for part in box)
+    return voxels <= WORTHWHILE * math.prod(shape)
+
+
 def whole_image(array: Array) -> Compact:
     """Return an array that fills the image's grid."""
     return Compact(array, tuple(slice(0, n) for n in array.shape[:3]))
@@ -42,18 +54,21 @@ class Frames:
 
     Parameters
     ----------
-    whole
-        Name -> array on the image's grid, or table; taken over.
+    arrays
+        Name -> array on the image's grid, table, or array that is known in the box of the mask only.
     grid
         Geometry of the image.
     device
         Device of the arrays.
     """
 
-    def __init__(self, whole: dict[str, Any], grid: Grid, device: Device) -> None:
-        self._whole, self._part = whole, dict[str, Any]()
+    def __init__(self, arrays: Mapping[str, Any], grid: Grid, device: Device) -> None:
+        self._whole = {name: a for name, a in arrays.items() if not isinstance(a, Compact)}
+        self._part = {name: a.array for name, a in arrays.items() if isinstance(a, Compact)}
         self._grid, self._device = grid, device
         self._box: tuple[slice, ...] | None = None
+        if any(isinstance(a, Compact) and a.part != self._mask_box() for a in arrays.values()):
+            raise ValueError("an array covers another part of the grid than the box of the mask")
 
     def __contains__(self, name: object) -> bool:
         return name in self._whole or name in self._part
@@ -65,7 +80,7 @@ class Frames:
         """Return the arrays as a method sees them: in the box of the mask if that is enough and worthwhile."""
         if within_mask and MASK in self:
             box = self._mask_box()
-            if math.prod(part.stop - part.start for part in box) <= WORTHWHILE * self._grid.size:
+            if is_worthwhile(box, self._grid.shape):
                 return Frame(self, part=True, grid=self._grid.part(box))
         return Frame(self, part=False, grid=self._grid)
 
@@ -109,11 +124,7 @@ class Frames:
 
     def _mask_box(self) -> tuple[slice, ...]:
         if self._box is None:
-            start, stop = bounding_box(self.get(MASK, part=False))
-            self._box = tuple(
-                slice(max(a - MARGIN, 0), min(b + MARGIN, n))
-                for a, b, n in zip(start, stop, self._grid.shape, strict=True)
-            )
+            self._box = mask_box(self.get(MASK, part=False))
         return self._box
 
     def _cropped(self, array: Array) -> Array:

@@ -10,6 +10,8 @@ import pytest
 from qsmengine.backend.device import Device
 from qsmengine.errors import UsageError
 from qsmengine.io.nifti import read_image, write_image
+from qsmengine.io.vfa import read_vfa
+from qsmengine.modalities.vfa import session
 from qsmengine.modalities.vfa.session import SESSION, VfaRequest
 from qsmengine.pipeline.configuration.config import load_config
 from tests.modalities.vfa.making import GRID, brain, write, write_map
@@ -59,6 +61,23 @@ def test_a_session_writes_the_true_maps(outcome, made):
     assert not r1[~made.mask].any()
     b1 = read_image(folder / "vfa_TB1map.nii.gz").array
     np.testing.assert_allclose(b1[made.mask], made.b1[made.mask], rtol=1e-6)
+
+
+def test_images_are_read_in_the_box_of_a_small_mask_with_equal_results(made, files, tmp_path, monkeypatch):
+    images, _, b1 = files
+    small = made.mask.copy()
+    small[:8] = small[:, :, 9:] = False
+    mask, parts = write_map(tmp_path / "mask.nii.gz", small), []
+    monkeypatch.setattr(session, "read_vfa", lambda file, part: parts.append(part) or read_vfa(file, part))
+
+    def maps(out):
+        found = SESSION.run(VfaRequest(images, out, mask=mask, b1=(b1,)), load_config(), CPU)
+        return {path.name: path.read_bytes() for path in found.files if path.name.endswith(".gz")}
+
+    in_box = maps(tmp_path / "box")
+    monkeypatch.setattr(session, "is_worthwhile", lambda *_: False)
+    assert in_box == maps(tmp_path / "whole")
+    assert [part is None for part in parts] == [False, True]
 
 
 def test_sidecars_state_units_method_and_acquisition(outcome):

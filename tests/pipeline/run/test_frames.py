@@ -10,7 +10,7 @@ import pytest
 from bench.inputs.heads import head
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.grid import Grid
-from qsmengine.pipeline.run.frames import MARGIN, Frames, Maps
+from qsmengine.pipeline.run.frames import MARGIN, Compact, Frames, Maps, mask_box
 from qsmengine.stages.registry import all_methods
 
 SHAPE, TIMES = (30, 28, 26), (0.004, 0.009, 0.014, 0.019)
@@ -200,3 +200,12 @@ def test_a_compact_map_is_not_brought_to_the_image(grid, device, rng):
     whole[found.part] = to_numpy(found.array)
     assert np.array_equal(whole, to_numpy(maps["r1"]))
     assert maps.compact("r1").array.shape == maps.compact("b1").array.shape == SHAPE
+
+
+def test_an_array_may_be_known_in_the_box_of_the_mask_only(grid, device, images):
+    mask, image = device.asarray(images["mask"], bool), device.asarray(images["total_field"])
+    box = mask_box(mask)
+    frames = Frames({"brain_mask": mask, "field": Compact(image[box], box)}, grid, device)
+    np.testing.assert_array_equal(to_numpy(frames.frame(within_mask=True)["field"]), images["total_field"][box])
+    with pytest.raises(ValueError, match="another part"):
+        Frames({"brain_mask": mask, "field": Compact(image[2:5, :, :], (slice(2, 5), *box[1:]))}, grid, device)
