@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from qsmengine.report.covariates import Covariates, read_covariates, scanner_of
+from qsmengine.report.covariates import Covariates, read_ages, read_covariates, scanner_of
 from qsmengine.report.distribution import LIMIT, Distribution, Means, Spread, distributions
 from qsmengine.report.quality import SeriesQuality, quality_distributions
 from qsmengine.report.records import ReconstructedSeries
@@ -45,6 +45,8 @@ class Cohort:
         States, quality tables and reconstructions.
     times
         Session -> time of acquisition.
+    ages
+        Session -> age of its participant [years], where it is known.
     covariates
         Covariates that the distributions are adjusted for.
     regions, measures
@@ -55,6 +57,7 @@ class Cohort:
     quality: Sequence[SeriesQuality] = ()
     series: Sequence[ReconstructedSeries] = ()
     times: Mapping[str, datetime] = field(default_factory=dict)
+    ages: Mapping[str, float] = field(default_factory=dict)
     covariates: Covariates = field(default_factory=Covariates)
     regions: Sequence[Distribution] = ()
     measures: Sequence[Distribution] = ()
@@ -99,7 +102,9 @@ def cohort_of(
         For a participants.tsv that cannot be read.
     """
     scanners = {one.session: scanner for one in series if (scanner := scanner_of(one))}
-    covariates = read_covariates(Path(out), [session.key for session in sessions], scanners)
+    keys = [session.key for session in sessions]
+    covariates = read_covariates(Path(out), keys, scanners)
     regions = distributions(means, covariates)
     measures = quality_distributions(quality, covariates)
-    return Cohort(sessions, quality, series, times or {}, covariates, regions, measures)
+    ages = read_ages(Path(out), keys)
+    return Cohort(sessions, quality, series, times or {}, ages, covariates, regions, measures)

@@ -88,14 +88,9 @@ def read_covariates(
     InputError
         For a participants.tsv that cannot be read.
     """
-    path = out / "participants.tsv"
-    people = {}
-    if path.is_file():
-        rows = read_rows(path, ("participant_id",))
-        people = {"sub-" + row["participant_id"].removeprefix("sub-"): row for row in rows}
+    people = _people(out)
     cells: dict[str, list[str]] = {
-        name: [people.get(key.partition("_ses-")[0], {}).get(name, "n/a") for key in sessions]
-        for name in (*NUMBERS, *CATEGORIES)
+        name: [_cell(people, key, name) for key in sessions] for name in (*NUMBERS, *CATEGORIES)
     }
     if scanners and not any(text != "n/a" for text in cells["scanner"]):
         cells["scanner"] = [scanners.get(key, "n/a") for key in sessions]
@@ -109,13 +104,39 @@ def read_covariates(
     return Covariates(names, dict(zip(sessions, zip(*matrix, strict=True), strict=True)))
 
 
+def read_ages(out: Path, sessions: Sequence[str]) -> dict[str, float]:
+    """Return the ages [years] in ``OUT/participants.tsv`` by session; sessions without one are absent.
+
+    Raises
+    ------
+    InputError
+        For a participants.tsv that cannot be read.
+    """
+    people = _people(out)
+    ages = ((key, _number(_cell(people, key, "age"))) for key in sessions)
+    return {key: age for key, age in ages if math.isfinite(age)}
+
+
+def _people(out: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of participants.tsv by ``sub-X``; none without the file."""
+    path = out / "participants.tsv"
+    rows = read_rows(path, ("participant_id",)) if path.is_file() else ()
+    return {"sub-" + row["participant_id"].removeprefix("sub-"): row for row in rows}
+
+
+def _cell(people: Mapping[str, Mapping[str, str]], session: str, column: str) -> str:
+    return people.get(session.partition("_ses-")[0], {}).get(column, "n/a")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _numbers(texts: Sequence[str]) -> list[float]:
-    values = []
-    for text in texts:
-        try:
-            values.append(float(text))
-        except ValueError:
-            values.append(math.nan)
+    values = [_number(text) for text in texts]
     known = [value for value in values if math.isfinite(value)]
     mean = math.fsum(known) / len(known) if known else 0.0
     return [value if math.isfinite(value) else mean for value in values]

@@ -13,6 +13,7 @@ from qsmengine.modalities.registry import modality_of
 from qsmengine.report.cohort import Comparison
 from qsmengine.report.comparison import comparison, comparison_title, far_from
 from qsmengine.report.distribution import LIMIT
+from qsmengine.report.iron import compared_with_iron, iron_plot, iron_title
 from qsmengine.report.methods_text import paragraph, plain, rank_of, reference, title_of
 from qsmengine.report.pages import markup, shown, write_page
 from qsmengine.report.quality import SeriesQuality, quality_beside, worst_light
@@ -56,6 +57,7 @@ def write_session_page(
     tables: Sequence[RegionTable] = (),
     compared: Sequence[Comparison] = (),
     *,
+    age: float | None = None,
     volumes: str = "",
 ) -> Path:
     """Write ``OUT/KEY.html``: one file with embedded figures, without scripts.
@@ -70,6 +72,8 @@ def write_session_page(
         Reconstructions and region tables of the session.
     compared
         Regional values of the session in the cohort.
+    age
+        Age of the participant [years], for the iron published for it.
     volumes
         Name of the interactive page of the session, to link to.
 
@@ -95,6 +99,9 @@ def write_session_page(
         parts=parts,
         tables=[_table(table, out) for table in tables],
         compared=_compared(compared),
+        iron=[
+            (iron_title(one), one.plausible, markup(iron_plot(one))) for one in compared_with_iron(tables, age)
+        ],
         limit=f"{LIMIT:g}",
         volumes=volumes,
     )

@@ -43,11 +43,12 @@ Map: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class PageJob:
-    """Page to write: key and files of the session, its values in the cohort, and whether it is interactive."""
+    """Page to write: key and files of the session, its values in the cohort, age, and whether interactive."""
 
     key: str
     files: ResultFiles
     compared: tuple[Comparison, ...] = ()
+    age: float | None = None
     interactive: bool = False
 
 
@@ -104,7 +105,8 @@ def write_reports(
     with _pool(len(keys), jobs) as run:
         cohort = _cohort(out, run(partial(_read, out), [(key, files.get(key, ResultFiles())) for key in keys]))
         work = [
-            PageJob(key, files.get(key, ResultFiles()), cohort.compared(key), interactive) for key in wanted
+            PageJob(key, files.get(key, ResultFiles()), cohort.compared(key), cohort.ages.get(key), interactive)
+            for key in wanted
         ]
         written = []
         for page in run(partial(_write, out), work):
@@ -168,9 +170,8 @@ def _write(out: Path, work: PageJob) -> Path:
     volumes = write_volume_page(out, work.key, series) if work.interactive else None
     if volumes is None:
         volume_file(out, work.key).unlink(missing_ok=True)
-    return write_session_page(
-        out, state, series, tables, work.compared, volumes="" if volumes is None else volumes.name
-    )
+    name = "" if volumes is None else volumes.name
+    return write_session_page(out, state, series, tables, work.compared, age=work.age, volumes=name)
 
 
 def read_state(out: Path, key: str) -> SessionState | None:
