@@ -153,10 +153,13 @@ def read_b1_map(file: B1File) -> tuple[Array, list[str]]:
 
 
 def _typical(ratio: Array) -> float:
-    """Return the median of the positive values of a map, or of an even sample of them; 0 without any."""
+    """Return the median of the positive values of a map, or of an even sample of them; 0 without any.
+
+    It is the upper median: np.median would import NumPy's masked arrays.
+    """
     values = ratio.ravel(order="K")
     for candidates in (values[:: values.size // SAMPLE + 1], values):
         known = candidates[candidates > 0]
         if known.size:
-            return float(np.median(known))
+            return float(np.partition(known, known.size // 2)[known.size // 2])
     return 0.0

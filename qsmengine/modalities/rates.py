@@ -51,7 +51,7 @@ def median(name: str) -> Value:
     def found(evidence: RateEvidence) -> float | None:
         values = evidence.inside(name)
         known = None if values is None else values[values > 0]
-        return None if known is None or not known.size else order_statistics.median(known)
+        return None if known is None or not known.size else order_statistics.median(known, overwrite=True)
 
     return found
 
@@ -64,7 +64,7 @@ def relative_noise(rate: str, deviation: str) -> Value:
         if values is None or spread is None or not (values > 0).any():
             return None
         known = values > 0
-        return 100.0 * order_statistics.median(spread[known] / values[known])
+        return 100.0 * order_statistics.median(spread[known] / values[known], overwrite=True)
 
     return found
 

@@ -43,7 +43,7 @@ class LegendreBasis:
         for first, end, n in zip(*bounding_box(mask), mask.shape, strict=True):
             middle, half = (first + end - 1) / 2, max((end - 1 - first) / 2, 0.5)
             place = (np.arange(n) - middle) / half
-            axes.append(np.stack([np.polynomial.legendre.Legendre.basis(n)(place) for n in range(order + 1)]))
+            axes.append(_polynomials(place, order))
         counts = range(order + 1)
         powers = [(a, b, c) for a, b, c in product(counts, counts, counts) if a + b + c <= order]
         return cls(tuple(sorted(powers, key=lambda p: (sum(p), p))), (axes[0], axes[1], axes[2]))
@@ -74,3 +74,11 @@ def spread_voxels(inside: Array, most: int) -> tuple[npt.NDArray[np.intp], ...]:
     flat = np.flatnonzero(to_numpy(inside).reshape(-1))
     step = -(-flat.size // most)
     return tuple(np.unravel_index(flat[:: max(step, 1)], inside.shape))
+
+
+def _polynomials(place: FloatArray, order: int) -> FloatArray:
+    """Return P_0 to P_order (order + 1, place): (n + 1) P_n+1 = (2 n + 1) u P_n - n P_n-1."""
+    found = [np.ones_like(place), place]
+    for n in range(1, order):
+        found.append(((2 * n + 1) * place * found[n] - n * found[n - 1]) / (n + 1))
+    return np.stack(found[: order + 1])

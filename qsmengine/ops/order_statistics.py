@@ -24,14 +24,17 @@ def percentile(values: Array, q: float, *, ordered: bool = False) -> float:
     return float(low.dtype.type(value))
 
 
-def median(values: Array) -> float:
-    """Median of float values of any shape; NaN where a value is NaN, and for an empty array."""
-    low, high = _pair(values, (values.size - 1) // 2, values.size // 2)
+def median(values: Array, *, overwrite: bool = False) -> float:
+    """Median of float values of any shape; NaN where a value is NaN, and for an empty array.
+
+    `overwrite` allows to change the order of the values, which saves a copy.
+    """
+    low, high = _pair(values, (values.size - 1) // 2, values.size // 2, overwrite=overwrite)
     return float(np.mean(np.stack([low, high])))
 
 
 def _pair(
-    values: Array, first: int, second: int, *, ordered: bool = False
+    values: Array, first: int, second: int, *, ordered: bool = False, overwrite: bool = False
 ) -> tuple[np.floating[Any], np.floating[Any]]:
     """An order statistic, counted from 0, and the same or the next one; NaN where the values hold one.
 
@@ -41,7 +44,9 @@ def _pair(
         nan = values.dtype.type(np.nan)
         return nan, nan
     xp, flat = array_module(values), values.ravel(order="K")
-    parted = flat if ordered else xp.partition(flat, first)
+    if overwrite and not ordered:
+        flat.partition(first)
+    parted = flat if ordered or overwrite else xp.partition(flat, first)
     above = parted[first:]  # NaN comes last
     next_one = above[second - first] if ordered or second == first else above[1:].min()
     low, high, last = to_numpy(xp.stack([above[0], next_one, above.max()]))

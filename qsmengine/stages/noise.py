@@ -18,9 +18,10 @@ MAX_WEIGHT = 5.0
 def noise_of_residuals(residual: Array, freedom: int) -> float:
     """Return the noise s for which `residual` / s^2 follows chi^2 with `freedom` degrees of freedom.
 
-    It is taken from the median over the voxels, so voxels that the model does not describe matter little.
+    It is taken from the median over the voxels, so voxels that the model does not describe matter little. The
+    order of `residual` changes.
     """
-    return math.sqrt(median(residual) / chi_square_median(freedom))
+    return math.sqrt(median(residual, overwrite=True) / chi_square_median(freedom))
 
 
 def chi_square_median(freedom: int) -> float:

@@ -37,6 +37,12 @@ def test_given_values_are_left_alone(device, rng):
     np.testing.assert_array_equal(to_numpy(values), before)
 
 
+@pytest.mark.parametrize("count", [1, 2, 101, 4000])
+def test_values_that_may_be_overwritten_give_the_same_median(device, rng, count):
+    values = rng.normal(size=count).astype(np.float32)
+    assert median(device.asarray(values.copy()), overwrite=True) == float(np.median(values))
+
+
 def test_a_value_that_is_nan_and_an_empty_array_give_nan(device):
     values = device.asarray(np.array([1.0, np.nan, 3.0]))
     assert math.isnan(median(values))

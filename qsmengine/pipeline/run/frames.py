@@ -109,7 +109,8 @@ class Frames:
 
     def compact(self, name: str) -> Compact:
         """Return an array where it may differ from 0, without bringing it to the image's grid."""
-        if name in self._part and name not in self._whole and self._part[name].ndim >= 3:
+        only = name in self._part and (name not in self._whole or name == MASK)
+        if only and self._part[name].ndim >= 3:
             return Compact(self._part[name], self._mask_box())
         return whole_image(self.get(name, part=False))
 

@@ -25,6 +25,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.ops.legendre import LegendreBasis, spread_voxels
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.echoes import checked_mask
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Field, Params
@@ -105,8 +106,8 @@ def robust_fit(columns: FloatArray, values: FloatArray) -> FloatArray:
         weighted = columns * weight
         coefficients = np.asarray(np.linalg.solve(weighted @ columns.T, weighted @ values), dtype=np.float64)
         rest = values - coefficients @ columns
-        misfit = rest - np.median(rest)
-        spread = max(float(np.median(np.abs(misfit))), 1e-9)
+        misfit = rest - median(rest)
+        spread = max(median(np.abs(misfit), overwrite=True), 1e-9)
         weight = np.square(np.maximum(1.0 - np.square(misfit / (REACH * spread)), 0.0))
     return coefficients
 

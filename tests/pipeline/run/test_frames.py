@@ -200,6 +200,8 @@ def test_a_compact_map_is_not_brought_to_the_image(grid, device, rng):
     whole[found.part] = to_numpy(found.array)
     assert np.array_equal(whole, to_numpy(maps["r1"]))
     assert maps.compact("r1").array.shape == maps.compact("b1").array.shape == SHAPE
+    cropped, mask = maps.within_mask()["brain_mask"], maps.compact("brain_mask")  # already in the box
+    assert (mask.array is cropped, mask.part) == (True, mask_box(ball()))
 
 
 def test_an_array_may_be_known_in_the_box_of_the_mask_only(grid, device, images):
