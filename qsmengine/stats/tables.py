@@ -53,11 +53,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file is missing or is not a table, has more than 10,000 columns, a row has more cells than
-        the header, a column name occurs twice, or a column with values has no name.
+        When the file is missing or is not a table with tabs, has more than 10,000 columns, a row has more
+        cells than the header, a column name occurs twice, or a column with values has no name.
     """
     text = read_text(path)
-    columns = 1 + max((line.count("\t") for line in text.lstrip("\r\n").splitlines()[:1]), default=0)
+    header_line = next(iter(text.lstrip("\r\n").splitlines()), "")
+    columns = 1 + header_line.count("\t")
+    other = next((mark for mark in ",;" if mark in header_line), "")
+    if columns == 1 and other:
+        raise InputError(
+            f"not a tab-separated table: columns are separated by {other!r}; save it with tabs", source=path
+        )
     if columns > MOST_COLUMNS:
         raise InputError(
             f"{columns} columns; at most {MOST_COLUMNS} are read: keep those that the analysis needs",

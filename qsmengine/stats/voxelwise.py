@@ -102,7 +102,7 @@ def run_voxelwise(
     Raises
     ------
     InputError
-        For missing columns and maps on another grid, and as permutation_test.
+        For missing columns, a participant or map in two rows, maps on another grid, and as permutation_test.
     """
     unread: Unread = {}
     people = _read_people(Path(table), contrast, unread)
@@ -132,6 +132,9 @@ def _read_people(path: Path, contrast: Contrast, unread: Unread) -> pd.DataFrame
         (n, f"no such column {did_you_mean(n, map(str, text.columns))}") for n in wanted if n not in text
     ]
     raise_problems(problems, "the maps cannot be tested", path)
+    for name in ("participant_id", "map"):
+        doubles = text.loc[text[name].duplicated() & text[name].notna(), name]
+        problems += [(name, f"{value} is in two rows: give each participant one map") for value in doubles]
     columns = {name: text[name] for name in ("participant_id", "map")}
     for name in (contrast.tested, *contrast.covariates):
         values = read_column(name, text.set_index("participant_id")[name], False, problems, unread)

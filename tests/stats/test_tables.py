@@ -72,3 +72,11 @@ def test_a_table_of_too_many_columns_is_refused(tmp_path):
     path.write_text("\n" + "\t".join(f"c{i}" for i in range(10_001)) + "\n")
     with pytest.raises(InputError, match="10001 columns; at most 10000 are read"):
         read_table(path)
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_table_with_other_separators_is_named_as_such(tmp_path, mark):
+    path = tmp_path / "participants.tsv"
+    path.write_text(f"participant_id{mark}age\nsub-01{mark}40\n")
+    with pytest.raises(InputError, match=f"columns are separated by '{mark}'; save it with tabs"):
+        read_table(path)

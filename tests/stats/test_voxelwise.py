@@ -107,3 +107,16 @@ def test_a_map_on_another_grid_or_with_gaps_is_named(study):
     write_image(folder / "maps" / "04.nii.gz", maps[4], Grid(SHAPE, np.diag([2.0, 2, 2, 1])))
     with pytest.raises(InputError, match=r"04\.nii\.gz: not all values inside the mask are finite"):
         run_voxelwise(*files, contrast, params, device=cpu(1))
+
+
+@pytest.mark.parametrize("column", ["participant_id", "map"])
+def test_a_participant_or_map_in_two_rows_is_refused(study, column):
+    folder, people, _, _ = study
+    people.loc[7, column] = people.loc[3, column]
+    people.to_csv(folder / "people.tsv", sep="\t", index=False)
+    params = PermutationParams(permutations=2)
+    with pytest.raises(InputError, match=f"{column} +{people.loc[3, column]} is in two rows"):
+        run_voxelwise(
+            folder / "people.tsv", folder / "mask.nii.gz", folder / "out", Contrast("age"), params,
+            device=cpu(1),
+        )  # fmt: skip

@@ -63,4 +63,5 @@ def run_design(
         reporter.note(f"{len(result.excluded)} exclusions, see {out / 'excluded.tsv'}")
     if far := distant_note(result.distant):
         reporter.note(f"{far}; see {out / 'distant.tsv'}")
+    reporter.notes(list(result.remarks))
     reporter.say(str(out / names[0]), file=str(out / names[0]))

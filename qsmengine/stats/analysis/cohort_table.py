@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from qsmengine.errors import InputError
-from qsmengine.io.sidecars import read_json
 from qsmengine.stats.analysis.description import Analysis, Cell, Combat
+from qsmengine.stats.analysis.entries import Groups
 from qsmengine.stats.derivatives.collect import CELL, SESSION, Cohort
 from qsmengine.stats.derivatives.typed_columns import Unread, read_column
+from qsmengine.stats.derivatives.units import with_units
 from qsmengine.stats.models.combat import combat
 from qsmengine.stats.problems import did_you_mean, raise_problems
 
@@ -50,21 +50,7 @@ def long_table(cohort: Cohort) -> pd.DataFrame:
     InputError
         When a map has different units in different tables.
     """
-    long = cohort.measures.copy()
-    dictionaries = {path: _dictionary(Path(str(path))) for path in long["source"].unique()}
-    columns = np.where(long["map"] == "", long["statistic"], long["map"] + "_" + long["statistic"])
-    pairs = zip(long["source"], columns, strict=True)
-    long["unit"] = [dictionaries[source].get(column) for source, column in pairs]
-    for (name, statistic), rows in long.dropna(subset=["unit"]).groupby(["map", "statistic"]):
-        found = rows.drop_duplicates("unit")
-        if len(found) > 1:
-            one, other = found.iloc[0], found.iloc[1]
-            raise InputError(
-                f"in {other['unit']}, {one['source']} has {one['unit']}",
-                source=other["source"],
-                field=f"{name}_{statistic}".strip("_"),
-            )
-    return long[[*SESSION, *CELL, "value", "unit"]]
+    return with_units(cohort.measures)[[*SESSION, *CELL, "value", "unit"]]
 
 
 def cohort_table(analysis: Analysis, cohort: Cohort, *, source: object = "analysis") -> CohortTable:
@@ -124,11 +110,13 @@ def _participants(
         (name, f"categorical: participants.tsv has no column {did_you_mean(name, people.columns)}")
         for name in stray
     ]
+    groups = (getattr(model, "groups", None) for model in analysis.models)
+    codes = {*analysis.categorical, *(found.column for found in groups if isinstance(found, Groups))}
     columns = {name: people[name] for name in SESSION if name in people}
     for name in people.columns.difference(list(SESSION), sort=False):
         mixed: list[tuple[str, str]] = []
         text = people.set_index("participant_id")[name]
-        typed = read_column(name, text, name in analysis.categorical, mixed, unread)
+        typed = read_column(name, text, name in codes, mixed, unread)
         columns[name] = typed.set_axis(people.index)
         problems += [entry for entry in mixed if "mixes" in entry[1]]
     return pd.DataFrame(columns)
@@ -215,12 +203,3 @@ def _add_harmonised(
         if name in units:
             units[f"combat_{name}"] = units[name]
     return table.join(made)
-
-
-def _dictionary(table: Path) -> dict[str, str]:
-    """Units of a region table's columns from its data dictionary; empty when there is none."""
-    path = table.with_suffix(".json")
-    if not path.is_file():
-        return {}
-    entries = {name: entry for name, entry in read_json(path).items() if isinstance(entry, Mapping)}
-    return {name: str(entry["Units"]) for name, entry in entries.items() if "Units" in entry}

@@ -126,8 +126,8 @@ class Power(Frozen):
     name: str
     test: Literal["t", "anova", "f"]
     effect: float | None = None
-    n: float | None = None
-    power: float | None = None
+    n: float | None = Field(default=None, gt=0)
+    power: float | None = Field(default=None, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
     ratio: float = Field(default=1.0, gt=0)
     groups: int = Field(default=2, ge=2)

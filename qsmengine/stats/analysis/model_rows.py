@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qsmengine.errors import InputError
 from qsmengine.stats.analysis import description as a
 from qsmengine.stats.analysis.selection import with_groups
+from qsmengine.stats.derivatives.typed_columns import odd_levels
 from qsmengine.stats.models import comparisons
 from qsmengine.stats.models.ancova import AncovaFit, fit_ancova
 from qsmengine.stats.models.checks import Check, levene, normality
@@ -96,6 +98,8 @@ def _comparison(
     for level in levels[1:]:
         if model.kind == "chi_squared":
             own = data[column.isin([level, reference])]
+            if reason := odd_levels(own[outcome], categorical=True):
+                raise InputError(f"{outcome}: {reason}")
             test = comparisons.chi_squared(own[model.groups.column].astype(str), own[outcome].astype(str))
         else:
             parts = [data.loc[column == name, outcome].to_numpy(np.float64) for name in (level, reference)]
@@ -258,16 +262,24 @@ def numeric_columns(model: a.Model, outcome: str) -> tuple[str, ...]:
 def needed_columns(model: a.Model, outcome: str) -> tuple[str, ...]:
     """Return columns in which a row must have a value."""
     groups = getattr(model, "groups", None)
-    names: list[str] = [outcome, *([groups.column] if groups else []), *model.where]
+    names: list[str] = [outcome, *([groups.column] if groups else []), *model.where, *predicting(model)]
+    if isinstance(model, a.Partial):
+        names += model.covariates
+    if isinstance(model, a.Mixed):
+        names.append(model.unit)
+    return tuple(dict.fromkeys(names))
+
+
+def predicting(model: a.Model) -> tuple[str, ...]:
+    """Return columns that predict the outcome, and so cannot be it."""
     match model:
         case a.Ancova():
-            names += model.covariates
+            return model.covariates
         case a.Partial():
-            names += (*model.with_, *model.covariates)
+            return model.with_
         case a.Hierarchical():
-            names += [name for block in model.blocks for name in block]
+            return tuple(name for block in model.blocks for name in block)
         case a.Mixed():
-            names += (*model.fixed, model.unit)
+            return model.fixed
         case _:
-            pass
-    return tuple(dict.fromkeys(names))
+            return ()

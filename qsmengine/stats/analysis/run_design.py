@@ -16,10 +16,12 @@ from qsmengine.stats.analysis.design import GroupDesign, load_design
 from qsmengine.stats.analysis.distant import DISTANT, distant_rows, distant_table
 from qsmengine.stats.analysis.group_columns import ANCOVA_COLUMNS, EXCLUDED_COLUMNS
 from qsmengine.stats.analysis.outcome_cells import CellKey, select_cells
+from qsmengine.stats.analysis.remarks import remark_on_sessions, remarks_on_codes
 from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each, with_groups
 from qsmengine.stats.derivatives.collect import CELL, Cohort, read_cohort
 from qsmengine.stats.derivatives.ratings import Excluded, without_excluded
 from qsmengine.stats.derivatives.typed_columns import Unread, read_column
+from qsmengine.stats.derivatives.units import with_units
 from qsmengine.stats.models.ancova import AncovaFit, Estimate, fit_ancova
 from qsmengine.stats.models.corrections import correct
 from qsmengine.stats.problems import did_you_mean, raise_problems
@@ -31,11 +33,13 @@ class GroupResult:
     """Tables of a group analysis.
 
     One row per outcome and group; one per exclusion with its reason; one per value that is far from all others.
+    `remarks` are sentences on the model as a whole.
     """
 
     ancova: pd.DataFrame
     excluded: pd.DataFrame
     distant: pd.DataFrame
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def analyse_groups(
         session = "" if one.session is None else f"ses-{one.session}: "
         notes.exclude(one.participant, f"{session}{one.reason}")
     people = _read_people(design, cohort.participants, notes.problems)
-    values = _one_table_each(design, cohort.measures, notes)
+    values = _one_table_each(design, with_units(cohort.measures), notes)
     notes.stop_if_any(source)
     complete = _complete_participants(design, people, set(values["participant_id"]), notes)
     fits: dict[CellKey, AncovaFit] = {}
@@ -136,7 +140,10 @@ def analyse_groups(
             notes.problems.append((name, str(error)))
     notes.stop_if_any(source)
     excluded = pd.DataFrame(notes.excluded, columns=list(EXCLUDED_COLUMNS), dtype=object)
-    return GroupResult(_result_table(fits, design, people.levels), excluded, distant_table(notes.distant))
+    tables = values[values["participant_id"].isin(complete.index)].drop_duplicates("participant_id")
+    remarks = (*remark_on_sessions(tables), *remarks_on_codes(complete, design.covariates))
+    result = _result_table(fits, design, people.levels)
+    return GroupResult(result, excluded, distant_table(notes.distant), remarks)
 
 
 def _read_people(design: GroupDesign, participants: pd.DataFrame, problems: list[tuple[str, str]]) -> _People:

@@ -22,8 +22,16 @@ from qsmengine.stats.analysis.model_rows import (
     add_power,
     needed_columns,
     numeric_columns,
+    predicting,
 )
-from qsmengine.stats.analysis.selection import group_levels, left_out, require_two_each
+from qsmengine.stats.analysis.remarks import remark_on_sessions, remarks_on_codes
+from qsmengine.stats.analysis.selection import (
+    group_levels,
+    left_out,
+    require_two_each,
+    texts,
+    where_texts,
+)
 from qsmengine.stats.derivatives.collect import SESSION, read_cohort
 from qsmengine.stats.derivatives.ratings import Excluded, without_excluded
 from qsmengine.stats.derivatives.typed_columns import odd_levels
@@ -44,7 +52,7 @@ _LONG: Dictionary = {
 
 @dataclass(frozen=True)
 class ModelTables:
-    """Result tables of an analysis; columns as in model_columns."""
+    """Result tables of an analysis, columns as in model_columns, and remarks on the models."""
 
     tests: pd.DataFrame
     checks: pd.DataFrame
@@ -53,6 +61,7 @@ class ModelTables:
     variances: pd.DataFrame
     excluded: pd.DataFrame
     distant: pd.DataFrame
+    remarks: tuple[str, ...] = ()
 
 
 def run_analysis(
@@ -115,6 +124,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
     problems: list[tuple[str, str]] = []
     excluded = list(cohort.excluded)
     distant: list[Row] = []
+    remarks: list[str] = []
     rows = Rows()
     for model in analysis.models:
         if isinstance(model, Power):
@@ -123,7 +133,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
         for outcome in model.outcome:
             where = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
             _try(
-                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort, rows, excluded, distant),
+                lambda m=model, o=outcome: _fit_one(analysis, m, o, cohort, rows, excluded, distant, remarks),
                 where,
                 problems,
             )
@@ -136,6 +146,7 @@ def fit_models(analysis: Analysis, cohort: CohortTable, *, source: object = "ana
         variances=pd.DataFrame(rows.variances, columns=list(columns.VARIANCES)),
         excluded=pd.DataFrame(excluded, columns=list(columns.MODEL_EXCLUDED), dtype=object).drop_duplicates(),
         distant=distant_table(distant),
+        remarks=tuple(dict.fromkeys(remarks)),
     )
 
 
@@ -154,23 +165,28 @@ def _fit_one(
     rows: Rows,
     excluded: list[Exclusion],
     distant: list[Row],
+    remarks: list[str],
 ) -> None:
-    """Select complete rows, record the others and values far from the rest, and fit."""
+    """Select complete rows, record the others, values far from the rest and remarks, and fit."""
     table = cohort.table
     needed = needed_columns(model, outcome)
     absent = [name for name in needed if name not in table]
     if absent:
         raise InputError(f"there is no column {did_you_mean(absent[0], map(str, table.columns))}")
+    if outcome in predicting(model):
+        raise InputError(f"{outcome!r} is the outcome and a predictor")
     for name in numeric_columns(model, outcome):
         if isinstance(table[name].dtype, pd.CategoricalDtype) or table[name].dtype == object:
             raise InputError(f"{name!r} is text, numbers are needed")
-    levels = _levels(model, table)
+    where = {name: where_texts(name, wanted, table[name]) for name, wanted in model.where.items()}
+    levels = _levels(model, table, where)
     groups = {model.groups.column} if levels else set()  # type: ignore[union-attr]
-    _check_levels(analysis, table, set(needed) - groups - {outcome, *SESSION})
+    predictors = set(needed) - groups - {outcome, *SESSION}
+    _check_levels(analysis, table, predictors)
     data = table
     if not isinstance(model, Mixed):
         data = _one_session(analysis, data)
-    reasons = left_out(data, needed, _allowed(model, levels), cohort.unread)
+    reasons = left_out(data, needed, _allowed(model, levels, where), cohort.unread)
     label = model.name if len(model.outcome) == 1 else f"{model.name}, {outcome}"
     identity = data[list(SESSION)].to_numpy(dtype=object)
     for i, reason in sorted(reasons.items()):
@@ -189,6 +205,9 @@ def _fit_one(
     if levels:
         require_two_each(data, model.groups.column, levels)  # type: ignore[union-attr]
     distant += distant_rows(data, [name for name in needed if name not in {*SESSION, *groups}])
+    if not isinstance(model, Mixed):
+        remarks += remark_on_sessions(data)
+        remarks += remarks_on_codes(data, sorted(predictors - set(model.where)))
     add_model(model, outcome, data, levels, rows)
 
 
@@ -201,14 +220,14 @@ def _check_levels(analysis: Analysis, table: pd.DataFrame, predictors: Iterable[
             raise InputError(f"{name}: {reason}")
 
 
-def _levels(model: Model, table: pd.DataFrame) -> tuple[str, ...]:
+def _levels(model: Model, table: pd.DataFrame, where: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return the groups of a model, the reference first."""
     groups = getattr(model, "groups", None)
     if groups is None:
         return ()
     column = table[groups.column]
-    for name, wanted in model.where.items():
-        column = column[table[name].astype(str).isin(wanted)]
+    for name, wanted in where.items():
+        column = column[[text in wanted for text in texts(table.loc[column.index, name])]]
     levels, problems = group_levels(groups, column.dropna().astype(str).unique())
     if problems:
         raise InputError(f"{groups.column} {problems[0]}")
@@ -228,9 +247,11 @@ def _one_session(analysis: Analysis, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _allowed(model: Model, levels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _allowed(
+    model: Model, levels: tuple[str, ...], where: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
     """Return column -> values that take part in the model."""
-    allowed: dict[str, tuple[str, ...]] = dict(model.where)
+    allowed = dict(where)
     if levels:
         column = model.groups.column  # type: ignore[union-attr]
         allowed[column] = tuple(v for v in levels if v in allowed.get(column, levels))

@@ -9,8 +9,11 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.stats.analysis.entries import Groups
-from qsmengine.stats.derivatives.typed_columns import why_missing
+from qsmengine.stats.derivatives.typed_columns import missing_word, spelt_twice, why_missing
 from qsmengine.stats.problems import did_you_mean
+
+SHOWN = 8
+"""Number of groups or values that a message lists."""
 
 
 def group_levels(groups: Groups, found: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -21,10 +24,33 @@ def group_levels(groups: Groups, found: Iterable[str]) -> tuple[tuple[str, ...],
     known = sorted(found)
     asked = known if groups.levels is None else list(groups.levels)
     levels = tuple(dict.fromkeys([groups.reference, *asked]))
-    problems = [f"has no group {did_you_mean(name, known)}" for name in levels if name not in known]
+    groups_are = f"; its groups are {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else ''}"
+    problems = [f"has no group {did_you_mean(name, known)}{groups_are}" for name in levels if name not in known]
+    problems += filter(None, [spelt_twice(known), missing_word(levels)])
     if len(levels) < 2:
         problems.append(f"has only one group: {levels[0]}")
     return levels, problems
+
+
+def texts(values: pd.Series) -> list[str]:
+    """Return the values as a design names them: whole numbers without decimals."""
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return [f"{value:.15g}" for value in values]
+    return values.astype(str).tolist()
+
+
+def where_texts(name: str, wanted: Iterable[str], values: pd.Series) -> tuple[str, ...]:
+    """Return the values that `where` selects in a column; InputError if the column has none of one of them."""
+    numeric = pd.api.types.is_numeric_dtype(values.dtype)
+    known = sorted(set(texts(values.dropna())))
+    found = []
+    for value in wanted:
+        number = pd.to_numeric(value, errors="coerce") if numeric else np.nan
+        found.append(value if np.isnan(number) else f"{number:.15g}")
+        if found[-1] not in known:
+            shown = ", ".join(known[:SHOWN]) + (", ..." if len(known) > SHOWN else "")
+            raise InputError(f"where: {name} has no value {did_you_mean(value, known)}; its values are {shown}")
+    return tuple(found)
 
 
 def left_out(
@@ -55,7 +81,7 @@ def left_out(
             reasons.setdefault(int(i), []).append(why_missing(name, participants[i], unread))
     for name, wanted in allowed.items():
         known = data[name].notna().to_numpy()
-        for row, value in enumerate(data[name].astype(str).to_numpy()):
+        for row, value in enumerate(texts(data[name])):
             if known[row] and value not in wanted:
                 reasons.setdefault(row, []).append(f"{name} is {value}{remark}")
     return {i: "; ".join(parts) for i, parts in reasons.items()}

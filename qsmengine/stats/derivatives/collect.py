@@ -102,7 +102,7 @@ def _read_sessions(folder: Path) -> pd.DataFrame:
 
 
 def _read_participants(path: Path) -> pd.DataFrame:
-    table = read_table(path)
+    table = read_table(path).dropna(how="all").reset_index(drop=True)
     if "participant_id" not in table:
         raise InputError(
             f"has no such column; columns: {', '.join(table.columns)}", source=path, field="participant_id"
@@ -123,14 +123,14 @@ def _read_participants(path: Path) -> pd.DataFrame:
 
 
 def _check_same_people(measured: Iterable[str], listed: Iterable[str], path: Path) -> None:
-    """Raise InputError if ids only lost leading zeros, or if no participant of the table has a region table."""
+    """Raise InputError if ids are only written differently, or no participant has a region table."""
     folders, rows = set(measured), set(listed)
-    by_number = {_number(folder): folder for folder in sorted(folders - rows)}
-    pairs = [(row, by_number[_number(row)]) for row in sorted(rows - folders) if _number(row) in by_number]
+    by_core = {_core(folder): folder for folder in sorted(folders - rows)}
+    pairs = [(row, by_core[_core(row)]) for row in sorted(rows - folders) if _core(row) in by_core]
     if pairs:
         raise InputError(
             f"{pairs[0][0]} is {pairs[0][1]} in the folder; {len(pairs)} of the ids differ from the names of "
-            "folders by leading zeros or decimals alone: write them as text, with their zeros",
+            "folders by leading zeros, decimals, case or punctuation alone: write them as in the folders",
             source=path,
             field="participant_id",
         )
@@ -143,10 +143,11 @@ def _check_same_people(measured: Iterable[str], listed: Iterable[str], path: Pat
         )
 
 
-def _number(participant: str) -> object:
-    """Return the number that a label is, or the label itself."""
-    match = re.fullmatch(r"sub-0*(\d{1,12})(?:\.0+)?", participant)
-    return int(match[1]) if match else participant
+def _core(participant: str) -> str:
+    """Return what tells a label from others: letters in lower case and numbers without leading zeros."""
+    label = re.sub(r"\.0+$", "", participant.casefold().removeprefix("sub-"))
+    plain = re.sub(r"[^0-9a-z]", "", label).removeprefix("sub")
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)
 
 
 def shorten(names: Sequence[str]) -> str:

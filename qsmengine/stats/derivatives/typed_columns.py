@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -18,6 +18,8 @@ FAR = 10.0
 """Distance from the median, in median absolute deviations, beyond which a value is far."""
 MISSING_CODES = (-9, -99, -999, -9999, 99, 999, 9999)
 """Numbers that stand for missing values in many tables."""
+MISSING_WORDS = ("nan", "na", "n.a.", "n/a", "<na>", "#n/a", "null", "-", "--", ".", "?")
+"""Words, in lower case, that other programs write for a missing value; tables of BIDS write "n/a"."""
 _NUMBER_IN_TEXT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*[^\W\d]{0,12}\.?")
 
 Unread: TypeAlias = dict[str, dict[str, str]]
@@ -82,11 +84,8 @@ def odd_levels(values: pd.Series, categorical: bool) -> str:
 
 
 def _odd_levels(levels: list[str], count: int, categorical: bool) -> str:
-    seen: dict[str, str] = {}
-    for level in levels:
-        other = seen.setdefault(" ".join(level.casefold().split()), level)
-        if other != level:
-            return f"the values {other!r} and {level!r} differ only in case or blanks: write them alike"
+    if reason := spelt_twice(levels) or missing_word(levels):
+        return reason
     numbers = [level for level in levels if _NUMBER_IN_TEXT.fullmatch(level)]
     if not categorical and len(levels) > 2 and len(numbers) == len(levels):
         commas = all("," in level for level in levels)
@@ -96,6 +95,42 @@ def _odd_levels(levels: list[str], count: int, categorical: bool) -> str:
                 "unit, or list the column under `categorical`"
             )
     return ""
+
+
+def spelt_twice(levels: Iterable[str]) -> str:
+    """Return which two levels are one level written in two ways; "" if none are."""
+    seen: dict[str, str] = {}
+    for level in levels:
+        other = seen.setdefault(_plain(level), level)
+        if other != level:
+            how = "case or blanks" if _number(level) is None else "how the number is written"
+            return f"the values {other!r} and {level!r} differ only in {how}: write them alike"
+    return ""
+
+
+def missing_word(levels: Iterable[str]) -> str:
+    """Return which level is another program's word for a missing value; "" if none is."""
+    for level in levels:
+        if level.casefold() in MISSING_WORDS:
+            return (
+                f"the value {level!r} usually stands for a missing one and would be a level: write n/a where a "
+                "value is missing, or another name for the level"
+            )
+    return ""
+
+
+def _plain(level: str) -> str:
+    number = _number(level)
+    return " ".join(level.casefold().split()) if number is None else f"{number:.15g}"
+
+
+def _number(text: str) -> float | None:
+    """Return the finite number that a text is, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
 
 
 def why_missing(name: str, participant: object, unread: Mapping[str, Mapping[str, str]]) -> str:

@@ -110,7 +110,8 @@ def fit_ancova(
     if n < p + 2:
         raise InputError(f"{n} participants are too few for {p} terms: need at least {p + 2}")
     if not design.full_rank:
-        raise InputError("terms are linearly dependent (an empty cell, or a group that is one site)")
+        named = ", ".join(design.dependent)
+        raise InputError(f"terms are linearly dependent (an empty cell, or a group that is one site): {named}")
     # Fitted in units of the outcome's spread: small units (mm^2/s) must not meet absolute tolerances.
     centre = float(y.mean())
     scaled = (y - centre) / spread

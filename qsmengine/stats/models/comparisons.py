@@ -122,7 +122,16 @@ def mann_whitney(first: Floats, second: Floats) -> ComparisonTest:
 
 
 def chi_squared(rows: pd.Series, columns: pd.Series) -> ComparisonTest:
-    """Pearson's chi-squared test of two categorical columns, without Yates' correction."""
+    """Pearson's chi-squared test of two categorical columns, without Yates' correction.
+
+    Raises
+    ------
+    InputError
+        For a column with more categories than half the rows, which is not one of categories.
+    """
+    levels = max(rows.nunique(), columns.nunique())
+    if levels > max(2, len(rows) / 2):
+        raise InputError(f"{levels} different values in {len(rows)} rows: the test needs categories")
     return chi_squared_of_counts(pd.crosstab(rows, columns).to_numpy(dtype=np.float64))
 
 

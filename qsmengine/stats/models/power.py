@@ -49,6 +49,8 @@ def solve_power(
 
     if [effect, n, power].count(None) != 1:
         raise InputError("give exactly two of effect, n and power")
+    if effect == 0 and n is None:
+        return _finite(math.nan)
     if test == "f":
         return _regression(effect, n, power, alpha, predictors, covariates)
     given: dict[str, Any] = {"effect_size": effect, "power": power, "alpha": alpha}

@@ -139,6 +139,8 @@ def _fit_block(number: int, y: Floats, names: list[str], x: Floats, added: int, 
     scale = float(y.std(ddof=1))
     fit = OLS((y - y.mean()) / scale, design).fit()
     r2, df2 = float(fit.rsquared), int(fit.df_resid)
+    if fit.ssr <= 1e-20 * n:
+        raise InputError("the model fits the outcome exactly: no residual to test against")
     delta_f = (r2 - before) / added / ((1.0 - r2) / df2)
     return Block(
         number=number,

@@ -45,6 +45,16 @@ class TermMatrix:
         """Whether no column is a linear combination of the others."""
         return bool(np.linalg.matrix_rank(self.matrix) == self.matrix.shape[1])
 
+    @property
+    def dependent(self) -> tuple[str, ...]:
+        """The terms that the others, or their own columns, determine in part."""
+        rank = np.linalg.matrix_rank
+        alone = {name: np.delete(self.matrix, part, axis=1) for name, part in self.slices.items()}
+        total = rank(self.matrix)
+        return tuple(
+            name for name, rest in alone.items() if total - rank(rest) < self.matrix.shape[1] - rest.shape[1]
+        )
+
 
 def code_terms(
     frame: pd.DataFrame, interactions: Sequence[tuple[str, str]] = (), *, centred: bool = False

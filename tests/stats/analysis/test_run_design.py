@@ -168,9 +168,10 @@ def test_a_session_is_chosen_and_several_are_never_picked_from_silently(bids, ma
             r"sub-0 is sub-00 in the folder; 10 of the ids",
         ),
         (lambda ids: ids + ".0", r"sub-00\.0 is sub-00 in the folder; 24 of the ids"),
+        (lambda ids: ids.str.replace("sub-", "SUB_"), "sub-SUB_00 is sub-00 in the folder; 24 of the ids"),
         (
-            lambda ids: ids.str.replace("-", "_"),
-            "no participant has a region table: the rows are sub-sub_00, ",
+            lambda ids: ids.str.replace("sub-", "P"),
+            "no participant has a region table: the rows are sub-P00, ",
         ),
     ],
 )
@@ -180,6 +181,66 @@ def test_ids_that_name_no_folder_are_refused(bids, make_cohort, write_participan
     write_participants(bids, participants(people))
     with pytest.raises(InputError, match=f"participants.tsv: participant_id: {message}"):
         run(bids)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"MS": ["MS", "ms"]}, "'MS' and 'ms' differ only in case or blanks"),
+        ({"HC": ["0", "0.0"], "MS": ["1"]}, "'0' and '0.0' differ only in how the number is written"),
+        ({"MS": ["MS", "NaN"]}, "'NaN' usually stands for a missing one"),
+    ],
+)
+def test_groups_written_in_two_ways_are_refused(bids, make_cohort, write_participants, groups, message):
+    people = make_cohort(bids, groups=("HC", "MS"))
+    for i, group in enumerate(people["group"]):
+        forms = groups.get(group, [group])
+        people.loc[i, "group"] = forms[i // 2 % len(forms)]
+    write_participants(bids, participants(people))
+    reference = people["group"][0]
+    with pytest.raises(InputError, match=f"group .*{message}"):
+        run(bids, groups={"column": "group", "reference": reference})
+
+
+def test_a_group_that_the_design_leaves_out_may_be_called_as_it_is(bids, make_cohort, write_participants):
+    people = make_cohort(bids)
+    people["group"] = people["group"].replace("CIS", "NA")
+    write_participants(bids, participants(people))
+    result = run(bids, groups={"column": "group", "reference": "HC", "levels": ["HC", "MS"]})
+    assert reasons(result)["sub-02"] == "group is NA, not compared"
+
+
+def test_an_unknown_reference_is_answered_with_the_groups(bids, make_cohort):
+    make_cohort(bids)
+    with pytest.raises(InputError, match="no group 'Control'; its groups are CIS, HC, MS"):
+        run(bids, groups={"column": "group", "reference": "Control"})
+
+
+def test_tables_in_different_units_are_not_compared(bids, make_cohort):
+    make_cohort(bids)
+    for i, path in enumerate(sorted(bids.rglob("*_stats.tsv"))):
+        path.with_suffix(".json").write_text(json.dumps({"chi_mean": {"Units": "ppb" if i == 3 else "ppm"}}))
+    with pytest.raises(InputError, match=r"chi_mean: in ppb, .* has ppm"):
+        run(bids)
+
+
+def test_different_sessions_and_numbers_that_may_be_codes_are_remarked(bids, make_cohort, write_values):
+    people = make_cohort(bids)
+    for i, path in enumerate(sorted(bids.rglob("*_stats.tsv"))):
+        path.rename(path.with_name(path.name.replace("_desc", f"_ses-{1 + i // 20}_desc")))
+    sessions, codes = run(bids, covariates=["age", "site"]).remarks
+    assert "different sessions: ses-1 (20), ses-2 (4)" in sessions
+    assert "site (1, 2, 3) enters as a number" in codes
+    assert len(people["age"].unique()) > 9
+    assert run(bids, covariates=["site"], categorical=["site"], session="1").remarks == ()
+
+
+def test_terms_that_determine_each_other_are_named(bids, make_cohort, write_participants):
+    people = make_cohort(bids)
+    people["months"] = 12 * people["age"]
+    write_participants(bids, people[["participant_id", "group", "age", "sex", "months"]])
+    with pytest.raises(InputError, match=r"linearly dependent .*: age, months$"):
+        run(bids, covariates=["age", "sex", "months"])
 
 
 def test_a_censored_age_leaves_out_its_participant_by_name(bids, make_cohort, write_participants):

@@ -260,3 +260,47 @@ def test_the_command_takes_an_analysis_file(bids, make_cohort, capsys):
     assert main(["group", "--design", str(path), str(bids), str(out)]) == 0
     assert capsys.readouterr().out.strip() == str(out / "tests.tsv")
     assert main(["group", "--design", str(path), str(bids), str(out)]) == 2
+
+
+def test_numbers_name_groups_and_rows(bids, make_cohort, write_participants):
+    people = make_cohort(bids)
+    people["group"] = people["group"].map({"HC": 0, "MS": 1, "CIS": 2})
+    write_participants(bids, people[["participant_id", "group", "age", "sex", "site"]])
+    model = {"name": "t", "kind": "student_t", "outcome": "chi", "groups": {"column": "group", "reference": 0}}
+    result = run(bids, model | {"where": {"site": [1, 2.0]}})
+    kept = people[people["site"].isin(["1", "2"])]
+    assert result.tests["n"].tolist() == [kept["group"].isin([0, level]).sum() for level in (1, 2)]
+    with pytest.raises(InputError, match="where: site has no value '4'; its values are 1, 2, 3"):
+        run(bids, model | {"where": {"site": [1, 4]}})
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            {"kind": "partial_correlation", "outcome": "chi", "with": ["age", "chi"]},
+            "'chi' is the outcome",
+        ),
+        (
+            {"kind": "hierarchical", "outcome": "chi", "blocks": [["age"], ["chi"]]},
+            "'chi' is the outcome",
+        ),
+        ({"kind": "hierarchical", "outcome": "chi", "blocks": [["age"], ["twice"]]}, "outcome exactly"),
+        ({"kind": "chi_squared", "outcome": "age", "groups": GROUPS}, "16 rows: the test needs categories"),
+        ({"kind": "chi_squared", "outcome": "sex", "groups": GROUPS}, "'NA' usually stands for a missing one"),
+        ({"kind": "power", "test": "t", "effect": 0, "power": 0.8}, "no solution"),
+    ],
+)
+def test_models_that_say_nothing_are_refused(bids, make_cohort, write_participants, model, message):
+    people = make_cohort(bids)
+    people["twice"] = [f"{2 * value:.17g}" for value in people["thalamus"]]
+    people["sex"] = people["sex"].mask(people.index < 4, "NA")
+    write_participants(bids, people[["participant_id", "group", "age", "sex", "twice"]])
+    with pytest.raises(InputError, match=message):
+        run(bids, {"name": "a"} | model)
+
+
+def test_a_power_in_per_cent_is_refused(bids, make_cohort):
+    make_cohort(bids)
+    with pytest.raises(UsageError, match=r"power: Input should be less than 1"):
+        run(bids, {"name": "a", "kind": "power", "test": "t", "effect": 0.5, "power": 80})
