@@ -134,6 +134,24 @@ def read_sidecar(image: str | Path, folders: Folders | None = None) -> Sidecar:
     return Sidecar(image, values, tuple(found), tuple(searched), origin)
 
 
+def stated_unit(image: str | Path, given: str | None, name: str) -> str | None:
+    """Return the unit of an image, from the option ``--unit NAME=UNIT`` or its sidecar; None if neither has it.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    own = read_sidecar(image).text("Units")
+    if given is not None and own is not None and given != own:
+        raise InputError(
+            f"{own!r}, but --unit {name}={given} is given: correct the one that is wrong",
+            source=image,
+            field="Units",
+        )
+    return own if given is None else given
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object strictly: a byte-order mark is accepted, NaN and trailing commas are not.
 

@@ -29,6 +29,7 @@ from qsmengine.records import record
 from qsmengine.stages.registry import get_method
 
 _ESTIMATED = ("auto", "local", "repeats")
+_LABELS = ("dseg", "mask")
 _KEPT = ("EchoTime", "MagneticFieldStrength", "Units")
 
 
@@ -73,7 +74,7 @@ def run_denoising(request: DenoiseRequest, device: Device, notes: list[str] | No
     UsageError
         For two images with the same name, outputs that exist or are inputs, or an invalid parameter.
     InputError
-        For files that cannot be read or do not share a grid, noise that is not positive.
+        For files that cannot be read or do not share a grid, phase, labels, noise that is not positive.
     """
     number = _number(request.sigma)
     maps = [] if number is not None or request.sigma in _ESTIMATED else [Path(request.sigma)]
@@ -85,6 +86,8 @@ def run_denoising(request: DenoiseRequest, device: Device, notes: list[str] | No
     sidecars = [Path(f"{image_stem(name)}.json") for name in names]
     check_output(request.target, [*map(Path, names), *sidecars], sources, force=request.force)
     params = parse_params(get_method("denoise", request.method), request.params)
+    for path in request.images:
+        _check_kind(path)
     arrays, grid = _read(sources)
     count = len(request.images)
     volumes = [1 if a.ndim == 3 else a.shape[3] for a in arrays[:count]]
@@ -123,6 +126,23 @@ def _number(text: str) -> float | None:
     if not 0 < value < float("inf"):
         raise UsageError(f"--sigma {text}: noise must be positive")
     return value
+
+
+def _check_kind(path: Path) -> None:
+    """Raise InputError for an image whose values cannot be averaged: labels, and phase, which wraps."""
+    try:
+        name = BidsName.parse(path)
+    except InputError:
+        name = None
+    kinds = read_sidecar(path).values.get("ImageType", [])
+    if (name is not None and name.entities.get("part") == "phase") or {"P", "PHASE"} & set(map(str, kinds)):
+        raise InputError(
+            "a mean of wrapped phases is wrong next to a wrap; `qsmengine stage denoise --method complex-mnlm` "
+            "filters magnitude and phase together",
+            source=path,
+        )
+    if name is not None and name.suffix in _LABELS:
+        raise InputError("a mean of labels is no label; give images", source=path)
 
 
 def _output_name(path: Path) -> str:

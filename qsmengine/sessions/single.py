@@ -19,11 +19,14 @@ from qsmengine.io.dwi import open_dwi
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.masks import inside_of
 from qsmengine.io.nifti import read_image, write_image
-from qsmengine.io.sidecars import read_sidecar
+from qsmengine.io.sidecars import read_sidecar, stated_unit
+from qsmengine.modalities.plausible import check_decay
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged
+from qsmengine.sessions.stage_checks import check_rates, check_stated_unit, check_units_given, check_values
+from qsmengine.stages.catalogue import INPUT_UNITS
 from qsmengine.stages.method import Method
 from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.params import Params
@@ -92,6 +95,8 @@ def run_stage(request: StageRequest, device: Device, notes: list[str] | None = N
     arrays, grid = _read_inputs(request, method)
     for name in [name for name in arrays if name.endswith("mask")]:
         arrays[name] = inside_of(arrays[name], Path(request.inputs[name]), [] if notes is None else notes)
+    if request.stage == "relaxometry" and len(times := arrays["echo_times"]) > 1:
+        check_decay(arrays["magnitude"], arrays["mask"], range(len(times)), times)
     values = {name: _on_device(name, value, device) for name, value in arrays.items()}
     sized = sized_grid(grid, values, device=device)
     results = method(values, sized, params, device=device)
@@ -136,7 +141,7 @@ def _check_request(request: StageRequest, method: Method, sources: Sequence[Path
 
 def field_in_ppm(array: Any, path: Path, name: str, *, units: str | None, grid: Grid) -> Any:
     """Return a field in [ppm], from the given unit or the sidecar's ``Units``; raises InputError if unknown."""
-    unit = units or read_sidecar(path).text("Units")
+    unit = stated_unit(path, units, name)
     if unit is None:
         raise InputError(
             f"not found for {name}; give --unit {name}=ppm or {name}=Hz", source=path, field="Units"
@@ -182,11 +187,13 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
         arrays[name] = volumes[0] if len(volumes) == 1 else np.stack(volumes, axis=-1)
     if grid is None:
         raise UsageError("at least one image is required: --input NAME=F")
+    check_units_given(request.units or {}, sorted(FIELDS & set(images)))
     paths = [path for group in images.values() for path in group]
     grid = grid.replace(field_strength=request.field_strength or _sidecar_field_strength(paths))
     for name in FIELDS & set(arrays):
         unit = (request.units or {}).get(name)
         arrays[name] = field_in_ppm(arrays[name], images[name][0], name, units=unit, grid=grid)
+    _check_images(images, arrays)
     if "echo_times" in method.required_inputs:
         arrays["echo_times"] = _echo_times(request.inputs.get("echo_times"), images)
     for name in {"phase", "magnitude", "unwrapped", "components", "spoiled", "spin_echoes"} & set(arrays):
@@ -196,6 +203,16 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
     if set(GRADIENTS) <= set(request.inputs):
         arrays |= _gradients(images["signal"][0], *(Path(request.inputs[name]) for name in GRADIENTS))
     return arrays, grid
+
+
+def _check_images(images: Mapping[str, Sequence[Path]], arrays: Mapping[str, Any]) -> None:
+    """Raise InputError for units and values that the inputs cannot have."""
+    for name, paths in images.items():
+        if name not in FIELDS:
+            for path in paths:
+                check_stated_unit(name, INPUT_UNITS[name], path)
+        check_values(name, INPUT_UNITS[name], arrays[name], paths[0], arrays.get("mask"))
+    check_rates(arrays, images.get("r2", [Path()])[0])
 
 
 def _sidecar_field_strength(paths: Sequence[Path]) -> float | None:

@@ -157,3 +157,68 @@ def test_parameters_of_sessions_are_refused_for_a_single_fit(tmp_path, setting):
     with pytest.raises(UsageError, match=f"--set {name}: .* only sessions"):
         run_stage(asked, cpu())
     assert not (tmp_path / "fa.nii.gz").exists()
+
+
+def stage_on(files, stage, method, output, **arrays):
+    """Run a stage on arrays on the grid of `files`; echo times are numbers."""
+    grid = read_image(files / "mask.nii.gz")[1]
+    inputs = {"mask": str(files / "mask.nii.gz")}
+    for name, value in arrays.items():
+        if name == "echo_times":
+            inputs[name] = ",".join(map(str, value))
+            continue
+        array, unit = value if isinstance(value, tuple) else (value, None)
+        write_image(files / f"{name}.nii.gz", array.astype(np.float32), grid)
+        (files / f"{name}.json").write_text(json.dumps({} if unit is None else {"Units": unit}))
+        inputs[name] = str(files / f"{name}.nii.gz")
+    asked = StageRequest(
+        stage, method, inputs, {output: files / "out" / "made.nii.gz"}, field_strength=3.0, force=True
+    )
+    return run_stage(asked, cpu())
+
+
+@pytest.fixture
+def rates(files, rng):
+    shape = read_image(files / "mask.nii.gz").array.shape
+    return {"chi": rng.normal(0, 0.05, shape), "r2star": rng.uniform(18, 22, shape), "r2": np.full(shape, 14.0)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"chi": ("chi", 1e3, "ppb")}, "chi.nii.gz: Units: 'ppb', but chi is needed in ppm"),
+        ({"chi": ("chi", 1e3, None)}, "chi.nii.gz: Units: the median of chi .* Hz or ppb"),
+        ({"r2": ("r2", 1e-3, "1/ms")}, "r2.nii.gz: Units: '1/ms', but r2 is needed in 1/s"),
+        ({"r2": ("r2", 1e-3, None)}, "r2.nii.gz: Units: the median of r2 is 0.014 1/s, below that of water"),
+        ({"r2": ("r2star", 1, None), "r2star": ("r2", 1, None)}, r"R2 is above R2\* in 100 % of the mask"),
+    ],
+)
+def test_maps_in_another_unit_are_refused(files, rates, changed, message):
+    given = {name: (rates[of] * factor, unit) for name, (of, factor, unit) in changed.items()}
+    assert stage_on(files, "chi-separation", "r2prime", "chi_positive", **rates)
+    with pytest.raises(InputError, match=message):
+        stage_on(files, "chi-separation", "r2prime", "chi_positive", **(rates | given))
+
+
+def test_phase_in_units_of_a_scanner_and_exchanged_images_are_refused(files, rng):
+    shape = (*read_image(files / "mask.nii.gz").array.shape, 2)
+    phase, magnitude = rng.uniform(-np.pi, np.pi, shape), np.full(shape, 100.0)
+    magnitude[..., 1] = 60.0
+    given = {"phase": phase, "magnitude": magnitude, "echo_times": (0.004, 0.008)}
+    assert stage_on(files, "unwrap", "romeo", "unwrapped", **given)
+    for wrong, message in (
+        ({"phase": phase * 180 / np.pi}, r"phase.nii.gz: Units: values span .* wrapped to -pi .. pi"),
+        ({"magnitude": phase}, r"magnitude.nii.gz: values span .* is this the phase"),
+    ):
+        with pytest.raises(InputError, match=message):
+            stage_on(files, "unwrap", "romeo", "unwrapped", **(given | wrong))
+    decay = {"magnitude": magnitude[..., ::-1], "echo_times": (0.004, 0.008)}
+    with pytest.raises(InputError, match="the signal grows with the echo time"):
+        stage_on(files, "relaxometry", "arlo", "r2star", **decay)
+
+
+def test_a_unit_that_contradicts_the_sidecar_or_names_no_field_is_refused(files):
+    with pytest.raises(InputError, match="Units: 'Hz', but --unit total_field=ppm is given"):
+        run_stage(request(files, "hz.nii.gz", units={"total_field": "ppm"}), cpu())
+    with pytest.raises(UsageError, match="local_field is no field among the inputs; fields: total_field"):
+        run_stage(request(files, units={"local_field": "ppm"}), cpu())

@@ -144,7 +144,7 @@ def _check_same_people(measured: Iterable[str], listed: Iterable[str], path: Pat
 
 
 def _core(participant: str) -> str:
-    """Return what tells a label from others: letters in lower case and numbers without leading zeros."""
+    """Return the letters of a label in lower case and its numbers without leading zeros."""
     label = re.sub(r"\.0+$", "", participant.casefold().removeprefix("sub-"))
     plain = re.sub(r"[^0-9a-z]", "", label).removeprefix("sub")
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)

@@ -160,6 +160,12 @@ def tabulate_regions(
         table = region_table(label_array, label_table, arrays, grid, mask=mask_array, group=group)
     except InputError as error:
         raise error.at({"labels": labels, "mask": mask}.get(str(error.field), path)) from None
+    if notes is not None:
+        notes += [
+            f"{maps[name]}: no region has enough finite values of {name}"
+            for name in maps
+            if table[f"{name}_mean"].isna().all()
+        ]
     write_region_table(table, path, units=units)
     return table
 

@@ -156,3 +156,19 @@ def test_one_image_may_come_without_a_component_axis(images):
     deep = qe.denoise(images[0][..., None], GRID, sigma=5.0, params={"search_radius": 1})
     assert flat.shape == SHAPE
     np.testing.assert_array_equal(flat, deep[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "sidecar", "message"),
+    [
+        ("sub-01_part-phase_MEGRE", {}, "complex-mnlm"),
+        ("b", {"ImageType": ["ORIGINAL", "PRIMARY", "P", "NORM"]}, "complex-mnlm"),
+        ("sub-01_dseg", {}, "a mean of labels is no label"),
+    ],
+)
+def test_phase_and_labels_are_refused(name, sidecar, message, images, tmp_path, capsys):
+    write_image(tmp_path / f"{name}.nii.gz", images[0], GRID)
+    (tmp_path / f"{name}.json").write_text(json.dumps(sidecar))
+    assert run([tmp_path / f"{name}.nii.gz"], tmp_path / "out") == 3
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

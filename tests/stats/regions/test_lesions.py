@@ -125,6 +125,12 @@ def test_the_command_writes_tables_with_dictionaries(lesions, tmp_path, capsys):
     assert main([*line, "--map", f"chi={tmp_path / 'other.nii.gz'}", "--unit", "chi=ppb"]) == 3
     assert not (tmp_path / "out").exists()
     assert main([*line, "--map", f"chi={tmp_path / 'chi.nii.gz'}", "--unit", "chi=ppb"]) == 0
+    (tmp_path / "chi.json").write_text('{"Units": "ppm"}')
+    again = [*line, "--force", "--map", f"chi={tmp_path / 'chi.nii.gz'}"]
+    for unit, message in (("chi=ppb", "'ppm', but --unit chi=ppb is given"), ("chl=ppm", "did you mean chi")):
+        assert main([*again, "--unit", unit]) in {2, 3}
+        assert message in capsys.readouterr().err
+    (tmp_path / "chi.json").unlink()
     table = read_table(tmp_path / "out" / "l.tsv")
     assert float(table["chi_rim_score"][0]) == pytest.approx(40.0)
     words = json.loads((tmp_path / "out" / "l.json").read_text())

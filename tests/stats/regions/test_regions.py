@@ -230,6 +230,15 @@ def test_labels_that_the_table_does_not_name_are_noted(head, tmp_path: Path):
     assert ", ".join(map(str, unknown)) in notes[0]
 
 
+def test_a_map_without_a_value_in_any_region_is_noted(head, tmp_path: Path):
+    labels, chi, _ = head
+    image, chi_file, notes = tmp_path / "dseg.nii.gz", tmp_path / "chi.nii.gz", list[str]()
+    save(image, labels.astype(np.int32), GRID.affine)
+    save(chi_file, chi * np.nan, GRID.affine)
+    tabulate_regions(image, TABLE, {"chi": chi_file}, tmp_path / "t.tsv", units={"chi": "ppm"}, notes=notes)
+    assert f"{chi_file}: no region has enough finite values of chi" in notes
+
+
 def test_files_on_another_grid_are_refused_with_the_file_named(head, tmp_path: Path):
     labels, chi, _ = head
     dseg = save(tmp_path / "dseg.nii.gz", labels.astype(np.int32), GRID.affine)
