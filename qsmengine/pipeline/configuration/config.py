@@ -81,21 +81,28 @@ def load_config(
             tree.pop(stage.section, None)
     used = None if sections is None else {*sections, *chosen}
     tree = {key: value for key, value in tree.items() if used is None or key in {"schema_version", *used}}
-    config = validate(merge(tree, chosen), None if path is None else str(path), used)
+    source = None if path is None else str(path)
+    config = validate(merge(tree, chosen), source, used, bundled=tree.keys() - chosen.keys())
     if "in_mm" not in chosen:
         config = config.model_copy(update={"in_mm": named_lengths(config, chosen)})
     foreign = sections is not None and aliases(type(config)).keys() - {*aliases(Config), *sections}
     return validate(part_of(config.as_tree(), sections), None, sections) if sections and foreign else config
 
 
-def validate(tree: Tree, source: str | None = None, sections: Collection[str] | None = None) -> Config:
+def validate(
+    tree: Tree,
+    source: str | None = None,
+    sections: Collection[str] | None = None,
+    *,
+    bundled: Collection[str] = (),
+) -> Config:
     """Build a configuration with the given sections (default: all); raises UsageError naming the invalid key.
 
     Only the modules of the methods named in `tree` are imported, unless validation fails, and pydantic only if
-    there is a value to check.
+    there is a value to check. Sections in `bundled` are those of a preset, whose values the tests check.
     """
     with suppress(UsageError):
-        usual = _with_defaults(tree, narrow_model(chosen_methods(tree, sections)))
+        usual = _unchecked(tree, narrow_model(chosen_methods(tree, sections)), bundled)
         if usual is not None:
             return usual
     from pydantic import ValidationError
@@ -109,12 +116,16 @@ def validate(tree: Tree, source: str | None = None, sections: Collection[str] | 
         raise UsageError(message if source is None else f"{source}: {message}") from None
 
 
-def _with_defaults(tree: Tree, model: type[Config]) -> Config | None:
-    """Return the configuration of a tree that names methods alone, whose defaults need no check, else None."""
+def _unchecked(tree: Tree, model: type[Config], bundled: Collection[str]) -> Config | None:
+    """Return the configuration of a tree if no value needs a check, else None.
+
+    Defaults of methods need none, nor does what a preset says of the sections in `bundled`.
+    """
     sections: Tree = {}
     for key, value in tree.items():
         members = model.members.get(key, {})
-        if isinstance(value, dict) and value.keys() == {"method"} and value["method"] in members:
+        plain = isinstance(value, dict) and (key in bundled or value.keys() == {"method"})
+        if plain and value.get("method") in members:
             sections[key] = members[value["method"]].model_construct(**value)
         elif value is None and key in model.members and not members:
             sections[key] = None

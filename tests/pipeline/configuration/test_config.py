@@ -6,7 +6,7 @@ import pytest
 
 from qsmengine.errors import UsageError
 from qsmengine.modalities.registry import all_modalities
-from qsmengine.pipeline.configuration.config import load_config, preset_names, validate
+from qsmengine.pipeline.configuration.config import load_config, preset_names, read_preset, validate
 from qsmengine.pipeline.configuration.model import config_model, configured_stages, part_of, section_of
 from qsmengine.stages.registry import STAGES, all_methods
 
@@ -84,11 +84,11 @@ def test_named_section_that_a_run_does_not_use_is_checked_and_left_out():
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_no_preset_imports_scipy_before_a_step_needs_it(preset):
+def test_no_preset_imports_pydantic_or_scipy_before_a_step_needs_it(preset):
     code = (
         "import sys; from qsmengine.pipeline.configuration.config import load_config;"
         f"load_config(preset={preset!r});"
-        "assert not [m for m in sys.modules if m.startswith('scipy.')]"
+        "assert not [m for m in sys.modules if m.startswith(('scipy.', 'pydantic'))]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_unknown_preset_suggests_a_near_one():
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_valid(name):
-    assert load_config(preset=name).schema_version == 1
+    assert load_config(preset=name).as_tree() == config_model().model_validate(read_preset(name)).as_tree()
 
 
 def test_file_wins_over_preset_and_setting_over_file(tmp_path):
