@@ -13,7 +13,7 @@ import numpy as np
 from qsmengine.data import Array
 from qsmengine.io._series import SeriesFile
 from qsmengine.io._stream import open_bytes
-from qsmengine.io._volumes import no_signal, places_of
+from qsmengine.io._volumes import places_of
 from qsmengine.io.header import ImageHeader
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import check_real, scale_stored
@@ -34,12 +34,7 @@ def read_part(files: Sequence[SeriesFile], order: Sequence[int], part: tuple[sli
     -------
     signal
         (x, y, z, volume) float32 of the part, z fastest, or None if a value anywhere in the images is negative
-        or not finite: `read_volumes` decides about those.
-
-    Raises
-    ------
-    InputError
-        For a volume without signal.
+        or not finite, or a volume has no signal: those who read the whole images decide about these.
     """
     places = places_of(files, order)
     signal = np.empty((len(order), *(side.stop - side.start for side in part)), np.float32)
@@ -51,7 +46,7 @@ def read_part(files: Sequence[SeriesFile], order: Sequence[int], part: tuple[sli
 
 
 def _read_file(file: SeriesFile, volumes: Sequence[Array], part: tuple[slice, ...]) -> bool:
-    """Read the part of a file's volumes (x, y, z); return False at a value that is negative or not finite."""
+    """Read the part of a file's volumes (x, y, z); return whether all values are usual (see `read_part`)."""
     header, (x, y, z) = file.header, part
     check_real(header)
     bright = [False] * len(volumes)
@@ -67,9 +62,7 @@ def _read_file(file: SeriesFile, volumes: Sequence[Array], part: tuple[slice, ..
             if header.is_scaled:
                 inside = scale_stored(inside, header.slope, header.intercept)
             copy(volumes[volume][:, :, first - z.start : last - z.start], inside)
-    if not all(bright):
-        raise no_signal(file)
-    return True
+    return all(bright)
 
 
 def _slabs(header: ImageHeader) -> Iterator[tuple[int, int, Array]]:

@@ -80,7 +80,7 @@ def read_volumes(
             volume = signal[..., places[which][k]]
             scale_stored(stored[..., k], image.header.slope, image.header.intercept, out=volume)
             if not volume.any():
-                raise no_signal(files[which])
+                raise InputError("every value is 0: no signal", source=files[which].path)
 
     in_parallel(read, range(len(files)))
     unknown = clear_unknown([("signal", signal, files[0].path)], "volume", notes)
@@ -95,8 +95,3 @@ def places_of(files: Sequence[SeriesFile], order: Sequence[int]) -> list[list[in
     return [
         [places[start + k] for k in range(file.n_volumes)] for start, file in zip(starts, files, strict=True)
     ]
-
-
-def no_signal(file: SeriesFile) -> InputError:
-    """Return the error of a volume without signal."""
-    return InputError("every value is 0: no signal", source=file.path)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
 from qsmengine.io._clean import clear_unknown, zero_negative
+from qsmengine.io._parts import read_part
 from qsmengine.io._repetitions import Repetitions, average_repetitions
 from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.echo_order import check_order
@@ -134,7 +135,9 @@ def _arrays(
     groups, orders = files.groups, files.orders
     shape = (*files.grid.shape, len(files.echo_times))
     if groups[-1].name == "phase":
-        magnitudes = _stack(_magnitudes(groups[0], repetition), orders[0], shape)
+        whole = tuple(slice(0, n) for n in files.grid.shape)
+        plain = read_part(groups[0].files, orders[0], whole) if files.repetitions == 1 else None
+        magnitudes = _stack(_magnitudes(groups[0], repetition), orders[0], shape) if plain is None else plain
         return magnitudes, _stack(_phases(groups[1], repetition, units, sign, notes), orders[1], shape)
     signal = _from_complex(groups, repetition, orders, shape)
     return np.abs(signal), np.angle(signal) * np.float32(sign)

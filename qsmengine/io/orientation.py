@@ -20,6 +20,7 @@ import numpy as np
 
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.io.in_parallel import in_parallel
 
 _SAMPLES, _CENTRAL = 128, 72
 """Greatest number of voxels along each axis of the subsampled images, and of their compared central part."""
@@ -59,7 +60,7 @@ def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str],
     """
     centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in _echoes(magnitude)]
     _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], magnitudes)
-    gradients = [_gradients(image) for image in _echoes(phase)]
+    gradients = in_parallel(_gradients, _echoes(phase))
     _refuse([_phase_flip(a, b) for a, b in pairwise(gradients)], phases)
 
 

@@ -10,6 +10,7 @@ from qsmengine.backend.device import Device, array_module, to_numpy
 from qsmengine.backend.fft import fast_shape
 from qsmengine.data import Array, check_not_empty
 from qsmengine.grid import Grid, Vector3
+from qsmengine.memory_order import copy
 from qsmengine.records import record
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -90,12 +91,14 @@ class Domain:
 
     def insert(self, image: Array, mask: Array | None = None) -> Array:
         """Return a float32 solver array with the box of `image` (times `mask`), zero elsewhere."""
-        array = self.device.zeros(self.shape)
-        part = self.device.asarray(image[self.image_box])
+        array, part = self.device.zeros(self.shape), image[self.image_box]
         if mask is not None:
             inside = self.device.asarray(mask[self.image_box], bool)
-            part = self.device.xp.where(inside, part, self.device.xp.float32(0))
-        array[self.box] = part
+            part = self.device.xp.where(inside, self.device.asarray(part), self.device.xp.float32(0))
+        if self.device.kind == "cpu":
+            copy(array[self.box], to_numpy(part))
+        else:
+            array[self.box] = self.device.asarray(part)
         return array
 
     def extract(self, array: Array) -> Array:

@@ -71,7 +71,8 @@ def without_steepest(image: Array, mask: Array, voxel_size: Vector3, edges: floa
     if not known.size:
         return faces
     last = max(0, round((1.0 - edges) * known.size) - 1)
-    limit = xp.partition(known, last)[last]
+    known.partition(last)
+    limit = known[last]
     for axis, (step, pair, _) in enumerate(found):
         _, lower = _cut(axis)
         steep = pair & ~(step <= limit)

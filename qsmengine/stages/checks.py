@@ -137,9 +137,10 @@ def _like(mask: Array, array: Array) -> Array:
 def _bound(array: Array) -> float:
     """Return a bound on the absolute value of all elements; NaN or infinite if an element may be.
 
-    For a contiguous array this is its norm, which takes one fast pass.
+    For an array without gaps this is its norm, which takes one fast pass.
     """
+    slowest_first = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
     with np.errstate(all="ignore"):
-        if array.dtype.kind == "f" and (array.flags.c_contiguous or array.flags.f_contiguous):
+        if array.dtype.kind == "f" and array.transpose(slowest_first).flags.c_contiguous:
             return euclidean_norm(array)
         return max(float(array.max()), -float(array.min()))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.data import Array
 from qsmengine.grid import Grid
 from qsmengine.ops.domain import Domain
 from qsmengine.ops.faces import faces_within, faces_without, smooth_faces
 from qsmengine.ops.order_statistics import median
+from qsmengine.stages.echoes import echo_first
 
 DARKEST = 0.05
 """Magnitude below which changes do not count, as a share of the median in the mask."""
@@ -32,17 +34,24 @@ def log_magnitude(magnitude: Array, inside: Array, domain: Domain) -> Array:
     Its differences are relative changes, so that the sensitivity of the coils does not matter. Outside the mask
     `inside`, on the same grid, it is 0.
     """
-    device = domain.device
-    image, square = device.zeros(magnitude.shape[:3]), device.empty(magnitude.shape[:3])
-    for echo in range(magnitude.shape[3]):
-        part = device.asarray(magnitude[..., echo])
-        device.xp.multiply(part, part, out=square)
-        image += square
+    device, xp = domain.device, domain.device.xp
+    image = device.empty(magnitude.shape[:3])
+
+    def add(image: Array, first: Array, *others: Array) -> None:
+        xp.multiply(first, first, out=image)
+        for other in others:
+            image += other * other
+
+    in_pieces(add, (image, *echo_first(magnitude, device)), device)
     mask = domain.extract(inside) > 0
-    floor = DARKEST**2 * median(image[mask]) if bool(mask.any()) else 0.0
+    floor = DARKEST**2 * median(image[mask], overwrite=True) if bool(mask.any()) else 0.0
+
+    def take_logarithm(image: Array) -> None:
+        xp.maximum(image, np.float32(floor), out=image)
+        xp.log(image, out=image)
+
     if floor > 0:
-        device.xp.maximum(image, np.float32(floor), out=image)
-        device.xp.log(image, out=image)
+        in_pieces(take_logarithm, (image,), device)
     return domain.insert(image, mask)
 
 
