@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def run_qsm(
     r2: Array | None = None,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
+    passing: Collection[str] = (),
 ) -> QsmResult:
     """Reconstruct susceptibility from a gradient-echo series.
 
@@ -90,6 +92,8 @@ def run_qsm(
         Plan from :func:`qsmengine.modalities.gre.stages.plan_qsm` for the same inputs; made here when None.
     progress
         Called before and after each step and during the iterations of solvers.
+    passing
+        Arrays that the result does without, see :func:`qsmengine.pipeline.run.execute.run_plan`.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def run_qsm(
     with memory_errors("the images", device):
         state["magnitude"] = echo_last(echo_first(series.magnitude, device))
         state["phase"] = echo_last(echo_first(series.phase, device))
-    found = run_plan(plan, state, grid, device, progress, kind=QsmResult)
+    found = run_plan(plan, state, grid, device, progress, kind=QsmResult, passing=passing)
     if not config.input.brighter_later:
         check_decay(
             series.magnitude, found["brain_mask"], range(series.n_echoes), series.echo_times, OWN_SCALES

@@ -37,6 +37,8 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.object_size import size_notes
 
+PASSING = ("phase", "unwrapped")
+"""Series of a run that no file or measure shows."""
 LEAST_VOXELS = 8
 """Number of voxels along an axis below which a note is added."""
 
@@ -157,8 +159,9 @@ def run_qsm_session(
         return Outcome(plan, outputs.files, [*notes, *size_notes(series.grid), *outputs.notes])
     with naming(given.sources[0]):
         result = run_qsm(
-            series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress
-        )
+            series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress,
+            passing=PASSING,
+        )  # fmt: skip
     notes += [note for note in result.notes if note not in notes]
     notes += [*sign_notes(result), *_separation_notes(result)]
     times = {"EchoTimes": list(series.echo_times)}

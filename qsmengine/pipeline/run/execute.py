@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qsmengine.backend.device import Device
@@ -31,8 +31,9 @@ def run_plan(
     progress: ProgressCallback | None = None,
     *,
     kind: type[Result],
+    passing: Collection[str] = (),
 ) -> Result:
-    """Run the steps of a plan on the arrays of `state`, which they extend.
+    """Run the steps of a plan on the arrays of `state`.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def run_plan(
         Called before and after each step and during the iterations of solvers.
     kind
         Class of the result.
+    passing
+        Arrays that the result does without: their memory is free once no later step needs them.
     """
     given = set(state)
     frames = Frames(state, grid, device)
@@ -71,18 +74,26 @@ def run_plan(
         for name in (n for n in step.outputs.values() if n.endswith("mask")):
             frame[name] = known_part(frame[name], frame)
             _check_not_empty(frame[name], step)
+        frames.forget({*passing} - _needed(plan.steps[index:]))
     facts |= {} if grid.length_scale in {None, 1.0} else {"length_scale": grid.length_scale}
     maps = Maps(frames, tuple(name for name in frames if name in units or name == "brain_mask"))
     if "brain_mask" in given:
         units["brain_mask"] = "1"
     return kind(
         maps=maps,
-        units=units,
+        units={name: unit for name, unit in units.items() if name in maps},
         grid=grid.replace(length_scale=None),
         records=tuple(records),
         facts=facts,
         notes=(*plan.notes, *size_notes(grid)),
     )
+
+
+def _needed(steps: Iterable[PlanStep]) -> set[str]:
+    """Return the names of the arrays that some steps take."""
+    taken = [step for planned in steps for step in (planned, *planned.chain)]
+    sources = (name for step in taken for names in step.derived.values() for name in names)
+    return {*(name for step in taken for name in step.inputs.values()), *sources}
 
 
 def _run_step(

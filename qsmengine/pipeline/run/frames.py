@@ -7,7 +7,7 @@ are brought to the image's grid only when a later step needs them there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from qsmengine.backend.device import Device
@@ -122,6 +122,12 @@ class Frames:
             self._part, self._box = {}, None
         (self._part if part else self._whole)[name] = value
         (self._whole if part else self._part).pop(name, None)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Forget the arrays with these names."""
+        for name in names:
+            self._whole.pop(name, None)
+            self._part.pop(name, None)
 
     def _mask_box(self) -> tuple[slice, ...]:
         if self._box is None:

@@ -67,6 +67,14 @@ def test_chi_is_referenced_to_the_mask_and_the_value_reported(result):
     assert result.facts["count"] == result.mask.sum()
 
 
+def test_arrays_that_pass_are_forgotten_and_the_others_unchanged(ball, quick, result):
+    some = run_qsm(ball.series, quick, cpu(), mask=ball.mask, passing=("unwrapped", "phase"))
+    assert set(some.maps) == set(some.units) == set(result.maps) - {"unwrapped", "phase"}
+    assert {"unwrapped", "phase"} <= set(result.maps)
+    for name in some.maps:
+        np.testing.assert_array_equal(some[name], result[name])
+
+
 def test_memory_order_of_the_input_does_not_matter(ball, result, quick):
     series = ball.series
     fortran = dataclasses.replace(
