@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -86,6 +86,11 @@ def describe(error: Exception) -> tuple[str, int]:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", QsmengineError.exit_code
     return f"unexpected {type(error).__name__}: {error}", QsmengineError.exit_code
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Return up to four names, and dots if there are more."""
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1, *, cutoff: float = 0.5) -> list[str]:

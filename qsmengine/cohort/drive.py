@@ -12,7 +12,14 @@ from qsmengine.cohort.ledger.events import Event, EventKind, OnEvent, Tally
 from qsmengine.cohort.ledger.leases import acquire, find
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.records import read_record, write_record
-from qsmengine.cohort.plan.model import CohortPlan, Session, SessionRecord, StepRecord, reasons_of
+from qsmengine.cohort.plan.model import (
+    CohortPlan,
+    Session,
+    SessionRecord,
+    StepRecord,
+    outside_ranges,
+    reasons_of,
+)
 from qsmengine.cohort.pools.base import Finished, Pool
 from qsmengine.cohort.work.exchange import Options, SessionOutcome
 
@@ -237,7 +244,11 @@ class Driver:
         reasons = reasons_of(record)
         if reasons:
             facts["reasons"] = reasons
-        text = f"{key}: {'already done' if was_done else state}{''.join(f'; {r}' for r in reasons)}"
+        outside = outside_ranges(record)
+        if outside:
+            facts["outside_ranges"] = outside
+        note = [f"look at {', '.join(outside)}: quality measures outside their ranges"] if outside else []
+        text = "; ".join([f"{key}: {'already done' if was_done else state}", *reasons, *note])
         self._emit("session", text, key, facts)
         if self._fragile and state == "failed":
             self.findings.stopped = f"{key} failed, and the run stops at the first failure"

@@ -19,7 +19,7 @@ from qsmengine.cohort.ledger.events import Event, EventLog, OnEvent
 from qsmengine.cohort.ledger.leases import release_gone
 from qsmengine.cohort.ledger.places import Places
 from qsmengine.cohort.ledger.sweep import remove_leftovers
-from qsmengine.cohort.plan.model import CohortPlan, SessionRecord, reasons_of
+from qsmengine.cohort.plan.model import CohortPlan, SessionRecord, outside_ranges, reasons_of
 from qsmengine.cohort.pools.base import Pool, PoolMaker, SerialPool
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.work.exchange import Options
@@ -63,6 +63,11 @@ class CohortOutcome:
     def count(self, state: str) -> int:
         """Return the sessions in a state of the ledger."""
         return sum(record.state == state for record in self.records.values())
+
+    @property
+    def outside(self) -> list[str]:
+        """Sessions with a quality measure outside its range, see :mod:`qsmengine.modalities.quality`."""
+        return sorted(key for key, record in self.records.items() if outside_ranges(record))
 
     @property
     def exit_code(self) -> int:

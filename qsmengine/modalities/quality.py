@@ -163,9 +163,13 @@ def quality_texts(
     return {table: quality_table(measures, values), dictionary: quality_dictionary(measures)}
 
 
+QUALITY_NOTE = "quality: "
+"""Beginning of the notes of :func:`quality_notes`."""
+
+
 def quality_notes(measures: Sequence[Measure], values: Mapping[str, Value]) -> list[str]:
     """Return a note on every measure that is not green."""
-    return [f"quality: {reason}" for reason in judge(measures, values).reasons]
+    return [f"{QUALITY_NOTE}{reason}" for reason in judge(measures, values).reasons]
 
 
 def quality_table(measures: Sequence[Measure], values: Mapping[str, Value]) -> str:

@@ -296,3 +296,21 @@ def test_two_drivers_in_one_folder_share_the_sessions(bids, tmp_path, monkeypatc
     assert [o.exit_code for o in outcomes] == [0, 0]
     ledger = [read_record(Path(plan.out), f"sub-0{n}")[0] for n in range(3)]
     assert all(step.attempts == 1 for record in ledger for step in record.steps.values())
+
+
+def test_sessions_outside_the_ranges_of_quality_are_named(bids, tmp_path):
+    def poor(session, options, ahead=None):
+        finished = done(session, options, ahead)
+        if session.key != "sub-02":
+            return finished
+        notes = {"notes": ("phase: taken as radians", "quality: SNR 4 (at least 10 expected)")}
+        steps = {name: step.model_copy(update=notes) for name, step in finished.outcome.record.steps.items()}
+        record = finished.outcome.record.model_copy(update={"steps": steps})
+        return Finished(session, finished.outcome.model_copy(update={"record": record}))
+
+    events: list[Any] = []
+    outcome, _ = fake_run(plan_of(bids, tmp_path / "out", 3), poor, events)
+    assert (outcome.exit_code, outcome.outside) == (0, ["sub-02"])
+    texts = {event.session: event.text for event in events if event.kind == "session"}
+    assert texts["sub-01"] == "sub-01: done"
+    assert texts["sub-02"] == "sub-02: done; look at qsm: quality measures outside their ranges"

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from qsmengine.cli.display.reporter import Reporter
+from qsmengine.errors import shorten
 
 if TYPE_CHECKING:
     from qsmengine.cohort.ledger.events import Event, Tally
@@ -75,6 +76,11 @@ class CohortView:
         before = f" ({len(outcome.skipped)} already done)" if outcome.skipped else ""
         if outcome.stopped:
             self._reporter.note(f"stopped early: {outcome.stopped}")
+        if outside := outcome.outside:
+            self._reporter.note(
+                f"{len(outside)} with quality measures outside their ranges, {shorten(outside)}; "
+                f"qsmengine quality {self._out or 'OUT'} gives the reasons"
+            )
         if outcome.interrupted:
             self._reporter.note("interrupted; repeat the command to resume")
         text = f"{outcome.total} sessions in {_clock(outcome.seconds)}: {', '.join(parts)}{before}"

@@ -14,7 +14,7 @@ from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects
 from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.cohort.select.series import with_first_structures
-from qsmengine.errors import UsageError
+from qsmengine.errors import UsageError, shorten
 from qsmengine.modalities.registry import step_names
 from qsmengine.ops.registration import MISSING, available
 from qsmengine.pipeline.configuration.messages import near
@@ -78,6 +78,7 @@ def plan_cohort(
         load_label_table(lut)
     ignored = Ignored.of(root)
     notes += [f".bidsignore: {line!r} is not supported" for line in ignored.unread]
+    notes += _results_without_data(root, target)
     images = Derivatives(root, target, [Path(folder).absolute() for folder in derivatives], lut)
     times = None if echo_times is None else tuple(float(time) for time in echo_times)
     context = Context(root, config, times, field_strength)
@@ -95,6 +96,21 @@ def plan_cohort(
     planned = planned if steps is not None else _note_missing(planned)
     notes += _without_registration(planned, kinds)
     return CohortPlan(str(root), str(target), tuple(planned), (*notes, *images.notes))
+
+
+def _results_without_data(root: Path, target: Path) -> list[str]:
+    """Return a note on subjects and sessions of the output folder that the dataset does not have (any more)."""
+    gone = []
+    for folder in sorted(target.glob("sub-*/")):
+        if not (root / folder.name).exists():
+            gone.append(folder.name)
+        else:
+            sessions = (one.relative_to(target) for one in sorted(folder.glob("ses-*/")))
+            gone += [one.as_posix() for one in sessions if not (root / one).exists()]
+    if not gone:
+        return []
+    text = f"the output folder holds results of {shorten(gone)}, which the dataset does not have"
+    return [f"{text}; tables, pages and group models still count them: remove them if they were renamed"]
 
 
 def _without_registration(sessions: Iterable[Session], kinds: Sequence[str]) -> list[str]:

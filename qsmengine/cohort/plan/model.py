@@ -12,6 +12,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from qsmengine.modalities.quality import QUALITY_NOTE
+
 REGIONS, REGISTRATION = "regions", "registration"
 """Kinds of the steps that tabulate maps, and that bring regions to their grids; others belong to modalities."""
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
@@ -183,6 +185,15 @@ class CohortPlan:
     def runnable(self) -> tuple[Session, ...]:
         """Sessions with at least one step that can run."""
         return tuple(s for s in self.sessions if not s.problems and any(not p.problems for p in s.steps))
+
+
+def outside_ranges(record: SessionRecord) -> list[str]:
+    """Return the steps of a session that are done and have a quality measure outside its range."""
+    return [
+        name
+        for name, step in record.steps.items()
+        if step.state == "done" and any(note.startswith(QUALITY_NOTE) for note in step.notes)
+    ]
 
 
 def reasons_of(record: SessionRecord) -> list[str]:

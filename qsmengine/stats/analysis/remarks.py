@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from qsmengine.stats.derivatives.collect import shorten
+from qsmengine.errors import shorten
 
 MOST_CODES = 9
 """Largest number of different whole numbers that may be codes."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, shorten
 from qsmengine.stats.regions.files import COLUMNS, RELIABLE, VOLUMES, split_column
 from qsmengine.stats.tables import read_table
 
@@ -148,11 +148,6 @@ def _core(participant: str) -> str:
     label = re.sub(r"\.0+$", "", participant.casefold().removeprefix("sub-"))
     plain = re.sub(r"[^0-9a-z]", "", label).removeprefix("sub")
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)
-
-
-def shorten(names: Sequence[str]) -> str:
-    """Return up to four names, and dots if there are more."""
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _read_values(path: Path) -> pd.DataFrame:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from qsmengine.errors import InputError
+from qsmengine.errors import InputError, shorten
 from qsmengine.io.ratings import COLUMNS, EXCLUDE, VERDICTS
-from qsmengine.stats.derivatives.collect import SESSION, Cohort, shorten
+from qsmengine.stats.derivatives.collect import SESSION, Cohort
 from qsmengine.stats.problems import did_you_mean, raise_problems
 from qsmengine.stats.tables import read_table
 

@@ -228,3 +228,12 @@ def test_modalities_that_other_processes_do_not_know_are_planned_in_this_one(dat
     monkeypatch.setattr(sessions, "step_names", lambda: ("toy",))
     assert plan() == alone
     assert "registered in the parent process only" in capfd.readouterr().err
+
+
+def test_results_of_subjects_and_sessions_that_are_gone_are_noted(dataset, plan, tmp_path):
+    dataset.gre("01", "a")
+    dataset.gre("02")
+    for folder in ("sub-01/ses-a", "sub-01/ses-b", "sub-02", "sub-09", "group"):
+        (tmp_path / "out" / folder).mkdir(parents=True)
+    (note,) = plan().notes
+    assert note.startswith("the output folder holds results of sub-01/ses-b, sub-09, which the")
