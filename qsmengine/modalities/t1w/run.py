@@ -25,6 +25,7 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.anatomy.head_size import HeadSize, centres_of, head_size
 from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.refinement import Tissues
 from qsmengine.stages.anatomy.screening import Screening, screen
 from qsmengine.stages.anatomy.segmentation import segment
 from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, sides
@@ -135,7 +136,9 @@ def run_anatomy(
     state = {IMAGE: device.asarray(filled), "brain_mask": device.asarray(inside, bool)}
     result = run_plan(plan, state, grid, device, progress, kind=AnatomyMaps)
     apart = sides(found)
-    placed = place(apart, found.grid, grid, to_numpy(result["csf"]))
+    placed = place(
+        apart, found, grid, Tissues(*(to_numpy(result[n]) for n in ("corrected", "gm", "wm", "csf")))
+    )
     size = head_size(array, grid, found.brain, centres_of(found, apart))
     labels = np.where(inside, placed.labels, 0).astype(np.int16)
     maps = _overridden(result.maps, labels, found, grid, marked, device)

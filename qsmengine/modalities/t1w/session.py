@@ -36,6 +36,11 @@ STRUCTURE_COLUMNS = {
     "name": {"Description": "Structure"},
     "hemisphere": {"Description": "Side of the body"},
     "volume": {"Description": "Volume, voxels counted by the part that the structure covers", "Units": "mm^3"},
+    "surface": {
+        "Description": "Part of the surface that the intensities of the image have placed; elsewhere they do "
+        "not tell the structure from its neighbour, and the surface is that of the network",
+        "Units": "1",
+    },
     "reliable": {
         "Description": "Whether volume and symmetry are plausible",
         "Levels": {"1": "plausible", "0": "not reliable"},
@@ -186,6 +191,7 @@ def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, A
             s.name,
             s.hemisphere,
             f"{s.volume:.1f}",
+            f"{s.contrast:.2f}",
             int(not s.problems),
             "; ".join(s.problems) or MISSING,
         ]

@@ -1,7 +1,8 @@
 """Deep grey matter of a T1-weighted image, from the classes of a network.
 
 Left and right are divided by the plane x = a + b y + c z [mm] half way between the centres of each structure's
-two sides. Implausible volumes (`STRUCTURES`) and asymmetries (`ASYMMETRY`) mark a structure as not reliable.
+two sides. On the grid of the image the surfaces are refined (:mod:`~qsmengine.stages.anatomy.refinement`).
+Implausible volumes (`STRUCTURES`) and asymmetries (`ASYMMETRY`) mark a structure as not reliable.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.ops.transforms import Transform, Volume, boxed_fractions, bring
+from qsmengine.ops.transforms import Part, Transform, Volume, boxed_fractions, bring
 from qsmengine.stages.anatomy.network import CLASSES
+from qsmengine.stages.anatomy.refinement import Tissues, refine, surroundings
 
+MARGIN = 6.0
+"""Distance around the structures in which the intensities of their surroundings are measured [mm]."""
 HEAD = 0.1
 """Intensity of the head's edge, relative to the 98th percentile."""
 ASYMMETRY = 0.15
@@ -77,13 +81,17 @@ class Segmentation:
 
 
 class StructureVolume(NamedTuple):
-    """Volume of one side of a structure [mm^3], and the reasons why it is not reliable."""
+    """Volume of one side of a structure [mm^3], and the reasons why it is not reliable.
+
+    `contrast` is the share of the surface that the image's intensities have placed [1].
+    """
 
     name: str
     hemisphere: str
     label: int
     volume: float
     problems: tuple[str, ...]
+    contrast: float = 0.0
 
 
 def sides(found: Segmentation) -> npt.NDArray[np.uint8]:
@@ -130,27 +138,62 @@ class Placed(NamedTuple):
     volumes: tuple[StructureVolume, ...]
 
 
-def place(labels: npt.NDArray[np.uint8], source: Grid, target: Grid, fluid: Volume) -> Placed:
-    """Bring labels to the image's grid `target`; voxels that are mostly `fluid` (x, y, z) [1] are left out."""
+def place(labels: npt.NDArray[np.uint8], found: Segmentation, target: Grid, tissues: Tissues) -> Placed:
+    """Bring labels from the network's grid to `target`, that of the image, and refine their surfaces there.
+
+    Voxels that are mostly fluid are left out. `tissues` (x, y, z) are those of the image.
+    """
     out = np.zeros(target.shape, np.int16)
-    fractions, box = boxed_fractions(labels, source, target, Transform(np.eye(4)), NUMBERS)
-    if not fractions.size:
-        return Placed(out, _volumes(np.zeros(len(NUMBERS))))
-    fractions[fluid[box] > 0.5] = 0
-    most = fractions.argmax(axis=3)
-    out[box] = np.where(fractions.sum(axis=3) >= 0.5, np.asarray(NUMBERS)[most], 0)
-    sizes = fractions.sum(axis=(0, 1, 2), dtype=np.float64) * target.voxel_volume
-    return Placed(out, _volumes(sizes))
+    part = boxed_fractions(labels, found.grid, target, Transform(np.eye(4)), NUMBERS)
+    if not part.fractions.any():
+        return Placed(out, _volumes(np.zeros(len(NUMBERS)), np.zeros(len(NUMBERS))))
+    fractions, box = _widened(part, target)
+    grid = target.part(box)
+    around = surroundings(_nearest(found, grid))
+    refined = refine(fractions, around, Tissues(*(image[box] for image in tissues)), grid)
+    out[box] = np.where(refined.labels >= 0, np.asarray(NUMBERS)[refined.labels], 0)
+    sizes = refined.fractions.sum(axis=(0, 1, 2), dtype=np.float64) * target.voxel_volume
+    return Placed(out, _volumes(sizes, refined.contrast))
 
 
-def _volumes(sizes: FloatArray) -> tuple[StructureVolume, ...]:
-    """Return the structures with their volumes (label,) [mm^3], in the order of `NUMBERS`."""
+def _widened(part: Part, target: Grid) -> Part:
+    """Return the fractions in the smallest box that contains them and `MARGIN` around them."""
+    index = np.argwhere(part.fractions.any(axis=3)) + [side.start for side in part.box]
+    margin = np.ceil(MARGIN / np.asarray(target.voxel_edges)).astype(int)
+    low = np.maximum(index.min(axis=0) - margin, 0)
+    high = np.minimum(index.max(axis=0) + margin + 1, target.shape)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    out = np.zeros((*(high - low), part.fractions.shape[3]), np.float32)
+    inner = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(part.box, (x, y, z), strict=True)]
+    into, taken = (
+        tuple(
+            slice(start - side.start, stop - side.start) for (start, stop), side in zip(inner, box, strict=True)
+        )
+        for box in ((x, y, z), part.box)
+    )
+    out[into] = part.fractions[taken]
+    return Part(out, (x, y, z))
+
+
+def _nearest(found: Segmentation, grid: Grid) -> npt.NDArray[np.uint8]:
+    """Return the network's class at the centre of each voxel of `grid`."""
+    from scipy.ndimage import affine_transform
+
+    step = np.linalg.solve(found.grid.affine, grid.affine)
+    out = affine_transform(found.classes, step[:3, :3], step[:3, 3], grid.shape, output=np.uint8, order=0)
+    return np.asarray(out)
+
+
+def _volumes(sizes: FloatArray, contrast: FloatArray) -> tuple[StructureVolume, ...]:
+    """Return the structures from volumes (label,) [mm^3] and shares (label,) [1] in the order of `NUMBERS`."""
     found = []
     for k, s in enumerate(STRUCTURES):
         left, right = float(sizes[2 * k]), float(sizes[2 * k + 1])
         problems = _problems(s, left / 1000, right / 1000)
-        found.append(StructureVolume(s.name, "left", s.left, left, problems))
-        found.append(StructureVolume(s.name, "right", s.right, right, problems))
+        both = (("left", s.left, left), ("right", s.right, right))
+        for n, (side, label, volume) in enumerate(both):
+            share = float(contrast[2 * k + n])
+            found.append(StructureVolume(s.name, side, label, volume, problems, share))
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from qsmengine.grid import Grid
 from qsmengine.phantom.structural import rotation_matrix
+from qsmengine.stages.anatomy.refinement import Tissues
 from qsmengine.stages.anatomy.structures import (
     LEFT_DOWN_FORWARD,
     NUMBERS,
@@ -43,6 +44,13 @@ def _head(degrees=(0.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0)):
     return grid, labels
 
 
+def _placed(labels, grid, target, fluid=0.0):
+    """Labels on the grid of an image without contrast."""
+    found = Segmentation(_classes(labels), grid, np.zeros(target.shape, bool))
+    even, wet = np.ones(target.shape, np.float32), np.zeros(target.shape, np.float32) + np.float32(fluid)
+    return place(labels, found, target, Tissues(even, even, even, wet))
+
+
 def _classes(labels):
     lookup = np.zeros(256, np.uint8)
     for s in STRUCTURES:
@@ -64,7 +72,7 @@ def test_volumes_do_not_depend_on_the_grid_of_the_image():
     affine[:3, :3] = rotation_matrix((5, 10, 15)) @ np.diag([1.3, 1.6, 1.7])
     affine[:3, 3] = (-70, -70, -60)
     target = Grid((110, 90, 90), affine, 3.0)
-    placed = place(labels, grid, target, np.zeros(target.shape, np.float32))
+    placed = _placed(labels, grid, target)
     for s in placed.volumes:
         true = float((labels == s.label).sum()) * SPACING**3
         assert s.volume == pytest.approx(true, rel=0.06)
@@ -76,7 +84,7 @@ def test_voxels_of_fluid_are_left_out():
     fluid = np.zeros(grid.shape, np.float32)
     caudate = np.argwhere(labels == 11)
     fluid[tuple(caudate[: len(caudate) // 2].T)] = 0.8
-    placed = place(labels, grid, grid, fluid)
+    placed = _placed(labels, grid, grid, fluid)
     assert next(s.volume for s in placed.volumes if s.label == 11) == pytest.approx(
         SPACING**3 * len(caudate) / 2, rel=0.02
     )
@@ -85,21 +93,20 @@ def test_voxels_of_fluid_are_left_out():
 
 def test_implausible_volumes_and_asymmetry_are_not_reliable():
     grid, labels = _head()
-    fluid = np.zeros(grid.shape, np.float32)
-    good = place(labels, grid, grid, fluid)
+    good = _placed(labels, grid, grid)
     assert not any(s.problems for s in good.volumes if s.name in {"thalamus", "putamen", "hippocampus"})
     half = labels.copy()
     half[(labels == 51) & (np.indices(labels.shape)[1] % 4 == 0)] = 0
-    problems = {s.name: s.problems for s in place(half, grid, grid, fluid).volumes}
+    problems = {s.name: s.problems for s in _placed(half, grid, grid).volumes}
     assert any("differ by more than 15 %" in text for text in problems["putamen"])
-    missing = place(np.where(labels == 10, 0, labels).astype(np.uint8), grid, grid, fluid)
+    missing = _placed(np.where(labels == 10, 0, labels).astype(np.uint8), grid, grid)
     thalamus = next(s for s in missing.volumes if s.name == "thalamus")
     assert any("not 9 to 24" in text for text in thalamus.problems)
 
 
 def test_nothing_found_gives_no_labels_and_no_reliable_volume():
     grid, labels = _head()
-    placed = place(np.zeros_like(labels), grid, grid, np.zeros(grid.shape, np.float32))
+    placed = _placed(np.zeros_like(labels), grid, grid)
     assert not placed.labels.any()
     assert all(s.volume == 0 and s.problems for s in placed.volumes)
     assert len(placed.volumes) == len(NUMBERS)
