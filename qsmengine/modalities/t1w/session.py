@@ -38,7 +38,7 @@ STRUCTURE_COLUMNS = {
     "volume": {"Description": "Volume, voxels counted by the part that the structure covers", "Units": "mm^3"},
     "surface": {
         "Description": "Part of the surface that the intensities of the image have placed; elsewhere they do "
-        "not tell the structure from its neighbour, and the surface is that of the network",
+        "not separate the structure from its neighbour, and the surface is that of the network",
         "Units": "1",
     },
     "reliable": {

@@ -14,7 +14,7 @@ mean m of white matter c / m is added to its density. The fraction of a structur
 is that of the smoothed fractions. Means come from voxels deep inside each class, without fluid and outliers.
 
 Classes whose means differ from that of the network's label by less than `CONTRAST` standard deviations are not
-told apart: there the network's surface stays. Assumes intensities that are even within about `NEAR` inside each
+separated: there the network's surface stays. Assumes intensities that are even within about `NEAR` inside each
 class.
 
 References: Shattuck et al. 2001, 10.1006/nimg.2000.0730; Tohka et al. 2004, 10.1016/j.neuroimage.2004.05.007
@@ -44,7 +44,7 @@ SMOOTHING = 0.5
 NEAR = 5.0
 """Standard deviation of the Gaussian of local means [mm]."""
 CONTRAST = 1.5
-"""Least difference of two means that are told apart [standard deviation]."""
+"""Least difference of two means that are separated [standard deviation]."""
 LEAST_PRIOR = 0.02
 """Least probability of a second class in the voxels that are refined."""
 DEEP = 0.975
