@@ -1,5 +1,8 @@
 """`python -m bench anatomy`: tissues and deep grey matter of drawn T1-weighted images against the truth.
 
+Printed are also the differences of mean susceptibility [ppb] under the labels found and the true ones, of the
+map that the head was drawn from, at 2 mm.
+
 `--poses` segments each image twice more, with the head scaled by 1.1 and with the head rotated and resliced,
 and prints the changes of the normalised volumes.
 """
@@ -19,12 +22,12 @@ from qsmengine.data import Map
 from qsmengine.grid import Grid
 from qsmengine.modalities.t1w.run import BrainVolumes, run_anatomy
 from qsmengine.modalities.t1w.stages import SECTIONS
-from qsmengine.ops.transforms import Transform, bring
-from qsmengine.phantom.head import virtual_head
+from qsmengine.ops.transforms import Transform, boxed_fractions, bring
+from qsmengine.phantom.head import VirtualHead, virtual_head
 from qsmengine.phantom.structural import StructuralSettings, rotation_matrix
 from qsmengine.phantom.structural_drawing import DRAWING, simulate
 from qsmengine.pipeline.configuration.config import load_config
-from qsmengine.stages.anatomy.structures import STRUCTURES
+from qsmengine.stages.anatomy.structures import NUMBERS, STRUCTURES
 
 
 def main(argv: list[str]) -> int:
@@ -33,26 +36,43 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--voxel", type=float, default=1.0, help="voxel edge [mm]")
     parser.add_argument("--snr", type=float, default=30.0, help="SNR in white matter")
     parser.add_argument("--seed", type=int, default=5, help="of noise and receive field")
+    parser.add_argument("--deformation", type=float, default=0.0, help="of the label map [mm]")
     parser.add_argument("--poses", action="store_true", help="normalised volumes of scaled and rotated heads")
     options = parser.parse_args(argv)
     device = resolve_device("cpu")
     for subject in options.heads:
-        image, truth = drawn(subject, options.voxel, options.snr, options.seed)
+        image, truth, head = drawn(
+            subject, options.voxel, options.snr, options.seed, deformation=options.deformation
+        )
         found = run_anatomy(image, load_config(sections=SECTIONS), device)
         print(f"head {subject}: volumes against the truth [%]")
         parts = [("GM", "gm"), ("WM", "wm"), ("CSF", "csf")]
         sums = {name: (float(found[key].sum()), float(truth[name].sum())) for name, key in parts}
         sums["brain"] = (sums["GM"][0] + sums["WM"][0], sums["GM"][1] + sums["WM"][1])
         print("  " + ", ".join(f"{name} {100 * (a / b - 1):+.1f}" for name, (a, b) in sums.items()))
-        print("  Dice, volume against the truth [%]")
+        print("  Dice, volume against the truth [%], difference of susceptibility [ppb]")
+        chi = [_under(head, labels) for labels in (found["dgm"], truth["structural_labels"])]
         for s in STRUCTURES:
             ours = np.isin(found["dgm"], (s.left, s.right))
             true = np.isin(truth["structural_labels"], (s.left, s.right))
             both = 2 * float((ours & true).sum()) / float(ours.sum() + true.sum())
-            print(f"  {s.name:12} {both:.3f} {100 * (float(ours.sum()) / float(true.sum()) - 1):+.1f}")
+            volume = sum(v.volume for v in found.structures if v.name == s.name) / image.grid.voxel_volume
+            apart = np.mean([chi[0][n] - chi[1][n] for n in (s.left, s.right)])
+            print(f"  {s.name:12} {both:.3f} {100 * (volume / float(true.sum()) - 1):+.1f} {apart:+.1f}")
         if options.poses:
             _print_poses(image, found.volumes, device)
     return 0
+
+
+def _under(head: VirtualHead, labels: Any) -> dict[int, float]:
+    """Return the mean true susceptibility [ppb] under each label (x, y, z) of the T1-weighted image."""
+    placed = head.series("t1w").placement
+    part = boxed_fractions(
+        np.asarray(labels, np.int32), placed.grid, head.grid, Transform(placed.motion), NUMBERS
+    )
+    chi = 1e3 * head.truth["chi"].array[part.box]
+    weights = part.fractions.astype(np.float64)
+    return {n: float((weights[..., k] * chi).sum() / weights[..., k].sum()) for k, n in enumerate(NUMBERS)}
 
 
 def _print_poses(image: Map, plain: BrainVolumes, device: Device) -> None:
@@ -91,21 +111,24 @@ def rotated(image: Map) -> Map:
     return Map(bring(image.array, grid, target, Transform(turn), order=3), image.unit, target)
 
 
-def drawn(subject: int, voxel: float, snr: float, seed: int) -> tuple[Map, dict[str, Any]]:
-    """Return a T1-weighted image, and true fractions and labels (x, y, z) on its grid."""
+def drawn(
+    subject: int, voxel: float, snr: float, seed: int, *, deformation: float = 0.0
+) -> tuple[Map, dict[str, Any], VirtualHead]:
+    """Return a T1-weighted image, true fractions and labels (x, y, z) on its grid, and the head."""
     settings = StructuralSettings(suffixes=("T1w",), voxel_size=(voxel, voxel, voxel))
     drawing = replace(DRAWING, simulate=partial(simulate, settings=settings))
     head = virtual_head(
         subject=subject,
-        voxel_size=(3.0, 3.0, 3.0),
+        voxel_size=(2.0, 2.0, 2.0),
         modalities=(drawing,),
         snr=snr,
         seed=seed,
         echo_times=(0.01,),
+        deformation=deformation,
     )
     series = head.series("t1w")
     image = Map(series.images["T1w"], "arbitrary", series.placement.grid)
-    return image, {name: head.truth[name].array for name in ("GM", "WM", "CSF", "structural_labels")}
+    return image, {name: head.truth[name].array for name in ("GM", "WM", "CSF", "structural_labels")}, head
 
 
 if __name__ == "__main__":

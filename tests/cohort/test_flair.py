@@ -52,14 +52,17 @@ def test_candidates_are_in_table_page_and_methods_and_are_verified(bids, out):
     mask = read_image(out / MASK).array > 0
     row = row_of(out, "volumes")
     assert float(row["screening_load"]) == pytest.approx(mask.sum() * made().grid.voxel_volume / 1e3, rel=1e-3)
-    assert (row["screening_count"], row["lesions"]) == ("1", "n/a")
+    assert (row["screening_count"], row["lesions"], row["filled"]) == ("1", "n/a", "screening")
+    white = read_image(out / MASK.replace("desc-lesionscreening_mask", "label-WM_probseg")).array
+    assert white[mask].mean() > 0.95
+    brain = read_image(out / MASK.replace("desc-lesionscreening_mask", "desc-brain_T1w")).array
+    assert brain[mask].mean() < 0.9 * np.median(brain[(white > 0.95) & ~mask])
     assert row_of(out, "desc-quality_anatomy")["flair_refused"] == "0"
     write_reports(out)
     page = (out / "sub-01.html").read_text(encoding="utf-8")
     assert "candidates for lesions in the FLAIR image, screening only" in page
-    assert "with a FLAIR image, which was screened" in (out / "logs" / "CITATION.md").read_text(
-        encoding="utf-8"
-    )
+    methods = (out / "logs" / "CITATION.md").read_text(encoding="utf-8")
+    assert "with a FLAIR image, which was screened for lesions of white matter, which count as" in methods
     verification = Verification(out, resolve_device("cpu", 1), bids)
     (verified,) = verification.run(verification.series())
     assert not verified.problem
@@ -100,7 +103,7 @@ def test_a_refused_image_leaves_the_anatomy(bids, out, monkeypatch, fault):
     assert reason in note
     assert "\n" not in note
     row = row_of(out, "volumes")
-    assert (row["screening_load"], row["screening_count"]) == ("n/a", "n/a")
+    assert (row["screening_load"], row["screening_count"], row["filled"]) == ("n/a", "n/a", "n/a")
     assert float(row["gm"]) > 0
     quality = row_of(out, "desc-quality_anatomy")
     assert quality["flair_refused"] == "1"

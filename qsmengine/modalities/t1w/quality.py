@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qsmengine.backend.device import to_numpy
 from qsmengine.modalities.quality import Measure, Range
 from qsmengine.modalities.t1w.run import AnatomyMaps
@@ -11,9 +13,14 @@ PURE = 0.95
 
 
 def contrast_to_noise(result: AnatomyMaps) -> float | None:
-    """Return the difference of white and grey matter over the standard deviation in white matter."""
+    """Return the difference of white and grey matter over the standard deviation in white matter.
+
+    Candidates for lesions are left out.
+    """
     image = to_numpy(result["corrected"])
-    grey, white = (image[to_numpy(result[name]) > PURE] for name in ("gm", "wm"))
+    screening = result.volumes.screening
+    normal = np.ones(image.shape, bool) if screening is None else ~screening.mask
+    grey, white = (image[(to_numpy(result[name]) > PURE) & normal] for name in ("gm", "wm"))
     if min(grey.size, white.size) < 100 or not white.std() > 0:
         return None
     return float((white.mean() - grey.mean()) / white.std())

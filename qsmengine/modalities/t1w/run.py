@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,8 @@ class BrainVolumes(NamedTuple):
     """Volumes [mm^3]: grey and white matter, fluid in the mask, their sums, and lesions (None: not given).
 
     `size` is the size of the head; None if its pose is unknown. `screening` are the candidates for lesions in a
-    FLAIR image; None without one.
+    FLAIR image; None without one. `filled` is what was filled before tissues were classified: the given
+    "lesions", the candidates of the "screening", or nothing.
     """
 
     gm: float
@@ -51,6 +52,7 @@ class BrainVolumes(NamedTuple):
     lesions: float | None
     size: HeadSize | None = None
     screening: Screening | None = None
+    filled: Literal["", "lesions", "screening"] = ""
 
     def normalised(self, volume: float) -> float | None:
         """Return a volume of this head scaled to the size of the template's head; None without a size."""
@@ -126,32 +128,28 @@ def run_anatomy(
     found = segment(array, grid, device)
     inside = found.brain if mask is None else to_numpy(checked_mask(mask, grid))
     screening, refused = _screened(flair, grid, found, device, strict=strict)
-    marked = None
-    if lesions is not None:
-        check_shape("lesions", lesions, grid)
-        marked = to_numpy(lesions) != 0
-    elif fill_screened and screening is not None:
-        marked = screening.mask
+    marked, origin = _marked(lesions, screening if fill_screened else None, grid)
     filled = array if marked is None or not marked.any() else _filled(array, marked, found, grid, device)
     state = {IMAGE: device.asarray(filled), "brain_mask": device.asarray(inside, bool)}
     result = run_plan(plan, state, grid, device, progress, kind=AnatomyMaps)
     apart = sides(found)
-    placed = place(
-        apart, found, grid, Tissues(*(to_numpy(result[n]) for n in ("corrected", "gm", "wm", "csf")))
-    )
     size = head_size(array, grid, found.brain, centres_of(found, apart))
+    tissues = Tissues(*(to_numpy(result[name]) for name in ("corrected", "gm", "wm", "csf")))
+    placed = place(apart, found, grid, tissues, None if size is None else size.scaling)
     labels = np.where(inside, placed.labels, 0).astype(np.int16)
     maps = _overridden(result.maps, labels, found, grid, marked, device)
+    if origin == "screening" and marked is not None:
+        maps["corrected"] = _unfilled(maps["corrected"], array, filled, device)
     maps["dgm"] = device.asarray(labels, np.int16)
-    notes = [*result.notes, *_not_reliable(placed.volumes), *_size_notes(size)]
+    notes = [*result.notes, *_structure_notes(placed.volumes), *_size_notes(size)]
     units = {**result.units, "dgm": "1"}
     if screening is not None:
         maps["screening"], units["screening"] = device.asarray(screening.mask, bool), "1"
-        notes.append(_screening_note(screening))
+        notes.append(_screening_note(screening, filled=origin == "screening"))
     volumes = _volumes(maps, None if lesions is None else marked, grid)
     return replace(
         result, maps=maps, units=units, notes=tuple(notes), structures=placed.volumes,
-        volumes=volumes._replace(size=size, screening=screening), refused=refused,
+        volumes=volumes._replace(size=size, screening=screening, filled=origin), refused=refused,
     )  # fmt: skip
 
 
@@ -167,6 +165,24 @@ def _screened(
         if strict:
             raise
         return None, error.message
+
+
+def _marked(
+    lesions: Array | None, screening: Screening | None, grid: Grid
+) -> tuple[npt.NDArray[np.bool_] | None, Literal["", "lesions", "screening"]]:
+    """Return the voxels (x, y, z) to fill, and where they come from."""
+    if lesions is not None:
+        check_shape("lesions", lesions, grid)
+        return to_numpy(lesions) != 0, "lesions"
+    if screening is not None:
+        return screening.mask, "screening"
+    return None, ""
+
+
+def _unfilled(corrected: Array, image: Volume, filled: Volume, device: Device) -> Array:
+    """Return the corrected image (x, y, z) with the intensities that were there before filling."""
+    ratio = np.divide(image, filled, out=np.ones_like(filled), where=(filled != image) & (filled > 0))
+    return corrected * device.asarray(ratio)
 
 
 def _filled(
@@ -211,10 +227,11 @@ def _volumes(maps: Mapping[str, Array], lesions: npt.NDArray[np.bool_] | None, g
     return BrainVolumes(gm, wm, csf, gm + wm, gm + wm + csf, load)
 
 
-def _screening_note(screening: Screening) -> str:
+def _screening_note(screening: Screening, *, filled: bool) -> str:
+    what = "; white matter for the tissue fractions" if filled and screening.number else ""
     return (
         f"lesions: {screening.number} candidates in the FLAIR image, {screening.load:.2f} mL; screening only, "
-        "look at each"
+        f"look at each{what}"
     )
 
 
@@ -231,10 +248,12 @@ def _size_notes(size: HeadSize | None) -> list[str]:
     return [note]
 
 
-def _not_reliable(structures: tuple[StructureVolume, ...]) -> list[str]:
-    """Return a note for every structure that is not reliable."""
-    return [
-        f"{s.name}: not reliable ({'; '.join(s.problems)})"
-        for s in structures
-        if s.problems and s.hemisphere == "left"
-    ]
+def _structure_notes(structures: tuple[StructureVolume, ...]) -> list[str]:
+    """Return a note for every structure that is not reliable or unusual."""
+    notes = []
+    for s in structures:
+        if s.hemisphere == "left" and s.problems:
+            notes.append(f"{s.name}: not reliable ({'; '.join(s.problems)})")
+        elif s.hemisphere == "left" and s.remarks:
+            notes.append(f"{s.name}: unusual, look at the label ({'; '.join(s.remarks)})")
+    return notes

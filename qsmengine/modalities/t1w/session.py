@@ -29,8 +29,8 @@ from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.records import record
 
 MISSING = "n/a"
-SCREENED = "FlairScreened"
-"""Fact of a provenance file: lesions were searched in a FLAIR image."""
+SCREENED, FILLED = "FlairScreened", "FilledBeforeTissues"
+"""Facts of a provenance file: lesions were searched in a FLAIR image; what was filled before tissues."""
 STRUCTURE_COLUMNS = {
     "index": {"Description": "Number in the image, that of FreeSurfer"},
     "name": {"Description": "Structure"},
@@ -46,6 +46,9 @@ STRUCTURE_COLUMNS = {
         "Levels": {"1": "plausible", "0": "not reliable"},
     },
     "reasons": {"Description": "Why the structure is not reliable"},
+    "remarks": {
+        "Description": "What is unusual about size or symmetry of a structure that is used all the same"
+    },
 }
 VOLUME_COLUMNS = {
     "gm": {"Description": "Grey matter; deep grey matter included", "Units": "mm^3"},
@@ -62,6 +65,14 @@ VOLUME_COLUMNS = {
     "screening_count": {
         "Description": "Number of these candidates, screening only; n/a without a FLAIR image",
         "Units": "1",
+    },
+    "filled": {
+        "Description": "What was filled before tissues were classified",
+        "Levels": {
+            "lesions": "the mask of lesions that was given",
+            "screening": "the candidates for lesions in the FLAIR image; no mask of lesions",
+            "n/a": "nothing",
+        },
     },
     "nbv": {"Description": "Brain, normalised for the size of the head", "Units": "mm^3"},
     "ngmv": {"Description": "Grey matter, normalised for the size of the head", "Units": "mm^3"},
@@ -113,6 +124,7 @@ class AnatomyRequest(Request):
         return cls(
             task.all(IMAGE), task.out, mask=task.one(MASK), force=task.force, name=task.name,
             writing=task.writing, lesions=task.one(LESIONS), flair=task.one(FLAIR), strict=False,
+            fill_screened=task.one(FLAIR) is not None,
         )  # fmt: skip
 
 
@@ -136,13 +148,15 @@ def _compute(run: Run[AnatomyRequest, StructuralFile]) -> Computed:
     with naming(run.file.path):
         result = run_anatomy(
             image, run.config, run.device, mask=mask, lesions=lesions, flair=flair,
-            fill_screened=run.request.fill_screened, strict=run.request.strict, plan=run.plan,
+            fill_screened=run.request.fill_screened and not refused, strict=run.request.strict, plan=run.plan,
             progress=run.progress,
         )  # fmt: skip
     if refused or result.refused:
         result = replace(result, refused=refused or result.refused)
         run.add([f"{run.file.path.name}: FLAIR image not used: {result.refused}"])
-    facts = {} if result.volumes.screening is None else {SCREENED: True}
+    facts: dict[str, Any] = {} if result.volumes.screening is None else {SCREENED: True}
+    if result.volumes.filled:
+        facts[FILLED] = result.volumes.filled
     return Computed(result, result, facts, _texts(run.naming, result))
 
 
@@ -174,9 +188,10 @@ def _flair(
 
 def protocol(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the part of a methods section that says whether lesions were searched in a FLAIR image."""
-    return (
-        ("with a FLAIR image, which was screened for lesions of white matter",) if facts.get(SCREENED) else ()
-    )
+    if not facts.get(SCREENED):
+        return ()
+    counted = ", which count as white matter" if facts.get(FILLED) == "screening" else ""
+    return (f"with a FLAIR image, which was screened for lesions of white matter{counted}",)
 
 
 def _roles(request: AnatomyRequest, _: StructuralFile) -> frozenset[str]:
@@ -194,13 +209,21 @@ def _texts(naming_: Naming, result: AnatomyMaps) -> dict[Path, str | dict[str, A
             f"{s.contrast:.2f}",
             int(not s.problems),
             "; ".join(s.problems) or MISSING,
+            "; ".join(s.remarks) or MISSING,
         ]
         for s in result.structures
     ]
     v = result.volumes
     numbers = [v.gm, v.wm, v.csf, v.brain, v.mask]
     load = MISSING if v.lesions is None else f"{v.lesions:.1f}"
-    row = [*(f"{x:.1f}" for x in numbers), f"{v.brain / v.mask:.5f}", load, *_screened(v), *_normalised(v)]
+    row = [
+        *(f"{x:.1f}" for x in numbers),
+        f"{v.brain / v.mask:.5f}",
+        load,
+        *_screened(v),
+        v.filled or MISSING,
+        *_normalised(v),
+    ]
     return {
         structures: _table(STRUCTURE_COLUMNS, rows),
         volumes: _table(VOLUME_COLUMNS, [row]),

@@ -2,7 +2,8 @@
 
 Left and right are divided by the plane x = a + b y + c z [mm] half way between the centres of each structure's
 two sides. On the grid of the image the surfaces are refined (:mod:`~qsmengine.stages.anatomy.refinement`).
-Implausible volumes (`STRUCTURES`) and asymmetries (`ASYMMETRY`) mark a structure as not reliable.
+Volumes are judged at the size of a template's head (`STRUCTURES`), and by their asymmetry (`UNEVEN`, `BROKEN`).
+What atrophy explains is remarked; what only a failed segmentation explains marks a structure as not reliable.
 """
 
 from __future__ import annotations
@@ -22,19 +23,27 @@ MARGIN = 6.0
 """Distance around the structures in which the intensities of their surroundings are measured [mm]."""
 HEAD = 0.1
 """Intensity of the head's edge, relative to the 98th percentile."""
-ASYMMETRY = 0.15
-"""Largest difference between left and right, relative to their mean."""
+UNEVEN, BROKEN = 0.15, 0.5
+"""Differences between left and right, relative to their mean: above them a remark, and not reliable."""
+TYPICAL = 1.3
+"""Factor from volumes to those at the size of the template, for heads of unknown size."""
 LEFT_DOWN_FORWARD = np.array([[-1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
 """Axes of the network's images in scanner coordinates, one per column."""
 
 
 class Structure(NamedTuple):
-    """A structure with two sides: its class, its labels, and plausible volumes of both sides together [mL]."""
+    """A structure with two sides: its class, its labels, and volumes of both sides together [mL].
+
+    The volumes are those at the size of the template: outside `low` .. `high` they are unusual, outside
+    `least` .. `most` not reliable.
+    """
 
     name: str
     left: int
     right: int
     least: float
+    low: float
+    high: float
     most: float
 
     @property
@@ -44,15 +53,15 @@ class Structure(NamedTuple):
 
 
 STRUCTURES = (
-    Structure("thalamus", 10, 49, 9.0, 24.0),
-    Structure("caudate", 11, 50, 4.0, 12.0),
-    Structure("putamen", 12, 51, 6.0, 16.0),
-    Structure("pallidum", 13, 52, 2.0, 6.0),
-    Structure("hippocampus", 17, 53, 3.0, 13.0),
-    Structure("amygdala", 18, 54, 1.2, 6.0),
-    Structure("accumbens", 26, 58, 0.4, 2.5),
+    Structure("thalamus", 10, 49, 8.0, 14.0, 27.0, 32.0),
+    Structure("caudate", 11, 50, 3.5, 6.5, 13.0, 16.0),
+    Structure("putamen", 12, 51, 5.5, 9.5, 18.0, 22.0),
+    Structure("pallidum", 13, 52, 1.8, 3.2, 6.5, 8.0),
+    Structure("hippocampus", 17, 53, 3.0, 6.0, 13.5, 16.5),
+    Structure("amygdala", 18, 54, 1.3, 2.5, 7.0, 8.5),
+    Structure("accumbens", 26, 58, 0.5, 1.0, 2.8, 3.8),
 )
-"""Deep grey matter with the labels of FreeSurfer; ranges of adults, wide enough for small heads."""
+"""Deep grey matter with the labels of FreeSurfer; ranges of adults, the outer ones wide enough for atrophy."""
 NUMBERS = tuple(number for s in STRUCTURES for number in (s.left, s.right))
 
 
@@ -83,7 +92,8 @@ class Segmentation:
 class StructureVolume(NamedTuple):
     """Volume of one side of a structure [mm^3], and the reasons why it is not reliable.
 
-    `contrast` is the share of the surface that the image's intensities have placed [1].
+    `contrast` is the share of the surface that the image's intensities have placed [1]; `remarks` say what is
+    unusual about a structure that is used all the same.
     """
 
     name: str
@@ -92,6 +102,7 @@ class StructureVolume(NamedTuple):
     volume: float
     problems: tuple[str, ...]
     contrast: float = 0.0
+    remarks: tuple[str, ...] = ()
 
 
 def sides(found: Segmentation) -> npt.NDArray[np.uint8]:
@@ -138,22 +149,25 @@ class Placed(NamedTuple):
     volumes: tuple[StructureVolume, ...]
 
 
-def place(labels: npt.NDArray[np.uint8], found: Segmentation, target: Grid, tissues: Tissues) -> Placed:
+def place(
+    labels: npt.NDArray[np.uint8], found: Segmentation, target: Grid, tissues: Tissues, scaling: float | None
+) -> Placed:
     """Bring labels from the network's grid to `target`, that of the image, and refine their surfaces there.
 
-    Voxels that are mostly fluid are left out. `tissues` (x, y, z) are those of the image.
+    Voxels that are mostly fluid are left out. `tissues` (x, y, z) are those of the image; `scaling` is the
+    factor from its volumes to those at the size of the template, None: unknown.
     """
     out = np.zeros(target.shape, np.int16)
     part = boxed_fractions(labels, found.grid, target, Transform(np.eye(4)), NUMBERS)
     if not part.fractions.any():
-        return Placed(out, _volumes(np.zeros(len(NUMBERS)), np.zeros(len(NUMBERS))))
+        return Placed(out, _volumes(np.zeros(len(NUMBERS)), np.zeros(len(NUMBERS)), scaling))
     fractions, box = _widened(part, target)
     grid = target.part(box)
     around = surroundings(_nearest(found, grid))
     refined = refine(fractions, around, Tissues(*(image[box] for image in tissues)), grid)
     out[box] = np.where(refined.labels >= 0, np.asarray(NUMBERS)[refined.labels], 0)
     sizes = refined.fractions.sum(axis=(0, 1, 2), dtype=np.float64) * target.voxel_volume
-    return Placed(out, _volumes(sizes, refined.contrast))
+    return Placed(out, _volumes(sizes, refined.contrast, scaling))
 
 
 def _widened(part: Part, target: Grid) -> Part:
@@ -184,24 +198,37 @@ def _nearest(found: Segmentation, grid: Grid) -> npt.NDArray[np.uint8]:
     return np.asarray(out)
 
 
-def _volumes(sizes: FloatArray, contrast: FloatArray) -> tuple[StructureVolume, ...]:
+def _volumes(sizes: FloatArray, contrast: FloatArray, scaling: float | None) -> tuple[StructureVolume, ...]:
     """Return the structures from volumes (label,) [mm^3] and shares (label,) [1] in the order of `NUMBERS`."""
     found = []
     for k, s in enumerate(STRUCTURES):
         left, right = float(sizes[2 * k]), float(sizes[2 * k + 1])
-        problems = _problems(s, left / 1000, right / 1000)
+        problems, remarks = _judged(s, left / 1000, right / 1000, scaling)
         both = (("left", s.left, left), ("right", s.right, right))
         for n, (side, label, volume) in enumerate(both):
             share = float(contrast[2 * k + n])
-            found.append(StructureVolume(s.name, side, label, volume, problems, share))
+            found.append(StructureVolume(s.name, side, label, volume, problems, share, remarks))
     return tuple(found)
 
 
-def _problems(structure: Structure, left: float, right: float) -> tuple[str, ...]:
-    """Return the reasons why volumes [mL] are not reliable."""
-    total, problems = left + right, []
-    if not structure.least <= total <= structure.most:
-        problems.append(f"{total:.1f} mL, not {structure.least:g} to {structure.most:g}")
-    if total > 0 and 2 * abs(left - right) / total > ASYMMETRY:
-        problems.append(f"left {left:.2f} and right {right:.2f} mL differ by more than {100 * ASYMMETRY:.0f} %")
-    return tuple(problems)
+def _judged(
+    structure: Structure, left: float, right: float, scaling: float | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the reasons why volumes [mL] are not reliable, and what is unusual about them."""
+    total = left + right
+    problems, remarks = list[str](), list[str]()
+    scaled = total * (TYPICAL if scaling is None else scaling)
+    known = "" if scaling is None else f", {scaled:.1f} mL at the size of the template"
+    unit = TYPICAL if scaling is None else 1.0
+    for low, high, texts in (
+        (structure.least, structure.most, problems),
+        (structure.low, structure.high, remarks),
+    ):
+        if not low <= scaled <= high:
+            texts.append(f"{total:.1f} mL{known}, not {low / unit:.3g} to {high / unit:.3g}")
+            break
+    apart = 2 * abs(left - right) / total if total > 0 else 0.0
+    if apart > UNEVEN:
+        texts = problems if apart > BROKEN else remarks
+        texts.append(f"left {left:.2f} and right {right:.2f} mL differ by {100 * apart:.0f} %")
+    return tuple(problems), tuple(remarks)

@@ -44,11 +44,11 @@ def _head(degrees=(0.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0)):
     return grid, labels
 
 
-def _placed(labels, grid, target, fluid=0.0):
+def _placed(labels, grid, target, fluid=0.0, scaling=1.0):
     """Labels on the grid of an image without contrast."""
     found = Segmentation(_classes(labels), grid, np.zeros(target.shape, bool))
     even, wet = np.ones(target.shape, np.float32), np.zeros(target.shape, np.float32) + np.float32(fluid)
-    return place(labels, found, target, Tissues(even, even, even, wet))
+    return place(labels, found, target, Tissues(even, even, even, wet), scaling)
 
 
 def _classes(labels):
@@ -91,17 +91,49 @@ def test_voxels_of_fluid_are_left_out():
     assert not placed.labels[fluid > 0.5].any()
 
 
-def test_implausible_volumes_and_asymmetry_are_not_reliable():
-    grid, labels = _head()
-    good = _placed(labels, grid, grid)
-    assert not any(s.problems for s in good.volumes if s.name in {"thalamus", "putamen", "hippocampus"})
-    half = labels.copy()
-    half[(labels == 51) & (np.indices(labels.shape)[1] % 4 == 0)] = 0
-    problems = {s.name: s.problems for s in _placed(half, grid, grid).volumes}
-    assert any("differ by more than 15 %" in text for text in problems["putamen"])
-    missing = _placed(np.where(labels == 10, 0, labels).astype(np.uint8), grid, grid)
-    thalamus = next(s for s in missing.volumes if s.name == "thalamus")
-    assert any("not 9 to 24" in text for text in thalamus.problems)
+def _without(labels, label, share):
+    """Labels without a share of the voxels of one of them, from one end."""
+    places = np.argwhere(labels == label)
+    out = labels.copy()
+    out[tuple(places[: round(share * len(places))].T)] = 0
+    return out
+
+
+def _of(labels, name, scaling=1.0):
+    grid = _head()[0]
+    return next(s for s in _placed(labels, grid, grid, scaling=scaling).volumes if s.name == name)
+
+
+def test_plausible_volumes_are_neither_unreliable_nor_unusual():
+    thalamus = _of(_head()[1], "thalamus", scaling=1.3)
+    assert (thalamus.problems, thalamus.remarks) == ((), ())
+
+
+@pytest.mark.parametrize(("left", "right", "words"), [(0.25, 0.25, "at the size"), (0.3, 0.0, "differ by")])
+def test_atrophy_is_remarked_and_stays(left, right, words):
+    labels = _without(_without(_head()[1], 10, left), 49, right)
+    thalamus = _of(labels, "thalamus", scaling=1.2)
+    assert thalamus.problems == ()
+    assert words in "".join(thalamus.remarks)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "scaling", "words"),
+    [(1.0, 0.0, 1.2, "differ by 200 %"), (0.5, 0.0, 1.2, "differ by 6"), (0.8, 0.8, 1.2, "not 8 to 32"),
+     (0.0, 0.0, 2.4, "not 8 to 32"), (1.0, 1.0, 1.2, "not 8 to 32")],
+)  # fmt: skip
+def test_failed_segmentations_are_not_reliable(left, right, scaling, words):
+    labels = _without(_without(_head()[1], 10, left), 49, right)
+    assert words in "".join(_of(labels, "thalamus", scaling).problems)
+
+
+def test_the_limits_follow_the_size_of_the_head():
+    half = _without(_without(_head()[1], 10, 0.6), 49, 0.6)
+    assert _of(half, "thalamus", scaling=1.2).problems
+    assert not _of(half, "thalamus", scaling=2.0).problems
+    unknown = "".join(_of(half, "thalamus", scaling=None).problems)
+    assert "template" not in unknown
+    assert "not 6.15 to 24.6" in unknown
 
 
 def test_nothing_found_gives_no_labels_and_no_reliable_volume():
