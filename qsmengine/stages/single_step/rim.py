@@ -13,8 +13,10 @@ from __future__ import annotations
 import numpy as np
 
 from qsmengine.backend.device import Device, array_module
+from qsmengine.backend.pieces import in_pieces
 from qsmengine.data import Array
 from qsmengine.grid import Vector3
+from qsmengine.io.in_parallel import in_parallel
 from qsmengine.ops.gaussian import gaussian_filter
 from qsmengine.ops.morphology import eroded, without_layer
 from qsmengine.ops.order_statistics import median
@@ -55,15 +57,18 @@ def steepness(field: Array, inside: Array) -> Array:
     On every axis the larger one of the differences to both neighbours in the mask counts.
     """
     xp = array_module(field)
-    total = xp.zeros(field.shape, np.float32)
-    for axis in range(3):
+
+    def square(axis: int) -> Array:
         values, known = field.swapaxes(0, axis), inside.swapaxes(0, axis)
         step = xp.where(known[1:] & known[:-1], abs(values[1:] - values[:-1]), np.float32(0))
-        largest = xp.zeros(values.shape, np.float32)
+        largest: Array = xp.zeros(values.shape, np.float32)
         largest[1:] = step
         largest[:-1] = xp.maximum(largest[:-1], step)
-        total += (largest * largest).swapaxes(0, axis)
-    root: Array = xp.sqrt(total)
+        largest *= largest
+        return largest.swapaxes(0, axis)
+
+    first, second, third = in_parallel(square, range(3)) if xp is np else map(square, range(3))
+    root: Array = xp.sqrt(first + second + third)
     return root
 
 
@@ -94,6 +99,12 @@ def limit_rim(
     sigma = max(depth, *voxel_size)
     share = gaussian_filter(deep.astype(np.float32), voxel_size, sigma, device, mirror=False)
     mean = gaussian_filter(xp.where(deep, chi, np.float32(0)), voxel_size, sigma, device, mirror=False)
-    mean = xp.where(share > 1e-4, mean / xp.maximum(share, np.float32(1e-4)), np.float32(0))
-    limited: Array = xp.where(mask & ~deep, xp.clip(chi, mean - limit, mean + limit), chi)
+    limited = device.empty(chi.shape)
+
+    def clip(limited: Array, chi: Array, mask: Array, deep: Array, limit: Array, *sums: Array) -> None:
+        share, mean = sums
+        mean = xp.where(share > 1e-4, mean / xp.maximum(share, np.float32(1e-4)), np.float32(0))
+        limited[...] = xp.where(mask & ~deep, xp.clip(chi, mean - limit, mean + limit), chi)
+
+    in_pieces(clip, (limited, chi, mask, deep, limit, share, mean), device)
     return limited
