@@ -19,6 +19,7 @@ import numpy.typing as npt
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import FloatArray, Vector3
+from qsmengine.io.in_parallel import in_parallel
 
 SHARP = 4.0
 """Distance [voxels] in the spectrum's Gaussian weight: exp(-(|k| / k_Nyquist)^2 SHARP)."""
@@ -91,12 +92,14 @@ def translations(
     square = sum((2.0 * part) ** 2 for part in np.meshgrid(*k, indexing="ij", sparse=True))
     weight = np.exp(-SHARP * square).astype(np.float32)
     base = np.conj(np.fft.rfftn(reference))
-    found = []
-    for volume in volumes:
+
+    def shift(volume: npt.NDArray[np.float32]) -> FloatArray:
         product = base * np.fft.rfftn(volume)
         peak = np.fft.irfftn(product / np.maximum(np.abs(product), 1e-30) * weight, shape, (0, 1, 2))
-        found.append(_peak(peak) * np.asarray(voxel_size))
-    return np.array(found)
+        moved: FloatArray = _peak(peak) * np.asarray(voxel_size)
+        return moved
+
+    return np.array(in_parallel(shift, volumes))
 
 
 def _peak(image: npt.NDArray[np.floating]) -> FloatArray:

@@ -152,7 +152,7 @@ def mean_curve(curves: Curves, chosen: Array | None = None) -> npt.NDArray[np.fl
     where = xp.flatnonzero(curves.mask if chosen is None else chosen)
     frames = max(_SAMPLES // max(int(where.size), 1), 1)
     parts = [
-        planes[first : first + frames, where].mean(axis=1, dtype=np.float64)
+        planes[first : first + frames].take(where, axis=1).mean(axis=1, dtype=np.float64)
         for first in range(0, curves.frames, frames)
     ]
     return to_numpy(xp.concatenate(parts))

@@ -50,12 +50,11 @@ def ssvd(
     InputError
         For shapes that do not match, an empty mask, frame times that are not even, an AIF without area.
     """
-    from scipy.linalg import toeplitz
-
     curves = curves_of(dr2star, mask, frame_times, grid, device)
     artery = checked_aif(aif, curves.frames)
     smooth = np.convolve(artery, np.array([1.0, 4.0, 1.0]) / 6.0, mode="same")
-    matrix = curves.step * toeplitz(smooth, np.zeros(curves.frames))
+    lag = np.subtract.outer(np.arange(curves.frames), np.arange(curves.frames))
+    matrix = curves.step * np.where(lag >= 0, smooth[lag], 0.0)
     left, size, right = np.linalg.svd(matrix)
     kept = size >= params.threshold * size[0]
     response = right[kept].T @ (left[:, kept] / size[kept]).T
