@@ -14,6 +14,7 @@ from qsmengine import version
 from qsmengine.backend.device import Device
 from qsmengine.backend.fft import fft_library
 from qsmengine.backend.sources import sources_hash
+from qsmengine.io.in_parallel import in_parallel
 from qsmengine.pipeline.outputs.dataset import source_uri
 from qsmengine.pipeline.outputs.scanner import scanner_facts
 
@@ -102,7 +103,7 @@ def session_record(
         "Configuration": config.as_tree(),
         "LengthScale": result.facts.get("length_scale", 1.0),
         "Steps": [describe_step(r) | _seconds(r, timings) for r in result.records],
-        "Inputs": [describe_input(path) for path in sources],
+        "Inputs": in_parallel(describe_input, list(sources)),
         "Notes": list(dict.fromkeys((*notes, *result.notes))),
     }
 
