@@ -126,3 +126,51 @@ def test_tensor_from_arrays(tmp_path):
     for method in ("ols", "wls"):
         maps = qe.fit_tensor(series.signal, series.b_values, series.b_vectors, series.grid, method=method)
         np.testing.assert_allclose(maps["fa"], anisotropy, atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def ball():
+    return make_ball(8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: {"phase": np.degrees(a["phase"])}, r"phase: values span .* radians, wrapped"),
+        (lambda a: {"phase": np.rint(a["phase"]).astype(np.int16)}, "phase: whole numbers"),
+        (
+            lambda a: {"magnitude": a["magnitude"] * np.exp(1j * a["phase"])},
+            "magnitude is complex",
+        ),
+        (lambda a: {"magnitude": a["magnitude"].tolist()}, "magnitude is a list; an array is needed"),
+        (lambda a: {"magnitude": np.ma.masked_less(a["magnitude"], 1e9)}, "magnitude has masked elements"),
+        (
+            lambda a: {"mask": np.where(a["mask"], 1.0, np.nan)},
+            "mask has values that are negative or",
+        ),
+        (lambda a: {"mask": 0.4 * a["mask"]}, "mask has values between 0 and 1: choose a threshold"),
+        (lambda a: {"mask": np.stack([a["mask"]] * 2, axis=3)}, "mask has shape"),
+        (lambda a: {"mask": "brain"}, "mask is a str; an array is needed"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(ball, change, message):
+    arrays = {"magnitude": ball.series.magnitude, "phase": ball.series.phase, "mask": ball.mask}
+    changed = arrays | change(arrays)
+    with pytest.raises(qe.InputError, match=message):
+        qe.reconstruct_qsm(
+            changed["magnitude"], changed["phase"], ball.series.echo_times, ball.series.grid,
+            mask=changed["mask"], device="cpu",
+        )  # fmt: skip
+    if "mask" in change(arrays):
+        with pytest.raises(qe.InputError, match=message):
+            qe.invert_dipole(ball.total_field, changed["mask"], ball.series.grid, method="tkd", device="cpu")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, ">f4"])
+def test_the_type_of_a_mask_does_not_matter(ball, kind):
+    other = 255 * np.asfortranarray(ball.mask).astype(kind)
+    first, second = (
+        qe.invert_dipole(ball.total_field, mask, ball.series.grid, method="tkd", device="cpu")
+        for mask in (ball.mask > 0, other)
+    )
+    np.testing.assert_array_equal(first, second)

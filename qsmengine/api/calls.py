@@ -8,6 +8,7 @@ from typing import Any
 
 from qsmengine.backend.device import Device, device_of, resolve_device
 from qsmengine.data import Array
+from qsmengine.data.checks import check_mask, check_phase
 from qsmengine.grid import Grid
 from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.stages.object_size import sized_grid
@@ -32,6 +33,12 @@ def run_method(
     Default lengths follow the size of the object, as in :func:`qsmengine.stages.object_size.sized_grid`.
     """
     chosen = get_method(stage, method)
+    inputs = {
+        name: check_mask(name, value, grid) if name.endswith("mask") else value
+        for name, value in inputs.items()
+    }
+    if "phase" in inputs:
+        check_phase("phase", inputs["phase"])
     grid = sized_grid(grid, inputs, device=device)
     return chosen(inputs, grid, parse_params(chosen, params or {}), device=device)
 

@@ -10,6 +10,7 @@ import numpy as np
 from qsmengine.api.calls import device_for, given, run_method
 from qsmengine.backend.device import Device
 from qsmengine.data import Array, DwiSeries, GreSeries
+from qsmengine.data.checks import check_mask, check_phase
 from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
@@ -65,13 +66,16 @@ def reconstruct_qsm(
     Raises
     ------
     InputError
-        For arrays that do not fit, a missing field strength, an empty mask.
+        For arrays that do not fit, phase that is not in radians, a missing field strength, an empty mask, and a
+        mask with values between 0 and 1.
     UsageError
         For an invalid configuration.
     DeviceError
         If the device is absent or has too little memory.
     """
-    series = GreSeries(magnitude, phase, tuple(echo_times), grid)
+    series = GreSeries(magnitude, phase, tuple(np.ravel(echo_times)), grid)
+    check_phase("phase", phase)
+    mask = None if mask is None else check_mask("mask", mask, grid)
     return run_qsm(
         series, _config(config), device_for(device, phase), mask=mask, labels=labels, r2=r2, progress=progress
     )
@@ -116,6 +120,7 @@ def fit_tensor(
     series = DwiSeries(
         signal, np.asarray(b_values, dtype=np.float64), np.asarray(b_vectors, dtype=np.float64), grid
     )
+    mask = None if mask is None else check_mask("mask", mask, grid)
     config = load_config(overrides={"diffusion": {"method": method, "mask": None, **(params or {})}})
     if params and params.get("maximum_b") is not None:
         series = series.select(fitted_volumes(config, series.b_values, series.b_vectors).volumes)

@@ -58,7 +58,61 @@ def _in_seconds(times: tuple[float, ...]) -> str:
     return ""
 
 
+LARGEST_PHASE = 2.002 * np.pi
+"""Largest wrapped phase [rad], from -pi or from 0, with rounding."""
+
+
+def check_real(name: str, array: Any) -> None:
+    """Raise InputError, naming the argument, unless it is an array of real numbers without masked elements."""
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    if kind is None:
+        raise InputError(f"{name} is a {type(array).__name__}; an array is needed", field=name)
+    if kind == "c":
+        raise InputError(f"{name} is complex; its modulus (np.abs) or phase (np.angle) is needed", field=name)
+    if kind not in "fiub":
+        raise InputError(f"{name} has the type {array.dtype}; numbers are needed", field=name)
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InputError(f"{name} has masked elements, which would count: fill them", field=name)
+
+
+def check_phase(name: str, array: Array, source: Path | None = None) -> None:
+    """Raise InputError for a phase in other units than radians, or in whole numbers; NaN is not looked at."""
+    check_real(name, array)
+    if array.dtype.kind != "f":
+        raise InputError(f"whole numbers ({array.dtype}), not radians", field=name, source=source)
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    if max(-low, high) > LARGEST_PHASE:
+        raise InputError(
+            f"values span {low:g} .. {high:g}; radians, wrapped to -pi .. pi, are needed: np.angle(np.exp(1j * "
+            "phase)) wraps radians, `qsmengine qsm` recognises the units of stored phase",
+            source=source,
+            field=name,
+        )
+
+
+def check_mask(name: str, mask: Any, grid: Grid) -> Array:
+    """Return a mask (x, y, z) as bool, True where it is not 0.
+
+    Raises
+    ------
+    InputError
+        For another shape, values below 0 or between 0 and 1, which need a threshold, and values that are not
+        finite.
+    """
+    check_shape(name, mask, grid, 3)
+    if mask.dtype.kind == "b":
+        return mask  # type: ignore[no-any-return]
+    low, high = float(mask.min()), float(mask.max())
+    if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
+        raise InputError(f"{name} has values that are negative or not finite: give 0 and 1", field=name)
+    if mask.dtype.kind == "f" and bool(((mask > 0) & (mask < 1)).any()):
+        raise InputError(f"{name} has values between 0 and 1: choose a threshold, such as > 0.5", field=name)
+    inside: Array = mask != 0
+    return inside
+
+
 def check_shape(name: str, array: Array, grid: Grid, ndim: int) -> None:
-    """Raise InputError, naming the array, unless it has `ndim` axes, the first three those of the grid."""
+    """Raise InputError, naming the array, unless it is real and has `ndim` axes, the first three the grid's."""
+    check_real(name, array)
     if array.ndim != ndim or tuple(array.shape[:3]) != grid.shape:
         raise InputError(f"{name} has shape {tuple(array.shape)}, its grid has {grid.shape}", field="shape")

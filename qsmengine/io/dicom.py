@@ -20,6 +20,7 @@ _IDENTITY = re.compile(
     r"|StudyID|UID$|^(Acquisition|Study|Series|Content)Time$|Person|^BidsGuess$"
 )
 """Sidecar fields that identify the patient, staff, site or date."""
+_EVENED = re.compile(r"(.+)_Eq(?:_\d+)?")
 _PROGRESS = re.compile(r"Convert \d+ DICOM as .*")
 """Progress message of dcm2niix, which sometimes shares a line with a warning."""
 _TEXTS = ((4, 14), (14, 32), (148, 228), (228, 252), (328, 344))
@@ -28,12 +29,16 @@ _TEXTS = ((4, 14), (14, 32), (148, 228), (228, 252), (328, 344))
 
 @dataclass(frozen=True)
 class Converted:
-    """Image converted by dcm2niix: its file, the fields of its sidecar, and its gradient table if any."""
+    """Image converted by dcm2niix: its file, the fields of its sidecar, and its gradient table if any.
+
+    `uneven` states that its slices are not equidistant, which its NIfTI header cannot say.
+    """
 
     image: Path
     fields: Mapping[str, Any]
     bval: Path | None = None
     bvec: Path | None = None
+    uneven: bool = False
 
     @property
     def series_number(self) -> int:
@@ -80,7 +85,11 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
     said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if not images:
         raise InputError(f"no DICOM image converted: {said[-1] if said else 'no output'}", source=folder)
-    converted = [_collect(image) for image in images]
+    # dcm2niix writes a second, interpolated image next to one whose slices are not equidistant.
+    evened = {image: match[1] for image in images if (match := _EVENED.fullmatch(image.stem))}
+    converted = [
+        _collect(image, uneven=image.stem in evened.values()) for image in images if image not in evened
+    ]
     warned = (_PROGRESS.sub("", line) for line in said if line.lower().startswith(("warning", "error")))
     notes = [*divided, *(f"dcm2niix: {line}" for line in dict.fromkeys(warned))]
     if done.returncode:
@@ -88,11 +97,11 @@ def convert_dicom(folder: Path, scratch: Path) -> tuple[list[Converted], list[st
     return sorted(converted, key=lambda one: (one.series_number, one.image.name)), notes
 
 
-def _collect(image: Path) -> Converted:
+def _collect(image: Path, *, uneven: bool = False) -> Converted:
     sidecar, bval, bvec = (image.with_suffix(ending) for ending in (".json", ".bval", ".bvec"))
     fields = read_json(sidecar) if sidecar.is_file() else {}
     table = bval.is_file() and bvec.is_file()
-    return Converted(image, fields, bval if table else None, bvec if table else None)
+    return Converted(image, fields, bval if table else None, bvec if table else None, uneven)
 
 
 def without_identity(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from qsmengine.pipeline.run.execute import run_plan
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
+from qsmengine.sessions.stage_checks import check_values
+from qsmengine.stages.catalogue import INPUT_UNITS
 from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import methods_of
 
@@ -228,6 +230,8 @@ def _state(
         array, grid, _ = read_image(path)
         if grid.shape != mask.shape:
             raise InputError(f"has shape {grid.shape}, the mask has {mask.shape}", source=path, field="dim")
+        argument = _NAMES.get(name, name)
+        check_values(argument, INPUT_UNITS[argument], array, path, mask)
         if name in {"phase", "magnitude"}:
             array = array.reshape((*grid.shape, -1), order="F")
             if array.shape[3] != len(echo_times):

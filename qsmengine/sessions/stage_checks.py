@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmengine.data import Array
+from qsmengine.data.checks import check_phase
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io.sidecars import read_sidecar
 
@@ -23,8 +24,6 @@ _SPELLINGS = {
 }
 """Unit of an input -> its spellings in sidecars, in lower case."""
 FIELD_UNITS = ("ppm", "Hz")
-LARGEST_PHASE = 2.002 * np.pi
-"""Largest wrapped phase [rad], from -pi or from 0, with rounding."""
 LARGEST_PPM = 10.0
 """Median of a field or susceptibility [ppm], without its sign, that no tissue reaches; air is at 9."""
 SLOWEST = 0.2
@@ -86,13 +85,8 @@ def check_values(name: str, needed: str, array: Array, path: Path, mask: Array |
     if not known.size:
         return
     low, high = float(known.min()), float(known.max())
-    if name in {"phase", "cycled_phase"} and max(-low, high) > LARGEST_PHASE:
-        raise InputError(
-            f"values span {low:g} .. {high:g}, but {name} is needed in radians, wrapped to -pi .. pi; "
-            "`qsmengine qsm` recognises other units",
-            source=path,
-            field="Units",
-        )
+    if name in {"phase", "cycled_phase"}:
+        check_phase(name, known, path)
     if name == "magnitude" and np.count_nonzero(known < 0) > NEGATIVE * array.size:
         raise InputError(
             f"values span {low:g} .. {high:g}; a magnitude is not negative: is this the phase?", source=path

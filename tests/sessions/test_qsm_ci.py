@@ -211,3 +211,10 @@ def test_inversion_of_a_local_field_has_a_default_of_its_own(folder):
     named = run(folder, "dipole", "b", settings=short, methods=("weighted_tv",))
     other = run(folder, "dipole", "c", settings=("inversion=weak_harmonic", *short))
     assert default.read_bytes() == named.read_bytes() != other.read_bytes()
+
+
+def test_phase_in_units_of_a_scanner_is_refused(folder):
+    phase, grid, _ = read_image(folder / "phase.nii.gz")
+    write_image(folder / "phase.nii.gz", phase * np.float32(4096 / np.pi), grid)
+    with pytest.raises(InputError, match=r"phase.nii.gz: phase: values span .* radians, wrapped to -pi .. pi"):
+        run(folder, "field-mapping", "a")

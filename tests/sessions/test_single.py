@@ -207,7 +207,7 @@ def test_phase_in_units_of_a_scanner_and_exchanged_images_are_refused(files, rng
     given = {"phase": phase, "magnitude": magnitude, "echo_times": (0.004, 0.008)}
     assert stage_on(files, "unwrap", "romeo", "unwrapped", **given)
     for wrong, message in (
-        ({"phase": phase * 180 / np.pi}, r"phase.nii.gz: Units: values span .* wrapped to -pi .. pi"),
+        ({"phase": phase * 180 / np.pi}, r"phase.nii.gz: phase: values span .* wrapped to -pi .. pi"),
         ({"magnitude": phase}, r"magnitude.nii.gz: values span .* is this the phase"),
     ):
         with pytest.raises(InputError, match=message):

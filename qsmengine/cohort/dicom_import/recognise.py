@@ -50,6 +50,8 @@ def recognise(scan: Scan, others: Sequence[Scan]) -> Recognised | Unrecognised:
     Derived images are left out. Any other image belongs to the first modality that recognises it; modalities
     that work by exclusion are asked last. The reason for leaving an image out is the first one given.
     """
+    if scan.source.uneven:
+        return Unrecognised(scan, "its slices are not equidistant: some are missing or double; export it again")
     if derived := scan.image_type & _DERIVED:
         return Unrecognised(scan, f"derived image ({', '.join(sorted(derived))})")
     reasons = []

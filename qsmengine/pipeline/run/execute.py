@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from qsmengine.backend.device import Device
 from qsmengine.data import Array, check_not_empty
+from qsmengine.data.checks import check_mask, check_real
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.pipeline.run.frames import Frame, Frames, Maps
@@ -154,10 +155,12 @@ def _check_not_empty(mask: Array, step: PlanStep) -> None:
 
 
 def checked_mask(mask: Array, grid: Grid) -> Array:
-    """Return the mask; raise InputError if it is empty or its shape differs from the grid's."""
+    """Return the mask as bool; raise InputError if it is empty, of another shape, or needs a threshold."""
+    check_real("mask", mask)
     check_shape("mask", mask, grid)
-    check_not_empty(mask)
-    return mask
+    inside = check_mask("mask", mask, grid)
+    check_not_empty(inside)
+    return inside
 
 
 def check_shape(name: str, array: Array, grid: Grid) -> None:

@@ -291,3 +291,23 @@ def test_a_folder_may_be_named_like_an_option(study, bids, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     done = import_dicom(Path("-h"), bids, "01")
     assert sum(name.endswith(".nii.gz") for name in done.files) == 4
+
+
+@pytest.mark.parametrize("lost", ["one echo", "all"])
+def test_a_series_with_a_lost_slice_is_left_out(study, bids, lost):
+    study.gre(echo_times=(6.0, 14.0))
+    for number, path in enumerate(sorted(study.folder.rglob("*.dcm"))):
+        if number % 4 == 1 and (lost == "all" or number < 4):
+            path.unlink()
+    if lost == "all":
+        with pytest.raises(
+            InputError, match=r"no series recognised: series 1 .*: its slices are not equidistant"
+        ):
+            import_dicom(study.folder, bids, "01")
+        assert not bids.exists()
+        return
+    done = import_dicom(study.folder, bids, "01")
+    (reason,) = done.left_out
+    assert reason.startswith("series 1 (gre_qsm): its slices are not equidistant")
+    magnitudes = [name for name in done.files if "part-mag" in name and name.endswith(".json")]
+    assert [json.loads((bids / name).read_text())["EchoTime"] for name in magnitudes] == [0.014]
