@@ -16,7 +16,7 @@ from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.stats.labels.tables import LabelTable
-from qsmengine.stats.regions.measure import STATISTICS, region_table
+from qsmengine.stats.regions.measure import CORE, STATISTICS, region_table
 from qsmengine.stats.tables import Dictionary, write_table
 
 COLUMNS: Dictionary = {
@@ -92,6 +92,8 @@ def _of_segmentation(dictionary: Dictionary, segmentation: str) -> dict[str, Map
         name, statistic = split_column(column)
         if statistic in COUNTS:
             text = _WEIGHTED[statistic].format(name=name)
+        elif statistic in CORE:
+            continue
         else:
             part = "weighted by the part of each voxel in the region; n/a with fewer than 10 valid voxels"
             text = f"{STATISTICS[statistic].partition(' (')[0]} of {name}, {part}"
@@ -183,14 +185,15 @@ def _unknown_labels(labels: Array, table: LabelTable) -> list[str]:
 
 def _dictionary(table: pd.DataFrame, units: Mapping[str, str], path: str | Path) -> Dictionary:
     dictionary: dict[str, Mapping[str, Any]] = dict(COLUMNS)
+    known = STATISTICS | CORE
     for column in (str(c) for c in table.columns if c not in COLUMNS):
         name, statistic = split_column(column)
         if name not in units:
             raise InputError(f"no unit given for map {name!r}", source=path, field="units")
         dictionary[column] = {
-            "Description": f"{STATISTICS[statistic]} of {name}; n/a with fewer than 10 valid voxels"
+            "Description": f"{known[statistic]} of {name}; n/a with fewer than 10 valid voxels"
             if statistic not in COUNTS
-            else f"{STATISTICS[statistic]} of {name}",
+            else f"{known[statistic]} of {name}",
             "Units": COUNTS.get(statistic, units[name]),
         }
     return dictionary
@@ -198,7 +201,7 @@ def _dictionary(table: pd.DataFrame, units: Mapping[str, str], path: str | Path)
 
 def split_column(column: str) -> tuple[str, str]:
     """Split a column into map and statistic: "chi_n_valid" -> ("chi", "n_valid"); InputError if impossible."""
-    for statistic in STATISTICS:
+    for statistic in STATISTICS | CORE:
         if column.endswith(f"_{statistic}") and len(column) > len(statistic) + 1:
             return column[: -len(statistic) - 1], statistic
     raise InputError(f"column {column!r} is not MAP_STATISTIC", field=column)

@@ -37,6 +37,9 @@ STATISTICS = {
 }
 """Columns that each map adds to the table, as ``MAP_STATISTIC``, with their descriptions."""
 
+CORE = {"core": "Mean of the voxels that the region covers by nine tenths or more"}
+"""Column of weighted tables in addition: it holds less of the surroundings than the weighted mean."""
+
 KEYS = ("index", "region", "hemisphere", "abbreviation", "group")
 
 

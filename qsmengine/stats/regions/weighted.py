@@ -2,7 +2,8 @@
 
 With the fractions w of the voxels, the mean is sum(w x) / sum(w) and the standard deviation the root of
 sum(w (x - mean)^2) / (sum(w) - sum(w^2) / sum(w)). A percentile p is interpolated linearly where the fractions
-of the smaller values, and half of the voxel's own, make up p percent of the sum.
+of the smaller values, and half of the voxel's own, make up p percent of the sum. The mean contains the map's
+own partial volumes at the rim of a structure; the core, the plain mean of voxels with w >= 0.9, contains few.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ import pandas as pd
 
 from qsmengine.errors import InputError
 from qsmengine.stats.labels.tables import LabelTable
-from qsmengine.stats.regions.measure import MIN_VOXELS, PERCENTILES, STATISTICS, Floats, table_rows
+from qsmengine.stats.regions.measure import CORE, MIN_VOXELS, PERCENTILES, STATISTICS, Floats, table_rows
 
 HALF = 0.5
 """Fraction from which a voxel counts as one of the region."""
+
+
+INNER = 0.9
+"""Fraction from which a voxel belongs to the core."""
 
 
 class Covered(NamedTuple):
@@ -47,8 +52,8 @@ def weighted_region_table(
     """Return volume, reliability and weighted statistics of every structure.
 
     Rows and columns are those of :func:`qsmengine.stats.regions.measure.region_table`, with the columns
-    reliable (1 or 0) and reasons. Statistics are NaN unless each side has 10 valid voxels, the
-    fractions added.
+    reliable (1 or 0) and reasons, and ``MAP_core``. Statistics are NaN unless each side has 10 valid voxels,
+    the fractions added.
 
     Parameters
     ----------
@@ -100,7 +105,7 @@ def weighted_region_table(
 def _statistics(parts: Sequence[Covered | None]) -> dict[str, float]:
     """Return statistics over the union of the parts; NaN unless each has enough valid voxels."""
     there = [part for part in parts if part is not None]
-    result = dict.fromkeys(STATISTICS, float("nan"))
+    result = dict.fromkeys(STATISTICS | CORE, float("nan"))
     x = np.concatenate([part.signal for part in there] or [np.zeros(0)])
     w = np.concatenate([part.fractions for part in there] or [np.zeros(0)])
     valid = np.isfinite(x)
@@ -115,6 +120,9 @@ def _statistics(parts: Sequence[Covered | None]) -> dict[str, float]:
     spread = float((w * (x - mean) ** 2).sum() / (total - (w**2).sum() / total))
     most = x[w >= HALF] if (w >= HALF).any() else x
     result |= {"mean": mean, "sd": float(np.sqrt(spread)), "min": float(most.min()), "max": float(most.max())}
+    deep = [int((np.isfinite(part.signal) & (part.fractions >= INNER)).sum()) for part in there]
+    if min(deep) >= MIN_VOXELS:
+        result["core"] = float(x[w >= INNER].mean())
     return result | dict(zip(PERCENTILES, _percentiles(x, w), strict=True))
 
 

@@ -42,6 +42,15 @@ def test_parts_count_as_often_as_the_voxels_they_add_up_to():
     assert row["chi_median"] == pytest.approx(np.median(np.repeat(values, counts)), abs=0.1)
 
 
+def test_the_core_leaves_the_rim_out():
+    values, parts = np.r_[np.full(15, 2.0), np.full(30, 1.0)], np.r_[np.ones(15), np.full(30, 0.5)]
+    row = rows({LEFT: Covered(values, parts)}, {LEFT: BOTH[LEFT]})["left"]
+    assert (row["chi_core"], row["chi_mean"]) == (2.0, 1.5)
+    few = rows({LEFT: Covered(values[6:], parts[6:])}, {LEFT: BOTH[LEFT]})["left"]
+    assert np.isnan(few["chi_core"])
+    assert np.isfinite(few["chi_mean"])
+
+
 def test_undefined_voxels_count_for_the_coverage_alone():
     values = np.r_[np.full(20, 3.0), np.full(20, np.nan)]
     row = rows({LEFT: Covered(values, np.r_[np.ones(20), np.full(20, 0.5)])}, {LEFT: BOTH[LEFT]})["left"]
