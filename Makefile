@@ -44,9 +44,8 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
 
-test: $(VENV)/.installed-dev kernels
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory docs
+test: $(VENV)/.installed-dev $(VENV)/.installed-docs kernels
+	@$(MAKE) --no-print-directory -j $(JOBS) lint docs
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 	@$(MAKE) --no-print-directory gpu-standin
 

@@ -8,7 +8,6 @@ import time
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 import yaml
 from distributed import Security
@@ -29,6 +28,8 @@ PODS = {
 @pytest.mark.parametrize("release", ["1.29", "1.35"])
 @pytest.mark.parametrize("tree", OBJECTS, ids=lambda tree: f"{tree['kind']}-{tree['metadata']['name']}")
 def test_objects_fit_the_schemas_of_kubernetes(tree, release):
+    import kubernetes_validate  # 2 s, which every test process would spend when it collects
+
     kubernetes_validate.validate(tree, release, strict=True)
 
 
