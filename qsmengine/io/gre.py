@@ -226,21 +226,27 @@ def check_signal(
     parts = [("magnitude", magnitude, titles[0]), ("phase", phase, titles[1])]
     unknown = clear_unknown(parts, "echo", notes)
     zero_negative(magnitude, "magnitude", titles[0], notes)
-    for echo in range(magnitude.shape[3]):
+
+    def check(echo: int) -> list[str]:
         if not magnitude[..., echo].any():
             raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=titles[0])
         if not np.ptp(phase[..., echo]) > 0.0:
             raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=titles[1])
-        _note_clipped(magnitude[..., echo], echo + 1, titles[0], notes)
+        return _clipped_notes(magnitude[..., echo], echo + 1, titles[0])
+
+    for found in in_parallel(check, range(magnitude.shape[3])):
+        notes += found
     return unknown
 
 
-def _note_clipped(magnitude: Array, echo: int, source: str, notes: list[str]) -> None:
-    """Add a note if many voxels of an echo (x, y, z) share the largest value: receiver or file clipped it."""
+def _clipped_notes(magnitude: Array, echo: int, source: str) -> list[str]:
+    """Return a note if many voxels of an echo (x, y, z) share the largest value: it was clipped."""
     largest = magnitude.max()
     top, inside = np.count_nonzero(magnitude == largest), np.count_nonzero(magnitude > largest / 10)
-    if CLIPPED * inside < top < FLAT * inside:
-        notes.append(
-            f"{source}: {top} voxels ({100 * top / inside:.1f} % of the object) of echo {echo} have the "
-            f"largest magnitude, {largest:g}: clipped; relaxation and weights are wrong in them"
-        )
+    if not CLIPPED * inside < top < FLAT * inside:
+        return []
+    note = (
+        f"{source}: {top} voxels ({100 * top / inside:.1f} % of the object) of echo {echo} have the "
+        f"largest magnitude, {largest:g}: clipped; relaxation and weights are wrong in them"
+    )
+    return [note]
