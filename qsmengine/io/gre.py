@@ -18,6 +18,7 @@ from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.echo_order import check_order
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
 from qsmengine.io.in_parallel import in_parallel
+from qsmengine.io.mirrored_phase import check_mirrored_phase
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.orientation import check_orientation
 from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
@@ -84,8 +85,8 @@ def load_gre(
     ------
     InputError
         For a missing echo time or field strength, different grids, equal echo times, an unknown phase range, no
-        signal, an echo that is mirrored, given echo times in another order than the files, or more than 5 % of
-        the object unusable in an echo; the message names file and field.
+        signal, an echo or the phase that is mirrored, given echo times in another order than the files, or more
+        than 5 % of the object unusable in an echo; the message names file and field.
     UsageError
         For an invalid combination of parts.
     """
@@ -107,8 +108,9 @@ def load_gre(
         magnitudes, phases = _arrays(files, repetition, phase_units, phase_sign, notes)
         unknown = check_signal(magnitudes, phases, (files.groups[0].title, files.groups[-1].title), notes)
         correct_slices(magnitudes, phases, slice_alternation, notes)
+        names = files.echo_names(0), files.echo_names(-1)
+        check_mirrored_phase(magnitudes[..., 0], phases[..., 0], names[1])
         if len(files.echo_times) > 1:
-            names = files.echo_names(0), files.echo_names(-1)
             check_orientation(magnitudes, phases, *names)
             if echo_times is not None:
                 check_order(magnitudes, phases, *names)

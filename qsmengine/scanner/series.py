@@ -13,6 +13,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.gre import check_signal
 from qsmengine.io.header import ImageHeader
+from qsmengine.io.mirrored_phase import check_mirrored_phase
 from qsmengine.io.orientation import check_orientation
 from qsmengine.io.phase import PhaseFile, phase_to_radians
 from qsmengine.io.slices import correct_slices
@@ -98,8 +99,9 @@ class Collection:
         phase = _stacked(phases)
         unknown = check_signal(magnitudes, phase, ("magnitude", "phase"), notes)
         correct_slices(magnitudes, phase, options.slice_alternation, notes)
+        names = [[f"{part} of echo {echo + 1}" for echo in echoes] for part in PARTS.values()]
+        check_mirrored_phase(magnitudes[..., 0], phase[..., 0], names[1])
         if len(echoes) > 1:
-            names = [[f"{part} of echo {echo + 1}" for echo in echoes] for part in PARTS.values()]
             check_orientation(magnitudes, phase, *names)
         series = GreSeries(magnitudes, phase, facts.echo_times, grid, unknown)
         return Received(series, tuple(notes), tuple(image for _, image in first), self._last_series)
