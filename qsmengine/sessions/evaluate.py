@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qsmengine.data import Array
+from qsmengine.errors import shorten
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import read_image
@@ -26,7 +27,7 @@ def evaluate_files(
 ) -> Evaluation:
     """Score one map against the truth on the mask's grid (see :mod:`qsmengine.stages.metrics`).
 
-    Notes on the mask are appended to `notes`.
+    Notes on the mask, and on labels that no voxel has, are appended to `notes`.
 
     Maps are assumed to be in [ppm]; if their sidecar states [Hz], they are converted with its field strength.
 
@@ -40,6 +41,13 @@ def evaluate_files(
         notes += found
     e, t = (_read_map(path, name, grid) for path, name in ((estimate, "estimate"), (truth, "truth")))
     regions = None if labels is None else _read_on(labels, grid, np.int32)
+    if notes is not None and regions is not None:
+        absent = sorted(set(dgm_labels) - set(np.unique(regions).tolist()))
+        if absent:
+            listed = shorten([str(label) for label in absent])
+            notes.append(
+                f"{labels}: no voxel is labelled {listed}: not part of dgm_slope, which needs two regions"
+            )
     volume = float(np.prod(grid.voxel_size))
     return evaluate(e, t, inside, volume, labels=regions, dgm_labels=dgm_labels)
 

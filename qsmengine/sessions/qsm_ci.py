@@ -6,7 +6,7 @@ from params.json, not from the images' headers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import methods_of
 
 MAPPING = ("phase_offset", "unwrap", "field")
+PARALLEL = 0.996
+"""Cosine of the angle, 5 degrees, by which two directions of B0 may differ without a note."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def run_qsm_ci(
     config = _config(request, span)
     mask, mask_grid, notes = read_mask(folder / "mask.nii.gz")
     grid, echo_times = read_params(folder / "params.json", mask_grid, needs_echoes="field" in span.sections)
+    notes = [*notes, *_differences(grid, mask_grid, folder)]
     state = _state(span, folder, mask, echo_times, device)
     if config.input.object_size is not None:
         grid = grid.replace(length_scale=config.input.object_size)
@@ -117,6 +120,23 @@ def run_qsm_ci(
     with staged(request.outputs) as out:
         write_image(out / target, np.where(np.isfinite(array), array, np.float32(0)), mask_grid)
     return request.outputs / target, (*notes, *result.notes)
+
+
+def _differences(grid: Grid, mask_grid: Grid, folder: Path) -> list[str]:
+    """Return notes on params.json, which is used, where it differs from the header of the mask."""
+    found = []
+    if not np.allclose(grid.voxel_size, mask_grid.voxel_size, rtol=0.01):
+        found.append(("voxel_size", grid.voxel_size, mask_grid.voxel_size))
+    if abs(float(np.dot(grid.b0_direction, mask_grid.b0_direction))) < PARALLEL:
+        found.append(("B0_dir", grid.b0_direction, mask_grid.b0_direction))
+    return [
+        f"{folder / 'params.json'}: {name}: {_listed(used)} is used, though mask.nii.gz has {_listed(own)}"
+        for name, used, own in found
+    ]
+
+
+def _listed(values: Sequence[float]) -> str:
+    return f"({', '.join(f'{value:.4g}' for value in values)})"
 
 
 def read_params(path: Path, mask_grid: Grid, *, needs_echoes: bool) -> tuple[Grid, tuple[float, ...]]:

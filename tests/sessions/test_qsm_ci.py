@@ -109,6 +109,22 @@ def test_voxel_size_and_b0_come_from_params(folder):
 
 
 @pytest.mark.parametrize(
+    ("change", "notes"),
+    [
+        ({}, []),
+        ({"B0_dir": [0, 0, -1]}, []),
+        ({"B0_dir": [0, 1, 1]}, ["B0_dir: (0, 0.7071, 0.7071) is used, though mask.nii.gz has (0, 0, 1)"]),
+        ({"voxel_size": [2, 2, 3]}, ["voxel_size: (2, 2, 3) is used, though mask.nii.gz has (2, 2, 2)"]),
+    ],
+)
+def test_params_that_differ_from_the_header_are_noted(folder, change, notes):
+    path = folder / "params.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    _, found = run_qsm_ci(CiRequest("bfr+dipole", folder, folder.parent / "a", settings=SETTINGS), cpu())
+    assert [note for note in found if "is used" in note] == [f"{path}: {note}" for note in notes]
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"B0": None}, "params.json: B0: missing"),

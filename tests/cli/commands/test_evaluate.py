@@ -53,6 +53,12 @@ def test_text_names_every_score(case, capsys):
         assert word in out
 
 
+def test_labels_that_no_voxel_has_are_said(case, capsys):
+    _, argv, _ = case
+    assert main([*argv, "--dgm-labels", "1,2,77,78"]) == 0
+    assert "labels.nii.gz: no voxel is labelled 77, 78: not part of dgm_slope" in capsys.readouterr().err
+
+
 def test_a_field_in_hz_is_converted(case, capsys):
     images, argv, folder = case
     expected = scores(argv, capsys)
