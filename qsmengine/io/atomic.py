@@ -50,8 +50,8 @@ def write_atomic(
     Raises
     ------
     OSError
-        From the file system, or if the bytes read back differ. The temporary file is then deleted and an
-        existing file at `path` is left untouched.
+        From the file system, with a file name, or if the bytes read back differ. The temporary file is then
+        deleted and an existing file at `path` is left untouched.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +62,11 @@ def write_atomic(
         if check is not None:
             check(temporary)
         os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # an error in an open file, such as a full disk, names none
         raise
     if durable and not is_owned(path):  # whoever moves it from there calls sync_folders
         sync_folders({path.parent})

@@ -51,7 +51,7 @@ class _Agreement(NamedTuple):
     """Sum of l q over each block (block,), and the number of voxels inside the head."""
 
     total: Array
-    count: Array
+    voxels: Array
 
 
 def check_mirrored_phase(magnitude: Array, phase: Array, names: Sequence[str]) -> None:
@@ -121,7 +121,8 @@ def _mirrored(found: _Details) -> tuple[int, ...]:
     """Return the array axes along which the phase is mirrored, () if none is evident."""
     stored = _agreement(found, ())
     nothing = stored._replace(total=np.zeros_like(stored.total))
-    best, most = (), EVIDENT
+    best: tuple[int, ...] = ()
+    most = EVIDENT
     for axes in _mirrors(found.dark.shape):
         agreed = _agreement(found, axes)
         errors = min(_errors(agreed, stored), _errors(agreed, nothing))
@@ -154,12 +155,12 @@ def _blocks(image: Array) -> Array:
 
 def _errors(first: _Agreement, second: _Agreement) -> float:
     """Return the mean difference of two agreements over the blocks, in standard errors; 0 for too few."""
-    both = np.minimum(first.count, second.count)
+    both = np.minimum(first.voxels, second.voxels)
     used = both > 0
     if used.sum() < FEWEST:
         return 0.0
     weight = both[used] / both[used].sum()
-    difference = (first.total[used] / first.count[used]) - (second.total[used] / second.count[used])
+    difference = (first.total[used] / first.voxels[used]) - (second.total[used] / second.voxels[used])
     mean = float((weight * difference).sum())
     error = float(np.sqrt((weight**2 * (difference - mean) ** 2).sum()))
     return mean / error if error > 0 else 0.0

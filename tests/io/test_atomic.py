@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from qsmengine.errors import describe
 from qsmengine.grid import Grid
 from qsmengine.io import write_atomic, write_image, write_json, write_text, write_together
 
@@ -28,6 +29,13 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypa
         write_image(target, np.ones(GRID.shape), GRID)
     assert [path.name for path in tmp_path.iterdir()] == (["map.nii.gz"] if existed else [])
     assert not existed or target.read_bytes() == before
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomic(tmp_path / "map.nii", [b"1"])
+    assert describe(caught.value)[0] == f"{tmp_path / 'map.nii'}: No space left on device"
 
 
 def test_an_interrupt_while_bytes_are_produced_leaves_nothing(tmp_path):
