@@ -128,7 +128,7 @@ def label_fractions(
     numbers
         Labels, in the order of the result.
     """
-    lookup = np.full(int(labels.max()) + 1, len(numbers), np.int64)
+    lookup = np.full(max([int(labels.max()), *numbers]) + 1, len(numbers), np.int64)
     lookup[np.asarray(numbers, dtype=np.int64)] = np.arange(len(numbers))
     index = lookup[np.maximum(labels, 0)]
     out = np.zeros((*target.shape, len(numbers) + 1), np.float32)

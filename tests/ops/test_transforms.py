@@ -64,6 +64,13 @@ def test_labels_that_are_not_asked_for_and_the_outside_have_no_fraction():
     assert label_fractions(labels, grid, grid, Transform(np.eye(4)), (2,))[:3].min() == 1
 
 
+def test_labels_that_no_voxel_has_have_no_fraction():
+    grid = Grid((4, 4, 4), np.eye(4))
+    found = label_fractions(np.full(grid.shape, 3, np.int32), grid, grid, Transform(np.eye(4)), (3, 54))
+    assert found[..., 0].min() == 1
+    assert not found[..., 1].any()
+
+
 def test_matrices_of_itk_are_read_as_written(tmp_path, rng):
     matrix = motion((3.0, 4.0, 5.0), (1.0, 2.0, 3.0)) @ np.diag([1.2, 0.8, 1.1, 1.0])
     write_matrix(tmp_path / "a.txt", matrix)
