@@ -33,6 +33,9 @@ from qsmengine.stages.relaxometry.apparent_rate import RATES, ApparentRate
 BINS, SMOOTHING = 256, 1.0
 """Bins of the histogram, and standard deviation of its Gaussian [bins]."""
 TINY = 1e-12
+LARGEST = 1.0
+"""Largest coefficient of ln B1, without its sign, which no B1 reaches. Far beyond, all values fall into the two
+outer bins of the histogram, whose entropy is small."""
 
 
 class EntropyParams(Params):
@@ -71,6 +74,7 @@ def minimum_entropy(r1: Array, mask: Array, grid: Grid, params: EntropyParams, *
     with threadpool_limits(1, user_api="blas"):
         found = minimize(
             entropy, start, args=(rate.logarithm, rate.columns), jac=True, method="L-BFGS-B",
+            bounds=[(-LARGEST, LARGEST)] * len(start),
             options={"maxiter": params.iterations, "ftol": 1e-9, "gtol": 1e-7},
         )  # fmt: skip
     return rate.b1(found.x, params.mean)
