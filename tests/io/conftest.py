@@ -10,6 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from qsmengine.demo_data import demo_path
+from qsmengine.io import load_gre
+
 TEST_DATA = Path(__file__).parent.parent / "data"
 AFFINE = np.array([[-1.5, 0, 0, 20], [0, 1.5, 0, -30], [0, 0, 2.0, 5], [0, 0, 0, 1.0]])
 
@@ -54,3 +57,12 @@ def save(tmp_path):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240611)
+
+
+@pytest.fixture(scope="session")
+def real_echoes():
+    """Magnitude and phase (x, y, z, echo) of a real head."""
+    folder = demo_path("philips-gre-2echo-brain")
+    names = [[folder / f"echo-{echo}_{part}.nii.gz" for echo in (1, 2)] for part in ("mag", "phase")]
+    series = load_gre(*names).series
+    return series.magnitude, series.phase

@@ -8,21 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from qsmengine.demo_data import demo_path
 from qsmengine.errors import InputError
 from qsmengine.io import load_gre
 from qsmengine.io.mirrored_phase import check_mirrored_phase
 from qsmengine.phantom import virtual_head
 
 AXES = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
-
-
-@pytest.fixture(scope="module")
-def real():
-    folder = demo_path("philips-gre-2echo-brain")
-    names = [[folder / f"echo-{echo}_{part}.nii.gz" for echo in (1, 2)] for part in ("mag", "phase")]
-    series = load_gre(*names).series
-    return series.magnitude, series.phase
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +24,8 @@ def head():
 
 @pytest.mark.parametrize("echo", [0, 1])
 @pytest.mark.parametrize("axes", AXES)
-def test_mirrored_phase_of_a_real_head_is_refused_and_named(real, axes, echo):
-    magnitude, phase = (image[..., echo] for image in real)
+def test_mirrored_phase_of_a_real_head_is_refused_and_named(real_echoes, axes, echo):
+    magnitude, phase = (image[..., echo] for image in real_echoes)
     with pytest.raises(InputError, match=rf"^p: affine: the phase is mirrored along {'xyz'[axes[0]]}"):
         check_mirrored_phase(magnitude, np.flip(phase, axes), ["p", "p"])
 
@@ -46,15 +37,15 @@ def test_mirrored_phase_of_a_drawn_head_is_refused(head, axes):
         check_mirrored_phase(magnitude, np.flip(phase, axes), ["p"])
 
 
-def test_heads_as_stored_and_heads_mirrored_as_a_whole_pass(real, head):
-    for magnitude, phase in (real, head):
+def test_heads_as_stored_and_heads_mirrored_as_a_whole_pass(real_echoes, head):
+    for magnitude, phase in (real_echoes, head):
         for echo in range(magnitude.shape[3]):
             check_mirrored_phase(magnitude[..., echo], phase[..., echo], ["p"])
             check_mirrored_phase(magnitude[:, ::-1, :, echo], phase[:, ::-1, :, echo], ["p"])
 
 
-def test_phase_of_the_other_sign_and_with_another_offset_passes(real):
-    check_mirrored_phase(real[0][..., 0], 1.0 - real[1][..., 0], ["p"])
+def test_phase_of_the_other_sign_and_with_another_offset_passes(real_echoes):
+    check_mirrored_phase(real_echoes[0][..., 0], 1.0 - real_echoes[1][..., 0], ["p"])
 
 
 @pytest.mark.parametrize("shape", [(40, 44, 36), (5, 6, 1), (1, 1, 1)])

@@ -5,21 +5,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from qsmengine.demo_data import demo_path
 from qsmengine.errors import InputError
 from qsmengine.io import load_gre
 from qsmengine.io.orientation import check_orientation, smoothed
 from qsmengine.phantom import virtual_head
 
 PARTS = ("magnitude", "phase")
-
-
-@pytest.fixture(scope="module")
-def real():
-    folder = demo_path("philips-gre-2echo-brain")
-    names = [[folder / f"echo-{echo}_{part}.nii.gz" for echo in (1, 2)] for part in ("mag", "phase")]
-    series = load_gre(*names).series
-    return series.magnitude, series.phase
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +40,15 @@ def test_one_mirrored_echo_is_refused_and_its_file_named(head, part, echo, axes)
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_with_two_real_echoes_both_files_are_named(real, part):
+def test_with_two_real_echoes_both_files_are_named(real_echoes, part):
     with pytest.raises(
         InputError, match=rf"^{PARTS[part]}-1, {PARTS[part]}-2: .*echoes 1 and 2 are mirror images"
     ):
-        check(*mirrored(real, part, 1, (0,)))
+        check(*mirrored(real_echoes, part, 1, (0,)))
 
 
-def test_echoes_in_one_orientation_pass(real, head):
-    check(*real)
+def test_echoes_in_one_orientation_pass(real_echoes, head):
+    check(*real_echoes)
     check(*head)
     check(*(array[:, :, 30:31] for array in head))
     check(*(array[..., :1] for array in head))
