@@ -44,7 +44,7 @@ def test_structures_get_their_volume_and_only_white_matter_and_cortex_give_or_ta
 @pytest.mark.slow
 def test_truth_and_maps_of_a_participant_are_what_was_asked_for():
     asked = controls(chi_thalamus=22.3, MD_thalamus=1.05, FA_caudate=0.30, volume_putamen=12.0)
-    found = raw._measure(asked, raw.RawSettings(voxel_size=3.0), 3, "cpu")
+    found = raw._measure(asked, 3, raw.RawSettings(voxel_size=3.0), "cpu")
     truth, measured = found["truth"], found["measured"]
     # 30 ppb were asked for. Voxels of the rim are partly those of neighbours and of the ventricles; the mean of
     # the brain, which is taken off, is some ppb below 0.
@@ -95,7 +95,7 @@ def quick(monkeypatch):
     """Measurement without signals: truth as drawn, chi 2 ppb high."""
     made = []
 
-    def measure(row, settings, number, device):
+    def measure(row, number, settings, device):
         made.append(number)
         truth = {k: None if pd.isna(row[k]) else row[k] for k in MEASURED}
         measured = {k: v if v is None or not k.startswith("chi") else v + 2.0 for k, v in truth.items()}

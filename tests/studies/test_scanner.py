@@ -247,6 +247,17 @@ def test_the_whole_cohort_goes_to_the_models(tmp_path, quick, monkeypatch):
     assert "as from a scanner: 118 virtual heads (seed 5" in seen["summary"]
 
 
+def test_the_command_gives_its_workers_to_the_run(tmp_path, quick, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        scanner, "run_cohort", lambda _, settings, __: seen.append(settings) or CohortOutcome({}, 0)
+    )
+    argv = ["reproduce", "pontillo2019", str(tmp_path), "--per-group", "2", "--device", "cpu", "--quiet"]
+    assert main([*argv, "--level", "scanner", "--workers", "0", "--threads", "1"]) == 1
+    assert (seen[0].workers, seen[0].threads) == (0, 1)
+    assert main([*argv[:3], "--workers", "2", "--quiet"]) == 2
+
+
 def test_the_command_says_what_is_missing_and_ends_with_the_reasons(tmp_path, quick, monkeypatch, capsys):
     argv = ["reproduce", "pontillo2019", str(tmp_path / "out"), "--level", "scanner", "--per-group", "2"]
     assert main([*argv, "--device", "cpu", "--quiet"]) == 1

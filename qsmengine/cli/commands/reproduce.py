@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol, TypeAlias
 
 import typer
 
@@ -28,6 +28,12 @@ class Level(StrEnum):
     table = "table"
     raw = "raw"
     scanner = "scanner"
+
+
+_Asked: TypeAlias = tuple[int, int | None, float]
+"""Seed, participants per group, voxel size."""
+_Places: TypeAlias = tuple[str, int | None, int | None]
+"""Device, threads, workers."""
 
 
 class _Made(Protocol):
@@ -74,6 +80,16 @@ def reproduce(
             callback=bounds.bounded(1, 4),
         ),
     ] = 2.0,
+    workers: Annotated[
+        int | None,
+        Option(
+            "--workers",
+            help="levels raw and scanner: processes, one participant each at a time; 0: none; default: none, "
+            "but those of run for its steps",
+            metavar="N",
+            callback=bounds.bounded(*bounds.WORKERS),
+        ),
+    ] = None,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     force: shared.Force = False,
@@ -86,16 +102,13 @@ def reproduce(
 
     reporter = Reporter(verbose=verbose, quiet=quiet, log_json=log_json)
     if level is not Level.table:
-        from qsmengine.cli.options.devices import choose_device
-
         if study is not Study.pontillo2019 or seeds != 1:
             raise UsageError(f"--level {level.value} is available for pontillo2019 with one cohort (--seeds 1)")
-        if level is Level.scanner:
-            choose_device(device, threads, reporter, launch=False)
-            _scanner(out, seed, per_group, voxel_size, device, threads, reporter, force=force)
-            return
-        _raw(out, seed, per_group, voxel_size, choose_device(device, threads, reporter), reporter, force=force)
+        start = _scanner if level is Level.scanner else _raw
+        start(out, (seed, per_group, voxel_size), (device, threads, workers), reporter, force=force)
         return
+    if workers is not None:
+        raise UsageError("--workers is for --level raw and scanner; a cohort of regional values takes seconds")
     names = _outputs(study)
     check_output(out, map(Path, names), [], force=force)
     reporter.detail(f"{study.value}, level {level.value}, {seeds} cohorts from seed {seed}")
@@ -138,20 +151,18 @@ def _say(made: _Made, page: Path, reporter: Reporter) -> None:
     reporter.say(str(page), file=str(page))
 
 
-def _raw(
-    out: Path,
-    seed: int,
-    per_group: int | None,
-    voxel_size: float,
-    device: Any,
-    reporter: Reporter,
-    *,
-    force: bool,
-) -> None:
+def _raw(out: Path, asked: _Asked, places: _Places, reporter: Reporter, *, force: bool) -> None:
     """Reproduce from raw signals, reusing participants that are already in the folder."""
+    from qsmengine.backend.device import available_threads
+    from qsmengine.cli.options.devices import choose_device
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.studies.pontillo2019.raw import OUTPUTS, WHOLE_OUTPUTS, RawSettings, reproduce_raw
 
+    (seed, per_group, voxel_size), (device, threads, workers) = asked, places
+    processes = max(1, workers or 1)
+    if processes > 1:
+        threads = threads or max(1, available_threads() // processes)
+    where = choose_device(device, threads, reporter, launch=processes == 1)
     names = (*OUTPUTS, *(WHOLE_OUTPUTS if per_group is None else ()))
     check_output(out, [Path(name) for name in names], [], force=force)
 
@@ -162,30 +173,24 @@ def _raw(
         out,
         RawSettings(seed=seed, voxel_size=voxel_size),
         per_group=per_group,
-        device=device,
+        device=where,
+        workers=processes,
         on_participant=on_participant,
     )
     _say(made, out / names[-1 if per_group is None else 0], reporter)
 
 
-def _scanner(
-    out: Path,
-    seed: int,
-    per_group: int | None,
-    voxel_size: float,
-    device: str,
-    threads: int | None,
-    reporter: Reporter,
-    *,
-    force: bool,
-) -> None:
+def _scanner(out: Path, asked: _Asked, places: _Places, reporter: Reporter, *, force: bool) -> None:
     """Reproduce from raw images of every modality; drawn participants and finished steps are reused."""
     from qsmengine.cli.display.cohort import CohortView
+    from qsmengine.cli.options.devices import choose_device
     from qsmengine.cohort.settings import RunSettings
     from qsmengine.pipeline.outputs.staging import check_output
     from qsmengine.studies.pontillo2019.raw import WHOLE_OUTPUTS, RawSettings
     from qsmengine.studies.pontillo2019.scanner import OUTPUTS, reproduce_scanner
 
+    (seed, per_group, voxel_size), (device, threads, workers) = asked, places
+    choose_device(device, threads, reporter, launch=False)
     names = (*OUTPUTS, *(WHOLE_OUTPUTS if per_group is None else ()))
     check_output(out, [Path(name) for name in names], [], force=force)
 
@@ -198,7 +203,7 @@ def _scanner(
             out,
             RawSettings(seed=seed, voxel_size=voxel_size),
             per_group=per_group,
-            run=RunSettings(device=device, threads=threads),
+            run=RunSettings(workers=workers, device=device, threads=threads),
             on_participant=on_participant,
             on_event=view.on_event,
         )

@@ -7,10 +7,10 @@ brain, as in the reconstruction. The bias is therefore that of the reconstructio
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from qsmengine.api.reconstruct import fit_tensor, reconstruct_qsm
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.backend.sources import sources_hash
 from qsmengine.data import Array
-from qsmengine.io.atomic import write_json
 from qsmengine.phantom.tissue import tissue_table
 from qsmengine.stats.tables import write_table
 from qsmengine.studies.pontillo2019.bias import BIAS, FLOW, MEASURED, bias_table, described
@@ -30,6 +29,7 @@ from qsmengine.studies.pontillo2019.cells import Fitted, compare_cells
 from qsmengine.studies.pontillo2019.cohort import draw_cohort
 from qsmengine.studies.pontillo2019.models import fit_study
 from qsmengine.studies.pontillo2019.page import PAGE_OUTPUTS, write_page
+from qsmengine.studies.pontillo2019.participants import OnParticipant, each_participant
 from qsmengine.studies.pontillo2019.published import STRUCTURES
 from qsmengine.studies.pontillo2019.raw_head import RawParticipant, control_mean, native_counts, raw_participant
 from qsmengine.studies.pontillo2019.raw_perfusion import RawPerfusion, measured_perfusion
@@ -82,7 +82,8 @@ def reproduce_raw(
     *,
     per_group: int | None = None,
     device: Device | str = "cpu",
-    on_participant: Callable[[int, int, bool], None] | None = None,
+    workers: int = 1,
+    on_participant: OnParticipant | None = None,
 ) -> RawReproduction:
     """Simulate, reconstruct and measure the cohort; write `OUTPUTS`, for the whole cohort also `WHOLE_OUTPUTS`.
 
@@ -96,27 +97,28 @@ def reproduce_raw(
         Number of participants from each of HC, RRMS and PMS; None: all, as the models need.
     device
         Device of the reconstruction.
+    workers
+        Number of processes, each with one participant at a time and the threads of `device`; up to 1: this one.
     on_participant
         Called with (number done, total, whether reused).
+
+    Raises
+    ------
+    DeviceError
+        If a process died; the next call continues.
     """
     folder = Path(out)
     drawn = draw_cohort(settings.seed)
     if per_group is not None:
         drawn = drawn.groupby("group", sort=False).head(per_group).reset_index(drop=True)
-    truth, measured = drawn.copy(), drawn.copy()
-    for i, row in enumerate(drawn.to_dict("records")):
-        path = folder / "subjects" / f"{row['participant_id']}.json"
-        found = earlier(path, settings)
-        known = found is not None
-        if found is None:
-            number = int(str(row["participant_id"]).removeprefix("sub-"))
-            found = _measure({str(k): v for k, v in row.items()}, settings, number, device)
-            write_json(path, {"settings": settings.model_dump(), **found})
-        for name in (*MEASURED, *FLOW):
-            truth.loc[i, name] = _value(found["truth"].get(name))
-            measured.loc[i, name] = _value(found["measured"].get(name))
-        if on_participant is not None:
-            on_participant(i + 1, len(drawn), known)
+    made = each_participant(
+        drawn, settings, folder, partial(_measure, settings=settings, device=device), workers=workers,
+        on_participant=on_participant,
+    )  # fmt: skip
+    truth, measured = (
+        drawn.assign(**{n: [_value(p[kind].get(n)) for p in made] for n in (*MEASURED, *FLOW)})
+        for kind in ("truth", "measured")
+    )
     bias = bias_table(truth, measured)
     write_table(bias, folder / "bias.tsv", BIAS)
     if per_group is not None:
@@ -135,17 +137,8 @@ def whole_cohort(folder: Path, measured: pd.DataFrame, summary: str) -> tuple[st
     return tuple(made.lines())
 
 
-def earlier(path: Path, settings: RawSettings) -> dict[str, Any] | None:
-    """Return what is known of a participant; None without a file that was written with these settings."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return content if content.get("settings") == settings.model_dump() else None
-
-
 def _measure(
-    row: Mapping[str, Any], settings: RawSettings, number: int, device: Device | str
+    row: Mapping[str, Any], number: int, settings: RawSettings, device: Device | str
 ) -> dict[str, dict[str, float | None]]:
     """Reconstruct one participant; return regional truth and measurement in the units of the paper."""
     person = raw_participant(

@@ -90,13 +90,8 @@ def imaged(
 ) -> RawParticipant:
     """Simulate the images of a head made from a bundled one; `values` as for :func:`raw_participant`."""
     texture, diffusion = np.random.SeedSequence([2019, seed]).spawn(2)
-    fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=np.random.default_rng(texture))
-    chi = fine.chi.copy()
-    for structure in STRUCTURES:
-        shift = 1e-3 * (values[f"chi_{structure}"] - control_mean(f"chi_{structure}"))
-        chi[_inside(head, structure)] += np.float32(shift)
-    fine = replace(fine, chi=chi)
-    scan = _scanned(anatomy_of(head, fine, FIELD_STRENGTH, head.grid.voxel_size), voxel_size)
+    anatomy = participant_anatomy(head, values, texture)
+    fine, scan = anatomy.fine, _scanned(anatomy, voxel_size)
     gre = scan.series(ECHO_TIMES, snr, (2019, seed, 2))
     names = np.array([STRUCTURES.index(r.name) + 1 if r.name in STRUCTURES else 0 for r in head.regions])
     majority = scan.sampler.resampler.majority(head.index)
@@ -113,6 +108,18 @@ def imaged(
     volumes = {s: float(_inside(head, s).sum() / _inside(bundled, s).sum()) for s in STRUCTURES}
     labels = names[majority].astype(np.int16)
     return RawParticipant(gre, dwi, labels, scan.mask, truth, volumes, perfusion, scan.anatomy)
+
+
+def participant_anatomy(
+    head: HeadIndex, values: Mapping[str, float], texture: np.random.SeedSequence
+) -> Anatomy:
+    """Return labels and tissue of a head on its own grid, with the susceptibilities of `values`."""
+    fine = tissue_maps(head, FIELD_STRENGTH, texture=0.05, rng=np.random.default_rng(texture))
+    chi = fine.chi.copy()
+    for structure in STRUCTURES:
+        shift = 1e-3 * (values[f"chi_{structure}"] - control_mean(f"chi_{structure}"))
+        chi[_inside(head, structure)] += np.float32(shift)
+    return anatomy_of(head, replace(fine, chi=chi), FIELD_STRENGTH, head.grid.voxel_size)
 
 
 def _scanned(anatomy: Anatomy, voxel_size: float) -> Scan:

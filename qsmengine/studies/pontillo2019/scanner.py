@@ -9,8 +9,9 @@ dataset elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ from qsmengine.cohort.plan.model import SessionRecord, reasons_of
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.errors import DeviceError
-from qsmengine.io.atomic import write_json
 from qsmengine.ops.registration import MISSING, available
 from qsmengine.phantom.labels import load_head_index
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stats.tables import Dictionary, write_table
 from qsmengine.studies.pontillo2019.bias import BIAS, MEASURED, bias_table, described
 from qsmengine.studies.pontillo2019.cohort import draw_cohort
-from qsmengine.studies.pontillo2019.raw import RawReproduction, RawSettings, earlier, whole_cohort
+from qsmengine.studies.pontillo2019.participants import OnParticipant, each_participant
+from qsmengine.studies.pontillo2019.raw import RawReproduction, RawSettings, whole_cohort
 from qsmengine.studies.pontillo2019.scanner_head import BRAIN, HEAD, draw_participant
 from qsmengine.studies.pontillo2019.scanner_values import SCALING, measured_values, on_scale_of_paper
 
@@ -77,7 +78,7 @@ def reproduce_scanner(
     *,
     per_group: int | None = None,
     run: RunSettings | None = None,
-    on_participant: Callable[[int, int, bool], None] | None = None,
+    on_participant: OnParticipant | None = None,
     on_event: OnEvent | None = None,
 ) -> ScannerReproduction:
     """Draw the raw images of the cohort, process them, and compare the values with the truth.
@@ -93,7 +94,7 @@ def reproduce_scanner(
     per_group
         Number of participants from each of HC, RRMS and PMS; None: all, as the models need.
     run
-        Workers and device of the run.
+        Workers and device of the run. As many processes draw participants; None: this one.
     on_participant
         Called with (number drawn, total, whether drawn before).
     on_event
@@ -102,7 +103,7 @@ def reproduce_scanner(
     Raises
     ------
     DeviceError
-        If the package antspyx, which registers the images, is not installed.
+        If the package antspyx, which registers the images, is not installed, or a process died that drew.
     KeyboardInterrupt
         If a signal stopped the run; the next call continues.
     """
@@ -111,16 +112,20 @@ def reproduce_scanner(
     folder, drawn = Path(out), draw_cohort(settings.seed)
     if per_group is not None:
         drawn = drawn.groupby("group", sort=False).head(per_group).reset_index(drop=True)
-    truths = _drawn(drawn, settings, folder, on_participant)
+    run, root = run or RunSettings(), folder / RAW
+    made = each_participant(
+        drawn, settings, folder, partial(_draw, settings=settings, root=root), workers=run.workers or 1,
+        intact=lambda key: (root / key).is_dir(), on_participant=on_participant,
+    )  # fmt: skip
     keys = [str(name) for name in drawn["participant_id"]]
-    plan = plan_cohort(folder / RAW, folder / MAPS, load_config(), participants=keys)
-    if run_cohort(plan, run or RunSettings(), on_event).interrupted:
+    plan = plan_cohort(root, folder / MAPS, load_config(), participants=keys)
+    if run_cohort(plan, run, on_event).interrupted:
         raise KeyboardInterrupt
     values = [
         measured_values(folder / MAPS, key, patient=cohort == "MS")
         for key, cohort in zip(keys, drawn["cohort"], strict=True)
     ]
-    truth = _with_values(drawn, METRICS, truths)
+    truth = _with_values(drawn, METRICS, [found["truth"] for found in made])
     measured = _with_values(drawn, (*METRICS, SCALING), values)
     measured = on_scale_of_paper(measured, load_head_index(HEAD))
     records = {key: read_record(folder / MAPS, key)[0] for key in keys}
@@ -152,29 +157,10 @@ def _compared(
     return made
 
 
-def _drawn(
-    drawn: pd.DataFrame,
-    settings: RawSettings,
-    folder: Path,
-    on_participant: Callable[[int, int, bool], None] | None,
-) -> list[Mapping[str, Any]]:
-    """Return the truth of every participant; raw images are drawn where they were not with these settings."""
-    truths: list[Mapping[str, Any]] = []
-    for done, row in enumerate(drawn.to_dict("records"), start=1):
-        key = str(row["participant_id"])
-        path = folder / "subjects" / f"{key}.json"
-        found = earlier(path, settings)
-        known = found is not None and (folder / RAW / key).is_dir()
-        if found is None or not known:
-            path.unlink(missing_ok=True)
-            values = {str(k): float(v) for k, v in row.items() if k in METRICS}
-            number = int(key.removeprefix("sub-"))
-            found = {"truth": draw_participant(values, settings, number, folder / RAW)}
-            write_json(path, {"settings": settings.model_dump(), **found})
-        truths.append(found["truth"])
-        if on_participant is not None:
-            on_participant(done, len(drawn), known)
-    return truths
+def _draw(row: Mapping[str, Any], number: int, settings: RawSettings, root: Path) -> Mapping[str, Any]:
+    """Write the raw images of a participant into the dataset `root`; return the truth."""
+    values = {name: float(value) for name, value in row.items() if name in METRICS}
+    return {"truth": draw_participant(values, settings, number, root)}
 
 
 def _with_values(

@@ -64,15 +64,17 @@ def draw_participant(
         DWI.write(person.dwi, folder, entities, facts)
     DSC.write(person.perfusion.series, folder, entities, facts)
     for suffix, source in zip(("T1w", "FLAIR"), scans.spawn(2), strict=True):
-        image = structural_image(person.anatomy, suffix, np.random.default_rng(source))
+        image = structural_images(person.anatomy, (suffix,), np.random.default_rng(source))
         STRUCTURAL.write(image, folder, entities, {"SNR": SNR})
     return _truth(person, head, bundled)
 
 
-def structural_image(anatomy: Anatomy, suffix: str, rng: np.random.Generator) -> StructuralImages:
-    """Return an image of the head in another pose, drawn with `rng`."""
+def structural_images(
+    anatomy: Anatomy, suffixes: tuple[str, ...], rng: np.random.Generator
+) -> StructuralImages:
+    """Return images of the head, any of T1w and FLAIR, together in another pose, drawn with `rng`."""
     turn, shift = (tuple(rng.uniform(-most, most, 3).tolist()) for most in (TURN, SHIFT))
-    settings = StructuralSettings((suffix,), (EDGE, EDGE, EDGE), turn, shift)
+    settings = StructuralSettings(suffixes, (EDGE, EDGE, EDGE), turn, shift)
     scene = Scene(anatomy, {}, smooth_coil(anatomy.grid, rng), anatomy.grid, SNR, rng, ())
     return draw(scene, settings)[0]
 
