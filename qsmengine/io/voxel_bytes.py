@@ -16,6 +16,8 @@ from qsmengine.memory_order import copy
 BLOCK = 1 << 20
 """Number of elements converted, or bytes compressed, per block."""
 GZIP_LEVEL = 1
+START = 16
+"""Bytes that ISA-L compresses without its hash table's first entry."""
 
 
 def image_bytes(
@@ -56,8 +58,25 @@ def _fill(slab: Array, volume: Array, start: int, part: tuple[slice, ...]) -> No
 
 
 def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
-    """Compress in blocks of `BLOCK` bytes, independent of the chunks, so that equal voxels give equal bytes."""
+    """Compress in blocks of `BLOCK` bytes, independent of the chunks, so that equal voxels give equal bytes.
+
+    ISA-L hashes the third byte of a stream that begins with more than `START` bytes by the address of its
+    state, so that later matches, and one or two files in a hundred, differ from run to run. The first bytes
+    are flushed first for that reason.
+    """
     engine = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
+    blocks = _blocks(chunks)
+    first = memoryview(next(blocks))
+    yield engine.compress(first[:START])
+    yield engine.flush(isal_zlib.Z_SYNC_FLUSH)
+    yield engine.compress(first[START:])
+    for block in blocks:
+        yield engine.compress(block)
+    yield engine.flush()
+
+
+def _blocks(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
+    """Yield the bytes of the chunks in blocks of `BLOCK` bytes, and the rest."""
     held = bytearray()
     for chunk in chunks:
         start = 0
@@ -65,11 +84,10 @@ def compressed(chunks: Iterator[Buffer]) -> Iterator[Buffer]:
             start = min(BLOCK - len(held), len(chunk))
             held += chunk[:start]
             if len(held) == BLOCK:
-                yield engine.compress(held)
+                yield held
                 held = bytearray()
         while len(chunk) - start >= BLOCK:
-            yield engine.compress(chunk[start : start + BLOCK])
+            yield chunk[start : start + BLOCK]
             start += BLOCK
         held += chunk[start:]
-    yield engine.compress(held)
-    yield engine.flush()
+    yield held

@@ -34,8 +34,8 @@ def whole(bids):
 
 
 def nobody_left(group: int) -> bool:
-    """Whether all processes of a group end within a few seconds."""
-    for _ in range(100):
+    """Whether all processes of a group end within half a minute."""
+    for _ in range(600):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:

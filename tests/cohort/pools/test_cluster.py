@@ -231,6 +231,15 @@ def test_a_worker_whose_guardian_gave_up_is_started_anew(monkeypatch):
         assert made.workers[0] is not guardian
 
 
+def address_in(path):
+    """Address in a file that a scheduler is about to write."""
+    for _ in range(1200):
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(path.read_text())["address"]
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
 @pytest.mark.slow
 def test_a_running_scheduler_is_joined_and_left_running(tmp_path):
     bids = write_cohort(tmp_path / "bids", 2)
@@ -245,9 +254,7 @@ def test_a_running_scheduler_is_joined_and_left_running(tmp_path):
         stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     try:
-        while not (tmp_path / "scheduler.json").exists():
-            time.sleep(0.05)
-        address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+        address = address_in(tmp_path / "scheduler.json")
         outcome = run_cohort(
             plan_of(bids, tmp_path / "out", 2), RunSettings(scheduler=address, device="cpu", threads=1)
         )
