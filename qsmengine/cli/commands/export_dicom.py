@@ -53,7 +53,7 @@ def export_dicom(
 
     Maps become a Parametric Map with their float32 values, classic MR images with one window per series (in ppb
     for susceptibility), or both; label images a Segmentation; region tables a structured report (TID 1500).
-    Patient, study and frame of reference come from --source alone. Needs the extra qsmengine[dicom].
+    Patient, study and frame of reference come from --source alone. Needs the extra dicom of qsmengine.
     """
     from qsmengine.cohort.dicom_export.export import export_dicom as run
 

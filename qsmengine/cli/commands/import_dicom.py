@@ -29,7 +29,7 @@ def import_dicom(
     """Convert DICOM to BIDS with dcm2niix: series that qsmengine can process, and T1-weighted images.
 
     Names, birth dates and times of day are removed unless --keep-identity is given. Series that are not
-    recognised are listed. Needs the extra qsmengine[dicom].
+    recognised are listed. Needs the extra dicom of qsmengine.
     """
     from qsmengine.cohort.dicom_import.convert import import_dicom as run
 

@@ -47,8 +47,8 @@ def preproc(
     """Align the volumes of a diffusion series, rotate the gradient directions and flag outlier slices.
 
     Writes PREFIX_dwi.nii.gz with .bval, .bvec and .json, PREFIX_mask.nii.gz, PREFIX_motion.tsv and
-    PREFIX_outliers.tsv. Registration needs the extra qsmengine[registration]. Susceptibility distortion is not
-    corrected: use FSL's topup and eddy for that and pass their rotated b-vectors to qsmengine dti.
+    PREFIX_outliers.tsv. Registration needs the extra registration of qsmengine. Susceptibility distortion is
+    not corrected: use FSL's topup and eddy for that and pass their rotated b-vectors to qsmengine dti.
     """
     from qsmengine.cli.options.devices import choose_device
     from qsmengine.sessions.preproc import PreprocRequest, run_preproc

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qsmengine.cohort.dicom_export.inputs import Input, Stated, read_input
+from qsmengine.cohort.dicom_export.plausible import check_range
 from qsmengine.cohort.dicom_export.regions import read_regions
 from qsmengine.errors import InputError, UsageError, naming
 from qsmengine.io.atomic import write_atomic, write_together
@@ -100,8 +101,8 @@ def export_dicom(
     Raises
     ------
     InputError
-        If a map has no known quantity or unit, several volumes, sheared voxels or no overlap with the source,
-        or the source holds several studies; nothing is written.
+        If a map has no known quantity or unit, values that the quantity cannot have in it, several volumes,
+        sheared voxels or no overlap with the source, or the source holds several studies; nothing is written.
     UsageError
         If outputs exist, two inputs have one name, or an option does not fit the inputs.
     DeviceError
@@ -162,14 +163,15 @@ def _make(one: Input, jobs: Sequence[_Job], study: Study, series: int, bits: int
     array, grid, header = read_image(one.path, dtype=np.int32 if one.kind == "labels" else np.float32)
     notes += [f"{one.path}: {note}" for note in header.notes]
     if one.kind == "map":
-        array = check_finite(array, notes)
+        array = check_finite(array, notes, one.path)
+        check_range(one.quantity, one.unit, array)
     stack, matched = study.reference(grid, np.argwhere(array).astype(np.float64))
     notes.append(f"{one.path}: {'on the grid' if matched else 'in the frame of reference'} of {stack.title}")
     planes = image_planes(grid, stack.grid.axes)
     frames = planes.frames(array)
     with elements_of(study.folder, *_HEADERS):
         if one.kind == "labels":
-            jobs[0].files = _segmentation(one, frames, planes, stack, series)
+            jobs[0].files = _segmentation(one, frames, planes, stack, series, notes)
             return
         headers = stack.headers()
         quantity = Quantity(frames, planes, one.quantity, one.unit, one.title, one.window, one.face)
@@ -180,11 +182,19 @@ def _make(one: Input, jobs: Sequence[_Job], study: Study, series: int, bits: int
                 job.files = mr_images(quantity, headers, index, bits, matched=matched)
 
 
-def _segmentation(one: Input, frames: Any, planes: Planes, stack: Stack, series: int) -> list[bytes]:
-    """Return the Segmentation of the labels that an image contains."""
+def _segmentation(
+    one: Input, frames: Any, planes: Planes, stack: Stack, series: int, notes: list[str]
+) -> list[bytes]:
+    """Return the Segmentation of the labels that an image contains; those without a name are noted."""
+    if not frames.any():
+        raise InputError("is empty: no voxel differs from 0")
     if one.binary:
         frames = (frames != 0).astype(np.int32)
-    present = set(np.unique(frames).tolist())
+    present = set(np.unique(frames).tolist()) - {0}
+    unnamed = sorted(present - {segment.value for segment in one.segments})
+    if unnamed:
+        count = int(np.isin(frames, unnamed).sum())
+        notes.append(f"{one.path}: {count} voxels left out: their labels {unnamed} are not in the label table")
     segments = [segment for segment in one.segments if segment.value in present]
     if not segments:
         raise InputError("contains none of the labels of its table")

@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
+from qsmengine.cohort.dicom_export.plausible import check_unit
 from qsmengine.errors import InputError, UsageError, nearest
 from qsmengine.io.bids import BidsName
 from qsmengine.io.dicom_objects.codes import Coded, parse_coded, ucum
@@ -74,7 +75,8 @@ def read_input(path: Path, stated: Stated) -> Input:
     Raises
     ------
     InputError
-        For a file that cannot be exported, an unknown quantity or unit, or labels without a table.
+        For a file that cannot be exported, an unknown quantity or unit, a unit of another quantity, or labels
+        without a table.
     """
     if path.suffix == ".tsv":
         return Input(path, "table", f"regional values: {path.stem}")
@@ -96,6 +98,7 @@ def read_input(path: Path, stated: Stated) -> Input:
         sidecar.missing("Units", "state it with --unit")
     _check_unit(path, unit)
     quantity = _quantity(path, product, stated)
+    check_unit(quantity, unit, path)
     return Input(
         path,
         "map",

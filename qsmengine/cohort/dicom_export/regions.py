@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qsmengine.cohort.dicom_export.inputs import quantity_of_column
 from qsmengine.errors import InputError
@@ -13,6 +13,9 @@ from qsmengine.io.dicom_objects.measurements import STATISTICS, Number, Region
 from qsmengine.io.sidecars import read_json
 from qsmengine.stats.regions.files import split_column
 from qsmengine.stats.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _KEYS = ("region", "hemisphere")
 _VOLUME = "volume_mm3"
@@ -26,12 +29,14 @@ def read_regions(path: Path, notes: list[str]) -> list[Region]:
     Raises
     ------
     InputError
-        If the file is no region table, its dictionary is missing, or no column has a code.
+        If the file is no region table, its dictionary is missing, no column has a code, a region has two rows,
+        or a value is infinite or a volume negative.
     """
     table = read_table(path)
     if missing := [key for key in _KEYS if key not in table.columns]:
         raise InputError(f"not a region table: no column {missing[0]}", source=path, field=missing[0])
     columns = _columns(path, [str(column) for column in table.columns], notes)
+    _check_regions_differ(path, table)
     regions = []
     for row in table.to_dict("records"):
         numbers = tuple(
@@ -46,9 +51,20 @@ def read_regions(path: Path, notes: list[str]) -> list[Region]:
     return regions
 
 
+def _check_regions_differ(path: Path, table: pd.DataFrame) -> None:
+    """Raise InputError for a region that a table has twice."""
+    twice = table[table.duplicated(list(_KEYS))]
+    if len(twice):
+        region, side = (twice.iloc[0][key] for key in _KEYS)
+        raise InputError(f"{region} ({side}) has more than one row", source=path, field="region")
+
+
 def _columns(path: Path, names: list[str], notes: list[str]) -> dict[str, tuple[Coded, Coded, Coded | None]]:
     """Return quantity, unit and derivation of the columns that have a code."""
-    dictionary = read_json(path.with_suffix(".json"))
+    described = path.with_suffix(".json")
+    if not described.is_file():
+        raise InputError(f"no data dictionary {described.name} next to the table: it states units", source=path)
+    dictionary = read_json(described)
     found: dict[str, tuple[Coded, Coded, Coded | None]] = {}
     unknown: list[str] = []
     for column in names:
@@ -79,6 +95,9 @@ def _number(path: Path, column: str, text: Any) -> float:
     if not isinstance(text, str):
         return math.nan
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise InputError(f"{text!r} is not a number", source=path, field=column) from None
+    if math.isinf(value) or (column == _VOLUME and value < 0):
+        raise InputError(f"{text!r} is not possible", source=path, field=column)
+    return value

@@ -31,8 +31,8 @@ class Difference:
     name
         File name.
     largest
-        max abs(stored - recomputed) over the voxels where both are finite and neither is zero, in `unit`. For
-        masks and labels, the number of voxels that differ.
+        max abs(stored - recomputed) over the voxels where both are finite and neither is zero, in `unit`;
+        infinite if a voxel is finite in one image only. For masks and labels, the number of voxels that differ.
     unit
         Unit in the map's sidecar; "voxels" for masks and labels.
     relative
@@ -40,7 +40,8 @@ class Difference:
         voxels that are not zero, or 1 % of their median magnitude if that is larger. For masks and labels, the
         fraction of the voxels that are not zero in either image.
     unshared
-        Fraction of these voxels that are zero or not finite in one image only: the masks differ there.
+        Fraction of these voxels that are zero or not finite in one image only: where they are zero, the masks
+        differ.
     """
 
     name: str
@@ -92,6 +93,8 @@ def _of_values(name: str, stored: Array, recomputed: Array, unit: str) -> Differ
     first, second = np.isfinite(stored) & (stored != 0), np.isfinite(recomputed) & (recomputed != 0)
     both, either = first & second, int(np.count_nonzero(first | second))
     unshared = int(np.count_nonzero(first != second)) / either if either else 0.0
+    if bool((np.isfinite(stored) != np.isfinite(recomputed)).any()):
+        return Difference(name, np.inf, unit, np.inf, unshared)
     if not both.any():
         return Difference(name, 0.0, unit, 0.0, unshared)
     largest = float(np.abs(stored[both].astype(np.float64) - recomputed[both]).max())

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.errors import InputError
 from qsmengine.io.dicom_objects.codes import coded, ucum
 from qsmengine.io.dicom_objects.identity import add_body_part, finish, new_instance, series_number
 from qsmengine.io.dicom_objects.quantity import Quantity
@@ -23,6 +24,12 @@ _DEFAULTS = {
     "RepetitionTime": None, "PatientPosition": "",
 }  # fmt: skip
 """Attributes required of MR images that the source may lack; RM is the research mode."""
+
+
+_MOST = (5.0, 95.0)
+"""Percentiles between which most voxels with a value lie."""
+LEAST_STEPS = 8
+"""Least number of stored values between them."""
 
 
 class Scale(NamedTuple):
@@ -75,10 +82,16 @@ def mr_images(
         16: signed 16-bit numbers; 12: 0 to 4095.
     matched
         Whether the headers are those of the same slices, to which the images then refer.
+
+    Raises
+    ------
+    InputError
+        If a few extreme values leave too few steps for all others.
     """
     unit, factor = quantity.whole_unit
     values = quantity.values.astype(np.float64) * factor
     scale = scale_of(float(values.min()), float(values.max()), bits)
+    _check_resolved(values, scale)
     stored = scale.stored(values)
     objects = []
     for place, frame in enumerate(stored):
@@ -94,6 +107,19 @@ def mr_images(
             made.SourceImageSequence = [_reference(source)]
         objects.append(made)
     return finish(objects, headers[0])
+
+
+def _check_resolved(values: npt.NDArray[np.float64], scale: Scale) -> None:
+    """Raise InputError if fewer than `LEAST_STEPS` steps of the scale lie between the values of most voxels."""
+    known = values[values != 0]
+    low, high = np.percentile(known, _MOST).tolist() if known.size else (0.0, 0.0)
+    spread = max(high - low, 0.01 * max(-low, high))
+    if scale.slope * LEAST_STEPS > spread > 0:
+        raise InputError(
+            f"90 % of the values lie between {low:.3g} and {high:.3g}, all between {values.min():.3g} and "
+            f"{values.max():.3g}: steps of {scale.slope:g}, which {scale.bits} bits allow, do not resolve "
+            "them; remove the extreme values, or write --as parametric-map"
+        )
 
 
 def _describe(made: Any, source: Any, quantity: Quantity, unit: str, scale: Scale) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -72,15 +73,25 @@ class Quantity:
         return _SCALED.get(self.unit, (self.unit, 1.0))
 
 
-def check_finite(values: npt.NDArray[np.float32], notes: list[str]) -> npt.NDArray[np.float32]:
-    """Return the values with NaN replaced by 0, with a note; InputError for infinite values."""
+def check_finite(
+    values: npt.NDArray[np.float32], notes: list[str], source: Path | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the values with NaN replaced by 0, with a note that names `source`.
+
+    Raises
+    ------
+    InputError
+        For infinite values, and without a value other than 0.
+    """
     unknown = np.isnan(values)
     count = int(np.count_nonzero(unknown))
     if np.isinf(values).any():
         raise InputError("contains infinite values; set them to NaN or 0")
     if count == values.size:
         raise InputError("contains no finite value")
-    if not count:
-        return values
-    notes.append(f"{count} NaN values exported as 0")
-    return np.where(unknown, np.float32(0), values)
+    known = np.where(unknown, np.float32(0), values) if count else values
+    if not known.any():
+        raise InputError("is 0 everywhere: nothing to export")
+    if count:
+        notes.append(f"{'' if source is None else f'{source}: '}{count} NaN values exported as 0")
+    return known

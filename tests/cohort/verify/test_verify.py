@@ -186,6 +186,8 @@ def test_measures_of_a_difference(tmp_path):
     assert found.relative == pytest.approx(0.5 / spread, rel=1e-6)
     assert found.unshared == pytest.approx(1 / 210)
     assert str(found).startswith("0.5 ppm, relative ")
+    second[1, 1, 1] = np.nan
+    assert difference(tmp_path, first, second).worst == np.inf
     constant = np.full((7, 6, 5), 2.0, np.float32)
     assert difference(tmp_path, constant, constant + np.float32(2e-3)).relative == pytest.approx(0.1, rel=1e-3)
 
