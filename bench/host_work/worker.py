@@ -78,14 +78,15 @@ class StepLog:
     def close(self, title: str) -> None:
         """End the row `title`, which began where the one before ended."""
         wall, cpu = time.perf_counter() - self._start, time.process_time() - self._start_cpu
+        inside, clocked = self._clock.seconds - self._inside, self._clocked() - self._clocked_before
         self._recording.close()
         times = {kind: (self._counts.times(kind), self._counts.bytes(kind)) for kind in counting.KINDS}
         self.rows.append(
             {
                 "step": title,
                 "seconds": wall,
-                "host_seconds": wall - (self._clock.seconds - self._inside),
-                "host_cpu_seconds": max(0.0, cpu - (self._clocked() - self._clocked_before)),
+                "host_seconds": wall - inside,
+                "host_cpu_seconds": max(0.0, cpu - clocked),
                 "called": self._launches.calls - self._calls_before,
                 **{kind: {"times": n, "bytes": size} for kind, (n, size) in times.items()},
                 "kernels": {n: self._launches.row(n, *c) for n, c in self._by_name("kernel").items()},
