@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGES = Path(__file__).parent / "packages"
+FIXTURES = re.compile(r"\b(gpu|device)\b")
+"""What a module that asks for a GPU names, unless fixtures of this folder ask for it."""
 
 
 def add_option(parser: pytest.Parser) -> None:
@@ -34,9 +37,13 @@ def configure(config: pytest.Config) -> None:
 
 
 def ignores(path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the stand-in's own tests and the whole chains where there is no stand-in."""
-    here = path.parent == Path(__file__).parent and path.name.startswith("test_")
-    return True if here and config.getoption("--gpu-standin") is None else None
+    """Leave out what cannot ask for a GPU, or without the stand-in its tests and the whole chains on it."""
+    if not path.name.startswith("test_") or path.suffix != ".py":
+        return None
+    here = path.parent == Path(__file__).parent
+    if config.getoption("--gpu-standin") is None:
+        return True if here else None
+    return None if here or FIXTURES.search(path.read_text(encoding="utf-8")) else True
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
