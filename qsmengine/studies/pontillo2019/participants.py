@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -108,7 +109,7 @@ def _pool(processes: int) -> Iterator[Callable[..., Any]]:
         return
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start)
     try:
-        yield pool.map
+        yield partial(_in_turn, pool, processes)
     except BrokenProcessPool as error:
         raise DeviceError(
             f"one of {processes} processes died, perhaps for lack of memory; finished participants are kept, "
@@ -116,6 +117,19 @@ def _pool(processes: int) -> Iterator[Callable[..., Any]]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_turn(
+    pool: ProcessPoolExecutor, processes: int, work: Callable[..., Any], items: Iterable[Any]
+) -> Iterator[Any]:
+    """Yield `work` of every item in order; no more are begun than there are processes."""
+    begun = deque[Future[Any]]()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) == processes:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def _start() -> None:
