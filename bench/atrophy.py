@@ -105,7 +105,7 @@ def print_differences(table: pd.DataFrame) -> None:
         spread = 100 * (np.log(normalised / true))
         noise = np.sqrt(sum(np.var(spread[part], ddof=1) / part.sum() for part in (patients, ~patients)))
         ratio = f"{apart[1] / apart[0]:.2f} +- {noise / abs(apart[0]):.2f}" if abs(apart[0]) > noise else "n/a"
-        r = np.corrcoef(true, normalised)[0, 1]
+        r = np.corrcoef(true, normalised)[0, 1] if np.ptp(true) > 0 else np.nan
         print(f"{name:12} {error.mean():+6.1f} {error.std(ddof=1):5.1f}  {r:.2f}  "
               f"{apart[0]:+6.1f} {apart[1]:+6.1f} {noise:5.1f}  {ratio}")  # fmt: skip
 
