@@ -12,7 +12,7 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid
 from qsmengine.modalities.gre.stages import plan_qsm
-from qsmengine.modalities.plausible import check_decay
+from qsmengine.modalities.plausible import check_decay, check_progression
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -123,6 +123,7 @@ def run_qsm(
         has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
     )  # fmt: skip
     check_memory(plan, device)
+    check_progression(series.magnitude, series.phase, series.echo_times)
     with memory_errors("the images", device):
         state["magnitude"] = echo_last(echo_first(series.magnitude, device))
         state["phase"] = echo_last(echo_first(series.phase, device))

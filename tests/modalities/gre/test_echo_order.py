@@ -9,6 +9,7 @@ from qsmengine.backend.device import cpu
 from qsmengine.cli.main import main
 from qsmengine.errors import InputError
 from qsmengine.modalities.gre.run import run_qsm
+from qsmengine.modalities.plausible import check_progression
 from qsmengine.phantom import virtual_head
 from qsmengine.pipeline.configuration.config import load_config
 from tests.made_sessions import make_ball, qsm_arguments, write_ball
@@ -38,6 +39,27 @@ def test_echoes_with_scales_of_their_own_are_accepted_when_that_is_said(head):
     expected = run_qsm(head.gre, config, cpu(), mask=head.mask)
     inside = found.mask & expected.mask
     assert np.corrcoef(found.chi[inside], expected.chi[inside])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("pair", [(1, 2), (0, 1), (0, 2)])
+def test_two_exchanged_echoes_are_named(head, pair):
+    order = np.arange(4)
+    order[list(pair)] = pair[::-1]
+    check_progression(head.gre.magnitude, head.gre.phase, head.gre.echo_times)
+    named = f"echoes {pair[0] + 1} and {pair[1] + 1} change places"
+    for magnitude in (head.gre.magnitude, head.gre.magnitude[..., order]):
+        with pytest.raises(InputError, match=rf"EchoTime: the phase does not grow evenly .*{named}"):
+            check_progression(magnitude, head.gre.phase[..., order], head.gre.echo_times)
+
+
+def test_alternating_readouts_noise_and_uneven_echoes_pass(head, rng):
+    magnitude, phase, times = head.gre.magnitude, head.gre.phase, head.gre.echo_times
+    ramp = np.linspace(-9, 9, phase.shape[0], dtype=np.float32)[:, None, None, None]
+    check_progression(magnitude, phase + ramp * [0, 1, 0, 1], times)
+    check_progression(magnitude, rng.uniform(-np.pi, np.pi, phase.shape), times)
+    order = [0, 2, 1, 3]
+    check_progression(magnitude, phase[..., order], (0.004, 0.011, 0.02, 0.028))
+    check_progression(0 * magnitude, phase[..., order], times)
 
 
 def test_the_command_names_the_file_and_writes_nothing(tmp_path, capsys):
