@@ -28,11 +28,19 @@ from qsmengine.stages.anatomy.network import CLASSES
 from qsmengine.stages.anatomy.refinement import Tissues
 from qsmengine.stages.anatomy.screening import Screening, screen
 from qsmengine.stages.anatomy.segmentation import segment
-from qsmengine.stages.anatomy.structures import Segmentation, StructureVolume, place, sides
+from qsmengine.stages.anatomy.structures import (
+    Segmentation,
+    StructureVolume,
+    check_found,
+    place,
+    sides,
+)
 
 SURROUNDINGS = 6.0
 """Standard deviation [mm] of the mean of white matter that fills lesions."""
 WHITE = tuple(CLASSES.index(name) for name in ("white_matter", "cerebellar_white_matter"))
+GREY_TO_WHITE = (0.5, 4.0)
+"""Ratios of the volumes of grey and white matter; adults have 1 to 2."""
 STEM = CLASSES.index("brain_stem")
 
 
@@ -114,7 +122,8 @@ def run_anatomy(
     Raises
     ------
     InputError
-        For an image without a brain or without three tissues, and masks that do not fit.
+        For an image without a brain or without three tissues, one in which no structure is found or grey and
+        white matter have volumes of no brain, and masks that do not fit.
     DeviceError
         If the memory does not suffice.
     """
@@ -136,6 +145,7 @@ def run_anatomy(
     size = head_size(array, grid, found.brain, centres_of(found, apart))
     tissues = Tissues(*(to_numpy(result[name]) for name in ("corrected", "gm", "wm", "csf")))
     placed = place(apart, found, grid, tissues, None if size is None else size.scaling)
+    check_found(placed.volumes)
     labels = np.where(inside, placed.labels, 0).astype(np.int16)
     maps = _overridden(result.maps, labels, found, grid, marked, device)
     if origin == "screening" and marked is not None:
@@ -147,6 +157,7 @@ def run_anatomy(
         maps["screening"], units["screening"] = device.asarray(screening.mask, bool), "1"
         notes.append(_screening_note(screening, filled=origin == "screening"))
     volumes = _volumes(maps, None if lesions is None else marked, grid)
+    _check_tissues(volumes)
     return replace(
         result, maps=maps, units=units, notes=tuple(notes), structures=placed.volumes,
         volumes=volumes._replace(size=size, screening=screening, filled=origin), refused=refused,
@@ -225,6 +236,17 @@ def _volumes(maps: Mapping[str, Array], lesions: npt.NDArray[np.bool_] | None, g
     gm, wm, csf = (float(maps[n].sum(dtype=np.float64)) * grid.voxel_volume for n in ("gm", "wm", "csf"))
     load = None if lesions is None else float(lesions.sum()) * grid.voxel_volume
     return BrainVolumes(gm, wm, csf, gm + wm, gm + wm + csf, load)
+
+
+def _check_tissues(volumes: BrainVolumes) -> None:
+    """Raise InputError for volumes of grey and white matter whose ratio no brain has."""
+    low, high = GREY_TO_WHITE
+    if not low * volumes.wm <= volumes.gm <= high * volumes.wm:
+        raise InputError(
+            f"grey matter has {volumes.gm / 1000:.0f} mL and white matter {volumes.wm / 1000:.0f} mL, a ratio "
+            f"that no brain has ({low:g} to {high:g}); is the image T1-weighted, and does a given mask fit?",
+            field="t1w",
+        )
 
 
 def _screening_note(screening: Screening, *, filled: bool) -> str:

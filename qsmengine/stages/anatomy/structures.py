@@ -8,12 +8,14 @@ What atrophy explains is remarked; what only a failed segmentation explains mark
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray, Grid
 from qsmengine.ops.transforms import Part, Transform, Volume, boxed_fractions, bring
 from qsmengine.stages.anatomy.network import CLASSES
@@ -209,6 +211,20 @@ def _volumes(sizes: FloatArray, contrast: FloatArray, scaling: float | None) -> 
             share = float(contrast[2 * k + n])
             found.append(StructureVolume(s.name, side, label, volume, problems, share, remarks))
     return tuple(found)
+
+
+def check_found(structures: Sequence[StructureVolume]) -> None:
+    """Raise InputError if no structure is reliable: what the network has found is no brain."""
+    if any(not s.problems for s in structures):
+        return
+    total = sum(s.volume for s in structures) / 1000
+    first = next((s for s in structures if s.volume > 0), None)
+    example = "" if first is None else f", such as {first.name}: {first.problems[0]}"
+    raise InputError(
+        f"no structure of the deep grey matter is found: {total:.1f} mL in all, none with a plausible volume"
+        f"{example}; is the image a T1-weighted one of a whole head, and is its orientation correct?",
+        field="t1w",
+    )
 
 
 def _judged(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from qsmengine.io.nifti import read_image, write_image
 from qsmengine.modalities.t1w import run as run_module
 from qsmengine.stages.anatomy.head_size import TEMPLATE_VOLUME
 from qsmengine.stages.anatomy.network import CLASSES
-from qsmengine.stages.anatomy.structures import Segmentation
+from qsmengine.stages.anatomy.structures import STRUCTURES, Segmentation
 from tests.modalities.t1w.making import made
 
 
@@ -141,6 +142,29 @@ def test_structures_that_are_not_reliable_are_noted(monkeypatch):
     found = reconstruct_anatomy(made().image, made().grid)
     assert any(note.startswith("caudate: not reliable") for note in found.notes)
     assert any(s.problems for s in found.structures if s.name == "caudate")
+
+
+def unfound(classes):
+    """Return classes in which the network has found cortex and white matter alone."""
+    return np.where(np.isin(classes, [CLASSES.index(s.name) for s in STRUCTURES]), 1, classes)
+
+
+def test_a_head_without_any_structure_is_refused_and_nothing_written(files, tmp_path, capsys, monkeypatch):
+    whole = made().segmentation
+    monkeypatch.setattr(
+        run_module, "segment", lambda *_: replace(whole, classes=unfound(whole.classes).astype(np.uint8))
+    )
+    assert main(["anatomy", "--t1", str(files[0]), "--out", str(tmp_path / "out"), "--quiet"]) == 3
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said
+    assert f"{files[0]}: t1w: no structure of the deep grey matter is found" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_volumes_of_grey_and_white_matter_that_no_brain_has_are_refused(monkeypatch):
+    monkeypatch.setattr(run_module, "GREY_TO_WHITE", (2.0, 4.0))
+    with pytest.raises(InputError, match=r"t1w: grey matter has \d+ mL and white matter \d+ mL, a ratio that"):
+        reconstruct_anatomy(made().image, made().grid)
 
 
 def test_earlier_outputs_are_kept_without_force(files, tmp_path, capsys):
