@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from qsmengine.modalities.modality import Row
+from qsmengine.modalities.style import Style
 from qsmengine.records import record
 
 
@@ -72,6 +73,43 @@ REGISTRATION = Derived(
     {"registration/rigid": {"text": _SENTENCE, "also": [_ALSO]}},
     {"10.1016/j.neuroimage.2010.09.025": "Avants et al. 2011"},
 )  # fmt: skip
+ATLAS = Derived(
+    "atlas",
+    "Atlas",
+    "Nuclei of atlases",
+    "brought to susceptibility maps",
+    "no series with a susceptibility map that is registered with a T1-weighted image",
+    (
+        Row(
+            "Chimap.nii.gz", "susceptibility, nuclei of the atlas outlined", "chi",
+            outlines="seg-*_dseg.nii.gz",
+            caption="The outlines follow pallidum, red nucleus, and substantia nigra, or lie in the thalamus.",
+        ),
+        Row(
+            "seg-thalamushcp_dseg.nii.gz", "nuclei of the thalamus", Style("viridis", (0.0, 15.0), ""),
+            flicker="Chimap.nii.gz", flicker_label="susceptibility",
+            caption="Labels of the thalamic nuclei: 1 to 7 on the left, 8 to 14 on the right.",
+        ),
+    ),
+    {
+        "atlas/syn": {
+            "text": "Nuclei of atlases were warped from the template {template} to each head (ANTs SyN, mutual "
+            "information) by the T1-weighted images, the segmented thalamus, caudate, putamen, and pallidum, "
+            "and the susceptibility map with one drawn from the atlases; the nuclei of a side were not used "
+            "where these structures overlapped too little with those of the atlas; means were weighted by the "
+            "part of each voxel that a nucleus covers",
+            "also": [
+                {"when": "cit168", "text": "with the nuclei of CIT168", "doi": "10.1038/sdata.2018.63"},
+                {"when": "thalamus_hcp", "text": "with thalamic nuclei", "doi": "10.1038/sdata.2018.270"},
+            ],
+        }
+    },
+    {
+        "10.1016/j.media.2007.06.004": "Avants et al. 2008",
+        "10.1038/sdata.2018.63": "Pauli et al. 2018",
+        "10.1038/sdata.2018.270": "Najdenovska et al. 2018",
+    },
+)  # fmt: skip
 REGIONS = Derived(
     "regions",
     "Regions",
@@ -79,4 +117,4 @@ REGIONS = Derived(
     "tabulated",
     "no segmentation on the grid of a series",
 )
-DERIVED = (REGISTRATION, REGIONS)
+DERIVED = (REGISTRATION, ATLAS, REGIONS)

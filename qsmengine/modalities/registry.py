@@ -66,6 +66,12 @@ def description_of(step: str) -> Modality | Derived | None:
     return modality_of(step) or next((one for one in DERIVED if one.step == step), None)
 
 
+def missing_reason(step: str) -> str:
+    """Return why a session has no step of this name."""
+    described = description_of(step)
+    return f"no step {step}" if described is None else described.absent
+
+
 def all_products() -> tuple[Product, ...]:
     """Return every map that any modality writes."""
     return tuple(product for modality in all_modalities() for product in modality.products)

@@ -2,7 +2,8 @@
 
 A transform maps a point of the fixed image to the corresponding point of the moving image. :func:`register`
 finds a (4, 4) matrix [mm] between points along the array axes of one grid, the origin in the centre of voxel
-(0, 0, 0); :func:`find_transform` works in scanner coordinates, between images of different geometry.
+(0, 0, 0); :func:`find_transform` works in scanner coordinates, between images of different geometry, and
+:func:`find_warp` compares several pairs of images at once.
 
 Mattes' mutual information at four resolutions; Avants et al. 2011, 10.1016/j.neuroimage.2010.09.025. SyN:
 Avants et al. 2008, 10.1016/j.media.2007.06.004.
@@ -14,7 +15,7 @@ import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,18 @@ SAMPLING = 0.5
 """Fraction of the voxels in which the similarity is measured."""
 ITERATIONS = (500, 300, 100, 20)
 """Iteration limits, from a sixth of the resolution to the full resolution."""
+WARP_ITERATIONS = (30, 20, 5)
+"""Iteration limits of a warp, from a quarter of the resolution to the full resolution."""
+BINS = 32
+"""Histogram bins of the mutual information of a warp."""
+
+
+class Channel(NamedTuple):
+    """Two images (x, y, z) that show the same, in any units, and the weight of their agreement."""
+
+    fixed: Volume
+    moving: Volume
+    weight: float
 
 
 def register(fixed: Volume, moving: Volume, voxel_size: Vector3, kind: Kind) -> FloatArray:
@@ -102,9 +115,55 @@ def find_transform(
         matrix = LPS @ _matrix(ants, steps) @ LPS
         if kind != "syn":
             return Transform(matrix)
-        forward = next(name for name in found["fwdtransforms"] if not name.endswith(".mat"))
-        back = next(name for name in found["invtransforms"] if not name.endswith(".mat"))
-        return Transform(matrix, _warp(ants, Path(forward), fixed_grid), _warp(ants, Path(back), fixed_grid))
+        return _with_warps(ants, matrix, found, fixed_grid)
+
+
+def find_warp(channels: Sequence[Channel], fixed_grid: Grid, moving_grid: Grid, start: FloatArray) -> Transform:
+    """Return the matrix `start` with the warp under which all channels agree best (SyN, mutual information).
+
+    Parameters
+    ----------
+    channels
+        Pairs of images; the first one's weight is taken as 1.
+    fixed_grid, moving_grid
+        Grids of all fixed and of all moving images, whose voxel axes are perpendicular.
+    start
+        (4, 4) [mm] from points of the fixed to points of the moving images.
+
+    Raises
+    ------
+    DeviceError
+        If the package antspyx is not installed.
+    """
+    ants = _ants()
+    pairs = [
+        (_placed(ants, one.fixed, fixed_grid), _placed(ants, one.moving, moving_grid), one.weight)
+        for one in channels
+    ]
+    (fixed, moving, unit), *others = pairs
+    with private_folder("registration") as folder:
+        first = folder / "start.mat"
+        ants.write_transform(_affine(ants, LPS @ start @ LPS), str(first))
+        found = ants.registration(
+            fixed,
+            moving,
+            type_of_transform="SyNOnly",
+            initial_transform=str(first),
+            outprefix=str(folder / "found"),
+            syn_metric="mattes",
+            syn_sampling=BINS,
+            reg_iterations=WARP_ITERATIONS,
+            multivariate_extras=[("mattes", f, m, weight / unit, BINS) for f, m, weight in others] or None,
+            random_seed=SEED,
+        )
+        return _with_warps(ants, start, found, fixed_grid)
+
+
+def _with_warps(ants: Any, matrix: FloatArray, found: Any, grid: Grid) -> Transform:
+    """Return a matrix with the displacement fields, there and back, that ANTs has written."""
+    forward = next(name for name in found["fwdtransforms"] if not name.endswith(".mat"))
+    back = next(name for name in found["invtransforms"] if not name.endswith(".mat"))
+    return Transform(matrix, _warp(ants, Path(forward), grid), _warp(ants, Path(back), grid))
 
 
 def _matrix(ants: Any, files: Sequence[str]) -> FloatArray:

@@ -20,7 +20,7 @@ from qsmengine.io.transforms import read_matrix, write_matrix
 from qsmengine.modalities.derived import REGISTRATION
 from qsmengine.modalities.placed import Names
 from qsmengine.ops.alignment import Alignment, Limits, align
-from qsmengine.ops.transforms import Transform, Volume, boxed_fractions, bring, most_of
+from qsmengine.ops.transforms import Part, Transform, Volume, boxed_fractions, bring, most_of
 from qsmengine.pipeline.outputs.maps import sidecar_of
 from qsmengine.pipeline.outputs.provenance import describe_input, software
 from qsmengine.records import record
@@ -173,7 +173,13 @@ def weights_of(labels: Path, transform: Path, grid: Grid) -> Weights:
     """
     image, source = read_image(labels, dtype=np.int32)[:2]
     numbers = _numbers(image)
-    fractions, box = boxed_fractions(image, source, grid, Transform(read_matrix(transform)), numbers)
+    part = boxed_fractions(image, source, grid, Transform(read_matrix(transform)), numbers)
+    return as_weights(part, numbers, grid)
+
+
+def as_weights(part: Part, numbers: Sequence[int], grid: Grid) -> Weights:
+    """Return the voxels of `grid` that the labels `numbers` cover, from their fractions in a part of it."""
+    fractions, box = part
     places = np.arange(grid.size).reshape(grid.shape)[box]
     indices, parts = {}, {}
     for k, number in enumerate(numbers):

@@ -192,6 +192,7 @@ def _plan(options: Namespace, out: Path) -> CohortPlan:
         derivatives=tuple(options.derivatives or ()),
         steps=options.steps,
         lut=options.lut,
+        atlases=options.atlas or (),
         echo_times=options.echo_times,
         field_strength=options.field_strength,
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from qsmengine.cli.options.bounds import ECHO_TIME, FIELD_STRENGTH, THREADS, WORKERS, Bounds
 from qsmengine.cohort.plan.build import all_kinds
 from qsmengine.errors import UsageError, nearest
+from qsmengine.stats.labels.tables import ATLASES
 
 Kind: TypeAlias = Literal["text", "file", "folder", "integer", "number", "flag"]
 LEVELS = ("participant", "group")
@@ -71,6 +72,8 @@ ARGUMENTS = (
              choices=all_kinds()),
     Argument("lut", ("--lut",), "text",
              "lookup table for segmentations without one: a built-in name or a file"),
+    Argument("atlas", ("--atlas",), "text", "nuclei of these atlases on the susceptibility map", several=True,
+             choices=tuple(ATLASES)),
     Argument("echo_times", _both("--echo-times"), "number",
              "echo times of every series [s]; default: from the sidecars", several=True, bounds=ECHO_TIME),
     Argument("field_strength", _both("--field-strength"), "number",

@@ -22,6 +22,7 @@ def plan(
     derivatives: cohort.Derivatives = None,
     steps: cohort.Steps = None,
     lut: cohort.Lut = None,
+    atlases: cohort.Atlases = None,
     echo_times: cohort.EchoTimes = None,
     field_strength: cohort.FieldStrength = None,
     device: shared.Device = "auto",
@@ -47,7 +48,7 @@ def plan(
     made = cohort.make_plan(
         bids, out, load_config(config, preset=preset, settings=settings or ()),
         participants=participants, sessions=sessions, filter_file=filter_file, derivatives=derivatives,
-        steps=steps, lut=lut, echo_times=echo_times, field_strength=field_strength,
+        steps=steps, lut=lut, atlases=atlases, echo_times=echo_times, field_strength=field_strength,
     )  # fmt: skip
     have = available_memory(chosen)
     if as_json:

@@ -26,6 +26,7 @@ def run(
     derivatives: cohort.Derivatives = None,
     steps: cohort.Steps = None,
     lut: cohort.Lut = None,
+    atlases: cohort.Atlases = None,
     echo_times: cohort.EchoTimes = None,
     field_strength: cohort.FieldStrength = None,
     workers: Annotated[
@@ -114,7 +115,7 @@ def run(
     plan = cohort.make_plan(
         bids, out, load_config(config, preset=preset, settings=settings or ()),
         participants=participants, sessions=sessions, filter_file=filter_file, derivatives=derivatives,
-        steps=steps, lut=lut, echo_times=echo_times, field_strength=field_strength,
+        steps=steps, lut=lut, atlases=atlases, echo_times=echo_times, field_strength=field_strength,
     )  # fmt: skip
     if dry_run:
         from qsmengine.backend.device import resolve_device

@@ -66,6 +66,13 @@ Lut: TypeAlias = Annotated[
         rich_help_panel=_CHOICE, metavar="NAME|F",
     ),
 ]  # fmt: skip
+Atlases: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--atlas", help="nuclei of atlases on the susceptibility map: cit168, thalamus-hcp",
+        rich_help_panel=_CHOICE, metavar="NAME,...",
+    ),
+]  # fmt: skip
 EchoTimes: TypeAlias = Annotated[
     str | None,
     Option(
@@ -93,6 +100,7 @@ def make_plan(
     derivatives: Iterable[Path] | None = None,
     steps: str | None = None,
     lut: str | None = None,
+    atlases: str | None = None,
     echo_times: str | None = None,
     field_strength: float | None = None,
     on_session: OnSession | None = None,
@@ -108,12 +116,18 @@ def make_plan(
         sessions=split_labels(sessions),
         filter_file=filter_file,
         derivatives=tuple(derivatives or ()),
-        steps=None if steps is None else [name.strip() for name in steps.split(",") if name.strip()],
+        steps=None if steps is None else split_names(steps),
         lut=lut,
+        atlases=() if atlases is None else split_names(atlases),
         echo_times=parse_numbers([echo_times] if echo_times else None, "--echo-times"),
         field_strength=field_strength,
         on_session=on_session,
     )
+
+
+def split_names(text: str) -> list[str]:
+    """Split names separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def split_labels(texts: Iterable[str] | None) -> list[str] | None:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, CohortPlan, Session
+from qsmengine.cohort.plan.atlas_steps import check_atlases
+from qsmengine.cohort.plan.model import ATLAS, REGIONS, REGISTRATION, CohortPlan, Session
 from qsmengine.cohort.plan.own_regions import could_register
-from qsmengine.cohort.plan.sessions import Planner, missing_reason, plan_sessions
+from qsmengine.cohort.plan.sessions import Planner, plan_sessions
 from qsmengine.cohort.plan.steps import Context
 from qsmengine.cohort.select.dataset import Ignored, SessionFiles, list_subjects, scan_subject
 from qsmengine.cohort.select.filters import choose, read_filter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.cohort.select.series import with_first_structures
 from qsmengine.errors import UsageError, shorten
-from qsmengine.modalities.registry import step_names
+from qsmengine.modalities.registry import missing_reason, step_names
 from qsmengine.ops.registration import MISSING, available
 from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.model import Config
@@ -36,6 +37,7 @@ def plan_cohort(
     derivatives: Sequence[str | Path] = (),
     steps: Iterable[str] | None = None,
     lut: str | None = None,
+    atlases: Iterable[str] = (),
     echo_times: Sequence[float] | None = None,
     field_strength: float | None = None,
     on_session: OnSession | None = None,
@@ -59,6 +61,8 @@ def plan_cohort(
         which there are images and notes the others.
     lut
         Table for segmentations without a table: a built-in name or a file.
+    atlases
+        Bundled atlases whose nuclei are brought to susceptibility maps: "cit168", "thalamus-hcp".
     echo_times, field_strength
         [s], [T]; override the sidecars.
     on_session
@@ -67,13 +71,14 @@ def plan_cohort(
     Raises
     ------
     UsageError
-        If the dataset has no subjects, the output folder lies inside the raw data, or a label, filter or step
-        does not exist.
+        If the dataset has no subjects, the output folder lies inside the raw data, or a label, filter, step or
+        atlas does not exist.
     """
     root, target = Path(bids).absolute(), Path(out).absolute()
     subjects, notes = list_subjects(root)
     check_folders(root, target)
     kinds = _kinds(steps)
+    nuclei = check_atlases(atlases, kinds)
     if lut is not None:
         load_label_table(lut)
     ignored = Ignored.of(root)
@@ -87,7 +92,7 @@ def plan_cohort(
     scanned = [files for sessions_of_one in visits for files in sessions_of_one]
     scanned = _of_sessions(scanned, sessions)
     image_filter = None if filter_file is None else read_filter(filter_file)
-    planner = Planner(context, images, image_filter, kinds, required=steps is not None)
+    planner = Planner(context, images, image_filter, kinds, steps is not None, nuclei)
     planned = []
     for session in plan_sessions(planner, scanned):
         planned.append(session)
@@ -95,6 +100,8 @@ def plan_cohort(
             on_session(session)
     planned = planned if steps is not None else _note_missing(planned)
     notes += _without_registration(planned, kinds)
+    if nuclei and not available():
+        notes.append(f"{ATLAS}: {MISSING}; no atlas is brought to the maps")
     return CohortPlan(str(root), str(target), tuple(planned), (*notes, *images.notes))
 
 

@@ -14,8 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from qsmengine.modalities.quality import QUALITY_NOTE
 
-REGIONS, REGISTRATION = "regions", "registration"
-"""Kinds of the steps that tabulate maps, and that bring regions to their grids; others belong to modalities."""
+REGIONS, REGISTRATION, ATLAS = "regions", "registration", "atlas"
+"""Kinds of the steps that tabulate maps, and that bring regions and atlases to their grids; others belong to
+modalities."""
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "blocked"]
 """blocked: an input is missing (known before the run), or an earlier step failed."""
 

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from qsmengine.backend.device import available_threads
+from qsmengine.cohort.plan.atlas_steps import atlas_steps
 from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, Session, Step
 from qsmengine.cohort.plan.own_regions import own_region_steps, placeable, registration_steps, segmented
 from qsmengine.cohort.plan.region_steps import region_steps
@@ -19,7 +20,7 @@ from qsmengine.cohort.select.dataset import SessionFiles
 from qsmengine.cohort.select.filters import ImageFilter
 from qsmengine.cohort.select.segmentations import Derivatives
 from qsmengine.cohort.select.series import borrowed_series, group_series, with_companions
-from qsmengine.modalities.registry import all_modalities, description_of, step_names
+from qsmengine.modalities.registry import all_modalities, missing_reason, step_names
 from qsmengine.ops.registration import available
 from qsmengine.pipeline.configuration.config import validate
 
@@ -45,6 +46,8 @@ class Planner:
         Kinds of steps to plan.
     required
         Whether every session must have every kind.
+    atlases
+        Atlases that are brought to susceptibility maps.
     """
 
     context: Context
@@ -52,6 +55,7 @@ class Planner:
     image_filter: ImageFilter | None
     kinds: Sequence[str]
     required: bool
+    atlases: Sequence[str] = ()
 
     def plan(self, files: SessionFiles) -> Session:
         """Plan a session; unreadable files are listed as its problem."""
@@ -101,7 +105,12 @@ class Planner:
         if anatomy is not None and REGISTRATION in self.kinds and available():
             registered = registration_steps(series, anatomy, notes)
         own = [] if anatomy is None else own_region_steps(registered, anatomy.step, volumes=not given)
-        return [*(step for _, step in registered), *([*given, *own] if REGIONS in self.kinds else [])]
+        nuclei = atlas_steps(registered, self.atlases, notes) if self.atlases and available() else []
+        return [
+            *(step for _, step in registered),
+            *([*given, *own] if REGIONS in self.kinds else []),
+            *nuclei,
+        ]
 
 
 def plan_sessions(
@@ -136,12 +145,6 @@ def plan_sessions(
     yield from map(planner.plan, islice(scanned, done, None))
 
 
-def missing_reason(kind: str) -> str:
-    """Return why a session has no step of a kind."""
-    described = description_of(kind)
-    return f"no step {kind}" if described is None else described.absent
-
-
 _planner: list[Planner] = []
 
 
@@ -149,7 +152,9 @@ def _recipe(planner: Planner) -> tuple[Any, Any]:
     """Return a planner's parts for other processes; the configuration's class exists in this one only."""
     context = planner.context
     parts = (context.root, context.settings, context.echo_times, context.field_strength)
-    return parts, (planner.derivatives, planner.image_filter, planner.kinds, planner.required)
+    return parts, (
+        planner.derivatives, planner.image_filter, planner.kinds, planner.required, planner.atlases
+    )  # fmt: skip
 
 
 def _start(recipe: tuple[Any, Any], known: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from qsmengine.backend.cuda_errors import is_out_of_memory
 from qsmengine.backend.device import Device, cpu
 from qsmengine.backend.memory import available_memory, free_pool
-from qsmengine.cohort.plan.model import REGIONS, REGISTRATION, Step
+from qsmengine.cohort.plan.model import ATLAS, REGIONS, REGISTRATION, Step
+from qsmengine.cohort.work.atlases import write_atlases
 from qsmengine.cohort.work.register import register_series
 from qsmengine.cohort.work.tabulate import write_table
 from qsmengine.cohort.work.tasks import Place, Result, task_of
@@ -24,6 +25,7 @@ SLAB_SHARE = 0.4
 DERIVED: Mapping[str, Callable[[Step, Place, Mapping[str, Sequence[str]]], tuple[list[str], list[str]]]] = {
     REGIONS: write_table,
     REGISTRATION: register_series,
+    ATLAS: write_atlases,
 }
 """Kinds of steps that work on the results of others -> what runs them; returns files and notes."""
 

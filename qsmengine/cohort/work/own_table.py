@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from qsmengine.pipeline.outputs.staging import staged
 from qsmengine.stats.labels.tables import load_label_table
 from qsmengine.stats.regions.files import write_region_table
 from qsmengine.stats.regions.weighted import Covered, Structure, weighted_region_table
+
+if TYPE_CHECKING:
+    from qsmengine.grid import Grid
+    from qsmengine.sessions.placement import Weights
 
 
 class _Files(NamedTuple):
@@ -47,11 +52,14 @@ def write_own_table(
     }
     if not series:
         raise InputError("no series was registered with the T1-weighted image", source=step.name)
+    from qsmengine.sessions.placement import weights_of
+
     wanted, (anatomy,) = structures_of(step), step.after
     labels, table = (place.out / ending_with(before[anatomy], end) for end in (wanted.labels, wanted.table))
     maps, units = dict[str, dict[int, Covered]](), dict[str, str]()
     for files in series.values():
-        found, more = _covered(files, labels, place.out)
+        weigh = partial(weights_of, labels, place.out / files.transform)
+        found, more = covered_maps(files.maps, place.out, weigh)
         maps, units = found | maps, more | units
     made = weighted_region_table(
         _structures(labels, table), load_label_table(wanted.lut), maps, volumes=bool(step.options["volumes"])
@@ -67,11 +75,21 @@ def write_own_table(
     return written, [f"regions: {labels.name}", *missing]
 
 
-def _covered(files: _Files, labels: Path, out: Path) -> tuple[dict[str, dict[int, Covered]], dict[str, str]]:
-    """Return the voxels of every map that each label covers, and the unit of every map."""
-    from qsmengine.sessions.placement import weights_of
+def covered_maps(
+    files: Sequence[str], out: Path, weigh: Callable[[Grid], Weights]
+) -> tuple[dict[str, dict[int, Covered]], dict[str, str]]:
+    """Return the voxels of every map that each label covers, and the unit of every map.
 
-    chosen, limits = region_maps(files.maps), region_limits([files.maps])
+    Parameters
+    ----------
+    files
+        Outputs of a step, relative to `out`.
+    out
+        Output folder.
+    weigh
+        Grid of the maps -> voxels of the labels.
+    """
+    chosen, limits = region_maps(files), region_limits([files])
     covered, units = {}, {}
     weights = None
     for name, file in chosen.items():
@@ -80,7 +98,7 @@ def _covered(files: _Files, labels: Path, out: Path) -> tuple[dict[str, dict[int
         if name in limits:
             limit, outside = limits[name]
             values[np.isin(read_image(out / limit).array, outside).ravel()] = np.nan
-        weights = weights or weights_of(labels, out / files.transform, grid)
+        weights = weights or weigh(grid)
         covered[name] = {
             label: Covered(values[index], weights.fractions[label]) for label, index in weights.indices.items()
         }

@@ -14,7 +14,8 @@ from qsmengine.io.sidecars import read_json
 DESCRIPTION, IGNORE = Path("dataset_description.json"), Path(".bidsignore")
 TITLE = "Susceptibility and diffusion maps by qsmengine"
 _IGNORED = (
-    "*_prov.json", "*_stats.tsv", "*_stats.json", "*_desc-quality_*", "*_xfm.txt", "*_desc-reference_*",
+    "*_prov.json", "*_stats.tsv", "*_stats.json", "*_desc-quality_*", "*_xfm.*", "*_desc-reference_*",
+    "*_agreement.*",
     "*.html", "figures", "group",
 )  # fmt: skip
 """Patterns of files other than maps that BIDS does not define."""

@@ -35,6 +35,9 @@ ATLASES = {
 }
 """Atlases with a label image: name -> file in the package."""
 
+TEMPLATE = "tpl-MNI152NLin2009cAsym_res-01_desc-deepbrain_T1w.nii.gz"
+"""T1-weighted image of the atlases' template around the deep grey matter: file in the package."""
+
 HEADERS = (
     ("\t", "index", "name"),
     (",", "region_index", "region_name"),
@@ -134,6 +137,11 @@ def load_label_table(name_or_path: str | Path) -> LabelTable:
         hint = f"; did you mean {close[0]!r}?" if close else f"; built in: {', '.join(LABEL_TABLES)}"
         raise UsageError(f"{name} is neither a built-in label table nor a file{hint}")
     return LabelTable(name, _read_labels(path))
+
+
+def template_image() -> Path:
+    """Return the T1-weighted image of the atlases' template, within 20 mm of the deep grey matter."""
+    return DATA / TEMPLATE
 
 
 def atlas_image(name: str) -> Path:
