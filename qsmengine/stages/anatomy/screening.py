@@ -124,7 +124,7 @@ def _near(
 
 
 def _field(flair: Volume, normal: Mask, device: Device) -> Volume:
-    """Return the receive field (x, y, z) from `normal` white matter, without outliers such as lesions."""
+    """Return the receive field (x, y, z) from `normal` white matter, without lesions and fluid."""
     voxels = spread_voxels(normal, VOXELS)
     values = flair[voxels].astype(np.float64)
     if not np.median(values) > 0:
@@ -132,12 +132,12 @@ def _field(flair: Volume, normal: Mask, device: Device) -> Volume:
     basis = LegendreBasis.over(normal, ORDER)
     columns = basis.columns(voxels).T
     log = np.log(np.maximum(values, 1e-3 * np.median(values)))
-    kept = np.ones(len(log), bool)
+    rest = log - np.median(log)  # leaves out fluid, in the network's white matter, before the first fit
     for _ in range(ROUNDS):
+        limit = OUTLIER * NORMAL * float(np.median(np.abs(rest)))
+        kept = np.abs(rest) <= max(limit, 1e-9)
         coefficients = np.asarray(np.linalg.lstsq(columns[kept], log[kept], rcond=None)[0], dtype=np.float64)
         rest = log - columns @ coefficients
-        limit = OUTLIER * NORMAL * float(np.median(np.abs(rest[kept])))
-        kept = np.abs(rest) <= max(limit, 1e-9)
     field = np.clip(to_numpy(basis.image(coefficients, device)), log.min(), log.max())
     return np.asarray(np.exp(field), dtype=np.float32)
 

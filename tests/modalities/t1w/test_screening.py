@@ -55,6 +55,18 @@ def test_a_bright_lesion_is_found_and_nothing_else():
     assert (none.number, none.load) == (0, 0.0)
 
 
+def test_fluid_that_the_network_takes_for_white_matter_makes_no_candidates():
+    head, device = made(), resolve_device("cpu")
+    image = flair()
+    white = head.segmentation.fraction((CLASSES.index("white_matter"),), head.grid) > 0.5
+    places = np.argwhere(white & ~head.lesions)
+    fluid = tuple(places[np.argsort(places @ (1, -1, 1), kind="stable")][: len(places) // 5].T)
+    image[fluid] *= 0.05
+    plain, found = (screen(one, head.grid, head.segmentation, device) for one in (flair(), image))
+    assert found.number == 1
+    assert found.load == pytest.approx(plain.load, rel=0.2)
+
+
 def test_candidates_are_written_as_screening_and_are_no_mask_of_lesions(files, tmp_path, capsys):
     assert _run(files, tmp_path / "out") == 0
     assert "screening only" in "".join(capsys.readouterr())
