@@ -15,6 +15,7 @@ COMMANDS = {
     "tv": "one iteration of weighted total variation against its four FFTs alone",
     "diffusion": "the tensor fit against the fitters that are installed",
     "anatomy": "tissues and deep grey matter of drawn T1-weighted images against the truth",
+    "atlas": "nuclei of atlases in drawn heads, with and without the susceptibility map",
     "atrophy": "group differences of volumes in a drawn cohort, as segmentation measures them",
     "regions": "a session's own labels on its maps against the true ones, and registrations to refuse",
     "lost-slices": "lost slices and false alarms in diffusion series of drawn heads",

@@ -72,13 +72,15 @@ def straight(_channels: object, fixed: Grid, _moving: Grid, start: FloatArray) -
     return Transform(start, warp, warp)
 
 
-def head(labels: np.ndarray | None = None) -> Head:
-    """Return the head; `labels` replace the structures of the network."""
+def head(labels: np.ndarray | None = None, *, step: int = 1) -> Head:
+    """Return the head; `labels` replace the network's structures, the map has every `step`-th voxel."""
+    fine = moved(POSE)
+    coarse = Grid(chi()[::step, ::step, ::step].shape, fine.affine @ np.diag([step, step, step, 1.0]), 3.0)
     return Head(
         image=template().image,
         structures=structures() if labels is None else labels,
         grid=moved(TO_IMAGE @ POSE),
         to_image=Transform(TO_IMAGE),
-        chi=chi(),
-        chi_grid=moved(POSE),
+        chi=chi()[::step, ::step, ::step],
+        chi_grid=coarse,
     )
