@@ -2,7 +2,7 @@
 
 The label maps of the heads have no red nucleus, substantia nigra, or nuclei of the thalamus. The truth is the
 atlas, warped to the head's true structures and T1-weighted image, and then displaced by a smooth random field
-(8 mm) that neither of them shows. Nuclei have susceptibilities of their own: nominal ones times 1 +- 0.25,
+(8 mm) that neither of them shows. Susceptibilities of the nuclei are nominal ones times 1 +- 0.25,
 +- 10 ppb, not those of the template; the rest of the head has those of its tissues, +- 5 ppb. The map (1.5 mm)
 comes from the dipole field with noise, inverted by truncated division (0.15). The structures are the network's.
 
