@@ -15,6 +15,8 @@ from qsmengine.io.nifti import read_image
 
 SHEAR = 0.01
 """Largest cosine between voxel axes."""
+NEAR_ZERO, NEGATIVE = 0.02, 0.01
+"""Part of the 98th percentile to which interpolation undershoots, and share of voxels that may lie below."""
 THICKEST, LEAST = 5.0, 16
 """Largest voxel edge [mm], and least number of voxels along each axis."""
 
@@ -73,11 +75,21 @@ def read_structural(file: StructuralFile) -> npt.NDArray[np.float32]:
     Raises
     ------
     InputError
-        Naming the file, for values that are not finite.
+        Naming the file, for values that are not finite, and many below 0: the tissue classes need magnitudes,
+        and a constant taken from them changes the volumes.
     """
     image = read_image(file.path).array
     array = np.ascontiguousarray(image.reshape(file.grid.shape), dtype=np.float32)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise InputError(f"{count} voxels are not finite", source=str(file.path), field="data")
+    limit = -NEAR_ZERO * float(np.percentile(np.abs(array), 98))
+    negative = float(np.mean(array < limit, dtype=np.float64))
+    if negative > NEGATIVE:
+        raise InputError(
+            f"{100 * negative:.0f} % of the voxels are negative: give the magnitude as it was reconstructed, "
+            "not shifted or normalised to its mean",
+            source=str(file.path),
+            field="data",
+        )
     return array

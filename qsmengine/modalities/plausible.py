@@ -24,6 +24,8 @@ UNSURE = 0.5
 """Median ratio of a value's standard deviation to the value from which the fit is refused."""
 GROWTH = 1.05
 """Ratio of a later echo's median signal to an earlier one's from which the echoes are in the wrong order."""
+FASTEST = 6e-3
+"""Median mean diffusivity [mm^2/s] from which a fit is refused: twice that of free water at 37 C."""
 UNEVEN = 0.05
 """Largest relative difference of echo spacings that count as even."""
 IRREGULAR, REGULAR = 0.5, 0.8
@@ -127,6 +129,18 @@ def check_certainty(values: Array, sd: Array, what: str, advice: str) -> None:
     ratio = median(sd[known] / values[known])
     if ratio > UNSURE:
         raise InputError(f"the standard deviation of {what} is typically {100 * ratio:.0f} % of it: {advice}")
+
+
+def check_diffusivity(diffusivity: Array, status: Array) -> None:
+    """Raise InputError if the median mean diffusivity [mm^2/s] of the fitted voxels is above that of water."""
+    known = _sample(diffusivity)[_sample(status) > 0]
+    found = float(median(known)) if known.size else 0.0
+    if found > FASTEST:
+        raise InputError(
+            f"the median mean diffusivity is {found:.2g} mm^2/s, but free water has 0.003: the b-values are "
+            "too small, or in another unit than s/mm^2",
+            field="bval",
+        )
 
 
 def _known(values: Array) -> Array:

@@ -77,7 +77,7 @@ class StageRequest:
 def run_stage(request: StageRequest, device: Device, notes: list[str] | None = None) -> list[Path]:
     """Run the method on the files, write the requested outputs with sidecars; return the files written.
 
-    Notes on masks are appended to `notes`.
+    Notes on headers and masks are appended to `notes`.
 
     Raises
     ------
@@ -92,9 +92,10 @@ def run_stage(request: StageRequest, device: Device, notes: list[str] | None = N
     files = [text for name, text in request.inputs.items() if name not in {"echo_times", *VOLUME_TABLES}]
     sources = [Path(part) for text in files for part in text.split(",")]
     _check_request(request, method, sources)
-    arrays, grid = _read_inputs(request, method)
+    notes = [] if notes is None else notes
+    arrays, grid = _read_inputs(request, method, notes)
     for name in [name for name in arrays if name.endswith("mask")]:
-        arrays[name] = inside_of(arrays[name], Path(request.inputs[name]), [] if notes is None else notes)
+        arrays[name] = inside_of(arrays[name], Path(request.inputs[name]), notes)
     if request.stage == "relaxometry" and len(times := arrays["echo_times"]) > 1:
         check_decay(arrays["magnitude"], arrays["mask"], range(len(times)), times)
     values = {name: _on_device(name, value, device) for name, value in arrays.items()}
@@ -169,7 +170,7 @@ def _check_names(kind: str, given: Mapping[str, Any], known: Sequence[str]) -> N
             raise UsageError(f"unknown {kind} {near(name, known)}")
 
 
-def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any], Grid]:
+def _read_inputs(request: StageRequest, method: Method, notes: list[str]) -> tuple[dict[str, Any], Grid]:
     images = {
         n: [Path(p) for p in text.split(",")]
         for n, text in request.inputs.items()
@@ -180,7 +181,8 @@ def _read_inputs(request: StageRequest, method: Method) -> tuple[dict[str, Any],
     for name, paths in images.items():
         volumes = []
         for path in paths:
-            array, own, _ = read_image(path)
+            array, own, header = read_image(path)
+            notes += [f"{path}: {note}" for note in header.notes]
             grid = own if grid is None else grid
             check_same_grid(own, grid, path, next(iter(images.values()))[0])
             volumes.append(array)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from qsmengine.errors import InputError
-from qsmengine.modalities.plausible import check_certainty, check_decay, check_limits
+from qsmengine.modalities.plausible import (
+    FASTEST,
+    check_certainty,
+    check_decay,
+    check_diffusivity,
+    check_limits,
+)
 
 SHAPE = (9, 10, 11)
 
@@ -61,3 +67,12 @@ def test_values_as_uncertain_as_they_are_large_are_refused(rng):
     with pytest.raises(InputError, match="of R2 is typically 80 % of it: look"):
         check_certainty(values, 0.8 * values, "R2", "look")
     check_certainty(np.zeros(SHAPE), np.ones(SHAPE), "R2", "look")
+
+
+def test_water_that_diffuses_faster_than_free_water_is_refused(rng):
+    diffusivity, status = rng.uniform(0.5e-3, 3e-3, SHAPE), np.ones(SHAPE, np.uint8)
+    check_diffusivity(diffusivity, status)
+    check_diffusivity(10 * diffusivity, 0 * status)
+    assert np.median(10 * diffusivity) > FASTEST
+    with pytest.raises(InputError, match=r"bval: the median mean diffusivity is .* b-values are too small"):
+        check_diffusivity(10 * diffusivity, status)

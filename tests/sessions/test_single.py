@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -40,6 +41,17 @@ def test_field_in_hertz_gives_the_same_as_in_ppm(files):
         results.append(read_image(path).array)
         assert json.loads((files / "out" / "local.json").read_text())["Units"] == "ppm"
     np.testing.assert_allclose(results[0], results[1], atol=1e-6)
+
+
+def test_sheared_axes_are_noted(files):
+    for name in ("ppm", "mask"):
+        image = nib.load(files / f"{name}.nii.gz")
+        affine = image.affine.copy()
+        affine[0, 1] += 0.3 * affine[1, 1]
+        nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), affine), files / f"{name}.nii.gz")
+    notes: list[str] = []
+    run_stage(request(files), cpu(), notes)
+    assert [note for note in notes if "ppm.nii.gz: the sform's axes are not orthogonal" in note]
 
 
 def test_field_of_unknown_unit_is_refused_and_the_remedy_works(files):

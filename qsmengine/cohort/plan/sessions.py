@@ -26,6 +26,8 @@ from qsmengine.pipeline.configuration.config import validate
 
 PER_PROCESS = 250
 """Number of sessions that justifies one more process."""
+SHOWN = 2
+"""Reasons shown for a session without a step."""
 CHUNK = 10
 """Number of sessions handed to a process at a time."""
 
@@ -93,7 +95,7 @@ class Planner:
             subject=files.subject,
             session=files.session,
             steps=tuple(steps),
-            problems=() if steps else (f"{files.folder}: no series for any step",),
+            problems=() if steps else (_nothing(files),),
             notes=(*files.notes, *notes),
         )
 
@@ -111,6 +113,12 @@ class Planner:
             *([*given, *own] if REGIONS in self.kinds else []),
             *nuclei,
         ]
+
+
+def _nothing(files: SessionFiles) -> str:
+    """Return why a session has no step, with what was left out of it if that is all it holds."""
+    left_out = "" if files.files or not files.notes else f" ({'; '.join(files.notes[:SHOWN])})"
+    return f"{files.folder}: no series for any step{left_out}"
 
 
 def plan_sessions(

@@ -25,7 +25,7 @@ from qsmengine.stages.mask.unweighted import unweighted_mask
 from qsmengine.stages.perfusion.chain import Aif, chain_notes, relative_maps
 from qsmengine.stages.perfusion.curves import curves_of
 from qsmengine.stages.perfusion.maps import mean_curve
-from qsmengine.stages.perfusion.quality import AifQuality, aif_quality
+from qsmengine.stages.perfusion.quality import AifQuality, aif_quality, check_aif_quality
 
 SETTLED = 5.0
 """Time after which the signal of a series is steady [s]."""
@@ -160,6 +160,7 @@ def _artery(found: PerfusionMaps, series: DscSeries, given: FloatArray | None, d
     voxels = 0 if mask is None else int(mask.sum())
     arrival, steady = (float(found.facts[name]) for name in ("arrival", "steady"))
     quality = aif_quality(curve, mean_curve(curves), series.repetition_time, arrival, voxels, steady)
+    check_aif_quality(quality)
     scale = float(found.facts.get("vof_scale", 1.0))
     return Aif(series.times, curve, mask, quality, scale)
 

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qsmengine.errors import InputError
 from qsmengine.stages.perfusion.transform import FloatArray
 
 LARGEST_SHARE = 0.12
 """Largest plausible share of the brain in the area of the artery: a mean blood volume of 8 mL/100 g."""
+IMPOSSIBLE_SHARE = 3.0
+"""Share above which a curve is refused: even a curve of tissue gives less; 100 g would hold 200 mL of blood."""
+BLOOD_PER_SHARE = 67.0
+"""Mean blood volume [mL/100 g] of a share of 1."""
 LEAST_PEAK_TO_NOISE = 10.0
 """Peak of the AIF over its noise below which the curve is distrusted."""
 WIDEST = 12.0
@@ -59,6 +64,18 @@ class AifQuality:
                 "(healthy: about 20): it lies partly in tissue, and blood volume and flow are too large"
             )
         return tuple(found)
+
+
+def check_aif_quality(quality: AifQuality) -> None:
+    """Raise InputError for an arterial curve that gives the brain a blood volume which none has."""
+    if quality.brain_share <= IMPOSSIBLE_SHARE:
+        return
+    raise InputError(
+        f"the brain's mean curve has {quality.brain_share:.2g} times the area of the artery's (healthy: about "
+        f"0.05), so that 100 g of brain would hold {BLOOD_PER_SHARE * quality.brain_share:.0f} mL of blood: "
+        "the voxels lie outside an artery, or the given curve is not dr2star in 1/s",
+        field="aif",
+    )
 
 
 def aif_quality(

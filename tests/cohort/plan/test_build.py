@@ -64,6 +64,14 @@ def test_a_session_with_nothing_has_a_problem_of_its_own(dataset, plan):
     assert plan().runnable == plan().sessions[:1]
 
 
+def test_a_folder_with_files_of_another_subject_says_so(dataset, plan):
+    dataset.gre("01")
+    dataset.image("sub-02/anat/sub-03_part-mag_MEGRE.nii.gz")
+    (problem,) = plan().sessions[1].problems
+    assert problem.startswith("sub-02: no series for any step (sub-02/anat/sub-03_part-mag_MEGRE.nii.gz: ")
+    assert "belongs to another subject" in problem
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

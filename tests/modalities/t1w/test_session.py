@@ -161,6 +161,14 @@ def test_a_head_without_any_structure_is_refused_and_nothing_written(files, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_an_image_from_which_its_mean_was_taken_is_refused(files, tmp_path, capsys):
+    path = tmp_path / "sub-01_T1w.nii.gz"
+    write_image(path, made().image - made().image.mean(), made().grid)
+    assert main(["anatomy", "--t1", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 3
+    assert f"{path}: data: " in (said := capsys.readouterr().err)
+    assert "of the voxels are negative: give the magnitude" in said
+
+
 def test_volumes_of_grey_and_white_matter_that_no_brain_has_are_refused(monkeypatch):
     monkeypatch.setattr(run_module, "GREY_TO_WHITE", (2.0, 4.0))
     with pytest.raises(InputError, match=r"t1w: grey matter has \d+ mL and white matter \d+ mL, a ratio that"):

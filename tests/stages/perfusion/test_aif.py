@@ -13,7 +13,7 @@ from qsmengine.errors import InputError
 from qsmengine.stages.perfusion.aif import AifParams, tissue_equivalent
 from qsmengine.stages.perfusion.candidates import find_candidates
 from qsmengine.stages.perfusion.chain import Aif, chain_notes
-from qsmengine.stages.perfusion.quality import aif_quality
+from qsmengine.stages.perfusion.quality import aif_quality, check_aif_quality
 from qsmengine.stages.registry import get_method
 from tests.stages.perfusion.brain import AIF_AREA, ECHO_TIME, GRID, Brain, brain
 from tests.stages.perfusion.curves import STEP, TIMES
@@ -118,6 +118,13 @@ def test_an_artery_of_too_small_an_area_is_noted(head: Brain, factor: float, cou
     quality = aif_quality(factor * head.aif, mean, STEP, 20.0, 4)
     assert quality.brain_share == pytest.approx(mean.sum() / (factor * head.aif.sum()), rel=1e-6)
     assert sum("lies partly in tissue" in problem for problem in quality.problems) == count
+
+
+def test_an_artery_that_fills_the_brain_with_blood_is_refused(head: Brain) -> None:
+    mean = head.change[head.mask].mean(axis=0)
+    check_aif_quality(aif_quality(mean, mean, STEP, 20.0, 4))
+    with pytest.raises(InputError, match=r"aif: .* 1e\+03 times the area of the artery's .* 67000 mL of"):
+        check_aif_quality(aif_quality(mean / 1000, mean, STEP, 20.0, 4))
 
 
 def test_saturated_voxels_are_never_chosen(head: Brain) -> None:
