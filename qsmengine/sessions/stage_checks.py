@@ -26,6 +26,8 @@ _SPELLINGS = {
 FIELD_UNITS = ("ppm", "Hz")
 LARGEST_PPM = 10.0
 """Median of a field or susceptibility [ppm], without its sign, that no tissue reaches; air is at 9."""
+LARGEST_CHI = 1.0
+"""The same for susceptibilities and local fields, of which only few voxels of a brain have 0.1."""
 SLOWEST = 0.2
 """Median of R2 and R2* [1/s] that nothing in a scanner is below; pure water is above 0.3."""
 NEGATIVE = 0.01
@@ -54,15 +56,15 @@ def check_stated_unit(name: str, needed: str, path: Path) -> None:
 
 
 def check_rates(arrays: Mapping[str, Array], path: Path) -> None:
-    """Raise InputError if R2 is above R2* in more than half of the mask, where R2' = R2* - R2 would be 0."""
+    """Raise InputError if R2 reaches R2* in more than half of the mask, where R2' = R2* - R2 would be 0."""
     if not {"r2star", "r2", "mask"} <= set(arrays):
         return
-    inside = arrays["mask"] > 0
-    share = float(np.mean(arrays["r2"][inside] > arrays["r2star"][inside])) if inside.any() else 0.0
+    inside = (arrays["mask"] > 0) & (arrays["r2star"] > 0)
+    share = float(np.mean(arrays["r2"][inside] >= arrays["r2star"][inside])) if inside.any() else 0.0
     if share > 0.5:
         raise InputError(
-            f"R2 is above R2* in {100 * share:.0f} % of the mask, more than tissue has: are they exchanged, or "
-            "in different units?",
+            f"R2 is not below R2* in {100 * share:.0f} % of the mask, more than tissue has: are they "
+            "exchanged, the same, or in different units?",
             source=path,
         )
 
@@ -94,7 +96,8 @@ def check_values(name: str, needed: str, array: Array, path: Path, mask: Array |
     if mask is not None and mask.shape == array.shape:
         known = array[np.isfinite(array) & (array != 0) & (mask > 0)]
     middle = float(np.median(np.abs(known))) if known.size else SLOWEST
-    if needed == "ppm" and middle > LARGEST_PPM:
+    limit = LARGEST_CHI if name in {"chi", "local_field"} else LARGEST_PPM
+    if needed == "ppm" and middle > limit:
         raise InputError(
             f"the median of {name} without its sign is {middle:.3g} ppm, more than any tissue has: the values "
             "are probably in Hz or ppb",

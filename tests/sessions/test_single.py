@@ -202,7 +202,9 @@ def rates(files, rng):
         ({"chi": ("chi", 1e3, None)}, "chi.nii.gz: Units: the median of chi .* Hz or ppb"),
         ({"r2": ("r2", 1e-3, "1/ms")}, "r2.nii.gz: Units: '1/ms', but r2 is needed in 1/s"),
         ({"r2": ("r2", 1e-3, None)}, "r2.nii.gz: Units: the median of r2 is 0.014 1/s, below that of water"),
-        ({"r2": ("r2star", 1, None), "r2star": ("r2", 1, None)}, r"R2 is above R2\* in 100 % of the mask"),
+        ({"r2": ("r2star", 1, None), "r2star": ("r2", 1, None)}, r"R2 is not below R2\* in 100 % of the mask"),
+        ({"r2": ("r2star", 1, None)}, r"R2 is not below R2\* in 100 % of the mask"),
+        ({"chi": ("chi", 1e2, None)}, "chi.nii.gz: Units: the median of chi .* Hz or ppb"),
     ],
 )
 def test_maps_in_another_unit_are_refused(files, rates, changed, message):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, DwiSeries
-from qsmengine.errors import InputError, UsageError
+from qsmengine.errors import InputError, UsageError, naming
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
 from qsmengine.io.masks import load_mask
@@ -139,7 +139,8 @@ def run_dti_session(
     if dry_run:
         return Outcome(plan, files, [*notes, *obsolete_note(old)])
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
-        fitted = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
+        with naming(request.dwi):
+            fitted = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
         result = fitted.result
         notes += fitted.notes
         judge = cache(partial(_judge, request, file, volumes, fitted, deviation))
