@@ -26,13 +26,13 @@ import numpy.typing as npt
 from bench.anatomy import drawn
 from qsmengine.backend.device import resolve_device
 from qsmengine.grid import Grid
-from qsmengine.io.nifti import read_image
 from qsmengine.modalities.t1w.run import run_anatomy
 from qsmengine.modalities.t1w.stages import SECTIONS
 from qsmengine.ops.registration import Channel, find_warp
 from qsmengine.ops.transforms import Transform, Volume, Warp, boxed_fractions, bring
 from qsmengine.phantom.tissue import tissue_table
 from qsmengine.pipeline.configuration.config import load_config
+from qsmengine.sessions.atlas import read_template
 from qsmengine.stages.anatomy.atlas import (
     CHI,
     CIT168,
@@ -82,7 +82,8 @@ def main(argv: list[str]) -> int:
 
 
 def _compare(grid: Grid, brain: Volume, network: Any, truth: Mapping[str, Any], options: Any) -> None:
-    template, rng = load_template(), np.random.default_rng(options.seed)
+    rng = np.random.default_rng(options.seed)
+    template = read_template(template_image(), {name: atlas_image(name) for name in ATLASES})
     made = _draw(grid, brain, truth, template, options.displacement, rng)
     head = Head(brain, network, grid, Transform(np.eye(4)), made.map, made.grid)
     for name, count in PARTS.items():
@@ -99,18 +100,6 @@ def _compare(grid: Grid, brain: Volume, network: Any, truth: Mapping[str, Any], 
             f"{one.name} {placed.overlap[one.name, SIDES[0]]:.2f} {placed.overlap[one.name, SIDES[1]]:.2f}"
             for one in SHARED))  # fmt: skip
     _print_pallidum(head, placed.transform, template, truth["structural_labels"], made)
-
-
-def load_template() -> Template:
-    """Return the bundled template with the atlases on its grid."""
-    image, grid = read_image(template_image())[:2]
-    atlases = {}
-    for name in ATLASES:
-        labels, whole = read_image(atlas_image(name), dtype=np.int32)[:2]
-        first = np.rint(np.linalg.inv(whole.affine) @ grid.affine[:, 3])[:3].astype(int)
-        x, y, z = (slice(int(a), int(a) + n) for a, n in zip(first, grid.shape, strict=True))
-        atlases[name] = labels[x, y, z]
-    return Template(image, grid, atlases)
 
 
 def _fractions(labels: Any, grid: Grid, target: Grid, transform: Transform, number: int) -> Volume:

@@ -121,7 +121,7 @@ def bring_atlases(
     DeviceError
         If the registration library is missing.
     """
-    head, template = _head(request), _template(request)
+    head, template = _head(request), read_template(request.template, request.atlases)
     try:
         placed = place_atlas(head, template, find=find)
     except InputError as error:
@@ -153,13 +153,13 @@ def _head(request: AtlasRequest) -> Head:
     )
 
 
-def _template(request: AtlasRequest) -> Template:
-    """Return the template with the atlases cut to its grid."""
-    image, grid = read_image(request.template)[:2]
+def read_template(path: Path, atlases: Mapping[str, Path]) -> Template:
+    """Return the template with the atlases (name -> label image) cut to its grid."""
+    image, grid = read_image(path)[:2]
     return Template(
         image=np.ascontiguousarray(image),
         grid=grid,
-        atlases={name: _cut(path, grid.affine, grid.shape) for name, path in request.atlases.items()},
+        atlases={name: _cut(labels, grid.affine, grid.shape) for name, labels in atlases.items()},
     )
 
 

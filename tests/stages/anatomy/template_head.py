@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 
 from qsmengine.grid import FloatArray, Grid
-from qsmengine.io.nifti import read_image
 from qsmengine.ops.transforms import Transform, Warp
 from qsmengine.phantom.structural import rotation_matrix
+from qsmengine.sessions.atlas import read_template
 from qsmengine.stages.anatomy.atlas import CHI, RIGHT, SHARED, Head, Template
 from qsmengine.stats.labels.tables import ATLASES, atlas_image, template_image
 
@@ -24,14 +24,7 @@ TO_IMAGE[:3, :3], TO_IMAGE[:3, 3] = rotation_matrix((0.0, 5.0, -3.0)), (2.0, 1.0
 @cache
 def template() -> Template:
     """Return the bundled template and atlases."""
-    image, grid = read_image(template_image())[:2]
-    atlases = {}
-    for name in ATLASES:
-        labels, whole = read_image(atlas_image(name), dtype=np.int32)[:2]
-        first = np.rint(np.linalg.inv(whole.affine) @ grid.affine[:, 3])[:3].astype(int)
-        box = tuple(slice(a, a + n) for a, n in zip(first, grid.shape, strict=True))
-        atlases[name] = labels[box]
-    return Template(image, grid, atlases)
+    return read_template(template_image(), {name: atlas_image(name) for name in ATLASES})
 
 
 def structures() -> np.ndarray:
