@@ -41,6 +41,20 @@ def test_structures_get_their_volume_and_only_white_matter_and_cortex_give_or_ta
     assert lost.sum() == count(bundled, "thalamus") - count(scaled, "thalamus")
 
 
+def shared_faces(head, one, other):
+    """Number of faces between voxels of two structures."""
+    a, b = (raw_head._inside(head, name) for name in (one, other))
+    pairs = [(np.moveaxis(a, k, 0), np.moveaxis(b, k, 0)) for k in range(3)]
+    return sum(int((p[1:] & q[:-1]).sum() + (q[1:] & p[:-1]).sum()) for p, q in pairs)
+
+
+def test_neighbours_that_shrink_stay_in_contact():
+    bundled = load_head_index(1)
+    scaled = raw_head.with_structures(bundled, controls(volume_putamen=0.75 * 13.8, volume_pallidum=0.75 * 4.0))
+    assert count(scaled, "putamen") == pytest.approx(0.75 * count(bundled, "putamen"), rel=2e-2)
+    assert shared_faces(scaled, "putamen", "pallidum") > 0.5 * shared_faces(bundled, "putamen", "pallidum")
+
+
 @pytest.mark.slow
 def test_truth_and_maps_of_a_participant_are_what_was_asked_for():
     asked = controls(chi_thalamus=22.3, MD_thalamus=1.05, FA_caudate=0.30, volume_putamen=12.0)

@@ -149,9 +149,10 @@ def _inside(head: HeadIndex, structure: str) -> npt.NDArray[np.bool_]:
 
 
 def with_structures(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
-    """Grow or shrink every structure to its volume along the distance from its surface.
+    """Grow or shrink every structure to its volume, along the distance from white matter and cortex around it.
 
-    Voxels are taken from, and returned to, the nearest white matter or cortex.
+    Voxels are taken from, and returned to, the nearest of these tissues. Borders between two structures stay:
+    atrophy leaves no white matter between putamen and pallidum.
     """
     index = head.index.copy()
     replaceable = [i for i, r in enumerate(head.regions) if r.tissue in _REPLACEABLE and r.brain]
@@ -163,7 +164,7 @@ def with_structures(head: HeadIndex, values: Mapping[str, float]) -> HeadIndex:
         box = _box(own)
         part, inside = index[box], own[box]
         free = np.isin(part, replaceable)
-        distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+        distance = ndimage.distance_transform_edt(~inside) - inside * ndimage.distance_transform_edt(~free)
         candidates = np.flatnonzero(inside | free)
         wanted = min(round(factor * inside.sum()), candidates.size)
         order = np.argsort(distance.ravel()[candidates], kind="stable")
