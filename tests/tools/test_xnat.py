@@ -63,10 +63,12 @@ def test_defaults_of_a_wrapper_are_a_command_line_of_the_app(wrapper):
 def test_every_input_is_parsed_back():
     inputs = [entry for entry in TREE["inputs"] if entry["name"] != "analysis_level"]
     values = {e["name"]: e.get("select-values", [SAMPLES[e["type"]]])[0] for e in inputs}
-    values |= {"steps": "qsm dti", "echo_times": "0.004 0.008", "field_strength": "3"}
+    values |= {"steps": "qsm dti", "atlas": "cit168 thalamus-hcp"}
+    values |= {"echo_times": "0.004 0.008", "field_strength": "3"}
     found = parse(line(TREE, values)[1:])
     assert all(getattr(found, name) for name in values)
     assert found.steps == ["qsm", "dti"]
+    assert found.atlas == ["cit168", "thalamus-hcp"]
     assert found.echo_times == [0.004, 0.008]
 
 
