@@ -57,7 +57,11 @@ def main(argv: list[str]) -> int:
             _write(options.table, list(known.values()))
             print(f"{key} ({row['group']}): {time.perf_counter() - start:.0f} s", flush=True)
         rows.append(known[key])
-    print_differences(pd.DataFrame(rows))
+    made = pd.DataFrame(rows)
+    if options.per_group > 1 and len({group == "HC" for group in made["group"]}) == 2:
+        print_differences(made)
+    else:
+        print("differences need two controls and two patients or more")
     return 0
 
 

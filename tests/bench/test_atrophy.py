@@ -53,3 +53,5 @@ def test_participants_in_the_table_are_kept(tmp_path, monkeypatch, capsys):
     assert atrophy.main([*argv, "--per-group", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[-len(atrophy.VOLUMES) :] == before
     assert len(made) == 4
+    assert atrophy.main([*argv[:2], "--groups", "HC", "--table", argv[-1], "--per-group", "2"]) == 0
+    assert capsys.readouterr().out == "differences need two controls and two patients or more\n"
