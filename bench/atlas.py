@@ -25,9 +25,11 @@ import numpy.typing as npt
 
 from bench.anatomy import drawn
 from qsmengine.backend.device import resolve_device
+from qsmengine.backend.fft import RealFFT
 from qsmengine.grid import Grid
 from qsmengine.modalities.t1w.run import run_anatomy
 from qsmengine.modalities.t1w.stages import SECTIONS
+from qsmengine.ops.dipole import dipole_response
 from qsmengine.ops.registration import Channel, find_warp
 from qsmengine.ops.transforms import Transform, Volume, Warp, boxed_fractions, bring
 from qsmengine.phantom.tissue import tissue_table
@@ -46,6 +48,7 @@ from qsmengine.stages.anatomy.atlas import (
     starting_matrix,
     working_grid,
 )
+from qsmengine.stages.inversion.setup import thresholded_inverse
 from qsmengine.stats.labels.tables import ATLASES, atlas_image, load_label_table, template_image
 
 MIDBRAIN = (7, 8, 9, 16)
@@ -160,14 +163,12 @@ def _drawn_nuclei() -> list[Key]:
 
 def _measured(chi: Volume, grid: Grid, rng: np.random.Generator) -> Volume:
     """Return the map [ppm] from the field of `chi` with noise, by truncated division."""
-    frequencies = np.meshgrid(*(np.fft.fftfreq(n) for n in grid.shape), indexing="ij")
-    along = sum(f * b for f, b in zip(frequencies, grid.b0_direction, strict=True))
-    square = np.maximum(sum(f**2 for f in frequencies), 1e-12)
-    response = 1 / 3 - along**2 / square
-    response[0, 0, 0] = 0
-    field = np.fft.ifftn(response * np.fft.fftn(chi)).real + NOISE * rng.standard_normal(chi.shape)
-    bounded = np.where(np.abs(response) < THRESHOLD, np.where(response < 0, -THRESHOLD, THRESHOLD), response)
-    found = np.fft.ifftn(np.fft.fftn(field) / bounded).real * (chi != 0)
+    device = resolve_device("cpu")
+    fft = RealFFT(grid.shape, device)
+    response = dipole_response(grid.shape, grid.voxel_size, grid.b0_direction, device)
+    field = fft.inverse(response * fft.forward(chi)) + NOISE * rng.standard_normal(chi.shape)
+    inverse = thresholded_inverse(response, fft, THRESHOLD, below="clip", rescale=False)
+    found = fft.inverse(inverse * fft.forward(field.astype(np.float32))) * (chi != 0)
     return np.asarray(found, dtype=np.float32)
 
 
