@@ -29,5 +29,5 @@ CONSTRAINTS: dict[str, Constraint] = {"tissue_step": _tissue, "dilated_layer": _
 DIMENSIONS: dict[str, dict[str, int]] = {
     "tissue_step": {"nx": 4, "ny": 5, "nz": 150, "neighbours": 27},
     "dilated_layer": {"inputs": 3, "nx": 5, "ny": 4, "pitch": 96, "groups": 2, "outputs": 12},
-    "dilated_classes": {"inputs": 5, "n": 700, "classes": 4},
+    "dilated_classes": {"rows": 7, "inputs": 5, "pitch": 96, "classes": 4},
 }

@@ -100,18 +100,18 @@ def classify(image: Array, network: Network, device: Device) -> Array:
     if nz % ROW:
         raise InputError(f"{nz} voxels along the last axis, not a multiple of {ROW}", field="shape")
     _check_memory((nx, ny, nz), network, device)
-    values = device.zeros((1, nx, ny, nz + 2 * PAD))
-    values[0, :, :, PAD:-PAD] = device.asarray(image)
+    values = device.zeros((nx, ny, 1, nz + 2 * PAD))
+    values[:, :, 0, PAD:-PAD] = device.asarray(image)
     for layer in network.layers:
-        result = device.empty((len(layer.bias), nx, ny, nz + 2 * PAD))
+        result = device.empty((nx, ny, len(layer.bias), nz + 2 * PAD))
         launch(
             DILATED_LAYER, device, activation=values, weights=device.asarray(layer.weights),
             bias=device.asarray(layer.bias), result=result, dilation=layer.dilation,
         )  # fmt: skip
         values = result
-    found = device.empty((nx * ny * (nz + 2 * PAD),), np.uint8)
+    found = device.empty((nx * ny, nz + 2 * PAD), np.uint8)
     launch(
-        DILATED_CLASSES, device, activation=values.reshape(len(values), -1),
+        DILATED_CLASSES, device, activation=values.reshape(nx * ny, -1, nz + 2 * PAD),
         weights=device.asarray(network.weights), bias=device.asarray(network.bias), found=found,
     )  # fmt: skip
     classes: Array = found.reshape(nx, ny, nz + 2 * PAD)[:, :, PAD:-PAD]
