@@ -94,7 +94,7 @@ def cohort_of(
     series: Sequence[ReconstructedSeries] = (),
     times: Mapping[str, datetime] | None = None,
 ) -> Cohort:
-    """Return the cohort of sessions; age, sex, site and scanner of ``OUT/participants.tsv`` are adjusted for.
+    """Return the cohort of sessions; adjusted for age, sex, site and scanner of participants.tsv.
 
     Raises
     ------

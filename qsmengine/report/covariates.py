@@ -13,11 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.io.sidecars import read_json
+from qsmengine.report.raw import raw_dataset
 from qsmengine.report.records import ReconstructedSeries
 from qsmengine.report.tsv import read_rows
 
 NUMBERS, CATEGORIES = ("age",), ("sex", "site", "scanner")
 """Columns of participants.tsv that are adjusted for; groups are not, because they may differ by right."""
+YEARS = {"year": 1.0, "y": 1.0, "yr": 1.0, "a": 1.0, "month": 1 / 12, "mo": 1 / 12, "week": 7 / 365.25}
+YEARS |= {"wk": 7 / 365.25, "day": 1 / 365.25, "d": 1 / 365.25}
+"""Length of the units of ages [years]."""
 MEMBERS = 5
 """Least number of sessions of a level; smaller levels count as the most frequent one."""
 COLLECT = 32
@@ -79,7 +84,7 @@ def _independent(design: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def read_covariates(
     out: Path, sessions: Sequence[str], scanners: Mapping[str, str] | None = None
 ) -> Covariates:
-    """Return the covariates of sessions from ``OUT/participants.tsv`` and their scanners.
+    """Return the covariates of sessions from their participants and scanners.
 
     Levels with fewer than `MEMBERS` sessions count as the most frequent, a missing age as the mean.
 
@@ -105,23 +110,39 @@ def read_covariates(
 
 
 def read_ages(out: Path, sessions: Sequence[str]) -> dict[str, float]:
-    """Return the ages [years] in ``OUT/participants.tsv`` by session; sessions without one are absent.
+    """Return the ages [years] of sessions; absent are those without one, and all whose unit is not known.
+
+    The unit is the one in ``participants.json``, years without it.
 
     Raises
     ------
     InputError
         For a participants.tsv that cannot be read.
     """
-    people = _people(out)
-    ages = ((key, _number(_cell(people, key, "age"))) for key in sessions)
+    people, unit = _people(out), _years_per_unit(_table(out))
+    ages = ((key, unit * _number(_cell(people, key, "age"))) for key in sessions)
     return {key: age for key, age in ages if math.isfinite(age)}
+
+
+def _table(out: Path) -> Path:
+    """Return the table of participants: ``OUT/participants.tsv``, or else that of the raw dataset."""
+    own, raw = out / "participants.tsv", raw_dataset(out)
+    return own if own.is_file() or raw is None else raw / own.name
 
 
 def _people(out: Path) -> dict[str, dict[str, str]]:
     """Return the rows of participants.tsv by ``sub-X``; none without the file."""
-    path = out / "participants.tsv"
+    path = _table(out)
     rows = read_rows(path, ("participant_id",)) if path.is_file() else ()
     return {"sub-" + row["participant_id"].removeprefix("sub-"): row for row in rows}
+
+
+def _years_per_unit(table: Path) -> float:
+    """Return the unit of the ages [years]; NaN for one that is not known."""
+    path = table.with_suffix(".json")
+    entry = read_json(path).get("age") if path.is_file() else None
+    unit = str(entry.get("Units") or "year") if isinstance(entry, dict) else "year"
+    return YEARS.get(unit.strip().lower().removesuffix("s"), math.nan)
 
 
 def _cell(people: Mapping[str, Mapping[str, str]], session: str, column: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from qsmengine.errors import InputError
 from qsmengine.modalities.protocol import Check
 from qsmengine.modalities.registry import modality_of
+from qsmengine.report.ages import SLOPE, SLOPES, ages_plot, ages_title, differences, studies
 from qsmengine.report.cohort import Comparison
 from qsmengine.report.comparison import comparison, comparison_title, far_from
 from qsmengine.report.distribution import LIMIT
@@ -73,7 +74,7 @@ def write_session_page(
     compared
         Regional values of the session in the cohort.
     age
-        Age of the participant [years], for the iron published for it.
+        Age of the participant [years], for the iron and the chi published for it.
     volumes
         Name of the interactive page of the session, to link to.
 
@@ -90,6 +91,7 @@ def write_session_page(
     out = Path(out)
     notes = dict.fromkeys([*session.notes, *(note for entry in series for note in entry.notes)])
     parts = [_part(entry, out) for entry in series]
+    iron = compared_with_iron(tables, age)
     return write_page(
         out / f"{session.key}.html",
         "session.html",
@@ -99,9 +101,10 @@ def write_session_page(
         parts=parts,
         tables=[_table(table, out) for table in tables],
         compared=_compared(compared),
-        iron=[
-            (iron_title(one), one.plausible, markup(iron_plot(one))) for one in compared_with_iron(tables, age)
-        ],
+        iron=[(iron_title(one), one.plausible, markup(iron_plot(one))) for one in iron],
+        ages=[(ages_title(one), markup(ages_plot(one)), [d.cells for d in differences(one)]) for one in iron],
+        slopes=(SLOPE, *SLOPES),
+        studies=studies(),
         limit=f"{LIMIT:g}",
         volumes=volumes,
     )
