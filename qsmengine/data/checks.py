@@ -71,7 +71,7 @@ def check_real(name: str, array: Any) -> None:
         raise InputError(f"{name} is complex; its modulus (np.abs) or phase (np.angle) is needed", field=name)
     if kind not in "fiub":
         raise InputError(f"{name} has the type {array.dtype}; numbers are needed", field=name)
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise InputError(f"{name} has masked elements, which would count: fill them", field=name)
 
 

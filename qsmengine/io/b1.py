@@ -12,6 +12,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io._clean import finite_or_zero
+from qsmengine.io._parts import read_part
 from qsmengine.io._series import SeriesFile, open_file
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
@@ -117,10 +118,29 @@ def _mapping(files: Sequence[SeriesFile]) -> B1File:
     return B1File("afi", tuple(ordered), files[0].grid, low, long / short)
 
 
-def read_b1_map(file: B1File) -> tuple[Array, list[str]]:
-    """Read a B1 map as a ratio (x, y, z) to the nominal flip angle, 0 where it is unknown.
+@record
+class B1Map:
+    """Ratio (x, y, z) of the actual to the nominal flip angle, 0 where it is unknown, and notes.
+
+    `part` is the part of the file's grid that `ratio` covers; None: all of it.
+    """
+
+    ratio: Array
+    notes: list[str]
+    part: tuple[slice, ...] | None = None
+
+
+def read_b1_map(file: B1File, part: tuple[slice, ...] | None = None) -> B1Map:
+    """Read a B1 map.
 
     Values in percent are recognised by the sidecar's ``Units``, or else by their median, with a note.
+
+    Parameters
+    ----------
+    file
+        Map.
+    part
+        Part of its grid that is enough, and is read unless values must be corrected; None: all of it.
 
     Raises
     ------
@@ -128,11 +148,14 @@ def read_b1_map(file: B1File) -> tuple[Array, list[str]]:
         For values that are neither ratios nor percent.
     """
     path, sidecar = file.files[0].path, file.files[0].sidecar
-    array, _, header = read_image(path)
-    ratio = finite_or_zero(array).reshape(file.grid.shape, order="A")
+    within = None if part is None else read_part(file.files, [0], part)
+    if within is None:
+        part, ratio = None, finite_or_zero(read_image(path).array).reshape(file.grid.shape, order="A")
+    else:
+        ratio = within[..., 0]
     typical = _typical(ratio)
     unit = (sidecar.text("Units") or "").strip().lower()
-    notes = [f"{path}: {note}" for note in header.notes]
+    notes = [f"{path}: {note}" for note in file.files[0].header.notes]
     percent = PERCENTS[0] < typical < PERCENTS[1]
     if not percent and not RATIOS[0] < typical < RATIOS[1]:
         raise InputError(
@@ -147,9 +170,9 @@ def read_b1_map(file: B1File) -> tuple[Array, list[str]]:
             field="Units",
         )
     if percent:
-        ratio = ratio * np.float32(0.01)
+        ratio *= np.float32(0.01)
         notes.append(f"{path}: B1 in percent (median {typical:.3g}), divided by 100")
-    return ratio, notes
+    return B1Map(ratio, notes, part)
 
 
 def _typical(ratio: Array) -> float:

@@ -12,7 +12,7 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid, check_same_grid
-from qsmengine.io.b1 import B1File, open_b1, read_b1_map
+from qsmengine.io.b1 import B1File, B1Map, open_b1, read_b1_map
 from qsmengine.io.bids import BidsName
 from qsmengine.io.inheritance import Folders
 from qsmengine.io.nifti import read_image
@@ -130,7 +130,9 @@ def _check_grid(file: B1File, grid: Grid, config: Config) -> None:
         raise InputError(f"{error.message}, or {REMEDY}", source=error.source, field=error.field) from error
 
 
-def load_b1(paths: Sequence[Path], grid: Grid, config: Config, device: Device) -> tuple[Array, list[str]]:
+def load_b1(
+    paths: Sequence[Path], grid: Grid, config: Config, device: Device, part: tuple[slice, ...] | None = None
+) -> B1Map:
     """Return B1 on `grid` as a ratio (x, y, z) to the nominal flip angle, 0 where it is unknown, and notes.
 
     Parameters
@@ -143,6 +145,8 @@ def load_b1(paths: Sequence[Path], grid: Grid, config: Config, device: Device) -
         With ``input.resample_b1``, B1 on another grid is interpolated linearly in scanner coordinates.
     device
         Compute device.
+    part
+        Part of `grid` that is enough, and may be all that is read; None: all of it.
 
     Raises
     ------
@@ -152,19 +156,21 @@ def load_b1(paths: Sequence[Path], grid: Grid, config: Config, device: Device) -
     """
     file = open_b1(paths)
     _check_grid(file, grid, config)
-    ratio, notes = read_b1_map(file) if file.kind == "map" else _mapped(file, device)
-    if file.grid.matches(grid):
-        return ratio, notes
+    here = file.grid.matches(grid)
+    found = read_b1_map(file, part if here else None) if file.kind == "map" else _mapped(file, device)
+    if here:
+        return found
+    ratio, notes = found.ratio, found.notes
     known = (ratio > 0).astype(np.float32)
-    here = Transform(np.eye(4))
-    share = bring(known, file.grid, grid, here)
-    placed = bring(ratio, file.grid, grid, here)
+    unmoved = Transform(np.eye(4))
+    share = bring(known, file.grid, grid, unmoved)
+    placed = bring(ratio, file.grid, grid, unmoved)
     moved: Array = np.divide(placed, share, out=np.zeros_like(placed), where=share >= 0.5)
     notes.append(f"{file.files[0].path}: B1 interpolated to the grid of the images in scanner coordinates")
-    return moved, notes
+    return B1Map(moved, notes)
 
 
-def _mapped(file: B1File, device: Device) -> tuple[Array, list[str]]:
+def _mapped(file: B1File, device: Device) -> B1Map:
     """Return B1 (x, y, z) from the two images of a B1 mapping, 0 in air, and a note."""
     first, second = (
         np.nan_to_num(read_image(one.path).array.reshape(file.grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
@@ -182,4 +188,4 @@ def _mapped(file: B1File, device: Device) -> tuple[Array, list[str]]:
         params = DoubleAngleParams(flip_angle=file.flip_angle)
         b1 = double_angle(*images, file.grid, params, device=device)
         method = f"double angle ({file.flip_angle:g} and {2 * file.flip_angle:g} degrees)"
-    return to_numpy(b1), [f"B1 by {method}: {', '.join(str(one.path) for one in file.files)}"]
+    return B1Map(to_numpy(b1), [f"B1 by {method}: {', '.join(str(one.path) for one in file.files)}"])

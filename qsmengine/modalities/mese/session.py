@@ -75,8 +75,9 @@ def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
     grid, request = run.file.grid, run.request
     b1: Array | None = None
     if request.b1:
-        b1, notes = load_b1(request.b1, grid, run.config, run.device)
-        run.add(notes)
+        transmit = load_b1(request.b1, grid, run.config, run.device)
+        run.add(transmit.notes)
+        b1 = transmit.ratio
     r2star = None if request.r2star is None else _rate(request.r2star, grid)
     loaded = read_mese(run.file)
     run.add(loaded.notes)

@@ -11,6 +11,7 @@ from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, BalancedSeries, VfaSeries
 from qsmengine.errors import InputError
+from qsmengine.grid import Grid
 from qsmengine.modalities.brain import brain_of
 from qsmengine.modalities.plausible import check_certainty, check_decay, check_limits
 from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, LATER, SINGLE
@@ -25,6 +26,8 @@ from qsmengine.stages.relaxometry.ellipse import check_equal
 from qsmengine.stages.relaxometry.flip_angles import Protocol
 from qsmengine.stages.relaxometry.variable_flip_angle import LinearParams
 
+PASSING = ("spoiled",)
+"""Input that no map is made of once the plan has run."""
 TABLES_DIFFER = (
     "compare flip angles [deg] and repetition times [s] with the images, whose receive gain and head position "
     "must be the same"
@@ -61,7 +64,7 @@ def run_vfa(
     device: Device,
     *,
     mask: Array,
-    b1: Array | None = None,
+    b1: Array | Compact | None = None,
     balanced: BalancedSeries | None = None,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
@@ -79,7 +82,7 @@ def run_vfa(
     mask
         (x, y, z) brain mask, see :func:`brain_mask`.
     b1
-        (x, y, z) ratio of the actual to the nominal flip angle; None: 1.
+        (x, y, z) ratio of the actual to the nominal flip angle, or that of the box of the mask; None: 1.
     balanced
         Balanced steady states on the same grid, for R2; None: no R2.
     plan
@@ -94,16 +97,32 @@ def run_vfa(
     DeviceError
         Before any computation, if the estimate of a step exceeds the available memory.
     """
-    grid, protocol = series.grid, protocol_of(series)
-    plan = plan or plan_vfa(config, grid, len(series.flip_angles), _roles(protocol, b1, balanced))
+    roles = _roles(protocol_of(series), b1, balanced)
+    plan = plan or plan_vfa(config, series.grid, len(series.flip_angles), roles)
     check_memory(plan, device)
+    state = arrays_of(series, device, mask=mask, b1=b1, balanced=balanced)
+    return fit_arrays(state, plan, series.grid, device, progress)
+
+
+def arrays_of(
+    series: VfaSeries,
+    device: Device,
+    *,
+    mask: Array,
+    b1: Array | Compact | None = None,
+    balanced: BalancedSeries | None = None,
+) -> dict[str, Any]:
+    """Return the checked inputs of a series by name; arguments and errors are those of :func:`run_vfa`."""
+    grid = series.grid
     state: dict[str, Any] = {
         "brain_mask": device.asarray(checked_mask(mask, grid), bool),
         "flip_angles": series.flip_angles,
         "repetition_times": series.repetition_times,
         "spoiled_times": series.echo_times,
     }
-    if b1 is not None:
+    if isinstance(b1, Compact):
+        state["b1"] = b1
+    elif b1 is not None:
         check_shape("B1", b1, grid)
         state["b1"] = device.xp.asarray(b1, np.float32)  # as it lies in memory: methods take the brain alone
     if balanced is not None:
@@ -111,15 +130,30 @@ def run_vfa(
     with memory_errors("the series", device):
         state["spoiled"] = series.signal if series.part is None else Compact(series.signal, series.part)
     _check_echoes(series, mask)
-    found = run_plan(plan, state, grid, device, progress, kind=VfaMaps)
+    return state
+
+
+@on_device
+def fit_arrays(
+    state: dict[str, Any], plan: Plan, grid: Grid, device: Device, progress: ProgressCallback | None = None
+) -> VfaMaps:
+    """Compute the maps of the inputs from :func:`arrays_of`; `state` is empty afterwards.
+
+    The memory of a series that nobody else holds is free for what follows the fits.
+    """
+    has_b1 = "b1" in state
+    found = run_plan(
+        plan, {name: state.pop(name) for name in list(state)}, grid, device, progress,
+        kind=VfaMaps, passing=PASSING,
+    )  # fmt: skip
     _check_fit(found)
-    if b1 is not None:
+    if has_b1:
         maps = cast("Maps", found.maps).including("b1")
         found = replace(found, maps=maps, units={**found.units, "b1": "1"})
     return replace(found, notes=(*found.notes, *_band_notes(found)))
 
 
-def _roles(protocol: Protocol, b1: Array | None, balanced: BalancedSeries | None) -> frozenset[str]:
+def _roles(protocol: Protocol, b1: Array | Compact | None, balanced: BalancedSeries | None) -> frozenset[str]:
     count = 0 if balanced is None else len(balanced.flip_angles)
     return roles_of(protocol, b1, count, cycled=balanced is not None and balanced.phase is not None)
 

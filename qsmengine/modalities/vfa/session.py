@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array, BalancedSeries
 from qsmengine.errors import naming
+from qsmengine.io.b1 import B1Map
 from qsmengine.io.bssfp import load_balanced
-from qsmengine.io.vfa import VfaFile, VfaLoaded, open_vfa, read_vfa
-from qsmengine.modalities.gre.run import QsmResult, run_qsm
+from qsmengine.io.vfa import VfaFile, open_vfa, read_vfa
 from qsmengine.modalities.modality import Task
 from qsmengine.modalities.rates import RateEvidence
-from qsmengine.modalities.session import Brain, Computed, Request, Run, Session
+from qsmengine.modalities.session import Computed, Request, Run, Session
 from qsmengine.modalities.transmit import B1, load_b1
 from qsmengine.modalities.vfa.phases import load_combined
 from qsmengine.modalities.vfa.products import PRODUCTS
 from qsmengine.modalities.vfa.quality import MEASURES
 from qsmengine.modalities.vfa.roles import BALANCED, CYCLED, CYCLED_PHASE, FIELD, FIRST, LATER, PHASE, SINGLE
-from qsmengine.modalities.vfa.run import VfaMaps, brain_mask, roles_of, run_vfa
+from qsmengine.modalities.vfa.run import VfaMaps, arrays_of, brain_mask, fit_arrays, roles_of
 from qsmengine.modalities.vfa.series import OWN, STEP
 from qsmengine.modalities.vfa.stages import plan_vfa
-from qsmengine.pipeline.run.frames import is_worthwhile, mask_box
+from qsmengine.pipeline.run.frames import Compact, is_worthwhile, mask_box
 from qsmengine.records import record
 from qsmengine.stages.relaxometry.flip_angles import Protocol
+
+if TYPE_CHECKING:
+    from qsmengine.modalities.gre.run import QsmResult
 
 
 @record
@@ -107,38 +114,47 @@ def _acquisition(file: VfaFile) -> dict[str, Any]:
 
 
 def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
+    given = run.given_brain()
+    box = None if given is None else mask_box(given[0])
+    part = None if box is None or not is_worthwhile(box, run.file.grid.shape) else box
     with ThreadPoolExecutor(1) as pool:  # meanwhile, B1 is read
-        reading = pool.submit(_read, run)
-        b1: Array | None = None
+        reading = pool.submit(read_vfa, run.file, part)
+        b1: B1Map | None = None
         if run.request.b1:
-            b1, notes = load_b1(run.request.b1, run.file.grid, run.config, run.device)
-            run.add(notes)
+            b1 = load_b1(run.request.b1, run.file.grid, run.config, run.device, part)
+            run.add(b1.notes)
     echoes = load_combined(run.file, run.request.phase, run.config, run.notes) if run.request.phase else None
     balanced = _balanced(run) if run.request.bssfp else None
-    loaded, given = reading.result()
+    loaded = reading.result()
     run.add(loaded.notes)
-    series = loaded.series
-    mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown, given)
+    mask, sized = run.brain(partial(brain_mask, loaded.series, run.device), loaded.unknown, given)
+    grid = run.file.with_strength(sized)
     field = None
     if echoes is not None:
+        from qsmengine.modalities.gre.run import run_qsm
+
         field = run_qsm(echoes, run.config, run.device, mask=mask, progress=run.progress)
         run.add(field.notes)
         if balanced is not None and balanced.field is None:
             balanced = replace(balanced, field=to_numpy(field.total_field))
     with naming(run.file.files[0].path):
-        found = run_vfa(
-            replace(series, grid=run.file.with_strength(grid)), run.config, run.device, mask=mask, b1=b1,
-            balanced=balanced, plan=run.plan, progress=run.progress,
-        )  # fmt: skip
+        known = None if b1 is None else _in_brain(b1, mask)
+        state = arrays_of(replace(loaded.series, grid=grid), run.device, mask=mask, b1=known, balanced=balanced)
+        del reading, loaded  # so that their memory is free for what follows the fits
+        found = fit_arrays(state, run.plan, grid, run.device, run.progress)
     return Computed(found if field is None else _with_chi(found, field), RateEvidence(found))
 
 
-def _read(run: Run[VfaRequest, VfaFile]) -> tuple[VfaLoaded, Brain | None]:
-    """Read the mask of the request, and the images in its box where that is enough."""
-    given = run.given_brain()
-    box = None if given is None else mask_box(given[0])
-    part = None if box is None or not is_worthwhile(box, run.file.grid.shape) else box
-    return read_vfa(run.file, part), given
+def _in_brain(b1: B1Map, mask: npt.NDArray[np.bool_]) -> Array | Compact:
+    """Return B1, whose memory is used, set to 0 outside `mask` (x, y, z) like the maps that follow from it."""
+    np.multiply(b1.ratio, mask if b1.part is None else mask[b1.part], out=b1.ratio)
+    if b1.part is None:
+        return b1.ratio
+    if b1.part == mask_box(mask):
+        return Compact(b1.ratio, b1.part)
+    whole = np.zeros(mask.shape, np.float32)  # unknown voxels of the images have made the box smaller
+    whole[b1.part] = b1.ratio
+    return whole
 
 
 def _with_chi(found: VfaMaps, field: QsmResult) -> VfaMaps:

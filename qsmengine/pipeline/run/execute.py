@@ -55,6 +55,7 @@ def run_plan(
     """
     given = set(state)
     frames = Frames(state, grid, device)
+    del state  # an array in `passing` is then freed unless the caller holds it
     units: dict[str, str] = {}
     facts: dict[str, Any] = {}
     records = []

@@ -176,8 +176,7 @@ def _fit(
 ) -> FlipAngleResult:
     if r2star is None and not protocol.same_mean_echo:
         raise InputError("the flip angles have different echo times: R2* is needed", field="EchoTime")
-    ratio = None if b1 is None else _checked_b1(b1, mask, device)
-    usable = mask if ratio is None else ratio > 0
+    ratio, usable = (None, mask) if b1 is None else _checked_b1(b1, mask, device)
     volumes = laid_out(spoiled, usable, protocol, grid, device)
     flat = device.xp.ones(volumes.mask.shape, np.float32) if ratio is None else ratio.reshape(-1)
     decay = None if r2star is None else device.asarray(r2star).reshape(-1)
@@ -202,17 +201,20 @@ def _fit(
     return FlipAngleResult(*(m.reshape(grid.shape) for m in (r1, t1, amplitude, r1_sd, amplitude_sd)))
 
 
-def _checked_b1(b1: Array, mask: Array, device: Device) -> Array:
-    """Return B1 as float32 on the device, 0 where implausible; raises InputError if no voxel is plausible."""
+def _checked_b1(b1: Array, mask: Array, device: Device) -> tuple[Array, Array]:
+    """Return B1 as float32 on the device, and the voxels of the mask in which it is plausible.
+
+    Raises InputError if there are voxels, and none is plausible.
+    """
     ratio, inside = device.asarray(b1), device.asarray(mask, bool)
     low, high = (np.float32(limit) for limit in B1_LIMITS)
-    kept = device.empty(ratio.shape)
+    usable = device.empty(ratio.shape, bool)
 
-    def keep(ratio: Array, inside: Array, kept: Array) -> None:
-        kept[...] = device.xp.where(inside & (ratio > low) & (ratio < high), ratio, np.float32(0))
+    def find(ratio: Array, inside: Array, usable: Array) -> None:
+        usable[...] = inside & (ratio > low) & (ratio < high)
 
-    in_pieces(keep, (ratio, inside, kept), device)
-    if bool(inside.any()) and not bool(kept.any()):
+    in_pieces(find, (ratio, inside, usable), device)
+    if bool(inside.any()) and not bool(usable.any()):
         typical = median(ratio[inside])
         hint = "; it looks like percent: divide by 100" if 20.0 < typical < 300.0 else ""
         raise InputError(
@@ -220,7 +222,7 @@ def _checked_b1(b1: Array, mask: Array, device: Device) -> Array:
             f"{B1_LIMITS[0]:g} and {B1_LIMITS[1]:g} is needed{hint}",
             field="b1",
         )
-    return kept
+    return ratio, usable
 
 
 def _launched(

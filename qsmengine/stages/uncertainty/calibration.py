@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any, TypeAlias
 
 from qsmengine.errors import UsageError
-from qsmengine.stages.uncertainty.causes import LOCAL
 
 LEVELS = (68, 95)
 """Shares of voxels, or of regions, that the intervals contain [%]."""
@@ -17,6 +15,8 @@ INTERVALS = {f"chi_ci{level}": level for level in LEVELS}
 """Map of half-widths -> its level [%]."""
 REGION_INTERVALS = {f"chi_region_ci{level}": level for level in LEVELS}
 """Map whose mean over a region is the half-width of the interval of its mean chi -> its level [%]."""
+LOCAL = frozenset({"misfit", "steepness", "edge", "edges"})
+"""Causes of errors that average out in a region."""
 ONE_ECHO = "-one-echo"
 """Ending of calibrations for one echo."""
 Coefficients: TypeAlias = Mapping[str, float]
@@ -70,5 +70,7 @@ def _calibrations() -> Mapping[str, Mapping[int, Coefficients]]:
 
 @cache
 def _file() -> Mapping[str, Any]:
+    from importlib.resources import files
+
     content: Mapping[str, Any] = json.loads(files(__package__).joinpath("calibration.json").read_text("utf-8"))
     return content

@@ -14,8 +14,9 @@ Each map is proportional to one contribution to the error, and a calibration wei
   partial volume near bone and air.
 - "edge", "edges": change of chi from voxel to voxel, there and r.m.s. over 2 voxels: partial volume, veins.
 
-Errors by the causes LOCAL change their sign within a few voxels and average out in a region. Those by the other
-causes keep it over a structure: background, contrast lost to regularisation, which grows with the noise.
+Errors by "misfit", "steepness", "edge" and "edges" change their sign within a few voxels and average out in a
+region. Those by the other causes keep it over a structure: background, contrast lost to regularisation, which
+grows with the noise.
 """
 
 from __future__ import annotations
@@ -40,8 +41,6 @@ from qsmengine.stages.single_step.result import FIELD_MARGIN
 from qsmengine.stages.single_step.rim import steepness
 
 NAMES = ("tissue", "rim", "surface", "noise", "misfit", "steepness", "edge", "edges")
-LOCAL = frozenset({"misfit", "steepness", "edge", "edges"})
-"""Causes of errors that average out in a region."""
 TISSUE_DECAY = 0.8
 """Decay, relative to the mask's median, from which a voxel is tissue."""
 LEAST_TISSUE = 0.25

@@ -11,8 +11,8 @@ from qsmengine.ops.morphology import without_layer
 from qsmengine.phantom.head import virtual_head
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.uncertainty.calibrated import CalibratedParams, calibrated, half_width
-from qsmengine.stages.uncertainty.calibration import LEVELS, load_calibration, load_region_calibration
-from qsmengine.stages.uncertainty.causes import LOCAL, NAMES, error_causes
+from qsmengine.stages.uncertainty.calibration import LEVELS, LOCAL, load_calibration, load_region_calibration
+from qsmengine.stages.uncertainty.causes import NAMES, error_causes
 from tests.stages.gre import DEVICE
 
 
