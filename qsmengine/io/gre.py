@@ -21,7 +21,7 @@ from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.mirrored_phase import check_mirrored_phase
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.orientation import check_orientation
-from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
+from qsmengine.io.phase import PhaseFile, PhaseUnits, place_radians
 from qsmengine.io.slices import correct_slices
 
 CLIPPED = 0.005
@@ -140,7 +140,7 @@ def _arrays(
         whole = tuple(slice(0, n) for n in files.grid.shape)
         plain = read_part(groups[0].files, orders[0], whole) if files.repetitions == 1 else None
         magnitudes = _stack(_magnitudes(groups[0], repetition), orders[0], shape) if plain is None else plain
-        return magnitudes, _stack(_phases(groups[1], repetition, units, sign, notes), orders[1], shape)
+        return magnitudes, _phases(groups[1], orders[1], repetition, units, sign, notes)
     signal = _from_complex(groups, repetition, orders, shape)
     return np.abs(signal), np.angle(signal) * np.float32(sign)
 
@@ -156,16 +156,23 @@ def _chosen(array: Array, file: SeriesFile, repetition: int) -> Array:
 
 
 def _phases(
-    group: EchoGroup, repetition: int, units: PhaseUnits | None, sign: int, notes: list[str]
-) -> list[Array]:
+    group: EchoGroup, order: list[int], repetition: int, units: PhaseUnits | None, sign: int, notes: list[str]
+) -> Array:
+    """Load the phase (x, y, z, echo) [rad] of one repetition, volumes placed by `order`."""
     images = in_parallel(lambda file: read_stored(file.path), group.files)
     files = [
         PhaseFile(_chosen(stored.array, file, repetition), stored.header, file.sidecar.text("Units"))
         for stored, file in zip(images, group.files, strict=True)
     ]
-    arrays, decided = phase_to_radians(files, units=units, sign=sign)
-    notes += decided
-    return _volumes(arrays)
+    phase = _empty((*group.files[0].grid.shape, len(order)), np.float32)
+    counts = [file.stored.shape[3] if file.stored.ndim > 3 else 1 for file in files]
+    starts = np.cumsum([0, *counts[:-1]]).tolist()
+    places = [
+        [phase[..., order.index(start + k)] for k in range(count)]
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    notes += place_radians(files, places, units=units, sign=sign)
+    return phase
 
 
 def _from_complex(

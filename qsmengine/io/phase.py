@@ -29,6 +29,7 @@ from qsmengine.errors import InputError
 from qsmengine.io.header import ImageHeader
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import scale_stored
+from qsmengine.memory_order import PLANES, copy
 from qsmengine.records import record
 
 PhaseUnits: TypeAlias = str
@@ -120,6 +121,47 @@ def phase_to_radians(
         For constant phase, an unknown range, files with different ranges, or values that contradict `units` or
         the sidecar's Units.
     """
+    rule, notes = _rule(files, units, sign)
+    return in_parallel(lambda file: _apply(file.stored, file.header, rule, sign), files), notes
+
+
+def place_radians(
+    files: Sequence[PhaseFile],
+    places: Sequence[Sequence[Array]],
+    *,
+    units: PhaseUnits | None = None,
+    sign: int = 1,
+) -> list[str]:
+    """Convert the phase of a series as :func:`phase_to_radians` does, without memory for another copy of it.
+
+    Parameters
+    ----------
+    files, units, sign
+        As for :func:`phase_to_radians`.
+    places
+        For each file, arrays (x, y, z) float32 in any order that receive its volumes.
+
+    Returns
+    -------
+    list of str
+        Decisions.
+    """
+    rule, notes = _rule(files, units, sign)
+
+    def place(which: int) -> None:
+        file = files[which]
+        volumes = np.moveaxis(file.stored, 3, 0) if file.stored.ndim > 3 else [file.stored]
+        for volume, target in zip(volumes, places[which], strict=True):
+            for start in range(0, volume.shape[2], PLANES):
+                planes = (slice(None), slice(None), slice(start, start + PLANES))
+                copy(target[planes], _apply(volume[planes], file.header, rule, sign))
+
+    in_parallel(place, range(len(files)))
+    return notes
+
+
+def _rule(files: Sequence[PhaseFile], units: PhaseUnits | None, sign: int) -> tuple[_Range, list[str]]:
+    """Return the rule for all files, and notes."""
     if sign not in {1, -1}:
         raise InputError(f"{sign} is neither 1 nor -1", field="phase_sign")
     spans = [_span(file) for file in files]
@@ -127,7 +169,7 @@ def phase_to_radians(
     notes = [f"phase: {_text(_union(spans, rule))} taken as {rule.meaning}"]
     if sign == -1:
         notes.append("phase: sign reversed on request")
-    return in_parallel(lambda file: _apply(file, rule, sign), files), notes
+    return rule, notes
 
 
 def detect_units(files: Sequence[PhaseFile]) -> PhaseUnits:
@@ -135,10 +177,10 @@ def detect_units(files: Sequence[PhaseFile]) -> PhaseUnits:
     return _detect(files, [_span(file) for file in files]).units
 
 
-def _apply(file: PhaseFile, rule: _Range, sign: int) -> npt.NDArray[np.float32]:
-    slope, intercept = (1.0, 0.0) if rule is _STORED else (file.header.slope, file.header.intercept)
+def _apply(stored: Array, header: ImageHeader, rule: _Range, sign: int) -> npt.NDArray[np.float32]:
+    slope, intercept = (1.0, 0.0) if rule is _STORED else (header.slope, header.intercept)
     factor = sign * rule.factor
-    phase: npt.NDArray[Any] = scale_stored(file.stored, slope * factor, (intercept - rule.zero) * factor)
+    phase: npt.NDArray[Any] = scale_stored(stored, slope * factor, (intercept - rule.zero) * factor)
     if rule.units == "rad-0-2pi":
         return np.where(np.abs(phase) > np.float32(_PI), phase - np.float32(sign * 2 * _PI), phase)
     return phase

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.data import GreSeries
+from qsmengine.data import Array, GreSeries
 from qsmengine.modalities.gre.residuals import phase_residuals
 from qsmengine.modalities.gre.sign_check import deep_values, iron_contrast
 from qsmengine.modalities.gre.streaks import streak_score
@@ -28,19 +30,33 @@ PPB = 1e3
 
 @record
 class GreEvidence:
-    """Result of a run and the series it came from; arrays are copied to the host when first used."""
+    """Result of a run and the series it came from, in the part of the grid that holds the brain.
+
+    Arrays are copied to the host when first used.
+    """
 
     result: RunResult
-    series: GreSeries
+    whole: GreSeries
 
     def map(self, name: str) -> npt.NDArray[Any] | None:
-        """Return a map (x, y, z), None if the run did not make it."""
-        return to_numpy(self.result[name]) if name in self.result.maps else None
+        """Return a map (part of x, y, z), None if the run did not make it."""
+        return to_numpy(self._maps[name]) if name in self.result.maps else None
+
+    @cached_property
+    def _maps(self) -> Mapping[str, Array]:
+        return self.result.within_mask()
 
     @cached_property
     def brain(self) -> npt.NDArray[np.bool_]:
         """Mask of the field fit."""
-        return np.asarray(to_numpy(self.result["brain_mask"]) > 0)
+        return np.asarray(to_numpy(self._maps["brain_mask"]) > 0)
+
+    @cached_property
+    def series(self) -> GreSeries:
+        """Series in the same part."""
+        part, images = self.result.mask_part, self.whole
+        magnitude, phase = images.magnitude[part], images.phase[part]
+        return replace(images, magnitude=magnitude, phase=phase, grid=images.grid.part(part), unknown=None)
 
     @cached_property
     def inside(self) -> npt.NDArray[np.bool_]:
@@ -80,14 +96,12 @@ def snr(evidence: GreEvidence) -> float | None:
     """
     if evidence.noise is None:
         return None
-    times = evidence.series.echo_times
-    magnitude = [
-        to_numpy(evidence.series.magnitude[..., echo])[evidence.brain].astype(np.float64)
-        for echo in range(len(times))
-    ]
-    phase = [m * evidence.radians(time) for m, time in zip(magnitude, times, strict=True)]
+    information = np.zeros(evidence.noise.shape, np.float32)
+    for echo, time in reversed(list(enumerate(evidence.series.echo_times))):
+        magnitude = to_numpy(evidence.series.magnitude[..., echo])[evidence.brain]
+        information += np.square(magnitude * np.float32(evidence.radians(time)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _median(magnitude[0] / (evidence.noise * np.sqrt(np.square(phase).sum(axis=0))))
+        return _median(magnitude / (evidence.noise * np.sqrt(information)))
 
 
 def _median(values: npt.NDArray[np.floating[Any]]) -> float:

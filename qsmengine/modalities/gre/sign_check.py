@@ -62,8 +62,9 @@ def deep_values(result: RunResult) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     grid = result.grid.replace(length_scale=result.facts.get("length_scale"))
     steps = [max(1, round(_SPACING / h)) for h in grid.voxel_size]
-    apart = tuple(slice(None, None, step) for step in steps)
-    chi, r2star, mask = (to_numpy(result[name][apart]) for name in ("chi", "r2star", "local_mask"))
+    maps, part = result.within_mask(), result.mask_part
+    apart = tuple(slice(-side.start % step, None, step) for side, step in zip(part, steps, strict=True))
+    chi, r2star, mask = (to_numpy(maps[name][apart]) for name in ("chi", "r2star", "local_mask"))
     deep = _deep(mask, [h * step for h, step in zip(grid.voxel_size, steps, strict=True)])
     deep &= np.isfinite(r2star) & (r2star > 0)
     if np.count_nonzero(deep) < _LEAST * 100 / _HIGHEST:

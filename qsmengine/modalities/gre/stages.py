@@ -116,7 +116,7 @@ def _with_calibration(plan: Plan, n_echoes: int) -> Plan:
     makers = [step.method.name for step in plan.steps if step.section in {"inversion", "single_step"}]
 
     def calibrated(step: PlanStep) -> PlanStep:
-        if "calibration" not in type(step.params).model_fields:
+        if "calibration" not in type(step.params).all_fields:
             return step
         chosen: str | None = step.params.model_dump()["calibration"]
         name = chosen or calibration_of(makers[-1], one_echo=n_echoes == 1)

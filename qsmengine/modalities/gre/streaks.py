@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.backend.device import cpu
+from qsmengine.backend.fft import RealFFT, fast_shape
 from qsmengine.grid import Grid
 from qsmengine.ops.dipole import dipole_response
 
@@ -34,13 +35,16 @@ def streak_score(chi: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], grid
     """Return the streak score [1] of `chi` (x, y, z) inside `mask`; NaN for a small or constant map."""
     if not mask.any():
         return float("nan")
-    box = tuple(_extent(np.asarray(mask.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1)))
-    part, within = chi[box], mask[box]
-    centred = np.where(within, part - part[within].mean(dtype=np.float64), 0).astype(np.float32)
-    spectrum = np.fft.rfftn(centred)
+    x, y, z = (_extent(np.asarray(mask.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1)))
+    part, within = chi[x, y, z], mask[x, y, z]
+    nx, ny, nz = part.shape
+    shape = fast_shape((nx, ny, nz))
+    centred = np.zeros(shape, np.float32)
+    centred[:nx, :ny, :nz] = np.where(within, part - part[within].mean(dtype=np.float64), 0)
+    device = cpu()
+    spectrum = RealFFT(shape, device).forward(centred)
     energy = spectrum.real**2 + spectrum.imag**2
-    shape = centred.shape
-    dipole = np.abs(dipole_response(shape, grid.voxel_size, grid.b0_direction, cpu()))
+    dipole = np.abs(dipole_response(shape, grid.voxel_size, grid.b0_direction, device))
     shell = (_radius(shape, grid) * (2.0 * max(grid.voxel_size) * SHELLS)).astype(np.intp)
     first, last = (round(edge * SHELLS) for edge in BAND)
     cone, rest = _means(energy, shell, (dipole < CONE, dipole >= AWAY), last)[:, first:]

@@ -67,7 +67,7 @@ class Frames:
         self._part = {name: a.array for name, a in arrays.items() if isinstance(a, Compact)}
         self._grid, self._device = grid, device
         self._box: tuple[slice, ...] | None = None
-        if any(isinstance(a, Compact) and a.part != self._mask_box() for a in arrays.values()):
+        if any(isinstance(a, Compact) and a.part != self.mask_part for a in arrays.values()):
             raise ValueError("an array covers another part of the grid than the box of the mask")
 
     def __contains__(self, name: object) -> bool:
@@ -79,7 +79,7 @@ class Frames:
     def frame(self, *, within_mask: bool) -> Frame:
         """Return the arrays as a method sees them: in the box of the mask if that is enough and worthwhile."""
         if within_mask and MASK in self:
-            box = self._mask_box()
+            box = self.mask_part
             if is_worthwhile(box, self._grid.shape):
                 return Frame(self, part=True, grid=self._grid.part(box))
         return Frame(self, part=False, grid=self._grid)
@@ -111,7 +111,7 @@ class Frames:
         """Return an array where it may differ from 0, without bringing it to the image's grid."""
         only = name in self._part and (name not in self._whole or name == MASK)
         if only and self._part[name].ndim >= 3:
-            return Compact(self._part[name], self._mask_box())
+            return Compact(self._part[name], self.mask_part)
         return whole_image(self.get(name, part=False))
 
     def put(self, name: str, value: Any, *, part: bool) -> None:
@@ -129,13 +129,15 @@ class Frames:
             self._whole.pop(name, None)
             self._part.pop(name, None)
 
-    def _mask_box(self) -> tuple[slice, ...]:
+    @property
+    def mask_part(self) -> tuple[slice, ...]:
+        """Box of the mask."""
         if self._box is None:
             self._box = mask_box(self.get(MASK, part=False))
         return self._box
 
     def _cropped(self, array: Array) -> Array:
-        part = array[self._mask_box()]
+        part = array[self.mask_part]
         if part.ndim == 4:  # echoes stay contiguous
             if self._device.kind == "cpu" and self._device.threads > 1:
                 echoes = self._device.empty((part.shape[3], *part.shape[:3]), array.dtype)
@@ -151,7 +153,7 @@ class Frames:
             whole = self._device.zeros((*volumes, *shape[::-1]), array.dtype).swapaxes(-1, -3)
         else:
             whole = self._device.zeros((*volumes, *shape), array.dtype)
-        place: Array = whole[(*(slice(None) for _ in volumes), *self._mask_box())]
+        place: Array = whole[(*(slice(None) for _ in volumes), *self.mask_part)]
         if self._device.kind == "cpu":
             copy(place, images)
         else:
@@ -174,6 +176,11 @@ class Frame(Mapping[str, Any]):
 
     def __init__(self, frames: Frames, *, part: bool, grid: Grid) -> None:
         self._frames, self._part, self.grid = frames, part, grid
+
+    @property
+    def covered(self) -> tuple[slice, ...]:
+        """Part of the image's grid that the arrays cover."""
+        return self._frames.mask_part if self._part else tuple(slice(0, n) for n in self.grid.shape)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._frames:

@@ -66,6 +66,13 @@ class RunResult:
         return self.maps.within_mask() if isinstance(self.maps, Maps) else self.maps
 
     @property
+    def mask_part(self) -> tuple[slice, ...]:
+        """Part of the grid that the maps of :meth:`within_mask` cover."""
+        if isinstance(self.maps, Maps):
+            return self.maps.within_mask().covered
+        return tuple(slice(0, n) for n in self.grid.shape)
+
+    @property
     def seconds(self) -> float:
         """Total time of all steps [s]."""
         return sum(record.seconds for record in self.records)
