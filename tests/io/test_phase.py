@@ -7,6 +7,7 @@ import pytest
 from qsmengine.demo_data import demo_path
 from qsmengine.errors import InputError, UsageError
 from qsmengine.io import PhaseFile, phase_to_radians, read_sidecar, read_stored
+from qsmengine.io.phase import place_radians
 from qsmengine.pipeline.configuration.config import load_config
 
 PI = math.pi
@@ -119,6 +120,18 @@ def test_one_rule_holds_for_all_files_though_slopes_differ(file, wrapped):
     arrays, _ = phase_to_radians(files)
     np.testing.assert_allclose(arrays[0], wrapped, atol=1e-3)
     np.testing.assert_allclose(arrays[1], quiet, atol=1.1e-3)
+
+
+def test_volumes_are_placed_where_they_belong_in_any_order_of_memory(file, wrapped):
+    turned = np.stack([wrapped, -wrapped], axis=3).clip(-PI, PI - 2e-3)
+    stored = [np.round(part * 4096 / PI).astype(np.int16) for part in (turned, wrapped)]
+    files = [file(part, f"{number}.nii") for number, part in enumerate(stored)]
+    (pair, single), notes = phase_to_radians(files, sign=-1)
+    first, second = (np.full((3, *wrapped.shape), np.nan, np.float32, order) for order in "CF")
+    places = [[first[2], second[0]], [first[1]]]
+    assert place_radians(files, places, sign=-1) == notes
+    for place, expected in zip((*places[0], *places[1]), (pair[..., 0], pair[..., 1], single), strict=True):
+        np.testing.assert_array_equal(place, expected)
 
 
 def test_files_in_different_units_are_refused_with_both_ranges(file, wrapped):

@@ -145,6 +145,15 @@ def test_the_rim_is_counted_in_voxels_across_faces():
     assert np.argwhere(inner).tolist() == [[4, 4, 4]]
 
 
+def test_the_box_of_the_brain_has_the_values_of_the_whole_image():
+    series = head(1).gre
+    found = run_qsm(series, load_config(preset="fast"), cpu(2), mask=head(1).mask)
+    evidence = GreEvidence(found, series)
+    assert evidence.brain.size < np.prod(series.grid.shape)
+    whole = GreEvidence(replace(found, maps={name: found[name] for name in found.maps}), series)
+    assert evaluate(MEASURES, evidence) == evaluate(MEASURES, whole)
+
+
 def test_streaks_are_scored_without_scipy():
     code = (
         "import sys; import numpy as np; from qsmengine.grid import Grid;"

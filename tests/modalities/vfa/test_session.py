@@ -61,6 +61,7 @@ def test_a_session_writes_the_true_maps(outcome, made):
     assert not r1[~made.mask].any()
     b1 = read_image(folder / "vfa_TB1map.nii.gz").array
     np.testing.assert_allclose(b1[made.mask], made.b1[made.mask], rtol=1e-6)
+    assert not b1[~made.mask].any()
 
 
 def test_images_are_read_in_the_box_of_a_small_mask_with_equal_results(made, files, tmp_path, monkeypatch):
@@ -141,6 +142,24 @@ def test_values_that_are_not_finite_leave_the_mask(files, made, tmp_path):
     assert r1[10, 10, 6] == 0
     assert np.isfinite(r1).all()
     assert any("NaN or infinite" in note for note in outcome.notes)
+
+
+def test_unknown_voxels_may_make_the_box_of_the_mask_smaller_than_that_of_b1(made, files, tmp_path):
+    _, _, b1 = files
+    known = made.mask.copy()
+    known[:8] = known[:, :, 9:] = False
+    small, lone = known.copy(), (7, *np.argwhere(made.mask[7])[0])
+    small[lone] = True
+    images, signal = write(tmp_path / "raw", made), made.series.signal[..., 2].copy()
+    signal[lone] = np.nan
+    write_image(images[2], signal, GRID)
+    mask = write_map(tmp_path / "mask.nii.gz", small)
+    SESSION.run(VfaRequest(tuple(images), tmp_path / "out", mask=mask, b1=(b1,)), load_config(), CPU)
+    r1, found = (read_image(tmp_path / "out" / f"vfa_{name}map.nii.gz").array for name in ("R1", "TB1"))
+    np.testing.assert_allclose(r1[known], made.r1[known], rtol=1e-4)
+    np.testing.assert_allclose(found[known], made.b1[known], rtol=1e-6)
+    assert not r1[~known].any()
+    assert not found[~known].any()
 
 
 def test_b1_is_estimated_on_request(files, made, tmp_path):
