@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bench.uncertainty.samples import Floats, Sample, regions_of
-from qsmengine.stages.uncertainty.calibration import LEVELS, Coefficients
-from qsmengine.stages.uncertainty.causes import LOCAL, NAMES
+from qsmengine.stages.uncertainty.calibration import LEVELS, LOCAL, Coefficients
+from qsmengine.stages.uncertainty.causes import NAMES
 
 VOXELS = 4000
 """Drawn from each head."""

@@ -127,7 +127,7 @@ def test_volumes_are_placed_where_they_belong_in_any_order_of_memory(file, wrapp
     stored = [np.round(part * 4096 / PI).astype(np.int16) for part in (turned, wrapped)]
     files = [file(part, f"{number}.nii") for number, part in enumerate(stored)]
     (pair, single), notes = phase_to_radians(files, sign=-1)
-    first, second = (np.full((3, *wrapped.shape), np.nan, np.float32, order) for order in "CF")
+    first, second = (np.full((3, *wrapped.shape), np.nan, np.float32, order) for order in ("C", "F"))
     places = [[first[2], second[0]], [first[1]]]
     assert place_radians(files, places, sign=-1) == notes
     for place, expected in zip((*places[0], *places[1]), (pair[..., 0], pair[..., 1], single), strict=True):

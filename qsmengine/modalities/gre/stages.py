@@ -116,9 +116,9 @@ def _with_calibration(plan: Plan, n_echoes: int) -> Plan:
     makers = [step.method.name for step in plan.steps if step.section in {"inversion", "single_step"}]
 
     def calibrated(step: PlanStep) -> PlanStep:
-        if "calibration" not in type(step.params).all_fields:
+        if not hasattr(step.params, "calibration"):
             return step
-        chosen: str | None = step.params.model_dump()["calibration"]
+        chosen: str | None = step.params.calibration
         name = chosen or calibration_of(makers[-1], one_echo=n_echoes == 1)
         load_calibration(name)
         return replace(step, params=step.params.model_copy(update={"calibration": name}))
