@@ -191,7 +191,7 @@ def quick(monkeypatch):
 def test_drawn_participants_are_kept_and_failures_are_reported(tmp_path, quick):
     settings = RawSettings(seed=2)
     made = scanner.reproduce_scanner(tmp_path, settings, per_group=2)
-    assert quick == [1, 2, 42, 43, 94, 95]
+    assert quick == [1, 42, 94, 2, 43, 95]
     bias = made.bias.set_index("metric")
     assert bias.loc["chi_caudate", "bias"] == pytest.approx(2.0)
     assert bias.loc["NBV", "n"] == 5
@@ -202,9 +202,22 @@ def test_drawn_participants_are_kept_and_failures_are_reported(tmp_path, quick):
     seen = []
     scanner.reproduce_scanner(tmp_path, settings, per_group=2, on_participant=lambda *a: seen.append(a))
     assert (len(quick), seen[-1]) == (6, (6, 6, True))
-    (tmp_path / "raw/sub-002").rmdir()
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["sub-042"]
+    assert not list(tmp_path.glob(".sub*"))
+    (tmp_path / "raw/sub-042").rmdir()
     scanner.reproduce_scanner(tmp_path, settings, per_group=2)
-    assert quick[6:] == [2]
+    assert quick[6:] == [42]
+    scanner.reproduce_scanner(tmp_path, RawSettings(seed=3), per_group=2, keep_raw=True)
+    assert len(quick) == 13
+    assert len(list((tmp_path / "raw").iterdir())) == 6
+
+
+def test_groups_take_turns_in_parts_of_few_participants():
+    drawn = pd.DataFrame({"group": [*"AAAAAA", *"BBB", *"C"], "participant_id": range(10)})
+    parts = scanner.in_turns(drawn, 4)
+    assert [len(part) for part in parts] == [4, 4, 2]
+    assert [part["group"].str.cat() for part in parts] == ["ABAA", "BCAA", "BA"]
+    assert [list(part["participant_id"]) for part in parts] == [[0, 6, 1, 2], [7, 9, 3, 4], [8, 5]]
 
 
 def test_a_metric_of_one_participant_has_a_bias_without_spread(tmp_path, quick, monkeypatch):

@@ -90,6 +90,10 @@ def reproduce(
             callback=bounds.bounded(*bounds.WORKERS),
         ),
     ] = None,
+    keep_raw: Annotated[
+        bool,
+        Option("--keep-raw", help="level scanner: keep raw images of participants whose steps are done"),
+    ] = False,
     device: shared.Device = "auto",
     threads: shared.Threads = None,
     force: shared.Force = False,
@@ -104,11 +108,19 @@ def reproduce(
     if level is not Level.table:
         if study is not Study.pontillo2019 or seeds != 1:
             raise UsageError(f"--level {level.value} is available for pontillo2019 with one cohort (--seeds 1)")
-        start = _scanner if level is Level.scanner else _raw
-        start(out, (seed, per_group, voxel_size), (device, threads, workers), reporter, force=force)
+        if keep_raw and level is not Level.scanner:
+            raise UsageError("--keep-raw is for --level scanner; the level raw writes no raw images")
+        asked, places = (seed, per_group, voxel_size), (device, threads, workers)
+        if level is Level.scanner:
+            _scanner(out, asked, places, reporter, force=force, keep_raw=keep_raw)
+        else:
+            _raw(out, asked, places, reporter, force=force)
         return
-    if workers is not None:
-        raise UsageError("--workers is for --level raw and scanner; a cohort of regional values takes seconds")
+    if workers is not None or keep_raw:
+        raise UsageError(
+            f"{'--keep-raw' if keep_raw else '--workers'} is for participants with raw signals; "
+            "the level table draws regional values in seconds"
+        )
     names = _outputs(study)
     check_output(out, map(Path, names), [], force=force)
     reporter.detail(f"{study.value}, level {level.value}, {seeds} cohorts from seed {seed}")
@@ -180,7 +192,9 @@ def _raw(out: Path, asked: _Asked, places: _Places, reporter: Reporter, *, force
     _say(made, out / names[-1 if per_group is None else 0], reporter)
 
 
-def _scanner(out: Path, asked: _Asked, places: _Places, reporter: Reporter, *, force: bool) -> None:
+def _scanner(
+    out: Path, asked: _Asked, places: _Places, reporter: Reporter, *, force: bool, keep_raw: bool
+) -> None:
     """Reproduce from raw images of every modality; drawn participants and finished steps are reused."""
     from qsmengine.cli.display.cohort import CohortView
     from qsmengine.cli.options.devices import choose_device
@@ -204,6 +218,7 @@ def _scanner(out: Path, asked: _Asked, places: _Places, reporter: Reporter, *, f
             RawSettings(seed=seed, voxel_size=voxel_size),
             per_group=per_group,
             run=RunSettings(workers=workers, device=device, threads=threads),
+            keep_raw=keep_raw,
             on_participant=on_participant,
             on_event=view.on_event,
         )

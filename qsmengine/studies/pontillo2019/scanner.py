@@ -1,14 +1,16 @@
 """The study as from a scanner: raw images of every participant, through `qsmengine run`, to the group models.
 
 Gradient echoes, diffusion, bolus series, T1-weighted and FLAIR images are drawn into a BIDS dataset. The steps
-of `run` segment, screen, register, reconstruct and tabulate; only clinical variables are taken as drawn. Drawn
-participants and finished steps are kept, so an interrupted run continues, and `qsmengine run` may process the
-dataset elsewhere.
+of `run` segment, screen, register, reconstruct and tabulate; only clinical variables are taken as drawn. A few
+participants at a time are drawn and processed, from each group in turn, and the raw images of those whose steps
+are done are removed, unless they are to be kept for `qsmengine run`. Truths and finished steps are kept, so an
+interrupted run continues; what it has finished can be tabulated with fewer participants per group.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from qsmengine.backend.device import available_threads
 from qsmengine.cohort.ledger.events import OnEvent
 from qsmengine.cohort.ledger.records import read_record
 from qsmengine.cohort.plan.build import plan_cohort
@@ -39,6 +42,8 @@ OUTPUTS = ("bias.tsv", "measured.tsv", "times.tsv")
 METRICS = (*MEASURED, *BRAIN, "lesion_load")
 RAW, MAPS = "raw", "derivatives"
 """Folders of the dataset and of its derivatives."""
+AHEAD = 4
+"""Participants per worker that are drawn before they are processed."""
 _SUMMARY = (
     "Pontillo et al. 2019, doi:10.3174/ajnr.A5915, as from a scanner: 118 virtual heads (seed {seed}, SNR "
     "{snr:g}, gradient echoes at {voxel_size:g} mm) with gradient echoes, diffusion, bolus series, T1-weighted "
@@ -78,6 +83,7 @@ def reproduce_scanner(
     *,
     per_group: int | None = None,
     run: RunSettings | None = None,
+    keep_raw: bool = False,
     on_participant: OnParticipant | None = None,
     on_event: OnEvent | None = None,
 ) -> ScannerReproduction:
@@ -95,6 +101,8 @@ def reproduce_scanner(
         Number of participants from each of HC, RRMS and PMS; None: all, as the models need.
     run
         Workers and device of the run. As many processes draw participants; None: this one.
+    keep_raw
+        Keep the raw images of participants whose steps are done.
     on_participant
         Called with (number drawn, total, whether drawn before).
     on_event
@@ -112,20 +120,17 @@ def reproduce_scanner(
     folder, drawn = Path(out), draw_cohort(settings.seed)
     if per_group is not None:
         drawn = drawn.groupby("group", sort=False).head(per_group).reset_index(drop=True)
-    run, root = run or RunSettings(), folder / RAW
-    made = each_participant(
-        drawn, settings, folder, partial(_draw, settings=settings, root=root), workers=run.workers or 1,
-        intact=lambda key: (root / key).is_dir(), on_participant=on_participant,
-    )  # fmt: skip
+    study = _Study(folder, settings, run or RunSettings(), keep_raw=keep_raw)
+    truths: dict[str, Mapping[str, Any]] = {}
+    for part in in_turns(drawn, AHEAD * max(1, study.run.workers or available_threads())):
+        truths |= study.draw(part, len(truths), len(drawn), on_participant)
+        study.process([str(name) for name in part["participant_id"]], on_event)
     keys = [str(name) for name in drawn["participant_id"]]
-    plan = plan_cohort(root, folder / MAPS, load_config(), participants=keys)
-    if run_cohort(plan, run, on_event).interrupted:
-        raise KeyboardInterrupt
     values = [
         measured_values(folder / MAPS, key, patient=cohort == "MS")
         for key, cohort in zip(keys, drawn["cohort"], strict=True)
     ]
-    truth = _with_values(drawn, METRICS, [found["truth"] for found in made])
+    truth = _with_values(drawn, METRICS, [truths[key] for key in keys])
     measured = _with_values(drawn, (*METRICS, SCALING), values)
     measured = on_scale_of_paper(measured, load_head_index(HEAD))
     records = {key: read_record(folder / MAPS, key)[0] for key in keys}
@@ -155,6 +160,61 @@ def _compared(
         return replace(made, cells=whole_cohort(folder, measured, _SUMMARY.format(**settings.model_dump())))
     write_table(measured, folder / "measured.tsv", described(measured, METRICS))
     return made
+
+
+def in_turns(drawn: pd.DataFrame, size: int) -> list[pd.DataFrame]:
+    """Return the cohort in parts of `size` participants, each group spread evenly over all of them."""
+    groups = drawn.groupby("group", sort=False)["group"]
+    share = (groups.cumcount() + 0.5) / groups.transform("size")
+    order = share.sort_values(kind="stable").index
+    return [drawn.loc[order[start : start + size]] for start in range(0, len(order), size)]
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Folders and settings of a study whose participants are drawn and processed part by part."""
+
+    folder: Path
+    settings: RawSettings
+    run: RunSettings
+    keep_raw: bool
+
+    def draw(
+        self, part: pd.DataFrame, before: int, total: int, on_participant: OnParticipant | None
+    ) -> dict[str, Mapping[str, Any]]:
+        """Draw the participants of a part that are neither drawn nor done; return the truth of all of them."""
+
+        def counted(done: int, _: int, known: bool) -> None:
+            if on_participant is not None:
+                on_participant(before + done, total, known)
+
+        made = each_participant(
+            part, self.settings, self.folder, partial(_draw, settings=self.settings, root=self.folder / RAW),
+            workers=self.run.workers or 1, intact=lambda key: self._drawn(key) or self._done(key),
+            on_participant=counted,
+        )  # fmt: skip
+        return {str(k): found["truth"] for k, found in zip(part["participant_id"], made, strict=True)}
+
+    def process(self, keys: Sequence[str], on_event: OnEvent | None) -> None:
+        """Run the steps of participants with raw images; raise KeyboardInterrupt if a signal stopped them."""
+        left = [key for key in keys if self._drawn(key)]
+        if left:
+            root, maps = self.folder / RAW, self.folder / MAPS
+            plan = plan_cohort(root, maps, load_config(), participants=left)
+            if run_cohort(plan, self.run, on_event).interrupted:
+                raise KeyboardInterrupt
+        for key in left:
+            if not self.keep_raw and self._done(key):
+                gone = self.folder / f".{key}"  # a name that no later call takes for raw images
+                (self.folder / RAW / key).rename(gone)
+                shutil.rmtree(gone)
+
+    def _drawn(self, key: str) -> bool:
+        return (self.folder / RAW / key).is_dir()
+
+    def _done(self, key: str) -> bool:
+        record = read_record(self.folder / MAPS, key)[0]
+        return record is not None and record.state == "done"
 
 
 def _draw(row: Mapping[str, Any], number: int, settings: RawSettings, root: Path) -> Mapping[str, Any]:
