@@ -235,8 +235,11 @@ def _convert(stored: Array, header: ImageHeader, dtype: np.dtype[Any]) -> Array:
         return scale_stored(stored, header.slope, header.intercept, dtype)
     if not header.is_scaled and stored.dtype == dtype:
         return stored
-    values = scale_stored(stored, header.slope, header.intercept, np.float64)
     limits = np.iinfo(dtype)
+    exact = not header.is_scaled and stored.dtype.kind in "iu" and stored.size > 0
+    if exact and limits.min <= stored.min() and stored.max() <= limits.max:
+        return stored.astype(dtype)
+    values = scale_stored(stored, header.slope, header.intercept, np.float64)
     unknown = np.isnan(values)
     if unknown.any() and not unknown.all():
         header.notes.append(f"{int(np.count_nonzero(unknown))} NaN values taken as background (0)")

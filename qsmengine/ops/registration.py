@@ -32,6 +32,8 @@ MISSING = "needs the package antspyx: pip install 'qsmengine[registration]'"
 SEED = 1
 SAMPLING = 0.5
 """Fraction of the voxels in which the similarity is measured."""
+RIGID_SAMPLING = 0.25
+"""The same for six parameters between two images of one head: as accurate, in half the time."""
 ITERATIONS = (500, 300, 100, 20)
 """Iteration limits, from a sixth of the resolution to the full resolution."""
 WARP_ITERATIONS = (30, 20, 5)
@@ -108,7 +110,7 @@ def find_transform(
             initial_transform=str(first),
             outprefix=str(folder / "found"),
             aff_metric="mattes",
-            aff_random_sampling_rate=SAMPLING,
+            aff_random_sampling_rate=RIGID_SAMPLING if kind == "rigid" else SAMPLING,
             random_seed=SEED,
         )
         steps = [name for name in found["fwdtransforms"] if name.endswith(".mat")]

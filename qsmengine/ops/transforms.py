@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -90,15 +90,19 @@ def bring(array: Volume, grid: Grid, target: Grid, transform: Transform, *, orde
     Volume
         (x, y, z); 0 outside the moving image.
     """
-    from scipy.ndimage import map_coordinates, spline_filter
+    from scipy.ndimage import affine_transform, map_coordinates, spline_filter
 
     source = np.ascontiguousarray(array, dtype=np.float32)
     prepared = spline_filter(source, order=order, output=np.float32) if order > 1 else source
     out = np.empty(target.shape, np.float32)
+    how: dict[str, Any] = {"order": order, "mode": "nearest", "prefilter": False}
+    if transform.warp is None:
+        step = _step(target, grid, transform.matrix)
+        affine_transform(prepared, step[:3, :3], step[:3, 3], target.shape, output=out, **how)
     for planes, where in _places(target, grid, transform):
-        inside = _inside(where, array.shape)
-        values = map_coordinates(prepared, where, order=order, mode="nearest", prefilter=False)
-        out[planes] = np.where(inside, values, 0)
+        if transform.warp is not None:
+            map_coordinates(prepared, where, output=out[planes], **how)
+        out[planes][~_inside(where, array.shape)] = 0
     return np.clip(out, min(0.0, float(source.min())), max(0.0, float(source.max())), out=out)
 
 
@@ -187,12 +191,22 @@ def _places(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield slabs along x of `target`, and the voxel coordinates (3, x, y, z) of their points in `grid`."""
     to_voxels = np.linalg.inv(grid.affine)
+    straight = _step(target, grid, transform.matrix)
     for start in range(0, target.shape[0], SLAB):
         planes = slice(start, min(start + SLAB, target.shape[0]))
-        axes = [np.arange(planes.start, planes.stop), *(np.arange(n) for n in target.shape[1:])]
-        index = np.stack(np.meshgrid(*(a + s for a, s in zip(axes, step, strict=True)), indexing="ij"), axis=-1)
+        ends = np.arange(planes.start, planes.stop), *(np.arange(n) for n in target.shape[1:])
+        axes = np.ix_(*(a + s for a, s in zip(ends, step, strict=True)))
+        if transform.warp is None:
+            yield planes, np.stack([sum(map(np.multiply, row, axes), row[3]) for row in straight[:3]])
+            continue
+        index = np.stack(np.broadcast_arrays(*axes), axis=-1)
         points = index @ target.affine[:3, :3].T + target.affine[:3, 3]
         yield planes, np.moveaxis(transform(points) @ to_voxels[:3, :3].T + to_voxels[:3, 3], -1, 0)
+
+
+def _step(target: Grid, grid: Grid, matrix: FloatArray) -> FloatArray:
+    """Return the matrix (4, 4) from voxel indices in `target` to those in `grid`."""
+    return np.asarray(np.linalg.solve(grid.affine, matrix @ target.affine), dtype=np.float64)
 
 
 def _inside(where: FloatArray, shape: Sequence[int]) -> npt.NDArray[np.bool_]:
