@@ -28,6 +28,8 @@ from qsmengine.stats.tables import read_rows, read_text
 INTRACRANIAL = "intracranial"
 LARGEST_MEASURE = 1e12
 """Largest volume [mm^3] or number of voxels that is accepted."""
+BOUNDARY = 100
+"""Added by FIRST to the label of voxels at the surface of a structure before their correction."""
 _COLUMNS = ("index", "region", "hemisphere", "abbreviation", "group", "n_voxels", "volume_mm3")
 _SIENAX = {"GREY": "grey_matter", "WHITE": "white_matter", "BRAIN": "brain"}
 _SYNTHSEG_NAMES = {
@@ -67,8 +69,8 @@ def read_aseg(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file is missing or is not an ``aseg.stats``, a number is not finite or negative, or a structure
-        is listed twice.
+        When the file is missing or is not an ``aseg.stats``, a line is cut, a number is not finite or negative,
+        a structure is listed twice, none is known (``wmparc.stats``), or the brain is larger than the skull.
     """
     lines = read_text(path).splitlines()
     head = next((line for line in lines if line.startswith("# ColHeaders")), None)
@@ -80,19 +82,33 @@ def read_aseg(path: str | Path) -> pd.DataFrame:
     counts: dict[int, float] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):
-            values = dict(zip(names, line.split(), strict=False))
-            if not needed <= set(values) or not values["SegId"].isdecimal():
+            words = line.split()
+            values = dict(zip(names, words, strict=False))
+            if len(words) < len(names) or not values["SegId"].isdecimal():
                 raise InputError(f"line {number}: not a structure: {line.strip()[:60]!r}", source=path)
             index = label_number(values["SegId"], Path(path))
             if index in volumes:
                 raise InputError(f"line {number}: structure {index} appears twice", source=path)
             volumes[index] = _measure(values["Volume_mm3"], path, f"line {number}: Volume_mm3")
             counts[index] = _measure(values["NVoxels"], path, f"line {number}: NVoxels")
-    total = next((line for line in lines if re.match(r"# Measure EstimatedTotalIntraCranialVol\b", line)), None)
-    whole = None
-    if total is not None:
-        whole = _measure(",".join(total.split(",")[-2:-1]), path, "EstimatedTotalIntraCranialVol")
-    return _table(load_label_table("freesurfer-aseg"), volumes, counts, whole)
+    table = load_label_table("freesurfer-aseg")
+    if volumes and not any(label.index in volumes for label in table.labels):
+        raise InputError("none of its structures is one of aseg.stats: is it another table?", source=path)
+    whole = _header_measure(lines, "EstimatedTotalIntraCranialVol", path)
+    brain = _header_measure(lines, "BrainSeg", path)
+    if whole is not None and brain is not None and brain > whole:
+        raise InputError(
+            f"{whole:.0f} mm^3 is less than the brain's {brain:.0f} (BrainSeg): correct FreeSurfer's Talairach "
+            "registration, or remove this line",
+            source=path, field="EstimatedTotalIntraCranialVol",
+        )  # fmt: skip
+    return _table(table, volumes, counts, whole)
+
+
+def _header_measure(lines: list[str], name: str, path: str | Path) -> float | None:
+    """Return a measure of the header of a statistics file; None if it has none of this name."""
+    line = next((line for line in lines if re.match(rf"# Measure {name}\b", line)), None)
+    return None if line is None else _measure(",".join(line.split(",")[-2:-1]), path, name)
 
 
 def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
@@ -113,7 +129,8 @@ def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file is missing, has none of SynthSeg's columns, or the scan is ambiguous or absent.
+        When the file is missing, has none of SynthSeg's columns or one twice, or the scan is ambiguous, absent,
+        or listed twice, or its row is cut.
     """
     rows = [row for _, row in read_rows(path, ",")]
     table = load_label_table("synthseg")
@@ -121,14 +138,25 @@ def read_synthseg(path: str | Path, *, scan: str | None = None) -> pd.DataFrame:
     columns = [_synthseg_key(cell) for cell in rows[0]] if rows else []
     if not any(key in known for key in columns):
         raise InputError("not a SynthSeg volume table: no column names one of its structures", source=path)
+    again = next((key for key in columns if key in known and columns.count(key) > 1), None)
+    if again is not None:
+        raise InputError(f"column {' '.join(again[::-1])!r} appears twice", source=path)
     # Some versions write the numbers of the labels below their names.
-    scans = {row[0].strip(): row for row in rows[1:] if row[0].strip()}
+    named = [row for row in rows[1:] if row[0].strip()]
+    scans = {row[0].strip(): row for row in named}
     if scan is None and len(scans) != 1:
         raise InputError(f"has {len(scans)} scans, choose one: {', '.join(scans)[:200]}", source=path)
     name = next(iter(scans)) if scan is None else scan
     if name not in scans:
         raise InputError(f"has no scan {name!r}; scans: {', '.join(scans)[:200]}", source=path)
-    pairs = list(zip(columns, scans[name], strict=False))
+    if sum(row[0].strip() == name for row in named) > 1:
+        raise InputError(f"scan {name!r} appears twice: keep one of its rows", source=path)
+    if len(scans[name]) != len(columns):
+        raise InputError(
+            f"the row of {name!r} has {len(scans[name])} cells, the header {len(columns)}: is the file cut?",
+            source=path,
+        )
+    pairs = list(zip(columns, scans[name], strict=True))
     volumes = {known[key]: _measure(cell, path, "_".join(key)) for key, cell in pairs if key in known}
     whole = next((cell for key, cell in pairs if key == ("total_intracranial", "midline")), None)
     intracranial = None if whole is None else _measure(whole, path, "total intracranial")
@@ -141,11 +169,20 @@ def read_first(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        As :func:`qsmengine.io.nifti.read_image` and :func:`qsmengine.stats.regions.measure.region_table`.
+        As :func:`qsmengine.io.nifti.read_image` and :func:`qsmengine.stats.regions.measure.region_table`, and
+        for an image whose boundary voxels are not assigned (labels above 100, ``*_origsegs`` and ``*_first``).
     """
     labels, grid = read_image(path, dtype=np.int32)[:2]
+    table = load_label_table("fsl-first")
+    boundary = np.isin(labels, [BOUNDARY + label.index for label in table.labels])
+    if boundary.any():
+        raise InputError(
+            f"{np.count_nonzero(boundary)} voxels are boundary voxels of FIRST (label + {BOUNDARY}), not yet "
+            "assigned to a structure: give the boundary-corrected image, *_all_fast_firstseg.nii.gz",
+            source=path,
+        )
     try:
-        return region_table(labels, load_label_table("fsl-first"), {}, grid)
+        return region_table(labels, table, {}, grid)
     except InputError as error:
         raise error.at(path) from None
 

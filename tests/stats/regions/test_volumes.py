@@ -18,6 +18,8 @@ ASEG = """# Title Segmentation Statistics
   4  16     20100    20210.0  Brain-Stem                        70.1     8.7    34.0   127.0    93.0
   5  77      1200     1300.0  WM-hypointensities                70.1     8.7    34.0   127.0    93.0
 """
+REST = " 70 8 34 127 93\n"
+"""Further columns of a line of ASEG."""
 SYNTHSEG = """,total intracranial,left thalamus,right thalamus,3rd ventricle,brain-stem,left accumbens area
 sub-01_T1w.nii.gz,1500000.5,7600.25,7400.5,900.0,20000.0,450.0
 sub-02_T1w.nii.gz,1400000.5,7000.0,7100.0,800.0,19000.0,400.0
@@ -88,6 +90,14 @@ def test_first_is_measured_on_its_label_image(tmp_path):
     assert cell(table, "thalamus", "bilateral") == pytest.approx((64 + 48) * 1.5)
 
 
+def test_uncorrected_boundary_of_first_is_refused(tmp_path):
+    labels = np.zeros((20, 20, 20), np.int16)
+    labels[2:6, 2:6, 2:6], labels[2, 2:6, 2:6] = 10, 110
+    write_image(tmp_path / "first.nii.gz", labels, Grid(labels.shape, np.eye(4)))
+    with pytest.raises(InputError, match="16 voxels are boundary voxels of FIRST"):
+        read_first(tmp_path / "first.nii.gz")
+
+
 def test_sienax_scales_every_volume_and_adds_the_tissues(tmp_path):
     report = read_sienax(write(tmp_path / "report.sienax", SIENAX))
     assert report.scaling == 1.25
@@ -101,11 +111,23 @@ def test_sienax_scales_every_volume_and_adds_the_tissues(tmp_path):
     ("reader", "text", "message"),
     [
         (read_aseg, "nothing\n", "not an aseg.stats"),
-        (read_aseg, ASEG + "  6  11  x  1.0  Left-Caudate\n", "line 10: NVoxels: 'x' is not a finite number"),
+        (
+            read_aseg,
+            ASEG + "  6  11  x  1.0  Left-Caudate" + REST,
+            "line 10: NVoxels: 'x' is not a finite number",
+        ),
         (read_aseg, ASEG + "  6  1.5  1  1.0  Left-Caudate\n", "line 10: not a structure"),
         (read_aseg, ASEG + "  6  11\n", "line 10: not a structure"),
-        (read_aseg, ASEG + "  6  10  1  1.0  Left-Thalamus\n", "line 10: structure 10 appears twice"),
-        (read_aseg, ASEG + f"  6  {'9' * 5000}  1  1.0  x\n", "label 9+ is larger than 2147483647"),
+        (
+            read_aseg,
+            ASEG + "  6  10  1  1.0  Left-Thalamus" + REST,
+            "line 10: structure 10 appears twice",
+        ),
+        (
+            read_aseg,
+            ASEG + f"  6  {'9' * 5000}  1  1.0  x" + REST,
+            "label 9+ is larger than 2147483647",
+        ),
         (read_aseg, ASEG.replace("7500 ", "nan "), "line 6: NVoxels: 'nan' is not a finite number"),
         (read_aseg, ASEG.replace("7500 ", "1e999 "), "line 6: NVoxels: '1e999' is not a finite number"),
         (read_aseg, ASEG.replace("7612.5", "-1"), "line 6: Volume_mm3: '-1' is not a finite number >= 0"),
@@ -123,6 +145,17 @@ def test_sienax_scales_every_volume_and_adds_the_tissues(tmp_path):
             SYNTHSEG.replace("7600.25", "many").rsplit("sub-02", 1)[0],
             "'many' is not a finite number >= 0",
         ),
+        (read_aseg, ASEG.rstrip().rsplit("70.1", 1)[0], "line 9: not a structure"),
+        (read_aseg, ASEG.replace("1523456.5", "999999.0"), "999999 mm.3 is less than the brain's 1100000"),
+        (
+            read_aseg,
+            "".join(line for line in ASEG.splitlines(keepends=True) if not line.startswith("  "))
+            + "  1  3001  1200  1300.0  wm-lh-bankssts 70.1 8.7 34.0 127.0 93.0\n",
+            "none of its structures",
+        ),
+        (read_synthseg, SYNTHSEG.rsplit("\n", 2)[0].rsplit(",", 2)[0], "has 5 cells, the header 7"),
+        (read_synthseg, SYNTHSEG.replace("sub-02", "sub-01"), "scan 'sub-01_T1w.nii.gz' appears twice"),
+        (read_synthseg, SYNTHSEG.replace("right thal", "left thal"), "column 'left thalamus' appears twice"),
         (read_sienax, SIENAX.replace("VSCALING", "SCALING"), "VSCALING: missing from the report"),
         (read_sienax, SIENAX.replace("WHITE", "W"), "WHITE: missing from the report"),
         (read_sienax, SIENAX.replace("1.2500000000", "0"), "VSCALING: 0 is not positive"),
