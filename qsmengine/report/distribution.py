@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.errors import InputError
 from qsmengine.report.covariates import Covariates
 from qsmengine.report.records import RegionTable
 
@@ -126,11 +127,17 @@ class Means:
 
 
 def means_of(table: RegionTable) -> Means:
-    """Return the numbers of a table that its distributions need, without structures that are not reliable."""
+    """Return the numbers of a table that its distributions need, without structures that are not reliable.
+
+    Raises
+    ------
+    InputError
+        For a cell that is neither a number nor n/a.
+    """
     columns = (*(f"{name}_mean" for name in table.maps), "volume_mm3")
     rows = [row for row in table.rows if row["hemisphere"] in SIDES and row.get("reliable") != "0"]
     labels = tuple((column, row["region"]) for column in columns for row in rows)
-    numbers = np.array([_number(row.get(column, "")) for column in columns for row in rows], dtype=np.float64)
+    numbers = np.array([_number(table, row, column) for column in columns for row in rows], dtype=np.float64)
     units = {column: table.units.get(column, "") for column in columns} | {"volume_mm3": "mm^3"}
     return Means(table.session, table.variant, labels, numbers, units)
 
@@ -199,8 +206,10 @@ def spread_of(
     return Spread(region, own, float(np.median(own.array)), deviation, expected, good)
 
 
-def _number(text: str) -> float:
+def _number(table: RegionTable, row: Mapping[str, str], column: str) -> float:
+    text = row.get(column, "").strip()
     try:
-        return float(text)
+        return math.nan if text in {"", "n/a"} else float(text)
     except ValueError:
-        return math.nan
+        field = f"{column} of {row['region']}"
+        raise InputError(f"{text[:40]!r} is not numeric", source=table.path, field=field) from None

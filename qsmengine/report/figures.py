@@ -23,7 +23,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 ROW_HEIGHT = 2.3
 LEFT, RIGHT, TOP, BOTTOM, GAP = 0.30, 0.95, 0.62, 0.10, 0.06
-REDUCTIONS: Mapping[str, Reduce] = {"largest": np.nanmax, "smallest": np.nanmin}
+REDUCTIONS: Mapping[str, Reduce] = {"largest": np.fmax.reduce, "smallest": np.fmin.reduce}
 """Layout of a projection -> its reduction."""
 
 

@@ -18,6 +18,22 @@ from qsmengine.report.tsv import read_rows
 
 _NAME = re.compile(r"(?:(?P<stem>.+)_)?desc-(?P<kind>[0-9A-Za-z]+)_prov\.json")
 _SESSION = re.compile(r"(?P<subject>sub-[0-9A-Za-z]+)(?:_.*?)??(?P<session>_ses-[0-9A-Za-z]+)?(?:_|$)")
+_KINDS: Mapping[str, type] = {
+    "Steps": list,
+    "Notes": list,
+    "Inputs": list,
+    "Software": dict,
+    "Acquisition": dict,
+}
+_NUMBERS = {
+    "EchoTimes",
+    "MagneticFieldStrength",
+    "VoxelSize",
+    "FlipAngle",
+    "RepetitionTime",
+    "BValues",
+    "Matrix",
+}
 _KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
@@ -156,11 +172,30 @@ def _series(path: Path) -> ReconstructedSeries:
     if match is None:
         raise InputError("not the name of a provenance file", source=path)
     stem = match["stem"] or ""
-    record = read_json(path)
-    steps = record.get("Steps", [])
-    if not isinstance(steps, list) or not all(isinstance(s, dict) and "Method" in s for s in steps):
-        raise InputError("is not a list of steps", source=path, field="Steps")
+    record = {name: value for name, value in read_json(path).items() if value is not None}
+    _check(record, path)
     return ReconstructedSeries(session_key(stem), stem, match["kind"], path.parent, record)
+
+
+def _check(record: Mapping[str, Any], path: Path) -> None:
+    """Check the parts of a provenance file that pages use."""
+    for name, kind in _KINDS.items():
+        if not isinstance(record.get(name, kind()), kind):
+            raise InputError("is not a list" if kind is list else "is not an object", source=path, field=name)
+    if not all(isinstance(step, dict) and _is_step(step) for step in record.get("Steps", ())):
+        raise InputError("is not a list of steps", source=path, field="Steps")
+    if not all(isinstance(entry, dict) for entry in record.get("Inputs", ())):
+        raise InputError("is not a list of files", source=path, field="Inputs")
+    facts = record.get("Acquisition", {})
+    for name in _NUMBERS & set(facts):
+        values = facts[name] if isinstance(facts[name], list) else [facts[name]]
+        if not all(isinstance(value, int | float) for value in values if value is not None):
+            raise InputError(f"{facts[name]!r} is not numeric"[:120], source=path, field=f"Acquisition.{name}")
+
+
+def _is_step(step: Mapping[str, Any]) -> bool:
+    kinds = (step.get("Parameters") or {}, step.get("Solver") or {})
+    return isinstance(step.get("Method"), str) and all(isinstance(kind, dict) for kind in kinds)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def write_session_page(
     *,
     age: float | None = None,
     volumes: str = "",
+    on_problem: Callable[[str], None] | None = None,
 ) -> Path:
     """Write ``OUT/KEY.html``: one file with embedded figures, without scripts.
 
@@ -77,6 +78,8 @@ def write_session_page(
         Age of the participant [years], for the iron and the chi published for it.
     volumes
         Name of the interactive page of the session, to link to.
+    on_problem
+        Called with each map that cannot be read, and why.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def write_session_page(
     series = sorted(series, key=lambda s: rank_of(s.kind))
     out = Path(out)
     notes = dict.fromkeys([*session.notes, *(note for entry in series for note in entry.notes)])
-    parts = [_part(entry, out) for entry in series]
+    parts = [_part(entry, out, on_problem or (lambda _: None)) for entry in series]
     iron = compared_with_iron(tables, age)
     return write_page(
         out / f"{session.key}.html",
@@ -119,17 +122,21 @@ def _compared(found: Sequence[Comparison]) -> list[tuple[str, Any, str]]:
     return rows
 
 
-def _part(series: ReconstructedSeries, out: Path) -> Part:
+def _part(series: ReconstructedSeries, out: Path, on_problem: Callable[[str], None]) -> Part:
     variant = series.stem.removeprefix(series.session).lstrip("_")
     title = ", ".join(filter(None, (title_of(series.kind), variant)))
-    problem = ""
+    problem, quality = "", None
     figures, missing = list[Shown](), ""
-    quality = None
     try:
         quality = quality_beside(series.folder, series.stem, series.kind)
+    except InputError as error:
+        problem = str(error)
+    try:
         figures, missing = figures_of(series, title, out, quality)
     except InputError as error:
         problem = f"no figure: {error}"
+        if error.source is not None:
+            on_problem(problem)
     software = series.record.get("Software") or {}
     names = ("Device", "Threads", "FFT", "ConfigurationHash")
     facts = [*software.items(), *((n, series.record[n]) for n in names if n in series.record)]

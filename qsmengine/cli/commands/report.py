@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from qsmengine.cli.display.reporter import Reporter
 from qsmengine.cli.options import bounds, shared
 from qsmengine.cli.options.declared import Argument, Option
@@ -40,6 +42,7 @@ def report(
 
     Everything is read from the files in the folder; nothing is recomputed. Pages load nothing from a
     network. The cohort page sorts, filters, and rates sessions where scripts are allowed, and works without.
+    Sessions with files that cannot be read are marked as damaged; the exit code is then 1.
     """
     from qsmengine.cohort.outputs.reports import write_reports
 
@@ -48,5 +51,11 @@ def report(
     def on_page(done: int, total: int) -> None:
         reporter.detail(f"page {done} of {total}")
 
-    for path in write_reports(out, sessions, jobs=jobs, interactive=interactive, on_page=on_page)[-1:]:
+    problems = list[str]()
+    for path in write_reports(
+        out, sessions, jobs=jobs, interactive=interactive, on_page=on_page, on_problem=problems.append
+    )[-1:]:
         reporter.say(str(path), file=str(path))
+    reporter.notes(problems)
+    if problems:
+        raise typer.Exit(1)

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from qsmengine.backend.device import available_threads
 from qsmengine.cohort.ledger.records import read_record, recorded_sessions
@@ -24,6 +24,7 @@ from qsmengine.report.methods_text import USED, write_citation
 from qsmengine.report.quality import SeriesQuality, quality_beside
 from qsmengine.report.records import (
     ReconstructedSeries,
+    RegionTable,
     ResultFiles,
     find_results,
     is_key,
@@ -38,6 +39,8 @@ PAGES_PER_PROCESS = 8
 """Number of pages that justifies one more process."""
 CHUNK = 4
 """Number of sessions handed to a process at a time."""
+Source = TypeVar("Source")
+Content = TypeVar("Content")
 Map: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
@@ -70,8 +73,11 @@ def write_reports(
     jobs: int | None = None,
     interactive: bool = False,
     on_page: Callable[[int, int], None] | None = None,
+    on_problem: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write a page per session, ``index.html`` and ``logs/CITATION.md`` into a folder of results.
+
+    A session with a file that cannot be read is damaged: its page says so, and shows the rest.
 
     Parameters
     ----------
@@ -86,11 +92,13 @@ def write_reports(
         because their maps may have changed.
     on_page
         Called with the number of pages done and the total.
+    on_problem
+        Called with each file that cannot be read, and why.
 
     Raises
     ------
     InputError
-        If the folder holds neither provenance nor a ledger, or a provenance file or table cannot be read.
+        If the folder holds neither provenance nor a ledger, or participants.tsv cannot be read.
     UsageError
         If a session does not exist.
     """
@@ -108,9 +116,12 @@ def write_reports(
             PageJob(key, files.get(key, ResultFiles()), cohort.compared(key), cohort.ages.get(key), interactive)
             for key in wanted
         ]
-        written = []
-        for page in run(partial(_write, out), work):
+        written = list[Path]()
+        for page, problems in run(partial(_write, out), work):
             written.append(page)
+            if on_problem is not None:
+                for problem in problems:
+                    on_problem(problem)
             if on_page is not None:
                 on_page(len(written), len(work))
     if cohort.series:
@@ -149,29 +160,82 @@ def _cohort(out: Path, sessions: Iterable[Read]) -> Cohort:
     )
 
 
-def _read(out: Path, session: tuple[str, ResultFiles]) -> Read:
-    key, files = session
-    series = read_series(files.provenance)
-    quality = (quality_beside(entry.folder, entry.stem, entry.kind) for entry in series)
-    return Read(
-        read_state(out, key) or _state_of(key, series),
-        tuple(entry.reduced(USED) for entry in series),
-        tuple(means_of(read_table(path)) for path in files.tables),
-        tuple(one for one in quality if one is not None),
-        session_time(out, series),
+@dataclass(frozen=True)
+class _Files:
+    """What can be read of a session's results, and what is wrong with the rest."""
+
+    series: tuple[ReconstructedSeries, ...]
+    tables: tuple[tuple[RegionTable, Means], ...]
+    quality: tuple[SeriesQuality, ...]
+    problems: tuple[str, ...]
+
+    def state(self, out: Path, key: str) -> SessionState:
+        """Return the state of the session: that of the ledger, or damaged."""
+        state = read_state(out, key) or _state_of(key, self.series)
+        if not self.problems:
+            return state
+        return replace(state, state="damaged", problems=(*state.problems, *self.problems))
+
+
+def _load(files: ResultFiles) -> _Files:
+    problems = list[str]()
+    series = _readable(lambda path: read_series([path])[0], files.provenance, problems)
+    series.sort(key=lambda one: (one.stem, one.kind))
+    tables = _readable(_measured, files.tables, problems)
+    quality = _readable(lambda one: quality_beside(one.folder, one.stem, one.kind), series, problems)
+    return _Files(
+        tuple(series), tuple(tables), tuple(one for one in quality if one is not None), tuple(problems)
     )
 
 
-def _write(out: Path, work: PageJob) -> Path:
-    """Write the page of a session, and that of its volumes where wanted."""
-    series = read_series(work.files.provenance)
-    tables = [read_table(path) for path in work.files.tables]
-    state = read_state(out, work.key) or _state_of(work.key, series)
-    volumes = write_volume_page(out, work.key, series) if work.interactive else None
+def _measured(path: Path) -> tuple[RegionTable, Means]:
+    table = read_table(path)
+    return table, means_of(table)
+
+
+def _readable(
+    read: Callable[[Source], Content], sources: Iterable[Source], problems: list[str]
+) -> list[Content]:
+    """Return what can be read; what cannot adds to the problems."""
+    found = list[Content]()
+    for source in sources:
+        try:
+            found.append(read(source))
+        except InputError as error:
+            problems.append(str(error))
+    return found
+
+
+def _read(out: Path, session: tuple[str, ResultFiles]) -> Read:
+    key, files = session
+    found = _load(files)
+    return Read(
+        found.state(out, key),
+        tuple(entry.reduced(USED) for entry in found.series),
+        tuple(means for _, means in found.tables),
+        found.quality,
+        session_time(out, found.series),
+    )
+
+
+def _write(out: Path, work: PageJob) -> tuple[Path, tuple[str, ...]]:
+    """Write the page of a session, and that of its volumes where wanted; return the page and problems."""
+    found = _load(work.files)
+    volumes: Path | None = None
+    if work.interactive:
+        try:
+            volumes = write_volume_page(out, work.key, found.series)
+        except InputError as error:
+            found = replace(found, problems=(*found.problems, f"no interactive page: {error}"))
     if volumes is None:
         volume_file(out, work.key).unlink(missing_ok=True)
-    name = "" if volumes is None else volumes.name
-    return write_session_page(out, state, series, tables, work.compared, age=work.age, volumes=name)
+    name, state = "" if volumes is None else volumes.name, found.state(out, work.key)
+    tables, problems = [table for table, _ in found.tables], list(found.problems)
+    page = write_session_page(
+        out, state, found.series, tables, work.compared, age=work.age, volumes=name,
+        on_problem=problems.append,
+    )  # fmt: skip
+    return page, tuple(dict.fromkeys(problems))
 
 
 def read_state(out: Path, key: str) -> SessionState | None:
