@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ LARGEST_B_VALUE = 200_000.0
 
 _ZERO_NORM = 1e-3
 _SEPARATORS = re.compile(r"[\s,;]+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 
 
 def read_b_values(path: str | Path) -> tuple[FloatArray, list[str]]:
@@ -190,6 +192,7 @@ def _read_rows(path: Path) -> list[list[float]]:
         raise InputError("not a text file", source=path) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", source=path) from error
+    _check_decimal_points(text.strip().splitlines(), path)
     rows = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = [word for word in _SEPARATORS.split(line) if word]
@@ -202,6 +205,19 @@ def _read_rows(path: Path) -> list[list[float]]:
     if not rows:
         raise InputError("empty: contains no number", source=path)
     return rows
+
+
+def _check_decimal_points(lines: Sequence[str], path: Path) -> None:
+    """Refuse decimal commas: a comma inside a number, although blanks or lines already separate the numbers."""
+    for number, line in enumerate(lines, start=1):
+        words = line.replace(";", " ").split()
+        found = next((word for word in words if _DECIMAL_COMMA.fullmatch(word)), None)
+        loose = any(word.startswith(",") or word.endswith(",") for word in words)
+        if found is not None and not loose and (len(words) > 1 or len(lines) > 3):
+            raise InputError(
+                f"line {number}: {found!r} has a decimal comma; write points, as in {found.replace(',', '.')}",
+                source=path,
+            )
 
 
 def _list(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]], *, most: int = 8, separator: str = ", ") -> str:

@@ -90,6 +90,18 @@ def test_bad_tables_are_refused(text, content, message):
         read_b_vectors(text(content))
 
 
+@pytest.mark.parametrize("content", ["0,0 1000,5", "0,0;1000,5", "0,0\t1000", "0,0\n1000,0\n1000,0\n2,5e3\n"])
+def test_decimal_commas_are_named(text, content):
+    for read in (read_b_values, read_b_vectors):
+        with pytest.raises(InputError, match=r"line \d: '[\d,e]+' has a decimal comma; write points"):
+            read(text(content))
+
+
+@pytest.mark.parametrize("content", ["1,0\n0,1\n0,0\n", "1, 0\n0, 1\n0, 0", "1 ,0\n0 ,1\n0 ,0"])
+def test_commas_between_numbers_separate_them(text, content):
+    assert read_b_vectors(text(content))[0].tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
 def test_files_that_are_not_text_or_missing_are_refused(tmp_path):
     (tmp_path / "b").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file"):

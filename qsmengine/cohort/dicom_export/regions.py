@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qsmengine.cohort.dicom_export.inputs import quantity_of_column
 from qsmengine.errors import InputError
+from qsmengine.io.dicom_objects.anatomy import SIDES
 from qsmengine.io.dicom_objects.codes import VOLUME, Coded, ucum
 from qsmengine.io.dicom_objects.measurements import STATISTICS, Number, Region
 from qsmengine.io.sidecars import read_json
@@ -30,13 +31,19 @@ def read_regions(path: Path, notes: list[str]) -> list[Region]:
     ------
     InputError
         If the file is no region table, its dictionary is missing, no column has a code, a region has two rows,
-        or a value is infinite or a volume negative.
+        a hemisphere is unknown, a value is infinite, or a volume negative.
     """
     table = read_table(path)
     if missing := [key for key in _KEYS if key not in table.columns]:
         raise InputError(f"not a region table: no column {missing[0]}", source=path, field=missing[0])
     columns = _columns(path, [str(column) for column in table.columns], notes)
     _check_regions_differ(path, table)
+    known = (*SIDES, "midline")
+    if len(other := table[~table["hemisphere"].isin(known)]):
+        region, side = (other.fillna("n/a").iloc[0][key] for key in _KEYS)
+        raise InputError(
+            f"{side!r} of {region} is not one of {', '.join(known)}", source=path, field="hemisphere"
+        )
     regions = []
     for row in table.to_dict("records"):
         numbers = tuple(

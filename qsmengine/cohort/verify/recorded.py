@@ -29,10 +29,12 @@ def recorded_series(
     Raises
     ------
     InputError
-        If a provenance file cannot be read, or there is none.
+        If there is no such folder, a provenance file cannot be read, or there is none.
     UsageError
         For a label that no reconstruction has.
     """
+    if not out.is_dir():
+        raise InputError("no such folder", source=out)
     found = [one for one in find_series(out) if one.kind not in _NOT_RECOMPUTED]
     if not found:
         raise InputError("no *_prov.json below it: not a folder of results", source=out)

@@ -59,6 +59,8 @@ def test_stated_parts_per_billion_are_taken_as_they_are(tmp_path, study):
     [
         ("caudate\tleft\tinf\t0.05\n", "volume_mm3: 'inf' is not possible"),
         ("caudate\tleft\t-5\t0.05\n", "volume_mm3: '-5' is not possible"),
+        ("caudate\tL\t5\t0.05\n", "hemisphere: 'L' of caudate is not one of left, right, bilateral, midline"),
+        ("caudate\tn/a\t5\t0.05\n", "hemisphere: 'n/a' of caudate is not one of"),
         ("caudate\tleft\t5\t0.05\n" * 2, r"region: caudate \(left\) has more than one row"),
     ],
 )

@@ -15,6 +15,7 @@ from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.cohort.verify.compare import compare_maps
+from qsmengine.cohort.verify.recorded import recorded_series
 from qsmengine.errors import InputError
 from qsmengine.io import read_image, write_image
 from qsmengine.pipeline.configuration.config import load_config
@@ -143,6 +144,11 @@ def test_echo_times_of_the_command_line_replace_those_of_sidecars(tmp_path, caps
     reconstruct(bids, tmp_path / "out", echo_times=(0.005, 0.01))
     code, text = verify(capsys, tmp_path / "out", "--tolerance", 0)
     assert code == 0, text
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(InputError, match="missing: no such folder"):
+        recorded_series(tmp_path / "missing")
 
 
 def test_labels_and_folders_that_do_not_exist(made, tmp_path, capsys):
