@@ -162,7 +162,7 @@ def _cohort(out: Path, sessions: Iterable[Read]) -> Cohort:
 
 @dataclass(frozen=True)
 class _Files:
-    """What can be read of a session's results, and what is wrong with the rest."""
+    """Readable results of a session, and the problems of the others."""
 
     series: tuple[ReconstructedSeries, ...]
     tables: tuple[tuple[RegionTable, Means], ...]
@@ -196,7 +196,7 @@ def _measured(path: Path) -> tuple[RegionTable, Means]:
 def _readable(
     read: Callable[[Source], Content], sources: Iterable[Source], problems: list[str]
 ) -> list[Content]:
-    """Return what can be read; what cannot adds to the problems."""
+    """Return the readable ones; the others add to the problems."""
     found = list[Content]()
     for source in sources:
         try:

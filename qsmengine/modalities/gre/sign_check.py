@@ -21,8 +21,8 @@ _SPACING = 3.0
 """Spacing of the sampled voxels [mm]."""
 _HIGHEST = 3.0
 """Percentage of voxels that count as those with the highest R2*."""
-_LEAST = 100
-"""Smallest number of voxels for a conclusion."""
+_LEAST = 60
+"""Smallest number of voxels with the highest R2* for a conclusion; a head has about 90 at 6 mm."""
 
 
 def sign_notes(result: RunResult) -> list[str]:

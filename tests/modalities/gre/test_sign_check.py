@@ -10,17 +10,17 @@ from qsmengine.modalities.gre.sign_check import iron_contrast, sign_notes
 from qsmengine.pipeline.run.results import RunResult
 
 SHAPE = (40, 38, 36)
-GRID = Grid.from_voxel_size(SHAPE, (3.0, 3.0, 3.0), field_strength=3.0)
 
 
-def result(rng, sign=1.0, *, iron=0.1, radius=15.0, **changes):
+def result(rng, sign=1.0, *, iron=0.1, radius=15.0, voxel=3.0, **changes):
     """Nuclei in the middle with high R2* and chi; a rim with high R2* and the opposite chi."""
     r = np.sqrt(sum((i - (n - 1) / 2) ** 2 for i, n in zip(np.indices(SHAPE), SHAPE, strict=True)))
-    mask, nuclei, rim = r < radius, r < 3.5, (r > radius - 2) & (r < radius)
+    mask, nuclei, rim = r < radius, r < 3.5, (r > radius - 6 / voxel) & (r < radius)
     chi = sign * np.where(nuclei, iron, np.where(rim, -0.5, 0.0)) + 0.02 * rng.standard_normal(SHAPE)
     r2star = 20 + 60 * nuclei + 80 * rim + 2 * rng.standard_normal(SHAPE)
     maps = {"chi": chi, "r2star": r2star, "local_mask": mask} | changes
-    return RunResult({k: v for k, v in maps.items() if v is not None}, {}, GRID, ())
+    grid = Grid.from_voxel_size(SHAPE, (voxel,) * 3, field_strength=3.0)
+    return RunResult({k: v for k, v in maps.items() if v is not None}, {}, grid, ())
 
 
 def test_contrast_of_iron_is_that_of_the_nuclei_and_the_rim_does_not_count(rng):
@@ -28,8 +28,9 @@ def test_contrast_of_iron_is_that_of_the_nuclei_and_the_rim_does_not_count(rng):
     assert sign_notes(result(rng)) == []
 
 
-def test_reversed_phase_is_noted(rng):
-    (note,) = sign_notes(result(rng, -1.0))
+@pytest.mark.parametrize("size", [{}, {"voxel": 6.0, "radius": 10.0}], ids=["3 mm", "6 mm"])
+def test_reversed_phase_is_noted(rng, size):
+    (note,) = sign_notes(result(rng, -1.0, **size))
     assert "input.phase_sign=-1" in note
 
 
