@@ -103,8 +103,9 @@ def inside_of(values: Array, source: Path, notes: list[str]) -> Mask:
             f"values {low:g} .. {high:g}: none is outside; store 1 inside and 0 outside", source=source
         )
     half = _half(values, high, source)
-    mask: Mask = c_ordered(values > half)
-    if high != 1 or np.count_nonzero(values != 0) != np.count_nonzero(values == 1):
+    plain = values.dtype.kind in "iub" and low >= 0 and high == 1  # zeros and ones
+    mask: Mask = c_ordered(values.view(np.bool_) if plain and values.dtype.itemsize == 1 else values > half)
+    if not plain and (high != 1 or np.count_nonzero(values != 0) != np.count_nonzero(values == 1)):
         notes.append(f"{source}: values {low:g} .. {high:g} binarised above {half:g}")
     count = int(np.count_nonzero(mask))
     if count == mask.size:
