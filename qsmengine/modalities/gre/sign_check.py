@@ -13,6 +13,7 @@ import numpy as np
 
 from qsmengine.backend.device import cpu, to_numpy
 from qsmengine.ops.morphology import eroded
+from qsmengine.ops.order_statistics import percentile
 from qsmengine.pipeline.run.results import RunResult
 
 _DEPTH = 12.0
@@ -45,7 +46,7 @@ def iron_contrast(result: RunResult) -> float | None:
     if pair is None:
         return None
     chi, r2star = pair
-    high = r2star > np.percentile(r2star, 100 - _HIGHEST)
+    high = r2star > percentile(r2star, 100 - _HIGHEST)
     fast, others = chi[high], chi[~high]
     difference = float(fast.mean(dtype=np.float64) - others.mean(dtype=np.float64))
     error = float(fast.std(dtype=np.float64)) / math.sqrt(len(fast))
