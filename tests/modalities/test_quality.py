@@ -163,8 +163,8 @@ def about(values):
 def test_measures_of_echoes_do_not_depend_on_the_device(device):
     ball, config = make_ball(2, shape=(24, 22, 20)), load_config(settings=["inversion=tkd"])
     found, expected = (
-        evaluate(gre.MEASURES, gre.GreEvidence(run_qsm(ball.series, config, on, mask=ball.mask), ball.series))
-        for on in (device, cpu(2))
+        evaluate(gre.MEASURES, gre.GreEvidence(run, gre.within(ball.series, run)))
+        for run in (run_qsm(ball.series, config, on, mask=ball.mask) for on in (device, cpu(2)))
     )
     assert found == about(expected)
 

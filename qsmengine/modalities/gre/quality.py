@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -32,11 +31,11 @@ PPB = 1e3
 class GreEvidence:
     """Result of a run and the series it came from, in the part of the grid that holds the brain.
 
-    Arrays are copied to the host when first used.
+    :func:`within` cuts out a series. Arrays are copied to the host when first used.
     """
 
     result: RunResult
-    whole: GreSeries
+    series: GreSeries
 
     def map(self, name: str) -> npt.NDArray[Any] | None:
         """Return a map (part of x, y, z), None if the run did not make it."""
@@ -50,13 +49,6 @@ class GreEvidence:
     def brain(self) -> npt.NDArray[np.bool_]:
         """Mask of the field fit."""
         return np.asarray(to_numpy(self._maps["brain_mask"]) > 0)
-
-    @cached_property
-    def series(self) -> GreSeries:
-        """Series in the same part."""
-        part, images = self.result.mask_part, self.whole
-        magnitude, phase = images.magnitude[part], images.phase[part]
-        return replace(images, magnitude=magnitude, phase=phase, grid=images.grid.part(part), unknown=None)
 
     @cached_property
     def inside(self) -> npt.NDArray[np.bool_]:
@@ -86,6 +78,13 @@ class GreEvidence:
     def voxel_ml(self) -> float:
         """Volume of a voxel [mL]."""
         return float(np.prod(self.series.grid.voxel_size)) / 1000.0
+
+
+def within(series: GreSeries, result: RunResult) -> GreSeries:
+    """Return a series in the part of its grid that :meth:`RunResult.within_mask` covers."""
+    part = result.mask_part
+    magnitude, phase = series.magnitude[part], series.phase[part]
+    return GreSeries(magnitude, phase, series.echo_times, series.grid.part(part))
 
 
 def snr(evidence: GreEvidence) -> float | None:

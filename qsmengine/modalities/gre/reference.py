@@ -13,7 +13,7 @@ from qsmengine.pipeline.configuration.model import Config
 
 
 def _read(task: Task, config: Config) -> Map:
-    series = load_series(QsmRequest.of(task), config).series
+    series, _ = load_series(QsmRequest.of(task), config)
     return Map(np.ascontiguousarray(to_numpy(series.magnitude[..., 0])), "arbitrary", series.grid)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,6 @@ def run_qsm(
     r2: Array | None = None,
     plan: Plan | None = None,
     progress: ProgressCallback | None = None,
-    passing: Collection[str] = (),
 ) -> QsmResult:
     """Reconstruct susceptibility from a gradient-echo series.
 
@@ -92,8 +92,6 @@ def run_qsm(
         Plan from :func:`qsmengine.modalities.gre.stages.plan_qsm` for the same inputs; made here when None.
     progress
         Called before and after each step and during the iterations of solvers.
-    passing
-        Arrays that the result does without, see :func:`qsmengine.pipeline.run.execute.run_plan`.
 
     Raises
     ------
@@ -107,6 +105,28 @@ def run_qsm(
     """
     _ = series.grid.required_field_strength
     grid = object_grid(series, config, device, mask=mask)
+    plan = plan or plan_qsm(
+        config, grid, series.n_echoes,
+        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
+    )  # fmt: skip
+    check_memory(plan, device)
+    state = arrays_of(replace(series, grid=grid), device, mask=mask, labels=labels, r2=r2)
+    found = reconstruct(state, plan, grid, device, progress)
+    if not config.input.brighter_later:
+        check_echoes(series, found["brain_mask"])
+    return found
+
+
+def arrays_of(
+    series: GreSeries,
+    device: Device,
+    *,
+    mask: Array | None = None,
+    labels: Array | None = None,
+    r2: Array | None = None,
+) -> dict[str, Any]:
+    """Return the checked inputs of a series by name; arguments and errors are those of :func:`run_qsm`."""
+    grid = series.grid
     state: dict[str, Any] = {"echo_times": series.echo_times}
     if series.unknown is not None:
         state["unknown"] = device.asarray(series.unknown, bool)
@@ -118,21 +138,38 @@ def run_qsm(
     if r2 is not None:
         check_shape("r2", r2, grid)
         state["r2"] = device.asarray(r2)
-    plan = plan or plan_qsm(
-        config, grid, series.n_echoes,
-        has_mask=mask is not None, has_labels=labels is not None, has_r2=r2 is not None,
-    )  # fmt: skip
-    check_memory(plan, device)
     check_progression(series.magnitude, series.phase, series.echo_times)
     with memory_errors("the images", device):
         state["magnitude"] = echo_last(echo_first(series.magnitude, device))
         state["phase"] = echo_last(echo_first(series.phase, device))
-    found = run_plan(plan, state, grid, device, progress, kind=QsmResult, passing=passing)
-    if not config.input.brighter_later:
-        check_decay(
-            series.magnitude, found["brain_mask"], range(series.n_echoes), series.echo_times, OWN_SCALES
-        )
-    return found
+    return state
+
+
+@on_device
+def reconstruct(
+    state: dict[str, Any],
+    plan: Plan,
+    grid: Grid,
+    device: Device,
+    progress: ProgressCallback | None = None,
+    *,
+    passing: Collection[str] = (),
+    boxed: Collection[str] = (),
+) -> QsmResult:
+    """Run a plan on the inputs from :func:`arrays_of`; `state` is empty afterwards.
+
+    `passing` and `boxed` are those of :func:`qsmengine.pipeline.run.execute.run_plan`: the memory of arrays
+    that nobody else holds is free for the steps that follow.
+    """
+    return run_plan(
+        plan, {name: state.pop(name) for name in list(state)}, grid, device, progress,
+        kind=QsmResult, passing=passing, boxed=boxed,
+    )  # fmt: skip
+
+
+def check_echoes(series: GreSeries, brain: Array) -> None:
+    """Raise InputError for magnitudes that grow with the echo time in the brain (x, y, z)."""
+    check_decay(series.magnitude, brain, range(series.n_echoes), series.echo_times, OWN_SCALES)
 
 
 def object_grid(series: GreSeries, config: Config, device: Device, *, mask: Array | None = None) -> Grid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from qsmengine.io.masks import check_placement, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS
-from qsmengine.modalities.gre.quality import MEASURES, GreEvidence
-from qsmengine.modalities.gre.run import object_grid, run_qsm
+from qsmengine.modalities.gre.quality import MEASURES, GreEvidence, within
+from qsmengine.modalities.gre.run import QsmResult, arrays_of, check_echoes, object_grid, reconstruct
 from qsmengine.modalities.gre.sign_check import sign_notes
 from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.modalities.modality import Task
@@ -30,6 +30,7 @@ from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.outputs.maps import Described
 from qsmengine.pipeline.outputs.naming import Naming
 from qsmengine.pipeline.outputs.staging import Writing
+from qsmengine.pipeline.run.frames import Maps
 from qsmengine.pipeline.run.outcome import Outcome
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
@@ -37,8 +38,10 @@ from qsmengine.pipeline.run.results import RunResult
 from qsmengine.records import record
 from qsmengine.stages.object_size import size_notes
 
-PASSING = ("phase", "unwrapped")
+PASSING = ("unwrapped",)
 """Series of a run that no file or measure shows."""
+BOXED = ("magnitude", "phase")
+"""Series whose surroundings of the brain no file or measure shows."""
 LEAST_VOXELS = 8
 """Number of voxels along an axis below which a note is added."""
 
@@ -140,11 +143,11 @@ def run_qsm_session(
     InputError, DeviceError
         See :func:`qsmengine.io.gre.load_gre` and :func:`qsmengine.modalities.gre.run.run_qsm`.
     """
-    given = load_series(request, config)
-    mask = given.mask
-    series = replace(given.series, grid=object_grid(given.series, config, device, mask=mask))
+    series, given = load_series(request, config)
+    mask, times = given.mask, series.echo_times
+    grid = object_grid(series, config, device, mask=mask)
     plan = plan_qsm(
-        config, series.grid, series.n_echoes,
+        config, grid, len(times),
         has_mask=mask is not None, has_labels=given.labels is not None, has_r2=given.r2 is not None,
     )  # fmt: skip
     inputs = [Path(request.name)] if request.name else [*request.magnitude, *request.phase, *request.real]
@@ -156,23 +159,36 @@ def run_qsm_session(
     check_memory(plan, device)
     notes = [*given.notes, *plan.notes]
     if dry_run:
-        return Outcome(plan, outputs.files, [*notes, *size_notes(series.grid), *outputs.notes])
+        return Outcome(plan, outputs.files, [*notes, *size_notes(grid), *outputs.notes])
     with naming(given.sources[0]):
-        result = run_qsm(
-            series, config, device, mask=mask, labels=given.labels, r2=given.r2, plan=plan, progress=progress,
-            passing=PASSING,
-        )  # fmt: skip
+        state = arrays_of(replace(series, grid=grid), device, mask=mask, labels=given.labels, r2=given.r2)
+        raw = series if any(step.section == "denoise" for step in plan.steps) else None
+        del series
+        passing, boxed = (PASSING, BOXED) if raw is None else ((*PASSING, *BOXED), ())
+        result = reconstruct(state, plan, grid, device, progress, passing=passing, boxed=boxed)
+        images = _images(result, times) if raw is None else within(raw, result)
+        if not config.input.brighter_later:
+            check_echoes(images, result.within_mask()["brain_mask"])
     notes += [note for note in result.notes if note not in notes]
     notes += [*sign_notes(result), *_separation_notes(result)]
-    times = {"EchoTimes": list(series.echo_times)}
-    quality = cache(partial(evaluate, MEASURES, GreEvidence(result, series)))
+    echoes = {"EchoTimes": list(times)}
+    quality = cache(partial(evaluate, MEASURES, GreEvidence(result, images)))
     described = Described(
-        "qsm", config, device, given.sources, notes, times,
-        {**times, "MagneticFieldStrength": series.grid.required_field_strength}, chi_metadata,
+        "qsm", config, device, given.sources, notes, echoes,
+        {**echoes, "MagneticFieldStrength": grid.required_field_strength}, chi_metadata,
         measured=lambda: quality_texts(names, "qsm", MEASURES, quality()),
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
     return Outcome(plan, files, [*notes, *quality_notes(MEASURES, quality()), *outputs.notes], result)
+
+
+def _images(result: QsmResult, times: tuple[float, ...]) -> GreSeries:
+    """Return the series of a run in the part of the grid that :meth:`RunResult.within_mask` covers.
+
+    Its phase lacks the offset that all echoes share.
+    """
+    magnitude, phase = (cast("Maps", result.maps).including(name).within_mask()[name] for name in BOXED)
+    return GreSeries(magnitude, phase, times, result.grid.part(result.mask_part))
 
 
 def _separation_notes(result: RunResult) -> list[str]:
@@ -186,9 +202,8 @@ def _separation_notes(result: RunResult) -> list[str]:
 
 
 class _Given(NamedTuple):
-    """Contents of a request's files, and decisions made while reading them."""
+    """Contents of a request's files besides the series, and decisions made while reading them."""
 
-    series: GreSeries
     sources: list[Path]
     notes: list[str]
     mask: Array | None = None
@@ -196,7 +211,7 @@ class _Given(NamedTuple):
     r2: Array | None = None
 
 
-def load_series(request: QsmRequest, config: Config) -> _Given:
+def load_series(request: QsmRequest, config: Config) -> tuple[GreSeries, _Given]:
     """Read the images of a request; errors of :func:`qsmengine.io.gre.load_gre`."""
     loaded = load_gre(
         request.magnitude or None,
@@ -221,7 +236,7 @@ def load_series(request: QsmRequest, config: Config) -> _Given:
         labels = _load_beside(request.labels, grid, np.int32)
     if request.r2 is not None:
         r2 = _load_beside(request.r2, grid, np.float32)
-    return _Given(loaded.series, [*loaded.sources, *extra], notes, mask, labels, r2)
+    return loaded.series, _Given([*loaded.sources, *extra], notes, mask, labels, r2)
 
 
 def _load_beside(path: Path, grid: Grid, dtype: type[np.generic]) -> Array:

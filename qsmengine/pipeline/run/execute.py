@@ -33,6 +33,7 @@ def run_plan(
     *,
     kind: type[Result],
     passing: Collection[str] = (),
+    boxed: Collection[str] = (),
 ) -> Result:
     """Run the steps of a plan on the arrays of `state`.
 
@@ -52,6 +53,8 @@ def run_plan(
         Class of the result.
     passing
         Arrays that the result does without: their memory is free once no later step needs them.
+    boxed
+        Arrays that are kept in the box of the mask alone, once no later step needs them elsewhere.
     """
     given = set(state)
     frames = Frames(state, grid, device)
@@ -76,7 +79,9 @@ def run_plan(
         for name in (n for n in step.outputs.values() if n.endswith("mask")):
             frame[name] = known_part(frame[name], frame)
             _check_not_empty(frame[name], step)
-        frames.forget({*passing} - _needed(plan.steps[index:]))
+        later = plan.steps[index:]
+        frames.forget({*passing} - _needed(later))
+        frames.narrow({*boxed} - _needed(step for step in later if not step.method.within_mask))
     facts |= {} if grid.length_scale in {None, 1.0} else {"length_scale": grid.length_scale}
     maps = Maps(frames, tuple(name for name in frames if name in units or name == "brain_mask"))
     if "brain_mask" in given:

@@ -123,6 +123,13 @@ class Frames:
         (self._part if part else self._whole)[name] = value
         (self._whole if part else self._part).pop(name, None)
 
+    def narrow(self, names: Collection[str]) -> None:
+        """Keep these arrays in the box of the mask alone, if it is used; what they held elsewhere is lost."""
+        if MASK in self and is_worthwhile(self.mask_part, self._grid.shape):
+            for name in self._whole.keys() & names:
+                self.get(name, part=True)
+                del self._whole[name]
+
     def forget(self, names: Collection[str]) -> None:
         """Forget the arrays with these names."""
         for name in names:

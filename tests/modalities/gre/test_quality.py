@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation
 
 from qsmengine.backend.device import cpu
 from qsmengine.grid import Grid
-from qsmengine.modalities.gre.quality import MEASURES, GreEvidence
+from qsmengine.modalities.gre.quality import MEASURES, GreEvidence, within
 from qsmengine.modalities.gre.run import run_qsm
 from qsmengine.modalities.gre.streaks import streak_score
 from qsmengine.modalities.quality import evaluate, judge, near_layers
@@ -32,7 +32,7 @@ def head(seed):
 
 def measured(series, *settings, mask=None):
     result = run_qsm(series, load_config(preset="fast", settings=settings), cpu(2), mask=mask)
-    return evaluate(MEASURES, GreEvidence(result, series))
+    return evaluate(MEASURES, GreEvidence(result, within(series, result)))
 
 
 @cache
@@ -148,9 +148,10 @@ def test_the_rim_is_counted_in_voxels_across_faces():
 def test_the_box_of_the_brain_has_the_values_of_the_whole_image():
     series = head(1).gre
     found = run_qsm(series, load_config(preset="fast"), cpu(2), mask=head(1).mask)
-    evidence = GreEvidence(found, series)
+    evidence = GreEvidence(found, within(series, found))
     assert evidence.brain.size < np.prod(series.grid.shape)
-    whole = GreEvidence(replace(found, maps={name: found[name] for name in found.maps}), series)
+    plain = replace(found, maps={name: found[name] for name in found.maps})
+    whole = GreEvidence(plain, within(series, plain))
     assert evaluate(MEASURES, evidence) == evaluate(MEASURES, whole)
 
 

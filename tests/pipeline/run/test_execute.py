@@ -10,7 +10,8 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.dwi import load_dwi
 from qsmengine.modalities.dwi.run import run_dti
-from qsmengine.modalities.gre.run import run_qsm
+from qsmengine.modalities.gre.run import arrays_of, object_grid, reconstruct, run_qsm
+from qsmengine.modalities.gre.stages import plan_qsm
 from qsmengine.pipeline.configuration.config import load_config
 from qsmengine.stages.noise import MAX_WEIGHT, field_weight
 from tests.made_sessions import R2STAR, make_ball, write_dwi
@@ -68,7 +69,11 @@ def test_chi_is_referenced_to_the_mask_and_the_value_reported(result):
 
 
 def test_arrays_that_pass_are_forgotten_and_the_others_unchanged(ball, quick, result):
-    some = run_qsm(ball.series, quick, cpu(), mask=ball.mask, passing=("unwrapped", "phase"))
+    grid = object_grid(ball.series, quick, cpu(), mask=ball.mask)
+    plan = plan_qsm(quick, grid, ball.series.n_echoes, has_mask=True)
+    state = arrays_of(dataclasses.replace(ball.series, grid=grid), cpu(), mask=ball.mask)
+    some = reconstruct(state, plan, grid, cpu(), passing=("unwrapped", "phase"), boxed=("magnitude",))
+    assert state == {}
     assert set(some.maps) == set(some.units) == set(result.maps) - {"unwrapped", "phase"}
     assert {"unwrapped", "phase"} <= set(result.maps)
     for name in some.maps:
