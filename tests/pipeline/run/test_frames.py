@@ -211,3 +211,25 @@ def test_an_array_may_be_known_in_the_box_of_the_mask_only(grid, device, images)
     np.testing.assert_array_equal(to_numpy(frames.frame(within_mask=True)["field"]), images["total_field"][box])
     with pytest.raises(ValueError, match="another part"):
         Frames({"brain_mask": mask, "field": Compact(image[2:5, :, :], (slice(2, 5), *box[1:]))}, grid, device)
+
+
+def test_narrowed_arrays_lose_what_lies_outside_the_box_and_their_memory(grid, images):
+    frames = Frames(dict(images), grid, Device("cpu"))
+    whole = weakref.ref(images.pop("magnitude"))
+    box = mask_box(images["mask"])
+    frames.put("brain_mask", images["mask"], part=False)
+    frames.narrow({"magnitude", "absent"})
+    assert whole() is None
+    found = frames.get("magnitude", part=True)
+    assert found.shape[:3] == images["mask"][box].shape
+    pasted = frames.get("magnitude", part=False)
+    np.testing.assert_array_equal(pasted[box], found)
+    assert np.count_nonzero(pasted) == np.count_nonzero(found)
+
+
+def test_nothing_is_narrowed_without_a_mask_or_to_a_box_that_fills_the_image(grid, images):
+    frames = Frames({"magnitude": images["magnitude"]}, grid, Device("cpu"))
+    frames.narrow({"magnitude"})
+    frames.put("brain_mask", np.ones(SHAPE, bool), part=False)
+    frames.narrow({"magnitude"})
+    np.testing.assert_array_equal(frames.get("magnitude", part=False), images["magnitude"])
