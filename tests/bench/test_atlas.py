@@ -1,4 +1,4 @@
-"""What `python -m bench atlas` prints, of nuclei whose overlap and susceptibility are known."""
+"""The lines of `python -m bench atlas`, for nuclei whose overlap and susceptibility are known."""
 
 import numpy as np
 import pytest
