@@ -92,13 +92,13 @@ class Domain:
     def insert(self, image: Array, mask: Array | None = None) -> Array:
         """Return a float32 solver array with the box of `image` (times `mask`), zero elsewhere."""
         array, part = self.device.zeros(self.shape), image[self.image_box]
-        if mask is not None:
-            inside = self.device.asarray(mask[self.image_box], bool)
-            part = self.device.xp.where(inside, self.device.asarray(part), self.device.xp.float32(0))
+        place = array[self.box]
         if self.device.kind == "cpu":
-            copy(array[self.box], to_numpy(part))
+            copy(place, to_numpy(part))
         else:
-            array[self.box] = self.device.asarray(part)
+            place[...] = self.device.asarray(part)
+        if mask is not None:
+            place[~self.device.asarray(mask[self.image_box], bool)] = 0
         return array
 
     def extract(self, array: Array) -> Array:

@@ -118,8 +118,14 @@ class HarmonicSplit:
         shape = tuple(problem.data.shape)
         self.problem, self.device, self.relax = problem, device, relax
         self.mu_data, self.mu_harmonic = mu_data, mu_harmonic
-        self.weight2 = problem.weight * problem.weight
-        self.stiffness = np.float32(harmonic.beta) * harmonic.region * harmonic.region
+        self.weight2, self.stiffness = device.empty(shape), device.empty(shape)
+
+        def square(weight: Array, region: Array, weight2: Array, stiffness: Array) -> None:
+            device.xp.multiply(weight, weight, out=weight2)
+            device.xp.multiply(np.float32(harmonic.beta), region, out=stiffness)
+            stiffness *= region
+
+        in_pieces(square, (problem.weight, harmonic.region, self.weight2, self.stiffness), device)
         self.zero = device.zeros(shape)
         self.u, self.field = device.zeros(shape), device.zeros(shape)
         self.u_harmonic, self.laplacian = device.zeros(shape), device.zeros(shape)

@@ -43,7 +43,8 @@ def log_magnitude(magnitude: Array, inside: Array, domain: Domain) -> Array:
             image += other * other
 
     in_pieces(add, (image, *echo_first(magnitude, device)), device)
-    mask = domain.extract(inside) > 0
+    mask = device.zeros(image.shape, bool)
+    mask[domain.image_box] = inside[domain.box] > 0
     floor = DARKEST**2 * median(image[mask], overwrite=True) if bool(mask.any()) else 0.0
 
     def take_logarithm(image: Array) -> None:
