@@ -25,7 +25,7 @@ BASE = [
     *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-parameter"),
 ]
 VARIANTS = {
-    "fast": ["-O3", "-fopenmp"],
+    "fast": ["-O2", "-fopenmp"],
     "threads": ["-O2", "-DTILE_TEST_THREADS", "-pthread"],
     "races": ["-O1", "-g1", "-DTILE_TEST_THREADS", "-pthread", "-fsanitize=thread"],
     "memory": ["-O1", "-g1", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"],
