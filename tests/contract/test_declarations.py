@@ -20,6 +20,8 @@ from tests.contract.running import EVERY, METHODS, array_inputs, method_id, shor
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=method_id)
 UNITS = {"ppm", "rad", "1", "1/s", "s", "mm^2/s", "signal", "arbitrary", "mL/100 g", "mL/100 g/min"}
+FIXED = {"tissue"}
+"""Stages with tables, which take memory whatever the size of the image."""
 
 
 def test_names_are_distinct_and_found() -> None:
@@ -60,7 +62,7 @@ def test_peak_memory_stays_within_the_declared_bytes(method: Method) -> None:
     """
     device = resolve_device("cpu", 1)
     _run_on_a_small_head(method, device)
-    case = head("large" if method in METHODS and method.stage != "denoise" else "medium")
+    case = head("large" if method.stage in FIXED else "medium")
     inputs = _inputs_on(device, method, case)
     tracemalloc.start()
     try:
