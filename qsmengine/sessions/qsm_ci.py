@@ -17,6 +17,7 @@ from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import check_echo_times, check_not_empty
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
+from qsmengine.io.given_maps import check_values
 from qsmengine.io.masks import read_mask
 from qsmengine.io.nifti import read_image, write_image
 from qsmengine.io.sidecars import read_json
@@ -29,7 +30,6 @@ from qsmengine.pipeline.run.execute import run_plan
 from qsmengine.pipeline.run.plan import check_memory
 from qsmengine.pipeline.run.progress import ProgressCallback
 from qsmengine.pipeline.run.results import RunResult
-from qsmengine.sessions.stage_checks import check_values
 from qsmengine.stages.catalogue import INPUT_UNITS
 from qsmengine.stages.object_size import sized_grid
 from qsmengine.stages.registry import methods_of

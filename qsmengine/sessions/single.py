@@ -16,6 +16,7 @@ from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.atomic import write_json
 from qsmengine.io.dwi import open_dwi
+from qsmengine.io.given_maps import check_rates, check_stated_unit, check_values
 from qsmengine.io.inheritance import image_stem
 from qsmengine.io.masks import inside_of
 from qsmengine.io.nifti import read_image, write_image
@@ -25,7 +26,7 @@ from qsmengine.pipeline.configuration.messages import near
 from qsmengine.pipeline.configuration.parameters import parse_params
 from qsmengine.pipeline.outputs.provenance import machine, software
 from qsmengine.pipeline.outputs.staging import check_output, staged
-from qsmengine.sessions.stage_checks import check_rates, check_stated_unit, check_units_given, check_values
+from qsmengine.sessions.stage_checks import check_units_given
 from qsmengine.stages.catalogue import INPUT_UNITS
 from qsmengine.stages.method import Method
 from qsmengine.stages.object_size import sized_grid

@@ -9,10 +9,11 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from qsmengine.backend.device import Device, on_device
+from qsmengine.backend.device import Device, on_device, to_numpy
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import naming
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.given_maps import MISMATCHED, check_rates, check_stated_unit, check_values, unknown_rates
 from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
 from qsmengine.io.masks import check_placement, load_mask
@@ -169,6 +170,8 @@ def run_qsm_session(
         images = _images(result, times) if raw is None else within(raw, result)
         if not config.input.brighter_later:
             check_echoes(images, result.within_mask()["brain_mask"])
+    if given.r2 is not None and request.r2 is not None:
+        notes += _check_r2(result, given.r2, request.r2)
     notes += [note for note in result.notes if note not in notes]
     notes += [*sign_notes(result), *_separation_notes(result)]
     echoes = {"EchoTimes": list(times)}
@@ -180,6 +183,16 @@ def run_qsm_session(
     )  # fmt: skip
     files = outputs.write(result, described, request.writing)
     return Outcome(plan, files, [*notes, *quality_notes(MEASURES, quality()), *outputs.notes], result)
+
+
+def _check_r2(result: QsmResult, r2: Array, path: Path) -> list[str]:
+    """Return a note on voxels without R2; raises InputError for R2 that does not fit the R2* of the run."""
+    maps = result.within_mask()
+    if "r2star" not in maps:
+        return []
+    r2, mask = r2[result.mask_part], to_numpy(maps["brain_mask"])
+    check_rates({"r2star": to_numpy(maps["r2star"]), "r2": r2, "mask": mask}, path, MISMATCHED)
+    return unknown_rates(r2, mask, path)
 
 
 def _images(result: QsmResult, times: tuple[float, ...]) -> GreSeries:
@@ -235,7 +248,9 @@ def load_series(request: QsmRequest, config: Config) -> tuple[GreSeries, _Given]
     if request.labels is not None:
         labels = _load_beside(request.labels, grid, np.int32)
     if request.r2 is not None:
-        r2 = _load_beside(request.r2, grid, np.float32)
+        check_stated_unit("r2", "1/s", request.r2)
+        r2 = np.nan_to_num(_load_beside(request.r2, grid, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        check_values("r2", "1/s", r2, request.r2, mask)
     return loaded.series, _Given([*loaded.sources, *extra], notes, mask, labels, r2)
 
 

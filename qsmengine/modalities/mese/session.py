@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import naming
 from qsmengine.grid import Grid, check_same_grid
+from qsmengine.io.given_maps import MISMATCHED, check_rates, check_stated_unit, check_values
 from qsmengine.io.mese import MeseFile, open_mese, read_mese
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.mese.products import PRODUCTS
@@ -87,14 +89,19 @@ def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
             replace(loaded.series, grid=grid), run.config, run.device, mask=mask, b1=b1, r2star=r2star,
             plan=run.plan, progress=run.progress,
         )  # fmt: skip
+    if r2star is not None and request.r2star is not None:
+        rates = {"r2star": r2star, "r2": to_numpy(found["r2"]), "mask": to_numpy(found["brain_mask"])}
+        check_rates(rates, request.r2star, MISMATCHED)
     clipped = {"R2PrimeClippedShare": round(found.facts["clipped"], 6)} if "clipped" in found.facts else {}
     return Computed(found, RateEvidence(found), clipped)
 
 
 def _rate(path: Path, grid: Grid) -> Array:
     """Return a map of R2* (x, y, z) [1/s] on `grid`; values that are not finite become 0, which is unknown."""
+    check_stated_unit("r2star", "1/s", path)
     array, own, _ = read_image(path)
     check_same_grid(own, grid, path, "the images")
+    check_values("r2star", "1/s", array, path)
     return np.nan_to_num(array.reshape(grid.shape), nan=0.0, posinf=0.0, neginf=0.0)
 
 

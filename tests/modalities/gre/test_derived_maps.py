@@ -133,6 +133,27 @@ def test_missing_input_is_refused_before_anything_runs(setting, echoes, missing)
         plan_qsm(load_config(settings=[setting]), GRID, echoes)
 
 
+@pytest.mark.parametrize(
+    ("r2", "message"),
+    [
+        (0.012, "r2.nii.gz: Units: the median of r2 is 0.012 1/s"),
+        (83.0, r"r2.nii.gz: R2 is not below R2\* in 100 %"),
+        (0.0, "r2.nii.gz: R2 is 0 in 100 % of the mask"),
+        (np.nan, "r2.nii.gz: R2 is 0 in 100 % of the mask"),
+    ],
+)
+def test_r2_that_cannot_be_is_refused_before_anything_is_written(tmp_path, r2, message):
+    ball = make_ball(8)
+    files = write_ball(tmp_path / "in", ball)
+    path = tmp_path / "in" / "r2.nii.gz"
+    write_image(path, np.full(ball.mask.shape, r2, np.float32), ball.series.grid)
+    request = QsmRequest(tuple(files["mag"]), tuple(files["phase"]), tmp_path / "out", r2=path)
+    config = load_config(settings=[*QUICK, "chi_separation=r2prime", "relaxometry=log_linear"])
+    with pytest.raises(InputError, match=message):
+        run_qsm_session(request, config, cpu())
+    assert not [path for path in request.out.rglob("*") if path.is_file()]
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     """A session that makes every map."""
