@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qsmengine.errors import InputError
 from qsmengine.io.sidecars import read_json
 from qsmengine.report.raw import raw_dataset
 from qsmengine.report.records import ReconstructedSeries
@@ -119,7 +120,8 @@ def read_ages(out: Path, sessions: Sequence[str]) -> dict[str, float]:
     InputError
         For a participants.tsv that cannot be read.
     """
-    people, unit = _people(out), _years_per_unit(_table(out))
+    people = _people(out)
+    unit = _years_per_unit(_table(out)) if people else math.nan
     ages = ((key, unit * _number(_cell(people, key, "age"))) for key in sessions)
     return {key: age for key, age in ages if math.isfinite(age)}
 
@@ -130,11 +132,31 @@ def _table(out: Path) -> Path:
     return own if own.is_file() or raw is None else raw / own.name
 
 
+def participants_problem(out: Path) -> str:
+    """Return why the participants of the raw dataset cannot be used; "" if they can or are not needed."""
+    table = _table(out)
+    if table.parent == out:
+        return ""
+    try:
+        _rows(table)
+        _years_per_unit(table)
+    except InputError as error:
+        return f"{error}; age, sex, site and scanner are not used"
+    return ""
+
+
 def _people(out: Path) -> dict[str, dict[str, str]]:
-    """Return the rows of participants.tsv by ``sub-X``; none without the file."""
-    path = _table(out)
-    rows = read_rows(path, ("participant_id",)) if path.is_file() else ()
-    return {"sub-" + row["participant_id"].removeprefix("sub-"): row for row in rows}
+    """Return the rows of participants.tsv by ``sub-X``; none without one that can be used."""
+    return {} if participants_problem(out) else _rows(_table(out))
+
+
+def _rows(table: Path) -> dict[str, dict[str, str]]:
+    rows = read_rows(table, ("participant_id",)) if table.is_file() else []
+    names = ["sub-" + row["participant_id"].removeprefix("sub-") for row in rows]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} has more than one row: keep one", source=table, field="participant_id")
+    return dict(zip(names, rows, strict=True))
 
 
 def _years_per_unit(table: Path) -> float:

@@ -8,7 +8,9 @@ from statistics import median
 
 import pytest
 
+from qsmengine.cli.main import main
 from qsmengine.cohort.outputs.reports import write_reports
+from qsmengine.errors import InputError
 from qsmengine.report.ages import PAIRS, SLOPE, SLOPES, ages_plot, differences, predicted, studies
 from qsmengine.report.covariates import read_ages
 from qsmengine.report.iron import AGES, compared_with_iron, expected_iron
@@ -90,6 +92,27 @@ def test_ages_of_the_raw_dataset_are_used_unless_the_results_have_their_own(deri
     assert read_ages(out, ["sub-01_ses-1", "sub-02"]) == {"sub-01_ses-1": 42.0}
     (out / "participants.tsv").write_text("participant_id\tage\nsub-01\t43\n")
     assert read_ages(out, ["sub-01"]) == {"sub-01": 43.0}
+
+
+TWICE = "participant_id\tage\nsub-01\t42\n01\t43\n"
+
+
+def test_participants_of_the_raw_dataset_that_cannot_be_used_are_noted(derived, capsys):
+    raw, out = derived
+    (raw / "participants.tsv").write_text(TWICE)
+    place = write_session(out, "sub-01")
+    for path in place.glob("*.nii.gz"):
+        path.unlink()
+    assert main(["report", str(out)]) == 0
+    assert "participant_id: sub-01 has more than one row: keep one; age, sex" in capsys.readouterr().err
+    assert read_ages(out, ["sub-01"]) == {}
+
+
+def test_participants_of_the_results_must_have_one_row_each(derived):
+    _, out = derived
+    (out / "participants.tsv").write_text(TWICE)
+    with pytest.raises(InputError, match="sub-01 has more than one row"):
+        read_ages(out, ["sub-01"])
 
 
 @pytest.mark.parametrize(

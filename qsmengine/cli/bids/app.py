@@ -219,7 +219,7 @@ def _report(out: Path, reporter: Reporter, sessions: Iterable[str] | None = None
     try:
         from qsmengine.cohort.outputs.reports import write_reports
 
-        index = write_reports(out, sessions, on_problem=reporter.note)[-1]
+        index = write_reports(out, sessions, on_problem=reporter.note, on_note=reporter.note)[-1]
     except DeviceError as error:
         if sessions is None:
             raise

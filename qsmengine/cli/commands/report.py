@@ -53,8 +53,9 @@ def report(
 
     problems = list[str]()
     for path in write_reports(
-        out, sessions, jobs=jobs, interactive=interactive, on_page=on_page, on_problem=problems.append
-    )[-1:]:
+        out, sessions, jobs=jobs, interactive=interactive, on_page=on_page,
+        on_problem=problems.append, on_note=reporter.note,
+    )[-1:]:  # fmt: skip
         reporter.say(str(path), file=str(path))
     reporter.notes(problems)
     if problems:

@@ -19,6 +19,7 @@ from qsmengine.cohort.plan.model import StepRecord
 from qsmengine.errors import InputError, UsageError
 from qsmengine.report.cohort import Cohort, Comparison, cohort_of
 from qsmengine.report.cohort_page import write_cohort_page
+from qsmengine.report.covariates import participants_problem
 from qsmengine.report.distribution import Labels, Means, means_of
 from qsmengine.report.methods_text import USED, write_citation
 from qsmengine.report.quality import SeriesQuality, quality_beside
@@ -74,6 +75,7 @@ def write_reports(
     interactive: bool = False,
     on_page: Callable[[int, int], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write a page per session, ``index.html`` and ``logs/CITATION.md`` into a folder of results.
 
@@ -94,6 +96,8 @@ def write_reports(
         Called with the number of pages done and the total.
     on_problem
         Called with each file that cannot be read, and why.
+    on_note
+        Called if the participants of the raw dataset cannot be used, with the reason.
 
     Raises
     ------
@@ -110,6 +114,9 @@ def write_reports(
     if not keys:
         raise InputError("contains no provenance (*_prov.json) and no ledger: nothing to report", source=out)
     wanted = _wanted(keys, sessions)
+    note = participants_problem(out)
+    if note and on_note is not None:
+        on_note(note)
     with _pool(len(keys), jobs) as run:
         cohort = _cohort(out, run(partial(_read, out), [(key, files.get(key, ResultFiles())) for key in keys]))
         work = [
