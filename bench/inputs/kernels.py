@@ -225,6 +225,14 @@ def dimensions(kernel: Kernel, case: str) -> dict[str, int]:
     return free | least | DIMENSIONS.get(kernel.name, {})
 
 
+def cases(kernel: Kernel) -> list[str]:
+    """Those of SIZES that give a kernel dimensions it did not have before."""
+    first: dict[tuple[int, ...], str] = {}
+    for case in SIZES:
+        first.setdefault(tuple(dimensions(kernel, case).values()), case)
+    return list(first.values())
+
+
 def random_values(kernel: Kernel, sizes: Mapping[str, int], rng: np.random.Generator) -> Values:
     """Arguments by name; outputs hold random numbers too, so what a kernel leaves unwritten shows."""
     values: Values = {arg.name: _random(arg, sizes, rng) for arg in kernel.arguments}

@@ -8,7 +8,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from bench.inputs.kernels import dimensions, outputs, random_values
+from bench.inputs.kernels import cases, dimensions, outputs, random_values
 from qsmengine.backend.cpu import variants
 from qsmengine.backend.device import Device, resolve_device, to_numpy
 from qsmengine.backend.kernel import DTYPES, Kernel
@@ -19,12 +19,11 @@ from tests.kernels.calling import call
 from tests.kernels.tolerances import assert_agree
 from tests.kernels.variants import load
 
-every_kernel = pytest.mark.parametrize(
-    "kernel", [k for k in all_kernels() if k.source.endswith(".cu")], ids=lambda k: k.name
-)
+TILED = [k for k in all_kernels() if k.source.endswith(".cu")]
+CASES = [(kernel, case) for kernel in TILED for case in cases(kernel)]
 
 
-@every_kernel
+@pytest.mark.parametrize("kernel", TILED, ids=lambda k: k.name)
 @pytest.mark.parametrize("variant", variants())
 def test_shipped_variant_agrees_with_the_plain_build(kernel: Kernel, variant: str) -> None:
     path = next(p for p in library_candidates(variant) if p.is_file())
@@ -35,8 +34,7 @@ def test_shipped_variant_agrees_with_the_plain_build(kernel: Kernel, variant: st
     assert_agree(kernel, plain, shipped)
 
 
-@every_kernel
-@pytest.mark.parametrize("case", ["many tiles", "odd", "even", "thin"])
+@pytest.mark.parametrize(("kernel", "case"), CASES, ids=[f"{k.name}-{c}" for k, c in CASES])
 def test_gpu_agrees_with_the_cpu(kernel: Kernel, case: str, gpu: Device) -> None:
     on_cpu = random_values(kernel, dimensions(kernel, case), np.random.default_rng(22))
     on_gpu = {

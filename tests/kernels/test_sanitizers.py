@@ -36,10 +36,9 @@ def _report(sources: Sequence[str], variant: str) -> str:
     return replay(variant, {build(source_directory() / s, variant): listed for s, listed in kernels.items()})
 
 
-@pytest.mark.parametrize("source", TILED)
-def test_sanitizer_finds_no_races(source: str) -> None:
-    """ThreadSanitizer cannot map the data of many libraries in one process."""
-    assert _report([source], "races") == ""
+@pytest.mark.parametrize("sources", _in_batches(TILED))
+def test_sanitizer_finds_no_races(sources: Sequence[str]) -> None:
+    assert _report(sources, "races") == ""
 
 
 @pytest.mark.parametrize("sources", _in_batches(SOURCES))

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from bench.inputs.kernels import SIZES, dimensions, outputs, random_values
+from bench.inputs.kernels import cases, dimensions, outputs, random_values
 from qsmengine.backend.kernel import Kernel
 from qsmengine.backend.signatures import all_kernels
 from qsmengine.backend.sources import source_directory
@@ -15,7 +15,7 @@ from tests.kernels.calling import call
 from tests.kernels.variants import load
 
 TILED = [k for k in all_kernels() if k.source.endswith(".cu")]
-CASES = [(kernel, case) for kernel in TILED for case in SIZES]
+CASES = [(kernel, case) for kernel in TILED for case in cases(kernel)]
 
 
 @pytest.mark.parametrize(("kernel", "case"), CASES, ids=[f"{k.name}-{c}" for k, c in CASES])
