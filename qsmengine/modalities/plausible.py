@@ -26,6 +26,8 @@ GROWTH = 1.05
 """Ratio of a later echo's median signal to an earlier one's from which the echoes are in the wrong order."""
 FASTEST = 6e-3
 """Median mean diffusivity [mm^2/s] from which a fit is refused: twice that of free water at 37 C."""
+STRAIGHT = 0.03
+"""Largest deviation of the logarithm of the echoes' median signals from a straight line over the echo time."""
 UNEVEN = 0.05
 """Largest relative difference of echo spacings that count as even."""
 IRREGULAR, REGULAR = 0.5, 0.8
@@ -61,6 +63,39 @@ def check_decay(
             f"times are probably in a different order{advice}",
             field="EchoTime",
         )
+
+
+def check_exchanged(signal: Array, mask: Array, echo_times: Sequence[float], advice: str = "") -> None:
+    """Raise InputError if the signal grows between echoes, but decays exponentially once two change places.
+
+    Compared are medians in the mask; what has another reason (own scales of the echoes, fluid) passes.
+
+    Parameters
+    ----------
+    signal, mask
+        (x, y, z, echo) and (x, y, z).
+    echo_times
+        (echo,) [s], ascending.
+    advice
+        What else to do if the order is right.
+    """
+    inside = to_numpy(_sample(mask)) != 0
+    images = (to_numpy(_sample(signal[..., echo])).astype(np.float32) for echo in range(len(echo_times)))
+    levels = np.array([median(image[inside]) for image in images])
+    if len(levels) < 3 or levels.min() <= 0 or (levels[1:] <= GROWTH * levels[:-1]).all():
+        return
+    for one, other in combinations(range(len(levels)), 2):
+        changed = levels.copy()
+        changed[[one, other]] = levels[[other, one]]
+        line = np.polyfit(echo_times, np.log(changed), 1)
+        away = np.abs(np.log(changed) - np.polyval(line, echo_times)).max()
+        if line[0] < 0 and away <= STRAIGHT:
+            found = ", ".join(f"{level:.4g}" for level in levels)
+            raise InputError(
+                f"the signal grows between echoes (medians in the mask: {found}), but decays evenly if echoes "
+                f"{one + 1} and {other + 1} change places: magnitudes or echo times are exchanged{advice}",
+                field="EchoTime",
+            )
 
 
 def check_progression(magnitude: Array, phase: Array, echo_times: Sequence[float]) -> None:

@@ -11,6 +11,7 @@ from qsmengine.modalities.plausible import (
     check_certainty,
     check_decay,
     check_diffusivity,
+    check_exchanged,
     check_limits,
 )
 
@@ -37,6 +38,25 @@ def test_echoes_of_one_excitation_alone_are_compared_and_only_in_the_mask(rng):
     signal[~mask] = signal[~mask][:, ::-1]
     check_decay(signal, mask, (0, 1), times)
     check_decay(signal, mask, (2, 3), times)
+
+
+@pytest.mark.parametrize("pair", [(1, 2), (0, 3), (2, 3), (0, 1)])
+def test_exchanged_magnitudes_are_named(rng, pair):
+    times, mask = (0.004, 0.012, 0.02, 0.028), np.ones(SHAPE, bool)
+    signal = decaying(rng, times)
+    check_exchanged(signal, mask, times)
+    order = list(range(4))
+    order[pair[0]], order[pair[1]] = order[pair[1]], order[pair[0]]
+    with pytest.raises(InputError, match=f"if echoes {pair[0] + 1} and {pair[1] + 1} change places.*; advice"):
+        check_exchanged(signal[..., order], mask, times, "; advice")
+
+
+@pytest.mark.parametrize("scales", [(1, 1.04, 1, 1.04), (1, 1.4, 1, 1.4), (1, 1, 2, 2), (1, 2, 4, 8)])
+def test_echoes_with_scales_of_their_own_are_not_taken_for_exchanged(rng, scales):
+    times, mask = (0.004, 0.012, 0.02, 0.028), np.ones(SHAPE, bool)
+    check_exchanged(decaying(rng, times) * np.array(scales, np.float32), mask, times)
+    check_exchanged(decaying(rng, times[:2]), mask, times[:2])
+    check_exchanged(np.zeros((*SHAPE, 4)), mask, times)
 
 
 def test_whole_numbers_and_a_mask_that_no_sample_meets_pass(rng):

@@ -13,7 +13,7 @@ from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid
 from qsmengine.modalities.gre.stages import plan_qsm
-from qsmengine.modalities.plausible import check_decay, check_progression
+from qsmengine.modalities.plausible import check_decay, check_exchanged, check_progression
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -170,6 +170,7 @@ def reconstruct(
 def check_echoes(series: GreSeries, brain: Array) -> None:
     """Raise InputError for magnitudes that grow with the echo time in the brain (x, y, z)."""
     check_decay(series.magnitude, brain, range(series.n_echoes), series.echo_times, OWN_SCALES)
+    check_exchanged(series.magnitude, brain, series.echo_times, OWN_SCALES)
 
 
 def object_grid(series: GreSeries, config: Config, device: Device, *, mask: Array | None = None) -> Grid:
