@@ -46,6 +46,7 @@ def compile_source(source: str, arch: str) -> list[Usage]:
     return machine_code(source, arch)[0]
 
 
+@cache
 def machine_code(source: str, arch: str) -> tuple[list[Usage], bytes]:
     """Resources of the kernels of one file in kernels/ on `arch`, and the cubin that holds them."""
     options = (

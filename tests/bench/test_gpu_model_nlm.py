@@ -6,6 +6,7 @@ from bench.gpu_model.hardware import ARCHITECTURE, H100
 from qsmengine.backend.signatures.nlm import PACKED_ROWS
 
 
+@pytest.mark.xdist_group("machine code of nlm_packed.cu")
 def test_steps_are_found_in_the_machine_code():
     if sass.nvdisasm() is None:
         pytest.skip("nvdisasm is not installed")
