@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from qsmengine.io.header import ImageHeader, read_header
     from qsmengine.io.masks import load_mask
     from qsmengine.io.nifti import Image, read_image, read_stored, write_image
-    from qsmengine.io.phase import PhaseFile, PhaseUnits, phase_to_radians
+    from qsmengine.io.phase import PhaseFile, phase_to_radians
+    from qsmengine.io.phase_units import PhaseUnits
     from qsmengine.io.sidecars import Sidecar, read_json, read_sidecar
 
 __all__ = [
@@ -60,7 +61,7 @@ _HOMES = {
     "Image": "nifti",
     "ImageHeader": "header",
     "PhaseFile": "phase",
-    "PhaseUnits": "phase",
+    "PhaseUnits": "phase_units",
     "Sidecar": "sidecars",
     "clean_b_vectors": "gradients",
     "load_dwi": "dwi",

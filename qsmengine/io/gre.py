@@ -21,7 +21,8 @@ from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.mirrored_phase import check_mirrored_phase
 from qsmengine.io.nifti import read_image, read_stored
 from qsmengine.io.orientation import check_orientation
-from qsmengine.io.phase import PhaseFile, PhaseUnits, place_radians
+from qsmengine.io.phase import PhaseFile, place_radians
+from qsmengine.io.phase_units import PhaseUnits
 from qsmengine.io.slices import correct_slices
 
 CLIPPED = 0.005

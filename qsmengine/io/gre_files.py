@@ -20,7 +20,7 @@ from qsmengine.io._series import (
 )
 from qsmengine.io.header import check_stored_size
 from qsmengine.io.inheritance import Folders
-from qsmengine.io.phase import PhaseUnits, check_units
+from qsmengine.io.phase_units import PhaseUnits, check_units
 from qsmengine.records import record
 
 Paths: TypeAlias = str | Path | Sequence[str | Path] | None

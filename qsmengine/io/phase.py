@@ -1,25 +1,16 @@
-"""Units of stored phase, recognised from the range of the values; never a min-max stretch.
-
-| range of the values | meaning | phase [rad] |
-|---|---|---|
-| -pi .. pi | radians | v |
-| 0 .. 2 pi | radians | v, minus 2 pi above pi |
-| -4096 .. 4095 | Siemens, as dcm2niix writes it | v pi / 4096 |
-| 0 .. 4095 | Siemens or Philips, raw | (v - 2048) pi / 2048 |
-| -3142 .. 3142 | milliradians (GE, Philips) | v / 1000 |
-| stored values -pi .. pi, scaled ones not | radians with a wrong scl_slope | stored value |
+"""Conversion of stored phase to radians; its units are recognised from the values, never by a min-max stretch.
 
 A range is accepted if the series reaches both ends to within a tenth, as wrapped phase does; milliradians must
 reach them to within 0.5 %, since Siemens units without wraps may span as much. One rule applies to all files
 of a series; slopes may differ between files. Other ranges are converted on request only.
+The ranges are those of :mod:`qsmengine.io.phase_units`.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,53 +20,9 @@ from qsmengine.errors import InputError
 from qsmengine.io.header import ImageHeader
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.nifti import scale_stored
+from qsmengine.io.phase_units import OVERRIDE, RANGES, STORED, PhaseRange, PhaseUnits, check_units, range_of
 from qsmengine.memory_order import PLANES, copy
 from qsmengine.records import record
-
-PhaseUnits: TypeAlias = str
-"""Name of a known range, or the two values that stand for -pi and pi, such as "-180..180"."""
-_BOUND = r"[+-]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})"
-_FIELD_UNITS = ("Hz", "rad/s", "ppm", "T")
-_ENDS = re.compile(rf"({_BOUND})\.\.({_BOUND})")
-OVERRIDE = (
-    "set input.phase_units (phase_units) to rad, stored-rad, rad-0-2pi, siemens, siemens-raw or mrad, or to "
-    "the values that stand for -pi and pi, such as -180..180"
-)
-
-
-@record
-class _Range:
-    units: PhaseUnits
-    low: float
-    high: float
-    factor: float
-    zero: float
-    meaning: str
-    margin: float = 0.1
-
-    def contains(self, low: float, high: float) -> bool:
-        slack = 1e-3 * (self.high - self.low)
-        return low >= self.low - slack and high <= self.high + slack
-
-    def is_filled_by(self, low: float, high: float) -> bool:
-        margin = self.margin * (self.high - self.low)
-        return self.contains(low, high) and low <= self.low + margin and high >= self.high - margin
-
-
-_PI = math.pi
-_RANGES: dict[PhaseUnits, _Range] = {
-    row.units: row
-    for row in (
-        _Range("rad", -_PI, _PI, 1.0, 0.0, "radians"),
-        _Range("rad-0-2pi", 0.0, 2 * _PI, 1.0, 0.0, "radians from 0, 2 pi subtracted above pi"),
-        _Range("siemens", -4096.0, 4095.0, _PI / 4096, 0.0, "Siemens units, times pi / 4096"),
-        _Range("siemens-raw", 0.0, 4095.0, _PI / 2048, 2048.0, "raw Siemens units, (v - 2048) pi / 2048"),
-        _Range("mrad", -3142.0, 3142.0, 1e-3, 0.0, "milliradians", margin=0.005),
-    )
-}
-_STORED = _Range(
-    "stored-rad", -_PI, _PI, 1.0, 0.0, "radians as stored; the header's scl_slope is wrong, ignored"
-)
 
 
 @record
@@ -160,7 +107,7 @@ def place_radians(
     return notes
 
 
-def _rule(files: Sequence[PhaseFile], units: PhaseUnits | None, sign: int) -> tuple[_Range, list[str]]:
+def _rule(files: Sequence[PhaseFile], units: PhaseUnits | None, sign: int) -> tuple[PhaseRange, list[str]]:
     """Return the rule for all files, and notes."""
     if sign not in {1, -1}:
         raise InputError(f"{sign} is neither 1 nor -1", field="phase_sign")
@@ -177,12 +124,12 @@ def detect_units(files: Sequence[PhaseFile]) -> PhaseUnits:
     return _detect(files, [_span(file) for file in files]).units
 
 
-def _apply(stored: Array, header: ImageHeader, rule: _Range, sign: int) -> npt.NDArray[np.float32]:
-    slope, intercept = (1.0, 0.0) if rule is _STORED else (header.slope, header.intercept)
+def _apply(stored: Array, header: ImageHeader, rule: PhaseRange, sign: int) -> npt.NDArray[np.float32]:
+    slope, intercept = (1.0, 0.0) if rule is STORED else (header.slope, header.intercept)
     factor = sign * rule.factor
     phase: npt.NDArray[Any] = scale_stored(stored, slope * factor, (intercept - rule.zero) * factor)
     if rule.units == "rad-0-2pi":
-        return np.where(np.abs(phase) > np.float32(_PI), phase - np.float32(sign * 2 * _PI), phase)
+        return np.where(np.abs(phase) > np.float32(math.pi), phase - np.float32(sign * 2 * math.pi), phase)
     return phase
 
 
@@ -210,7 +157,7 @@ def _extent(values: Array) -> tuple[float, float] | None:
     return (float(finite.min()), float(finite.max())) if finite.size else None
 
 
-def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> _Range:
+def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> PhaseRange:
     """Return one rule for all files: those that fill a range must agree, and the others must lie within it."""
     declared = [file.declared_units for file in files]
     found = [_filled(span) for span in spans]
@@ -221,7 +168,7 @@ def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> _Range:
     if rules:
         rule = next(iter(rules.values()))
     elif "rad" in declared:
-        rule = _RANGES["rad"]
+        rule = RANGES["rad"]
     else:
         raise InputError(
             f"phase values span {_text(_join([s.scaled for s in spans]))} (stored "
@@ -243,14 +190,14 @@ def _detect(files: Sequence[PhaseFile], spans: Sequence[_Span]) -> _Range:
     return rule
 
 
-def _filled(span: _Span) -> _Range | None:
-    for rule in _RANGES.values():
+def _filled(span: _Span) -> PhaseRange | None:
+    for rule in RANGES.values():
         if rule.is_filled_by(*span.scaled):
             return rule
-    return _STORED if _STORED.is_filled_by(*span.stored) else None
+    return STORED if STORED.is_filled_by(*span.stored) else None
 
 
-def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
+def _check_declared(span: _Span, unit: str | None, rule: PhaseRange) -> None:
     if unit == "rad" and rule.units not in {"rad", "rad-0-2pi", "stored-rad"}:
         raise InputError(
             f"the sidecar's unit is rad, but the values span {_text(span.scaled)}, which is {rule.units}; "
@@ -261,20 +208,8 @@ def _check_declared(span: _Span, unit: str | None, rule: _Range) -> None:
     check_units(unit, span.name)
 
 
-def check_units(unit: str | None, source: object) -> None:
-    """Raise InputError if a sidecar's Units are present but neither "rad" nor "arbitrary"."""
-    if unit in _FIELD_UNITS:
-        raise InputError(
-            f"{unit}: this is a field map, not a phase; give the phase of the echoes",
-            source=source,
-            field="Units",
-        )
-    if unit not in {None, "rad", "arbitrary"}:
-        raise InputError(f"{unit!r} is neither 'rad' nor 'arbitrary'; {OVERRIDE}", source=source, field="Units")
-
-
-def _override(units: PhaseUnits, spans: Sequence[_Span]) -> _Range:
-    rule = _STORED if units == "stored-rad" else _RANGES.get(units) or _own_range(units)
+def _override(units: PhaseUnits, spans: Sequence[_Span]) -> PhaseRange:
+    rule = range_of(units)
     if rule is None:
         raise InputError(f"{units!r} is unknown; {OVERRIDE}", field="phase_units")
     for span in spans:
@@ -288,31 +223,11 @@ def _override(units: PhaseUnits, spans: Sequence[_Span]) -> _Range:
     return rule
 
 
-def is_unit(text: str) -> bool:
-    """Return whether a text is the name of a known range or two values that stand for -pi and pi."""
-    return text == _STORED.units or text in _RANGES or _ends(text) is not None
+def _values(span: _Span, rule: PhaseRange) -> tuple[float, float]:
+    return span.stored if rule is STORED else span.scaled
 
 
-def _ends(units: str) -> tuple[float, float] | None:
-    match = _ENDS.fullmatch(units)
-    low, high = map(float, match.groups()) if match else (0.0, 0.0)
-    return (low, high) if low < high else None
-
-
-def _own_range(units: str) -> _Range | None:
-    ends = _ends(units)
-    if ends is None:
-        return None
-    low, high = ends
-    factor = 2 * _PI / (high - low)
-    return _Range(units, low, high, factor, (low + high) / 2, f"{low:g} .. {high:g} for -pi .. pi, on request")
-
-
-def _values(span: _Span, rule: _Range) -> tuple[float, float]:
-    return span.stored if rule is _STORED else span.scaled
-
-
-def _union(spans: Sequence[_Span], rule: _Range) -> tuple[float, float]:
+def _union(spans: Sequence[_Span], rule: PhaseRange) -> tuple[float, float]:
     return _join([_values(span, rule) for span in spans])
 
 

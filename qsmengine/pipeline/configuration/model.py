@@ -30,7 +30,7 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def _known_units(text: str) -> str:
-    from qsmengine.io.phase import OVERRIDE, is_unit
+    from qsmengine.io.phase_units import OVERRIDE, is_unit
 
     if not is_unit(text):
         raise ValueError(OVERRIDE)
