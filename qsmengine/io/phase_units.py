@@ -64,9 +64,11 @@ RANGES: dict[PhaseUnits, PhaseRange] = {
         PhaseRange("mrad", -3142.0, 3142.0, 1e-3, 0.0, "milliradians", margin=0.005),
     )
 }
+"""Ranges of scaled values by name."""
 STORED = PhaseRange(
     "stored-rad", -_PI, _PI, 1.0, 0.0, "radians as stored; the header's scl_slope is wrong, ignored"
 )
+"""Range of stored values."""
 
 
 def is_unit(text: str) -> bool:
