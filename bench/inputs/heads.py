@@ -139,7 +139,10 @@ FRAMES, FRAME_STEP, ARRIVAL = 32, 1.6, 14.0
 
 
 def _perfusion(mask: Image, points: Image, seed: int) -> dict[str, Any]:
-    """Return a bolus series of two echoes, its change of R2*, and an artery whose core saturates."""
+    """Return a bolus series of two echoes, its change of R2*, and an artery whose core saturates.
+
+    Half of the voxels are dark before the bolus.
+    """
     rng = np.random.default_rng(seed + 200)
     times = FRAME_STEP * np.arange(FRAMES)
     after = np.maximum(times - ARRIVAL, 0.0)
@@ -163,6 +166,7 @@ def _perfusion(mask: Image, points: Image, seed: int) -> dict[str, Any]:
     noisy = change + 0.1 * rng.normal(size=change.shape)
     return {
         **series, "dr2star": noisy, "aif": aif, "aif_mask": artery & mask, "frame_times": tuple(times),
+        "s0": signal[..., 0] * rng.choice((0.3, 1.0), mask.shape),
         "dr2star_sd": np.where(mask, 0.1 + 0.02 * points[0], 0.0), "echo_time": 0.03, "second_echo_time": 0.05,
         "saturated": np.where(away < 0.08, 3.0, 0.0), "arrival": ARRIVAL,
     }  # fmt: skip

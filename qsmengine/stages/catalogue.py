@@ -43,6 +43,7 @@ INPUT_UNITS: Mapping[str, str] = {
     "second_echo_time": "s",
     "dr2star": "1/s",
     "dr2star_sd": "1/s",
+    "s0": "arbitrary",
     "saturated": "1",
     "arrival": "s",
     "aif_mask": "1",

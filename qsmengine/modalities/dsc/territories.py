@@ -60,7 +60,7 @@ def with_local_arteries(
     maps = found.maps
     candidates = find_candidates(
         maps["dr2star"], maps["dr2star_sd"], maps["saturated"], maps["brain_mask"], times,
-        float(found.facts["arrival"]), series.grid, device,
+        float(found.facts["arrival"]), series.grid, device, maps["s0"],
     )  # fmt: skip
     step, own, notes = found.records[-1].step, {}, []
     merged = dict(found.maps)

@@ -6,9 +6,10 @@ roughness q = sum of squared second differences / area^2.
 
 1. Candidates lie in the mask without its outer layer of voxels, never saturate, and have an area among the
    largest 10 %. Of these, the earlier half by m1 is kept. Dropped are voxels with more than twice the median
-   noise of those left, whose signal is low because they lie mostly in bone or air; spikes of a frame (q area^2
-   > 3 p^2); and curves of less than 0.6 times the mean of the five largest areas left: these voxels lie only
-   partly in an artery, or in tissue. The limits do not depend on the noise level, so they suit denoised series.
+   noise of those left; spikes of a frame (q area^2 > 3 p^2); voxels whose signal S0 before the bolus is less
+   than half that of their brightest neighbour, because they lie mostly in bone or air; and curves of less than
+   0.6 times the mean of the five largest areas left: these voxels lie only partly in an artery, or in tissue.
+   The limits do not depend on the noise level, so they suit denoised series.
 2. The 200 candidates of the largest score p / (m1 w) are kept, ties in the order of the voxels.
 3. Ward's clustering of the curves, each divided by its area, gives five clusters. Of those whose mean peak is
    at least the median of theirs, the earliest by mean m1 and those up to a frame later are arteries.
@@ -96,20 +97,22 @@ def automatic(
     arrival: float,
     grid: Grid,
     params: AutomaticParams,
+    s0: Array | None = None,
     *,
     device: Device,
 ) -> AifResult:
     """Choose the artery from `dr2star` (x, y, z, frame) [1/s] and return its curve.
 
     `dr2star_sd` (x, y, z) [1/s]; `saturated` (x, y, z), number of saturated frames; `mask` (x, y, z);
-    `frame_times` (frame,) [s]; `arrival` of the bolus [s].
+    `frame_times` (frame,) [s]; `arrival` of the bolus [s]; `s0` (x, y, z), the signal before it, any unit.
+    Without `s0`, voxels in bone and air are recognised by their noise only.
 
     Raises
     ------
     InputError
         For shapes that do not match, an empty mask, if no voxel qualifies, and if the area is too small.
     """
-    found = find_candidates(dr2star, dr2star_sd, saturated, mask, frame_times, arrival, grid, device)
+    found = find_candidates(dr2star, dr2star_sd, saturated, mask, frame_times, arrival, grid, device, s0)
     result = _corrected(found, artery(found, params), params, device)
     area, brain = float(result.aif.sum()), float(mean_curve(found.curves).sum())
     if area < _SMALLEST * brain:
@@ -223,7 +226,8 @@ def _vein_area(found: Candidates) -> float:
 
 METHODS = (
     Method(
-        stage="aif", name="automatic", run=automatic, params=AutomaticParams, inputs=INPUTS, outputs=OUTPUTS,
+        stage="aif", name="automatic", run=automatic, params=AutomaticParams,
+        inputs=(*INPUTS, "s0?"), outputs=OUTPUTS,
         summary="arterial input function by features and hierarchical clustering, reproducible",
         doi="10.1002/mrm.20759", bytes_per_voxel=200, bytes_per_volume=8,
     ),

@@ -27,6 +27,8 @@ _SHARE = 0.6
 """Smallest area of a candidate, over the mean of the `_LARGEST` largest."""
 _LARGEST = 5
 _PURE = 0.96
+_DARKEST = 0.5
+"""Smallest signal before the bolus of a candidate, over that of its brightest neighbour."""
 
 FloatArray = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -38,7 +40,8 @@ class Candidates:
 
     ``inside`` voxels of the mask; ``unsaturated`` those that never saturate; ``usable`` the latter without the
     mask's rim; ``area`` [1], ``peak`` [1/s], ``moment`` m1 [s] from the start of the window, ``width`` [s],
-    ``roughness`` [1]; ``sd`` of dR2* at baseline [1/s].
+    ``roughness`` [1]; ``sd`` of dR2* at baseline [1/s]; ``s0`` signal before the bolus, any unit, 0 outside the
+    mask, or None.
     """
 
     curves: Curves
@@ -52,6 +55,7 @@ class Candidates:
     width: FloatArray
     roughness: FloatArray
     sd: FloatArray
+    s0: npt.NDArray[np.float32] | None = None
 
     def likely(self, region: npt.NDArray[np.bool_] | None = None) -> Places:
         """Return flat indices of early curves of large area, best score p / (m1 w) first, in a `region`."""
@@ -66,6 +70,7 @@ class Candidates:
         where = where[moment <= np.median(moment)]
         where = where[self.sd.flat[where] <= _NOISIEST * np.median(self.sd.flat[where])]
         where = where[self.smooth(where)]
+        where = where[self.bright(where)]
         if not where.size:
             return where
         area = self.area.flat[where]
@@ -76,6 +81,21 @@ class Candidates:
         """Return which voxels do not hold a spike of a single frame."""
         area = self.area.flat[where] / self.curves.step
         return np.asarray(self.roughness.flat[where] * area**2 <= _SPIKE * self.peak.flat[where] ** 2)
+
+    def bright(self, where: Places) -> npt.NDArray[np.bool_]:
+        """Return which voxels have half the signal before the bolus of their brightest neighbour, or more.
+
+        A voxel that lies mostly in bone or air shows only the blood in it, so that its curve may be that of an
+        artery although little of the voxel is. Neighbours share the sensitivity of the coil; those outside the
+        mask do not count. Without ``s0``, all voxels are bright.
+        """
+        if self.s0 is None or not where.size:
+            return np.ones(where.size, bool)
+        points = np.stack(np.unravel_index(where, self.grid.shape))[:, :, np.newaxis]
+        steps = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij")).reshape(3, 1, -1)
+        last = np.array(self.grid.shape)[:, np.newaxis, np.newaxis] - 1
+        around = self.s0[tuple(np.clip(points + steps, 0, last))]
+        return np.asarray(self.s0.flat[where] >= _DARKEST * around.max(axis=1))
 
     def score(self, where: Places) -> FloatArray:
         """Return p / (m1 w) of voxels."""
@@ -122,8 +142,11 @@ def find_candidates(
     arrival: float,
     grid: Grid,
     device: Device,
+    s0: Array | None = None,
 ) -> Candidates:
     """Return the features of every voxel on the window around the `arrival` [s] of the bolus.
+
+    `s0` (x, y, z) is the signal before the bolus, any unit.
 
     Raises
     ------
@@ -147,6 +170,7 @@ def find_candidates(
         curves, grid, inside, unsaturated, usable, found["area"] * curves.step, found["peak"],
         found["centre"] * curves.step, found["width"] * curves.step, found["roughness"],
         np.where(inside, np.ascontiguousarray(to_numpy(dr2star_sd), dtype=np.float64), 0.0),
+        None if s0 is None else np.where(inside, np.ascontiguousarray(to_numpy(s0)), np.float32(0.0)),
     )  # fmt: skip
 
 

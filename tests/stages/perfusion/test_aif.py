@@ -96,6 +96,22 @@ def test_voxels_with_little_signal_are_not_an_artery(head: Brain) -> None:
     assert not (found["aif_mask"] & ~head.artery).any()
 
 
+@pytest.mark.parametrize("sensitivity", [False, True])
+def test_voxels_mostly_in_bone_are_not_an_artery_though_they_show_its_curve(
+    head: Brain, sensitivity: bool, device: Device
+) -> None:
+    rim = binary_dilation(head.artery) & head.tissue
+    change, signal = head.change.copy(), np.where(head.mask, 500.0, 900.0).astype(np.float32)
+    change[rim] = 0.9 * head.aif
+    signal[rim] /= 3.0
+    if sensitivity:
+        signal *= np.geomspace(1.0, 4.0, GRID.shape[2], dtype=np.float32)
+    dark, bright = (choose(head, "automatic", device, change=change, inputs=i) for i in ({}, {"s0": signal}))
+    assert (dark["aif_mask"] & rim).any()
+    assert bright["aif_mask"].any()
+    assert not (bright["aif_mask"] & ~head.artery).any()
+
+
 def test_curves_of_a_single_frame_are_not_an_artery(head: Brain) -> None:
     change = head.change.copy()
     change[16:19, 5:8, 5:8] = 0.0
