@@ -2,7 +2,9 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 from qsmengine.cli.main import main
 from qsmengine.cohort.outputs.reports import write_reports
@@ -10,20 +12,29 @@ from qsmengine.cohort.plan.build import plan_cohort
 from qsmengine.cohort.run import run_cohort
 from qsmengine.cohort.settings import RunSettings
 from qsmengine.io.bids import write_dataset_description
-from qsmengine.io.nifti import read_image
+from qsmengine.io.nifti import read_image, write_image
 from qsmengine.phantom import virtual_head
 from qsmengine.phantom.cohort import CohortSettings, write_cohort
 from qsmengine.phantom.dsc_drawing import DRAWING
 from qsmengine.pipeline.configuration.config import load_config
 from tests.modalities.dsc.making import write, write_mask
 
+WHITE = (2, 41)
+UNITS = {
+    "cbv": "mL/100 g", "cbf": "mL/100 g/min", "relative_cbv": "1", "relative_cbf": "1", "mtt": "s", "tmax": "s",
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Two sessions of a virtual head with bolus series, its labels as segmentation."""
+    """Two sessions of a virtual head with bolus series; its labels as segmentation and reference region."""
     root = tmp_path_factory.mktemp("bids")
     head = virtual_head(voxel_size=(4.0, 4.0, 4.0), modalities=(DRAWING,), seed=6)
     write_cohort(root, head, CohortSettings(sessions=2, snr=100.0, seed=1))
+    for name in ("sub-01", "sub-02"):
+        labels = read_image(root / f"derivatives/truth/{name}/anat/{name}_dseg.nii.gz", dtype=np.int16)
+        path = root / name / "perf" / f"{name}_desc-reference_mask.nii.gz"
+        write_image(path, np.isin(labels.array, WHITE).astype(np.uint8), labels.grid)
     return root
 
 
@@ -62,6 +73,49 @@ def test_region_tables_hold_perfusion_with_its_units(out, dataset):
     labels = read_image(dataset / "derivatives/truth/sub-01/anat/sub-01_dseg.nii.gz", dtype=np.int16).array
     thalamus = rows["thalamus", "left"]
     assert float(thalamus["cbv_mean"]) == pytest.approx(float(cbv[(labels == 10) & inside].mean()), rel=1e-4)
+
+
+def test_group_models_take_regional_perfusion_in_its_units(out, tmp_path):
+    """Of eight people made from one table, the patients lose a fifth of their flow."""
+    (source,) = out.rglob("sub-01*_stats.tsv")
+    table = pd.read_csv(source, sep="\t", na_values="n/a", keep_default_na=False)
+    columns = [f"{name}_median" for name in UNITS]
+    people = pd.DataFrame({"participant_id": [f"sub-{k:02d}" for k in range(8)], "group": ["HC", "MS"] * 4})
+    for k, name in enumerate(people["participant_id"]):
+        own = table.copy()
+        own[columns] *= 1.0 + 0.01 * (k * k % 7)  # both groups have the mean 1.0175
+        if k % 2:
+            own[["cbf_median", "relative_cbf_median"]] *= 0.8
+        path = tmp_path / "derivatives" / name / "perf" / f"{name}_desc-dgm_stats.tsv"
+        path.parent.mkdir(parents=True)
+        own.to_csv(path, sep="\t", index=False, na_rep="n/a")
+        path.with_suffix(".json").write_text(source.with_suffix(".json").read_text())
+    people.to_csv(tmp_path / "derivatives" / "participants.tsv", sep="\t", index=False)
+    groups = {"column": "group", "reference": "HC"}
+    design = {
+        "variables": {m: {"region": "thalamus", "map": m, "statistic": "median"} for m in UNITS},
+        "correction": "none",
+        "models": [{"name": m, "kind": "ancova", "outcome": m, "groups": groups} for m in UNITS],
+    }
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(design))
+    results = tmp_path / "results"
+    arguments = [
+        "group",
+        str(tmp_path / "derivatives"),
+        str(results),
+        "--design",
+        str(tmp_path / "models.yaml"),
+    ]
+    assert main(arguments) == 0
+    described = json.loads((results / "cohort.json").read_text())
+    assert {name: described[name]["Units"] for name in UNITS} == UNITS
+    tests = (
+        pd.read_csv(results / "tests.tsv", sep="\t", na_values="n/a").query("term == 'MS'").set_index("model")
+    )
+    thalamus = table.query("region == 'thalamus' and hemisphere == 'bilateral'").iloc[0]
+    for name in UNITS:
+        expected = -0.2 * 1.0175 * thalamus[f"{name}_median"] if "cbf" in name else 0.0
+        assert tests.loc[name, "estimate"] == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 def test_the_page_shows_maps_and_curve_and_the_text_its_methods(out):
