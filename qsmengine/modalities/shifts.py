@@ -20,6 +20,7 @@ from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
 from qsmengine.grid import FloatArray, Vector3
 from qsmengine.io.in_parallel import in_parallel
+from qsmengine.ops.order_statistics import medians
 
 SHARP = 4.0
 """Distance [voxels] in the spectrum's Gaussian weight: exp(-(|k| / k_Nyquist)^2 SHARP)."""
@@ -65,7 +66,7 @@ def volume_translations(
         if len(group) >= LEAST_VOLUMES:
             blocks = [-(-size // SAMPLES) for size in signal.shape[:3]]
             volumes = [_averaged(to_numpy(signal[..., k]), blocks) for k in group.tolist()]
-            middle = np.median(np.stack(volumes[:: max(1, len(volumes) // 9)]), axis=0)
+            middle = medians(np.stack(volumes[:: max(1, len(volumes) // 9)]), axis=0)
             edges = tuple(edge * block for edge, block in zip(voxel_size, blocks, strict=True))
             found[group] = np.linalg.norm(translations(middle, volumes, edges), axis=1)
     return found

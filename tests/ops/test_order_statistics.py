@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qsmengine.backend.device import to_numpy
-from qsmengine.ops.order_statistics import median, percentile
+from qsmengine.ops.order_statistics import median, medians, percentile
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -21,6 +21,20 @@ def test_values_are_those_of_numpy(device, rng, count, dtype):
     for q in (0.0, 33.3, 50.0, 95.0, 99.9, 100.0):
         assert percentile(placed, q) == pytest.approx(float(np.percentile(values, q)), rel=1e-6)
         assert percentile(ordered, q, ordered=True) == percentile(placed, q)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 11])
+def test_medians_along_an_axis_are_those_of_numpy(rng, count, dtype):
+    values = rng.normal(size=(count, 5, 4)).astype(dtype)
+    values[count // 2, 2, 1] = np.nan
+    before = values.copy()
+    for axis in range(3):
+        expected = np.median(values, axis=axis)
+        found = medians(values, axis)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(values, before)
 
 
 def test_shape_and_order_of_the_values_do_not_matter(device, rng):

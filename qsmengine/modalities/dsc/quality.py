@@ -15,6 +15,7 @@ from qsmengine.modalities.dsc.motion import Motion
 from qsmengine.modalities.dsc.run import PerfusionMaps
 from qsmengine.modalities.quality import Measure, Range, brain_volume
 from qsmengine.modalities.shifts import largest_translation
+from qsmengine.ops.order_statistics import median, medians
 from qsmengine.stages.perfusion.quality import LARGEST_SHARE, LEAST_PEAK_TO_NOISE, WIDEST
 
 SAMPLES = 20_000
@@ -59,8 +60,8 @@ def bolus_to_noise(evidence: DscEvidence) -> float | None:
     before = evidence.curves[:, evidence.baseline]
     if before.shape[1] < 2:
         return None
-    middle = np.median(before, axis=1, keepdims=True)
-    noise = NORMAL * float(np.median(np.median(np.abs(before - middle), axis=1)))
+    middle = medians(before, axis=1)[:, np.newaxis]
+    noise = NORMAL * median(medians(np.abs(before - middle), axis=1))
     return float(evidence.curves.mean(axis=0).max()) / noise if noise > 0 else None
 
 

@@ -33,6 +33,8 @@ from qsmengine.stages.registry import methods_of
 
 SCHEMA_VERSION = 1
 DEFAULT_PRESET = "accurate"
+_SPECIAL_WORDS = frozenset({"none", "null", "true", "false", "yes", "no", "on", "off"})
+"""Words that are not text in YAML, and ``none``; other plain words need no parser."""
 
 
 def load_config(
@@ -182,6 +184,8 @@ def parse_setting(setting: str) -> Tree:
 
 def parse_value(text: str) -> Any:
     """Parse the value of a setting: YAML, with ``none`` for None."""
+    if text.isascii() and text.isidentifier() and text.lower() not in _SPECIAL_WORDS:
+        return text
     from qsmengine.io.yaml_text import YamlError, parse_yaml  # slow to import, and not every command reads YAML
 
     try:

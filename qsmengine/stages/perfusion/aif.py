@@ -43,6 +43,7 @@ from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.method import Method
 from qsmengine.stages.params import Field, Params
 from qsmengine.stages.perfusion.candidates import Candidates, FloatArray, Places, find_candidates
@@ -188,7 +189,7 @@ def _early_high_clusters(found: Candidates, best: Places) -> Places:
     peaks, moments = (
         np.array([feature.flat[c].mean() for c in clusters]) for feature in (found.peak, found.moment)
     )
-    high = peaks >= np.median(peaks)
+    high = peaks >= median(peaks)
     chosen = high & (moments <= moments[high].min() + found.curves.step)
     return np.concatenate([c for c, taken in zip(clusters, chosen, strict=True) if taken])
 
@@ -214,7 +215,7 @@ def tissue_equivalent(curve: FloatArray, params: AifParams) -> FloatArray:
 
 def _vein_area(found: Candidates) -> float:
     """Return the sum over frames of the venous curve [1/s]."""
-    late = found.moment > np.median(found.moment[found.inside & (found.area > 0)])
+    late = found.moment > median(found.moment[found.inside & (found.area > 0)])
     where = np.flatnonzero(found.unsaturated & late & (found.area > 0))
     where = where[found.smooth(where)]
     if not where.size:

@@ -13,12 +13,14 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.ops.morphology import without_layer
+from qsmengine.ops.order_statistics import median, percentile
 from qsmengine.stages.perfusion.curves import Curves, curves_of
 from qsmengine.stages.perfusion.maps import features_of
 
 BEFORE, AFTER = 5.0, 25.0
 """Window around the arrival of the bolus [s]."""
-_LARGEST_AREAS = 0.1
+_LARGE_AREAS = 90.0
+"""Percentile of the areas from which on they are large."""
 _SPIKE = 3.0
 """Largest sum of squared second differences over peak^2: that of a passage is below, of a single frame 6."""
 _NOISIEST = 2.0
@@ -65,10 +67,10 @@ class Candidates:
         if not where.size:
             return where
         area = self.area.flat[where]
-        where = where[area >= np.quantile(area, 1.0 - _LARGEST_AREAS)]
+        where = where[area >= percentile(area, _LARGE_AREAS)]
         moment = self.moment.flat[where]
-        where = where[moment <= np.median(moment)]
-        where = where[self.sd.flat[where] <= _NOISIEST * np.median(self.sd.flat[where])]
+        where = where[moment <= median(moment)]
+        where = where[self.sd.flat[where] <= _NOISIEST * median(self.sd.flat[where])]
         where = where[self.smooth(where)]
         where = where[self.bright(where)]
         if not where.size:

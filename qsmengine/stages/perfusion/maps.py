@@ -27,6 +27,7 @@ from qsmengine.backend.launch import launch
 from qsmengine.backend.signatures.bolus import BOLUS_FEATURES
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.io.in_parallel import in_parallel
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.params import Field, Params
 from qsmengine.stages.perfusion.curves import Curves
@@ -151,10 +152,13 @@ def mean_curve(curves: Curves, chosen: Array | None = None) -> npt.NDArray[np.fl
     planes, xp = curves.planes.array, array_module(curves.planes.array)
     where = xp.flatnonzero(curves.mask if chosen is None else chosen)
     frames = max(_SAMPLES // max(int(where.size), 1), 1)
-    parts = [
-        planes[first : first + frames].take(where, axis=1).mean(axis=1, dtype=np.float64)
-        for first in range(0, curves.frames, frames)
-    ]
+
+    def part(first: int) -> Array:
+        mean: Array = planes[first : first + frames].take(where, axis=1).mean(axis=1, dtype=np.float64)
+        return mean
+
+    firsts = range(0, curves.frames, frames)
+    parts = in_parallel(part, firsts) if xp is np else [part(first) for first in firsts]
     return to_numpy(xp.concatenate(parts))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsmengine.errors import InputError
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.perfusion.transform import FloatArray
 
 LARGEST_SHARE = 0.12
@@ -87,7 +88,7 @@ def aif_quality(
     """
     begin, end = round(first / step), max(round(arrival / step) - 1, 1)
     before = curve[begin:end]
-    noise = 1.4826 * float(np.median(np.abs(before - np.median(before)))) if before.size else 0.0
+    noise = 1.4826 * median(np.abs(before - median(before))) if before.size else 0.0
     peak = float(curve.max())
     return AifQuality(
         peak,

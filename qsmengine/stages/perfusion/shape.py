@@ -19,6 +19,7 @@ import numpy as np
 
 from qsmengine.backend.device import Device, to_numpy
 from qsmengine.data import Array
+from qsmengine.ops.order_statistics import median
 from qsmengine.stages.diffusion.planes import Planes
 from qsmengine.stages.perfusion.curves import Curves
 from qsmengine.stages.perfusion.residue import EXPONENTIAL, Residue
@@ -80,7 +81,7 @@ def estimate_shape(
     fitted = misfit > 0
     if int(fitted.sum()) < _FEWEST:
         return None
-    tolerance = TOLERANCE * float(np.median(power[fitted] / misfit[fitted]))
+    tolerance = TOLERANCE * median(power[fitted] / misfit[fitted])
 
     def tried(residue: Residue) -> _Trial:
         found = fit(residue)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qsmengine.errors import InputError
+from qsmengine.ops.order_statistics import median
 
 FEWEST_BASELINE = 3
 """Fewest frames of a baseline."""
@@ -61,7 +62,7 @@ def find_bolus(signal: npt.NDArray[Any], step: float, settle: float) -> Timing:
             field="dynamic",
         )
     change, before = _rise(curve, first, lowest)
-    spread = _MAD * float(np.median(np.abs(change[first:before] - np.median(change[first:before]))))
+    spread = _MAD * median(np.abs(change[first:before] - median(change[first:before])))
     above = change > max(5.0 * spread, 0.02 * change[lowest])
     runs = [k for k in range(first, lowest + 1) if above[k : k + 3].all()]
     arrival = runs[0] if runs else lowest
@@ -81,7 +82,7 @@ def _steady(curve: FloatArray, step: float, settle: float) -> int:
     first = math.ceil(settle / step - 1e-6)
     last = curve.size // 2
     for frame in range(min(first, last), last):
-        typical = np.median(curve[frame : frame + 6])
+        typical = median(curve[frame : frame + 6])
         if abs(curve[frame] - typical) < _SHALLOWEST * typical:
             return frame
     return min(first, last)
@@ -89,8 +90,8 @@ def _steady(curve: FloatArray, step: float, settle: float) -> int:
 
 def _check_bolus(curve: FloatArray, lowest: int) -> None:
     """Refuse a curve whose minimum is not below its noise."""
-    typical = float(np.median(curve))
-    noise = _MAD * float(np.median(np.abs(np.diff(curve)))) / math.sqrt(2.0)
+    typical = median(curve)
+    noise = _MAD * median(np.abs(np.diff(curve))) / math.sqrt(2.0)
     depth = typical - float(curve[lowest])
     if depth < max(_SHALLOWEST * typical, 5.0 * noise):
         raise InputError(
@@ -103,11 +104,11 @@ def _check_bolus(curve: FloatArray, lowest: int) -> None:
 def _rise(curve: FloatArray, first: int, lowest: int) -> tuple[FloatArray, int]:
     """Return ln(S_before / S), and the end (exclusive) of the frames before a tenth of its peak."""
     before = first + FEWEST_BASELINE
-    change = np.log(np.median(curve[first:before]) / curve)
+    change = np.log(median(curve[first:before]) / curve)
     for _ in range(3):
         low = np.flatnonzero(change[:lowest] < 0.1 * change[lowest])
         before = max(int(low[-1]) + 1 if low.size else 0, first + FEWEST_BASELINE)
-        change = np.log(np.median(curve[first:before]) / curve)
+        change = np.log(median(curve[first:before]) / curve)
     return change, before
 
 

@@ -120,7 +120,8 @@ def _truncated(
     spectrum = padded_spectrum(artery) * curves.step
     size = np.abs(spectrum) / np.abs(spectrum).max()
     order = np.argsort(size, kind="stable")
-    dropped = np.unique((size < thresholds[:, np.newaxis]).sum(axis=1))
+    counts = (size < thresholds[:, np.newaxis]).sum(axis=1)  # thresholds rise, and with them the counts
+    dropped = counts[np.append(True, np.diff(counts) > 0)]
     kept = order[dropped[0] :]
     inverse = np.zeros(frames + 1, np.complex128)
     inverse[kept] = 1.0 / spectrum[kept]

@@ -5,8 +5,15 @@ from typing import Any, cast
 import pytest
 
 from qsmengine.errors import UsageError
+from qsmengine.io.yaml_text import parse_yaml
 from qsmengine.modalities.registry import all_modalities
-from qsmengine.pipeline.configuration.config import load_config, preset_names, read_preset, validate
+from qsmengine.pipeline.configuration.config import (
+    load_config,
+    parse_value,
+    preset_names,
+    read_preset,
+    validate,
+)
 from qsmengine.pipeline.configuration.model import config_model, configured_stages, part_of, section_of
 from qsmengine.stages.registry import STAGES, all_methods
 
@@ -101,6 +108,14 @@ def test_no_preset_imports_pydantic_or_scipy_before_a_step_needs_it(preset):
 def test_setting_reaches_the_parameter_under_its_written_name():
     _, params = load_config(settings=["inversion.lambda=2e-4"]).method("inversion")
     assert cast("Any", params).lam == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize(
+    "word", ["osvd", "y", "N", "_x", "inf", "nan", "true", "False", "NO", "on", "null", "oFf"]
+)
+def test_a_word_is_read_as_yaml_reads_it(word):
+    value = parse_value(word)
+    assert (type(value), value) == (type(parse_yaml(word)), parse_yaml(word))
 
 
 def test_stage_may_be_written_with_a_dash():
