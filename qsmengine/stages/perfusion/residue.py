@@ -64,6 +64,22 @@ class Residue(NamedTuple):
 EXPONENTIAL = Residue()
 
 
+class Mixture(NamedTuple):
+    """Transit times of two shapes with the same mean, in equal parts of the flow: R is the mean of theirs."""
+
+    first: Residue
+    second: Residue
+
+    def left(self, times: FloatArray, transit: float | FloatArray) -> FloatArray:
+        """Return R (..., time) as :meth:`Residue.left`."""
+        return np.asarray(0.5 * (self.first.left(times, transit) + self.second.left(times, transit)))
+
+    def integrals(self, times: FloatArray, transit: float | FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the integrals of R (..., time) as :meth:`Residue.integrals`."""
+        once, twice = zip(*(part.integrals(times, transit) for part in self), strict=True)
+        return np.asarray(0.5 * sum(once)), np.asarray(0.5 * sum(twice))
+
+
 class Table(NamedTuple):
     """Curves (row, node, 4) for unit flow and their derivatives with respect to time, row and both, in frames.
 
@@ -77,7 +93,11 @@ class Table(NamedTuple):
 
 
 def curve_table(
-    aif: FloatArray, residue: Residue, rule: Rule, transits: tuple[float, float], delays: tuple[float, float]
+    aif: FloatArray,
+    residue: Residue | Mixture,
+    rule: Rule,
+    transits: tuple[float, float],
+    delays: tuple[float, float],
 ) -> Table:
     """Return the table of an AIF (frame,) for the ranges of mean transit times and delays in frames."""
     margin = math.ceil(max(-delays[0], delays[1])) + 2
@@ -120,7 +140,7 @@ def spline_nodes(curve: FloatArray, margin: int) -> FloatArray:
     return np.stack([values, np.linalg.solve(matrix, 3.0 * (padded[2:] - padded[:-2]))], axis=1)
 
 
-def _weights(residue: Residue, rule: Rule, means: FloatArray, count: int) -> FloatArray:
+def _weights(residue: Residue | Mixture, rule: Rule, means: FloatArray, count: int) -> FloatArray:
     """Return weights of the samples and their derivatives in log M (2, row, count).
 
     `means` M (row, 1) in units of the samples' distance. R is a function of t / M, so that its integrals I and

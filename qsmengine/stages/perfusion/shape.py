@@ -8,7 +8,8 @@ best, the simplest is taken: exponential, gamma, gamma after a plateau. The tole
 curves' power over their misfit; below that, errors of the artery's curve matter as much.
 
 The flows of shapes within this tolerance of the best give the range of factors by which the mean flow could
-differ: what the data leave open.
+differ: what the data leave open. Equal parts of an exponential and a gamma distribution are tried for this
+range only: without them, it would be narrow where the shape is none of those above.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from qsmengine.data import Array
 from qsmengine.ops.order_statistics import median
 from qsmengine.stages.diffusion.planes import Planes
 from qsmengine.stages.perfusion.curves import Curves
-from qsmengine.stages.perfusion.residue import EXPONENTIAL, Residue
+from qsmengine.stages.perfusion.residue import EXPONENTIAL, Mixture, Residue
 from qsmengine.stages.perfusion.transform import FloatArray
 from qsmengine.stages.perfusion.transit import Fitted, TransitParams, fit_transit, no_prior
 
@@ -32,6 +33,8 @@ SHAPES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 30.0)
 _PLATEAUS = (0.15, 0.3, 0.6)
 _POWERS = (0.7, 1.5)
 """With a plateau p, k is searched near the best k without it times (1 - p) to these powers."""
+_MIXED = (4.0, 10.0, 30.0)
+"""Values of k that are mixed with an exponential."""
 _BLOCKS = 400
 """Number of blocks, within a factor of two."""
 _FEWEST = 20
@@ -73,7 +76,7 @@ def estimate_shape(
 
     usual = params.model_copy(update=_USUAL)
 
-    def fit(residue: Residue) -> Fitted:
+    def fit(residue: Residue | Mixture) -> Fitted:
         return fit_transit(few, artery, usual, residue, "trapezoid", no_prior(few.voxels, device), device)
 
     plainest = fit(EXPONENTIAL)
@@ -83,17 +86,19 @@ def estimate_shape(
         return None
     tolerance = TOLERANCE * median(power[fitted] / misfit[fitted])
 
-    def tried(residue: Residue) -> _Trial:
+    def tried(residue: Residue | Mixture) -> tuple[float, float]:
         found = fit(residue)
         other, flow = (to_numpy(image).astype(np.float64)[fitted] for image in (found.misfit, found.flow))
         gain = np.log(np.where(other > 0, other, power[fitted]) / misfit[fitted])
-        return _Trial(residue, _middle_mean(gain), _middle_mean(flow))
+        return _middle_mean(gain), _middle_mean(flow)
 
-    plain = [tried(Residue(0.0, shape)) for shape in SHAPES]
+    plain = [_Trial(residue, *tried(residue)) for residue in (Residue(0.0, shape) for shape in SHAPES)]
     k = min(plain, key=_score).residue.shape
     near = {round(2.0 * k * (1.0 - p) ** power) or 1 for p in _PLATEAUS for power in _POWERS}
-    others = [tried(Residue(p, twice / 2.0)) for p in _PLATEAUS for twice in sorted(near)]
-    return _chosen(plain, others, tolerance)
+    after = [Residue(p, twice / 2.0) for p in _PLATEAUS for twice in sorted(near)]
+    others = [_Trial(residue, *tried(residue)) for residue in after]
+    mixed = [tried(Mixture(EXPONENTIAL, Residue(0.0, shape))) for shape in _MIXED]
+    return _chosen(plain, others, mixed, tolerance)
 
 
 def _middle_mean(values: FloatArray) -> float:
@@ -106,11 +111,17 @@ def _score(trial: _Trial) -> float:
     return trial.score
 
 
-def _chosen(plain: list[_Trial], others: list[_Trial], tolerance: float) -> Shape:
-    """Return the simplest shape within the tolerance of the best: exponential, gamma, gamma after a plateau."""
+def _chosen(
+    plain: list[_Trial], others: list[_Trial], mixed: list[tuple[float, float]], tolerance: float
+) -> Shape:
+    """Return the simplest shape within the tolerance of the best: exponential, gamma, gamma after a plateau.
+
+    `mixed` are scores and flows of shapes that count for the range of the flow only.
+    """
     best, gamma = min([*plain, *others], key=_score), min(plain, key=_score)
     limit = best.score + tolerance
     simplest = [next(trial for trial in plain if trial.residue == EXPONENTIAL), gamma, best]
     chosen = next(trial for trial in simplest if trial.score <= limit)
-    flows = [trial.flow for trial in (*plain, *others) if trial.score <= limit]
+    tried = [*((trial.score, trial.flow) for trial in (*plain, *others)), *mixed]
+    flows = [flow for score, flow in tried if score <= limit]
     return Shape(chosen.residue, min(flows) / chosen.flow, max(flows) / chosen.flow)

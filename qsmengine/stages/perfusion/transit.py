@@ -22,7 +22,7 @@ from qsmengine.data import Array
 from qsmengine.stages.params import Field, Length, model_validator
 from qsmengine.stages.perfusion.curves import Curves
 from qsmengine.stages.perfusion.maps import MapParams
-from qsmengine.stages.perfusion.residue import Residue, Rule, Table, curve_table
+from qsmengine.stages.perfusion.residue import Mixture, Residue, Rule, Table, curve_table
 from qsmengine.stages.perfusion.transform import FloatArray
 
 UNKNOWNS = 3
@@ -88,7 +88,7 @@ def fit_transit(
     curves: Curves,
     artery: FloatArray,
     params: TransitParams,
-    residue: Residue,
+    residue: Residue | Mixture,
     rule: Rule,
     prior: Prior,
     device: Device,

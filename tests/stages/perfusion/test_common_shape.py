@@ -31,6 +31,9 @@ CURVES = {
     "exponential": exponential,
     "gamma": lambda times, mean, arrival: gamma_transit(times, mean, 3.0, arrival),
     "box": box,
+    "mixed": lambda times, mean, arrival: (
+        0.5 * exponential(times, mean, arrival) + 0.5 * gamma_transit(times, mean, 8.0, arrival)
+    ),
 }
 
 
@@ -68,6 +71,13 @@ def test_flow_and_transit_time_do_not_depend_on_the_shape(kind: str, least: floa
     if kind != "exponential":
         plain = fitted(inputs, cpu(2), "exponential")["cbf"][MASK].mean()
         assert plain > 1.3 * found["cbf"][MASK].mean()
+
+
+def test_the_range_of_the_flow_holds_the_true_one_where_no_shape_that_is_tried_is_right() -> None:
+    found = fitted(brain("mixed", noise=0.005), cpu(2))
+    truth = FLOW / found["cbf"][MASK].mean()
+    assert truth > 1.05
+    assert found["flow_lowest"] <= truth <= found["flow_highest"]
 
 
 def test_exponential_curves_have_the_maps_of_the_exponential_method(device: Device) -> None:

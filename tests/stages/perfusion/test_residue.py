@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaincc
 
-from qsmengine.stages.perfusion.residue import EXPONENTIAL, Residue, curve_table
+from qsmengine.stages.perfusion.residue import EXPONENTIAL, Mixture, Residue, curve_table
 from tests.stages.perfusion.curves import STEP, TIMES, artery, exponential, gamma_transit
 
 SHAPES = [EXPONENTIAL, Residue(0.0, 0.5), Residue(0.0, 2.5), Residue(0.3, 1.0), Residue(0.6, 30.0)]
@@ -22,8 +22,14 @@ def test_the_mean_transit_time_is_the_area_under_the_residue_function(residue: R
         assert np.trapezoid(left, times) == pytest.approx(mean, rel=1e-4)
 
 
-@pytest.mark.parametrize("residue", SHAPES)
-def test_integrals_are_those_of_the_residue_function(residue: Residue) -> None:
+def test_the_residue_function_of_a_mixture_is_the_mean_of_its_parts() -> None:
+    times, parts = np.linspace(0.0, 20.0, 201), (EXPONENTIAL, Residue(0.0, 8.0))
+    expected = np.mean([part.left(times, 5.0) for part in parts], axis=0)
+    np.testing.assert_allclose(Mixture(*parts).left(times, 5.0), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("residue", [*SHAPES, Mixture(EXPONENTIAL, Residue(0.0, 8.0))])
+def test_integrals_are_those_of_the_residue_function(residue: Residue | Mixture) -> None:
     times = np.linspace(0.0, 30.0, 60_001)
     once, twice = residue.integrals(times, 5.0)
     middle = 0.5 * (times[1:] + times[:-1])
