@@ -148,7 +148,7 @@ def check_placement(mask: Mask, magnitude: Array, source: Path) -> list[str]:
         exchanged.
     """
     step = tuple(slice(None, None, -(-n // SAMPLES)) for n in mask.shape)
-    inside, image = mask[step].astype(np.float32), np.sqrt(magnitude[step]).astype(np.float32)
+    inside, image = mask[step].astype(np.float32), np.sqrt(np.maximum(magnitude[step], 0)).astype(np.float32)
     inside, image = inside - inside.mean(), image - image.mean()
     norm = float(np.linalg.norm(inside) * np.linalg.norm(image))
     if not norm > 0:

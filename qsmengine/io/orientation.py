@@ -64,6 +64,14 @@ def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str],
     _refuse([_phase_flip(a, b) for a, b in pairwise(gradients)], phases)
 
 
+def mirrored_axes(first: Array, second: Array) -> tuple[int, ...]:
+    """Return the array axes along which an image (x, y, z) is evidently mirrored against another, or ()."""
+    part = central_part(first.shape)
+    images = [np.ascontiguousarray(image[part], dtype=np.float32) for image in (first, second)]
+    one, other = ([image - image.mean(dtype=np.float64).astype(np.float32)] for image in images)
+    return _magnitude_flip(one, other) or ()
+
+
 def _echoes(images: Array) -> list[Array]:
     """Return the central part of each echo of `images` (x, y, z, echo)."""
     part = central_part(images.shape[:3])

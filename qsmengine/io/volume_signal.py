@@ -1,7 +1,8 @@
 """Comparison of a diffusion series' signal, volume by volume, with what its table says.
 
 Scanners and converters append maps to a series (an ADC map with b = 0), lose volumes (all 0), or shift the
-table against the image. The mean signal of an object then contradicts the b-values.
+table against the image. The mean signal of an object then contradicts the b-values. Series that were
+put together from several files may be stored in different orientations.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.data import B0_THRESHOLD, Array
+from qsmengine.data import B0_THRESHOLD, SHELL_WIDTH, Array
 from qsmengine.errors import InputError
 from qsmengine.io.dwi import DwiFile
-from qsmengine.io.orientation import central_part
+from qsmengine.io.orientation import central_part, mirrored_axes
 
 _ALIKE = 0.6
 """Least ratio of the signals of two volumes with b = 0."""
@@ -24,6 +25,8 @@ _EMPTY = 1e-3
 """Ratio to the other volumes' signal below which a volume is empty."""
 _SAMPLES = 24
 """Voxels along each axis that represent the object."""
+_SHOWN = 3
+"""Number of weighted volumes whose mean shows their orientation."""
 _NEGATIVE = 0.05
 """Fraction of negative values in the object from which a note is added."""
 
@@ -45,8 +48,8 @@ def check_volumes(
     Raises
     ------
     InputError
-        For a volume without signal, volumes with b = 0 of different brightness, or a weighted volume brighter
-        than b = 0; the message names volumes and how to leave them out.
+        For a volume without signal, volumes with b = 0 of different brightness, a weighted volume brighter than
+        b = 0, which the message names with how to leave them out; for weighted volumes that are mirror images.
     """
     part = tuple(map(_thinned, central_part(file.grid.shape)))
     parts = [part_of(index, part).T for index in range(len(volumes))]  # files store x as the fastest axis
@@ -75,6 +78,7 @@ def check_volumes(
         if brighter.any():
             problem = "b > 0, but more signal than at b = 0: the table may not match the image"
             _refuse(file, numbers[brighter], problem)
+        _check_mirrored(file, b_values, part_of)
     share = np.count_nonzero(objects < 0) / objects.size
     if share <= _NEGATIVE:
         return []
@@ -98,6 +102,25 @@ def _check_unweighted(file: DwiFile, numbers: npt.NDArray[np.intp], means: Array
         if len(means) == 2:
             _refuse(file, numbers, f"b = 0, but signals that differ {margin}")
         _refuse(file, numbers[odd], f"b = 0, but a signal that differs from the others' {margin}")
+
+
+def _check_mirrored(
+    file: DwiFile, b_values: npt.NDArray[np.float64], part_of: Callable[[int, tuple[slice, ...]], Array]
+) -> None:
+    """Raise InputError if the first weighted volumes of the lowest shell are mirrored against b = 0."""
+    weighted = np.flatnonzero(b_values > B0_THRESHOLD)
+    lowest = weighted[b_values[weighted] <= (1 + SHELL_WIDTH) * b_values[weighted].min()]
+    part = central_part(file.grid.shape)
+    plain = part_of(int(np.argmin(b_values)), part).astype(np.float32)
+    shown = [part_of(index, part).astype(np.float32) for index in lowest[:_SHOWN].tolist()]
+    axes = mirrored_axes(plain, np.mean(shown, axis=0))
+    if axes:
+        raise InputError(
+            f"the volumes with b > 0 are mirrored along {', '.join('xyz'[axis] for axis in axes)} of the array "
+            "against those with b = 0; store all volumes in the same orientation",
+            source=file.path,
+            field="affine",
+        )
 
 
 def _median(values: Array) -> float:

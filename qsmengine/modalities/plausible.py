@@ -15,7 +15,6 @@ import numpy as np
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
-from qsmengine.io.orientation import central_part
 from qsmengine.ops.order_statistics import median
 
 AT_LIMIT = 0.2
@@ -28,10 +27,6 @@ FASTEST = 6e-3
 """Median mean diffusivity [mm^2/s] from which a fit is refused: twice that of free water at 37 C."""
 STRAIGHT = 0.03
 """Largest deviation of the logarithm of the echoes' median signals from a straight line over the echo time."""
-UNEVEN = 0.05
-"""Largest relative difference of echo spacings that count as even."""
-IRREGULAR, REGULAR = 0.5, 0.8
-"""Coherence of a phase that does not grow evenly from echo to echo, and of one that does."""
 SAMPLED = 64
 """Voxels along each axis, at least, of which the checks look at some: their medians need no more."""
 
@@ -96,55 +91,6 @@ def check_exchanged(signal: Array, mask: Array, echo_times: Sequence[float], adv
                 f"{one + 1} and {other + 1} change places: magnitudes or echo times are exchanged{advice}",
                 field="EchoTime",
             )
-
-
-def check_progression(magnitude: Array, phase: Array, echo_times: Sequence[float]) -> None:
-    """Raise InputError if the phase grows evenly with the echo time once two echoes change places.
-
-    Any field adds the same phase from echo to echo, so that phase(k) - 2 phase(k+1) + phase(k+2) is the same in
-    every voxel, wrapped or not. The coherence of an order of echoes is the least modulus, over k, of the mean
-    of its complex exponential, weighted by magnitude. Needs three echoes or more at even spacing; others pass.
-    The reverse of an order is as coherent as the order: of two, that in which the magnitude decays is named.
-
-    Parameters
-    ----------
-    magnitude, phase
-        (x, y, z, echo); phase [rad].
-    echo_times
-        (echo,) [s], ascending.
-    """
-    steps = np.diff(echo_times)
-    if len(steps) < 2 or np.ptp(steps) > UNEVEN * steps.mean():
-        return
-    part = central_part(magnitude.shape[:3])
-    sizes, angles = (to_numpy(images[part]).astype(np.float32) for images in (magnitude, phase))
-    order = list(range(len(echo_times)))
-    given = _coherence(sizes, angles, order)
-    if given > IRREGULAR:
-        return
-    for one, other in sorted(combinations(order, 2), key=lambda pair: pair[1] - pair[0]):
-        changed = order.copy()
-        changed[one], changed[other] = other, one
-        found = _coherence(sizes, angles, changed)
-        if found > REGULAR and sizes[..., changed[0]].sum() >= sizes[..., changed[-1]].sum():
-            raise InputError(
-                f"the phase does not grow evenly with the echo time (coherence {given:.2f}), but does if "
-                f"echoes {one + 1} and {other + 1} change places ({found:.2f}): their files or echo times are "
-                "exchanged",
-                field="EchoTime",
-            )
-
-
-def _coherence(sizes: Array, angles: Array, order: Sequence[int]) -> float:
-    """Return the least coherence of the second difference of the phase over echoes in an order."""
-    least = 1.0
-    for three in zip(order, order[1:], order[2:], strict=False):
-        first, second, third = (angles[..., echo] for echo in three)
-        weight = np.nan_to_num(sizes[..., list(three)].min(axis=3))
-        bend = np.exp(1j * np.nan_to_num(first - 2 * second + third))
-        total = float(weight.sum(dtype=np.float64))
-        least = min(least, abs(complex((weight * bend).sum(dtype=np.complex128))) / total if total > 0 else 1.0)
-    return least
 
 
 def check_limits(values: Array, limits: tuple[float, float], what: str, advice: str) -> None:

@@ -16,7 +16,7 @@ from qsmengine.data import Array
 from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io.bids import BidsName
-from qsmengine.io.masks import load_mask
+from qsmengine.io.masks import check_placement, load_mask
 from qsmengine.modalities.modality import Opened, Task
 from qsmengine.modalities.outputs import plan_outputs
 from qsmengine.modalities.quality import Measure, evaluate, quality_files, quality_notes, quality_texts
@@ -114,15 +114,28 @@ class Run(Generic[R, F]):
         return None if self.request.mask is None else load_mask(self.request.mask, self.file.grid)
 
     def brain(
-        self, find: Callable[[], tuple[Array, str]], unknown: Array | None = None, given: Brain | None = None
+        self,
+        find: Callable[[], tuple[Array, str]],
+        image: Array,
+        unknown: Array | None = None,
+        given: Brain | None = None,
+        part: tuple[slice, ...] | None = None,
     ) -> tuple[npt.NDArray[np.bool_], Grid]:
         """Return the brain mask (x, y, z), given or from `find`, and the grid with the brain's size.
 
+        A given mask is compared with `image` (x, y, z), which covers `part` of the grid (None: all of it).
         Voxels in `unknown` (x, y, z) are not part of the mask. `given` is the result of :meth:`given_brain`.
+
+        Raises
+        ------
+        InputError
+            For a mask of the surroundings, see :func:`qsmengine.io.masks.check_placement`.
         """
         grid, given = self.file.grid, given or self.given_brain()
-        if given is not None:
+        if given is not None and self.request.mask is not None:
             mask, notes = given
+            seen = mask if part is None else mask[part]
+            notes = [*notes, *check_placement(seen, image, self.request.mask)]
         else:
             found, note = find()
             mask, notes = to_numpy(found), [note]

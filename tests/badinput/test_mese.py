@@ -83,3 +83,10 @@ def test_a_map_that_does_not_fit_is_refused_in_one_line(tmp_path, capsys, made, 
         str(out),
     ]
     check([*argv, "--device", "cpu"], out, capsys, 3, "extra", *words)
+
+
+def test_a_mask_of_the_surroundings_is_refused_in_one_line(tmp_path, capsys, made):
+    images, out = write(tmp_path / "raw", made), tmp_path / "out"
+    mask = write_map(tmp_path / "mask.nii.gz", (made.mask == 0).astype(np.float32))
+    argv = ["mese", "--magnitude", *map(str, images), "--mask", str(mask), "--out", str(out), "--device", "cpu"]
+    check(argv, out, capsys, 3, "mask.nii.gz: inside and outside seem to be exchanged")

@@ -99,7 +99,7 @@ def _compute(run: Run[DscRequest, DscFile]) -> Computed:
     loaded = read_dsc(run.file)
     run.add(loaded.notes)
     series = loaded.series
-    mask, grid = run.brain(lambda: brain_mask(series, run.device), loaded.unknown)
+    mask, grid = run.brain(lambda: brain_mask(series, run.device), series.signals[0][..., 0], loaded.unknown)
     motion = None
     if config.input.motion:
         motion = _still(series, mask, config, run.progress)

@@ -16,7 +16,7 @@ from qsmengine.data import Array, DwiSeries
 from qsmengine.errors import InputError, UsageError, naming
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.dwi import DwiFile, open_dwi, read_series
-from qsmengine.io.masks import load_mask
+from qsmengine.io.masks import check_placement, load_mask
 from qsmengine.io.nifti import read_image
 from qsmengine.io.owned import private_folder
 from qsmengine.io.volume_signal import check_volumes
@@ -140,7 +140,8 @@ def run_dti_session(
         return Outcome(plan, files, [*notes, *obsolete_note(old)])
     with private_folder("fit", _existing(request.writing.scratch or folder)) as scratch:
         with naming(request.dwi):
-            fitted = _fit(file, volumes, slabs, config, device, scratch, mask, deviation, progress)
+            given = None if mask is None or request.mask is None else (mask, request.mask)
+            fitted = _fit(file, volumes, slabs, config, device, scratch, given, deviation, progress)
         result = fitted.result
         notes += fitted.notes
         judge = cache(partial(_judge, request, file, volumes, fitted, deviation))
@@ -197,11 +198,12 @@ def _fit(
     config: Config,
     device: Device,
     scratch: Path,
-    mask: Array | None,
+    given: tuple[Array, Path] | None,
     deviation: Array | None,
     progress: ProgressCallback | None,
 ) -> Fitted:
-    """Fit the whole series, or slabs."""
+    """Fit the whole series, or slabs; `given` is a mask and its file."""
+    mask = None if given is None else given[0]
     if len(slabs.ranges) > 1:
         result, slices, notes = run_slabs(
             file, volumes, slabs, config, device, scratch, mask=mask, deviation=deviation, progress=progress
@@ -210,6 +212,8 @@ def _fit(
     loaded = read_series(file, volumes, mapped=True)
     signal = loaded.series.signal
     found = check_volumes(file, volumes, lambda index, part: signal[..., index][part])
+    if given is not None:
+        found += check_placement(given[0], signal[..., int(np.argmin(loaded.series.b_values))], given[1])
     result = run_dti(loaded.series, config, device, mask=mask, gradient_deviation=deviation, progress=progress)
     return Fitted(result, loaded.series, [*loaded.notes[len(file.notes) :], *found])
 

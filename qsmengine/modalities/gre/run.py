@@ -12,8 +12,9 @@ from qsmengine.backend.cuda_errors import memory_errors
 from qsmengine.backend.device import Device, on_device
 from qsmengine.data import Array, GreSeries
 from qsmengine.grid import Grid
+from qsmengine.modalities.gre.echo_phases import check_phases
 from qsmengine.modalities.gre.stages import plan_qsm
-from qsmengine.modalities.plausible import check_decay, check_exchanged, check_progression
+from qsmengine.modalities.plausible import check_decay, check_exchanged
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import check_shape, checked_mask, known_part, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -96,8 +97,8 @@ def run_qsm(
     Raises
     ------
     InputError
-        For a mask, labels or R2 of another shape, an empty mask, a missing field strength, and magnitudes that
-        grow with the echo time.
+        For a mask, labels or R2 of another shape, an empty mask, a missing field strength, magnitudes that grow
+        with the echo time, and echoes whose phases do not belong together.
     UsageError
         If neither the inputs nor an earlier step provides an array that a method needs.
     DeviceError
@@ -138,7 +139,7 @@ def arrays_of(
     if r2 is not None:
         check_shape("r2", r2, grid)
         state["r2"] = device.asarray(r2)
-    check_progression(series.magnitude, series.phase, series.echo_times)
+    check_phases(series.magnitude, series.phase, series.echo_times)
     with memory_errors("the images", device):
         state["magnitude"] = echo_last(echo_first(series.magnitude, device))
         state["phase"] = echo_last(echo_first(series.phase, device))

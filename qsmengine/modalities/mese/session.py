@@ -83,7 +83,9 @@ def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
     r2star = None if request.r2star is None else _rate(request.r2star, grid)
     loaded = read_mese(run.file)
     run.add(loaded.notes)
-    mask, grid = run.brain(lambda: brain_mask(loaded.series, run.device), loaded.unknown)
+    mask, grid = run.brain(
+        lambda: brain_mask(loaded.series, run.device), loaded.series.signal[..., 0], loaded.unknown
+    )
     with naming(run.file.group.files[0].path):
         found = run_mese(
             replace(loaded.series, grid=grid), run.config, run.device, mask=mask, b1=b1, r2star=r2star,

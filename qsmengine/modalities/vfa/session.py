@@ -127,7 +127,13 @@ def _compute(run: Run[VfaRequest, VfaFile]) -> Computed:
     balanced = _balanced(run) if run.request.bssfp else None
     loaded = reading.result()
     run.add(loaded.notes)
-    mask, sized = run.brain(partial(brain_mask, loaded.series, run.device), loaded.unknown, given)
+    mask, sized = run.brain(
+        partial(brain_mask, loaded.series, run.device),
+        loaded.series.signal[..., 0],
+        loaded.unknown,
+        given,
+        loaded.series.part,
+    )
     grid = run.file.with_strength(sized)
     field = None
     if echoes is not None:

@@ -83,3 +83,39 @@ def test_a_signal_with_an_offset_is_refused(fit):
     code, text = fit(offset)
     assert code == 3
     assert "a negative mean signal in the object" in text
+
+
+def test_weighted_volumes_that_are_mirrored_against_b_0_are_refused(fit, rng):
+    """A lopsided object: what is bright at b = 0 is so at b = 1000, and nothing is symmetrical."""
+    shape = (*SHAPE, 1)
+    object_ = np.where(rng.uniform(size=shape) < 0.5, np.float32(0.02), np.float32(1))
+
+    def made(signal, b, g):
+        return signal * object_, b, g
+
+    def mirrored(signal, b, g):
+        signal = signal * object_
+        signal[..., b > 0] = signal[:, ::-1][..., b > 0]
+        return signal, b, g
+
+    assert fit(made)[0] == 0
+    code, text = fit(mirrored)
+    assert code == 3
+    assert "dwi.nii.gz: affine: the volumes with b > 0 are mirrored along y of the array" in text
+
+
+def test_a_given_mask_of_the_surroundings_is_refused(fit, tmp_path):
+    inside = np.zeros(SHAPE, bool)
+    inside[1:5, 1:6, 1:4] = True
+
+    def made(signal, b, g):
+        return signal * np.where(inside, np.float32(1), np.float32(0.05))[..., None], b, g
+
+    for name, mask in (("inside", inside), ("outside", ~inside)):
+        nib.save(
+            nib.Nifti1Image(mask.astype(np.uint8), np.diag([-2.0, 2.0, 2.0, 1.0])), tmp_path / f"{name}.nii"
+        )
+    assert fit(made, "--mask", str(tmp_path / "inside.nii"))[0] == 0
+    code, text = fit(made, "--mask", str(tmp_path / "outside.nii"))
+    assert code == 3
+    assert "outside.nii: inside and outside seem to be exchanged" in text

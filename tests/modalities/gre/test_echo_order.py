@@ -8,8 +8,8 @@ import pytest
 from qsmengine.backend.device import cpu
 from qsmengine.cli.main import main
 from qsmengine.errors import InputError
+from qsmengine.modalities.gre.echo_phases import check_phases, check_progression
 from qsmengine.modalities.gre.run import run_qsm
-from qsmengine.modalities.plausible import check_progression
 from qsmengine.phantom import virtual_head
 from qsmengine.pipeline.configuration.config import load_config
 from tests.made_sessions import make_ball, qsm_arguments, write_ball
@@ -50,6 +50,32 @@ def test_two_exchanged_echoes_are_named(head, pair):
     for magnitude in (head.gre.magnitude, head.gre.magnitude[..., order]):
         with pytest.raises(InputError, match=rf"EchoTime: the phase does not grow evenly .*{named}"):
             check_progression(magnitude, head.gre.phase[..., order], head.gre.echo_times)
+
+
+@pytest.mark.parametrize("echo", range(4))
+def test_an_echo_of_the_opposite_sign_is_named(head, echo):
+    phase = head.gre.phase * np.where(np.arange(4) == echo, -1, 1)
+    check_phases(head.gre.magnitude, -head.gre.phase, head.gre.echo_times)
+    with pytest.raises(InputError, match=rf"^phase: the phase does not .* echo {echo + 1} changes"):
+        check_phases(head.gre.magnitude, phase, head.gre.echo_times)
+
+
+def test_an_echo_given_twice_is_named(head):
+    magnitude, phase, times = head.gre.magnitude, head.gre.phase, head.gre.echo_times
+    with pytest.raises(InputError, match=r"^phase: echoes 2 and 4 have the same values in every voxel"):
+        check_phases(magnitude, phase[..., [0, 1, 2, 1]], times)
+    with pytest.raises(InputError, match=r"^magnitude: echoes 1 and 2 have the same values"):
+        check_phases(magnitude[..., [0, 0, 2, 3]], phase, times)
+    check_phases(magnitude[..., [0, 0, 0, 0]], phase, times)
+
+
+def test_an_echo_without_signal_is_named(head):
+    magnitude, phase, times = head.gre.magnitude, head.gre.phase, head.gre.echo_times
+    lost = np.arange(4) == 2
+    with pytest.raises(InputError, match=r"^phase: the phase of echo 3 is constant"):
+        check_phases(magnitude, np.where(lost, np.float32(0.5), phase), times)
+    with pytest.raises(InputError, match=r"^magnitude: every magnitude of echo 3 is 0"):
+        check_phases(np.where(lost, np.float32(0), magnitude), phase, times)
 
 
 def test_alternating_readouts_noise_and_uneven_echoes_pass(head, rng):
