@@ -78,10 +78,9 @@ class Grid:
             )
         if abs(np.linalg.det(affine[:3, :3] / np.asarray(sizes))) < 1e-3:
             raise InputError("voxel axes are linearly dependent", field="affine")
-        if self.field_strength is not None and not 0.0 < self.field_strength < 30.0:
-            raise InputError(
-                f"{self.field_strength} T is not a valid field strength", field="MagneticFieldStrength"
-            )
+        strength = self.field_strength
+        if strength is not None and (isinstance(strength, str) or not 0.0 < strength < 30.0):
+            raise InputError(f"{strength} T is not a valid field strength", field="MagneticFieldStrength")
         if self.b0_override is not None:
             object.__setattr__(self, "b0_override", _unit(self.b0_override, "b0_direction"))
 

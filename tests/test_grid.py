@@ -68,3 +68,8 @@ def test_a_part_has_the_places_of_its_voxels():
     found = grid.part(box)
     own = np.stack(np.meshgrid(*(np.arange(n) for n in found.shape), indexing="ij"), axis=-1)
     np.testing.assert_allclose(own @ found.affine[:3, :3].T + found.affine[:3, 3], wanted, atol=1e-9)
+
+
+def test_a_field_strength_in_words_is_refused():
+    with pytest.raises(InputError, match=r"MagneticFieldStrength: 3 T is not a valid"):
+        Grid.from_voxel_size((4, 4, 4), (1.0, 1.0, 1.0), field_strength="3")  # type: ignore[arg-type]

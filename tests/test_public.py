@@ -137,6 +137,11 @@ def ball():
     ("change", "message"),
     [
         (lambda a: {"phase": np.degrees(a["phase"])}, r"phase: values span .* radians, wrapped"),
+        (
+            lambda a: {"phase": a["phase"] / np.pi},
+            "phase in half turns: multiply it by pi",
+        ),
+        (lambda a: {"phase": a["phase"] / (2 * np.pi) % 1}, "phase in turns: multiply it by 2 pi"),
         (lambda a: {"phase": np.rint(a["phase"]).astype(np.int16)}, "phase: whole numbers"),
         (
             lambda a: {"magnitude": a["magnitude"] * np.exp(1j * a["phase"])},
@@ -174,3 +179,9 @@ def test_the_type_of_a_mask_does_not_matter(ball, kind):
         for mask in (ball.mask > 0, other)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_the_name_of_a_preset_in_place_of_sections_is_refused(ball):
+    series = ball.series
+    with pytest.raises(qe.UsageError, match=r"config='fast' is text: .* load_config\(preset='fast'\)"):
+        qe.reconstruct_qsm(series.magnitude, series.phase, series.echo_times, series.grid, config="fast")

@@ -11,6 +11,7 @@ from qsmengine.api.calls import device_for, given, run_method
 from qsmengine.backend.device import Device
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.data.checks import check_mask, check_phase
+from qsmengine.errors import UsageError
 from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
@@ -251,4 +252,6 @@ def invert_dipole(
 
 
 def _config(config: Config | Mapping[str, Any] | None) -> Config:
+    if isinstance(config, str):
+        raise UsageError(f"config={config!r} is text: give sections, or load_config(preset={config!r})")
     return config if isinstance(config, Config) else load_config(overrides=config)

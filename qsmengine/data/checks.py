@@ -62,6 +62,13 @@ LARGEST_PHASE = 2.002 * np.pi
 """Largest wrapped phase [rad], from -pi or from 0, with rounding."""
 
 
+NORMALISED = ((-1.0, 1.0, "half turns: multiply it by pi"), (-0.5, 0.5, "turns: multiply it by 2 pi"),
+              (0.0, 1.0, "turns: multiply it by 2 pi"))  # fmt: skip
+"""Lowest and highest value of a wrapped phase in other units than radians, and their meaning."""
+FILLED = 5e-4
+"""Part of such a range by which the values of an image may miss its ends."""
+
+
 def check_real(name: str, array: Any) -> None:
     """Raise InputError, naming the argument, unless it is an array of real numbers without masked elements."""
     kind = getattr(getattr(array, "dtype", None), "kind", None)
@@ -76,7 +83,11 @@ def check_real(name: str, array: Any) -> None:
 
 
 def check_phase(name: str, array: Array, source: Path | None = None) -> None:
-    """Raise InputError for a phase in other units than radians, or in whole numbers; NaN is not looked at."""
+    """Raise InputError for a phase in other units than radians, or in whole numbers; NaN is not looked at.
+
+    A wrapped phase fills its range. One that ends at -1 and 1, or at another pair of `NORMALISED`, is therefore
+    not in radians.
+    """
     check_real(name, array)
     if array.dtype.kind != "f":
         raise InputError(f"whole numbers ({array.dtype}), not radians", field=name, source=source)
@@ -88,6 +99,14 @@ def check_phase(name: str, array: Array, source: Path | None = None) -> None:
             source=source,
             field=name,
         )
+    for lowest, highest, meaning in NORMALISED:
+        slack = FILLED * (highest - lowest)
+        if abs(low - lowest) <= slack and abs(high - highest) <= slack:
+            raise InputError(
+                f"values span {low:g} .. {high:g}: this is probably a phase in {meaning}, to have radians",
+                source=source,
+                field=name,
+            )
 
 
 def check_mask(name: str, mask: Any, grid: Grid) -> Array:

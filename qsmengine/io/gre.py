@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qsmengine.data import Array, GreSeries
 from qsmengine.errors import InputError
 from qsmengine.io._clean import clear_unknown, zero_negative
+from qsmengine.io._complex_parts import check_complex_parts
 from qsmengine.io._parts import read_part
 from qsmengine.io._repetitions import Repetitions, average_repetitions
 from qsmengine.io._series import EchoGroup, SeriesFile
@@ -184,6 +185,7 @@ def _from_complex(
     signal = _empty(shape, np.complex64)
     signal.real = _stack(_magnitudes(groups[0], repetition), orders[0], shape)
     signal.imag = _stack(_magnitudes(groups[1], repetition), orders[1], shape)
+    check_complex_parts(signal, [group.title for group in groups])
     return signal
 
 

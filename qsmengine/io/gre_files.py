@@ -10,6 +10,7 @@ from typing import TypeAlias
 from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.io._repetitions import Repetitions, divide_repetitions
+from qsmengine.io._same_scan import check_same_scan
 from qsmengine.io._series import (
     EchoGroup,
     SeriesFile,
@@ -104,6 +105,7 @@ def open_gre(
         grid = common_grid(groups)
     with _collected(problems):
         times, orders = common_echo_times(groups, echo_times, notes)
+        notes += check_same_scan(groups, orders)
     with _collected(problems):
         strength = common_field_strength(groups, field_strength, notes)
     for file in groups[-1].files if groups[-1].name == "phase" and phase_units is None else ():

@@ -25,6 +25,10 @@ GROWTH = 1.05
 """Ratio of a later echo's median signal to an earlier one's from which the echoes are in the wrong order."""
 FASTEST = 6e-3
 """Median mean diffusivity [mm^2/s] from which a fit is refused: twice that of free water at 37 C."""
+SLOWEST = 3e-4
+"""Median mean diffusivity [mm^2/s] below which tissue is not alive, if the table is right."""
+NEGATIVE = 0.1
+"""Share of the fitted voxels with a negative eigenvalue from which a note is added; brains have up to 0.03."""
 STRAIGHT = 0.03
 """Largest deviation of the logarithm of the echoes' median signals from a straight line over the echo time."""
 SAMPLED = 64
@@ -122,6 +126,27 @@ def check_diffusivity(diffusivity: Array, status: Array) -> None:
             "too small, or in another unit than s/mm^2",
             field="bval",
         )
+
+
+def diffusivity_notes(diffusivity: Array, status: Array) -> list[str]:
+    """Return notes on diffusivities [mm^2/s] that living tissue in a right mask does not have."""
+    values, states = to_numpy(_sample(diffusivity)), to_numpy(_sample(status))
+    fitted = (states == 1) | (states == 2)  # as in STATUS of qsmengine.stages.diffusion.fitting
+    if not fitted.any():
+        return []
+    notes = []
+    typical, share = float(median(values[fitted])), float((states[fitted] == 2).mean(dtype=np.float64))
+    if share > NEGATIVE:
+        notes.append(
+            f"{100 * share:.0f} % of the fitted voxels have a negative eigenvalue: much noise, air in the "
+            "mask, or volumes with b = 0 whose scale is smaller than that of the others"
+        )
+    elif typical < SLOWEST:
+        notes.append(
+            f"the median mean diffusivity is {typical:.2g} mm^2/s, living brain has about 0.0008: fixed "
+            "tissue, or b-values that are too large or in another unit than s/mm^2"
+        )
+    return notes
 
 
 def _known(values: Array) -> Array:

@@ -86,6 +86,22 @@ def test_complex_and_real_imaginary_files_give_magnitude_and_phase(save, truth):
     np.testing.assert_allclose(flipped.series.phase, -truth[1], atol=1e-5)
 
 
+def test_images_that_are_no_real_and_imaginary_parts_are_refused(save, truth):
+    signal = truth[0] * np.exp(1j * truth[1])
+    real, imag = save("r.nii", signal.real), save("i.nii", signal.imag)
+    facts: dict[str, Any] = {"echo_times": TIMES, "field_strength": 3.0}
+    with pytest.raises(InputError, match=r"r\.nii: imag: the imaginary part is the same image"):
+        load_gre(real=real, imag=real, **facts)
+    magnitude, phase = save("m.nii", truth[0]), save("p.nii", truth[1])
+    with pytest.raises(InputError, match=r"p\.nii: imag: .*these are magnitude and phase"):
+        load_gre(real=magnitude, imag=phase, **facts)
+    shift = 2 * np.abs(signal).max()
+    unsigned = {"real": save("s.nii", signal.real + shift), "imag": save("t.nii", signal.imag + shift)}
+    with pytest.raises(InputError, match=r"s\.nii: real: neither .* has a negative value"):
+        load_gre(**unsigned, **facts)
+    load_gre(real=imag, imag=real, **facts)
+
+
 def test_the_phase_sign_turns_the_phase(files, truth):
     loaded = load_gre(**files(), phase_sign=-1)
     np.testing.assert_allclose(loaded.series.phase, -truth[1], atol=1e-6)

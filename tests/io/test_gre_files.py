@@ -161,3 +161,45 @@ def test_repetitions_of_an_echo_are_refused_with_what_to_do(files, times):
 def test_echo_times_in_a_larger_unit_are_refused(files):
     with pytest.raises(InputError, match="too short for a phase to form: echo times are in seconds"):
         open_gre(files["mag"], files["phase"], echo_times=[1e-6 * time for time in ECHO_TIMES])
+
+
+def edit(path, **fields):
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **fields}))
+
+
+def test_parts_of_different_participants_are_refused(files, tmp_path):
+    other = write_ball(tmp_path / "b", make_ball(8, shape=(12, 11, 10)), "sub-02_{echo}part-{part}_MEGRE")
+    with pytest.raises(InputError, match=r"sub-02_echo-1_part-phase_\S+: sub: not that of .*sub-01_"):
+        open_gre(files["mag"], other["phase"])
+
+
+@pytest.mark.parametrize("field", ["PatientID", "StudyInstanceUID"])
+def test_sidecars_of_different_patients_are_refused_without_their_names(files, field):
+    for path in (*files["mag"], *files["phase"]):
+        edit(path, **{field: "Doe 1"})
+    open_gre(files["mag"], files["phase"])
+    edit(files["phase"][2], **{field: "Doe 2"})
+    with pytest.raises(InputError, match=rf"echo-3_part-phase_MEGRE\.nii\.gz: {field}: not that of") as caught:
+        open_gre(files["mag"], files["phase"])
+    assert "Doe" not in str(caught.value)
+
+
+def test_parts_acquired_at_different_times_are_noted(files):
+    for path in files["mag"]:
+        edit(path, AcquisitionTime="23:59:50.25")
+    for path, clock in zip(files["phase"], ("23:59:50.25", "00:00:10", "00:04:02.5"), strict=True):
+        edit(path, AcquisitionTime=clock)
+    (note,) = open_gre(files["mag"], files["phase"]).notes
+    assert note.startswith("magnitude and phase of echo 3 were acquired 252 s apart")
+
+
+def test_parts_of_different_runs_are_noted_unless_times_agree(files, tmp_path):
+    other = write_ball(tmp_path / "b", make_ball(8, shape=(12, 11, 10)), "sub-01_run-2_{echo}part-{part}_MEGRE")
+    first = write_ball(tmp_path / "a", make_ball(8, shape=(12, 11, 10)), "sub-01_run-1_{echo}part-{part}_MEGRE")
+    notes = open_gre(first["mag"], other["phase"]).notes
+    assert len(notes) == 3
+    assert "magnitude and phase of echo 1 are called run-1 and run-2" in notes[0]
+    for path in (*first["mag"], *other["phase"]):
+        edit(path, AcquisitionTime="10:00:00")
+    assert not open_gre(first["mag"], other["phase"]).notes

@@ -13,6 +13,7 @@ from qsmengine.modalities.plausible import (
     check_diffusivity,
     check_exchanged,
     check_limits,
+    diffusivity_notes,
 )
 
 SHAPE = (9, 10, 11)
@@ -96,3 +97,15 @@ def test_water_that_diffuses_faster_than_free_water_is_refused(rng):
     assert np.median(10 * diffusivity) > FASTEST
     with pytest.raises(InputError, match=r"bval: the median mean diffusivity is .* b-values are too small"):
         check_diffusivity(10 * diffusivity, status)
+
+
+def test_diffusivities_of_no_living_tissue_are_noted(rng):
+    diffusivity, status = rng.uniform(0.5e-3, 1.2e-3, SHAPE), np.ones(SHAPE, np.uint8)
+    status[0, 0, 0] = 2
+    assert diffusivity_notes(diffusivity, status) == []
+    assert diffusivity_notes(diffusivity / 10, 0 * status) == []
+    (note,) = diffusivity_notes(diffusivity / 10, status)
+    assert "b-values that are too large" in note
+    status[0] = 2
+    (note,) = diffusivity_notes(diffusivity, status)
+    assert "11 % of the fitted voxels have a negative eigenvalue" in note

@@ -14,7 +14,7 @@ from qsmengine.grid import FloatArray, Grid
 from qsmengine.io.gradients import LARGE_B_VALUE
 from qsmengine.modalities.dwi.stages import plan_dti
 from qsmengine.modalities.dwi.volumes import b0_limit, fit_parameters
-from qsmengine.modalities.plausible import check_diffusivity
+from qsmengine.modalities.plausible import check_diffusivity, diffusivity_notes
 from qsmengine.pipeline.configuration.model import Config
 from qsmengine.pipeline.run.execute import checked_mask, run_plan
 from qsmengine.pipeline.run.plan import Plan, check_memory
@@ -81,9 +81,10 @@ def run_dti(
         state["gradient_deviation"] = gradient_deviation
     found = run_plan(plan, state, series.grid, device, progress, kind=TensorMaps)
     check_diffusivity(found["md"], found["status"])
+    odd = diffusivity_notes(found["md"], found["status"])
     made = {"colour_fa": colour_fa(found["v1"], found["fa"]), "brain_mask": state["mask"]}
     units = {**found.units, **dict.fromkeys(made, "1")}
-    return replace(found, maps={**found.maps, **made}, units=units, notes=(*found.notes, *notes))
+    return replace(found, maps={**found.maps, **made}, units=units, notes=(*found.notes, *notes, *odd))
 
 
 def _own_mask(series: DwiSeries, config: Config, device: Device) -> tuple[Array, tuple[str, ...]]:

@@ -18,6 +18,13 @@ FAR = 10.0
 """Distance from the median, in median absolute deviations, beyond which a value is far."""
 MISSING_CODES = (-9, -99, -999, -9999, 99, 999, 9999)
 """Numbers that stand for missing values in many tables."""
+YOUNGEST = 10.0
+"""Least age [years] of all others above which an age of 0 stands for a missing one."""
+SYNONYMS = (
+    ("f", "female", "w", "woman"), ("m", "male", "man"),
+    ("l", "left"), ("r", "right"), ("y", "yes"), ("n", "no"),
+)  # fmt: skip
+"""Levels, in lower case, that mean the same."""
 MISSING_WORDS = ("nan", "na", "n.a.", "n/a", "<na>", "#n/a", "null", "-", "--", ".", "?")
 """Words, in lower case, that other programs write for a missing value; tables of BIDS write "n/a"."""
 _NUMBER_IN_TEXT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*[^\W\d]{0,12}\.?")
@@ -51,6 +58,8 @@ def read_column(
         problems.append((name, f"mixes numbers and text: {text[wrong].iloc[0]!r} of {text.index[wrong][0]}"))
         return numbers
     codes = _far_codes(numbers)
+    if name.casefold() == "age":
+        codes |= _impossible_ages(numbers)
     reasons = {str(participant): f"{value!r}, not a number" for participant, value in text[wrong].items()}
     reasons |= {
         str(participant): f"{value:g}, a usual code for a missing value, which the other values contradict"
@@ -71,6 +80,11 @@ def _far_codes(numbers: pd.Series) -> pd.Series:
     spread = max(float((others - middle).abs().median()), 1e-3 * abs(middle))
     alone = coded & (numbers < 0) & bool((others >= 0).all())
     return alone | (coded & ((numbers - middle).abs() > FAR * spread))
+
+
+def _impossible_ages(ages: pd.Series) -> pd.Series:
+    """Return where an age [years] is negative, or 0 although nobody else is a child."""
+    return (ages < 0) | ((ages == 0) & bool(ages[ages > 0].min() >= YOUNGEST))
 
 
 def odd_levels(values: pd.Series, categorical: bool) -> str:
@@ -105,6 +119,10 @@ def spelt_twice(levels: Iterable[str]) -> str:
         if other != level:
             how = "case or blanks" if _number(level) is None else "how the number is written"
             return f"the values {other!r} and {level!r} differ only in {how}: write them alike"
+    for words in SYNONYMS:
+        same = [level for plain, level in seen.items() if plain in words]
+        if len(same) > 1:
+            return f"the values {same[0]!r} and {same[1]!r} mean the same: write them alike"
     return ""
 
 

@@ -56,3 +56,22 @@ def test_the_same_number_among_its_like_is_a_number(rng):
         unread = {}
         assert read_column("x", column(values), False, [], unread).notna().all()
         assert unread == {}
+
+
+@pytest.mark.parametrize("pair", [("F", "female"), ("Male", "m"), ("Left", "L"), ("no", "N")])
+def test_levels_that_mean_the_same_are_refused(pair):
+    (problem,) = problems_of([pair[0], "x", pair[1], "x"])
+    assert problem == f"the values {pair[0]!r} and {pair[1]!r} mean the same: write them alike"
+    assert problems_of([pair[0], "x", "fm", "x"]) == []
+
+
+@pytest.mark.parametrize(("value", "counts"), [("-1", False), ("0", False), ("12", True)])
+def test_an_impossible_age_excludes_its_participant(ages, value, counts):
+    unread = {}
+    numbers = read_column("Age", column([*ages, value]), False, [], unread)
+    assert np.isfinite(numbers["sub-40"]) == counts
+    assert numbers[:40].notna().all()
+    assert bool(unread) != counts
+    infants = ["0", "1", "2", "8", "15", "30"]
+    assert read_column("age", column(infants), False, [], {}).notna().all()
+    assert read_column("change", column([*ages, "-1"]), False, [], {}).notna().all()
