@@ -17,6 +17,7 @@ from qsmengine.io._parts import read_part
 from qsmengine.io._repetitions import Repetitions, average_repetitions
 from qsmengine.io._series import EchoGroup, SeriesFile
 from qsmengine.io.echo_order import check_order
+from qsmengine.io.filtered_phase import filtered_notes
 from qsmengine.io.gre_files import GreFiles, Paths, open_gre
 from qsmengine.io.in_parallel import in_parallel
 from qsmengine.io.mirrored_phase import check_mirrored_phase
@@ -112,6 +113,7 @@ def load_gre(
         correct_slices(magnitudes, phases, slice_alternation, notes)
         names = files.echo_names(0), files.echo_names(-1)
         check_mirrored_phase(magnitudes[..., 0], phases[..., 0], names[1])
+        notes.extend(filtered_notes(magnitudes[..., -1], phases[..., -1], names[1][-1]))
         if len(files.echo_times) > 1:
             check_orientation(magnitudes, phases, *names)
             if echo_times is not None:
