@@ -1,7 +1,7 @@
 """Phase that was high-pass filtered, as in susceptibility-weighted imaging: its slow variation is missing.
 
 Such a filter divides the signal by its local mean, so that the mean of m exp(i phase) over some voxels has no
-phase of its own. In raw phase it has one, of the transmit field, the coil, air and shim. Computed is
+phase. In raw phase it has one, of the transmit field, the coil, air and shim. Computed is
 
     f = 1 - Re(sum of g) / sum of |g|,  g = m exp(i phase), smoothed,
 

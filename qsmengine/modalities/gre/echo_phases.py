@@ -23,7 +23,7 @@ IRREGULAR, REGULAR = 0.5, 0.8
 
 
 def check_phases(magnitude: Array, phase: Array, echo_times: Sequence[float]) -> None:
-    """Check that every echo has a phase of its own, and that the phases grow evenly with the echo time.
+    """Check that no echo has the phase of another, and that the phases grow evenly with the echo time.
 
     Parameters
     ----------
