@@ -250,6 +250,8 @@ def check_signal(
 
     for found in in_parallel(check, range(magnitude.shape[3])):
         notes += found
+    if magnitude.shape[3] > 1 and np.array_equal(magnitude[..., 0], magnitude[..., -1]):
+        notes.append(f"{titles[0]}: first and last echo have the same magnitude: R2* is 0, not measured")
     return unknown
 
 

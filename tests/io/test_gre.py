@@ -274,6 +274,12 @@ def test_no_signal_is_refused(save, truth):
         load_gre(save("c.nii", signal), **facts)
 
 
+def test_one_magnitude_for_all_echoes_is_noted(save, truth):
+    facts: dict[str, Any] = {"echo_times": TIMES, "field_strength": 3.0}
+    magnitude, phase = save("m.nii", truth[0][..., [0, 0, 0]]), save("p.nii", truth[1])
+    assert any("same magnitude: R2* is 0" in note for note in load_gre(magnitude, phase, **facts).notes)
+
+
 def test_five_dimensions_are_refused(save):
     path = save("m.nii", np.ones((3, 3, 3, 2, 2), np.float32))
     with pytest.raises(InputError, match=r"dim: has shape \(3, 3, 3, 2, 2\)"):
