@@ -172,9 +172,8 @@ def _participants(options: Namespace, out: Path, device: str, reporter: Reporter
     with view:
         outcome = run_cohort(plan, settings, view.on_event)
     view.summary(outcome)
-    if not outcome.interrupted:
-        _report(out, reporter, changed_pages(out, outcome))
-    return int(outcome.exit_code)
+    reported = 0 if outcome.interrupted else _report(out, reporter, changed_pages(out, outcome))
+    return int(outcome.exit_code) or reported
 
 
 def _plan(options: Namespace, out: Path) -> CohortPlan:
@@ -215,18 +214,20 @@ def changed_pages(out: Path, outcome: CohortOutcome) -> list[str]:
 
 
 def _report(out: Path, reporter: Reporter, sessions: Iterable[str] | None = None) -> int:
-    """Write pages; if the packages for them are missing, only print a note."""
+    """Write pages; return 1 if any is of a damaged session. If packages are missing, only print a note."""
+    problems = list[str]()
     try:
         from qsmengine.cohort.outputs.reports import write_reports
 
-        index = write_reports(out, sessions, on_problem=reporter.note, on_note=reporter.note)[-1]
+        index = write_reports(out, sessions, on_problem=problems.append, on_note=reporter.note)[-1]
     except DeviceError as error:
         if sessions is None:
             raise
         reporter.note(f"no pages written: {error}")
         return 0
     reporter.say(str(index), file=str(index))
-    return 0
+    reporter.notes(problems)
+    return int(bool(problems))
 
 
 def _group(options: Namespace, out: Path, reporter: Reporter) -> int:

@@ -102,6 +102,17 @@ def test_reports_only_computes_nothing(dataset, tmp_path):
     assert not (out / ".qsmengine").exists()
 
 
+def test_damaged_sessions_make_the_reports_fail(dataset, tmp_path, capsys):
+    out = tmp_path / "out"
+    for subject in ("sub-01", "sub-02"):
+        write_session(out, subject)
+    image = next((out / "sub-01").rglob("*_Chimap.nii.gz"))
+    image.write_bytes(image.read_bytes()[:100])
+    assert main([str(dataset), str(out), "participant", "--reports-only"]) == 1
+    assert image.name in capsys.readouterr().err
+    assert (out / "sub-02.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("argv", "code"),
     [
