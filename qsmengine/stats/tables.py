@@ -74,7 +74,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
             StringIO(text), sep="\t", header=None, dtype=str, keep_default_na=False, na_values=[]
         )
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise InputError(f"not a tab-separated table ({error})", source=path) from None
+        found = " ".join(str(error).split())
+        raise InputError(
+            f"not a tab-separated table ({found}): the first row must name the columns, no row may be longer",
+            source=path,
+        ) from None
     clean = np.vectorize(lambda cell: unguard(cell.strip()), otypes=[object])
     cells = pd.DataFrame(clean(cells.fillna("").to_numpy(dtype=object)), dtype=cells.dtypes.iloc[0])
     header = cells.iloc[0].tolist()

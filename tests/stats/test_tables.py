@@ -38,7 +38,7 @@ def test_formulas_are_text_on_disk_and_numbers_stay_numbers(tmp_path):
     ("content", "what"),
     [
         (b"", "not a tab-separated table"),
-        (b"a\tb\n1\t2\t3\n", "not a tab-separated table"),
+        (b"a\tb\n1\t2\t3\n", r"not a tab-separated table \(.* saw 3\): the first row must name the columns"),
         (b"a\ta \n1\t2\n", "column 'a' appears twice"),
         (b"a\t\n1\t2\n", "column 2 has values and no name"),
         (b"a\tb\n\xff\xfe\n", "not a text file"),
