@@ -184,4 +184,7 @@ def test_the_type_of_a_mask_does_not_matter(ball, kind):
 def test_the_name_of_a_preset_in_place_of_sections_is_refused(ball):
     series = ball.series
     with pytest.raises(qe.UsageError, match=r"config='fast' is text: .* load_config\(preset='fast'\)"):
-        qe.reconstruct_qsm(series.magnitude, series.phase, series.echo_times, series.grid, config="fast")
+        qe.reconstruct_qsm(
+            series.magnitude, series.phase, series.echo_times, series.grid,
+            config="fast",  # type: ignore[arg-type]
+        )  # fmt: skip
