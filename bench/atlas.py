@@ -8,8 +8,8 @@ comes from the dipole field with noise, inverted by truncated division (0.15). T
 
 Printed are, for the T1-weighted images alone, with the network's structures, and with the susceptibility map:
 the Dice overlap and the difference of mean susceptibility [ppb] of every nucleus, the mean of both sides; and
-the overlap of atlas and network that the check uses. The last line compares chi of the pallidum under the
-labels of the network and of the atlas with that under the true ones.
+the overlap of atlas and network that the check uses. The last lines compare the structures that both have with
+the true ones: those of the network, of the atlas, and the mean of both.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _compare(grid: Grid, brain: Volume, network: Any, truth: Mapping[str, Any], 
         print("    overlap, left and right: " + ", ".join(
             f"{one.name} {placed.overlap[one.name, SIDES[0]]:.2f} {placed.overlap[one.name, SIDES[1]]:.2f}"
             for one in SHARED))  # fmt: skip
-    _print_pallidum(head, placed.transform, template, truth["structural_labels"], made)
+    _print_shared(head, placed.transform, template, truth["structural_labels"], made)
 
 
 def _fractions(labels: Any, grid: Grid, target: Grid, transform: Transform, number: int) -> Volume:
@@ -178,9 +178,8 @@ def _scores(transform: Transform, template: Template, made: Truth) -> list[str]:
     names = {(a, label.index): label.abbreviation for a in ATLASES for label in load_label_table(a).labels}
     for key, true in made.nuclei.items():
         ours = _fractions(template.atlases[key[0]], template.grid, made.grid, transform, key[1])
-        a, b = ours >= 0.5, true >= 0.5
-        dice = 2 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)
-        both.setdefault(names[key], []).append((dice, _mean(made.chi, ours) - _mean(made.chi, true)))
+        apart = _mean(made.chi, ours) - _mean(made.chi, true)
+        both.setdefault(names[key], []).append((_dice(ours, true), apart))
     return [
         f"{name} {np.mean([d for d, _ in pairs]):.2f} {np.mean([c for _, c in pairs]):+.0f}"
         for name, pairs in both.items()
@@ -192,20 +191,33 @@ def _mean(chi: Volume, weight: npt.NDArray[Any]) -> float:
     return 1e3 * float((weight * chi).sum(dtype=float) / max(float(weight.sum(dtype=float)), 1e-9))
 
 
-def _print_pallidum(head: Head, transform: Transform, template: Template, true: Any, made: Truth) -> None:
-    """Print chi of the pallidum under the labels of network and atlas minus that under the true labels."""
-    one, same = SHARED[-1], Transform(np.eye(4))
-    apart: dict[str, list[float]] = {"network": [], "atlas": []}
-    for side in (0, 1):
-        number = one.network[side][0]
-        wanted = _mean(made.chi, _fractions(np.asarray(true, np.int32), head.grid, made.grid, same, number))
-        ours = _fractions(head.structures, head.grid, made.grid, same, number)
-        joined = np.where(np.isin(template.atlases[one.atlas], one.nuclei[side]), number, 0)
-        theirs = _fractions(joined, template.grid, made.grid, transform, number)
-        for name, weight in (("network", ours), ("atlas", theirs)):
-            apart[name].append(_mean(made.chi, weight) - wanted)
-    print("  chi of the pallidum minus that under the true labels [ppb]: " + ", ".join(
-        f"{name} {np.mean(values):+.1f}" for name, values in apart.items()))  # fmt: skip
+def _print_shared(head: Head, transform: Transform, template: Template, true: Any, made: Truth) -> None:
+    """Print, for every structure that network and atlas have, how its labels differ from the true ones."""
+    same = Transform(np.eye(4))
+    print("  left and right, Dice and chi minus that under the true labels [ppb]:")
+    for one in SHARED:
+        shown: dict[str, list[str]] = {"network": [], "atlas": [], "mean of both": []}
+        for side in (0, 1):
+            wanted, ours = (
+                _fractions(_joined(labels, one.network[side]), head.grid, made.grid, same, 1)
+                for labels in (np.asarray(true, np.int32), head.structures)
+            )
+            joined = _joined(template.atlases[one.atlas], one.nuclei[side])
+            theirs = _fractions(joined, template.grid, made.grid, transform, 1)
+            for name, weight in zip(shown, (ours, theirs, (ours + theirs) / 2), strict=True):
+                apart = _mean(made.chi, weight) - _mean(made.chi, wanted)
+                shown[name].append(f"{_dice(weight, wanted):.2f} {apart:+.1f}")
+        print(f"    {one.name}: " + "; ".join(f"{name} {', '.join(found)}" for name, found in shown.items()))
+
+
+def _joined(labels: Any, numbers: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return 1 (x, y, z) where a label is one of `numbers`."""
+    return np.isin(labels, numbers).astype(np.int32)
+
+
+def _dice(ours: Volume, true: Volume) -> float:
+    a, b = ours >= 0.5, true >= 0.5
+    return 2 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)
 
 
 if __name__ == "__main__":

@@ -44,15 +44,18 @@ def test_overlap_and_susceptibility_of_a_nucleus_are_means_of_both_sides():
     assert float(apart) == pytest.approx(-50 / 2, abs=0.5)
 
 
-def test_chi_of_the_pallidum_is_that_under_the_labels_of_each(capsys):
+def test_structures_of_each_and_of_both_are_compared_with_the_true_ones(capsys):
     true, near = np.zeros(SHAPE, np.int32), np.zeros(SHAPE, np.int32)
     for number, start in zip(PALLIDUM["network"], (2, 14), strict=True):
-        true[box(start) > 0], near[box(start + 3) > 0] = number, number
+        true[box(start) > 0], near[box(start + 3) > 0] = number, number  # the network is off by half its length
     chi = np.where(true > 0, np.float32(0.1), np.float32(0))
     made = truth({}, chi)
     placed = template(dict(zip(PALLIDUM["nuclei"], (box(2), box(14)), strict=True)))
-    atlas._print_pallidum(Head(chi, near, GRID, SAME, chi, GRID), SAME, placed, true, made)
-    assert "network -50.0, atlas +0.0" in capsys.readouterr().out
+    atlas._print_shared(Head(chi, near, GRID, SAME, chi, GRID), SAME, placed, true, made)
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.split(": ")[1] == (
+        "network 0.50 -50.0, 0.50 -50.0; atlas 1.00 +0.0, 1.00 +0.0; mean of both 0.80 -25.0, 0.80 -25.0"
+    )
 
 
 def test_the_map_has_the_susceptibility_that_was_drawn():
