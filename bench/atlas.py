@@ -196,17 +196,20 @@ def _print_shared(head: Head, transform: Transform, template: Template, true: An
     same = Transform(np.eye(4))
     print("  left and right, Dice and chi minus that under the true labels [ppb]:")
     for one in SHARED:
-        shown: dict[str, list[str]] = {"network": [], "atlas": [], "mean of both": []}
+        shown: dict[str, list[str]] = {}
         for side in (0, 1):
-            wanted, ours = (
-                _fractions(_joined(labels, one.network[side]), head.grid, made.grid, same, 1)
-                for labels in (np.asarray(true, np.int32), head.structures)
-            )
+            wanted = _fractions(_joined(true, one.network[side]), head.grid, made.grid, same, 1)
+            ours = _fractions(_joined(head.structures, one.network[side]), head.grid, made.grid, same, 1)
             joined = _joined(template.atlases[one.atlas], one.nuclei[side])
             theirs = _fractions(joined, template.grid, made.grid, transform, 1)
-            for name, weight in zip(shown, (ours, theirs, (ours + theirs) / 2), strict=True):
+            parts: dict[str, Volume] = {
+                "network": ours,
+                "atlas": theirs,
+                "mean of both": (ours + theirs) * np.float32(0.5),
+            }
+            for name, weight in parts.items():
                 apart = _mean(made.chi, weight) - _mean(made.chi, wanted)
-                shown[name].append(f"{_dice(weight, wanted):.2f} {apart:+.1f}")
+                shown.setdefault(name, []).append(f"{_dice(weight, wanted):.2f} {apart:+.1f}")
         print(f"    {one.name}: " + "; ".join(f"{name} {', '.join(found)}" for name, found in shown.items()))
 
 
