@@ -188,3 +188,19 @@ def test_the_name_of_a_preset_in_place_of_sections_is_refused(ball):
             series.magnitude, series.phase, series.echo_times, series.grid,
             config="fast",  # type: ignore[arg-type]
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s, b: (s, b * 1e6), r"bval: b-values up to 1e\+09 are not in s/mm\^2"),
+        (lambda s, b: (s, -b), "bval: b-values must be finite and not negative"),
+        (lambda s, b: (s, np.where(b > 0, np.nan, b)), "bval: b-values must be finite"),
+        (lambda s, b: (s * (np.arange(len(b)) != 3), b), r"signal: volumes \[4\] have no signal"),
+    ],
+)
+def test_diffusion_that_the_table_does_not_describe_is_refused(tmp_path, change, message):
+    series = qe.load_dwi(write_dwi(tmp_path)[0]).series
+    signal, b_values = change(series.signal, series.b_values)
+    with pytest.raises(qe.InputError, match=message):
+        qe.fit_tensor(signal, b_values, series.b_vectors, series.grid)

@@ -11,7 +11,7 @@ from qsmengine.api.calls import device_for, given, run_method
 from qsmengine.backend.device import Device
 from qsmengine.data import Array, DwiSeries, GreSeries
 from qsmengine.data.checks import check_mask, check_phase
-from qsmengine.errors import UsageError
+from qsmengine.errors import InputError, UsageError
 from qsmengine.grid import Grid
 from qsmengine.modalities.dwi.run import TensorMaps, run_dti
 from qsmengine.modalities.dwi.volumes import fitted_volumes
@@ -117,10 +117,19 @@ def fit_tensor(
     -------
     TensorMaps
         ``result["fa"]`` [1], ``result["md"]`` [mm^2/s], ``result["v1"]`` (x, y, z, 3), ...
+
+    Raises
+    ------
+    InputError
+        For arrays that do not fit, b-values in another unit, a volume without signal, and a table that does not
+        determine the tensor.
     """
     series = DwiSeries(
         signal, np.asarray(b_values, dtype=np.float64), np.asarray(b_vectors, dtype=np.float64), grid
     )
+    empty = [v + 1 for v in range(signal.shape[3]) if not bool(signal[..., v].any())]
+    if empty:
+        raise InputError(f"volumes {empty} have no signal: leave them and their b-values out", field="signal")
     mask = None if mask is None else check_mask("mask", mask, grid)
     config = load_config(overrides={"diffusion": {"method": method, "mask": None, **(params or {})}})
     if params and params.get("maximum_b") is not None:

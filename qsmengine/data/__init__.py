@@ -12,7 +12,13 @@ from qsmengine.on_demand import names_on_demand
 
 if TYPE_CHECKING:
     from qsmengine.data.balanced import BalancedSeries
-    from qsmengine.data.diffusion import B0_THRESHOLD, SHELL_WIDTH, DwiSeries, unweighted_volumes
+    from qsmengine.data.diffusion import (
+        B0_THRESHOLD,
+        SHELL_WIDTH,
+        DwiSeries,
+        check_b_values,
+        unweighted_volumes,
+    )
     from qsmengine.data.gre import GreSeries
     from qsmengine.data.maps import Map
     from qsmengine.data.perfusion import DscSeries, check_repetition_time
@@ -30,6 +36,7 @@ __all__ = [
     "Map",
     "MeseSeries",
     "VfaSeries",
+    "check_b_values",
     "check_echo_times",
     "check_not_empty",
     "check_repetition_time",
@@ -46,6 +53,7 @@ _HOMES = {
     "Map": "maps",
     "MeseSeries": "spin_echoes",
     "VfaSeries": "spoiled",
+    "check_b_values": "diffusion",
     "check_repetition_time": "perfusion",
     "unweighted_volumes": "diffusion",
 }

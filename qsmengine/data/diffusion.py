@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from qsmengine.records import record
 
 B0_THRESHOLD = 50.0
 """Largest b-value that counts as b = 0 [s/mm^2]."""
+LARGEST_B_VALUE = 200_000.0
+"""Larger b-values [s/mm^2] than those of any scanner are refused."""
 SHELL_WIDTH = 0.2
 """Relative difference below which two b-values belong to one shell."""
 
@@ -39,7 +42,7 @@ class DwiSeries:
     Raises
     ------
     InputError
-        If the numbers of volumes, b-values and directions differ.
+        If the numbers of volumes, b-values and directions differ, and as :func:`check_b_values` does.
     """
 
     signal: Array
@@ -55,6 +58,7 @@ class DwiSeries:
             raise InputError(
                 f"{counts[0]} volumes, {counts[1]} b-values, {counts[2]} gradient directions", field="bval/bvec"
             )
+        check_b_values(self.b_values)
 
     def select(self, volumes: npt.NDArray[np.intp]) -> DwiSeries:
         """Return the series restricted to some volumes, given by index."""
@@ -73,6 +77,19 @@ class DwiSeries:
         """(volume, 3) directions along the array axes (right-handed with the array, not FSL's frame)."""
         flip = np.array([-1.0 if self.grid.handedness > 0 else 1.0, 1.0, 1.0])
         return np.asarray(self.b_vectors * flip, dtype=np.float64)
+
+
+def check_b_values(b_values: FloatArray, source: str | Path | None = None) -> None:
+    """Raise InputError for b-values (volume,) that are not finite, are negative, or are not in s/mm^2."""
+    b = np.asarray(b_values, dtype=np.float64)
+    if not np.isfinite(b).all() or (b < 0).any():
+        raise InputError("b-values must be finite and not negative", source=source, field="bval")
+    if (b > LARGEST_B_VALUE).any():
+        raise InputError(
+            f"b-values up to {b.max():g} are not in s/mm^2; if they are in s/m^2, divide them by 1e6",
+            source=source,
+            field="bval",
+        )
 
 
 def unweighted_volumes(b_values: FloatArray, threshold: float | None = None) -> npt.NDArray[np.bool_]:

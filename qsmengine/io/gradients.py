@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qsmengine.data import B0_THRESHOLD, SHELL_WIDTH, unweighted_volumes
+from qsmengine.data import B0_THRESHOLD, SHELL_WIDTH, check_b_values, unweighted_volumes
 from qsmengine.errors import InputError
 from qsmengine.grid import FloatArray
 
@@ -18,8 +18,6 @@ NORM_TOLERANCE = 1e-2
 """Deviation of a direction's length from 1 above which a note is added."""
 LARGE_B_VALUE = 20000.0
 """Larger b-values [s/mm^2] are noted."""
-LARGEST_B_VALUE = 200_000.0
-"""Larger b-values [s/mm^2] than those of any scanner are refused."""
 
 _ZERO_NORM = 1e-3
 _SEPARATORS = re.compile(r"[\s,;]+")
@@ -46,14 +44,7 @@ def read_b_values(path: str | Path) -> tuple[FloatArray, list[str]]:
         raise InputError(
             f"{len(rows)} rows of up to {max(map(len, rows))} numbers; one row is needed", source=path
         )
-    if not np.isfinite(values).all() or values.min() < 0:
-        raise InputError("b-values must be finite and not negative", source=path, field="bval")
-    if values.max() > LARGEST_B_VALUE:
-        raise InputError(
-            f"b-values up to {values.max():g} are not in s/mm^2; if they are in s/m^2, divide them by 1e6",
-            source=path,
-            field="bval",
-        )
+    check_b_values(values, path)
     notes = []
     if values.max() > LARGE_B_VALUE:
         notes.append(f"{path}: b-values up to {values.max():g}: are they in s/mm^2?")

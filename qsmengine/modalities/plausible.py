@@ -141,7 +141,7 @@ def diffusivity_notes(diffusivity: Array, status: Array) -> list[str]:
             f"{100 * share:.0f} % of the fitted voxels have a negative eigenvalue: much noise, air in the "
             "mask, or volumes with b = 0 whose scale is smaller than that of the others"
         )
-    elif typical < SLOWEST:
+    if typical < SLOWEST:
         notes.append(
             f"the median mean diffusivity is {typical:.2g} mm^2/s, living brain has about 0.0008: fixed "
             "tissue, or b-values that are too large or in another unit than s/mm^2"
