@@ -46,7 +46,11 @@ def check_echo_times(echo_times: tuple[float, ...]) -> tuple[float, ...]:
             field="EchoTime",
         )
     if any(b <= a for a, b in pairwise(times)):
-        raise InputError(f"{times} are not ascending and distinct", field="EchoTime")
+        equal = "; give the echoes of one run, and correct the sidecar if two of them have the same time"
+        raise InputError(
+            f"{times} are not ascending and distinct{equal if len(set(times)) < len(times) else ''}",
+            field="EchoTime",
+        )
     return times
 
 

@@ -11,6 +11,7 @@ from qsmengine.errors import InputError
 from qsmengine.grid import Grid
 from qsmengine.io._series import EchoGroup, common_echo_times, common_grid
 from qsmengine.io._volumes import open_volumes, read_volumes
+from qsmengine.io.alike import check_alike
 from qsmengine.io.inheritance import Folders
 
 
@@ -111,8 +112,11 @@ def read_mese(file: MeseFile) -> MeseLoaded:
     Raises
     ------
     InputError
-        For an echo without signal, and for more than 5 % unusable values in an echo.
+        For an echo without signal, for more than 5 % unusable values in an echo, and for echoes that do not
+        belong together, see :func:`qsmengine.io.alike.check_alike`.
     """
     notes = list(file.notes)
     signal, unknown = read_volumes(file.group.files, file.grid, file.order, notes)
+    names = [str(source.path) for source in file.group.files for _ in range(source.n_volumes)]
+    check_alike(signal, [names[volume] for volume in file.order], ("echo", "echoes"))
     return MeseLoaded(MeseSeries(signal, file.echo_times, file.grid), notes, unknown)

@@ -58,10 +58,20 @@ def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str],
     InputError
         If an echo is mirrored, for its file; for both files if two echoes disagree and no third decides.
     """
-    centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in _echoes(magnitude)]
-    _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], magnitudes)
+    check_magnitudes(_echoes(magnitude), magnitudes)
     gradients = in_parallel(_gradients, _echoes(phase))
     _refuse([_phase_flip(a, b) for a, b in pairwise(gradients)], phases)
+
+
+def check_magnitudes(
+    images: Sequence[Array], names: Sequence[str], what: tuple[str, str] = ("echo", "echoes")
+) -> None:
+    """Raise InputError if one of some images (x, y, z) of an object is mirrored, as :func:`check_orientation`.
+
+    `names` are their files, `what` is what one of them is called, and several.
+    """
+    centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in images]
+    _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], names, what)
 
 
 def mirrored_axes(first: Array, second: Array) -> tuple[int, ...]:
@@ -91,7 +101,9 @@ def _central(count: int) -> slice:
     return slice(start, count - start, step)
 
 
-def _refuse(flips: Sequence[_Axes | None], names: Sequence[str]) -> None:
+def _refuse(
+    flips: Sequence[_Axes | None], names: Sequence[str], what: tuple[str, str] = ("echo", "echoes")
+) -> None:
     """Raise InputError if neighbouring echoes are mirrored; `flips` are None where the images do not decide."""
     orientation: list[frozenset[int]] = [frozenset()]
     for flip in flips:
@@ -104,13 +116,13 @@ def _refuse(flips: Sequence[_Axes | None], names: Sequence[str]) -> None:
     decided = None not in flips and 2 * len(odd) < len(names)
     pair = next([echo, echo + 1] for echo, flip in enumerate(flips) if flip)
     text = (
-        f"echo {', '.join(str(echo + 1) for echo in odd)} is mirrored along {axes} of the array"
+        f"{what[0]} {', '.join(str(echo + 1) for echo in odd)} is mirrored along {axes} of the array"
         if decided
-        else f"echoes {pair[0] + 1} and {pair[1] + 1} are mirror images along {axes} of the array"
+        else f"{what[1]} {pair[0] + 1} and {pair[1] + 1} are mirror images along {axes} of the array"
     )
     raise InputError(
-        f"{text}, although the affines agree; store all echoes in the same orientation, or leave out those "
-        "that differ",
+        f"{text}, although the affines agree; store all {what[1]} in the same orientation, or leave out "
+        "those that differ",
         source=", ".join(dict.fromkeys(names[echo] for echo in (odd if decided else pair))),
         field="affine",
     )

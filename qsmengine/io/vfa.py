@@ -11,6 +11,7 @@ from qsmengine.grid import Grid
 from qsmengine.io._parts import read_part
 from qsmengine.io._series import SeriesFile
 from qsmengine.io._volumes import open_volumes, read_volumes
+from qsmengine.io.alike import check_alike
 from qsmengine.io.inheritance import Folders
 from qsmengine.records import record
 
@@ -140,12 +141,15 @@ def read_vfa(file: VfaFile, part: tuple[slice, ...] | None = None) -> VfaLoaded:
     Raises
     ------
     InputError
-        For a volume without signal, and for more than 5 % unusable values in a volume.
+        For a volume without signal, for more than 5 % unusable values in a volume, and for volumes that do not
+        belong together, see :func:`qsmengine.io.alike.check_alike`.
     """
     notes, order = list(file.notes), range(file.n_volumes)
     signal, unknown = None if part is None else read_part(file.files, order, part), None
     if signal is None:
         part, (signal, unknown) = None, read_volumes(file.files, file.grid, order, notes)
+    names = [str(source.path) for source in file.files for _ in range(source.n_volumes)]
+    check_alike(signal, names, ("volume", "volumes"))
     series = VfaSeries(signal, file.flip_angles, file.repetition_times, file.echo_times, file.grid, part)
     return VfaLoaded(series, notes, unknown)
 

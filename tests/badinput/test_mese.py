@@ -90,3 +90,10 @@ def test_a_mask_of_the_surroundings_is_refused_in_one_line(tmp_path, capsys, mad
     mask = write_map(tmp_path / "mask.nii.gz", (made.mask == 0).astype(np.float32))
     argv = ["mese", "--magnitude", *map(str, images), "--mask", str(mask), "--out", str(out), "--device", "cpu"]
     check(argv, out, capsys, 3, "mask.nii.gz: inside and outside seem to be exchanged")
+
+
+def test_an_echo_given_twice_is_refused_in_one_line(tmp_path, capsys, made):
+    images, out = write(tmp_path / "raw", made), tmp_path / "out"
+    images[2].write_bytes(images[1].read_bytes())
+    argv = ["mese", "--magnitude", *map(str, images), "--out", str(out), "--device", "cpu"]
+    check(argv, out, capsys, 3, images[2].name, "echoes 2 and 3 have the same values")

@@ -34,6 +34,12 @@ def milliseconds(folder, made):
     return write(folder, made, RepetitionTimeExcitation=28.0)
 
 
+def copied(folder, made):
+    images = write(folder, made)
+    images[-1].write_bytes(images[0].read_bytes())
+    return images
+
+
 def no_angle(folder, made):
     return write(folder, made, FlipAngle=None)
 
@@ -53,6 +59,7 @@ def other_grid(folder, made):
         (milliseconds, ("RepetitionTime", "milliseconds, use 0.028")),
         (no_angle, ("FlipAngle", "not found", "--flip-angles")),
         (other_grid, ("affine",)),
+        (copied, ("have the same values in every voxel",)),
     ],
 )
 def test_a_series_that_cannot_be_used_is_refused_in_one_line(tmp_path, capsys, made, spoil, words):

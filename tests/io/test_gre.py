@@ -195,7 +195,7 @@ def test_arguments_win_over_sidecars_with_a_note(files, truth):
 
 
 def test_equal_echo_times_are_refused(files):
-    with pytest.raises(InputError, match=r"EchoTime: .*not ascending and distinct"):
+    with pytest.raises(InputError, match=r"EchoTime: .*not ascending and distinct; give the echoes"):
         load_gre(**files(sidecar={"EchoTime": 0.004}))
 
 
