@@ -241,23 +241,32 @@ def check_signal(
     unknown = clear_unknown(parts, "echo", notes)
     zero_negative(magnitude, "magnitude", titles[0], notes)
 
-    def check(echo: int) -> list[str]:
+    def check(echo: int) -> tuple[float, list[str]]:
         if not magnitude[..., echo].any():
             raise InputError(f"every value of echo {echo + 1} is 0: no signal", source=titles[0])
         if not np.ptp(phase[..., echo]) > 0.0:
             raise InputError(f"phase of echo {echo + 1} is constant: no signal", source=titles[1])
-        return _clipped_notes(magnitude[..., echo], echo + 1, titles[0])
+        largest = float(magnitude[..., echo].max())
+        return largest, _clipped_notes(magnitude[..., echo], largest, echo + 1, titles[0])
 
-    for found in in_parallel(check, range(magnitude.shape[3])):
-        notes += found
-    if magnitude.shape[3] > 1 and np.array_equal(magnitude[..., 0], magnitude[..., -1]):
-        notes.append(f"{titles[0]}: first and last echo have the same magnitude: R2* is 0, not measured")
+    checked = list(in_parallel(check, range(magnitude.shape[3])))
+    notes += [note for _, found in checked for note in found]
+    notes += _scale_notes(magnitude, [largest for largest, _ in checked], titles[0])
     return unknown
 
 
-def _clipped_notes(magnitude: Array, echo: int, source: str) -> list[str]:
+def _scale_notes(magnitude: Array, largest: Sequence[float], source: str) -> list[str]:
+    """Return a note if the echoes (x, y, z, echo) have one magnitude, or all have the same largest value."""
+    if len(largest) < 2 or len(set(largest)) > 1:
+        return []
+    if np.array_equal(magnitude[..., 0], magnitude[..., -1]):
+        return [f"{source}: first and last echo have the same magnitude: R2* is 0, not measured"]
+    reason = "each was probably scaled separately, and R2*, T2* and S0 are then wrong"
+    return [f"{source}: the largest magnitude of every echo is {largest[0]:g}: {reason}"]
+
+
+def _clipped_notes(magnitude: Array, largest: float, echo: int, source: str) -> list[str]:
     """Return a note if many voxels of an echo (x, y, z) share the largest value: it was clipped."""
-    largest = magnitude.max()
     top, inside = np.count_nonzero(magnitude == largest), np.count_nonzero(magnitude > largest / 10)
     if not CLIPPED * inside < top < FLAT * inside:
         return []

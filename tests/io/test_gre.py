@@ -280,6 +280,16 @@ def test_one_magnitude_for_all_echoes_is_noted(save, truth):
     assert any("same magnitude: R2* is 0" in note for note in load_gre(magnitude, phase, **facts).notes)
 
 
+def test_echoes_that_were_scaled_separately_are_noted(save, truth):
+    facts: dict[str, Any] = {"echo_times": TIMES, "field_strength": 3.0}
+    scaled = np.rint(4095 * truth[0] / truth[0].max(axis=(0, 1, 2))).astype(np.int16)
+    magnitude, phase = save("m.nii", scaled), save("p.nii", truth[1])
+    (note,) = [note for note in load_gre(magnitude, phase, **facts).notes if "scaled separately" in note]
+    assert "the largest magnitude of every echo is 4095" in note
+    raw = save("r.nii", truth[0])
+    assert not any("scaled separately" in note for note in load_gre(raw, phase, **facts).notes)
+
+
 def test_five_dimensions_are_refused(save):
     path = save("m.nii", np.ones((3, 3, 3, 2, 2), np.float32))
     with pytest.raises(InputError, match=r"dim: has shape \(3, 3, 3, 2, 2\)"):
