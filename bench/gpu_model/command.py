@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--access", type=Path, help="result of bench access; every access efficient without")
     arguments.add_argument("--json", type=Path, help="write the predictions to this file")
     arguments.add_argument("--doc", type=Path, help="write docs/gpu.md")
+    arguments.add_argument("--note", default="", help="for the document: what has changed since the counts")
     options = arguments.parse_args(argv)
     work = json.loads((options.host_work or latest("host-work", "after")).read_text(encoding="utf-8"))
     access = json.loads(options.access.read_text(encoding="utf-8")) if options.access else []
@@ -48,7 +49,8 @@ def main(argv: list[str]) -> int:
     if options.doc is not None:
         before = options.before or latest("host-work", "before")
         options.doc.write_text(
-            document(result, work, json.loads(before.read_text(encoding="utf-8"))), encoding="utf-8"
+            document(result, work, json.loads(before.read_text(encoding="utf-8")), options.note),
+            encoding="utf-8",
         )
     return 0
 
@@ -80,6 +82,7 @@ def predict(work: Mapping[str, Any], costs: Mapping[str, KernelCost]) -> dict[st
     uncounted = {name: sorted({u["kernel"] for u in found} & LONG) for name, found in uses.items()}
     return {
         "benchmark": "gpu-model", "prediction": True, "measured": False, "host_work": work["machine"],
+        "works_host": work.get("works_machine", work["machine"]),
         "assumptions": {name: asdict(a) for name, a in hw.ASSUMPTIONS.items()},
         "gpus": [asdict(gpu) for gpu in hw.GPUS], "works": works, "uncounted": uncounted, "uses": uses,
         "kernels": kernel_rows(costs),

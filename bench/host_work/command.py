@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
     presets = () if earlier else tuple(options.preset or PRESETS)
     result = measure(presets, shape, works, options.standin)
     if earlier is not None:
-        result = earlier | {"works": result["works"]}
+        result = earlier | {"works": result["works"], "works_machine": result["machine"]}
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     before = json.loads(options.before.read_text(encoding="utf-8")) if options.before else None

@@ -240,6 +240,17 @@ def test_every_number_is_marked_as_a_prediction_and_goals_are_judged(work):
     )
 
 
+def test_the_page_says_when_works_were_counted_apart_from_the_presets_and_what_has_changed(work):
+    later = {**work, "works_machine": {**work["machine"], "commit": "abc1234"}}
+    costs = {"k": cost()}
+    same, apart = (
+        document.document(command.predict(w, costs), w, w, "Fewer steps now.") for w in (work, later)
+    )
+    assert "at commit abc1234" in " ".join(apart.split())
+    assert "single works" not in same
+    assert "Fewer steps now." in same
+
+
 def test_a_work_whose_instructions_are_not_counted_is_judged_open(work):
     (row,) = work["works"]["mnlm"]["rows"]
     row["kernels"] = {"nlm": {"times": 1, "bytes": 64e6, "items": 16e6}}
