@@ -17,6 +17,7 @@ from qsmengine.io.given_maps import MISMATCHED, check_rates, check_stated_unit, 
 from qsmengine.io.gre import load_gre
 from qsmengine.io.header import read_header
 from qsmengine.io.masks import check_placement, load_mask
+from qsmengine.io.mirrored_rates import check_mirrored_rates
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.gre.maps import chi_metadata
 from qsmengine.modalities.gre.products import PRODUCTS
@@ -190,6 +191,7 @@ def _check_r2(result: QsmResult, r2: Array, path: Path) -> list[str]:
     maps = result.within_mask()
     if "r2star" not in maps:
         return []
+    check_mirrored_rates(r2, to_numpy(result["r2star"]), to_numpy(result["brain_mask"]), path)
     r2, mask = r2[result.mask_part], to_numpy(maps["brain_mask"])
     check_rates({"r2star": to_numpy(maps["r2star"]), "r2": r2, "mask": mask}, path, MISMATCHED)
     return unknown_rates(r2, mask, path)

@@ -14,6 +14,7 @@ from qsmengine.errors import naming
 from qsmengine.grid import Grid, check_same_grid
 from qsmengine.io.given_maps import MISMATCHED, check_rates, check_stated_unit, check_values
 from qsmengine.io.mese import MeseFile, open_mese, read_mese
+from qsmengine.io.mirrored_rates import check_mirrored_rates
 from qsmengine.io.nifti import read_image
 from qsmengine.modalities.mese.products import PRODUCTS
 from qsmengine.modalities.mese.quality import MEASURES
@@ -93,6 +94,7 @@ def _compute(run: Run[MeseRequest, MeseFile]) -> Computed:
         )  # fmt: skip
     if r2star is not None and request.r2star is not None:
         rates = {"r2star": r2star, "r2": to_numpy(found["r2"]), "mask": to_numpy(found["brain_mask"])}
+        check_mirrored_rates(rates["r2"], rates["r2star"], rates["mask"], request.r2star)
         check_rates(rates, request.r2star, MISMATCHED)
     clipped = {"R2PrimeClippedShare": round(found.facts["clipped"], 6)} if "clipped" in found.facts else {}
     return Computed(found, RateEvidence(found), clipped)
