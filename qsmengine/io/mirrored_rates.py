@@ -16,7 +16,7 @@ EVIDENT, GAIN = 0.5, 0.25
 """Correlation of a mirror image with R2* from which it is refused, and its excess over that as stored."""
 LARGEST = 3.0
 """Largest rate that counts [mean]."""
-FEWEST = 500
+FEWEST = 200
 """Number of voxels from which a correlation counts."""
 
 

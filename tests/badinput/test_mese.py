@@ -38,10 +38,13 @@ def test_a_train_that_cannot_be_used_is_refused_in_one_line(tmp_path, capsys, ma
         ("a_R2starmap.nii.gz", lambda rate: 1 / rate, ("Units", "below that of water")),
         ("a_R2starmap.nii.gz", lambda rate: 1000 / rate, ("R2* falls where R2 rises",)),
         ("a_R2starmap.nii.gz", lambda rate: 0.3 * rate, ("R2 is not below R2* in 100 %",)),
+        ("a_R2starmap.nii.gz", lambda rate: np.flip(rate, 1), ("affine", "mirrored along y")),
         ("a_T2starmap.nii.gz", lambda rate: rate, ("named as a map of times",)),
     ],
 )
-def test_times_in_place_of_rates_are_refused_in_one_line(tmp_path, capsys, made, name, of, words):
+def test_maps_that_are_not_the_rates_of_the_images_are_refused_in_one_line(
+    tmp_path, capsys, made, name, of, words
+):
     images, out = write(tmp_path / "raw", made), tmp_path / "out"
     mask = write_map(tmp_path / "mask.nii.gz", made.mask)
     star = write_map(tmp_path / name, np.where(made.mask, of(made.r2 + 6), 0).astype(np.float32))
