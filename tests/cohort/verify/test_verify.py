@@ -101,11 +101,13 @@ def test_missing_changed_and_moved_raw_data(made, results, tmp_path, capsys):
 
 def test_new_raw_image_that_would_change_the_plan_is_named(made, results, tmp_path, capsys):
     moved = shutil.copytree(made / "bids", tmp_path / "moved")
-    for part in ("mag", "phase"):
-        for ending in (".nii.gz", ".json"):
-            name = f"sub-00/anat/sub-00_echo-{{}}_part-{part}_MEGRE{ending}"
-            text = (moved / name.format(2)).read_bytes()
-            (moved / name.format(3)).write_bytes(text.replace(b"0.009", b"0.014"))
+    later = {"mag": lambda image: 0.9 * image, "phase": lambda image: np.angle(np.exp(14j / 9 * image))}
+    for part, change in later.items():
+        second, third = (moved / f"sub-00/anat/sub-00_echo-{n}_part-{part}_MEGRE.nii.gz" for n in (2, 3))
+        image, grid, _ = read_image(second)
+        write_image(third, change(image).astype(np.float32), grid)
+        sidecars = [path.with_name(path.name.replace(".nii.gz", ".json")) for path in (second, third)]
+        sidecars[1].write_text(sidecars[0].read_text().replace("0.009", "0.014"))
     code, text = verify(capsys, results, "--bids", moved)
     assert code == 1
     assert "the session is now planned with other files: sub-00_echo-3_part-mag_MEGRE.json" in text, text
