@@ -40,4 +40,4 @@ def check_alike(signal: Array, names: Sequence[str], what: tuple[str, str]) -> N
                 f"copied or given twice; give the images of different {what[1]}",
                 source=", ".join(dict.fromkeys((names[one], names[other]))),
             )
-    check_magnitudes(images, names, what)
+    check_magnitudes(images, names, what, alike=False)

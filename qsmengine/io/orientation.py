@@ -6,6 +6,9 @@ Magnitudes of two echoes are compared by their correlation, phases by that of th
 
 which contain tissue borders and veins but neither the coil's phase nor the shim. An echo counts as mirrored
 only if its mirror image agrees clearly better with its neighbour than the echo itself does.
+
+Images of other contrast may agree better with a mirror image in what differs between left and right, as with
+flip angles on both sides of the Ernst angle. Their edges, which have no sign, must agree better as well.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ _CHANCE = 6.0
 """Standard deviations, 1 / sqrt(number of voxels), that the correlation of unrelated images does not reach."""
 _UNEXPLAINED, _GAIN = 0.75, 0.01
 """Greatest part of the disagreement of magnitudes, 1 - r, that an evident orientation leaves; least gain."""
+_EDGE_GAIN = 0.1
+"""Least gain of the correlation of edges."""
 _RATIO = 1.5
 """Least ratio of the correlations of phase gradients in an evident orientation and in another."""
 _SMOOTH = 2.0
@@ -64,22 +69,30 @@ def check_orientation(magnitude: Array, phase: Array, magnitudes: Sequence[str],
 
 
 def check_magnitudes(
-    images: Sequence[Array], names: Sequence[str], what: tuple[str, str] = ("echo", "echoes")
+    images: Sequence[Array],
+    names: Sequence[str],
+    what: tuple[str, str] = ("echo", "echoes"),
+    *,
+    alike: bool = True,
 ) -> None:
     """Raise InputError if one of some images (x, y, z) of an object is mirrored, as :func:`check_orientation`.
 
-    `names` are their files, `what` is what one of them is called, and several.
+    `names` are their files, `what` is what one of them is called, and several; `alike`: they have one contrast.
     """
     centred = [[image - image.mean(dtype=np.float64).astype(np.float32)] for image in images]
-    _refuse([_magnitude_flip(a, b) for a, b in pairwise(centred)], names, what)
+    flip = _magnitude_flip if alike else _unlike_flip
+    _refuse([flip(a, b) for a, b in pairwise(centred)], names, what)
 
 
 def mirrored_axes(first: Array, second: Array) -> tuple[int, ...]:
-    """Return the array axes along which an image (x, y, z) is evidently mirrored against another, or ()."""
+    """Return the array axes along which an image (x, y, z) is evidently mirrored against another one, or ().
+
+    The two may differ in contrast.
+    """
     part = central_part(first.shape)
     images = [np.ascontiguousarray(image[part], dtype=np.float32) for image in (first, second)]
     one, other = ([image - image.mean(dtype=np.float64).astype(np.float32)] for image in images)
-    return _magnitude_flip(one, other) or ()
+    return _unlike_flip(one, other) or ()
 
 
 def _echoes(images: Array) -> list[Array]:
@@ -133,6 +146,32 @@ def _magnitude_flip(first: Sequence[Array], second: Sequence[Array]) -> _Axes | 
     best, axes, other = _best(first, second, signed=False)
     gained = best > other + _GAIN and 1 - best < _UNEXPLAINED * (1 - other)
     return axes if best > _LEAST_MAGNITUDE and gained else None
+
+
+def _unlike_flip(first: Sequence[Array], second: Sequence[Array]) -> _Axes | None:
+    """Return the same for magnitudes of different contrast, whose edges must agree, too."""
+    axes = _magnitude_flip(first, second)
+    return axes if not axes or _edges_are_mirrored(first[0], second[0], axes) else None
+
+
+def _edges_are_mirrored(first: Array, second: Array, axes: _Axes) -> bool:
+    """Return whether the edges of an image agree better with those of another if this is mirrored."""
+    one, other = ([_edges(image)] for image in (first, second))
+    mirrored, stored = (_correlation(one, other, flip, signed=False) for flip in (axes, ()))
+    return mirrored > stored + _EDGE_GAIN and 1 - mirrored < _UNEXPLAINED * (1 - stored)
+
+
+def _edges(image: Array) -> Array:
+    """Return the modulus of the gradient relative to the image (x, y, z), smoothed, less its mean.
+
+    Relative, as the outline of a brighter region is not a stronger edge.
+    """
+    smooth = smoothed(image - image.min(), _COHERENT)
+    long = [axis for axis, n in enumerate(image.shape) if n > 1]
+    steps = np.sqrt(sum(np.gradient(smooth, axis=axis) ** 2 for axis in long))
+    relative = steps / np.maximum(smooth + np.float32(smooth.mean(dtype=np.float64)), np.float32(1e-12))
+    edges: Array = relative - np.float32(relative.mean(dtype=np.float64))
+    return edges
 
 
 def _phase_flip(first: Sequence[Array], second: Sequence[Array]) -> _Axes | None:

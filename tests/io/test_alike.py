@@ -36,3 +36,14 @@ def test_a_mirrored_volume_is_named(series):
     series[..., 2] = series[:, ::-1, :, 2]
     with pytest.raises(InputError, match=r"c\.nii: affine: volume 3 is mirrored along y of the array"):
         check_alike(series, NAMES, WHAT)
+
+
+def test_an_inverted_contrast_does_not_count_as_mirrored(rng):
+    """What differs between left and right then agrees better with the mirror image."""
+    x, y, z = np.meshgrid(*(np.linspace(-1.2, 1.2, n, dtype=np.float32) for n in (40, 36, 32)), indexing="ij")
+    inside = x**2 + y**2 + z**2 < 1
+    left = (np.sin(9 * x) * np.cos(5 * y) * np.cos(4 * z) + np.where(x > 0.3, 0.5, 0)).astype(np.float32)
+    images = [inside * (1 + share * left) for share in (0.4, -0.4)]
+    check_alike(
+        np.stack(images, axis=3) + rng.normal(0, 0.02, (*x.shape, 2)).astype(np.float32), NAMES[:2], WHAT
+    )
