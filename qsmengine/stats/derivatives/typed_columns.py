@@ -121,7 +121,7 @@ def spelt_twice(levels: Iterable[str]) -> str:
             return f"the values {other!r} and {level!r} differ only in {how}: write them alike"
     for words in SYNONYMS:
         same = [level for plain, level in seen.items() if plain in words]
-        if len(same) > 1:
+        if len(same) > 1 and max(map(len, same)) > 1:  # two letters may be two sites
             return f"the values {same[0]!r} and {same[1]!r} mean the same: write them alike"
     return ""
 

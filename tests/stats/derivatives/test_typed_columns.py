@@ -65,6 +65,10 @@ def test_levels_that_mean_the_same_are_refused(pair):
     assert problems_of([pair[0], "x", "fm", "x"]) == []
 
 
+def test_letters_of_sites_are_not_sexes():
+    assert problems_of(["F", "W", "M", "F"]) == []
+
+
 @pytest.mark.parametrize(("value", "counts"), [("-1", False), ("0", False), ("12", True)])
 def test_an_impossible_age_excludes_its_participant(ages, value, counts):
     unread = {}
