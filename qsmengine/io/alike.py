@@ -33,11 +33,22 @@ def check_alike(signal: Array, names: Sequence[str], what: tuple[str, str]) -> N
     images = [
         np.ascontiguousarray(signal[..., volume][part], dtype=np.float32) for volume in range(signal.shape[3])
     ]
-    for one, other in combinations(range(len(images)), 2):
-        if np.array_equal(images[one], images[other]) and images[one].min() < images[one].max():
-            raise InputError(
-                f"{what[1]} {one + 1} and {other + 1} have the same values in every voxel: one image was "
-                f"copied or given twice; give the images of different {what[1]}",
-                source=", ".join(dict.fromkeys((names[one], names[other]))),
-            )
+    for pair in copies(images):
+        raise InputError(copied(pair, what[1]), source=", ".join(dict.fromkeys(names[n] for n in pair)))
     check_magnitudes(images, names, what, alike=False)
+
+
+def copies(images: Sequence[Array]) -> list[tuple[int, int]]:
+    """Return the pairs of images (x, y, z) that have the same values, without those of one value everywhere."""
+    pairs = combinations(range(len(images)), 2)
+    return [
+        (a, b) for a, b in pairs if np.array_equal(images[a], images[b]) and images[a].min() < images[a].max()
+    ]
+
+
+def copied(pair: tuple[int, int], what: str) -> str:
+    """Return what is wrong with a pair of copies; `what` is what several such images are called."""
+    return (
+        f"{what} {pair[0] + 1} and {pair[1] + 1} have the same values in every voxel: one image was copied or "
+        f"given twice; give the images of different {what}"
+    )

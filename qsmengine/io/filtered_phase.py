@@ -5,7 +5,8 @@ phase. In raw phase it has one, of the transmit field, the coil, air and shim. C
 
     f = 1 - Re(sum of g) / sum of |g|,  g = m exp(i phase), smoothed,
 
-the weighted mean of 1 - cos of the phase of g. Raw images of heads have .38 or more, filtered ones .05 or less.
+the weighted mean of 1 - cos of the phase of g. Raw images of heads have .38 or more, filtered real ones .014 or
+less. A weak filter leaves .04 to .14 in a virtual head and is not recognised.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 
 import nibabel as nib
@@ -20,6 +21,14 @@ AFFINE = np.array([[-1.5, 0, 0, 20], [0, 1.5, 0, -30], [0, 0, 2.0, 5], [0, 0, 0,
 @pytest.fixture(scope="session")
 def test_data():
     return TEST_DATA
+
+
+@pytest.fixture
+def truth(rng):
+    """Magnitude and phase [rad] of three echoes (9, 8, 7, 3)."""
+    magnitude = rng.uniform(1, 100, (9, 8, 7, 3)).astype(np.float32)
+    phase = rng.uniform(-math.pi, math.pi, (9, 8, 7, 3)).astype(np.float32)
+    return magnitude, phase
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ sign all leave a fit that converges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -14,6 +15,7 @@ import numpy as np
 from qsmengine.backend.device import to_numpy
 from qsmengine.data import Array
 from qsmengine.errors import InputError
+from qsmengine.io.alike import copied, copies
 from qsmengine.io.orientation import central_part
 
 UNEVEN = 0.05
@@ -57,20 +59,13 @@ def _check_distinct(sizes: Array, angles: Array) -> None:
 
     Simulations may have one magnitude for all echoes.
     """
-    pairs = list(combinations(range(angles.shape[3]), 2))
     for name, images in (("phase", angles), ("magnitude", sizes)):
-        equal = [(a, b) for a, b in pairs if np.array_equal(images[..., a], images[..., b])]
-        known = [(a, b) for a, b in equal if not _constant(images[..., a])]
-        if known and (name == "phase" or len(equal) < len(pairs)):
-            one, other = known[0]
-            raise InputError(
-                f"echoes {one + 1} and {other + 1} have the same values in every voxel: one image was copied "
-                "or given twice; give the images of different echoes",
-                field=name,
-            )
+        known = copies([images[..., echo] for echo in range(images.shape[3])])
+        if known and (name == "phase" or len(known) < math.comb(images.shape[3], 2)):
+            raise InputError(copied(known[0], "echoes"), field=name)
 
 
-def check_progression(magnitude: Array, phase: Array, echo_times: Sequence[float]) -> None:
+def check_progression(sizes: Array, angles: Array, echo_times: Sequence[float]) -> None:
     """Raise InputError if the phase grows evenly once two echoes change places, or one changes its sign.
 
     Any field adds the same phase from echo to echo, so that phase(k) - 2 phase(k+1) + phase(k+2) is the same in
@@ -79,18 +74,11 @@ def check_progression(magnitude: Array, phase: Array, echo_times: Sequence[float
     The reverse of an order is as coherent as the order: of two, that in which the magnitude decays is named.
     All phases with the opposite sign are as coherent as with the right one.
 
-    Parameters
-    ----------
-    magnitude, phase
-        (x, y, z, echo); phase [rad].
-    echo_times
-        (echo,) [s], ascending.
+    `sizes` and `angles` [rad] (x, y, z, echo) are on the host; `echo_times` (echo,) [s] ascend.
     """
     steps = np.diff(echo_times)
     if len(steps) < 2 or np.ptp(steps) > UNEVEN * steps.mean():
         return
-    part = central_part(magnitude.shape[:3])
-    sizes, angles = (to_numpy(images[part]).astype(np.float32) for images in (magnitude, phase))
     order = list(range(len(echo_times)))
     given = _coherence(sizes, angles, order)
     if given > IRREGULAR:
